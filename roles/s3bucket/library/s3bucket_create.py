@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3bucket_create
+short_description: Create an S3 object's bucket and IAM user, never touching one that exists
+description:
+  - Owner tags are in the call that creates, so that nothing of ours is ever without them.
+  - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
+    over an existing user. This module fails with reason Conflict instead.
+  - Answers with what C(amazon.aws.s3_bucket) has to change in a bucket that was just made.
+author: s3-operator contributors
+options:
+  cr:
+    description: The S3 object as JSON text.
+    type: str
+    required: true
+  cluster_name:
+    description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
+    type: str
+    default: ""
+  defaults:
+    description: A value for each optional field of the spec.
+    type: dict
+    required: true
+  account:
+    description: The account that the bucket must be in.
+    type: str
+    required: true
+  creates_bucket:
+    description: Whether to create the bucket.
+    type: bool
+    required: true
+  creates_user:
+    description: Whether to create the IAM user, with the tag that says a key is being issued.
+    type: bool
+    required: true
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Create bucket and user
+  s3bucket_create:
+    cr: "{{ s3bucket_cr | to_json }}"
+    defaults: "{{ s3bucket_defaults }}"
+    account: "123456789012"
+    creates_bucket: true
+    creates_user: true
+"""
+
+RETURN = r"""
+bucket_arguments:
+  description: The arguments of amazon.aws.s3_bucket that bring a new bucket in order.
+  type: dict
+  returned: success
+"""
+
+from typing import Any
+
+from ansible.module_utils.s3bucket import owner
+from ansible.module_utils.s3bucket.errors import Refused
+from ansible.module_utils.s3bucket.module import AWS_ERRORS, make_module, read_wanted, refuse, refuse_aws
+from ansible.module_utils.s3bucket.observe import differing_settings
+from ansible.module_utils.s3bucket.read import get_bucket_tags
+from ansible.module_utils.s3bucket.spec import Wanted
+
+
+def main() -> None:
+    module = make_module(
+        account={"type": "str", "required": True},
+        creates_bucket={"type": "bool", "required": True},
+        creates_user={"type": "bool", "required": True},
+    )
+    arguments: dict[str, Any] = {}
+    try:
+        wanted = read_wanted(module)
+        if module.check_mode:
+            module.exit_json(changed=True, bucket_arguments={})
+        if module.params["creates_bucket"]:
+            arguments = create_bucket(module.client("s3"), wanted, module.params["account"])
+        if module.params["creates_user"]:
+            create_user(module.client("iam"), wanted)
+    except Refused as refusal:
+        refuse(module, refusal)
+    except AWS_ERRORS as error:
+        refuse_aws(module, "create bucket and user (s3:CreateBucket, s3:TagResource, iam:CreateUser)", error)
+    module.exit_json(changed=True, bucket_arguments=arguments)
+
+
+def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    configuration: dict[str, Any] = {"Tags": [{"Key": key, "Value": text} for key, text in wanted.bucket_tags.items()]}
+    if wanted.region != "us-east-1":
+        configuration["LocationConstraint"] = wanted.region
+    s3.create_bucket(
+        Bucket=wanted.bucket, CreateBucketConfiguration=configuration, ObjectLockEnabledForBucket=wanted.object_lock
+    )
+    # In us-east-1 a create on a bucket that the account has already answers 200 as if it were new.
+    tags = get_bucket_tags(s3, wanted.bucket, account)
+    if tags is None or not wanted.identity.is_same_life(tags):
+        raise Refused(
+            "Conflict",
+            f"bucket {wanted.bucket} came into being meanwhile and does not carry this object's owner tags "
+            f"({owner.Identity.owner_of(tags or {}) or 'none'}): it was left alone",
+        )
+    return differing_settings(wanted, s3, account)
+
+
+def create_user(iam: Any, wanted: Wanted) -> None:
+    tags = {**wanted.identity.tags, owner.FOREIGN_KEYS: "-"}
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
+    iam.create_user(
+        UserName=wanted.username, Tags=[{"Key": key, "Value": text} for key, text in tags.items()]
+    )
+
+
+if __name__ == "__main__":
+    main()

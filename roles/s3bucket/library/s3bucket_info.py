@@ -1,0 +1,203 @@
+#!/usr/bin/python
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3bucket_info
+short_description: Read all of one S3 object's state and say what differs
+description:
+  - Reads the bucket and its settings, the IAM user with its policies and keys, the Secret and the Service
+    of one S3 object, settles whose they are, and answers with the aspects that differ.
+  - Changes nothing. A module that fails here has refused the object with a C(reason).
+author: s3-operator contributors
+options:
+  cr:
+    description: The S3 object as JSON text. A C(metadata.deletionTimestamp) asks what is to be removed.
+    type: str
+    required: true
+  cluster_name:
+    description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
+    type: str
+    default: ""
+  defaults:
+    description: A value for each optional field of the spec.
+    type: dict
+    required: true
+  iam_settle_s:
+    description: For so many seconds after a key was issued IAM may not show it everywhere.
+    type: int
+    default: 60
+  service_external_name:
+    description: The host that the Service points to.
+    type: str
+    default: s3.amazonaws.com
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Look at everything the object has
+  s3bucket_info:
+    cr: "{{ lookup('file', 'cr.yaml') | from_yaml | to_json }}"
+    defaults: "{{ s3bucket_defaults }}"
+  register: seen
+"""
+
+RETURN = r"""
+differs:
+  description: The aspects that differ; of an object being deleted, those that there still are.
+  type: list
+  elements: str
+  returned: success
+plan:
+  description: What the role's tasks are to do, with their arguments. Holds no secret.
+  type: dict
+  returned: success
+outcome_status:
+  description: What the object's status shows when all is done.
+  type: dict
+  returned: success
+notes:
+  description: What a person should know, in sentences.
+  type: list
+  elements: str
+  returned: success
+reason:
+  description: Why the object is refused.
+  type: str
+  returned: failure
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.s3bucket import children, owner
+from ansible.module_utils.s3bucket.errors import Refused
+from ansible.module_utils.s3bucket.module import ApiServer, make_module, make_sources, read_wanted, refuse
+from ansible.module_utils.s3bucket.observe import Observation, Sources, observe, observe_deletion
+from ansible.module_utils.s3bucket.spec import Wanted
+
+
+def main() -> None:
+    module = make_module(
+        iam_settle_s={"type": "int", "default": 60},
+        service_external_name={"type": "str", "default": "s3.amazonaws.com"},
+    )
+    try:
+        cluster = ApiServer()
+        wanted = read_wanted(module, cluster)
+        sources = make_sources(module, cluster)
+        answer = answer_deletion(wanted, sources) if wanted.is_deleting else answer_present(wanted, sources)
+    except Refused as refusal:
+        refuse(module, refusal)
+    module.exit_json(changed=False, **answer)
+
+
+def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
+    seen = observe(wanted, sources)
+    status = {
+        "bucketARN": wanted.bucket_arn,
+        "effective": wanted.effective(seen.is_adopted),
+    }
+    if wanted.username:
+        status |= {
+            "userARN": f"arn:{wanted.partition}:iam::{seen.account}:user/{wanted.username}",
+            "accessKeyID": seen.keys.live,
+            "secretName": wanted.secret_name,
+        }
+    plan = {
+        "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
+        "bucket_arguments": seen.bucket_arguments,
+        "user": plan_user(wanted, seen),
+        "children": plan_children(wanted, seen, sources),
+        "service_uid": unwanted_service(wanted, seen),
+        "recreate_secret_uid": immutable_secret(seen),
+        "bucket": wanted.bucket,
+        "region": wanted.region,
+        "account": seen.account,
+    }
+    return {"differs": seen.differs, "plan": plan, "outcome_status": status, "notes": seen.notes}
+
+
+def plan_user(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    if not wanted.username:
+        return {"name": "", "puts_policy": False, "keys": asdict(seen.keys), "tags": {}, "sets_tags": False}
+    starts_issue = seen.keys.issue and not seen.keys.is_issuing
+    tags = {**seen.user_tags, owner.FOREIGN_KEYS: seen.keys.foreign_tag} if starts_issue else dict(seen.user_tags)
+    return {
+        "name": wanted.username,
+        "policy_name": wanted.policy_name,
+        "policy": wanted.user_policy,
+        "puts_policy": seen.puts_policy,
+        # A user that is created gets all its tags in that call.
+        "sets_tags": seen.user_exists and ("user" in seen.differs or starts_issue),
+        "tags": tags,
+        "settled_tags": {
+            key: value for key, value in {**wanted.identity.tags, **seen.user_tags}.items() if key != owner.FOREIGN_KEYS
+        },
+        "key_tag": owner.KEY,
+        "keys": asdict(seen.keys),
+    }
+
+
+def plan_children(wanted: Wanted, seen: Observation, sources: Sources) -> list[dict[str, Any]]:
+    wants_secret = bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue or seen.puts_policy and not seen.user_exists)
+    found = []
+    if wants_secret:
+        found.append(manifest(wanted, "Secret", wanted.secret_name, seen.secret, {"type": "Opaque"}))
+    if "service" in seen.differs and wanted.service:
+        spec = {"spec": children.service_spec(sources.external_name)}
+        found.append(manifest(wanted, "Service", wanted.identity.name, seen.service, spec))
+    return found
+
+
+def manifest(
+    wanted: Wanted, kind: str, name: str, existing: dict[str, Any] | None, body: dict[str, Any]
+) -> dict[str, Any]:
+    # The uid makes the API server refuse the patch if another object took the name meanwhile.
+    metadata = {
+        "name": name,
+        "namespace": wanted.identity.namespace,
+        "labels": children.labels_of(wanted),
+        "ownerReferences": children.owner_references(wanted),
+    }
+    if existing is not None and not existing.get("immutable"):
+        metadata["uid"] = existing["metadata"]["uid"]
+        if kind == "Secret":
+            body = {}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **body}
+
+
+def unwanted_service(wanted: Wanted, seen: Observation) -> str:
+    if "service" not in seen.differs or wanted.service or seen.service is None:
+        return ""
+    return str(seen.service["metadata"]["uid"])
+
+
+def immutable_secret(seen: Observation) -> str:
+    if seen.secret is None or not seen.secret.get("immutable") or not (seen.keys.issue or "secret" in seen.differs):
+        return ""
+    return str(seen.secret["metadata"]["uid"])
+
+
+def answer_deletion(wanted: Wanted, sources: Sources) -> dict[str, Any]:
+    gone = observe_deletion(wanted, sources)
+    plan = {
+        **asdict(gone),
+        "bucket": wanted.bucket,
+        "region": wanted.region,
+        "user": wanted.username,
+        "namespace": wanted.identity.namespace,
+        "secret_name": wanted.secret_name,
+        "service_name": wanted.identity.name,
+        "force_delete": wanted.force_delete,
+    }
+    return {"differs": gone.differs, "plan": plan, "outcome_status": {}, "notes": gone.notes}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading Secrets, Services and namespaces from the API server, for the role's modules."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .errors import Refused
+
+try:
+    from kubernetes import client, config
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    HAS_KUBERNETES = True
+except ImportError:
+    HAS_KUBERNETES = False
+
+_TIMEOUT_S = 30
+
+
+class ApiServer:
+    """Reads by name. KUBECONFIG, else the default kubeconfig, else the Pod's ServiceAccount.
+
+    :raises Refused: KubernetesError when the API server does not say what is there
+    """
+
+    def __init__(self) -> None:
+        if not HAS_KUBERNETES:
+            raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
+        try:
+            config.load_config()
+        except (ConfigException, OSError) as error:
+            raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
+        self._core = client.CoreV1Api()
+
+    def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The Secret, or None."""
+        return self._find("Secret", self._core.read_namespaced_secret, name=name, namespace=namespace)
+
+    def find_service(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The Service, or None."""
+        return self._find("Service", self._core.read_namespaced_service, name=name, namespace=namespace)
+
+    def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace is being deleted; False where we may not read namespaces."""
+        try:
+            found = self._find("Namespace", self._core.read_namespace, name=namespace)
+        except Refused as refusal:
+            if "(403)" in refusal.message:
+                return False
+            raise
+        return found is not None and found.get("status", {}).get("phase") == "Terminating"
+
+    def get_cluster_id(self) -> str:
+        """The uid of kube-system: the cluster's name where none is set."""
+        found = self._find("Namespace", self._core.read_namespace, name="kube-system")
+        if found is None:
+            raise Refused("KubernetesError", "namespace kube-system does not exist: set a cluster name")
+        return str(found["metadata"]["uid"])
+
+    def _find(self, kind: str, read: Any, **names: str) -> dict[str, Any] | None:
+        try:
+            answer = read(**names, _preload_content=False, _request_timeout=_TIMEOUT_S)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            what = f"{kind} {names['name']}"
+            raise Refused("KubernetesError", f"failed to read {what}: {error.reason} ({error.status})") from error
+        except HTTPError as error:
+            raise Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}") from error
+        return dict(json.loads(answer.data))

@@ -1,0 +1,133 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The reasons an object is not Ready, and which AWS error leads to which.
+
+``retry`` says when it is worth trying again: ``transient`` soon with back-off, ``slow`` at the next sync,
+``permanent`` when the spec changes or at the next sync.
+"""
+
+from __future__ import annotations
+
+import re
+
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:  # reported by AnsibleAWSModule with the usual hint
+
+    class BotoCoreError(Exception):  # type: ignore[no-redef]
+        """Stands in where botocore is missing."""
+
+    class ClientError(Exception):  # type: ignore[no-redef]
+        """Stands in where botocore is missing."""
+
+
+TRANSIENT = "transient"
+SLOW = "slow"
+PERMANENT = "permanent"
+
+RETRY = {
+    "Pending": TRANSIENT,
+    "InvalidSpec": PERMANENT,
+    "Conflict": PERMANENT,
+    "BucketNameTaken": PERMANENT,
+    "BucketNotFound": PERMANENT,
+    "BucketNotEmpty": SLOW,
+    "ObjectLocked": SLOW,
+    "WrongRegion": PERMANENT,
+    "TooManyKeys": SLOW,
+    "WaitingForIAM": TRANSIENT,
+    "AccessDenied": TRANSIENT,
+    "CredentialsInvalid": TRANSIENT,
+    "Throttled": TRANSIENT,
+    "AWSUnreachable": TRANSIENT,
+    "AWSError": TRANSIENT,
+    "KubernetesError": TRANSIENT,
+}
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+# https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+_REASON_OF_CODE = {
+    "Conflict": ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"),
+    "BucketNameTaken": ("BucketAlreadyExists",),
+    "BucketNotEmpty": ("BucketNotEmpty",),
+    "InvalidSpec": (
+        "MalformedPolicy",
+        "MalformedPolicyDocument",
+        "InvalidBucketName",
+        "InvalidTag",
+        "InvalidLocationConstraint",
+        "IllegalLocationConstraintException",
+        "InvalidBucketState",
+        "ValidationError",
+        "InvalidArgument",
+        "InvalidInput",
+    ),
+    "WaitingForIAM": ("NoSuchEntity", "ConcurrentModification", "EntityTemporarilyUnmodifiable", "DeleteConflict"),
+    "AccessDenied": (
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "UnauthorizedOperation",
+        "UnauthorizedAccess",
+        "403",
+    ),
+    "CredentialsInvalid": (
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+        "RequestTimeTooSkewed",
+    ),
+    "TooManyKeys": ("LimitExceeded",),
+    "Throttled": ("Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown", "TooManyRequests", "429"),
+}
+_REASON = {code: reason for reason, codes in _REASON_OF_CODE.items() for code in codes}
+_CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
+_UNREACHABLE_MESSAGE = re.compile(
+    r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE
+)
+
+
+class Refused(Exception):
+    """The object cannot be brought in order now. ``reason`` is one of :data:`RETRY`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    @property
+    def retry(self) -> str:
+        """When it is worth trying again."""
+        return RETRY[self.reason]
+
+
+class Unknown(Refused):
+    """AWS did not say what is there: never to be taken as absent."""
+
+
+def code_of(error: BaseException) -> str:
+    """The AWS error code of a botocore error, or an empty string."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def reason_of(code: str, message: str) -> str:
+    """The reason for an AWS error code; for an error without one, told by botocore's message."""
+    if code:
+        return _REASON.get(code, "AWSError")
+    if _CREDENTIALS_MESSAGE.search(message):
+        return "CredentialsInvalid"
+    return "AWSUnreachable" if _UNREACHABLE_MESSAGE.search(message) else "AWSError"
+
+
+def unknown(verb: str, error: BaseException) -> Unknown:
+    """A typed error "failed to <verb>" for a botocore error."""
+    return Unknown(reason_of(code_of(error), str(error)), f"failed to {verb}: {error}")
+
+
+AWS_ERRORS = (ClientError, BotoCoreError)

@@ -1,0 +1,98 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which access key is live, which goes, and whether a new one is due. Pure: reads nothing, writes nothing.
+
+The record of what we issued is two tags on our IAM user: ``agill.apps/key = <id>:<32 hex digits of
+SHA-256 of the secret>`` and, while issuing, ``agill.apps/foreign-keys = <ids that are not ours, or ->``.
+The order of a new key is: foreign-keys tag, create, key tag, write the Secret, delete the old key,
+remove the foreign-keys tag. While that tag is there, a key in neither tag is ours and goes. So a kill
+between any two steps heals at the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from .errors import Refused
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
+MAX_KEYS = 2
+_NO_FOREIGN_KEYS = "-"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An access key as a Secret holds it: its id and the fingerprint of its secret, never the secret."""
+
+    id: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.fingerprint}"
+
+    @classmethod
+    def parse(cls, text: str) -> Pair | None:
+        """The pair that a key tag or annotation records, or None for anything else."""
+        key_id, colon, fingerprint = text.partition(":")
+        return cls(key_id, fingerprint) if colon and key_id and fingerprint else None
+
+
+def fingerprint_of(secret: str) -> str:
+    """32 hex digits of the SHA-256 of a secret access key: tells an edited value, tells nothing else."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class KeyPlan:
+    """What to do about the user's keys. ``differs`` is false when there is nothing to do."""
+
+    live: str = ""
+    issue: bool = False
+    delete_first: list[str] = field(default_factory=list)
+    delete_after: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    is_issuing: bool = False
+    foreign_tag: str = _NO_FOREIGN_KEYS
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything is to be done about keys."""
+        return self.issue or self.is_issuing or bool(self.delete_after)
+
+
+def plan_keys(
+    listed: dict[str, str], recorded: Pair | None, foreign_tag: str | None, in_secret: Pair | None
+) -> KeyPlan:
+    """Decide on the keys of a user that is ours.
+
+    :param listed: key id to status (Active, Inactive), as ListAccessKeys answers
+    :param recorded: the pair in the key tag
+    :param foreign_tag: the foreign-keys tag's value; None when no issue is under way
+    :param in_secret: the pair that the Secret holds; None for no Secret, or one without a whole pair
+    :raises Refused: TooManyKeys when both slots are taken by keys that are not ours
+    """
+    recorded_id = recorded.id if recorded else ""
+    if foreign_tag is None:
+        foreign = sorted(key for key in listed if key != recorded_id)
+    else:
+        foreign = sorted(key for key in foreign_tag.split() if key in listed)
+    ours = [key for key in listed if key not in foreign]
+    tag = " ".join(foreign) or _NO_FOREIGN_KEYS
+    is_live = (
+        recorded is not None and in_secret == recorded and listed.get(recorded_id) == "Active"
+    )
+    if is_live:
+        stale = sorted(key for key in ours if key != recorded_id)
+        return KeyPlan(recorded_id, False, [], stale, foreign, foreign_tag is not None, tag)
+    if len(foreign) >= MAX_KEYS:
+        raise Refused(
+            "TooManyKeys",
+            f"the user has {len(foreign)} access keys that the operator did not issue ({', '.join(foreign)}) "
+            f"and AWS allows {MAX_KEYS}: delete one of them",
+        )
+    # The key that applications may still use (the Secret's) is the last to go.
+    by_worth = sorted(ours, key=lambda key: (in_secret is not None and key == in_secret.id, key))
+    surplus = max(0, len(listed) - (MAX_KEYS - 1))
+    return KeyPlan(
+        "", True, by_worth[:surplus], by_worth[surplus:], foreign, foreign_tag is not None, tag
+    )

@@ -1,0 +1,73 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the role's own modules share: their arguments, their clients, and how they fail."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any, NoReturn
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from .cluster import ApiServer
+from .errors import AWS_ERRORS, Refused, unknown
+from .observe import Sources
+from .spec import Wanted, wanted_of
+
+# The CR travels as JSON text: no key in it can mean anything to Ansible.
+ARGUMENTS: dict[str, Any] = {
+    "cr": {"type": "str", "required": True},
+    "cluster_name": {"type": "str", "default": ""},
+    "defaults": {"type": "dict", "required": True},
+}
+
+
+def make_module(**arguments: Any) -> AnsibleAWSModule:
+    """A module with the shared arguments and these."""
+    return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
+
+
+def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
+    """What the CR asks for. Asks the API server for the cluster's id only where no name is set."""
+    name = module.params["cluster_name"] or (cluster or ApiServer()).get_cluster_id()
+    return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
+
+
+def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
+    """Clients with the module's credentials, region and endpoint."""
+
+    def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
+        return tuple(
+            _session(key_id, secret).client(service, region_name=module.region, endpoint_url=module.params["endpoint_url"])
+            for service in ("sts", "s3")
+        )
+
+    return Sources(
+        s3=module.client("s3"),
+        iam=module.client("iam"),
+        sts=module.client("sts"),
+        cluster=cluster,
+        clients_of=clients_of,
+        now=datetime.now(timezone.utc),
+        settle_s=module.params["iam_settle_s"],
+        external_name=module.params["service_external_name"],
+    )
+
+
+def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
+    """Fail with the reason, for the role's rescue to pass on."""
+    module.fail_json(msg=refusal.message, reason=refusal.reason)
+
+
+def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoReturn:
+    """Fail for a botocore error."""
+    refuse(module, unknown(verb, error))
+
+
+def _session(key_id: str, secret: str) -> Any:
+    import boto3
+
+    return boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
+
+
+__all__ = ["AWS_ERRORS", "ApiServer", "make_module", "make_sources", "read_wanted", "refuse", "refuse_aws"]

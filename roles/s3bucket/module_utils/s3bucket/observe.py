@@ -1,0 +1,353 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Look at everything that one S3 object has, settle whose it is, and say what differs.
+
+:func:`observe` answers for an object that should be there, :func:`observe_deletion` for one that goes.
+Both only read. What may not be touched is refused here, before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from . import aspects, children, owner
+from .errors import Refused
+from .keys import KeyPlan, Pair, plan_keys
+from .policy import is_same
+from .read import NEW_BUCKET, find_bucket, find_user, get_account, is_proven, read_rights, read_settings
+from .spec import BUCKET_NAME, USER_NAME, Wanted
+from .state import BucketState, UserState
+
+
+class Cluster(Protocol):
+    """Where Secrets and Services are read: the API server, or the operator's watch caches."""
+
+    def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+
+    def find_service(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+
+    def is_terminating(self, namespace: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where to look, and the role's settings that matter for it.
+
+    ``clients_of`` makes (sts, s3) clients of a Secret's key id and secret, for the proof of adoption.
+    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target.
+    """
+
+    s3: Any
+    iam: Any
+    sts: Any
+    cluster: Cluster
+    clients_of: Callable[[str, str], tuple[Any, Any]]
+    now: datetime
+    settle_s: float
+    external_name: str
+
+
+@dataclass
+class Observation:
+    """What is to be done, for the role's tasks. Holds no secret."""
+
+    account: str
+    differs: list[str] = field(default_factory=list)
+    bucket_exists: bool = False
+    bucket_arguments: dict[str, Any] = field(default_factory=dict)
+    is_adopted: bool = False
+    user_exists: bool = False
+    user_tags: dict[str, str] = field(default_factory=dict)
+    puts_policy: bool = False
+    keys: KeyPlan = field(default_factory=KeyPlan)
+    notes: list[str] = field(default_factory=list)
+    secret: dict[str, Any] | None = None
+    service: dict[str, Any] | None = None
+
+
+def observe(wanted: Wanted, sources: Sources) -> Observation:
+    """What differs for an object that should be there.
+
+    :raises Refused: with the reason and what to do about it
+    """
+    account = get_account(sources.sts)
+    bucket = find_bucket(sources.s3, wanted.bucket, account)
+    user = find_user(sources.iam, wanted.username) if wanted.username else None
+    secret, service = _children(wanted, sources)
+    _check_children(wanted, secret, service)
+    if user is not None:
+        read_rights(sources.iam, wanted.username, user)
+    proof = _seed_proof(wanted, sources, account, bucket, user, secret)
+    is_adopting = _settle_bucket(wanted, bucket, proof)
+    _settle_user(wanted, user, proof)
+    _wait_for_iam(wanted, sources, user, secret)
+
+    seen = Observation(account=account, secret=secret, service=service)
+    _see_bucket(wanted, sources, seen, bucket, is_adopting)
+    if wanted.username:
+        _see_user(wanted, sources, seen, user, proof)
+    _see_service(wanted, sources, seen)
+    if ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service):
+        if sources.cluster.is_terminating(wanted.identity.namespace):
+            raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
+    return seen
+
+
+def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
+    """The arguments of amazon.aws.s3_bucket for a bucket that was made just now."""
+    settings = read_settings(s3, wanted.bucket, account)
+    return aspects.arguments(wanted, settings, aspects.differing(wanted, settings, False), False)
+
+
+@dataclass
+class Deletion:
+    """What of an object's things is ours and there, for the role's tasks of deletion."""
+
+    account: str
+    deletes_bucket: bool = False
+    retained_tags: dict[str, str] | None = None
+    deletes_user: bool = False
+    bucket_tags: dict[str, str] | None = None
+    user_tags: dict[str, str] | None = None
+    secret_uid: str = ""
+    service_uid: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that there still are."""
+        found = {
+            "bucket": self.deletes_bucket or self.retained_tags is not None,
+            "user": self.deletes_user,
+            "secret": bool(self.secret_uid),
+            "service": bool(self.service_uid),
+        }
+        return [name for name, is_there in found.items() if is_there]
+
+
+def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
+    """What is to be removed. Only what carries our tags with this object's uid, or is proven to be the
+    Go operator's work for it, is.
+
+    :raises Refused: when AWS does not say what is there
+    """
+    account = get_account(sources.sts)
+    # A name that AWS does not allow cannot be there, and asking would fail for ever.
+    has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
+    has_user = bool(USER_NAME.fullmatch(wanted.username))
+    gone = Deletion(account=account)
+    bucket = _find_unless_taken(wanted, sources, account, gone) if has_bucket else None
+    user = find_user(sources.iam, wanted.username) if has_user else None
+    secret, service = _children(wanted, sources)
+    ours = secret if secret is not None and children.is_ours(secret, wanted) else None
+    if user is not None:
+        read_rights(sources.iam, wanted.username, user)
+    proof = _seed_proof(wanted, sources, account, bucket, user, ours)
+    if has_user:
+        _wait_for_iam(wanted, sources, user, ours)
+    if bucket is not None:
+        _see_bucket_deletion(wanted, gone, bucket, proof)
+    if user is not None:
+        if proof is not None and not owner.has_owner_tag(user.tags):
+            gone.user_tags = wanted.identity.tags
+        gone.deletes_user = gone.user_tags is not None or wanted.identity.is_same_life(user.tags)
+        if not gone.deletes_user:
+            gone.notes.append(f"IAM user {wanted.username} is not this object's and was left alone")
+    gone.secret_uid = ours["metadata"].get("uid", "") if ours else ""
+    if service is not None and children.is_ours(service, wanted):
+        gone.service_uid = service["metadata"].get("uid", "")
+    return gone
+
+
+def _find_unless_taken(wanted: Wanted, sources: Sources, account: str, gone: Deletion) -> BucketState | None:
+    try:
+        return find_bucket(sources.s3, wanted.bucket, account)
+    except Refused as refusal:
+        if refusal.reason != "BucketNameTaken":
+            raise
+        gone.notes.append(refusal.message)
+        return None
+
+
+def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None) -> None:
+    is_seed = proof is not None and not owner.has_owner_tag(bucket.tags)
+    if not is_seed and not wanted.identity.is_same_life(bucket.tags):
+        gone.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone")
+        return
+    if wanted.deletion_policy_for(owner.ADOPTED in bucket.tags) == "Retain":
+        kept = owner.without_owner_tags(bucket.tags)
+        gone.retained_tags = {**kept, owner.RETAINED_FROM: str(wanted.identity)}
+        gone.notes.append(f"bucket {wanted.bucket} was retained")
+        return
+    gone.deletes_bucket = True
+    if is_seed:
+        gone.bucket_tags = wanted.identity.tags
+
+
+def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    namespace, name = wanted.identity.namespace, wanted.identity.name
+    secret = sources.cluster.find_secret(namespace, wanted.secret_name)
+    return secret, sources.cluster.find_service(namespace, name)
+
+
+def _check_children(wanted: Wanted, secret: dict[str, Any] | None, service: dict[str, Any] | None) -> None:
+    if secret is not None and wanted.username and not children.is_ours(secret, wanted):
+        raise _foreign("Secret", wanted.secret_name)
+    if service is not None and wanted.service and not children.is_ours(service, wanted):
+        raise _foreign("Service", wanted.identity.name)
+
+
+def _foreign(kind: str, name: str) -> Refused:
+    return Refused(
+        "Conflict",
+        f"{kind} {name} exists and does not belong to this S3 object (no controller ownerReference to it): "
+        f"delete or rename the {kind}, or rename the S3 object",
+    )
+
+
+def _seed_proof(
+    wanted: Wanted,
+    sources: Sources,
+    account: str,
+    bucket: BucketState | None,
+    user: UserState | None,
+    secret: dict[str, Any] | None,
+) -> Pair | None:
+    """The Secret's key pair, if it proves that bucket and user are the Go operator's work for this object.
+
+    Neither may have another owner's tag, the user must carry exactly the Go operator's policy, and the
+    key pair itself must be that user and reach that bucket. Needed only while one of them is untagged.
+    """
+    pair = children.pair_in(secret)
+    if bucket is None or user is None or secret is None or pair is None or not wanted.is_live:
+        return None
+    is_tagged = [owner.has_owner_tag(thing.tags) for thing in (bucket, user)]
+    is_ours = [wanted.identity.is_same_life(thing.tags) for thing in (bucket, user)]
+    if all(is_tagged) or any(tagged and not mine for tagged, mine in zip(is_tagged, is_ours)):
+        return None
+    if owner.RETAINED_FROM in bucket.tags or list(user.policies) != [wanted.policy_name] or user.attached or user.groups:
+        return None
+    if not is_same(user.policies[wanted.policy_name], wanted.user_policy):
+        return None
+    sts, s3 = sources.clients_of(*children.values_in(secret))
+    return pair if is_proven(sts, s3, user.arn, wanted.bucket, account) else None
+
+
+def _settle_bucket(wanted: Wanted, bucket: BucketState | None, proof: Pair | None) -> bool:
+    """Whether the bucket is adopted now. Returns only if it may be made, changed or adopted."""
+    identity, name = wanted.identity, wanted.bucket
+    if bucket is None:
+        if wanted.adoption_policy == "Required":
+            raise Refused("BucketNotFound", f"bucket {name} does not exist, and adoptionPolicy is Required: create it")
+        return False
+    if bucket.region and wanted.region != bucket.region and (identity.is_owner(bucket.tags) or proof):
+        raise Refused("WrongRegion", f"bucket {name} is in {bucket.region}, spec.region says {wanted.region}")
+    if identity.is_owner(bucket.tags) or (proof is not None and not owner.has_owner_tag(bucket.tags)):
+        return False
+    other = identity.owner_of(bucket.tags)
+    if other:
+        raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName")
+    if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
+        raise Refused(
+            "Conflict",
+            f"bucket {name} exists in this AWS account without this operator's owner tags: choose another bucketName, "
+            f"or, to hand it to this object, tag it {owner.ADOPT}={identity} and set spec.adoptionPolicy: IfExists",
+        )
+    if bucket.region and wanted.region != bucket.region:
+        raise Refused("WrongRegion", f"bucket {name} is in {bucket.region}, spec.region says {wanted.region}")
+    return True
+
+
+def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> None:
+    if user is None:
+        return
+    name, identity = wanted.username, wanted.identity
+    if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
+        other = identity.owner_of(user.tags)
+        whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
+        raise Refused("Conflict", f"IAM user {name} {whose}: choose another iamUser.username")
+    extra = [f"group {group}" for group in user.groups]
+    extra += [f"policy {policy}" for policy in [*user.attached, *user.policies] if policy != wanted.policy_name]
+    if extra:
+        raise Refused(
+            "Conflict",
+            f"IAM user {name} has rights that the operator did not give ({', '.join(extra)}): remove them",
+        )
+
+
+def _wait_for_iam(
+    wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None
+) -> None:
+    # IAM is eventually consistent: what we made within settle_s and is not to be seen is not gone.
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    ago = children.issued_ago_s(secret, sources.now)
+    if ago is None or ago >= sources.settle_s:
+        return
+    pair = children.pair_in(secret)
+    recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
+    if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
+        raise Refused("WaitingForIAM", f"IAM does not show user {wanted.username} and its new key everywhere yet")
+
+
+def _see_bucket(
+    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, is_adopting: bool
+) -> None:
+    if bucket is None:
+        seen.differs.append("bucket")
+        # Only to refuse in time what a new bucket could not have either.
+        aspects.differing(wanted, {**NEW_BUCKET, "object_lock": wanted.object_lock}, False)
+        return
+    seen.bucket_exists = True
+    seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
+    settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
+    seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
+    tags = aspects.wanted_tags(wanted, bucket, is_adopting)
+    if tags != bucket.tags:
+        seen.differs.append("tags")
+        purges = any(key not in tags for key in bucket.tags)
+        seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
+
+
+def _see_user(
+    wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None
+) -> None:
+    if user is None:
+        seen.differs.append("user")
+        seen.puts_policy = True
+        seen.keys = KeyPlan(issue=True)
+        return
+    seen.user_exists = True
+    identity_tags = wanted.identity.tags
+    if not wanted.identity.uid:
+        identity_tags.pop(owner.UID)
+    if any(user.tags.get(key) != value for key, value in identity_tags.items()):
+        seen.differs.append("user")
+    seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
+    if seen.puts_policy:
+        seen.differs.append("user_policy")
+    recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
+    foreign_tag = user.tags.get(owner.FOREIGN_KEYS)
+    in_secret = children.pair_in(seen.secret)
+    seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"
+    if (seen.keys.differs and not is_key_sound) or seen.keys.is_issuing or seen.keys.delete_after and not seen.keys.issue:
+        seen.differs.append("access_key")
+    if seen.secret is None or in_secret != recorded or not children.has_labels(seen.secret, wanted):
+        seen.differs.append("secret")
+    if seen.keys.foreign:
+        seen.notes.append(f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}")
+    seen.user_tags = {**user.tags, **identity_tags}
+    if recorded is not None and recorded == in_secret and seen.keys.live:
+        seen.user_tags[owner.KEY] = str(recorded)
+
+
+def _see_service(wanted: Wanted, sources: Sources, seen: Observation) -> None:
+    service = seen.service
+    if not wanted.service:
+        if service is not None and children.is_ours(service, wanted):
+            seen.differs.append("service")
+    elif service is None or not children.is_service_same(service, wanted, sources.external_name):
+        seen.differs.append("service")

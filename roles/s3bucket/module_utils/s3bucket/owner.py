@@ -1,0 +1,93 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whose is it: the tags that say which S3 object a bucket or user belongs to, and what they are worth.
+
+Identity is (cluster, namespace, name). What exists without our tags, or with another object's, is never
+changed and never deleted. The uid tells a re-created object from its predecessor: a present run
+refreshes it, a delete run needs it equal or empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+
+PREFIX = "agill.apps/"
+CLUSTER = PREFIX + "cluster"
+NAMESPACE = PREFIX + "namespace"
+NAME = PREFIX + "name"
+UID = PREFIX + "uid"
+ADOPT = PREFIX + "adopt"
+ADOPTED = PREFIX + "adopted"
+RETAINED_FROM = PREFIX + "retained-from"
+TAG_RECORD = PREFIX + "tags"
+KEY = PREFIX + "key"
+FOREIGN_KEYS = PREFIX + "foreign-keys"
+
+_OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which S3 object: cluster is a name of our choice, namespace/name/uid are Kubernetes'."""
+
+    cluster: str
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.cluster}/{self.namespace}/{self.name}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The owner tags. The uid is empty for a CR that is only a file."""
+        return {CLUSTER: self.cluster, NAMESPACE: self.namespace, NAME: self.name, UID: self.uid}
+
+    def is_owner(self, tags: dict[str, str]) -> bool:
+        """Whether the tags name this object (of any uid)."""
+        return self.owner_of(tags) == str(self)
+
+    def is_same_life(self, tags: dict[str, str]) -> bool:
+        """Whether the tags name this very object, not a predecessor of the same name."""
+        return self.is_owner(tags) and tags.get(UID, "") in ("", self.uid)
+
+    @staticmethod
+    def owner_of(tags: dict[str, str]) -> str:
+        """``cluster/namespace/name`` as the tags say, or an empty string for no complete set."""
+        parts = [tags.get(key, "") for key in (CLUSTER, NAMESPACE, NAME)]
+        return "/".join(parts) if all(parts) else ""
+
+    def consents_to_adoption(self, tags: dict[str, str]) -> bool:
+        """Whether AWS's side of an adoption is there: the bucket is offered to this object."""
+        return tags.get(ADOPT) == str(self)
+
+
+def has_owner_tag(tags: dict[str, str]) -> bool:
+    """Whether any owner tag is set, complete or not."""
+    return any(key in tags for key in _OWNER_TAGS)
+
+
+def without_owner_tags(tags: dict[str, str]) -> dict[str, str]:
+    """The tags less everything that makes the thing ours or remembers for us."""
+    return {key: value for key, value in tags.items() if not key.startswith(PREFIX) or key == ADOPT}
+
+
+def record_of(keys: list[str]) -> str:
+    """Which CR tags we set, so that a tag taken out of the CR is taken off the bucket.
+
+    30 bits of SHA-256 a key, at most 42 keys: fits the 256 characters of a tag value.
+    """
+    return " ".join(sorted(_short(key) for key in keys))
+
+
+def forgotten_tags(tags: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    """The keys that an earlier run set for the CR and that the CR no longer names."""
+    record = set(tags.get(TAG_RECORD, "").split())
+    return [
+        key for key in tags if key not in wanted and not key.startswith(PREFIX) and _short(key) in record
+    ]
+
+
+def _short(key: str) -> str:
+    return urlsafe_b64encode(hashlib.sha256(key.encode()).digest())[:5].decode()

@@ -1,0 +1,203 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading one object's bucket and user from AWS.
+
+Unknown is not absent: only a 404-class answer means that something is not there; everything else is
+raised as :class:`errors.Unknown` with the verb that failed. Every S3 call carries ``ExpectedBucketOwner``,
+as a stranger may own a bucket of that name, with copies of our tags:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
+
+from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from .state import UNSUPPORTED, BucketState, UserState
+
+_UNSUPPORTED_CODES = (
+    "NotImplemented",
+    "XNotImplemented",
+    "MethodNotAllowed",
+    "UnsupportedArgument",
+    "UnsupportedOperation",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one setting of a bucket is read: client method, what to take, and the codes that mean unset."""
+
+    method: str
+    take: Callable[[dict[str, Any]], Any]
+    unset_codes: tuple[str, ...] = ()
+    unset: Any = None
+
+
+def _ownership(answer: dict[str, Any]) -> str | None:
+    rules = answer.get("OwnershipControls", {}).get("Rules", [])
+    return rules[0].get("ObjectOwnership") if rules else None
+
+
+_NO_BLOCK = {"BlockPublicAcls": False, "IgnorePublicAcls": False, "BlockPublicPolicy": False, "RestrictPublicBuckets": False}
+
+# The keys are the names of aspects.
+SETTINGS: dict[str, Setting] = {
+    "ownership": Setting("get_bucket_ownership_controls", _ownership, ("OwnershipControlsNotFoundError",)),
+    "public_access_block": Setting(
+        "get_public_access_block",
+        lambda answer: {**_NO_BLOCK, **answer.get("PublicAccessBlockConfiguration", {})},
+        ("NoSuchPublicAccessBlockConfiguration",),
+        _NO_BLOCK,
+    ),
+    "acl": Setting("get_bucket_acl", s3_acl_to_name),
+    "versioning": Setting("get_bucket_versioning", lambda answer: answer.get("Status", "")),
+    "object_lock": Setting(
+        "get_object_lock_configuration",
+        lambda answer: answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled",
+        ("ObjectLockConfigurationNotFoundError",),
+        False,
+    ),
+    "acceleration": Setting("get_bucket_accelerate_configuration", lambda answer: answer.get("Status") == "Enabled"),
+    "policy": Setting("get_bucket_policy", lambda answer: json.loads(answer["Policy"]), ("NoSuchBucketPolicy",)),
+}
+
+# What a bucket has that AWS has just made:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
+NEW_BUCKET: dict[str, Any] = {
+    "ownership": "BucketOwnerEnforced",
+    "public_access_block": dict.fromkeys(_NO_BLOCK, True),
+    "acl": "private",
+    "versioning": "",
+    "object_lock": False,
+    "acceleration": False,
+    "policy": None,
+}
+
+
+
+
+
+def get_account(sts: Any) -> str:
+    """The account that our credentials belong to."""
+    try:
+        return str(sts.get_caller_identity()["Account"])
+    except AWS_ERRORS as error:
+        raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
+
+
+def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
+    """The bucket with its region and tags; None when there is none.
+
+    :raises Refused: BucketNameTaken when the bucket is another account's
+    :raises Unknown: when AWS does not say
+    """
+    try:
+        answer = s3.head_bucket(Bucket=name, ExpectedBucketOwner=account)
+    except AWS_ERRORS as error:
+        code = code_of(error)
+        if code in ("404", "NoSuchBucket"):
+            return None
+        if code in ("403", "AccessDenied"):
+            _settle_forbidden(s3, name, error)
+        raise unknown(f"look at bucket {name} (s3:ListBucket)", error) from error
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or ""
+    tags = get_bucket_tags(s3, name, account)
+    return None if tags is None else BucketState(region=region, tags=tags)
+
+
+def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
+    """The bucket's tags; None when the bucket has gone meanwhile."""
+    try:
+        answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account)
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchTagSet":
+            return {}
+        if code_of(error) == "NoSuchBucket":
+            return None
+        raise unknown(f"read the tags of bucket {name} (s3:GetBucketTagging)", error) from error
+    return _tags(answer.get("TagSet", []))
+
+
+def read_settings(s3: Any, name: str, account: str) -> dict[str, Any]:
+    """All settings of a bucket by aspect."""
+    return {aspect: _read_setting(s3, name, account, aspect, how) for aspect, how in SETTINGS.items()}
+
+
+def find_user(iam: Any, name: str) -> UserState | None:
+    """The user with its tags; None when there is none. What it may do is read by :func:`read_rights`."""
+    try:
+        found = iam.get_user(UserName=name)["User"]
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchEntity":
+            return None
+        raise unknown(f"read IAM user {name} (iam:GetUser)", error) from error
+    return UserState(arn=found["Arn"], tags=_tags(found.get("Tags", [])))
+
+
+def read_rights(iam: Any, name: str, user: UserState) -> None:
+    """Fill in a user's policies, groups and keys. A NoSuchEntity here is IAM lagging, not an absent user."""
+    try:
+        user.attached = [item["PolicyName"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)]
+        user.groups = [item["GroupName"] for item in _pages(iam, "list_groups_for_user", "Groups", name)]
+        user.keys = {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
+        user.policies = {
+            policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in _pages(iam, "list_user_policies", "PolicyNames", name)
+        }
+    except AWS_ERRORS as error:
+        raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
+
+
+def is_proven(sts: Any, s3: Any, user_arn: str, bucket: str, account: str) -> bool:
+    """Whether clients made with a Secret's own key pair are that user and reach that bucket.
+
+    :raises Unknown: when AWS neither confirms nor refuses the key pair
+    """
+    try:
+        if sts.get_caller_identity()["Arn"] != user_arn:
+            return False
+        s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+    except AWS_ERRORS as error:
+        refusal = unknown("prove the Secret's key pair", error)
+        if refusal.reason in ("CredentialsInvalid", "AccessDenied") or code_of(error) in ("404", "NoSuchBucket"):
+            return False
+        raise refusal from error
+    return True
+
+
+def _settle_forbidden(s3: Any, name: str, error: Exception) -> None:
+    # A 403 is either a stranger's bucket or our own right missing: ListBuckets tells them apart.
+    try:
+        pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
+        is_listed = any(bucket["Name"] == name for page in pages for bucket in page.get("Buckets", []))
+    except AWS_ERRORS as cause:
+        raise unknown(f"tell whose bucket {name} is (s3:ListAllMyBuckets)", cause) from cause
+    if is_listed:
+        raise Unknown("AccessDenied", f"AWS denies the operator access to bucket {name} of its own account: {error}")
+    raise Refused("BucketNameTaken", f"bucket {name} belongs to another AWS account: choose another bucketName")
+
+
+def _read_setting(s3: Any, name: str, account: str, aspect: str, how: Setting) -> Any:
+    try:
+        return how.take(getattr(s3, how.method)(Bucket=name, ExpectedBucketOwner=account))
+    except AWS_ERRORS as error:
+        code = code_of(error)
+        if code in how.unset_codes:
+            return how.unset
+        if code in _UNSUPPORTED_CODES:
+            return UNSUPPORTED
+        raise unknown(f"read {aspect} of bucket {name}", error) from error
+
+
+def _pages(iam: Any, method: str, key: str, user: str) -> list[Any]:
+    return [item for page in iam.get_paginator(method).paginate(UserName=user) for item in page.get(key, [])]
+
+
+def _tags(listed: list[dict[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in listed}

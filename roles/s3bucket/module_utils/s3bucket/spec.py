@@ -1,0 +1,278 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an S3 object asks for: its spec with the role's defaults, checked as far as no call is needed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from . import owner
+from .errors import Refused
+from .policy import is_public, locks_out
+
+PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
+# CR field -> amazon.aws.s3_bucket suboption of public_access and boto3 key of the same meaning
+BLOCK_FIELDS = {
+    "blockPublicACLs": "BlockPublicAcls",
+    "ignorePublicACLs": "IgnorePublicAcls",
+    "blockPublicPolicy": "BlockPublicPolicy",
+    "restrictPublicBuckets": "RestrictPublicBuckets",
+}
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+MAX_POLICY_NAME = 128
+MAX_TAGS = 42
+_UNSAFE_KEY_PREFIX = "__ansible"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One S3 object's wishes. ``given`` names the spec fields that the CR sets itself."""
+
+    identity: owner.Identity
+    generation: int
+    is_deleting: bool
+    is_live: bool
+    region: str
+    bucket: str
+    username: str
+    acl: str
+    object_lock: bool
+    versioning: bool
+    acceleration: bool
+    policy: dict[str, Any] | None
+    block: dict[str, bool]
+    tags: dict[str, str]
+    deletion_policy: str
+    force_delete: bool
+    adoption_policy: str
+    service: bool
+    given: frozenset[str]
+
+    @property
+    def policy_name(self) -> str:
+        """The inline policy's name, as the Go operator made it."""
+        return f"{self.username}-{self.bucket}-s3-restricted"
+
+    @property
+    def secret_name(self) -> str:
+        """The Secret's name, as the Go operator made it."""
+        return f"{self.identity.name}-iam-secret"
+
+    @property
+    def partition(self) -> str:
+        """The ARN partition that the region is in."""
+        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rpartition("-")[0].rpartition("-")[0], "aws")
+
+    @property
+    def bucket_arn(self) -> str:
+        """The bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.bucket}"
+
+    @property
+    def user_policy(self) -> dict[str, Any]:
+        """The inline policy: everything on the bucket and its objects, nothing else."""
+        return {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["s3:*"], "Resource": [self.bucket_arn, f"{self.bucket_arn}/*"]}
+            ],
+        }
+
+    @property
+    def bucket_tags(self) -> dict[str, str]:
+        """The tags that the bucket gets in the call that creates it."""
+        record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
+        return {**self.tags, **record, **self.identity.tags}
+
+    def effective(self, is_adopted: bool) -> dict[str, Any]:
+        """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
+        values = {
+            "bucketACL": self.acl,
+            "enableVersioning": self.versioning,
+            "enableObjectLock": self.object_lock,
+            "enableTransferAcceleration": self.acceleration,
+        }
+        shown = {name: value for name, value in values.items() if not is_adopted or name in self.given}
+        return {
+            **shown,
+            "publicAccessBlock": {
+                name: value
+                for name, value in self.block.items()
+                if not is_adopted or f"publicAccessBlock.{name}" in self.given
+            },
+            "deletionPolicy": self.deletion_policy_for(is_adopted),
+            "forceDelete": self.force_delete,
+            "adoptionPolicy": self.adoption_policy,
+            "service": {"enabled": self.service},
+        }
+
+    def deletion_policy_for(self, is_adopted: bool) -> str:
+        """Delete or Retain; an adopted bucket is retained unless the CR says otherwise."""
+        if is_adopted and "deletionPolicy" not in self.given:
+            return "Retain"
+        return self.deletion_policy
+
+
+def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wanted:
+    """Read a CR.
+
+    :param cr: the S3 object, as Kubernetes or a file holds it
+    :param cluster: the cluster's name in owner tags
+    :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field
+    :raises Refused: InvalidSpec naming the field. For an object being deleted only what deletion needs is
+        checked, so that a bad spec can always be deleted.
+    """
+    metadata = _mapping(cr.get("metadata"), "metadata")
+    spec = _mapping(cr.get("spec"), "spec")
+    is_deleting = bool(metadata.get("deletionTimestamp"))
+    given = {name for name, value in spec.items() if value is not None}
+    block = _mapping(spec.get("publicAccessBlock") or {}, "spec.publicAccessBlock")
+    given |= {f"publicAccessBlock.{name}" for name, value in block.items() if value is not None}
+    value = {name: spec[name] if name in given else default for name, default in defaults.items()}
+    user = _mapping(spec.get("iamUser") or {}, "spec.iamUser")
+    policy = {} if is_deleting else _policy(value["bucketPolicy"])
+    acl = _text(value["bucketACL"], "spec.bucketACL")
+    wanted = Wanted(
+        identity=owner.Identity(
+            cluster,
+            _text(metadata.get("namespace", "default"), "metadata.namespace"),
+            _text(metadata.get("name", ""), "metadata.name"),
+            _text(metadata.get("uid", ""), "metadata.uid"),
+        ),
+        generation=int(metadata.get("generation") or 0),
+        is_deleting=is_deleting,
+        is_live=bool(metadata.get("uid")),
+        region=_text(spec.get("region", ""), "spec.region"),
+        bucket=_text(spec.get("bucketName", ""), "spec.bucketName"),
+        username=_text(user.get("username", ""), "spec.iamUser.username"),
+        acl=acl,
+        object_lock=_flag(value, "enableObjectLock"),
+        versioning=_flag(value, "enableVersioning")
+        or ("enableVersioning" not in given and _flag(value, "enableObjectLock")),
+        acceleration=_flag(value, "enableTransferAcceleration"),
+        policy=policy or None,
+        block=_block(block, acl, policy),
+        tags=_tags(value["tags"], is_deleting),
+        deletion_policy=_text(value["deletionPolicy"], "spec.deletionPolicy"),
+        force_delete=_flag(value, "forceDelete"),
+        adoption_policy=_text(value["adoptionPolicy"], "spec.adoptionPolicy"),
+        service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
+        given=frozenset(given),
+    )
+    _check_identity(wanted)
+    if not is_deleting:
+        _check(wanted, "iamUser" in given)
+    return wanted
+
+
+def invalid(field: str, message: str) -> Refused:
+    """The refusal of a field's value."""
+    return Refused("InvalidSpec", f"{field}: {message}")
+
+
+def _check_identity(wanted: Wanted) -> None:
+    if not wanted.identity.name:
+        raise invalid("metadata.name", "is missing")
+
+
+def _check(wanted: Wanted, has_user: bool) -> None:
+    # The CRD refuses all of this; objects stored before it, and CR files of people, come this way too.
+    if not wanted.region:
+        raise invalid("spec.region", "is missing")
+    if not BUCKET_NAME.fullmatch(wanted.bucket):
+        raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
+    if has_user and not USER_NAME.fullmatch(wanted.username):
+        raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
+    if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
+        raise invalid(
+            "spec.iamUser.username",
+            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+        )
+    for field, value, choices in (
+        ("bucketACL", wanted.acl, ("private", *PUBLIC_ACLS)),
+        ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
+        ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
+    ):
+        if value not in choices:
+            raise invalid(f"spec.{field}", f"must be one of {', '.join(choices)}")
+    if wanted.object_lock and not wanted.versioning:
+        raise invalid("spec.enableVersioning", "must not be false with enableObjectLock: object lock needs versions")
+    if wanted.acceleration and "." in wanted.bucket:
+        raise invalid("spec.enableTransferAcceleration", "does not work for a bucketName with a dot")
+    action = locks_out(wanted.policy)
+    if action:
+        raise invalid(
+            "spec.bucketPolicy",
+            f"denies {action} to everyone without a Condition: only the account's root user could undo it",
+        )
+
+
+def _policy(text: Any) -> dict[str, Any]:
+    if not isinstance(text, str):
+        raise invalid("spec.bucketPolicy", "must be a string that holds a JSON object")
+    if not text.strip():
+        return {}
+    try:
+        policy = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise invalid("spec.bucketPolicy", f"is not JSON: {error}") from error
+    if not isinstance(policy, dict):
+        raise invalid("spec.bucketPolicy", "must hold a JSON object")
+    if policy and not policy.get("Statement"):
+        raise invalid("spec.bucketPolicy", "has no Statement")
+    return policy
+
+
+def _block(given: dict[str, Any], acl: str, policy: dict[str, Any] | None) -> dict[str, bool]:
+    # Not given: as closed as the CR's own ACL and policy allow (features.md, decision b).
+    may_acl, may_policy = acl in PUBLIC_ACLS, is_public(policy)
+    derived = {
+        "blockPublicACLs": not may_acl,
+        "ignorePublicACLs": not may_acl,
+        "blockPublicPolicy": not may_policy,
+        "restrictPublicBuckets": not may_policy,
+    }
+    return {
+        name: _flag(given, name, "publicAccessBlock.") if given.get(name) is not None else derived[name]
+        for name in BLOCK_FIELDS
+    }
+
+
+def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
+    if is_deleting:
+        return {}
+    tags = _mapping(value, "spec.tags")
+    if len(tags) > MAX_TAGS:
+        raise invalid("spec.tags", f"has {len(tags)} tags: at most {MAX_TAGS} fit beside the operator's own")
+    for key, text in tags.items():
+        if not isinstance(text, str):
+            raise invalid(f"spec.tags[{key}]", "must be a string: put it in quotes")
+        if key.lower().startswith("aws:") or key.startswith(owner.PREFIX):
+            raise invalid(f"spec.tags[{key}]", f"the prefixes aws: and {owner.PREFIX} are reserved")
+        if key.startswith(_UNSAFE_KEY_PREFIX):
+            raise invalid(f"spec.tags[{key}]", f"the prefix {_UNSAFE_KEY_PREFIX} is reserved")
+    return dict(tags)
+
+
+def _mapping(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise invalid(field, "is missing" if value is None else "must be an object")
+    return value
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise invalid(field, "must be a string: put it in quotes")
+    return value
+
+
+def _flag(values: dict[str, Any], name: str, parent: str = "") -> bool:
+    value = values.get(name)
+    if not isinstance(value, bool):
+        raise invalid(f"spec.{parent}{name}", "must be true or false")
+    return value

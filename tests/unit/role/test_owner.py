@@ -1,0 +1,39 @@
+"""What owner tags are worth."""
+
+from __future__ import annotations
+
+import pytest
+from s3bucket import owner
+from s3bucket.owner import Identity
+
+ME = Identity("cluster", "team", "photos", "u2")
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_owner", "is_same_life"),
+    [
+        pytest.param(ME.tags, True, True, id="ours"),
+        pytest.param({**ME.tags, owner.UID: "u1"}, True, False, id="predecessor"),
+        pytest.param({**ME.tags, owner.UID: ""}, True, True, id="made-from-a-file"),
+        pytest.param({**ME.tags, owner.NAME: "other"}, False, False, id="other-object"),
+        pytest.param({**ME.tags, owner.CLUSTER: "other"}, False, False, id="other-cluster"),
+        pytest.param({k: v for k, v in ME.tags.items() if k != owner.NAMESPACE}, False, False, id="incomplete"),
+        pytest.param({}, False, False, id="none"),
+    ],
+)
+def test_identity_of_tags(tags: dict[str, str], is_owner: bool, is_same_life: bool) -> None:
+    assert (ME.is_owner(tags), ME.is_same_life(tags)) == (is_owner, is_same_life)
+
+
+def test_forgotten_tags_are_ours_only() -> None:
+    tags = {"team": "a", "cost": "1", "foreign": "x", owner.TAG_RECORD: owner.record_of(["team", "cost"])}
+    assert owner.forgotten_tags(tags, {"cost": "1"}) == ["team"]
+
+
+def test_record_of_the_most_tags_fits_a_tag_value() -> None:
+    assert len(owner.record_of([f"key-{n}" for n in range(42)])) <= 256
+
+
+def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
+    tags = {**ME.tags, owner.ADOPT: "c/n/x", owner.ADOPTED: "true", "team": "a"}
+    assert owner.without_owner_tags(tags) == {owner.ADOPT: "c/n/x", "team": "a"}

@@ -1,0 +1,104 @@
+"""What a CR asks for, its defaults, and what is refused before any call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from s3bucket.errors import Refused
+from s3bucket.spec import Wanted, wanted_of
+
+
+def read(defaults: dict[str, Any], metadata: dict[str, Any] | None = None, **spec: Any) -> Wanted:
+    cr = {
+        "metadata": {"name": "photos", "namespace": "team", "uid": "u1", **(metadata or {})},
+        "spec": {"region": "eu-west-1", "bucketName": "photos-bucket", "iamUser": {"username": "photos"}, **spec},
+    }
+    return wanted_of(cr, "cluster", defaults)
+
+
+def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults) -> None:
+    wanted = read(defaults)
+    assert (wanted.acl, wanted.versioning, wanted.policy, wanted.deletion_policy, wanted.force_delete) == (
+        "private", False, None, "Delete", True)
+    assert all(wanted.block.values())
+    assert wanted.policy_name == "photos-photos-bucket-s3-restricted"
+    assert wanted.secret_name == "photos-iam-secret"
+    assert wanted.user_policy["Statement"][0]["Resource"] == ["arn:aws:s3:::photos-bucket", "arn:aws:s3:::photos-bucket/*"]
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_wanted_of_region_gives_the_partition(defaults, region: str, partition: str) -> None:
+    assert read(defaults, region=region).bucket_arn == f"arn:{partition}:s3:::photos-bucket"
+
+
+def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults) -> None:
+    block = read(defaults, bucketACL="public-read").block
+    assert block == {"blockPublicACLs": False, "ignorePublicACLs": False, "blockPublicPolicy": True, "restrictPublicBuckets": True}
+
+
+def test_wanted_of_given_guard_wins_over_what_follows(defaults) -> None:
+    block = read(defaults, bucketACL="public-read", publicAccessBlock={"ignorePublicACLs": True}).block
+    assert (block["blockPublicACLs"], block["ignorePublicACLs"]) == (False, True)
+
+
+def test_wanted_of_object_lock_implies_versioning(defaults) -> None:
+    assert read(defaults, enableObjectLock=True).versioning
+
+
+def test_wanted_of_service_without_enabled_is_enabled(defaults) -> None:
+    assert read(defaults, service={}).service
+
+
+DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}]})
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        pytest.param({"bucketName": "A_b"}, "spec.bucketName: ", id="bucket-name"),
+        pytest.param({"bucketName": "192.168.0.1"}, "spec.bucketName: ", id="ip"),
+        pytest.param({"bucketName": "a..b"}, "spec.bucketName: ", id="dots"),
+        pytest.param({"iamUser": {"username": "a b"}}, "spec.iamUser.username: ", id="user-name"),
+        pytest.param({"iamUser": {"username": ""}}, "spec.iamUser.username: ", id="no-user-name"),
+        pytest.param({"iamUser": {"username": "u" * 64}, "bucketName": "b" * 50}, "at most 113", id="sum"),
+        pytest.param({"bucketPolicy": "{"}, "spec.bucketPolicy: is not JSON", id="no-json"),
+        pytest.param({"bucketPolicy": "[]"}, "must hold a JSON object", id="json-list"),
+        pytest.param({"bucketPolicy": '{"a": 1}'}, "has no Statement", id="no-statement"),
+        pytest.param({"bucketPolicy": DENY_ALL}, "only the account's root user", id="lock-out"),
+        pytest.param({"bucketACL": "log-delivery-write"}, "spec.bucketACL: must be one of", id="acl"),
+        pytest.param({"deletionPolicy": "Orphan"}, "spec.deletionPolicy: must be one of", id="deletion-policy"),
+        pytest.param({"enableObjectLock": True, "enableVersioning": False}, "spec.enableVersioning", id="lock"),
+        pytest.param({"enableTransferAcceleration": True, "bucketName": "a.b.c"}, "with a dot", id="acceleration"),
+        pytest.param({"enableVersioning": "yes"}, "spec.enableVersioning: must be true or false", id="no-bool"),
+        pytest.param({"tags": {"aws:x": "1"}}, "spec.tags\\[aws:x\\]", id="aws-tag"),
+        pytest.param({"tags": {"agill.apps/name": "1"}}, "reserved", id="owner-tag"),
+        pytest.param({"tags": {"__ansible_unsafe": "1"}}, "reserved", id="ansible-key"),
+        pytest.param({"tags": {"a": 1}}, "put it in quotes", id="tag-number"),
+        pytest.param({"tags": {f"k{n}": "" for n in range(43)}}, "at most 42", id="too-many-tags"),
+        pytest.param({"region": None}, "spec.region", id="no-region"),
+    ],
+)
+def test_wanted_of_bad_spec_is_refused_by_field(defaults, spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message) as refused:
+        read(defaults, **spec)
+    assert (refused.value.reason, refused.value.retry) == ("InvalidSpec", "permanent")
+
+
+@pytest.mark.parametrize("spec", [{"bucketPolicy": "{"}, {"bucketName": "A_b"}, {"tags": {"aws:x": "1"}}])
+def test_wanted_of_bad_spec_being_deleted_is_read(defaults, spec: dict[str, Any]) -> None:
+    assert read(defaults, {"deletionTimestamp": "2026-01-01T00:00:00Z"}, **spec).is_deleting
+
+
+def test_wanted_of_templates_stay_text(defaults) -> None:
+    text = "{{ lookup('pipe', 'id') }}"
+    assert read(defaults, tags={"a": text}).tags == {"a": text}
+
+
+def test_effective_of_adopted_bucket_shows_given_fields_only(defaults) -> None:
+    effective = read(defaults, enableVersioning=True).effective(is_adopted=True)
+    assert effective["enableVersioning"] is True
+    assert "bucketACL" not in effective
+    assert effective["deletionPolicy"] == "Retain"
