@@ -1,0 +1,57 @@
+# Everything a person or CI runs. A fresh machine needs Python >= 3.11, make, and package registries.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+# Tools of ours read nothing from the machine's Python settings.
+unexport PYTHONWARNINGS PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup kubernetes demo test test-unit test-role test-cluster lint cluster cluster-down clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the virtual environment with all dependencies and the collections
+
+$(STAMP): pyproject.toml requirements.yml dev/setup.py
+	$(PYTHON) dev/setup.py $(VENV)
+	@touch $@
+
+kubernetes: $(STAMP) ## find or build etcd, kube-apiserver, kube-controller-manager and kubectl
+	$(BIN)/python -m dev.binaries
+
+demo: kubernetes ## show the operator at work on a Kubernetes and an AWS on this machine
+	$(BIN)/python -m dev.demo
+
+test: kubernetes ## run every test
+	$(PYTEST)
+
+test-unit: $(STAMP) ## run the unit tests only (seconds)
+	$(PYTEST) tests/unit
+
+test-role: kubernetes ## run the tests of the role only
+	$(PYTEST) tests/role
+
+test-cluster: kubernetes ## run the tests of the operator process only
+	$(PYTEST) tests/cluster
+
+lint: $(STAMP) ## check format, types, imports, YAML and the role
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline
+
+cluster: kubernetes ## bring Kubernetes and AWS up and leave them running; then: . build/cluster.env
+	$(BIN)/python -m dev.cluster up
+
+cluster-down: $(STAMP) ## end what `make cluster` started
+	$(BIN)/python -m dev.cluster down
+
+clean: ## remove what was made in this folder (not the cache of built programs)
+	@if [ -e build/cluster.json ]; then $(BIN)/python -m dev.cluster down; fi
+	rm -rf $(VENV) build *.egg-info .ruff_cache .mypy_cache .import_linter_cache .ansible
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,83 @@
+"""AWS on this machine: moto as an HTTP server with IAM enforced, behind the gate that follows AWS where moto does not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from tests.awsgate.client import Gate
+
+from .processes import Child, get_free_port, plain_environment
+
+_PROJECT = Path(__file__).parents[1]
+
+
+class Aws:
+    """One AWS account. Started by :meth:`start`, ended by :meth:`stop`; also a context manager."""
+
+    region = "us-east-1"
+
+    def __init__(self, folder: Path, *, is_tied: bool = True) -> None:
+        self.folder = folder
+        self.credentials_file = folder / "credentials"
+        self._is_tied = is_tied
+        self._port = get_free_port()
+        self.endpoint_url = f"http://127.0.0.1:{self._port}"
+        self.gate = Gate(self.endpoint_url)
+        self._child: Child | None = None
+
+    def __enter__(self) -> Aws:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes, for a later run to end."""
+        return [self._child.process.pid] if self._child else []
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "tests.awsgate", "--port", str(self._port)]
+        command += ["--credentials-file", str(self.credentials_file), "--region", self.region]
+        environment = {**plain_environment(), "PYTHONPATH": str(_PROJECT)}
+        self._child = Child(command, self.folder / "aws.log", environment, is_tied=self._is_tied)
+        self._child.wait_until(self.gate.is_ready, "AWS")
+
+    def stop(self) -> None:
+        """End it."""
+        if self._child:
+            self._child.stop()
+            self._child = None
+
+    def env(self) -> dict[str, str]:
+        """What a client needs in its environment: no keys."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.credentials_file),
+            "AWS_CONFIG_FILE": str(self.folder / "config"),
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client: the administrator's unless other keys are given."""
+        if "aws_access_key_id" not in settings:
+            key_id, secret = self._admin_key()
+            settings |= {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
+        settings.setdefault("region_name", self.region)
+        return boto3.client(service, endpoint_url=self.endpoint_url, **settings)
+
+    def _admin_key(self) -> tuple[str, str]:
+        found = dict(
+            (part.strip() for part in line.split("=", 1))  # type: ignore[misc]
+            for line in self.credentials_file.read_text().splitlines()
+            if "=" in line
+        )
+        return found["aws_access_key_id"], found["aws_secret_access_key"]

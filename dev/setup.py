@@ -1,0 +1,72 @@
+"""Make the virtual environment: ``python3 dev/setup.py FOLDER``. Needs nothing but Python itself.
+
+The collections come out of the PyPI package ``ansible``, which holds them all: only the two that
+requirements.yml names are unpacked. Its wheel is kept in the cache, outside the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+# The release of the package whose ansible-core matches the Python: 2.19 is the last for 3.11.
+_ANSIBLE = "ansible==12.3.0" if sys.version_info < (3, 12) else "ansible==14.5.0"
+_COLLECTIONS = ("amazon/aws", "kubernetes/core")
+_MINIMUM = (3, 11)
+
+
+def main() -> None:
+    if sys.version_info < _MINIMUM:
+        found = ".".join(map(str, sys.version_info[:3]))
+        sys.exit(f"s3-operator needs Python >= 3.11, this is {found}: set PYTHON, as in make PYTHON=python3.12 setup")
+    venv = Path(sys.argv[1])
+    python = venv / "bin" / "python"
+    if not python.exists():
+        _say("making the virtual environment")
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    _say("installing the Python dependencies")
+    _pip(python, "install", "--quiet", "--editable", ".[dev]")
+    _say("unpacking the collections")
+    _unpack_collections(_ansible_wheel(python), _site_packages(python))
+
+
+def _ansible_wheel(python: Path) -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s3-operator" / _ANSIBLE.replace("==", "-")
+    found = list(folder.glob("*.whl"))
+    if not found:
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+        _pip(python, "download", "--quiet", "--no-deps", "--dest", str(partial), _ANSIBLE)
+        try:
+            partial.rename(folder)
+        except OSError:
+            # Another set-up was faster.
+            shutil.rmtree(partial)
+        found = list(folder.glob("*.whl"))
+    return found[0]
+
+
+def _unpack_collections(wheel: Path, target: Path) -> None:
+    prefixes = tuple(f"ansible_collections/{name}/" for name in _COLLECTIONS)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target, [name for name in archive.namelist() if name.startswith(prefixes)])
+
+
+def _site_packages(python: Path) -> Path:
+    command = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def _pip(python: Path, *arguments: str) -> None:
+    subprocess.run([str(python), "-m", "pip", *arguments], check=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

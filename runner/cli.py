@@ -1,0 +1,132 @@
+"""The command line of ``s3-operator``. Every flag can be set by an environment variable, as ``--help`` shows."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runner import __version__, credentials, logs
+from runner.settings import Settings
+
+_SHM = Path("/dev/shm")
+
+
+def _default_work_base() -> Path:
+    """A memory-backed folder where there is one: a run's files hold secrets."""
+    return _SHM if os.access(_SHM, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+_OPTIONS = [
+    click.option("--sync-period", "sync_period_s", type=click.FloatRange(min=1), default=300, show_default=True,
+                 envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
+                 help="Every object is looked at again after so many seconds, give or take 10 %."),
+    click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=2, show_default=True,
+                 envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
+                 help="How many objects are worked on at a time."),
+    click.option("--run-timeout", "run_timeout_s", type=click.FloatRange(min=1), default=600, show_default=True,
+                 envvar="RUN_TIMEOUT", show_envvar=True, help="A run of the role is ended after so many seconds."),
+    click.option("--grace-period", "grace_period_s", type=click.FloatRange(min=0), default=20, show_default=True,
+                 envvar="GRACE_PERIOD", show_envvar=True,
+                 help="At the end, runs may finish for so many seconds before they are cancelled."),
+    click.option("--watch-namespace", "watch_namespaces", multiple=True, callback=_namespaces,
+                 envvar="WATCH_NAMESPACE", show_envvar=True,
+                 help="Only this namespace; can be given again, or as a list with commas. Default: all."),
+    click.option("--cluster-name", default="", envvar="CLUSTER_NAME", show_envvar=True,
+                 help="The cluster's name in owner tags. Default: the uid of the namespace kube-system."),
+    click.option("--deletion-policy", type=click.Choice(["", "Delete", "Retain"]), default="",
+                 envvar="DELETION_POLICY", show_envvar=True,
+                 help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
+    click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
+                 envvar="IAM_SETTLE", show_envvar=True,
+                 help="For so many seconds after a key was issued IAM may not show it everywhere."),
+    click.option("--leader-elect/--no-leader-elect", default=True, show_default=True,
+                 envvar="LEADER_ELECT", show_envvar=True, help="Whether replicas elect one that works, by a Lease."),
+    click.option("--leader-election-namespace", default="", envvar="LEADER_ELECTION_NAMESPACE", show_envvar=True,
+                 help="Where the Lease s3-operator is. Default: the Pod's namespace, or default."),
+    click.option("--lease-duration", "lease_duration_s", type=click.FloatRange(min=2), default=15, show_default=True,
+                 help="For so many seconds a Lease is its holder's."),
+    click.option("--renew-deadline", "renew_deadline_s", type=click.FloatRange(min=1), default=10, show_default=True,
+                 help="A leader that could not renew for so many seconds stops."),
+    click.option("--retry-period", "retry_period_s", type=click.FloatRange(min=0.1), default=2, show_default=True,
+                 help="How often the Lease is tried."),
+    click.option("--metrics-bind-address", "metrics_address", default=":8080", show_default=True,
+                 envvar="METRICS_BIND_ADDRESS", show_envvar=True, help="Where /metrics is served; 0 for nowhere."),
+    click.option("--health-probe-bind-address", "health_address", default=":8081", show_default=True,
+                 envvar="HEALTH_PROBE_BIND_ADDRESS", show_envvar=True,
+                 help="Where /healthz and /readyz are served; 0 for nowhere."),
+    click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+                 default=Path(__file__).parents[1], envvar="PROJECT_DIR", show_envvar=True,
+                 help="The folder with playbooks/ and roles/. Default: beside this program."),
+    click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
+                 envvar="WORK_DIR", show_envvar=True,
+                 help="Where runs have their private folders. Default: a folder in /dev/shm, or in the temporary one."),
+]  # fmt: skip
+_LOG_OPTIONS = [
+    click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True,
+                 envvar="LOG_FORMAT", show_envvar=True, help="How log lines look."),
+    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+                 default="info", show_default=True, envvar="LOG_LEVEL", show_envvar=True, help="What is logged."),
+]  # fmt: skip
+
+
+def _with(options: list[Any]) -> Any:
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Keeps a bucket, an IAM user, its access key and a Service for every S3 object of a cluster."""
+
+
+@main.command()
+@_with(_OPTIONS + _LOG_OPTIONS)
+def run(log_format: str, log_level: str, **flags: Any) -> None:
+    """Watch and work until SIGTERM."""
+    sys.exit(_operator(log_format, log_level, flags).run())
+
+
+@main.command()
+@_with(_OPTIONS + _LOG_OPTIONS)
+def once(log_format: str, log_level: str, **flags: Any) -> None:
+    """One pass over all objects. Exit status 0: all are Ready; 1: some are not; 2: nothing was done."""
+    sys.exit(_operator(log_format, log_level, flags).once())
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(__version__)
+
+
+def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
+    base = flags["work_dir"] or _default_work_base() / f"s3-operator-{os.getuid()}"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if base.stat().st_uid != os.getuid():
+        raise click.ClickException(f"{base} is another user's: name a folder with --work-dir")
+    base.chmod(0o700)
+    credentials.clean_environment(base)
+    logs.set_up(log_format, log_level)
+    # Only now, with no key left in the environment, is the rest imported.
+    from runner.kube import KubeError, load_config
+    from runner.operator import Operator, default_identity_namespace
+
+    flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
+    try:
+        load_config()
+    except KubeError as error:
+        raise click.ClickException(f"{error}: set KUBECONFIG") from error
+    return Operator(Settings(**{**flags, "work_dir": base}))

@@ -1,0 +1,54 @@
+"""Which Events an outcome calls for: on change only, with the Go operator's names. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from runner.conditions import Outcome, Reason, ready_condition
+
+_CONFLICTS = (Reason.CONFLICT, Reason.BUCKET_NAME_TAKEN)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One Event: Normal or Warning, a reason in one word, a message."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def event_at_start(item: dict[str, Any]) -> Event | None:
+    """Before the first run for a new object, or for one that was just deleted."""
+    condition = ready_condition(item.get("status") or {})
+    if item["metadata"].get("deletionTimestamp"):
+        if (item.get("status") or {}).get("status") == "Deleting":
+            return None
+        return Event("Normal", "DELETING", "deleting everything the object has")
+    if not condition:
+        return Event("Normal", "CREATING", "creating what the object asks for")
+    return None
+
+
+def event_of(item: dict[str, Any], outcome: Outcome) -> Event | None:
+    """After a run; None when it brought nothing new."""
+    condition = ready_condition(item.get("status") or {})
+    aspects = ", ".join(outcome.changed)
+    if not outcome.is_done:
+        is_known = (condition.get("reason"), condition.get("message")) == (outcome.reason.value, outcome.message)
+        name = "Conflict" if outcome.reason in _CONFLICTS else "FAILED"
+        return None if is_known or outcome.reason is Reason.PENDING else Event("Warning", name, _text(outcome))
+    if item["metadata"].get("deletionTimestamp"):
+        return Event("Normal", "DELETED", outcome.message or "everything of the object is gone")
+    if condition.get("status") != "True":
+        return Event("Normal", "CREATED", outcome.message or "everything is as the spec says")
+    if not outcome.changed:
+        return None
+    if condition.get("observedGeneration") == item["metadata"].get("generation"):
+        return Event("Normal", "DriftCorrected", f"differed from the spec and was repaired: {aspects}")
+    return Event("Normal", "COMPLETED", f"the changed spec was applied: {aspects}")
+
+
+def _text(outcome: Outcome) -> str:
+    return f"{outcome.reason}: {outcome.message}"

@@ -1,0 +1,294 @@
+"""All that the loop says to Kubernetes. Nothing else imports the client library.
+
+Reads and watches S3 objects, their Secrets and Services; writes an S3 object's status and finalizer,
+Events and Leases. Every call has a time-out. Values of Secrets do not leave this file: a Secret is
+handed on as metadata and a digest. Threads: any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
+
+from runner.events import Event
+
+GROUP, VERSION, PLURAL, KIND = "agill.apps", "v1alpha1", "s3s", "S3"
+FINALIZER = "agill.apps.s3"
+_CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
+_TIMEOUT_S = (5, 30)
+_WATCH_S = 240
+# The server sends a bookmark about every minute: a watch that is silent for longer is half-open.
+_WATCH_SILENCE_S = (5, 100)
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+_GONE = 410
+
+WatchEvent = tuple[str, dict[str, Any]]
+
+
+class KubeError(Exception):
+    """Kubernetes did not do what it was asked. ``status`` is the HTTP status, 0 when it was not reached."""
+
+    def __init__(self, verb: str, cause: Exception) -> None:
+        self.status = int(getattr(cause, "status", 0) or 0)
+        detail = getattr(cause, "reason", None) or type(cause).__name__
+        super().__init__(f"failed to {verb}: {detail} ({self.status})")
+
+    @property
+    def is_conflict(self) -> bool:
+        """Somebody else was faster. A JSON patch whose test fails answers 422."""
+        return self.status in (409, 422)
+
+    @property
+    def is_expired(self) -> bool:
+        """The resourceVersion is too old to watch from: list again."""
+        return self.status == _GONE
+
+
+@contextlib.contextmanager
+def _failing_to(verb: str) -> Iterator[None]:
+    try:
+        yield
+    except (ApiException, HTTPError, OSError) as error:
+        raise KubeError(verb, error) from error
+
+
+def load_config() -> None:
+    """Use KUBECONFIG, the default kubeconfig, or the Pod's ServiceAccount.
+
+    :raises KubeError: when there is none of them
+    """
+    try:
+        config.load_config()
+    except (ConfigException, OSError) as error:
+        raise KubeError("find a kubeconfig or a ServiceAccount", error) from error
+
+
+class Kube:
+    """The API server. ``namespaces`` empty means all."""
+
+    def __init__(self, namespaces: tuple[str, ...] = ()) -> None:
+        self.namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._custom = client.CustomObjectsApi()
+        self._core = client.CoreV1Api()
+        self._coordination = client.CoordinationV1Api()
+
+    def get_cluster_id(self) -> str:
+        """The uid of kube-system."""
+        with _failing_to("read namespace kube-system"):
+            return str(self._core.read_namespace("kube-system", _request_timeout=_TIMEOUT_S).metadata.uid)
+
+    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The S3 object as it is now."""
+        with _failing_to(f"read S3 object {namespace}/{name}"):
+            try:
+                return dict(
+                    self._custom.get_namespaced_custom_object(
+                        GROUP, VERSION, namespace, PLURAL, name, _request_timeout=_TIMEOUT_S
+                    )
+                )
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+
+    def list_objects(self, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
+        """All S3 objects and the resourceVersion to watch from."""
+        with _failing_to("list S3 objects"):
+            if namespace:
+                found = self._custom.list_namespaced_custom_object(
+                    GROUP, VERSION, namespace, PLURAL, _request_timeout=_TIMEOUT_S
+                )
+            else:
+                found = self._custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, _request_timeout=_TIMEOUT_S)
+            return found["items"], found["metadata"]["resourceVersion"]
+
+    def watch_objects(self, namespace: str | None, version: str) -> Iterator[WatchEvent]:
+        """Changes of S3 objects since a resourceVersion, until the server ends the watch."""
+        if namespace:
+            yield from _watch(self._custom.list_namespaced_custom_object, version, GROUP, VERSION, namespace, PLURAL)
+        else:
+            yield from _watch(self._custom.list_cluster_custom_object, version, GROUP, VERSION, PLURAL)
+
+    def list_children(self, kind: str, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
+        """Secrets or Services with our label, as metadata and digest."""
+        with _failing_to(f"list {kind}s"):
+            answer = self._child_lister(kind, namespace)(
+                label_selector=_CHILD_SELECTOR, _preload_content=False, _request_timeout=_TIMEOUT_S
+            )
+            found = json.loads(answer.data)
+            return [_digested(item) for item in found["items"]], found["metadata"]["resourceVersion"]
+
+    def watch_children(self, kind: str, namespace: str | None, version: str) -> Iterator[WatchEvent]:
+        """Changes of Secrets or Services with our label."""
+        for change, item in _watch(self._child_lister(kind, namespace), version, label_selector=_CHILD_SELECTOR):
+            yield change, _digested(item)
+
+    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Put our finalizer on; returns the object with it."""
+        finalizers = item["metadata"].get("finalizers") or []
+        return self._patch_finalizers(item, [*finalizers, FINALIZER])
+
+    def remove_finalizer(self, item: dict[str, Any]) -> None:
+        """Take our finalizer off; others' stay."""
+        finalizers = item["metadata"].get("finalizers") or []
+        self._patch_finalizers(item, [name for name in finalizers if name != FINALIZER])
+
+    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None:
+        """Set the status, on the status subresource. An object that is gone has none."""
+        metadata = item["metadata"]
+        with _failing_to(f"write the status of {metadata['namespace']}/{metadata['name']}"):
+            try:
+                self._custom.patch_namespaced_custom_object_status(
+                    GROUP,
+                    VERSION,
+                    metadata["namespace"],
+                    PLURAL,
+                    metadata["name"],
+                    # The uid keeps the status off a re-created object of this name.
+                    {"metadata": {"uid": metadata["uid"]}, "status": status},
+                    _content_type=_MERGE_PATCH,
+                    _request_timeout=_TIMEOUT_S,
+                )
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+
+    def write_event(self, item: dict[str, Any], event: Event, count: int) -> None:
+        """Tell an Event about an S3 object."""
+        metadata, now = item["metadata"], datetime.now(UTC)
+        body = {
+            "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message[:1024],
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": count,
+            "source": {"component": "s3-operator"},
+            "reportingComponent": "s3-operator",
+        }
+        with _failing_to("write an Event"):
+            self._core.create_namespaced_event(metadata["namespace"], body, _request_timeout=_TIMEOUT_S)
+
+    def find_lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``version``."""
+        with _failing_to(f"read Lease {namespace}/{name}"):
+            try:
+                lease = self._coordination.read_namespaced_lease(name, namespace, _request_timeout=_TIMEOUT_S)
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+        return {
+            "holder": lease.spec.holder_identity or "",
+            "renewed": lease.spec.renew_time,
+            "duration_s": lease.spec.lease_duration_seconds or 0,
+            "transitions": lease.spec.lease_transitions or 0,
+            "version": lease.metadata.resource_version,
+        }
+
+    def write_lease(
+        self, namespace: str, name: str, holder: str, duration_s: int, now: datetime, old: dict[str, Any] | None
+    ) -> None:
+        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says."""
+        is_taken_over = old is not None and old["holder"] != holder and bool(holder)
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": duration_s,
+            "renewTime": now,
+            "leaseTransitions": (old["transitions"] if old else 0) + is_taken_over,
+        }
+        metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+        with _failing_to(f"write Lease {namespace}/{name}"):
+            if old is None:
+                self._coordination.create_namespaced_lease(
+                    namespace, {"metadata": metadata, "spec": spec}, _request_timeout=_TIMEOUT_S
+                )
+            else:
+                metadata["resourceVersion"] = old["version"]
+                self._coordination.replace_namespaced_lease(
+                    name, namespace, {"metadata": metadata, "spec": spec}, _request_timeout=_TIMEOUT_S
+                )
+
+    def _patch_finalizers(self, item: dict[str, Any], finalizers: list[str]) -> dict[str, Any]:
+        metadata = item["metadata"]
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+        ]
+        with _failing_to(f"patch the finalizers of {metadata['namespace']}/{metadata['name']}"):
+            return dict(
+                self._custom.patch_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    metadata["namespace"],
+                    PLURAL,
+                    metadata["name"],
+                    patch,
+                    _content_type=_JSON_PATCH,
+                    _request_timeout=_TIMEOUT_S,
+                )
+            )
+
+    def _child_lister(self, kind: str, namespace: str | None) -> Any:
+        if namespace is None:
+            return {
+                "Secret": self._core.list_secret_for_all_namespaces,
+                "Service": self._core.list_service_for_all_namespaces,
+            }[kind]
+        one = {"Secret": self._core.list_namespaced_secret, "Service": self._core.list_namespaced_service}[kind]
+
+        def list_one(**arguments: Any) -> Any:
+            return one(namespace, **arguments)
+
+        list_one.__doc__ = one.__doc__
+        return list_one
+
+
+def _watch(lister: Any, version: str, *arguments: Any, **more: Any) -> Iterator[WatchEvent]:
+    watcher = watch.Watch()
+    with _failing_to("watch"):
+        stream = watcher.stream(
+            lister,
+            *arguments,
+            resource_version=version,
+            timeout_seconds=_WATCH_S,
+            allow_watch_bookmarks=True,
+            _request_timeout=_WATCH_SILENCE_S,
+            **more,
+        )
+        for event in stream:
+            raw = event["raw_object"]
+            if event["type"] == "ERROR":
+                raise ApiException(status=raw.get("code", 0), reason=raw.get("reason", ""))
+            yield event["type"], raw
+
+
+def _digested(item: dict[str, Any]) -> dict[str, Any]:
+    """A Secret or Service as metadata and a digest of the rest."""
+    metadata = item["metadata"]
+    kept = {name: metadata[name] for name in ("name", "namespace", "labels", "ownerReferences", "resourceVersion") if name in metadata}
+    content = json.dumps(
+        [item.get("data"), item.get("spec"), item.get("type"), kept.get("labels"), kept.get("ownerReferences")],
+        sort_keys=True,
+    )
+    return {"metadata": kept, "digest": hashlib.sha256(content.encode()).hexdigest()}

@@ -1,0 +1,47 @@
+"""Structured logs: one JSON line a fact, a constant message, values in fields."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object: time, level, msg, and the fields given as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "msg": record.getMessage(),
+            **fields,
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields = " ".join(f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD)
+        line = f"{self.formatTime(record)} {record.levelname:<7} {record.getMessage()} {fields}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up(log_format: str, level: str) -> None:
+    """Log to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Their debug logs would hold request bodies and headers.
+    for name in ("kubernetes", "urllib3", "ansible_runner", "ansible-runner"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,68 @@
+"""Prometheus metrics of the operator; docs and README say what each means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from runner import __version__
+from runner.conditions import Outcome
+from runner.queue import Key, Lane, WorkQueue
+
+_AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError")
+
+
+class Metrics:
+    """One registry a process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._runs = Counter(
+            "s3_operator_reconcile", "Runs of the role by result and reason", ["result", "reason"], registry=registry
+        )
+        self._duration = Histogram(
+            "s3_operator_reconcile_duration_seconds",
+            "How long runs of the role take",
+            buckets=(0.5, 1, 2, 5, 10, 20, 60, 300),
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "s3_operator_resource_ready", "1 for an S3 object that is Ready", ["namespace", "name"], registry=registry
+        )
+        self._drift = Counter(
+            "s3_operator_drift_corrected", "Repairs of what was changed by others", ["aspect"], registry=registry
+        )
+        self._errors = Counter("s3_operator_aws_errors", "Runs that AWS made fail", ["reason"], registry=registry)
+        self._info = Gauge("s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry)
+        self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
+        self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
+        build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+
+    def watch_queue(self, queue: WorkQueue) -> None:
+        """Show the queue's depth at each scrape."""
+        for lane in Lane:
+            self._depth.labels(lane.name.lower()).set_function(lambda lane=lane: queue.depths()[lane])
+
+    def count_run(self, item: dict[str, Any], outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
+        """A run has ended."""
+        metadata = item["metadata"]
+        result = "done" if outcome.is_done else "failed"
+        self._runs.labels(result, outcome.reason.value).inc()
+        self._duration.observe(duration_s)
+        is_ready = outcome.is_done and not metadata.get("deletionTimestamp")
+        self._ready.labels(metadata["namespace"], metadata["name"]).set(is_ready)
+        self._info.labels(metadata["name"], metadata["namespace"]).set(1)
+        if outcome.reason.value in _AWS_REASONS:
+            self._errors.labels(outcome.reason.value).inc()
+        if is_drift and outcome.is_done:
+            for aspect in outcome.changed:
+                self._drift.labels(aspect).inc()
+
+    def forget(self, key: Key) -> None:
+        """An object is gone."""
+        namespace, name = key
+        for gauge, labels in ((self._ready, (namespace, name)), (self._info, (name, namespace))):
+            if labels in [tuple(sample.labels.values()) for sample in gauge.collect()[0].samples]:
+                gauge.remove(*labels)

@@ -1,0 +1,232 @@
+"""The operator: wires watch, queue, workers, election and HTTP together; ``run`` for ever, ``once`` for one pass.
+
+Threads: one a watcher, one a worker, one for the election, one a HTTP server; the main thread waits for a
+signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
+Lease, exit 0. A lost Lease means: cancel runs at once, exit 1, and let Kubernetes start us anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from runner import processes
+from runner.conditions import Outcome
+from runner.handlers import ChildHandler, ObjectHandler, key_of
+from runner.health import check_page, serve
+from runner.job import AnsibleJob
+from runner.kube import Kube, KubeError
+from runner.leader import Election, Terms
+from runner.metrics import Metrics
+from runner.queue import Key, Lane, WorkQueue
+from runner.reconcile import Reconciler
+from runner.settings import Settings
+from runner.watch import Watcher
+
+_LOG = logging.getLogger(__name__)
+_CHILD_KINDS = ("Secret", "Service")
+# Longer than the longest silence of a watch and its back-off: then the loop itself is stuck.
+_MAX_SILENCE_S = 600.0
+_JOIN_S = 10.0
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kube = Kube(settings.watch_namespaces)
+        self._metrics = Metrics()
+        self._queue = WorkQueue()
+        self._stopping = threading.Event()
+        self._is_lost = False
+        self._watchers: list[Watcher] = []
+        self._threads: list[threading.Thread] = []
+        terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
+        identity = f"{socket.gethostname()}_{processes.operator_id()}"
+        self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT. Returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self._serve()
+        processes.become_subreaper()
+        processes.sweep(self._settings.work_dir)
+        if self._settings.leader_elect and not self._election.acquire(self._stopping):
+            return 0
+        job = self._make_job()
+        if job is not None:
+            self._start_work(job)
+            self._stopping.wait()
+            self._stop_work(job)
+        if self._settings.leader_elect and not self._is_lost:
+            self._election.release()
+        return 1 if self._is_lost else 0
+
+    def once(self) -> int:
+        """One pass over all objects. Returns 0 if every one is Ready (or gone, if it was being deleted)."""
+        if self._election.is_held_by_other():
+            _LOG.error("another operator holds the lease: it does the work")
+            return 2
+        processes.become_subreaper()
+        processes.sweep(self._settings.work_dir)
+        job = self._make_job()
+        if job is None:
+            return 2
+        reconciler = Reconciler(self._kube, job, self._metrics, self._settings.sync_period_s)
+        items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
+        with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
+            results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
+        return 0 if all(results) else 1
+
+    def _make_job(self) -> AnsibleJob | None:
+        """The job; None when stopped before the cluster's name was known."""
+        name = self._settings.cluster_name
+        while not name and not self._stopping.is_set():
+            try:
+                name = self._kube.get_cluster_id()
+            except KubeError as error:
+                _LOG.warning("cluster id not read", extra={"error": str(error)})
+                self._stopping.wait(self._settings.retry_period_s)
+        if not name:
+            return None
+        environment = {
+            "S3_OPERATOR_CLUSTER_NAME": name,
+            "S3_OPERATOR_DELETION_POLICY": self._settings.deletion_policy,
+            "S3_OPERATOR_IAM_SETTLE_S": str(self._settings.iam_settle_s),
+            # Half of a run's time: the rest is for what comes before and after.
+            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(self._settings.run_timeout_s / 2))),
+        }
+        return AnsibleJob(self._settings.project_dir, self._settings.work_dir, self._settings.run_timeout_s, environment)
+
+    def _start_work(self, job: AnsibleJob) -> None:
+        self._metrics.leading.set(1)
+        self._metrics.watch_queue(self._queue)
+        reconciler = Reconciler(self._kube, job, self._metrics, self._settings.sync_period_s)
+        for namespace in self._kube.namespaces:
+            self._watch(namespace)
+        if self._settings.leader_elect:
+            self._start("lease", self._hold_lease, job)
+        for number in range(self._settings.max_concurrent_reconciles):
+            self._start(f"worker-{number}", self._work, reconciler)
+
+    def _watch(self, namespace: str | None) -> None:
+        kube = self._kube
+        handler = ObjectHandler(self._queue, self._settings.sync_period_s)
+        objects = Watcher(
+            "S3",
+            lambda: kube.list_objects(namespace),
+            lambda version: kube.watch_objects(namespace, version),
+            handler,
+            self._stopping,
+        )
+        self._watchers.append(objects)
+        for kind in _CHILD_KINDS:
+            self._watchers.append(
+                Watcher(
+                    kind,
+                    lambda kind=kind: kube.list_children(kind, namespace),  # type: ignore[misc]
+                    lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
+                    ChildHandler(self._queue),
+                    self._stopping,
+                )
+            )
+        for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
+            self._start("watch", watcher.run)
+
+    def _start(self, name: str, body: Any, *arguments: Any) -> None:
+        # Daemons: a watch that waits for the API server must not keep the process.
+        thread = threading.Thread(target=body, args=arguments, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _work(self, reconciler: Reconciler) -> None:
+        while not self._stopping.is_set():
+            found = self._queue.get()
+            if found is None:
+                return
+            key, _ = found
+            wait_s: float | None = None
+            try:
+                wait_s = reconciler.reconcile(key)
+            except KubeError as error:
+                wait_s = 0.0 if error.is_conflict else reconciler.retry_s(key)
+                _LOG.warning("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
+            except Exception:
+                wait_s = reconciler.retry_s(key)
+                _LOG.exception("not reconciled", extra={"namespace": key[0], "name_": key[1]})
+            finally:
+                if wait_s is not None:
+                    self._queue.postpone(key, Lane.FRESH if wait_s == 0 else Lane.RESYNC, wait_s)
+                self._queue.done(key)
+
+    def _hold_lease(self, job: AnsibleJob) -> None:
+        if not self._election.hold(self._stopping):
+            self._is_lost = True
+            # Before the Lease expires nothing of ours may be writing.
+            job.cancel()
+            self._stopping.set()
+
+    def _stop_work(self, job: AnsibleJob) -> None:
+        _LOG.info("stopping", extra={"grace_s": self._settings.grace_period_s})
+        self._queue.shut_down()
+        workers = [thread for thread in self._threads if thread.name.startswith("worker-")]
+        timer = threading.Timer(0 if self._is_lost else self._settings.grace_period_s, job.cancel)
+        timer.daemon = True
+        timer.start()
+        for thread in workers:
+            thread.join(self._settings.grace_period_s + _JOIN_S)
+        timer.cancel()
+        self._metrics.leading.set(0)
+
+    def _serve(self) -> None:
+        pages = {
+            "/healthz": check_page(self._check_health),
+            "/readyz": check_page(self._check_ready),
+        }
+        metrics = {"/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry))}
+        if self._settings.metrics_address == self._settings.health_address:
+            serve(self._settings.health_address, {**pages, **metrics})
+            return
+        serve(self._settings.health_address, pages)
+        serve(self._settings.metrics_address, metrics)
+
+    def _check_health(self) -> str:
+        # A standby has no watchers and is healthy; a silent API server is its own fault, not ours, for a while.
+        silent = [watcher for watcher in self._watchers if watcher.silent_s > _MAX_SILENCE_S]
+        dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
+        if dead:
+            return f"threads have ended: {', '.join(dead)}"
+        return "a watch heard nothing for too long" if silent else ""
+
+    def _check_ready(self) -> str:
+        waiting = [watcher for watcher in self._watchers if not watcher.synced.is_set()]
+        if self._stopping.is_set():
+            return "stopping"
+        return "waiting for the first list" if waiting else ""
+
+
+def _look_once(reconciler: Reconciler, key: Key) -> bool:
+    try:
+        outcome: Outcome | None = reconciler.look(key)
+    except KubeError as error:
+        _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
+        return False
+    return outcome is None or outcome.is_done
+
+
+def default_identity_namespace() -> str:
+    """The Pod's own namespace, or ``default`` outside of a Pod."""
+    path = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+    if os.path.exists(path):
+        with open(path) as stream:
+            return stream.read().strip()
+    return "default"

@@ -1,0 +1,102 @@
+"""The processes of runs: every one carries its run's id in its environment, and none outlives its run.
+
+Ansible's workers call setsid, so killing a process group leaves them writing. A run id holds the
+operator's pid and start time, so an operator sweeps what a killed predecessor left, never another's runs.
+Linux only (/proc).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+RUN_ID = "S3_OPERATOR_RUN_ID"
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL_S = 0.05
+_STARTTIME_FIELD = 19
+
+
+def become_subreaper() -> None:
+    """Orphans of runs become our children, so that they can be waited for.
+
+    :raises OSError: when the kernel refuses
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def operator_id(pid: int | None = None) -> str:
+    """A name for a process that no later one has: ``<pid>-<start time>``."""
+    pid = pid or os.getpid()
+    return f"{pid}-{_start_time(pid)}"
+
+
+def find_run(run_id: str) -> list[int]:
+    """The live processes of a run."""
+    return [pid for pid, found in _runs() if found == run_id]
+
+
+def terminate_run(run_id: str) -> None:
+    """Ask a run to end."""
+    _signal(find_run(run_id), signal.SIGTERM)
+
+
+def kill_run(run_id: str) -> None:
+    """End every process of a run and wait until none is left."""
+    while pids := find_run(run_id):
+        _signal(pids, signal.SIGKILL)
+        _reap(pids)
+        time.sleep(_POLL_S)
+
+
+def sweep(work_dir: Path) -> int:
+    """End the runs, and remove the folders, of operators that are dead. Returns how many runs were ended."""
+    left = {run_id for _, run_id in _runs() if not _is_alive(run_id)}
+    for run_id in left:
+        kill_run(run_id)
+    for folder in work_dir.glob("run-*"):
+        if not _is_alive(folder.name.removeprefix("run-")):
+            shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
+
+
+def _is_alive(run_id: str) -> bool:
+    pid, _, rest = run_id.partition("-")
+    return pid.isdigit() and _start_time(int(pid)) == rest.partition("-")[0]
+
+
+def _runs() -> list[tuple[int, str]]:
+    mark, found = f"{RUN_ID}=".encode(), []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            for item in (folder / "environ").read_bytes().split(b"\0"):
+                if item.startswith(mark):
+                    found.append((int(folder.name), item[len(mark) :].decode(errors="replace")))
+    return found
+
+
+def _start_time(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/stat").read_text()
+        # Fields after the command's name, which may hold spaces: man 5 proc.
+        return text.rpartition(")")[2].split()[_STARTTIME_FIELD]
+    return ""
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _reap(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,29 @@
+"""What the operator is told by its flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags of ``s3-operator run`` and ``once``. Times in seconds; an empty address turns a server off."""
+
+    sync_period_s: float
+    max_concurrent_reconciles: int
+    run_timeout_s: float
+    grace_period_s: float
+    watch_namespaces: tuple[str, ...]
+    cluster_name: str
+    deletion_policy: str
+    iam_settle_s: int
+    leader_elect: bool
+    leader_election_namespace: str
+    lease_duration_s: float
+    renew_deadline_s: float
+    retry_period_s: float
+    metrics_address: str
+    health_address: str
+    project_dir: Path
+    work_dir: Path

@@ -1,0 +1,90 @@
+"""Watching one kind in one namespace (or all): list, then watch, for ever; back-off when it fails.
+
+A watcher only multiplexes: it tells its handler what is there and what changed, and remembers just the
+resourceVersion. 410 Gone means list again. Each watcher is one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from runner.backoff import Backoff
+from runner.kube import KubeError, WatchEvent
+
+_LOG = logging.getLogger(__name__)
+_FIRST_BACKOFF_S = 0.5
+_MAX_BACKOFF_S = 30.0
+
+Lister = Callable[[], tuple[list[dict[str, Any]], str]]
+Watch = Callable[[str], Iterator[WatchEvent]]
+
+
+class Handler(Protocol):
+    """Takes what a watcher sees."""
+
+    def replace_all(self, items: list[dict[str, Any]]) -> None:
+        """This is all there is now."""
+
+    def change(self, kind: str, item: dict[str, Any]) -> None:
+        """ADDED, MODIFIED or DELETED."""
+
+
+class Watcher:
+    """Watches until ``stopped`` is set. ``name`` is for logs."""
+
+    def __init__(self, name: str, lister: Lister, watch: Watch, handler: Handler, stopped: threading.Event) -> None:
+        self._name = name
+        self._list = lister
+        self._watch = watch
+        self._handler = handler
+        self._stopped = stopped
+        self._backoff = Backoff(_MAX_BACKOFF_S, _FIRST_BACKOFF_S)
+        self._last_contact = time.monotonic()
+        self.synced = threading.Event()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the API server was heard last."""
+        return time.monotonic() - self._last_contact
+
+    def run(self) -> None:
+        """The thread's body."""
+        version = ""
+        while not self._stopped.is_set():
+            try:
+                version = self._follow(version or self._relist())
+            except KubeError as error:
+                if error.is_expired:
+                    _LOG.debug("watch expired, listing again", extra={"watch": self._name})
+                    version = ""
+                    continue
+                _LOG.warning("watch failed", extra={"watch": self._name, "error": str(error)})
+                # What was missed meanwhile is seen by the next list.
+                version = ""
+                self._stopped.wait(self._backoff.next_s())
+
+    def _relist(self) -> str:
+        items, version = self._list()
+        self._heard()
+        self._handler.replace_all(items)
+        self.synced.set()
+        return version
+
+    def _follow(self, version: str) -> str:
+        for kind, item in self._watch(version):
+            self._heard()
+            version = item["metadata"]["resourceVersion"]
+            if kind != "BOOKMARK":
+                self._handler.change(kind, item)
+            if self._stopped.is_set():
+                break
+        self._heard()
+        return version
+
+    def _heard(self) -> None:
+        self._last_contact = time.monotonic()
+        self._backoff.reset()

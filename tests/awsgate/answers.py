@@ -1,0 +1,41 @@
+"""Answers that the gate gives itself, in the form of the service that was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+from .calls import Call
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def error(call: Call, status: int, code: str, message: str = "") -> Answer:
+    """An error document. HEAD answers have no body, so clients only see the status."""
+    if call.action.startswith("Head"):
+        return Answer(status)
+    text, name = escape(message or code), escape(code)
+    if call.service == "s3":
+        body = f"<Error><Code>{name}</Code><Message>{text}</Message><RequestId>gate</RequestId></Error>"
+    else:
+        body = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{name}</Code><Message>{text}</Message></Error>"
+            "<RequestId>gate</RequestId></ErrorResponse>"
+        )
+    return Answer(status, body.encode(), {"Content-Type": "text/xml"})
+
+
+def iam_result(action: str, result: str) -> Answer:
+    """A good answer of IAM's query protocol."""
+    body = (
+        f'<{action}Response xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><{action}Result>{result}</{action}Result>'
+        f"<ResponseMetadata><RequestId>gate</RequestId></ResponseMetadata></{action}Response>"
+    )
+    return Answer(200, body.encode(), {"Content-Type": "text/xml"})

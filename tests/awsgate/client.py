@@ -1,0 +1,64 @@
+"""The tests' side of the gate."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+
+class Gate:
+    """Talks to a running gate."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self._url = f"{endpoint_url}/_gate/"
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            self._ask("GET", "ready")
+        except (OSError, urllib.error.URLError):
+            return False
+        return True
+
+    def requests(self) -> list[dict[str, Any]]:
+        """All AWS requests since the last clear: service, action, write, bucket, user, access_key, status."""
+        return list(self._ask("GET", "requests"))
+
+    def writes(self) -> list[str]:
+        """The actions of the requests that change something."""
+        return [item["action"] for item in self.requests() if item["write"]]
+
+    def clear_requests(self) -> None:
+        """Forget the requests."""
+        self._ask("DELETE", "requests")
+
+    def add_fault(self, action: str, code: str = "", *, status: int = 400, times: int | None = None, delay_s: float = 0.0, **match: str) -> None:
+        """Answer an action with an error, so many times (None: for ever), and/or after a delay.
+
+        :param match: only for this ``bucket`` or ``user``
+        """
+        fault: dict[str, Any] = {"action": action, "status": status, "times": times, "delay_s": delay_s, "match": match}
+        self._ask("POST", "faults", {**fault, "code": code} if code else fault)
+
+    def clear_faults(self) -> None:
+        """No more injected errors."""
+        self._ask("DELETE", "faults")
+
+    def set_iam_lag(self, seconds: float) -> None:
+        """For so long IAM's reads do not show a write."""
+        self._ask("POST", "lag", {"iam_lag_s": seconds})
+
+    def make_foreign_bucket(self, name: str, account: str = "999999999999", tags: dict[str, str] | None = None) -> None:
+        """A bucket of another account."""
+        self._ask("POST", "foreign-bucket", {"name": name, "account": account, "tags": tags})
+
+    def reset(self) -> None:
+        """An empty account; the administrator's key stays."""
+        self._ask("POST", "reset", {})
+
+    def _ask(self, method: str, name: str, body: Any = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        with urllib.request.urlopen(urllib.request.Request(self._url + name, data=data, method=method), timeout=30) as answer:
+            return json.loads(answer.read() or b"null")

@@ -1,0 +1,164 @@
+"""The WSGI application: log, faults, rules, moto, rules; and ``/_gate/`` for the tests."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.iam.models import iam_backends
+from moto.s3.models import s3_backends
+
+from . import rules
+from .answers import Answer, error
+from .calls import ACCOUNT, Call, call_of
+
+_StartResponse = Callable[..., Any]
+_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+
+
+class Gate:
+    """One AWS account behind moto's application. Threads: any; its own state is behind one lock."""
+
+    def __init__(self, moto: Any, reset: Callable[[], None]) -> None:
+        self._moto = moto
+        self._reset = reset
+        self._lock = threading.RLock()
+        self._requests: list[dict[str, Any]] = []
+        self._faults: list[dict[str, Any]] = []
+        self._iam_lag_s = 0.0
+        self._before_writes: list[tuple[float, Any]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith("/_gate/"):
+            answer = self._control(environ)
+        else:
+            answer = self._aws(environ)
+        reason = _REASONS.get(answer.status, "Status")
+        headers = {"Content-Length": str(len(answer.body)), **answer.headers}
+        start_response(f"{answer.status} {reason}", list(headers.items()))
+        return [answer.body]
+
+    def _aws(self, environ: dict[str, Any]) -> Answer:
+        call = call_of(environ)
+        answer = self._fault(call) or self._answer(call, environ)
+        with self._lock:
+            self._requests.append(
+                {
+                    "service": call.service,
+                    "action": call.action,
+                    "write": call.is_write,
+                    "bucket": call.bucket,
+                    "user": call.user,
+                    "access_key": call.access_key,
+                    "status": answer.status,
+                }
+            )
+        return answer
+
+    def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
+        for rule in rules.BEFORE:
+            answer = rule(call)
+            if answer is not None:
+                return answer
+        if call.service != "iam":
+            return self._pass(call, environ)
+        # IAM's models are looked at and swapped as a whole, so IAM requests go one by one.
+        with self._lock:
+            return self._lagging(call, environ) if self._iam_lag_s else self._pass(call, environ)
+
+    def _pass(self, call: Call, environ: dict[str, Any]) -> Answer:
+        seen: dict[str, Any] = {}
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+            seen["status"], seen["headers"] = int(status.split()[0]), dict(headers)
+
+        chunks = self._moto(environ, start_response)
+        body = b"".join(chunks)
+        getattr(chunks, "close", lambda: None)()
+        if seen["status"] < 300:
+            for rule in rules.AFTER:
+                rule(call)
+        headers = {name: value for name, value in seen["headers"].items() if name.lower() != "content-length"}
+        if call.action.startswith("Head"):
+            headers["Content-Length"] = dict(seen["headers"]).get("Content-Length", "0")
+        return Answer(seen["status"], body, headers)
+
+    def _lagging(self, call: Call, environ: dict[str, Any]) -> Answer:
+        """IAM reads show the state before each write that is younger than the lag.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+        Simplified: all readers lag alike, and by the same time. The administrator who signs is never lagging.
+        """
+        backend, now = iam_backends[ACCOUNT]["aws"], time.monotonic()
+        self._before_writes = [item for item in self._before_writes if item[0] > now - self._iam_lag_s]
+        if call.is_write:
+            self._before_writes.append((now, copy.deepcopy(backend.users)))
+            return self._pass(call, environ)
+        if not self._before_writes:
+            return self._pass(call, environ)
+        current, backend.users = backend.users, self._before_writes[0][1]
+        try:
+            return self._pass(call, environ)
+        finally:
+            backend.users = current
+
+    def _fault(self, call: Call) -> Answer | None:
+        with self._lock:
+            fault = next((item for item in self._faults if _fits(item, call)), None)
+            if fault is None:
+                return None
+            if fault.get("times"):
+                fault["times"] -= 1
+                if not fault["times"]:
+                    self._faults.remove(fault)
+        time.sleep(fault.get("delay_s", 0))
+        if "code" not in fault:
+            return None
+        return error(call, fault.get("status", 400), fault["code"], fault.get("message", "injected by the test"))
+
+    def _control(self, environ: dict[str, Any]) -> Answer:
+        name, method = environ["PATH_INFO"].removeprefix("/_gate/"), environ["REQUEST_METHOD"]
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = json.loads(environ["wsgi.input"].read(length)) if length else {}
+        with self._lock:
+            found: Any = {
+                ("GET", "ready"): lambda: {},
+                ("GET", "requests"): lambda: list(self._requests),
+                ("DELETE", "requests"): self._requests.clear,
+                ("POST", "faults"): lambda: self._faults.append(body),
+                ("DELETE", "faults"): self._faults.clear,
+                ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
+                ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "reset"): self._reset_all,
+            }[method, name]()
+        return Answer(200, json.dumps(found or ([] if name == "requests" else {})).encode(), {"Content-Type": "application/json"})
+
+    def _set_lag(self, seconds: float) -> None:
+        self._iam_lag_s, self._before_writes = seconds, []
+
+    def _reset_all(self) -> None:
+        self._requests.clear()
+        self._faults.clear()
+        self._set_lag(0.0)
+        self._reset()
+
+
+def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None = None) -> None:
+    """A bucket of another account."""
+    backend = s3_backends[account]["aws"]
+    bucket = backend.create_bucket(name, "us-east-1")
+    if tags:
+        backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def _fits(fault: dict[str, Any], call: Call) -> bool:
+    match = fault.get("match", {})
+    return (
+        fault.get("service", call.service) == call.service
+        and fault.get("action", "*") in ("*", call.action)
+        and all(getattr(call, name) == value for name, value in match.items())
+    )

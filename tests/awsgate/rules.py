@@ -1,0 +1,207 @@
+"""What AWS does and moto does not: one function a rule, each with the AWS page that it follows.
+
+A rule before moto answers itself, or returns None to let the request pass. A rule after moto mends what
+moto made of a request that succeeded. Both look at moto's own models, which are in this process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+from moto.iam.models import iam_backends
+from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
+
+from .answers import Answer, error, iam_result
+from .calls import ACCOUNT, Call
+
+_PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
+_S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+
+
+def find_bucket(name: str) -> tuple[str, FakeBucket] | None:
+    """A bucket of any account, with the account."""
+    for account, partitions in list(s3_backends.items()):
+        buckets = partitions["aws"].buckets
+        if name in buckets:
+            return str(account), buckets[name]
+    return None
+
+
+def refuse_inactive_key(call: Call) -> Answer | None:
+    """An inactive key is refused as an unknown one is.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys-admin-managed.html
+    """
+    key = iam_backends[ACCOUNT]["aws"].access_keys.get(call.access_key)
+    if key is None or key.status == "Active":
+        return None
+    code = "InvalidAccessKeyId" if call.service == "s3" else "InvalidClientTokenId"
+    return error(call, 403, code, "The security token included in the request is invalid")
+
+
+def refuse_strangers_bucket(call: Call) -> Answer | None:
+    """Another account's bucket gives nothing away, and its name is taken.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html (403 without permission),
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyExists)
+    """
+    found = find_bucket(call.bucket) if call.bucket else None
+    if found is None or found[0] == call.account:
+        return None
+    if call.action == "CreateBucket":
+        return error(call, 409, "BucketAlreadyExists", "The requested bucket name is not available")
+    return error(call, 403, "AccessDenied", "Access Denied")
+
+
+def check_expected_owner(call: Call) -> Answer | None:
+    """A bucket of another account than the expected one is not touched.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+    """
+    expected = call.headers.get("x-amz-expected-bucket-owner")
+    found = find_bucket(call.bucket) if expected else None
+    if found is None or found[0] == expected:
+        return None
+    return error(call, 403, "AccessDenied", "Access Denied")
+
+
+def create_existing_bucket(call: Call) -> Answer | None:
+    """In us-east-1 a create on one's own bucket answers 200 and changes nothing.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyOwnedByYou)
+    """
+    found = find_bucket(call.bucket) if call.action == "CreateBucket" else None
+    if found is None:
+        return None
+    if found[1].region_name == "us-east-1":
+        return Answer(200, headers={"Location": f"/{call.bucket}"})
+    return error(call, 409, "BucketAlreadyOwnedByYou", "The bucket that you tried to create exists and you own it")
+
+
+def refuse_public_acl(call: Call) -> Answer | None:
+    """Block Public Access refuses public ACLs; BucketOwnerEnforced refuses all but private.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
+    """
+    acl = call.headers.get("x-amz-acl", "private")
+    if call.action not in ("PutBucketAcl", "CreateBucket") or acl == "private":
+        return None
+    found = find_bucket(call.bucket)
+    if found is None:
+        return error(call, 400, "InvalidBucketAclWithBlockPublicAccessError", "Bucket cannot have public ACLs set with BlockPublicAccess enabled")
+    if found[1].ownership_rule == "BucketOwnerEnforced":
+        return error(call, 400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+    block = found[1].public_access_block
+    if block and block.block_public_acls and acl in _PUBLIC_ACLS:
+        return error(call, 403, "AccessDenied", "public ACLs are prevented by the BlockPublicAcls setting")
+    return None
+
+
+def refuse_enforced_ownership_with_acl(call: Call) -> Answer | None:
+    """BucketOwnerEnforced needs a private ACL.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-ownership-error-responses.html
+    """
+    if call.action != "PutBucketOwnershipControls" or b"BucketOwnerEnforced" not in call.body:
+        return None
+    found = find_bucket(call.bucket)
+    if found is None or found[1].acl is None or len(found[1].acl.grants) <= 1:
+        return None
+    return error(call, 400, "InvalidBucketAclWithObjectOwnership", "Bucket cannot have ACLs set with BucketOwnerEnforced")
+
+
+def refuse_public_policy(call: Call) -> Answer | None:
+    """Block Public Access refuses a policy that lets everyone in.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
+    """
+    found = find_bucket(call.bucket) if call.action == "PutBucketPolicy" else None
+    if found is None or found[1].public_access_block is None or not found[1].public_access_block.block_public_policy:
+        return None
+    if not _is_public(call.body):
+        return None
+    return error(call, 403, "AccessDenied", "public policies are prevented by the BlockPublicPolicy setting")
+
+
+def refuse_malformed_policy(call: Call) -> Answer | None:
+    """A bucket policy must be a document with statements about this bucket.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (MalformedPolicy)
+    """
+    if call.action != "PutBucketPolicy":
+        return None
+    for statement in _statements(call.body):
+        missing = [part for part in ("Effect", "Principal", "Action", "Resource") if part not in statement and f"Not{part}" not in statement]
+        if missing:
+            return error(call, 400, "MalformedPolicy", f"Missing required field {missing[0]}")
+    return None
+
+
+def answer_service_credentials(call: Call) -> Answer | None:
+    """Nobody here has service-specific credentials; moto does not know the action.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListServiceSpecificCredentials.html
+    """
+    if call.action != "ListServiceSpecificCredentials":
+        return None
+    return iam_result(call.action, "<ServiceSpecificCredentials/>")
+
+
+def tag_new_bucket(call: Call) -> None:
+    """The tags of a create call are on the bucket from its first moment.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
+    """
+    found = find_bucket(call.bucket) if call.action == "CreateBucket" and call.body else None
+    if found is None:
+        return
+    tags = [
+        {"Key": tag.findtext(f"{_S3}Key", ""), "Value": tag.findtext(f"{_S3}Value", "")}
+        for tag in ElementTree.fromstring(call.body).iter(f"{_S3}Tag")
+    ]
+    if tags:
+        s3_backends[ACCOUNT]["aws"].tagger.tag_resource(found[1].arn, tags)
+
+
+def close_new_bucket(call: Call) -> None:
+    """Since April 2023 a new bucket has its ACLs disabled and Block Public Access on.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
+    """
+    found = find_bucket(call.bucket) if call.action == "CreateBucket" else None
+    if found is not None:
+        found[1].ownership_rule = call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
+        found[1].public_access_block = PublicAccessBlock(1, 1, 1, 1)
+
+
+BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
+    refuse_inactive_key,
+    refuse_strangers_bucket,
+    check_expected_owner,
+    refuse_public_acl,
+    create_existing_bucket,
+    refuse_enforced_ownership_with_acl,
+    refuse_malformed_policy,
+    refuse_public_policy,
+    answer_service_credentials,
+)
+AFTER: tuple[Callable[[Call], None], ...] = (tag_new_bucket, close_new_bucket)
+
+
+def _statements(body: bytes) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(body).get("Statement", [])
+    except (ValueError, AttributeError):
+        return []
+    return found if isinstance(found, list) else [found]
+
+
+def _is_public(body: bytes) -> bool:
+    return any(
+        item.get("Effect") == "Allow" and item.get("Principal") in ("*", {"AWS": "*"}) and "Condition" not in item
+        for item in _statements(body)
+    )

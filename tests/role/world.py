@@ -1,0 +1,203 @@
+"""One S3 object in a real API server and a real AWS endpoint, and the role run on it as people run it.
+
+Used by the drift matrix and the other tests of the role. Every helper waits for what it does to be done;
+nothing here is a fake.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+ROLE = PROJECT / "roles" / "s3bucket"
+sys.path.insert(0, str(ROLE / "module_utils"))
+
+import kubernetes.client as k8s  # noqa: E402
+import kubernetes.config  # noqa: E402
+from kubernetes.client.exceptions import ApiException  # noqa: E402
+from s3bucket import children, read  # noqa: E402
+from s3bucket.cluster import ApiServer  # noqa: E402
+from s3bucket.observe import Sources, observe  # noqa: E402
+from s3bucket.spec import Wanted, wanted_of  # noqa: E402
+
+DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
+CLUSTER = "test-cluster"
+_RUN_TIMEOUT_S = 240
+
+
+@dataclass
+class Run:
+    """What one run of a playbook said."""
+
+    code: int
+    output: str
+    outcome: dict[str, Any] = field(default_factory=dict)
+    tasks: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def changed(self) -> list[str]:
+        """The aspects that the role says it changed."""
+        return list(self.outcome["changed"])
+
+
+class World:
+    """The control plane and AWS of a test session, and how to run the role against them."""
+
+    def __init__(self, kubeconfig: Path, aws: Any, folder: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self.aws = aws
+        self.folder = folder
+        kubernetes.config.load_kube_config(str(kubeconfig))
+        self.core = k8s.CoreV1Api()
+        self.custom = k8s.CustomObjectsApi()
+        self.s3 = aws.client("s3")
+        self.iam = aws.client("iam")
+        self.sts = aws.client("sts")
+        self.account = str(self.sts.get_caller_identity()["Account"])
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """An environment of its own for a child process: nothing of the machine's AWS or Ansible settings."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {
+            **kept,
+            **self.aws.env(),
+            "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+            "KUBECONFIG": str(self.kubeconfig),
+            "S3_OPERATOR_CLUSTER_NAME": CLUSTER,
+            "S3_OPERATOR_IAM_SETTLE_S": "0",
+            "ANSIBLE_LOCALHOST_WARNING": "False",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_NOCOLOR": "1",
+            **more,
+        }
+
+    def playbook(self, name: str, *arguments: str, **environment: str) -> Run:
+        """Run a playbook of the project to its end."""
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}", *arguments]
+        environment = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_SHOW_CUSTOM_STATS": "1", **environment}
+        done = subprocess.run(
+            command, cwd=PROJECT, env=self.environment(**environment), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_RUN_TIMEOUT_S, check=False,
+        )
+        return Run(done.returncode, done.stdout, _outcome_in(done.stdout))
+
+    def reconcile(self, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
+        """Run the role on one object, given as the operator gives it."""
+        path = self.folder / f"extra-{cr['metadata']['name']}.json"
+        path.write_text(json.dumps({"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}))
+        return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, **environment)
+
+    def wanted(self, cr: dict[str, Any]) -> Wanted:
+        return wanted_of(cr, CLUSTER, DEFAULTS)
+
+    def sources(self, settle_s: float = 0) -> Sources:
+        """What the role's own module reads from, in this process."""
+
+        def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
+            keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
+            return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
+
+        os.environ["KUBECONFIG"] = str(self.kubeconfig)
+        return Sources(
+            self.s3, self.iam, self.sts, ApiServer(), clients_of, datetime.now(timezone.utc), settle_s, "s3.amazonaws.com"
+        )
+
+    def differs(self, cr: dict[str, Any]) -> list[str]:
+        """The aspects that differ now."""
+        return observe(self.wanted(cr), self.sources()).differs
+
+    def make_namespace(self, name: str) -> None:
+        self.core.create_namespace({"metadata": {"name": name}})
+
+    def make_object(self, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        """Create the S3 object in the API server and return it as stored."""
+        body = {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+        return dict(self.custom.create_namespaced_custom_object("agill.apps", "v1alpha1", namespace, "s3s", body))
+
+    def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        return _plain(self.core.read_namespaced_secret, f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
+
+    def service(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        return _plain(self.core.read_namespaced_service, cr["metadata"]["name"], cr["metadata"]["namespace"])
+
+    def credentials(self, cr: dict[str, Any]) -> tuple[str, str]:
+        """The Secret's key pair."""
+        data = (self.secret(cr) or {})["data"]
+        return tuple(base64.b64decode(data[name]).decode() for name in (children.KEY_ID, children.SECRET_KEY))  # type: ignore[return-value]
+
+    def tenant(self, cr: dict[str, Any], service: str = "s3") -> Any:
+        """A client with the Secret's own key pair."""
+        key_id, secret = self.credentials(cr)
+        return self.aws.client(service, aws_access_key_id=key_id, aws_secret_access_key=secret)
+
+    def snapshot(self, cr: dict[str, Any]) -> dict[str, Any]:
+        """All that AWS and Kubernetes hold for the object, comparable; secrets as fingerprints."""
+        wanted = self.wanted(cr)
+        bucket = read.find_bucket(self.s3, wanted.bucket, self.account)
+        user = read.find_user(self.iam, wanted.username) if wanted.username else None
+        if user is not None:
+            read.read_rights(self.iam, wanted.username, user)
+        if bucket is not None:
+            bucket.settings = read.read_settings(self.s3, wanted.bucket, self.account)
+        secret, service = self.secret(cr), self.service(cr)
+        return {
+            "bucket": vars(bucket) if bucket else None,
+            "user": vars(user) if user else None,
+            "secret": {"pair": str(children.pair_in(secret)), **_kept(secret)} if secret else None,
+            "service": {"spec": service["spec"], **_kept(service)} if service else None,
+        }
+
+
+def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot less what a fresh key must change."""
+    left = copy.deepcopy(snapshot)
+    left["user"]["keys"] = sorted(left["user"]["keys"].values())
+    del left["user"]["tags"]["agill.apps/key"]
+    del left["secret"]["pair"]
+    return left
+
+
+@contextmanager
+def requests_of(world: World) -> Iterator[list[dict[str, Any]]]:
+    """The requests that AWS got while the block ran."""
+    world.aws.gate.clear_requests()
+    seen: list[dict[str, Any]] = []
+    yield seen
+    seen += world.aws.gate.requests()
+
+
+def _plain(read_one: Any, name: str, namespace: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(read_one(name, namespace, _preload_content=False).data))
+    except ApiException as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _kept(item: dict[str, Any]) -> dict[str, Any]:
+    metadata = item["metadata"]
+    return {"labels": metadata.get("labels"), "owners": metadata.get("ownerReferences")}
+
+
+def _outcome_in(output: str) -> dict[str, Any]:
+    # The default callback prints custom stats as "RUN: { ...json... }" at the end.
+    _, mark, rest = output.rpartition("\tRUN: ")
+    if not mark:
+        return {}
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
+    return dict(found["s3bucket_outcome"])
