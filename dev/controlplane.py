@@ -188,5 +188,3 @@ def _make_rsa_key(key: Path, public: Path) -> None:
     public.write_bytes(
         pair.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
-
-

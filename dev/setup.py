@@ -35,7 +35,9 @@ def main() -> None:
 
 
 def _ansible_wheel(python: Path) -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s3-operator" / _ANSIBLE.replace("==", "-")
+    folder = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s3-operator" / _ANSIBLE.replace("==", "-")
+    )
     found = list(folder.glob("*.whl"))
     if not found:
         partial = folder.with_name(f"{folder.name}.{os.getpid()}")

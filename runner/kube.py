@@ -286,7 +286,11 @@ def _watch(lister: Any, version: str, *arguments: Any, **more: Any) -> Iterator[
 def _digested(item: dict[str, Any]) -> dict[str, Any]:
     """A Secret or Service as metadata and a digest of the rest."""
     metadata = item["metadata"]
-    kept = {name: metadata[name] for name in ("name", "namespace", "labels", "ownerReferences", "resourceVersion") if name in metadata}
+    kept = {
+        name: metadata[name]
+        for name in ("name", "namespace", "labels", "ownerReferences", "resourceVersion")
+        if name in metadata
+    }
     content = json.dumps(
         [item.get("data"), item.get("spec"), item.get("type"), kept.get("labels"), kept.get("ownerReferences")],
         sort_keys=True,

@@ -34,7 +34,9 @@ class Metrics:
             "s3_operator_drift_corrected", "Repairs of what was changed by others", ["aspect"], registry=registry
         )
         self._errors = Counter("s3_operator_aws_errors", "Runs that AWS made fail", ["reason"], registry=registry)
-        self._info = Gauge("s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry)
+        self._info = Gauge(
+            "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
+        )
         self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
         self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
         build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)

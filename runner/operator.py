@@ -105,7 +105,9 @@ class Operator:
             # Half of a run's time: the rest is for what comes before and after.
             "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(self._settings.run_timeout_s / 2))),
         }
-        return AnsibleJob(self._settings.project_dir, self._settings.work_dir, self._settings.run_timeout_s, environment)
+        return AnsibleJob(
+            self._settings.project_dir, self._settings.work_dir, self._settings.run_timeout_s, environment
+        )
 
     def _start_work(self, job: AnsibleJob) -> None:
         self._metrics.leading.set(1)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from moto import settings
-from moto.iam.models import AccessKey, iam_backends
 from moto.backends import get_backend
+from moto.iam.models import AccessKey, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 

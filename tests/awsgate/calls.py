@@ -77,7 +77,9 @@ def call_of(environ: dict[str, Any]) -> Call:
         return _s3_call(environ, access_key, headers, body)
     form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     user = form.get("UserName", "")
-    return Call(service, form.get("Action", ""), user=user, access_key=access_key, query=form, headers=headers, body=body)
+    return Call(
+        service, form.get("Action", ""), user=user, access_key=access_key, query=form, headers=headers, body=body
+    )
 
 
 def _s3_call(environ: dict[str, Any], access_key: str, headers: dict[str, str], body: bytes) -> Call:
@@ -100,16 +102,26 @@ def _s3_action(method: str, bucket: str, key: str, query: dict[str, str]) -> str
             return f"{verb}{'' if noun in _WITHOUT_BUCKET else 'Bucket'}{noun}"
     if key:
         return _object_action(method, query)
-    special = {("GET", "versions"): "ListObjectVersions", ("GET", "uploads"): "ListMultipartUploads", ("POST", "delete"): "DeleteObjects"}
+    special = {
+        ("GET", "versions"): "ListObjectVersions",
+        ("GET", "uploads"): "ListMultipartUploads",
+        ("POST", "delete"): "DeleteObjects",
+    }
     for (of, name), action in special.items():
         if method == of and name in query:
             return action
-    return {"PUT": "CreateBucket", "DELETE": "DeleteBucket", "HEAD": "HeadBucket", "GET": "ListObjects"}.get(method, verb)
+    return {"PUT": "CreateBucket", "DELETE": "DeleteBucket", "HEAD": "HeadBucket", "GET": "ListObjects"}.get(
+        method, verb
+    )
 
 
 def _object_action(method: str, query: dict[str, str]) -> str:
     if "uploads" in query:
         return "CreateMultipartUpload"
     if "uploadId" in query:
-        return {"PUT": "UploadPart", "DELETE": "AbortMultipartUpload", "POST": "CompleteMultipartUpload"}.get(method, "ListParts")
-    return {"PUT": "PutObject", "DELETE": "DeleteObject", "HEAD": "HeadObject", "GET": "GetObject"}.get(method, "PostObject")
+        return {"PUT": "UploadPart", "DELETE": "AbortMultipartUpload", "POST": "CompleteMultipartUpload"}.get(
+            method, "ListParts"
+        )
+    return {"PUT": "PutObject", "DELETE": "DeleteObject", "HEAD": "HeadObject", "GET": "GetObject"}.get(
+        method, "PostObject"
+    )

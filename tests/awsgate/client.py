@@ -34,7 +34,16 @@ class Gate:
         """Forget the requests."""
         self._ask("DELETE", "requests")
 
-    def add_fault(self, action: str, code: str = "", *, status: int = 400, times: int | None = None, delay_s: float = 0.0, **match: str) -> None:
+    def add_fault(
+        self,
+        action: str,
+        code: str = "",
+        *,
+        status: int = 400,
+        times: int | None = None,
+        delay_s: float = 0.0,
+        **match: str,
+    ) -> None:
         """Answer an action with an error, so many times (None: for ever), and/or after a delay.
 
         :param match: only for this ``bucket`` or ``user``
@@ -60,5 +69,7 @@ class Gate:
 
     def _ask(self, method: str, name: str, body: Any = None) -> Any:
         data = json.dumps(body).encode() if body is not None else None
-        with urllib.request.urlopen(urllib.request.Request(self._url + name, data=data, method=method), timeout=30) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(self._url + name, data=data, method=method), timeout=30
+        ) as answer:
             return json.loads(answer.read() or b"null")

@@ -126,7 +126,7 @@ class Gate:
         body = json.loads(environ["wsgi.input"].read(length)) if length else {}
         with self._lock:
             found: Any = {
-                ("GET", "ready"): lambda: {},
+                ("GET", "ready"): dict,
                 ("GET", "requests"): lambda: list(self._requests),
                 ("DELETE", "requests"): self._requests.clear,
                 ("POST", "faults"): lambda: self._faults.append(body),
@@ -135,7 +135,9 @@ class Gate:
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
                 ("POST", "reset"): self._reset_all,
             }[method, name]()
-        return Answer(200, json.dumps(found or ([] if name == "requests" else {})).encode(), {"Content-Type": "application/json"})
+        return Answer(
+            200, json.dumps(found or ([] if name == "requests" else {})).encode(), {"Content-Type": "application/json"}
+        )
 
     def _set_lag(self, seconds: float) -> None:
         self._iam_lag_s, self._before_writes = seconds, []

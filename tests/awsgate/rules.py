@@ -92,7 +92,12 @@ def refuse_public_acl(call: Call) -> Answer | None:
         return None
     found = find_bucket(call.bucket)
     if found is None:
-        return error(call, 400, "InvalidBucketAclWithBlockPublicAccessError", "Bucket cannot have public ACLs set with BlockPublicAccess enabled")
+        return error(
+            call,
+            400,
+            "InvalidBucketAclWithBlockPublicAccessError",
+            "Bucket cannot have public ACLs set with BlockPublicAccess enabled",
+        )
     if found[1].ownership_rule == "BucketOwnerEnforced":
         return error(call, 400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
     block = found[1].public_access_block
@@ -111,7 +116,9 @@ def refuse_enforced_ownership_with_acl(call: Call) -> Answer | None:
     found = find_bucket(call.bucket)
     if found is None or found[1].acl is None or len(found[1].acl.grants) <= 1:
         return None
-    return error(call, 400, "InvalidBucketAclWithObjectOwnership", "Bucket cannot have ACLs set with BucketOwnerEnforced")
+    return error(
+        call, 400, "InvalidBucketAclWithObjectOwnership", "Bucket cannot have ACLs set with BucketOwnerEnforced"
+    )
 
 
 def refuse_public_policy(call: Call) -> Answer | None:
@@ -135,7 +142,11 @@ def refuse_malformed_policy(call: Call) -> Answer | None:
     if call.action != "PutBucketPolicy":
         return None
     for statement in _statements(call.body):
-        missing = [part for part in ("Effect", "Principal", "Action", "Resource") if part not in statement and f"Not{part}" not in statement]
+        missing = [
+            part
+            for part in ("Effect", "Principal", "Action", "Resource")
+            if part not in statement and f"Not{part}" not in statement
+        ]
         if missing:
             return error(call, 400, "MalformedPolicy", f"Missing required field {missing[0]}")
     return None
@@ -178,6 +189,15 @@ def close_new_bucket(call: Call) -> None:
         found[1].public_access_block = PublicAccessBlock(1, 1, 1, 1)
 
 
+def forget_deleted_bucket(call: Call) -> None:
+    """A bucket's tags go with it; moto would give them to the next bucket of that name.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html
+    """
+    if call.action == "DeleteBucket":
+        s3_backends[ACCOUNT]["aws"].tagger.delete_all_tags_for_resource(f"arn:aws:s3:::{call.bucket}")
+
+
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_inactive_key,
     refuse_strangers_bucket,
@@ -189,7 +209,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_public_policy,
     answer_service_credentials,
 )
-AFTER: tuple[Callable[[Call], None], ...] = (tag_new_bucket, close_new_bucket)
+AFTER: tuple[Callable[[Call], None], ...] = (tag_new_bucket, close_new_bucket, forget_deleted_bucket)
 
 
 def _statements(body: bytes) -> list[dict[str, Any]]:

@@ -64,8 +64,8 @@ bucket_arguments:
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import Refused
-from ansible.module_utils.s3bucket.module import AWS_ERRORS, make_module, read_wanted, refuse, refuse_aws
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused
+from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse, refuse_aws
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
@@ -115,9 +115,7 @@ def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
 def create_user(iam: Any, wanted: Wanted) -> None:
     tags = {**wanted.identity.tags, owner.FOREIGN_KEYS: "-"}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
-    iam.create_user(
-        UserName=wanted.username, Tags=[{"Key": key, "Value": text} for key, text in tags.items()]
-    )
+    iam.create_user(UserName=wanted.username, Tags=[{"Key": key, "Value": text} for key, text in tags.items()])
 
 
 if __name__ == "__main__":

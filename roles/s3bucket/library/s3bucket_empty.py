@@ -52,8 +52,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.s3bucket.errors import Refused, code_of
-from ansible.module_utils.s3bucket.module import AWS_ERRORS, refuse, refuse_aws
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of
+from ansible.module_utils.s3bucket.module import refuse, refuse_aws
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 _LOCKED_SHOWN = 100
@@ -71,7 +71,9 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, deleted=0)
     deadline = time.monotonic() + module.params["time_s"]
-    emptying = Emptying(module.client("s3"), module.params["name"], module.params["account"], lambda: time.monotonic() > deadline)
+    emptying = Emptying(
+        module.client("s3"), module.params["name"], module.params["account"], lambda: time.monotonic() > deadline
+    )
     try:
         emptying.run()
     except Refused as refusal:
@@ -128,12 +130,16 @@ class Emptying:
         self.deleted += len(items) - len(failed)
         for error in failed:
             if error.get("Code") != "AccessDenied":
-                raise Refused("AWSError", f"failed to delete an object of bucket {self._of['Bucket']}: {error.get('Code')}")
+                raise Refused(
+                    "AWSError", f"failed to delete an object of bucket {self._of['Bucket']}: {error.get('Code')}"
+                )
             self._locked.append({"Key": error["Key"], "VersionId": error.get("VersionId", "null")})
 
     def _check_time(self) -> None:
         if self._is_over():
-            raise Refused("Pending", f"emptying bucket {self._of['Bucket']}: {self.deleted} versions deleted in this run")
+            raise Refused(
+                "Pending", f"emptying bucket {self._of['Bucket']}: {self.deleted} versions deleted in this run"
+            )
 
     def _locked_message(self) -> str:
         dates = [date for item in self._locked[:_LOCKED_SHOWN] if (date := self._locked_until(item))]

@@ -76,8 +76,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.s3bucket import children, owner
+from ansible.module_utils.s3bucket.cluster import connect
 from ansible.module_utils.s3bucket.errors import Refused
-from ansible.module_utils.s3bucket.module import ApiServer, make_module, make_sources, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import make_module, make_sources, read_wanted, refuse
 from ansible.module_utils.s3bucket.observe import Observation, Sources, observe, observe_deletion
 from ansible.module_utils.s3bucket.spec import Wanted
 
@@ -88,7 +89,7 @@ def main() -> None:
         service_external_name={"type": "str", "default": "s3.amazonaws.com"},
     )
     try:
-        cluster = ApiServer()
+        cluster = connect()
         wanted = read_wanted(module, cluster)
         sources = make_sources(module, cluster)
         answer = answer_deletion(wanted, sources) if wanted.is_deleting else answer_present(wanted, sources)
@@ -145,7 +146,9 @@ def plan_user(wanted: Wanted, seen: Observation) -> dict[str, Any]:
 
 
 def plan_children(wanted: Wanted, seen: Observation, sources: Sources) -> list[dict[str, Any]]:
-    wants_secret = bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue or seen.puts_policy and not seen.user_exists)
+    wants_secret = bool(wanted.username) and (
+        "secret" in seen.differs or seen.keys.issue or (seen.puts_policy and not seen.user_exists)
+    )
     found = []
     if wants_secret:
         found.append(manifest(wanted, "Secret", wanted.secret_name, seen.secret, {"type": "Opaque"}))

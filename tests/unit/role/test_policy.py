@@ -9,7 +9,10 @@ from s3bucket.policy import is_public, is_same, locks_out
 
 
 def statement(**parts: Any) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*", **parts}]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*", **parts}],
+    }
 
 
 @pytest.mark.parametrize(

@@ -21,22 +21,36 @@ def read(defaults: dict[str, Any], metadata: dict[str, Any] | None = None, **spe
 def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults) -> None:
     wanted = read(defaults)
     assert (wanted.acl, wanted.versioning, wanted.policy, wanted.deletion_policy, wanted.force_delete) == (
-        "private", False, None, "Delete", True)
+        "private",
+        False,
+        None,
+        "Delete",
+        True,
+    )
     assert all(wanted.block.values())
     assert wanted.policy_name == "photos-photos-bucket-s3-restricted"
     assert wanted.secret_name == "photos-iam-secret"
-    assert wanted.user_policy["Statement"][0]["Resource"] == ["arn:aws:s3:::photos-bucket", "arn:aws:s3:::photos-bucket/*"]
+    assert wanted.user_policy["Statement"][0]["Resource"] == [
+        "arn:aws:s3:::photos-bucket",
+        "arn:aws:s3:::photos-bucket/*",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
 def test_wanted_of_region_gives_the_partition(defaults, region: str, partition: str) -> None:
     assert read(defaults, region=region).bucket_arn == f"arn:{partition}:s3:::photos-bucket"
 
 
 def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults) -> None:
     block = read(defaults, bucketACL="public-read").block
-    assert block == {"blockPublicACLs": False, "ignorePublicACLs": False, "blockPublicPolicy": True, "restrictPublicBuckets": True}
+    assert block == {
+        "blockPublicACLs": False,
+        "ignorePublicACLs": False,
+        "blockPublicPolicy": True,
+        "restrictPublicBuckets": True,
+    }
 
 
 def test_wanted_of_given_guard_wins_over_what_follows(defaults) -> None:

@@ -131,7 +131,9 @@ def differing(wanted: Wanted, settings: _Settings, is_adopted: bool) -> list[str
     """
     found = {**settings, "is_adopted": is_adopted}
     aspects = [
-        aspect for aspect, row in TABLE.items() if _is_managed(row, wanted, is_adopted) and _differs(aspect, wanted, found)
+        aspect
+        for aspect, row in TABLE.items()
+        if _is_managed(row, wanted, is_adopted) and _differs(aspect, wanted, found)
     ]
     if "object_lock" in aspects:
         raise invalid("spec.enableObjectLock", "the bucket exists without object lock, which is set at creation only")
@@ -150,7 +152,9 @@ def arguments(wanted: Wanted, settings: _Settings, aspects: list[str], is_adopte
 
 def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopting: bool) -> dict[str, str]:
     """All tags the bucket should have: foreign ones as found, the CR's, and ours."""
-    kept = {key: value for key, value in bucket.tags.items() if key not in owner.forgotten_tags(bucket.tags, wanted.tags)}
+    kept = {
+        key: value for key, value in bucket.tags.items() if key not in owner.forgotten_tags(bucket.tags, wanted.tags)
+    }
     tags = {**kept, **wanted.bucket_tags}
     if owner.TAG_RECORD not in wanted.bucket_tags:
         tags.pop(owner.TAG_RECORD, None)

@@ -7,7 +7,7 @@ Objects are plain dicts as the API server sends them. A Secret's values leave th
 from __future__ import annotations
 
 from base64 import b64decode
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from .keys import Pair, fingerprint_of
@@ -82,7 +82,7 @@ def issued_ago_s(secret: dict[str, Any] | None, now: datetime) -> float | None:
     except ValueError:
         return None
     if issued.tzinfo is None:
-        issued = issued.replace(tzinfo=timezone.utc)
+        issued = issued.replace(tzinfo=UTC)
     return (now - issued).total_seconds()
 
 

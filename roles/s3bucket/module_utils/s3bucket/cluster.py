@@ -22,19 +22,13 @@ _TIMEOUT_S = 30
 
 
 class ApiServer:
-    """Reads by name. KUBECONFIG, else the default kubeconfig, else the Pod's ServiceAccount.
+    """Reads by name through a CoreV1Api.
 
     :raises Refused: KubernetesError when the API server does not say what is there
     """
 
-    def __init__(self) -> None:
-        if not HAS_KUBERNETES:
-            raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
-        try:
-            config.load_config()
-        except (ConfigException, OSError) as error:
-            raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
-        self._core = client.CoreV1Api()
+    def __init__(self, core: Any) -> None:
+        self._core = core
 
     def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Secret, or None."""
@@ -72,3 +66,17 @@ class ApiServer:
         except HTTPError as error:
             raise Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}") from error
         return dict(json.loads(answer.data))
+
+
+def connect() -> ApiServer:
+    """The API server of KUBECONFIG, else of the default kubeconfig, else of the Pod's ServiceAccount.
+
+    :raises Refused: KubernetesError when there is none of them
+    """
+    if not HAS_KUBERNETES:
+        raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
+    try:
+        config.load_config()
+    except (ConfigException, OSError) as error:
+        raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
+    return ApiServer(client.CoreV1Api())

@@ -86,9 +86,7 @@ _REASON_OF_CODE = {
 }
 _REASON = {code: reason for reason, codes in _REASON_OF_CODE.items() for code in codes}
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
-_UNREACHABLE_MESSAGE = re.compile(
-    r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE
-)
+_UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
 
 class Refused(Exception):

@@ -78,9 +78,7 @@ def plan_keys(
         foreign = sorted(key for key in foreign_tag.split() if key in listed)
     ours = [key for key in listed if key not in foreign]
     tag = " ".join(foreign) or _NO_FOREIGN_KEYS
-    is_live = (
-        recorded is not None and in_secret == recorded and listed.get(recorded_id) == "Active"
-    )
+    is_live = recorded is not None and in_secret == recorded and listed.get(recorded_id) == "Active"
     if is_live:
         stale = sorted(key for key in ours if key != recorded_id)
         return KeyPlan(recorded_id, False, [], stale, foreign, foreign_tag is not None, tag)
@@ -93,6 +91,4 @@ def plan_keys(
     # The key that applications may still use (the Secret's) is the last to go.
     by_worth = sorted(ours, key=lambda key: (in_secret is not None and key == in_secret.id, key))
     surplus = max(0, len(listed) - (MAX_KEYS - 1))
-    return KeyPlan(
-        "", True, by_worth[:surplus], by_worth[surplus:], foreign, foreign_tag is not None, tag
-    )
+    return KeyPlan("", True, by_worth[:surplus], by_worth[surplus:], foreign, foreign_tag is not None, tag)

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from .cluster import ApiServer
-from .errors import AWS_ERRORS, Refused, unknown
+from .cluster import ApiServer, connect
+from .errors import Refused, unknown
 from .observe import Sources
 from .spec import Wanted, wanted_of
 
@@ -29,7 +29,7 @@ def make_module(**arguments: Any) -> AnsibleAWSModule:
 
 def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
     """What the CR asks for. Asks the API server for the cluster's id only where no name is set."""
-    name = module.params["cluster_name"] or (cluster or ApiServer()).get_cluster_id()
+    name = module.params["cluster_name"] or (cluster or connect()).get_cluster_id()
     return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
 
 
@@ -38,7 +38,9 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
 
     def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
         return tuple(
-            _session(key_id, secret).client(service, region_name=module.region, endpoint_url=module.params["endpoint_url"])
+            _session(key_id, secret).client(
+                service, region_name=module.region, endpoint_url=module.params["endpoint_url"]
+            )
             for service in ("sts", "s3")
         )
 
@@ -48,7 +50,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
         sts=module.client("sts"),
         cluster=cluster,
         clients_of=clients_of,
-        now=datetime.now(timezone.utc),
+        now=datetime.now(UTC),
         settle_s=module.params["iam_settle_s"],
         external_name=module.params["service_external_name"],
     )
@@ -68,6 +70,3 @@ def _session(key_id: str, secret: str) -> Any:
     import boto3
 
     return boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
-
-
-__all__ = ["AWS_ERRORS", "ApiServer", "make_module", "make_sources", "read_wanted", "refuse", "refuse_aws"]

@@ -227,7 +227,12 @@ def _seed_proof(
     is_ours = [wanted.identity.is_same_life(thing.tags) for thing in (bucket, user)]
     if all(is_tagged) or any(tagged and not mine for tagged, mine in zip(is_tagged, is_ours)):
         return None
-    if owner.RETAINED_FROM in bucket.tags or list(user.policies) != [wanted.policy_name] or user.attached or user.groups:
+    if (
+        owner.RETAINED_FROM in bucket.tags
+        or list(user.policies) != [wanted.policy_name]
+        or user.attached
+        or user.groups
+    ):
         return None
     if not is_same(user.policies[wanted.policy_name], wanted.user_policy):
         return None
@@ -277,9 +282,7 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
         )
 
 
-def _wait_for_iam(
-    wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None
-) -> None:
+def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None) -> None:
     # IAM is eventually consistent: what we made within settle_s and is not to be seen is not gone.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     ago = children.issued_ago_s(secret, sources.now)
@@ -311,9 +314,7 @@ def _see_bucket(
         seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
 
-def _see_user(
-    wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None
-) -> None:
+def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
         seen.puts_policy = True
@@ -330,15 +331,23 @@ def _see_user(
         seen.differs.append("user_policy")
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
     foreign_tag = user.tags.get(owner.FOREIGN_KEYS)
-    in_secret = children.pair_in(seen.secret)
+    # An immutable Secret that needs a change is made anew, and its pair, which never passes through here, with it.
+    is_spent = seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
+    in_secret = None if is_spent else children.pair_in(seen.secret)
     seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
     is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"
-    if (seen.keys.differs and not is_key_sound) or seen.keys.is_issuing or seen.keys.delete_after and not seen.keys.issue:
+    if (
+        (seen.keys.differs and not is_key_sound)
+        or seen.keys.is_issuing
+        or (seen.keys.delete_after and not seen.keys.issue)
+    ):
         seen.differs.append("access_key")
     if seen.secret is None or in_secret != recorded or not children.has_labels(seen.secret, wanted):
         seen.differs.append("secret")
     if seen.keys.foreign:
-        seen.notes.append(f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}")
+        seen.notes.append(
+            f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}"
+        )
     seen.user_tags = {**user.tags, **identity_tags}
     if recorded is not None and recorded == in_secret and seen.keys.live:
         seen.user_tags[owner.KEY] = str(recorded)

@@ -84,9 +84,7 @@ def record_of(keys: list[str]) -> str:
 def forgotten_tags(tags: dict[str, str], wanted: dict[str, str]) -> list[str]:
     """The keys that an earlier run set for the CR and that the CR no longer names."""
     record = set(tags.get(TAG_RECORD, "").split())
-    return [
-        key for key in tags if key not in wanted and not key.startswith(PREFIX) and _short(key) in record
-    ]
+    return [key for key in tags if key not in wanted and not key.startswith(PREFIX) and _short(key) in record]
 
 
 def _short(key: str) -> str:

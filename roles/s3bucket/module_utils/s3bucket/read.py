@@ -43,7 +43,12 @@ def _ownership(answer: dict[str, Any]) -> str | None:
     return rules[0].get("ObjectOwnership") if rules else None
 
 
-_NO_BLOCK = {"BlockPublicAcls": False, "IgnorePublicAcls": False, "BlockPublicPolicy": False, "RestrictPublicBuckets": False}
+_NO_BLOCK = {
+    "BlockPublicAcls": False,
+    "IgnorePublicAcls": False,
+    "BlockPublicPolicy": False,
+    "RestrictPublicBuckets": False,
+}
 
 # The keys are the names of aspects.
 SETTINGS: dict[str, Setting] = {
@@ -77,9 +82,6 @@ NEW_BUCKET: dict[str, Any] = {
     "acceleration": False,
     "policy": None,
 }
-
-
-
 
 
 def get_account(sts: Any) -> str:
@@ -143,9 +145,13 @@ def find_user(iam: Any, name: str) -> UserState | None:
 def read_rights(iam: Any, name: str, user: UserState) -> None:
     """Fill in a user's policies, groups and keys. A NoSuchEntity here is IAM lagging, not an absent user."""
     try:
-        user.attached = [item["PolicyName"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)]
+        user.attached = [
+            item["PolicyName"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
+        ]
         user.groups = [item["GroupName"] for item in _pages(iam, "list_groups_for_user", "Groups", name)]
-        user.keys = {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
+        user.keys = {
+            item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)
+        }
         user.policies = {
             policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
             for policy in _pages(iam, "list_user_policies", "PolicyNames", name)

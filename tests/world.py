@@ -15,13 +15,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 ROLE = PROJECT / "roles" / "s3bucket"
 sys.path.insert(0, str(ROLE / "module_utils"))
 
@@ -88,10 +88,21 @@ class World:
     def playbook(self, name: str, *arguments: str, **environment: str) -> Run:
         """Run a playbook of the project to its end."""
         command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}", *arguments]
-        environment = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_SHOW_CUSTOM_STATS": "1", **environment}
+        environment = {
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            **environment,
+        }
         done = subprocess.run(
-            command, cwd=PROJECT, env=self.environment(**environment), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_RUN_TIMEOUT_S, check=False,
+            command,
+            cwd=PROJECT,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_RUN_TIMEOUT_S,
+            check=False,
         )
         return Run(done.returncode, done.stdout, _outcome_in(done.stdout))
 
@@ -111,10 +122,8 @@ class World:
             keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
             return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
 
-        os.environ["KUBECONFIG"] = str(self.kubeconfig)
-        return Sources(
-            self.s3, self.iam, self.sts, ApiServer(), clients_of, datetime.now(timezone.utc), settle_s, "s3.amazonaws.com"
-        )
+        cluster, now = ApiServer(self.core), datetime.now(UTC)
+        return Sources(self.s3, self.iam, self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com")
 
     def differs(self, cr: dict[str, Any]) -> list[str]:
         """The aspects that differ now."""
@@ -125,11 +134,18 @@ class World:
 
     def make_object(self, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         """Create the S3 object in the API server and return it as stored."""
-        body = {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+        body = {
+            "apiVersion": "agill.apps/v1alpha1",
+            "kind": "S3",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
         return dict(self.custom.create_namespaced_custom_object("agill.apps", "v1alpha1", namespace, "s3s", body))
 
     def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
-        return _plain(self.core.read_namespaced_secret, f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
+        return _plain(
+            self.core.read_namespaced_secret, f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"]
+        )
 
     def service(self, cr: dict[str, Any]) -> dict[str, Any] | None:
         return _plain(self.core.read_namespaced_service, cr["metadata"]["name"], cr["metadata"]["namespace"])

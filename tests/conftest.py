@@ -1,0 +1,56 @@
+"""One control plane and one AWS account a test session, on free ports and in a temporary folder.
+
+Tests keep apart by namespaces and names of their own. What a test must have to itself (an API server
+that goes away, an account that is reset) it starts itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dev.aws import Aws
+from dev.cluster import install_crd
+from dev.controlplane import ControlPlane
+from tests.world import World
+
+# Nothing of the machine's own AWS settings may reach a test.
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("kubernetes")) as plane:
+        install_crd(plane.kubeconfig)
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with Aws(tmp_path_factory.mktemp("aws")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def world(control_plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(control_plane.kubeconfig, aws, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def new_name() -> Callable[[str], str]:
+    """Names that nothing else in the session has, for buckets, users, objects and namespaces."""
+    run, numbers = uuid.uuid4().hex[:6], itertools.count()
+    return lambda word="x": f"{word}-{run}-{next(numbers)}"
+
+
+@pytest.fixture
+def namespace(world: World, new_name: Callable[[str], str]) -> str:
+    name = new_name("ns")
+    world.make_namespace(name)
+    return name

@@ -1,0 +1,254 @@
+"""The drift matrix: each row breaks one thing in AWS or Kubernetes, sees exactly that aspect reported, runs
+the role, and sees it repaired and nothing else changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.world import World, requests_of, without_keys
+
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{bucket}/*",
+         "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    ],
+}  # fmt: skip
+
+
+@dataclass
+class Subject:
+    """The one object that all rows break, with what a break needs at hand."""
+
+    world: World
+    cr: dict[str, Any]
+
+    @property
+    def bucket(self) -> str:
+        return str(self.cr["spec"]["bucketName"])
+
+    @property
+    def user(self) -> str:
+        return str(self.cr["spec"]["iamUser"]["username"])
+
+    @property
+    def key_id(self) -> str:
+        return self.world.credentials(self.cr)[0]
+
+    def patch_secret(self, patch: dict[str, Any]) -> None:
+        name, namespace = f"{self.cr['metadata']['name']}-iam-secret", self.cr["metadata"]["namespace"]
+        self.world.core.patch_namespaced_secret(name, namespace, patch)
+
+    def patch_service(self, patch: dict[str, Any]) -> None:
+        self.world.core.patch_namespaced_service(self.cr["metadata"]["name"], self.cr["metadata"]["namespace"], patch)
+
+    def retag(self, change: Callable[[dict[str, str]], None]) -> None:
+        """Read, change and write all tags of the bucket."""
+        found = self.world.s3.get_bucket_tagging(Bucket=self.bucket)["TagSet"]
+        tags = {tag["Key"]: tag["Value"] for tag in found}
+        change(tags)
+        tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self.world.s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tag_set})
+
+
+@pytest.fixture(scope="module")
+def subject(world: World, new_name: Callable[[str], str]) -> Iterator[Subject]:
+    namespace, bucket = new_name("ns"), new_name("drift")
+    world.make_namespace(namespace)
+    spec = {
+        "region": "us-east-1",
+        "bucketName": bucket,
+        "bucketACL": "private",
+        "enableVersioning": True,
+        "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
+        "tags": {"team": "photos"},
+        "iamUser": {"username": new_name("user")},
+    }
+    subject = Subject(world, world.make_object(namespace, "drift", spec))
+    run = world.reconcile(subject.cr)
+    assert run.outcome["reason"] == "Ready", run.output
+    # A foreign tag must survive everything that follows.
+    subject.retag(lambda tags: tags.update({"cost-center": "42"}))
+    yield subject
+
+
+def delete_user(subject: Subject) -> None:
+    iam, user = subject.world.iam, subject.user
+    for key in iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
+        iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
+    for policy in iam.list_user_policies(UserName=user)["PolicyNames"]:
+        iam.delete_user_policy(UserName=user, PolicyName=policy)
+    iam.delete_user(UserName=user)
+
+
+def widen_policy(subject: Subject) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    subject.world.iam.put_user_policy(
+        UserName=subject.user,
+        PolicyName=f"{subject.user}-{subject.bucket}-s3-restricted",
+        PolicyDocument=json.dumps(document),
+    )
+
+
+def open_acl(subject: Subject) -> None:
+    s3, bucket = subject.world.s3, subject.bucket
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=blocked(acl=False))
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=blocked())
+
+
+def blocked(*, acl: bool = True) -> dict[str, bool]:
+    return {"BlockPublicAcls": acl, "IgnorePublicAcls": acl, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+
+
+def make_secret_immutable_and_edit_labels(subject: Subject) -> None:
+    subject.patch_secret({"immutable": True, "metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
+
+
+ROWS: dict[str, tuple[str, Callable[[Subject], Any]]] = {
+    "bucket-deleted": ("bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket)),
+    "block-public-access-off": (
+        "public_access_block", lambda s: s.world.s3.delete_public_access_block(Bucket=s.bucket)),
+    "block-public-access-partly-off": (
+        "public_access_block",
+        lambda s: s.world.s3.put_public_access_block(Bucket=s.bucket, PublicAccessBlockConfiguration=blocked(acl=False)),
+    ),
+    "acl-opened": ("acl", open_acl),
+    "versioning-suspended": (
+        "versioning",
+        lambda s: s.world.s3.put_bucket_versioning(Bucket=s.bucket, VersioningConfiguration={"Status": "Suspended"}),
+    ),
+    "acceleration-on": (
+        "acceleration",
+        lambda s: s.world.s3.put_bucket_accelerate_configuration(
+            Bucket=s.bucket, AccelerateConfiguration={"Status": "Enabled"}),
+    ),
+    "policy-deleted": ("policy", lambda s: s.world.s3.delete_bucket_policy(Bucket=s.bucket)),
+    "policy-replaced": (
+        "policy",
+        lambda s: s.world.s3.put_bucket_policy(
+            Bucket=s.bucket, Policy=json.dumps(POLICY).replace("{bucket}", s.bucket).replace("s3:GetObject", "s3:PutObject")),
+    ),
+    "tag-edited": ("tags", lambda s: s.retag(lambda tags: tags.update({"team": "other"}))),
+    "tag-removed": ("tags", lambda s: s.retag(lambda tags: tags.pop("team"))),
+    "bucket-uid-tag-edited": ("tags", lambda s: s.retag(lambda tags: tags.update({"agill.apps/uid": "another"}))),
+    "user-deleted": ("user", delete_user),
+    "user-uid-tag-edited": (
+        "user",
+        lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "agill.apps/uid", "Value": "another"}]),
+    ),
+    "user-policy-widened": ("user_policy", widen_policy),
+    "user-policy-deleted": (
+        "user_policy",
+        lambda s: s.world.iam.delete_user_policy(UserName=s.user, PolicyName=f"{s.user}-{s.bucket}-s3-restricted"),
+    ),
+    "key-deleted": (
+        "access_key", lambda s: s.world.iam.delete_access_key(UserName=s.user, AccessKeyId=s.key_id)),
+    "key-inactive": (
+        "access_key",
+        lambda s: s.world.iam.update_access_key(UserName=s.user, AccessKeyId=s.key_id, Status="Inactive"),
+    ),
+    "issue-left-unfinished": (
+        "access_key",
+        lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "agill.apps/foreign-keys", "Value": "-"}]),
+    ),
+    "secret-deleted": (
+        "secret",
+        lambda s: s.world.core.delete_namespaced_secret("drift-iam-secret", s.cr["metadata"]["namespace"]),
+    ),
+    "secret-key-id-edited": ("secret", lambda s: s.patch_secret({"stringData": {"AWS_ACCESS_KEY_ID": "AKIAEDITED"}})),
+    "secret-value-edited": ("secret", lambda s: s.patch_secret({"stringData": {"AWS_SECRET_ACCESS_KEY": "edited"}})),
+    "secret-value-emptied": ("secret", lambda s: s.patch_secret({"data": {"AWS_SECRET_ACCESS_KEY": None}})),
+    "secret-label-stripped": (
+        "secret", lambda s: s.patch_secret({"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})),
+    "service-deleted": (
+        "service", lambda s: s.world.core.delete_namespaced_service("drift", s.cr["metadata"]["namespace"])),
+    "service-host-edited": ("service", lambda s: s.patch_service({"spec": {"externalName": "evil.example"}})),
+    "service-type-edited": (
+        "service",
+        lambda s: s.patch_service({"spec": {"type": "ClusterIP", "externalName": None, "ports": [{"port": 80}]}}),
+    ),
+    "service-label-stripped": (
+        "service", lambda s: s.patch_service({"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})),
+    # Last, as what is immutable stays so.
+    "secret-immutable": ("secret", make_secret_immutable_and_edit_labels),
+}  # fmt: skip
+
+FRESH_KEY = {
+    "user-deleted", "key-deleted", "key-inactive", "secret-deleted", "secret-key-id-edited", "secret-value-edited",
+    "secret-value-emptied", "secret-immutable",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subject, row: str) -> None:
+    aspect, break_it = ROWS[row]
+    world, cr = subject.world, subject.cr
+    before, key_before = world.snapshot(cr), world.credentials(cr)
+    assert world.differs(cr) == []
+
+    break_it(subject)
+    assert world.differs(cr) == [aspect]
+    run = world.reconcile(cr)
+
+    assert (run.outcome["reason"], run.changed) == ("Ready", [aspect]), run.output
+    assert world.differs(cr) == []
+    after = world.snapshot(cr)
+    if row == "bucket-deleted":
+        # A new bucket has no foreign tags.
+        del before["bucket"]["tags"]["cost-center"]
+        subject.retag(lambda tags: tags.update({"cost-center": "42"}))
+    if row == "service-type-edited":
+        # The API server keeps ports on an ExternalName Service; they mean nothing there.
+        after["service"]["spec"] = {name: after["service"]["spec"].get(name) for name in before["service"]["spec"]}
+    if row == "acl-opened":
+        before["bucket"]["settings"]["ownership"] = "ObjectWriter"
+    if row in FRESH_KEY:
+        assert without_keys(after) == without_keys(before)
+        assert_only_key_is(subject, old=key_before[0])
+    else:
+        assert after == before
+        assert world.credentials(cr) == key_before
+    assert key_before[1] not in run.output
+    assert world.credentials(cr)[1] not in run.output
+
+
+def assert_only_key_is(subject: Subject, old: str) -> None:
+    """One live key, the Secret's, which works; the old one is gone."""
+    keys = subject.world.iam.list_access_keys(UserName=subject.user)["AccessKeyMetadata"]
+    assert [(key["AccessKeyId"], key["Status"]) for key in keys] == [(subject.key_id, "Active")]
+    assert subject.key_id != old
+    tenant = subject.world.tenant(subject.cr)
+    tenant.put_object(Bucket=subject.bucket, Key="probe", Body=b"x")
+    for version in tenant.list_object_versions(Bucket=subject.bucket).get("Versions", []):
+        tenant.delete_object(Bucket=subject.bucket, Key="probe", VersionId=version["VersionId"])
+
+
+def test_second_run_makes_no_write_call(subject: Subject) -> None:
+    with requests_of(subject.world) as requests:
+        run = subject.world.reconcile(subject.cr)
+    assert "changed=0" in run.output
+    assert run.changed == []
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert requests, "the gate saw the reads"
+
+
+def test_check_mode_reports_and_changes_nothing(subject: Subject) -> None:
+    world, cr = subject.world, subject.cr
+    world.s3.put_bucket_versioning(Bucket=subject.bucket, VersioningConfiguration={"Status": "Suspended"})
+    world.core.delete_namespaced_service("drift", cr["metadata"]["namespace"])
+    before = world.snapshot(cr)
+    with requests_of(world) as requests:
+        run = world.reconcile(cr, "--check")
+    assert run.changed == ["versioning", "service"]
+    assert "changed=1" in run.output
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert world.snapshot(cr) == before
+    assert world.reconcile(cr).outcome["reason"] == "Ready"
