@@ -187,6 +187,11 @@ def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
     return left
 
 
+def deleting(cr: dict[str, Any]) -> dict[str, Any]:
+    """The object as it looks once it is being deleted."""
+    return {**cr, "metadata": {**cr["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
+
 @contextmanager
 def requests_of(world: World) -> Iterator[list[dict[str, Any]]]:
     """The requests that AWS got while the block ran."""

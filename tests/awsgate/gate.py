@@ -79,13 +79,14 @@ class Gate:
         chunks = self._moto(environ, start_response)
         body = b"".join(chunks)
         getattr(chunks, "close", lambda: None)()
-        if seen["status"] < 300:
-            for rule in rules.AFTER:
-                rule(call)
         headers = {name: value for name, value in seen["headers"].items() if name.lower() != "content-length"}
         if call.action.startswith("Head"):
             headers["Content-Length"] = dict(seen["headers"]).get("Content-Length", "0")
-        return Answer(seen["status"], body, headers)
+        answer = Answer(seen["status"], body, headers)
+        if answer.status < 300:
+            for rule in rules.AFTER:
+                rule(call, answer)
+        return answer
 
     def _lagging(self, call: Call, environ: dict[str, Any]) -> Answer:
         """IAM reads show the state before each write that is younger than the lag.

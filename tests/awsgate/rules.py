@@ -7,9 +7,11 @@ moto made of a request that succeeded. Both look at moto's own models, which are
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 from moto.iam.models import iam_backends
 from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
@@ -162,7 +164,7 @@ def answer_service_credentials(call: Call) -> Answer | None:
     return iam_result(call.action, "<ServiceSpecificCredentials/>")
 
 
-def tag_new_bucket(call: Call) -> None:
+def tag_new_bucket(call: Call, answer: Answer) -> None:
     """The tags of a create call are on the bucket from its first moment.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html
@@ -178,7 +180,7 @@ def tag_new_bucket(call: Call) -> None:
         s3_backends[ACCOUNT]["aws"].tagger.tag_resource(found[1].arn, tags)
 
 
-def close_new_bucket(call: Call) -> None:
+def close_new_bucket(call: Call, answer: Answer) -> None:
     """Since April 2023 a new bucket has its ACLs disabled and Block Public Access on.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
@@ -186,16 +188,33 @@ def close_new_bucket(call: Call) -> None:
     found = find_bucket(call.bucket) if call.action == "CreateBucket" else None
     if found is not None:
         found[1].ownership_rule = call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
-        found[1].public_access_block = PublicAccessBlock(1, 1, 1, 1)
+        found[1].public_access_block = PublicAccessBlock("true", "true", "true", "true")
 
 
-def forget_deleted_bucket(call: Call) -> None:
+def forget_deleted_bucket(call: Call, answer: Answer) -> None:
     """A bucket's tags go with it; moto would give them to the next bucket of that name.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html
     """
     if call.action == "DeleteBucket":
         s3_backends[ACCOUNT]["aws"].tagger.delete_all_tags_for_resource(f"arn:aws:s3:::{call.bucket}")
+
+
+def name_undeleted_versions(call: Call, answer: Answer) -> None:
+    """An error in the answer to DeleteObjects names the version that was not deleted; moto's only names the key.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Error.html (VersionId)
+    """
+    found = find_bucket(call.bucket) if call.action == "DeleteObjects" and b"<Error>" in answer.body else None
+    if found is None:
+        return
+    errors = [
+        f"<Error><Key>{escape(key)}</Key><VersionId>{version}</VersionId><Code>AccessDenied</Code>"
+        "<Message>Access Denied because object protected by object lock.</Message></Error>"
+        for key, version in _requested_versions(call.body)
+        if any(str(item.version_id) == version and item.is_locked(False) for item in found[1].keys.getlist(key, []))
+    ]
+    answer.body = re.sub(rb"<Error>.*</Error>", "".join(errors).encode(), answer.body, flags=re.DOTALL)
 
 
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
@@ -209,7 +228,17 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_public_policy,
     answer_service_credentials,
 )
-AFTER: tuple[Callable[[Call], None], ...] = (tag_new_bucket, close_new_bucket, forget_deleted_bucket)
+AFTER: tuple[Callable[[Call, Answer], None], ...] = (
+    tag_new_bucket,
+    close_new_bucket,
+    forget_deleted_bucket,
+    name_undeleted_versions,
+)
+
+
+def _requested_versions(body: bytes) -> list[tuple[str, str]]:
+    items = ElementTree.fromstring(body).iter(f"{_S3}Object")
+    return [(item.findtext(f"{_S3}Key", ""), item.findtext(f"{_S3}VersionId", "")) for item in items]
 
 
 def _statements(body: bytes) -> list[dict[str, Any]]:

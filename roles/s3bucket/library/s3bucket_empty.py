@@ -148,11 +148,11 @@ class Emptying:
 
     def _locked_until(self, item: dict[str, str]) -> str:
         try:
-            answer = self._s3.get_object_retention(**self._of, **item)
+            answer = self._s3.head_object(**self._of, **item)
         except AWS_ERRORS:
-            # No retention on it, or no right to see it: the message then says so in general.
+            # No right to see it: the message then says so in general.
             return ""
-        date = answer.get("Retention", {}).get("RetainUntilDate")
+        date = answer.get("ObjectLockRetainUntilDate")
         return date.strftime("%Y-%m-%dT%H:%M:%SZ") if date else ""
 
 

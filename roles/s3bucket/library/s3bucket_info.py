@@ -10,7 +10,7 @@ short_description: Read all of one S3 object's state and say what differs
 description:
   - Reads the bucket and its settings, the IAM user with its policies and keys, the Secret and the Service
     of one S3 object, settles whose they are, and answers with the aspects that differ.
-  - Changes nothing. A module that fails here has refused the object with a C(reason).
+  - Changes nothing. A module that fails here has refused the object with a C(s3bucket_reason).
 author: s3-operator contributors
 options:
   cr:
@@ -66,7 +66,7 @@ notes:
   type: list
   elements: str
   returned: success
-reason:
+s3bucket_reason:
   description: Why the object is refused.
   type: str
   returned: failure

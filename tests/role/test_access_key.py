@@ -1,0 +1,113 @@
+"""One live key, the Secret's, whatever fails in between, and whatever IAM shows late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.role.conftest import NewObject
+from tests.world import World, requests_of
+
+
+def keys_of(world: World, cr: dict[str, Any]) -> list[tuple[str, str]]:
+    listed = world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
+    return [(key["AccessKeyId"], key["Status"]) for key in listed]
+
+
+# Calls of the issue of a key in their order; TagUser: 1 the key's record, 2 (as UntagUser) its end.
+@pytest.mark.parametrize("action", ["PutUserPolicy", "CreateAccessKey", "TagUser", "UntagUser"])
+def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object: NewObject, action: str) -> None:
+    cr = new_object()
+    world.aws.gate.add_fault(action, "AccessDenied", status=403, user=cr["spec"]["iamUser"]["username"])
+    try:
+        failed = world.reconcile(cr)
+    finally:
+        world.aws.gate.clear_faults()
+    assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "AccessDenied"), failed.output
+    healed = world.reconcile(cr)
+    assert healed.outcome["done"], healed.output
+    assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
+    assert world.differs(cr) == []
+    world.tenant(cr).list_objects_v2(Bucket=cr["spec"]["bucketName"])
+
+
+def test_failed_secret_write_heals_and_leaves_no_key_behind(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    namespace = cr["metadata"]["namespace"]
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}}
+    # The API server refuses the Secret by a quota; its status is what admission goes by.
+    world.core.create_namespaced_resource_quota(namespace, quota)
+    world.core.patch_namespaced_resource_quota_status(
+        "none", namespace, {"status": {"hard": {"count/secrets": "0"}, "used": {"count/secrets": "0"}}}
+    )
+    failed = world.reconcile(cr)
+    assert failed.outcome, failed.output
+    assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "KubernetesError"), failed.output
+    assert len(keys_of(world, cr)) == 1
+    world.core.delete_namespaced_resource_quota("none", namespace)
+    healed = world.reconcile(cr)
+    assert healed.outcome["done"], healed.output
+    assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
+
+
+def test_foreign_key_is_kept_and_reported(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    user = cr["spec"]["iamUser"]["username"]
+    alien = world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]
+    run = world.reconcile(cr)
+    assert run.changed == []
+    assert alien in run.outcome["message"]
+    # Even when our own key has to be replaced, with both slots taken.
+    world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
+    run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+    assert sorted(keys_of(world, cr)) == sorted([(alien, "Active"), (world.credentials(cr)[0], "Active")])
+
+
+def test_two_foreign_keys_are_a_condition_that_names_them(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.delete_access_key(UserName=user, AccessKeyId=world.credentials(cr)[0])
+    aliens = [world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2)]
+    run = world.reconcile(cr)
+    assert run.outcome["reason"] == "TooManyKeys"
+    assert all(alien in run.outcome["message"] for alien in aliens)
+    assert len(keys_of(world, cr)) == 2
+
+
+def test_iam_that_lags_behind_is_waited_for(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    world.aws.gate.set_iam_lag(120)
+    try:
+        created = world.reconcile(cr, S3_OPERATOR_IAM_SETTLE_S="60")
+        # IAM now shows no user at all, or one without its key: nothing is made again, nothing is deleted.
+        with requests_of(world) as requests:
+            again = world.reconcile(cr, S3_OPERATOR_IAM_SETTLE_S="60")
+    finally:
+        world.aws.gate.set_iam_lag(0)
+    if created.outcome["done"]:
+        assert (again.outcome["reason"], again.outcome["retry"]) == ("WaitingForIAM", "transient"), again.output
+        assert [request["action"] for request in requests if request["write"]] == []
+    else:
+        assert created.outcome["retry"] == "transient", created.output
+    assert world.reconcile(cr).outcome["done"]
+    assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
+
+
+def test_tenants_key_reaches_its_bucket_and_nothing_else(world: World, new_object: NewObject) -> None:
+    mine, other = new_object(), new_object(iamUser=None)
+    assert world.reconcile(mine).outcome["done"]
+    assert world.reconcile(other).outcome["done"]
+    tenant, bucket = world.tenant(mine), mine["spec"]["bucketName"]
+    tenant.put_object(Bucket=bucket, Key="a", Body=b"hello")
+    assert tenant.get_object(Bucket=bucket, Key="a")["Body"].read() == b"hello"
+    for call in (
+        lambda: tenant.list_objects_v2(Bucket=other["spec"]["bucketName"]),
+        tenant.list_buckets,
+        lambda: world.tenant(mine, "iam").create_access_key(UserName=mine["spec"]["iamUser"]["username"]),
+    ):
+        with pytest.raises(tenant.exceptions.ClientError, match="AccessDenied"):
+            call()

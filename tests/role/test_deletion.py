@@ -1,0 +1,138 @@
+"""Deletion: all of it goes, nothing else does, and it goes on where it stopped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.role.conftest import NewObject
+from tests.world import World, deleting, requests_of
+
+
+def fill(world: World, bucket: str) -> None:
+    """Objects from before versioning (``null`` versions), versions, delete markers, an upload in progress."""
+    s3 = world.s3
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    for number in range(3):
+        s3.put_object(Bucket=bucket, Key=f"old/{number}", Body=b"x")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for number in range(3):
+        s3.put_object(Bucket=bucket, Key=f"new/{number}", Body=b"x")
+        s3.put_object(Bucket=bucket, Key=f"new/{number}", Body=b"y")
+    s3.delete_object(Bucket=bucket, Key="new/1")
+    s3.delete_object(Bucket=bucket, Key="old/1")
+    s3.create_multipart_upload(Bucket=bucket, Key="half")
+
+
+def is_all_gone(world: World, cr: dict[str, Any]) -> bool:
+    return not any(world.snapshot(cr).values())
+
+
+def test_deletion_empties_and_removes_everything_and_tolerates_a_second_run(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    fill(world, cr["spec"]["bucketName"])
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["done"], run.changed) == (True, ["bucket", "user", "secret", "service"]), run.output
+    assert is_all_gone(world, cr)
+    with requests_of(world) as requests:
+        again = world.reconcile(deleting(cr))
+    assert (again.outcome["done"], again.changed) == (True, [])
+    assert [request["action"] for request in requests if request["write"]] == []
+
+
+def test_deletion_when_everything_was_removed_by_hand_is_done(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
+    world.s3.delete_bucket(Bucket=cr["spec"]["bucketName"])
+    world.core.delete_namespaced_service(name, namespace)
+    world.core.delete_namespaced_secret(f"{name}-iam-secret", namespace)
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["done"], run.changed) == (True, ["user"]), run.output
+    assert is_all_gone(world, cr)
+
+
+def test_deletion_that_runs_out_of_time_goes_on_in_the_next_run(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    bucket = cr["spec"]["bucketName"]
+    fill(world, bucket)
+    # No time at all: the check comes after the first page.
+    first = world.reconcile(deleting(cr), S3_OPERATOR_EMPTY_TIME_S="-1")
+    assert (first.outcome["done"], first.outcome["reason"], first.outcome["retry"]) == (False, "Pending", "transient")
+    assert world.snapshot(cr)["bucket"] is not None
+    assert world.reconcile(deleting(cr)).outcome["done"]
+    assert is_all_gone(world, cr)
+
+
+def test_deletion_with_retain_keeps_bucket_contents_and_settings(world: World, new_object: NewObject) -> None:
+    cr = new_object(deletionPolicy="Retain", enableVersioning=True, tags={"team": "photos"})
+    assert world.reconcile(cr).outcome["done"]
+    bucket = cr["spec"]["bucketName"]
+    world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
+    settings = world.snapshot(cr)["bucket"]["settings"]
+    run = world.reconcile(deleting(cr))
+    assert run.outcome["done"], run.output
+    left = world.snapshot(cr)
+    assert (left["user"], left["secret"], left["service"]) == (None, None, None)
+    assert left["bucket"]["settings"] == settings
+    assert left["bucket"]["tags"] == {
+        "team": "photos",
+        "agill.apps/retained-from": f"test-cluster/{cr['metadata']['namespace']}/{cr['metadata']['name']}",
+    }
+    assert world.s3.get_object(Bucket=bucket, Key="precious")["Body"].read() == b"data"
+
+
+def test_deletion_without_force_waits_for_an_empty_bucket(world: World, new_object: NewObject) -> None:
+    cr = new_object(forceDelete=False)
+    assert world.reconcile(cr).outcome["done"]
+    bucket = cr["spec"]["bucketName"]
+    world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["done"], run.outcome["reason"], run.outcome["retry"]) == (False, "BucketNotEmpty", "slow")
+    world.s3.delete_object(Bucket=bucket, Key="precious")
+    assert world.reconcile(deleting(cr)).outcome["done"]
+    assert is_all_gone(world, cr)
+
+
+def test_deletion_of_locked_versions_tells_the_date_and_bypasses_nothing(world: World, new_object: NewObject) -> None:
+    cr = new_object(enableObjectLock=True, iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    bucket, until = cr["spec"]["bucketName"], datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    locked = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    version = world.s3.put_object(Bucket=bucket, Key="locked", Body=b"x", **locked)["VersionId"]
+    world.s3.put_object(Bucket=bucket, Key="free", Body=b"x")
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["reason"], run.outcome["retry"]) == ("ObjectLocked", "slow"), run.output
+    assert until.strftime("%Y-%m-%dT%H:%M:%SZ") in run.outcome["message"]
+    left = world.s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert [(item["Key"], item["VersionId"]) for item in left] == [("locked", version)]
+
+
+@pytest.mark.parametrize("action", ["DeleteUser", "DeleteBucket", "DeleteObjects"])
+def test_deletion_that_aws_denies_is_told_and_done_once_allowed(
+    world: World, new_object: NewObject, action: str
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
+    world.aws.gate.add_fault(action, "AccessDenied", status=403)
+    try:
+        run = world.reconcile(deleting(cr))
+    finally:
+        world.aws.gate.clear_faults()
+    assert (run.outcome["done"], run.outcome["reason"]) == (False, "AccessDenied"), run.output
+    assert world.reconcile(deleting(cr)).outcome["done"]
+    assert is_all_gone(world, cr)
+
+
+def test_bad_spec_can_be_deleted(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    cr["spec"] |= {"bucketPolicy": "{", "bucketName": "No_Name", "tags": {"aws:x": "1"}}
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["done"], run.changed) == (True, [])

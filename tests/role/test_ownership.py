@@ -1,0 +1,313 @@
+"""Whose is it: what is not ours is never changed and never deleted, and the object is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from s3bucket.errors import Refused
+from s3bucket.observe import observe, observe_deletion
+
+from tests.role.conftest import NewObject
+from tests.world import CLUSTER, World, deleting, requests_of
+
+
+def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> Refused:
+    """How the object is refused; nothing may be written on the way."""
+    with requests_of(world) as requests, pytest.raises(Refused) as refused:
+        observe(world.wanted(cr), world.sources(settle_s))
+    assert [request["action"] for request in requests if request["write"]] == []
+    return refused.value
+
+
+def owner_tags(namespace: str, name: str, cluster: str = CLUSTER) -> list[dict[str, str]]:
+    values = {"cluster": cluster, "namespace": namespace, "name": name, "uid": "u"}
+    return [{"Key": f"agill.apps/{key}", "Value": value} for key, value in values.items()]
+
+
+def test_existing_untagged_bucket_and_user_are_left_untouched_by_a_run(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.put_object(Bucket=bucket, Key="theirs", Body=b"x")
+    world.iam.create_user(UserName=user)
+    with requests_of(world) as requests:
+        created = world.reconcile(cr)
+        deleted = world.reconcile(deleting(cr))
+    assert (created.outcome["reason"], created.outcome["retry"]) == ("Conflict", "permanent")
+    assert f"agill.apps/adopt={CLUSTER}/" in created.outcome["message"]
+    # An object that never got anything can be deleted at once.
+    assert (deleted.outcome["done"], deleted.changed) == (True, [])
+    assert "left alone" in deleted.outcome["message"]
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert world.secret(cr) is None
+    assert world.service(cr) is None
+
+
+def test_bucket_of_another_object_is_a_conflict_that_names_it(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    world.s3.create_bucket(
+        Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": owner_tags("team-a", "first")}
+    )
+    refused = refusal(world, cr)
+    assert refused.reason == "Conflict"
+    assert f"{CLUSTER}/team-a/first" in refused.message
+
+
+def test_user_of_another_object_is_a_conflict_that_names_it(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    world.iam.create_user(UserName=cr["spec"]["iamUser"]["username"], Tags=owner_tags("team-a", "first"))
+    refused = refusal(world, cr)
+    assert refused.reason == "Conflict"
+    assert f"{CLUSTER}/team-a/first" in refused.message
+
+
+def test_bucket_of_the_same_object_in_another_cluster_is_a_conflict(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    metadata = cr["metadata"]
+    tags = owner_tags(metadata["namespace"], metadata["name"], "another-cluster")
+    world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
+    assert refusal(world, cr).reason == "Conflict"
+
+
+def test_user_is_never_adopted_by_tag(world: World, new_object: NewObject) -> None:
+    cr = new_object(adoptionPolicy="IfExists")
+    identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.create_user(UserName=user, Tags=[{"Key": "agill.apps/adopt", "Value": identity}])
+    assert refusal(world, cr).reason == "Conflict"
+
+
+@pytest.mark.parametrize("kind", ["group", "managed", "inline"])
+def test_no_key_is_issued_for_a_user_with_other_rights(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], kind: str
+) -> None:
+    cr = new_object()
+    user, name = cr["spec"]["iamUser"]["username"], new_name("admins")
+    metadata = cr["metadata"]
+    world.iam.create_user(UserName=user, Tags=owner_tags(metadata["namespace"], metadata["name"]))
+    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    if kind == "group":
+        world.iam.create_group(GroupName=name)
+        world.iam.add_user_to_group(GroupName=name, UserName=user)
+    elif kind == "managed":
+        arn = world.iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
+        world.iam.attach_user_policy(UserName=user, PolicyArn=arn)
+    else:
+        world.iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=document)
+    refused = refusal(world, cr)
+    assert refused.reason == "Conflict"
+    assert name in refused.message
+
+
+def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    # With a copy of our tags: ExpectedBucketOwner must keep us from believing them.
+    metadata = cr["metadata"]
+    tags = {tag["Key"]: tag["Value"] for tag in owner_tags(metadata["namespace"], metadata["name"])}
+    world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], tags=tags)
+    refused = refusal(world, cr)
+    assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")
+    gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
+    assert gone.differs == []
+
+
+def test_denied_look_at_our_own_bucket_is_unknown_not_absent(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    bucket = cr["spec"]["bucketName"]
+    world.s3.create_bucket(Bucket=bucket)
+    world.aws.gate.add_fault("HeadBucket", "AccessDenied", status=403, bucket=bucket)
+    try:
+        refused = refusal(world, cr)
+        assert (refused.reason, refused.retry) == ("AccessDenied", "transient")
+        with pytest.raises(Refused):
+            observe_deletion(world.wanted(deleting(cr)), world.sources())
+    finally:
+        world.aws.gate.clear_faults()
+
+
+@pytest.mark.parametrize("kind", ["Secret", "Service"])
+def test_foreign_secret_or_service_of_that_name_is_a_conflict(world: World, new_object: NewObject, kind: str) -> None:
+    cr = new_object()
+    namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
+    if kind == "Secret":
+        world.core.create_namespaced_secret(
+            namespace, {"metadata": {"name": f"{name}-iam-secret"}, "stringData": {"a": "b"}}
+        )
+    else:
+        spec = {"type": "ExternalName", "externalName": "theirs.example"}
+        world.core.create_namespaced_service(namespace, {"metadata": {"name": name}, "spec": spec})
+    refused = refusal(world, cr)
+    assert refused.reason == "Conflict"
+    assert refused.message.startswith(kind)
+
+
+def test_bucket_that_appears_between_look_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
+    # In us-east-1 the create then answers 200 as if the bucket were new. The look is made to find nothing once.
+    cr = new_object(iamUser=None)
+    bucket = cr["spec"]["bucketName"]
+    world.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"Tags": owner_tags("team-a", "first")})
+    world.aws.gate.add_fault("HeadBucket", "404", status=404, times=1, bucket=bucket)
+    with requests_of(world) as requests:
+        run = world.reconcile(cr)
+    assert run.outcome["reason"] == "Conflict"
+    assert [request["action"] for request in requests if request["write"]] == ["CreateBucket"]
+    tags = {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+    assert tags["agill.apps/name"] == "first"
+
+
+def test_user_that_appears_between_look_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.create_user(UserName=user, Tags=owner_tags("team-a", "first"))
+    world.aws.gate.add_fault("GetUser", "NoSuchEntity", status=404, times=1, user=user)
+    run = world.reconcile(cr)
+    assert run.outcome["reason"] == "Conflict"
+    assert world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"] == []
+
+
+def test_adoption_needs_both_sides_and_leaves_what_is_not_given(world: World, new_object: NewObject) -> None:
+    cr = new_object(adoptionPolicy="IfExists", enableVersioning=True)
+    bucket = cr["spec"]["bucketName"]
+    identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.delete_public_access_block(Bucket=bucket)
+    world.s3.put_object(Bucket=bucket, Key="theirs", Body=b"x")
+    assert refusal(world, cr).reason == "Conflict"
+
+    consent = {"Key": "agill.apps/adopt", "Value": identity}
+    world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [consent]})
+    run = world.reconcile(cr)
+    assert run.changed == ["versioning", "tags", "user", "service"], run.output
+    assert run.outcome["status"]["effective"]["deletionPolicy"] == "Retain"
+    snapshot = world.snapshot(cr)["bucket"]
+    assert snapshot["tags"]["agill.apps/adopted"] == "true"
+    assert not any(snapshot["settings"]["public_access_block"].values())
+    assert world.differs(cr) == []
+
+    gone = world.reconcile(deleting(cr))
+    assert gone.outcome["done"]
+    tags = {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+    assert tags == {"agill.apps/adopt": identity, "agill.apps/retained-from": identity}
+    assert world.s3.get_object(Bucket=bucket, Key="theirs")["Body"].read() == b"x"
+
+
+def test_adoption_required_never_creates(world: World, new_object: NewObject) -> None:
+    refused = refusal(world, new_object(adoptionPolicy="Required"))
+    assert refused.reason == "BucketNotFound"
+
+
+def test_recreated_object_takes_its_bucket_again_and_refreshes_the_uid(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    metadata = cr["metadata"]
+    tags = owner_tags(metadata["namespace"], metadata["name"])
+    world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
+    assert "tags" in world.differs(cr)
+    # But a deletion must not empty the bucket of another life.
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources()).differs == []
+
+
+def seed(world: World, cr: dict[str, Any]) -> str:
+    """What the Go operator leaves: no tags, a Secret with a controller reference, its own policy. Returns the key id."""
+    spec, metadata = cr["spec"], cr["metadata"]
+    bucket, user = spec["bucketName"], spec["iamUser"]["username"]
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
+    world.iam.create_user(UserName=user)
+    resource = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": resource}]}
+    world.iam.put_user_policy(
+        UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted", PolicyDocument=json.dumps(document)
+    )
+    key = world.iam.create_access_key(UserName=user)["AccessKey"]
+    owner = {
+        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
+        "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    world.core.create_namespaced_secret(
+        metadata["namespace"],
+        {
+            "metadata": {"name": f"{metadata['name']}-iam-secret", "ownerReferences": [owner]},
+            "stringData": {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]},
+        },
+    )
+    return str(key["AccessKeyId"])
+
+
+def test_go_operators_object_is_adopted_on_proof_with_its_key_kept(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    key_id = seed(world, cr)
+    run = world.reconcile(cr)
+    assert run.changed == ["tags", "user", "secret", "service"], run.output
+    assert world.credentials(cr)[0] == key_id
+    assert [key["AccessKeyId"] for key in key_list(world, cr)] == [key_id]
+    assert run.outcome["status"]["accessKeyID"] == key_id
+    assert world.differs(cr) == []
+    bucket = cr["spec"]["bucketName"]
+    assert world.tenant(cr).get_object(Bucket=bucket, Key="precious")["Body"].read() == b"data"
+
+
+def key_list(world: World, cr: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"])
+
+
+def test_go_operators_object_being_deleted_is_emptied_and_removed(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    seed(world, cr)
+    run = world.reconcile(deleting(cr))
+    assert run.outcome["done"], run.output
+    assert world.snapshot(cr)["bucket"] is None
+    assert world.snapshot(cr)["user"] is None
+
+
+def edit_secret_value(world: World, cr: dict[str, Any]) -> None:
+    name = f"{cr['metadata']['name']}-iam-secret"
+    patch = {"stringData": {"AWS_SECRET_ACCESS_KEY": "x" * 40}}
+    world.core.patch_namespaced_secret(name, cr["metadata"]["namespace"], patch)
+
+
+def widen(world: World, cr: dict[str, Any]) -> None:
+    user, bucket = cr["spec"]["iamUser"]["username"], cr["spec"]["bucketName"]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["*"]}]}
+    world.iam.put_user_policy(
+        UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted", PolicyDocument=json.dumps(document)
+    )
+
+
+def take_bucket(world: World, cr: dict[str, Any]) -> None:
+    tagging = {"TagSet": owner_tags("team-a", "first")}
+    world.s3.put_bucket_tagging(Bucket=cr["spec"]["bucketName"], Tagging=tagging)
+
+
+def put_another_users_pair(world: World, cr: dict[str, Any]) -> None:
+    """A key pair of somebody who may do everything: it works, but it is not this user's."""
+    name = f"{cr['metadata']['name']}-iam-secret"
+    admin = world.iam.create_user(UserName=f"other-{cr['metadata']['name']}")["User"]["UserName"]
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    world.iam.put_user_policy(UserName=admin, PolicyName="all", PolicyDocument=json.dumps(everything))
+    key = world.iam.create_access_key(UserName=admin)["AccessKey"]
+    pair = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    world.core.patch_namespaced_secret(name, cr["metadata"]["namespace"], {"stringData": pair})
+
+
+@pytest.mark.parametrize("spoil", [edit_secret_value, widen, take_bucket, put_another_users_pair])
+def test_go_operators_object_without_proof_is_a_conflict(
+    world: World, new_object: NewObject, spoil: Callable[[World, dict[str, Any]], None]
+) -> None:
+    cr = new_object()
+    seed(world, cr)
+    spoil(world, cr)
+    assert refusal(world, cr).reason == "Conflict"
+    gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
+    assert (gone.deletes_bucket, gone.deletes_user) == (False, False)
+
+
+def test_stripped_owner_tags_are_a_condition_that_says_what_to_do(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    world.s3.delete_bucket_tagging(Bucket=cr["spec"]["bucketName"])
+    refused = refusal(world, cr)
+    assert refused.reason == "Conflict"
+    assert "agill.apps/adopt=" in refused.message
