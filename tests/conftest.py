@@ -10,13 +10,14 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from tests.world import World
+from tests.world import NewObject, World
 
 # Nothing of the machine's own AWS settings may reach a test.
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -54,3 +55,15 @@ def namespace(world: World, new_name: Callable[[str], str]) -> str:
     name = new_name("ns")
     world.make_namespace(name)
     return name
+
+
+@pytest.fixture
+def new_object(world: World, namespace: str, new_name: Callable[[str], str]) -> NewObject:
+    """Makes S3 objects in the API server, with names of their own where none are given."""
+
+    def make(**spec: Any) -> dict[str, Any]:
+        defaults = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+        given = {name: value for name, value in {**defaults, **spec}.items() if value is not None}
+        return world.make_object(namespace, new_name("cr"), given)
+
+    return make

@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +36,9 @@ from s3bucket.spec import Wanted, wanted_of  # noqa: E402
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
 _RUN_TIMEOUT_S = 240
+
+NewObject = Callable[..., dict[str, Any]]
+"""Makes an S3 object with these fields of the spec."""
 
 
 @dataclass

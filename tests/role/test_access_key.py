@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.role.conftest import NewObject
-from tests.world import World, requests_of
+from tests.world import NewObject, World, requests_of
 
 
 def keys_of(world: World, cr: dict[str, Any]) -> list[tuple[str, str]]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.role.conftest import NewObject
-from tests.world import World, deleting, requests_of
+from tests.world import NewObject, World, deleting, requests_of
 
 
 def fill(world: World, bucket: str) -> None:

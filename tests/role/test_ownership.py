@@ -10,8 +10,7 @@ import pytest
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 
-from tests.role.conftest import NewObject
-from tests.world import CLUSTER, World, deleting, requests_of
+from tests.world import CLUSTER, NewObject, World, deleting, requests_of
 
 
 def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> Refused:

@@ -332,7 +332,9 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
     foreign_tag = user.tags.get(owner.FOREIGN_KEYS)
     # An immutable Secret that needs a change is made anew, and its pair, which never passes through here, with it.
-    is_spent = seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
+    is_spent = (
+        seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
+    )
     in_secret = None if is_spent else children.pair_in(seen.secret)
     seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
     is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"

@@ -1,0 +1,303 @@
+"""The operator process: create, change, drift, delete, restart; foreign and contested names; outages."""
+
+from __future__ import annotations
+
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runner import processes
+from tests.cluster.conftest import (
+    StartOperator,
+    condition,
+    delete,
+    event_reasons,
+    live,
+    wait_gone,
+    wait_ready,
+    wait_until,
+)
+from tests.world import NewObject, World, requests_of
+
+
+def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
+    metadata = cr["metadata"]
+    world.custom.patch_namespaced_custom_object(
+        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"], body
+    )
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_object_from_create_over_change_and_drift_to_deletion(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    operator = start_operator()
+    cr = new_object()
+    wait_ready(world, cr)
+    item = live(world, cr)
+    assert item is not None
+    status = item["status"]
+    assert item["metadata"]["finalizers"] == ["agill.apps.s3"]
+    assert (status["status"], status["secretName"]) == ("Ready", f"{cr['metadata']['name']}-iam-secret")
+    assert status["accessKeyID"] == world.credentials(cr)[0]
+    assert status["effective"]["bucketACL"] == "private"
+
+    # A change of the spec.
+    patch(world, cr, {"spec": {"enableVersioning": True}})
+    wait_ready(world, cr, generation=2)
+    assert world.differs({**cr, "spec": {**cr["spec"], "enableVersioning": True}}) == []
+
+    # Drift in Kubernetes is repaired when it is seen, not at the next sync.
+    old_key = world.credentials(cr)[0]
+    world.core.delete_namespaced_secret(status["secretName"], cr["metadata"]["namespace"])
+    wait_until(lambda: world.secret(cr) is not None and world.credentials(cr)[0] != old_key, "a fresh key")
+    wait_until(lambda: "DriftCorrected" in event_reasons(world, cr), "the Event DriftCorrected")
+
+    delete(world, cr)
+    wait_gone(world, cr)
+    assert not any(world.snapshot(cr).values())
+    wanted = ["CREATING", "CREATED", "COMPLETED", "DriftCorrected", "DELETING", "DELETED"]
+    assert event_reasons(world, cr) == wanted
+    assert operator.stop() == 0
+    assert list(operator.work_dir.iterdir()) == []
+
+
+def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_nothing(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    operator = start_operator("--sync-period", "5")
+    cr = new_object()
+    wait_ready(world, cr)
+    wait_until(lambda: len(operator.runs_of(cr)) >= 2, "a sync")
+    before = live(world, cr)
+    with requests_of(world) as requests:
+        seen = len(operator.runs_of(cr))
+        wait_until(lambda: len(operator.runs_of(cr)) >= seen + 2, "two more syncs")
+    assert [request["action"] for request in requests if request["write"]] == []
+    # No status was written: the resourceVersion is the same.
+    assert live(world, cr) == before
+
+    world.s3.delete_bucket(Bucket=cr["spec"]["bucketName"])
+    wait_until(lambda: "DriftCorrected" in event_reasons(world, cr), "the bucket made again")
+    assert world.differs(cr) == []
+    assert [line["level"] for line in operator.runs_of(cr) if not line["changed"]].count("info") == 0
+    status, text = get(operator.port("/metrics"), "/metrics")
+    assert status == 200
+    assert 's3_operator_drift_corrected_total{aspect="bucket"} 1.0' in text
+    name, namespace = cr["metadata"]["name"], cr["metadata"]["namespace"]
+    assert f's3_info{{namespace="{namespace}",s3="{name}"}} 1.0' in text
+
+
+def test_contested_bucket_the_first_keeps_it_the_second_is_told(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
+) -> None:
+    start_operator()
+    bucket = new_name("contested")
+    first = new_object(bucketName=bucket)
+    wait_ready(world, first)
+    second = new_object(bucketName=bucket)
+    wait_until(lambda: condition(world, second).get("reason") == "Conflict", "Conflict")
+    assert first["metadata"]["name"] in condition(world, second)["message"]
+    assert "Conflict" in event_reasons(world, second)
+    found = live(world, second)
+    assert found is not None
+    assert found["status"]["status"] == "Conflict"
+    # The one that never got anything goes at once; the first one's things stay.
+    delete(world, second)
+    wait_gone(world, second)
+    assert world.differs(first) == []
+    assert condition(world, first)["status"] == "True"
+
+
+def test_two_objects_created_at_once_for_one_user_get_one_owner(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
+) -> None:
+    user = {"username": new_name("both")}
+    objects = [new_object(iamUser=user), new_object(iamUser=user)]
+    start_operator()
+    wait_until(lambda: all(condition(world, cr).get("reason") in ("Ready", "Conflict") for cr in objects), "both told")
+    assert sorted(condition(world, cr)["reason"] for cr in objects) == ["Conflict", "Ready"]
+    assert len(world.iam.list_access_keys(UserName=user["username"])["AccessKeyMetadata"]) == 1
+
+
+def test_error_is_told_and_recovery_follows_the_cause(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    start_operator("--sync-period", "6")
+    bucket = "s" + new_object.__name__ + str(id(new_object))[-8:]
+    world.aws.gate.add_fault("CreateBucket", "AccessDenied", status=403, bucket=bucket)
+    cr = new_object(bucketName=bucket)
+    try:
+        wait_until(lambda: condition(world, cr).get("reason") == "AccessDenied", "AccessDenied")
+    finally:
+        world.aws.gate.clear_faults()
+    assert "s3:CreateBucket" in condition(world, cr)["message"]
+    wait_ready(world, cr)
+    assert event_reasons(world, cr) == ["CREATING", "FAILED", "CREATED"]
+
+
+def test_invalid_spec_is_told_and_works_once_corrected(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    start_operator()
+    cr = new_object(bucketPolicy='{"Statement": [}')
+    wait_until(lambda: condition(world, cr).get("reason") == "InvalidSpec", "InvalidSpec")
+    assert "spec.bucketPolicy" in condition(world, cr)["message"]
+    assert not any(world.snapshot({**cr, "spec": {**cr["spec"], "bucketPolicy": ""}}).values())
+    patch(world, cr, {"spec": {"bucketPolicy": ""}})
+    wait_ready(world, cr, generation=2)
+
+
+def test_restart_changes_nothing_and_kill_in_a_run_heals(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    first = start_operator("--lease-duration", "4", "--renew-deadline", "3", "--retry-period", "0.5")
+    cr = new_object()
+    wait_until(
+        lambda: world.aws.gate.writes().count("CreateUser") > 0 and first.lines("task changed something"), "a run"
+    )
+    first.kill()
+    assert processes.find_run(first.lines("task changed something")[-1]["run"]), "the run outlived its operator"
+
+    second = start_operator("--lease-duration", "4", "--renew-deadline", "3", "--retry-period", "0.5")
+    wait_ready(world, cr)
+    keys = world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
+    assert [key["AccessKeyId"] for key in keys] == [world.credentials(cr)[0]]
+    assert processes.find_run(first.lines("task changed something")[-1]["run"]) == []
+    assert second.stop() == 0
+
+    before = world.snapshot(cr), live(world, cr)
+    third = start_operator("--lease-duration", "4", "--sync-period", "4")
+    wait_until(lambda: third.runs_of(cr), "a sync after the restart")
+    assert (world.snapshot(cr), live(world, cr)) == before
+
+
+def test_second_replica_waits_and_takes_over(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    terms = ("--lease-duration", "6", "--renew-deadline", "4", "--retry-period", "0.5")
+    first = start_operator(*terms)
+    wait_until(lambda: first.lines("leading"), "the first leads")
+    second = start_operator(*terms)
+    port = second.port("/readyz")
+    assert get(port, "/readyz") == (200, "ok")
+    assert get(port, "/healthz") == (200, "ok")
+    cr = new_object()
+    wait_ready(world, cr)
+    assert second.lines("leading") == []
+    assert first.stop() == 0
+    # Released, not expired: the second need not wait for the Lease to run out.
+    wait_until(lambda: second.lines("leading"), "the second leads", timeout_s=5)
+    delete(world, cr)
+    wait_gone(world, cr)
+    assert second.runs_of(cr)
+
+
+def test_run_that_takes_too_long_is_ended_with_all_its_descendants(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    operator = start_operator("--run-timeout", "6")
+    cr = new_object()
+    world.aws.gate.add_fault("CreateBucket", delay_s=60, bucket=cr["spec"]["bucketName"])
+    try:
+        wait_until(lambda: condition(world, cr).get("reason") == "RunTimeout", "RunTimeout")
+        run = f"{processes.operator_id(operator.process.pid)}-0"
+        assert processes.find_run(run) == []
+    finally:
+        world.aws.gate.clear_faults()
+    wait_ready(world, cr)
+
+
+def test_sigterm_in_a_run_cancels_it_after_the_grace_time_and_exits_0(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    operator = start_operator("--grace-period", "1")
+    cr = new_object()
+    world.aws.gate.add_fault("CreateBucket", delay_s=60, bucket=cr["spec"]["bucketName"])
+    try:
+        wait_until(lambda: processes.find_run(f"{processes.operator_id(operator.process.pid)}-0"), "a run")
+        name = f"{processes.operator_id(operator.process.pid)}-0"
+        assert operator.stop() == 0
+        assert processes.find_run(name) == []
+        assert list(operator.work_dir.iterdir()) == []
+    finally:
+        world.aws.gate.clear_faults()
+    lease = world.custom.get_namespaced_custom_object(
+        "coordination.k8s.io", "v1", cr["metadata"]["namespace"], "leases", "s3-operator"
+    )
+    assert not lease["spec"].get("holderIdentity")
+
+
+def test_keys_in_the_environment_reach_no_file_environment_or_log(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    environment = world.environment()
+    admin = dict(line.split(" = ") for line in world.aws.credentials_file.read_text().splitlines() if " = " in line)
+    del environment["AWS_SHARED_CREDENTIALS_FILE"]
+    environment |= {
+        "AWS_ACCESS_KEY_ID": admin["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": admin["aws_secret_access_key"],
+    }
+    operator = start_operator(environment=environment)
+    wait_until(lambda: operator.lines("leading"), "the operator")
+    secret = admin["aws_secret_access_key"].encode()
+    with open(f"/proc/{operator.process.pid}/environ", "rb") as stream:
+        assert secret not in stream.read()
+    cr = new_object()
+    pids = wait_until(lambda: processes.find_run(f"{processes.operator_id(operator.process.pid)}-0"), "a run")
+    for pid in pids:
+        for name in ("environ", "cmdline"):
+            try:
+                with open(f"/proc/{pid}/{name}", "rb") as stream:
+                    assert secret not in stream.read()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    wait_ready(world, cr)
+    tenant_secret = world.credentials(cr)[1]
+    assert operator.stop() == 0
+    log = operator.log_file.read_text()
+    assert secret.decode() not in log
+    assert tenant_secret not in log
+
+
+@pytest.mark.parametrize("only_ready", [True, False], ids=["all-ready", "one-conflict"])
+def test_once_makes_one_pass_and_tells_by_its_exit_status(
+    world: World, new_object: NewObject, tmp_path: Any, only_ready: bool
+) -> None:
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    cr = new_object()
+    if not only_ready:
+        world.s3.create_bucket(Bucket=cr["spec"]["bucketName"])
+    command = [
+        str(Path(sys.executable).parent / "s3-operator"),
+        "once",
+        "--watch-namespace",
+        cr["metadata"]["namespace"],
+    ]
+    command += ["--work-dir", str(tmp_path / "work"), "--cluster-name", "test-cluster"]
+    command += ["--leader-election-namespace", cr["metadata"]["namespace"]]
+    done = subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == (0 if only_ready else 1), done.stderr
+    assert condition(world, cr)["reason"] == ("Ready" if only_ready else "Conflict")
+
+
+def test_signal_int_ends_it_like_term(start_operator: StartOperator) -> None:
+    operator = start_operator()
+    wait_until(lambda: operator.lines("leading"), "the operator")
+    operator.process.send_signal(signal.SIGINT)
+    assert operator.process.wait(30) == 0
