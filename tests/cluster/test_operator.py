@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,10 +136,10 @@ def test_two_objects_created_at_once_for_one_user_get_one_owner(
 
 
 def test_error_is_told_and_recovery_follows_the_cause(
-    world: World, new_object: NewObject, start_operator: StartOperator
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
     start_operator("--sync-period", "6")
-    bucket = "s" + new_object.__name__ + str(id(new_object))[-8:]
+    bucket = new_name("denied")
     world.aws.gate.add_fault("CreateBucket", "AccessDenied", status=403, bucket=bucket)
     cr = new_object(bucketName=bucket)
     try:
@@ -274,12 +277,8 @@ def test_keys_in_the_environment_reach_no_file_environment_or_log(
 
 @pytest.mark.parametrize("only_ready", [True, False], ids=["all-ready", "one-conflict"])
 def test_once_makes_one_pass_and_tells_by_its_exit_status(
-    world: World, new_object: NewObject, tmp_path: Any, only_ready: bool
+    world: World, new_object: NewObject, tmp_path: Path, only_ready: bool
 ) -> None:
-    import subprocess
-    import sys
-    from pathlib import Path
-
     cr = new_object()
     if not only_ready:
         world.s3.create_bucket(Bucket=cr["spec"]["bucketName"])
