@@ -32,7 +32,11 @@ _STOP_S = 20.0
 def install_crd(kubeconfig: Path) -> None:
     """Install the CRD and wait until it is served."""
     kubectl = [str(find_binaries()["kubectl"]), "--kubeconfig", str(kubeconfig)]
-    subprocess.run([*kubectl, "apply", "--server-side", "-f", str(_PROJECT / "crds")], check=True, stdout=sys.stderr)
+    subprocess.run(
+        [*kubectl, "apply", "--server-side", "--force-conflicts", "-f", str(_PROJECT / "crds")],
+        check=True,
+        stdout=sys.stderr,
+    )
     wait = ["wait", "--for=condition=Established", "crd/s3s.agill.apps", "--timeout=60s"]
     subprocess.run([*kubectl, *wait], check=True, stdout=sys.stderr)
 

@@ -1,0 +1,285 @@
+"""The CRD on the real API server: what it takes, what it refuses and in which words, and what stays writable."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import load_kube_config
+
+from dev.cluster import install_crd
+from dev.controlplane import ControlPlane
+from tests.world import PROJECT, World
+
+CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
+EXAMPLES = sorted((PROJECT / "examples").glob("*.yaml"))
+GOOD: dict[str, Any] = {"region": "eu-west-1", "bucketName": "good-bucket", "iamUser": {"username": "good"}}
+NAME = "name"
+
+# What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
+    "name-dot": ({NAME: "a.b"}, "no dot: the Service"),
+    "name-digit": ({NAME: "1a"}, "must begin with a letter"),
+    "no-region": ({"region": None}, "spec.region: Required"),
+    "region-words": ({"region": "Ireland"}, "must be the name of an AWS region"),
+    "no-bucket": ({"bucketName": None}, "spec.bucketName: Required"),
+    "bucket-short": ({"bucketName": "ab"}, "at least 3"),
+    "bucket-long": ({"bucketName": "a" * 64}, "may not be more than 63"),
+    "bucket-upper": ({"bucketName": "Bucket"}, "only a-z, 0-9"),
+    "bucket-underscore": ({"bucketName": "a_b"}, "only a-z, 0-9"),
+    "bucket-dash-end": ({"bucketName": "bucket-"}, "begin and end with a letter or a digit"),
+    "bucket-dot-begin": ({"bucketName": ".bucket"}, "begin and end with a letter or a digit"),
+    "bucket-dots": ({"bucketName": "a..b"}, "two dots in a row"),
+    "bucket-ip": ({"bucketName": "10.0.0.1"}, "look like an IP address"),
+    "bucket-xn": ({"bucketName": "xn--bucket"}, "must not begin with xn--"),
+    "bucket-sthree": ({"bucketName": "sthree-bucket"}, "must not begin with xn--"),
+    "bucket-demo": ({"bucketName": "amzn-s3-demo-b"}, "must not begin with xn--"),
+    "bucket-s3alias": ({"bucketName": "b-s3alias"}, "must not end with -s3alias"),
+    "bucket-ol": ({"bucketName": "b--ol-s3"}, "must not end with -s3alias"),
+    "bucket-mrap": ({"bucketName": "b.mrap"}, "must not end with -s3alias"),
+    "bucket-x": ({"bucketName": "b--x-s3"}, "must not end with -s3alias"),
+    "bucket-table": ({"bucketName": "b--table-s3"}, "must not end with -s3alias"),
+    "acl": ({"bucketACL": "log-delivery-write"}, "Unsupported value"),
+    "user-empty": ({"iamUser": {"username": ""}}, "must be 1 to 64"),
+    "user-space": ({"iamUser": {"username": "a b"}}, "must be 1 to 64"),
+    "user-long": ({"iamUser": {"username": "a" * 65}}, "may not be more than 64"),
+    "user-none": ({"iamUser": {}}, "spec.iamUser.username: Required"),
+    "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
+    "lock-without-versions": ({"enableObjectLock": True, "enableVersioning": False}, "object lock needs versions"),
+    "acceleration-dot": (
+        {"enableTransferAcceleration": True, "bucketName": "a.b.c"},
+        "does not work for a bucketName with a dot",
+    ),
+    "policy-list": ({"bucketPolicy": "[]"}, "must be a JSON object"),
+    "policy-words": ({"bucketPolicy": "public"}, "must be a JSON object"),
+    "policy-open": ({"bucketPolicy": '{"a": 1'}, "must be a JSON object"),
+    "policy-large": ({"bucketPolicy": "{" + " " * 20480 + "}"}, "may not be more than 20480"),
+    "tag-aws": ({"tags": {"aws:x": "1"}}, "must not begin with aws: or agill.apps/"),
+    "tag-aws-upper": ({"tags": {"AWS:x": "1"}}, "must not begin with aws: or agill.apps/"),
+    "tag-owner": ({"tags": {"agill.apps/name": "1"}}, "must not begin with aws: or agill.apps/"),
+    "tag-ansible": ({"tags": {"__ansible_unsafe": "1"}}, "must not begin with __ansible"),
+    "tag-key-empty": ({"tags": {"": "1"}}, "1 to 128 characters"),
+    "tag-key-long": ({"tags": {"a" * 129: "1"}}, "1 to 128 characters"),
+    "tag-key-brace": ({"tags": {"{{a}}": "1"}}, "a key of tags may have only letters"),
+    "tag-value-brace": ({"tags": {"a": "{{ x }}"}}, "a value of tags may have only letters"),
+    "tag-value-long": ({"tags": {"a": "1" * 257}}, "may not be more than 256"),
+    "tag-count": ({"tags": {f"k{n}": "" for n in range(43)}}, "must have at most 42 items"),
+    "deletion-policy": ({"deletionPolicy": "Orphan"}, "Unsupported value"),
+    "adoption-policy": ({"adoptionPolicy": "Always"}, "Unsupported value"),
+    "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
+    "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
+}  # fmt: skip
+
+# An object with the first spec; its change to the second is refused with the message.
+IMMUTABLE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "bucket": ({}, {"bucketName": "another"}, "bucketName cannot be changed"),
+    "region": ({}, {"region": "us-east-1"}, "region cannot be changed"),
+    "user": ({}, {"iamUser": {"username": "another"}}, "iamUser.username cannot be changed"),
+    "user-removed": ({}, {"iamUser": None}, "iamUser cannot be removed"),
+    "lock-off": ({"enableObjectLock": True}, {"enableObjectLock": False}, "enableObjectLock cannot be changed"),
+    "lock-removed": ({"enableObjectLock": True}, {"enableObjectLock": None}, "enableObjectLock cannot be changed"),
+    "lock-on": ({}, {"enableObjectLock": True}, "enableObjectLock cannot be changed"),
+}  # fmt: skip
+
+FULL: dict[str, Any] = {
+    **GOOD,
+    "bucketACL": "private",
+    "enableObjectLock": True,
+    "enableVersioning": True,
+    "enableTransferAcceleration": True,
+    "bucketPolicy": '\n{"Statement": [{"Sid": "{{ lookup(\'pipe\', \'id\') }} {% raw %} !unsafe __ansible_unsafe"}]}\n',
+    "publicAccessBlock": dict.fromkeys(
+        ("blockPublicACLs", "ignorePublicACLs", "blockPublicPolicy", "restrictPublicBuckets"), True
+    ),
+    "tags": {"Ünïcode key/1": "a b_.:/=+-@", "empty": ""},
+    "deletionPolicy": "Retain",
+    "forceDelete": False,
+    "adoptionPolicy": "IfExists",
+    "service": {"enabled": False},
+}
+
+
+def build(name: str, change: dict[str, Any], base: dict[str, Any] = GOOD) -> dict[str, Any]:
+    spec = {**base, **change}
+    name = spec.pop(NAME, name)
+    kept = {field: value for field, value in spec.items() if value is not None}
+    return {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": name}, "spec": kept}
+
+
+def create(world: World, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+    return dict(
+        world.custom.create_namespaced_custom_object(
+            "agill.apps", "v1alpha1", namespace, "s3s", body, field_validation="Strict"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def room(world: World, new_name: Callable[[str], str]) -> str:
+    name = new_name("crd")
+    world.make_namespace(name)
+    return name
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_crd_refuses_with_a_message_that_says_why(world: World, room: str, row: str) -> None:
+    change, message = REFUSED[row]
+    with pytest.raises(ApiException) as refused:
+        create(world, room, build("bad", change))
+    assert refused.value.status in (400, 422)
+    assert message in json.loads(refused.value.body)["message"]
+
+
+@pytest.mark.parametrize("row", IMMUTABLE)
+def test_crd_refuses_a_change(world: World, room: str, row: str) -> None:
+    first, change, message = IMMUTABLE[row]
+    create(world, room, build(row, first))
+    with pytest.raises(ApiException) as refused:
+        world.custom.patch_namespaced_custom_object("agill.apps", "v1alpha1", room, "s3s", row, {"spec": change})
+    assert message in json.loads(refused.value.body)["message"]
+
+
+def test_every_rule_of_the_crd_has_a_row() -> None:
+    said = [message for *_, message in (*REFUSED.values(), *IMMUTABLE.values())]
+    rules = list(find_rules(CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))
+    assert len(rules) > 20
+    assert [rule for rule in rules if not any(part in rule for part in said)] == []
+
+
+def find_rules(schema: dict[str, Any]) -> Iterator[str]:
+    yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", []))
+    for child in schema.get("properties", {}).values():
+        yield from find_rules(child)
+
+
+def test_every_field_is_described_and_none_has_a_default() -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    fields = dict(find_fields({name: schema[name] for name in ("spec", "status")}))
+    assert "spec.publicAccessBlock.blockPublicACLs" in fields
+    assert [name for name, field in fields.items() if "description" not in field] == []
+    assert [name for name, field in fields.items() if "default" in field] == []
+
+
+def find_fields(properties: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in properties.items():
+        yield parent + name, field
+        nested = field.get("properties") or field.get("items", {}).get("properties") or {}
+        yield from find_fields(nested, f"{parent}{name}.")
+
+
+def test_printer_columns_are_the_go_operators() -> None:
+    columns = [column["name"] for column in CRD["spec"]["versions"][0]["additionalPrinterColumns"]]
+    assert columns == ["bucket-name", "IAM-User", "Status", "Age"]
+
+
+def test_full_object_is_stored_and_read_back_unchanged(world: World, room: str) -> None:
+    stored = create(world, room, build("whole", {}, FULL))
+    assert stored["spec"] == FULL
+
+
+def test_iam_user_can_be_added_later(world: World, room: str) -> None:
+    create(world, room, build("later", {"iamUser": None}))
+    patch = {"spec": {"iamUser": {"username": "later"}}}
+    found = world.custom.patch_namespaced_custom_object("agill.apps", "v1alpha1", room, "s3s", "later", patch)
+    assert found["spec"]["iamUser"] == {"username": "later"}
+
+
+def test_retain_can_be_set_while_the_object_is_being_deleted(world: World, room: str) -> None:
+    body = build("going", {})
+    body["metadata"]["finalizers"] = ["agill.apps.s3"]
+    create(world, room, body)
+    api = ("agill.apps", "v1alpha1", room, "s3s", "going")
+    world.custom.delete_namespaced_custom_object(*api)
+    found = world.custom.patch_namespaced_custom_object(*api, {"spec": {"deletionPolicy": "Retain"}})
+    assert found["metadata"]["deletionTimestamp"]
+    world.custom.patch_namespaced_custom_object(*api, {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_is_accepted(world: World, room: str, path: Path) -> None:
+    create(world, room, yaml.safe_load(path.read_text()))
+
+
+def go_crd() -> dict[str, Any]:
+    """The Go operator's CRD, as apiextensions v1: the fields it had, no rules."""
+    crd = copy.deepcopy(CRD)
+    text, flag = {"type": "string"}, {"type": "boolean"}
+    fields = {
+        "region": text, "bucketName": text, "bucketACL": text, "bucketPolicy": text,
+        "enableObjectLock": flag, "enableVersioning": flag, "enableTransferAcceleration": flag,
+        "iamUser": {"type": "object", "properties": {"username": text}},
+    }  # fmt: skip
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": fields},
+            "status": {"type": "object", "properties": {"status": text}},
+        },
+    }
+    return crd
+
+
+# Objects that the Go operator stored and that we would refuse today.
+STORED: dict[str, dict[str, Any]] = {
+    "name.with.dots": {},
+    "n" * 70: {},
+    "upper-bucket": {"bucketName": "Old_Bucket"},
+    "long-names": {"iamUser": {"username": "u" * 64}, "bucketName": "b" * 60},
+    "no-username": {"iamUser": {"username": ""}},
+    "bad-policy": {"bucketPolicy": "not json"},
+    "old-acl": {"bucketACL": "log-delivery-write"},
+    "lock-without-versions": {"enableObjectLock": True, "enableVersioning": False},
+}
+
+
+def test_objects_stored_before_stay_writable_in_status_and_finalizers(tmp_path: Path) -> None:
+    with ControlPlane(tmp_path) as plane:
+        api_client = client.ApiClient(_configuration(plane))
+        crds, custom = client.ApiextensionsV1Api(api_client), client.CustomObjectsApi(api_client)
+        crds.create_custom_resource_definition(go_crd())
+        at = ("agill.apps", "v1alpha1", "default", "s3s")
+        for name, change in STORED.items():
+            _when_served(
+                lambda name=name, change=change: custom.create_namespaced_custom_object(*at, build(name, change))
+            )
+            custom.patch_namespaced_custom_object_status(*at, name, {"status": {"status": "Ready"}})
+        install_crd(plane.kubeconfig)
+        for name in STORED:
+            status = {"status": "Failed", "conditions": [], "lastSyncTime": "2026-01-01T00:00:00Z"}
+            custom.patch_namespaced_custom_object_status(*at, name, {"status": status})
+            custom.patch_namespaced_custom_object(*at, name, {"metadata": {"finalizers": ["agill.apps.s3"]}})
+            # Edits of other fields go through as well; two fields that contradict each other are mended with them.
+            mended = {"enableVersioning": True} if name == "lock-without-versions" else {}
+            custom.patch_namespaced_custom_object(*at, name, {"spec": {"deletionPolicy": "Retain", **mended}})
+            custom.delete_namespaced_custom_object(*at, name)
+            custom.patch_namespaced_custom_object(*at, name, {"metadata": {"finalizers": []}})
+        assert custom.list_namespaced_custom_object(*at)["items"] == []
+
+
+def _configuration(plane: ControlPlane) -> client.Configuration:
+    configuration = client.Configuration()
+    load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
+    return configuration
+
+
+def _when_served(call: Callable[[], Any]) -> None:
+    """A CRD is served some moments after it is created."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            call()
+        except ApiException as error:
+            if error.status != 404 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
