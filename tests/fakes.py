@@ -1,0 +1,135 @@
+"""Fakes for unit tests of the loop: the collaborators that a Reconciler, a Watcher and an Election take."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from runner.conditions import Outcome, Reason
+from runner.events import Event
+from runner.kube import FINALIZER, KubeError, WatchEvent
+
+READY = Outcome(True, Reason.READY)
+
+
+class ApiProblem(Exception):
+    """What the client library would raise."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
+        self.reason = "injected"
+
+
+def kube_error(status: int) -> KubeError:
+    return KubeError("do it", ApiProblem(status))
+
+
+def make_item(**metadata: Any) -> dict[str, Any]:
+    base = {"name": "photos", "namespace": "team", "uid": "u1", "resourceVersion": "1", "generation": 1}
+    return {"metadata": {**base, **metadata}, "spec": {"region": "eu-west-1", "bucketName": "photos"}}
+
+
+class FakeKube:
+    """One S3 object in memory, with a log of what was written."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        self.item = item
+        self.writes: list[str] = []
+        self.events: list[Event] = []
+        self.errors: dict[str, KubeError] = {}
+
+    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
+        self._fail("find_object")
+        return copy.deepcopy(self.item)
+
+    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
+        self._write("add_finalizer")
+        assert self.item is not None
+        self.item["metadata"]["finalizers"] = [*self.item["metadata"].get("finalizers", []), FINALIZER]
+        return copy.deepcopy(self.item)
+
+    def remove_finalizer(self, item: dict[str, Any]) -> None:
+        self._write("remove_finalizer")
+        self.item = None
+
+    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None:
+        self._write("write_status")
+        if self.item is not None:
+            self.item["status"] = status
+
+    def write_event(self, item: dict[str, Any], event: Event, count: int) -> None:
+        self._fail("write_event")
+        self.events.append(event)
+
+    def _write(self, name: str) -> None:
+        self._fail(name)
+        self.writes.append(name)
+
+    def _fail(self, name: str) -> None:
+        if name in self.errors:
+            raise self.errors[name]
+
+
+class FakeJob:
+    """Ends each run with the next of the given outcomes; the last one again and again."""
+
+    def __init__(self, kube: FakeKube, *outcomes: Outcome) -> None:
+        self._kube = kube
+        self._outcomes = list(outcomes) or [READY]
+        self.runs: list[dict[str, Any]] = []
+
+    def run(self, item: dict[str, Any]) -> Outcome:
+        self.runs.append(item)
+        self._kube.writes.append("run")
+        return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+
+
+class FakeLeases:
+    """One Lease in memory."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+        self.error: KubeError | None = None
+        self._version = 0
+
+    def find_lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+        if self.error:
+            raise self.error
+        return copy.deepcopy(self.lease)
+
+    def write_lease(
+        self, namespace: str, name: str, holder: str, duration_s: int, now: datetime, old: dict[str, Any] | None
+    ) -> None:
+        if self.error:
+            raise self.error
+        if (self.lease or {}).get("version") != (old or {}).get("version"):
+            raise kube_error(409)
+        self._version += 1
+        self.lease = {
+            "holder": holder, "renewed": now, "duration_s": duration_s, "transitions": 0, "version": str(self._version),
+        }  # fmt: skip
+
+
+class FakeApi:
+    """Lists and watches by script: each list and each watch takes the next answer; an exception is raised."""
+
+    def __init__(self, lists: list[Any], watches: list[Any]) -> None:
+        self._lists = lists
+        self._watches = watches
+        self.watched_from: list[str] = []
+
+    def list(self) -> tuple[list[dict[str, Any]], str]:
+        answer = self._lists.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    def watch(self, version: str) -> Iterator[WatchEvent]:
+        self.watched_from.append(version)
+        for answer in self._watches.pop(0):
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer

@@ -1,0 +1,76 @@
+"""The status that outcomes lead to."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from runner.conditions import Outcome, Reason, is_settled, ready_condition, status_of
+from tests.fakes import READY, make_item
+from tests.world import ROLE
+
+NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
+
+
+def test_status_of_ready_object() -> None:
+    status = status_of(make_item(), Outcome(True, Reason.READY, status={"bucketARN": "arn"}), NOW)
+    assert status == {
+        "bucketARN": "arn", "status": "Ready", "observedGeneration": 1, "lastSyncTime": NOW,
+        "conditions": [{
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1,
+            "lastTransitionTime": NOW,
+        }],
+    }  # fmt: skip
+
+
+def test_status_of_same_outcome_is_none() -> None:
+    item = make_item()
+    item["status"] = status_of(item, READY, NOW)
+    assert status_of(item, READY, LATER) is None
+
+
+def test_status_of_repair_moves_the_sync_time_but_not_the_transition() -> None:
+    item = make_item()
+    item["status"] = status_of(item, READY, NOW)
+    status = status_of(item, Outcome(True, Reason.READY, changed=("policy",)), LATER)
+    assert status is not None
+    assert status["lastSyncTime"] == LATER
+    assert ready_condition(status)["lastTransitionTime"] == NOW
+
+
+def test_status_of_failure_moves_the_transition_and_keeps_what_is_known() -> None:
+    item = make_item()
+    item["status"] = status_of(item, Outcome(True, Reason.READY, status={"bucketARN": "arn"}), NOW)
+    status = status_of(item, Outcome(False, Reason.ACCESS_DENIED, "no", "transient"), LATER)
+    assert status is not None
+    assert (status["status"], status["bucketARN"], status["lastSyncTime"]) == ("Failed", "arn", NOW)
+    assert ready_condition(status)["lastTransitionTime"] == LATER
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [(Reason.CONFLICT, "Conflict"), (Reason.BUCKET_NAME_TAKEN, "Conflict"), (Reason.PENDING, "Pending"),
+     (Reason.INVALID_SPEC, "Failed")],
+)  # fmt: skip
+def test_status_of_word(reason: Reason, word: str) -> None:
+    status = status_of(make_item(), Outcome(False, reason, "x", "permanent"), NOW)
+    assert status is not None
+    assert status["status"] == word
+
+
+def test_is_settled_needs_ready_in_this_generation() -> None:
+    item = make_item()
+    assert not is_settled(item)
+    item["status"] = status_of(item, READY, NOW)
+    assert is_settled(item)
+    item["metadata"]["generation"] = 2
+    assert not is_settled(item)
+
+
+def test_reasons_are_the_roles_and_the_loops_own() -> None:
+    sys.path.insert(0, str(ROLE / "module_utils"))
+    from s3bucket.errors import RETRY
+
+    own = {"Ready", "Deleting", "RunFailed", "RunTimeout", "RunCancelled"}
+    assert {reason.value for reason in Reason} == set(RETRY) | own

@@ -1,0 +1,76 @@
+"""What goes into a run, and what its events mean. The run itself is shown by tests/cluster."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.conditions import Reason
+from runner.job import AnsibleJob, _EventHandler, _Record, extra_vars
+from tests.fakes import make_item
+
+EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
+
+
+@pytest.mark.parametrize("key", ["__ansible_unsafe", "__ansible_vault", EVIL])
+def test_extra_vars_is_one_string_whatever_the_cr_holds(key: str) -> None:
+    item = make_item(annotations={key: EVIL})
+    item["spec"]["tags"] = {key: EVIL}
+    given = extra_vars(item)
+    assert list(given) == ["s3bucket_cr_json"]
+    assert list(given["s3bucket_cr_json"]) == ["__ansible_unsafe"]
+    text = given["s3bucket_cr_json"]["__ansible_unsafe"]
+    assert json.loads(text)["spec"]["tags"] == {key: EVIL}
+    assert "annotations" not in json.loads(text)["metadata"]
+
+
+def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
+    job = AnsibleJob(tmp_path, tmp_path, 1, {})
+    job.cancel()
+    assert job.run(make_item()).reason is Reason.RUN_CANCELLED
+    assert list(tmp_path.iterdir()) == []
+
+
+def handle(*events: dict[str, Any]) -> _Record:
+    record = _Record()
+    handler = _EventHandler(make_item(), "run", record)
+    assert [handler(event) for event in events] == [False] * len(events)
+    return record
+
+
+def test_event_handler_takes_the_outcome_from_the_stats() -> None:
+    outcome = {"done": True, "reason": "Ready"}
+    stats = {"event": "playbook_on_stats", "event_data": {"artifact_data": {"s3bucket_outcome": outcome}}}
+    assert handle(stats).outcome == outcome
+
+
+def test_event_handler_shows_no_censored_result() -> None:
+    result = {"censored": "the output has been hidden", "msg": "SECRET"}
+    failed = {"event": "runner_on_failed", "event_data": {"task": "Ensure a key", "res": result}}
+    assert "SECRET" not in handle(failed).failure
+
+
+def test_event_handler_cuts_messages() -> None:
+    failed = {"event": "runner_on_failed", "event_data": {"task": "t", "res": {"msg": "x" * 10_000}}}
+    assert len(handle(failed).failure) == 500
+
+
+def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tmp_path: Path) -> None:
+    playbooks, work = tmp_path / "playbooks", tmp_path / "work"
+    playbooks.mkdir()
+    work.mkdir()
+    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [
+        {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}}]}]  # fmt: skip
+    (playbooks / "reconcile.yml").write_text(json.dumps(play))
+    outcomes = []
+    job = AnsibleJob(tmp_path, work, 60, {})
+    worker = threading.Thread(target=lambda: outcomes.append(job.run(make_item())))
+    worker.start()
+    worker.join()
+    assert (outcomes[0].is_done, outcomes[0].reason, outcomes[0].retry) == (False, Reason.RUN_FAILED, "transient")
+    assert "Say no: no" in outcomes[0].message
+    assert list(work.iterdir()) == []

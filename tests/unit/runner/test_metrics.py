@@ -1,0 +1,44 @@
+"""Metrics appear and go with their object."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from runner.conditions import Outcome, Reason
+from runner.metrics import Metrics
+from runner.queue import Lane, WorkQueue
+from tests.fakes import READY, make_item
+
+
+def text(metrics: Metrics) -> str:
+    return generate_latest(metrics.registry).decode()
+
+
+def test_object_is_shown_until_it_is_forgotten() -> None:
+    metrics = Metrics()
+    metrics.count_run(make_item(), READY, 1.0, is_drift=False)
+    assert 's3_operator_resource_ready{name="photos",namespace="team"} 1.0' in text(metrics)
+    assert 's3_info{namespace="team",s3="photos"} 1.0' in text(metrics)
+    metrics.forget(("team", "photos"))
+    metrics.forget(("team", "photos"))
+    assert "photos" not in text(metrics)
+
+
+def test_drift_and_aws_errors_are_counted() -> None:
+    metrics = Metrics()
+    metrics.count_run(make_item(), Outcome(True, Reason.READY, changed=("policy",)), 1.0, is_drift=True)
+    metrics.count_run(make_item(), Outcome(True, Reason.READY, changed=("acl",)), 1.0, is_drift=False)
+    metrics.count_run(make_item(), Outcome(False, Reason.THROTTLED), 1.0, is_drift=False)
+    shown = text(metrics)
+    assert 's3_operator_drift_corrected_total{aspect="policy"} 1.0' in shown
+    assert "acl" not in shown
+    assert 's3_operator_aws_errors_total{reason="Throttled"} 1.0' in shown
+    assert 's3_operator_reconcile_total{reason="Throttled",result="failed"} 1.0' in shown
+
+
+def test_queue_depth_is_read_at_each_scrape() -> None:
+    metrics, queue = Metrics(), WorkQueue()
+    metrics.watch_queue(queue)
+    assert 's3_operator_queue_depth{lane="fresh"} 0.0' in text(metrics)
+    queue.add(("a", "b"), Lane.FRESH)
+    assert 's3_operator_queue_depth{lane="fresh"} 1.0' in text(metrics)

@@ -1,0 +1,64 @@
+"""Runs are ended with all their descendants, and nobody else's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from runner import processes
+
+# Starts a child in a session of its own that ignores SIGTERM, says so, and waits.
+_PARENT = """
+import os, signal, subprocess, sys
+code = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+signal.pause()
+"""
+
+
+def start(run_id: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, processes.RUN_ID: run_id}
+    process = subprocess.Popen([sys.executable, "-c", _PARENT], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(10)
+
+
+def test_kill_run_ends_descendants_in_other_sessions_and_no_other_run() -> None:
+    mine, other = f"{processes.operator_id()}-1", f"{processes.operator_id()}-2"
+    first, second = start(mine), start(other)
+    assert len(processes.find_run(mine)) == 2
+    processes.kill_run(mine)
+    assert processes.find_run(mine) == []
+    assert len(processes.find_run(other)) == 2
+    processes.kill_run(other)
+    end(first)
+    end(second)
+
+
+def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
+    dead, alive = "1-0-7", f"{processes.operator_id()}-3"
+    for run_id in (dead, alive):
+        (tmp_path / f"run-{run_id}").mkdir()
+    first, second = start(dead), start(alive)
+    assert processes.sweep(tmp_path) == 1
+    assert processes.find_run(dead) == []
+    assert len(processes.find_run(alive)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [f"run-{alive}"]
+    processes.kill_run(alive)
+    end(first)
+    end(second)
+
+
+def test_operator_id_names_a_process_that_is_gone_differently() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    assert processes.operator_id(process.pid).endswith("-")

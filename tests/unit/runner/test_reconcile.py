@@ -1,0 +1,161 @@
+"""A table of cases of one look at one object, with fakes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from runner.backoff import FIRST_S
+from runner.conditions import Outcome, Reason
+from runner.kube import FINALIZER, KubeError
+from runner.metrics import Metrics
+from runner.reconcile import Reconciler
+from tests.fakes import READY, FakeJob, FakeKube, kube_error, make_item
+
+KEY = ("team", "photos")
+NOW = "2026-01-02T03:04:05Z"
+OURS = {"finalizers": [FINALIZER]}
+GOING = {**OURS, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
+CONFLICT = Outcome(False, Reason.CONFLICT, "theirs", "permanent")
+
+
+def make(item: dict[str, Any] | None, *outcomes: Outcome) -> tuple[Reconciler, FakeKube, FakeJob]:
+    kube = FakeKube(item)
+    job = FakeJob(kube, *outcomes)
+    return Reconciler(kube, job, Metrics(), 300, now=lambda: NOW, chance=random.Random(1)), kube, job
+
+
+def reasons(kube: FakeKube) -> list[str]:
+    return [event.reason for event in kube.events]
+
+
+def test_new_object_gets_its_finalizer_before_the_first_run() -> None:
+    reconciler, kube, job = make(make_item(), READY)
+    wait_s = reconciler.reconcile(KEY)
+    assert kube.writes == ["add_finalizer", "write_status", "run", "write_status"]
+    assert reasons(kube) == ["CREATING", "CREATED"]
+    assert wait_s is not None
+    assert 270 <= wait_s <= 330
+    assert job.runs[0]["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_second_look_without_change_writes_nothing() -> None:
+    reconciler, kube, _ = make(make_item(), READY)
+    reconciler.reconcile(KEY)
+    kube.writes.clear()
+    kube.events.clear()
+    reconciler.reconcile(KEY)
+    assert (kube.writes, kube.events) == (["run"], [])
+
+
+def test_other_finalizers_stay_and_ours_is_added() -> None:
+    reconciler, kube, _ = make(make_item(finalizers=["other/one"]), READY)
+    reconciler.reconcile(KEY)
+    assert kube.item is not None
+    assert kube.item["metadata"]["finalizers"] == ["other/one", FINALIZER]
+
+
+def test_object_that_is_gone_is_dropped() -> None:
+    reconciler, kube, job = make(None)
+    assert reconciler.reconcile(KEY) is None
+    assert (kube.writes, job.runs) == ([], [])
+
+
+def test_deletion_removes_the_finalizer_when_nothing_is_left() -> None:
+    reconciler, kube, _ = make(make_item(**GOING), READY)
+    assert reconciler.reconcile(KEY) is None
+    assert kube.writes == ["write_status", "run", "remove_finalizer"]
+    assert reasons(kube) == ["DELETING", "DELETED"]
+
+
+def test_deletion_that_failed_keeps_the_finalizer_and_tells() -> None:
+    reconciler, kube, _ = make(make_item(**GOING), DENIED)
+    wait_s = reconciler.reconcile(KEY)
+    assert "remove_finalizer" not in kube.writes
+    assert kube.item is not None
+    assert kube.item["status"]["status"] == "Deleting"
+    assert reasons(kube) == ["DELETING", "FAILED"]
+    assert wait_s is not None
+    assert wait_s <= FIRST_S
+
+
+def test_deletion_without_our_finalizer_is_not_ours_to_do() -> None:
+    reconciler, _, job = make(make_item(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["other/one"]))
+    assert reconciler.reconcile(KEY) is None
+    assert job.runs == []
+
+
+def test_object_recreated_during_its_deletion_keeps_its_finalizer() -> None:
+    item = make_item(**GOING)
+    reconciler, kube, job = make(item, READY)
+    run = job.run
+
+    def run_and_recreate(given: dict[str, Any]) -> Outcome:
+        kube.item = make_item(uid="u2", **OURS)
+        return run(given)
+
+    job.run = run_and_recreate  # type: ignore[method-assign]
+    reconciler.reconcile(KEY)
+    assert "remove_finalizer" not in kube.writes
+
+
+def test_failures_back_off_exponentially_and_success_resets() -> None:
+    reconciler, _, _ = make(make_item(**OURS), DENIED, DENIED, DENIED, READY, DENIED)
+    waits = [reconciler.reconcile(KEY) or 0 for _ in range(5)]
+    for wait_s, base in zip(waits, (5, 10, 20, 300, 5), strict=True):
+        assert base * 0.7 <= wait_s <= base * 1.1
+
+
+def test_permanent_refusal_waits_for_the_next_sync() -> None:
+    reconciler, kube, _ = make(make_item(**OURS), CONFLICT)
+    assert (reconciler.reconcile(KEY) or 0) >= 270
+    assert kube.item is not None
+    assert kube.item["status"]["status"] == "Conflict"
+    assert reasons(kube) == ["CREATING", "Conflict"]
+
+
+def test_same_failure_again_is_told_once() -> None:
+    reconciler, kube, _ = make(make_item(**OURS), DENIED)
+    for _ in range(3):
+        reconciler.reconcile(KEY)
+    assert reasons(kube).count("FAILED") == 1
+    assert kube.writes.count("write_status") == 2
+
+
+def test_cancelled_run_tells_nothing() -> None:
+    reconciler, kube, _ = make(make_item(**OURS), READY, Outcome(False, Reason.RUN_CANCELLED, "stopping", "transient"))
+    reconciler.reconcile(KEY)
+    kube.writes.clear()
+    reconciler.reconcile(KEY)
+    assert kube.writes == ["run"]
+
+
+def test_repair_in_the_same_generation_is_drift_and_in_a_new_one_is_not() -> None:
+    repaired = Outcome(True, Reason.READY, changed=("policy",))
+    reconciler, kube, _ = make(make_item(**OURS), READY, repaired, repaired)
+    reconciler.reconcile(KEY)
+    reconciler.reconcile(KEY)
+    assert kube.item is not None
+    kube.item["metadata"]["generation"] = 2
+    reconciler.reconcile(KEY)
+    assert reasons(kube) == ["CREATING", "CREATED", "DriftCorrected", "COMPLETED"]
+    assert "policy" in kube.events[2].message
+
+
+def test_event_that_cannot_be_written_does_not_stop_the_work() -> None:
+    reconciler, kube, job = make(make_item(**OURS), READY)
+    kube.errors["write_event"] = kube_error(403)
+    reconciler.reconcile(KEY)
+    assert len(job.runs) == 1
+
+
+@pytest.mark.parametrize("name", ["find_object", "add_finalizer"])
+def test_kubernetes_error_before_the_run_means_no_run(name: str) -> None:
+    reconciler, kube, job = make(make_item(), READY)
+    kube.errors[name] = kube_error(409)
+    with pytest.raises(KubeError):
+        reconciler.reconcile(KEY)
+    assert job.runs == []

@@ -1,0 +1,153 @@
+"""Watching: 410, dropped connections, what is relisted; and what changes mean for the queue."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from runner.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
+from runner.queue import Lane, WorkQueue
+from runner.watch import Watcher
+from tests.fakes import FakeApi, kube_error, make_item
+
+KEY = ("team", "photos")
+
+
+class Recorder:
+    """Stops the watcher at a change of the name ``last``."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self.seen: list[str] = []
+        self._stopped = stopped
+
+    def replace_all(self, items: list[dict[str, Any]]) -> None:
+        self.seen.append(f"all:{len(items)}")
+
+    def change(self, kind: str, item: dict[str, Any]) -> None:
+        self.seen.append(f"{kind}:{item['metadata']['name']}")
+        if item["metadata"]["name"] == "last":
+            self._stopped.set()
+
+
+def follow(api: FakeApi) -> list[str]:
+    stopped = threading.Event()
+    recorder = Recorder(stopped)
+    Watcher("test", api.list, api.watch, recorder, stopped).run()
+    return recorder.seen
+
+
+def at(version: str, name: str = "x") -> dict[str, Any]:
+    return make_item(name=name, resourceVersion=version)
+
+
+def test_watch_that_ends_goes_on_from_the_last_version() -> None:
+    api = FakeApi([([], "1")], [[("ADDED", at("5")), ("BOOKMARK", at("9"))], [("ADDED", at("10", "last"))]])
+    assert follow(api) == ["all:0", "ADDED:x", "ADDED:last"]
+    assert api.watched_from == ["1", "9"]
+
+
+def test_watch_that_expired_lists_again() -> None:
+    api = FakeApi([([], "1"), ([at("20")], "20")], [[kube_error(410)], [("ADDED", at("21", "last"))]])
+    assert follow(api) == ["all:0", "all:1", "ADDED:last"]
+    assert api.watched_from == ["1", "20"]
+
+
+def test_watch_that_breaks_waits_and_lists_again(monkeypatch: Any) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: bool(waits.append(timeout or 0)))
+    api = FakeApi([([], "1"), kube_error(0), ([], "2")], [[kube_error(0)], [("ADDED", at("3", "last"))]])
+    assert follow(api) == ["all:0", "all:0", "ADDED:last"]
+    assert len(waits) == 2
+    assert 0 < waits[0] < waits[1] * 1.5
+
+
+def settled(**metadata: Any) -> dict[str, Any]:
+    item = make_item(**metadata)
+    item["status"] = {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]}
+    return item
+
+
+def objects() -> tuple[ObjectHandler, WorkQueue]:
+    queue = WorkQueue()
+    return ObjectHandler(queue, 300), queue
+
+
+def test_object_ready_before_a_restart_waits_for_its_turn_and_a_new_one_does_not() -> None:
+    handler, queue = objects()
+    handler.replace_all([settled(), make_item(name="new"), settled(name="going", deletionTimestamp="now")])
+    served = {queue.get(0), queue.get(0), queue.get(0)}
+    assert served == {(("team", "new"), Lane.FRESH), (("team", "going"), Lane.FRESH), None}
+
+
+def test_own_status_write_is_no_news_but_a_generation_is() -> None:
+    handler, queue = objects()
+    handler.change("ADDED", make_item())
+    assert queue.get(0) == (KEY, Lane.FRESH)
+    queue.done(KEY)
+    handler.change("MODIFIED", settled(resourceVersion="2"))
+    assert queue.get(0) is None
+    handler.change("MODIFIED", settled(generation=2))
+    assert queue.get(0) == (KEY, Lane.FRESH)
+
+
+def test_annotation_asks_for_a_look() -> None:
+    handler, queue = objects()
+    handler.replace_all([settled()])
+    handler.change("MODIFIED", settled(annotations={REQUESTED_AT: "now"}))
+    assert queue.get(0) == (KEY, Lane.FRESH)
+
+
+def test_recreated_object_is_fresh() -> None:
+    handler, queue = objects()
+    handler.replace_all([settled()])
+    handler.replace_all([settled(uid="u2")])
+    assert queue.get(0) == (KEY, Lane.FRESH)
+
+
+def test_deleted_object_leaves_the_queue() -> None:
+    handler, queue = objects()
+    handler.change("ADDED", make_item())
+    handler.change("DELETED", make_item())
+    assert queue.get(0) is None
+    assert handler.keys() == []
+
+
+def child(digest: str) -> dict[str, Any]:
+    owner = {"controller": True, "kind": "S3", "name": "photos"}
+    return {
+        "metadata": {"namespace": "team", "name": "photos-iam-secret", "ownerReferences": [owner]},
+        "digest": digest,
+    }
+
+
+def children() -> tuple[ChildHandler, WorkQueue]:
+    queue = WorkQueue()
+    handler = ChildHandler(queue)
+    handler.replace_all([child("a")])
+    return handler, queue
+
+
+def test_child_that_is_touched_is_no_news_edited_or_deleted_is() -> None:
+    handler, queue = children()
+    handler.change("MODIFIED", child("a"))
+    assert queue.get(0) is None
+    handler.change("MODIFIED", child("b"))
+    assert queue.get(0) == (KEY, Lane.RESYNC)
+    queue.done(KEY)
+    handler.change("DELETED", child("b"))
+    assert queue.get(0) == (KEY, Lane.RESYNC)
+
+
+def test_child_that_we_made_is_no_news() -> None:
+    handler, queue = children()
+    handler.change("DELETED", child("a"))
+    queue.get(0)
+    queue.done(KEY)
+    handler.change("ADDED", child("c"))
+    assert queue.get(0) is None
+
+
+def test_child_edited_while_nobody_watched_is_found_by_the_list() -> None:
+    handler, queue = children()
+    handler.replace_all([child("b")])
+    assert queue.get(0) == (KEY, Lane.RESYNC)
