@@ -90,7 +90,7 @@ class World:
 
     def playbook(self, name: str, *arguments: str, **environment: str) -> Run:
         """Run a playbook of the project to its end."""
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}", *arguments]
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(PROJECT / "playbooks" / name), *arguments]
         environment = {
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",

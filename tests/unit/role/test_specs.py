@@ -1,0 +1,80 @@
+"""argument_specs, defaults and the CRD say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.world import PROJECT, ROLE
+
+SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
+CRD_SPEC = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+TYPES = {"string": "str", "boolean": "bool", "object": "dict"}
+
+
+def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
+    specified = {name: option["default"] for name, option in SPECS.items() if "default" in option}
+    assert specified == DEFAULTS
+    assert [name for name, option in SPECS.items() if option.get("required")] == ["s3bucket_cr"]
+
+
+def test_every_option_is_typed_and_described() -> None:
+    options = dict(walk(SPECS))
+    assert "s3bucket_cr.spec.publicAccessBlock.blockPublicACLs" in options
+    assert [name for name, option in options.items() if "type" not in option or "description" not in option] == []
+
+
+def walk(options: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, option in options.items():
+        yield parent + name, option
+        yield from walk(option.get("options", {}), f"{parent}{name}.")
+
+
+def fields_of_crd(schema: dict[str, Any], parent: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name, field in schema.get("properties", {}).items():
+        choices = tuple(field.get("enum", ()))
+        yield parent + name, (TYPES[field["type"]], name in schema.get("required", []), choices)
+        yield from fields_of_crd(field, f"{parent}{name}.")
+
+
+def test_argument_specs_and_crd_have_the_same_fields_types_and_choices() -> None:
+    role = {
+        name: (option["type"], option.get("required", False), tuple(option.get("choices", ())))
+        for name, option in walk(SPECS["s3bucket_cr"]["options"]["spec"]["options"])
+    }
+    assert role == dict(fields_of_crd(CRD_SPEC))
+
+
+def test_every_optional_field_has_a_default_or_follows_from_others() -> None:
+    optional = set(CRD_SPEC["properties"]) - set(CRD_SPEC["required"])
+    assert optional - set(DEFAULTS["s3bucket_defaults"]) == {"iamUser", "publicAccessBlock"}
+    assert set(DEFAULTS["s3bucket_defaults"]) <= optional
+
+
+def test_status_effective_has_the_fields_of_the_spec() -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    shown = set(schema["effective"]["properties"])
+    assert set(CRD_SPEC["properties"]) - shown == {"region", "bucketName", "iamUser", "tags", "bucketPolicy"}
+
+
+@pytest.mark.parametrize("name", ["amazon.aws", "kubernetes.core"])
+def test_installed_collection_is_in_the_range_of_requirements_yml(name: str) -> None:
+    import ansible_collections
+    from packaging.specifiers import SpecifierSet
+
+    listed = {
+        item["name"]: item["version"]
+        for item in yaml.safe_load((PROJECT / "requirements.yml").read_text())["collections"]
+    }
+    import json
+    from pathlib import Path
+
+    folders = [Path(path) / name.replace(".", "/") for path in ansible_collections.__path__]
+    manifest = next(folder / "MANIFEST.json" for folder in folders if folder.exists())
+    version = json.loads(manifest.read_text())["collection_info"]["version"]
+    assert version in SpecifierSet(listed[name])
