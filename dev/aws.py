@@ -1,4 +1,4 @@
-"""AWS on this machine: moto as an HTTP server with IAM enforced, behind the gate that follows AWS where moto does not."""
+"""AWS on this machine: moto as an HTTP server with IAM enforced, and the gate that follows AWS where moto does not."""
 
 from __future__ import annotations
 

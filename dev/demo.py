@@ -28,7 +28,7 @@ _WAIT_S = 120.0
 _READY = ("minimal", "full", "go-operator", "bucket-only")
 
 
-class Failed(Exception):
+class DemoError(Exception):
     """A step did not do what it should."""
 
 
@@ -50,7 +50,7 @@ class Demo:
     def show(self) -> None:
         """All steps.
 
-        :raises Failed: naming the step
+        :raises DemoError: naming the step
         """
         self._say("starting Kubernetes (etcd, kube-apiserver, kube-controller-manager)")
         self.plane.start()
@@ -151,9 +151,9 @@ class Demo:
 
     def _kubectl(self, *arguments: str) -> str:
         command = [str(find_binaries()["kubectl"]), *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failed(f"kubectl {' '.join(arguments[:2])}: {done.stderr.strip()}")
+            raise DemoError(f"kubectl {' '.join(arguments[:2])}: {done.stderr.strip()}")
         return done.stdout
 
     def _wait(self, check: Callable[[], Any], what: str) -> None:
@@ -164,7 +164,7 @@ class Demo:
 
     def _check(self, holds: bool, what: str) -> None:
         if not holds:
-            raise Failed(f"not so: {what}")
+            raise DemoError(f"not so: {what}")
 
     def _say(self, line: str) -> None:
         print(f"[{time.monotonic() - self._started:6.1f} s] {line}", flush=True)
@@ -182,7 +182,7 @@ def main() -> int:
             demo.show()
             if sys.stdin.isatty() and sys.stdout.isatty():
                 _stay(demo)
-        except Failed as failure:
+        except DemoError as failure:
             print(f"FAILED: {failure}\n{_tail(Path(folder) / 'operator.log')}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

@@ -37,14 +37,14 @@ class Child:
     def __init__(self, command: list[str], log: Path, environment: dict[str, str], *, is_tied: bool = True) -> None:
         self.log = log
         with log.open("ab") as stream:
-            self.process = subprocess.Popen(  # noqa: S603: our own commands
+            self.process = subprocess.Popen(
                 command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=not is_tied,
-                preexec_fn=_die_with_parent if is_tied else None,  # noqa: PLW1509: single-threaded at start
+                preexec_fn=_die_with_parent if is_tied else None,  # noqa: PLW1509 - no threads at start
             )
 
     def wait_until(self, is_ready: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:

@@ -13,7 +13,7 @@ class Backoff:
     def __init__(self, limit_s: float, first_s: float = FIRST_S, chance: random.Random | None = None) -> None:
         self._limit_s = limit_s
         self._first_s = first_s
-        self._chance = chance or random.Random()
+        self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._failures: dict[object, int] = {}
 
     def next_s(self, key: object = None) -> float:

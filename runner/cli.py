@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from runner import __version__, credentials, logs
 from runner.settings import Settings
 
-_SHM = Path("/dev/shm")
+_SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
 
 
 def _default_work_base() -> Path:
@@ -78,8 +79,8 @@ _LOG_OPTIONS = [
 ]  # fmt: skip
 
 
-def _with(options: list[Any]) -> Any:
-    def add(command: Any) -> Any:
+def _with(options: list[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def add(command: Callable[..., None]) -> Callable[..., None]:
         for option in reversed(options):
             command = option(command)
         return command

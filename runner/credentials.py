@@ -48,4 +48,4 @@ def clean_environment(folder: Path) -> None:
     """Move keys to a file and start this program anew without them."""
     if any(os.environ.get(name) for name in _SECRETS):
         move_to_file(os.environ, folder)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves

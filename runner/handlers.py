@@ -27,7 +27,7 @@ class ObjectHandler:
     def __init__(self, queue: WorkQueue, sync_period_s: float, chance: random.Random | None = None) -> None:
         self._queue = queue
         self._sync_period_s = sync_period_s
-        self._chance = chance or random.Random()
+        self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._seen: dict[Key, tuple[Any, ...]] = {}
         self._lock = threading.Lock()
 

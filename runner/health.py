@@ -42,7 +42,7 @@ def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Probes are no news."""
 
     server = ThreadingHTTPServer((host, int(port)), Handler)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -45,7 +47,7 @@ class Metrics:
     def watch_queue(self, queue: WorkQueue) -> None:
         """Show the queue's depth at each scrape."""
         for lane in Lane:
-            self._depth.labels(lane.name.lower()).set_function(lambda lane=lane: queue.depths()[lane])
+            self._depth.labels(lane.name.lower()).set_function(partial(_depth_of, queue, lane))
 
     def count_run(self, item: dict[str, Any], outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
         """A run has ended."""
@@ -66,5 +68,9 @@ class Metrics:
         """An object is gone."""
         namespace, name = key
         for gauge, labels in ((self._ready, (namespace, name)), (self._info, (name, namespace))):
-            if labels in [tuple(sample.labels.values()) for sample in gauge.collect()[0].samples]:
+            with contextlib.suppress(KeyError):
                 gauge.remove(*labels)
+
+
+def _depth_of(queue: WorkQueue, lane: Lane) -> float:
+    return queue.depths()[lane]

@@ -66,7 +66,7 @@ class Reconciler:
         self._metrics = metrics
         self._sync_period_s = sync_period_s
         self._now = now
-        self._chance = chance or random.Random()
+        self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._backoff = Backoff(sync_period_s, chance=self._chance)
 
     def reconcile(self, key: Key) -> float | None:

@@ -14,7 +14,7 @@ from runner.kube import FINALIZER, KubeError, WatchEvent
 READY = Outcome(True, Reason.READY)
 
 
-class ApiProblem(Exception):
+class ApiProblemError(Exception):
     """What the client library would raise."""
 
     def __init__(self, status: int) -> None:
@@ -24,7 +24,7 @@ class ApiProblem(Exception):
 
 
 def kube_error(status: int) -> KubeError:
-    return KubeError("do it", ApiProblem(status))
+    return KubeError("do it", ApiProblemError(status))
 
 
 def make_item(**metadata: Any) -> dict[str, Any]:

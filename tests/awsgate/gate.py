@@ -33,10 +33,8 @@ class Gate:
         self._before_writes: list[tuple[float, Any]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith("/_gate/"):
-            answer = self._control(environ)
-        else:
-            answer = self._aws(environ)
+        is_control = environ["PATH_INFO"].startswith("/_gate/")
+        answer = self._control(environ) if is_control else self._aws(environ)
         reason = _REASONS.get(answer.status, "Status")
         headers = {"Content-Length": str(len(answer.body)), **answer.headers}
         start_response(f"{answer.status} {reason}", list(headers.items()))

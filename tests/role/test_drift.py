@@ -5,7 +5,7 @@ the role, and sees it repaired and nothing else changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from tests.world import World, requests_of, without_keys
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
-        {"Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{bucket}/*",
-         "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+        {"Sid": "Tls", "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+         "Resource": "arn:aws:s3:::{bucket}/*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
     ],
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ class Subject:
 
 
 @pytest.fixture(scope="module")
-def subject(world: World, new_name: Callable[[str], str]) -> Iterator[Subject]:
+def subject(world: World, new_name: Callable[[str], str]) -> Subject:
     namespace, bucket = new_name("ns"), new_name("drift")
     world.make_namespace(namespace)
     spec = {
@@ -75,7 +75,7 @@ def subject(world: World, new_name: Callable[[str], str]) -> Iterator[Subject]:
     assert run.outcome["reason"] == "Ready", run.output
     # A foreign tag must survive everything that follows.
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
-    yield subject
+    return subject
 
 
 def delete_user(subject: Subject) -> None:
@@ -118,7 +118,8 @@ ROWS: dict[str, tuple[str, Callable[[Subject], Any]]] = {
         "public_access_block", lambda s: s.world.s3.delete_public_access_block(Bucket=s.bucket)),
     "block-public-access-partly-off": (
         "public_access_block",
-        lambda s: s.world.s3.put_public_access_block(Bucket=s.bucket, PublicAccessBlockConfiguration=blocked(acl=False)),
+        lambda s: s.world.s3.put_public_access_block(
+            Bucket=s.bucket, PublicAccessBlockConfiguration=blocked(acl=False)),
     ),
     "acl-opened": ("acl", open_acl),
     "versioning-suspended": (
@@ -134,7 +135,9 @@ ROWS: dict[str, tuple[str, Callable[[Subject], Any]]] = {
     "policy-replaced": (
         "policy",
         lambda s: s.world.s3.put_bucket_policy(
-            Bucket=s.bucket, Policy=json.dumps(POLICY).replace("{bucket}", s.bucket).replace("s3:GetObject", "s3:PutObject")),
+            Bucket=s.bucket,
+            Policy=json.dumps(POLICY).replace("{bucket}", s.bucket).replace("s3:GetObject", "s3:PutObject"),
+        ),
     ),
     "tag-edited": ("tags", lambda s: s.retag(lambda tags: tags.update({"team": "other"}))),
     "tag-removed": ("tags", lambda s: s.retag(lambda tags: tags.pop("team"))),

@@ -209,7 +209,7 @@ def test_recreated_object_takes_its_bucket_again_and_refreshes_the_uid(world: Wo
 
 
 def seed(world: World, cr: dict[str, Any]) -> str:
-    """What the Go operator leaves: no tags, a Secret with a controller reference, its own policy. Returns the key id."""
+    """What the Go operator leaves: no tags, a controlled Secret, its own policy. Returns the key id."""
     spec, metadata = cr["spec"], cr["metadata"]
     bucket, user = spec["bucketName"], spec["iamUser"]["username"]
     world.s3.create_bucket(Bucket=bucket)

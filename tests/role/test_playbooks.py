@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.aws import Aws
+from dev.cluster import install_crd
+from dev.controlplane import ControlPlane
 from tests.world import NewObject, World
 
 
@@ -84,6 +87,20 @@ def test_sync_tells_which_object_is_not_in_order_and_goes_on(world: World, new_o
     assert run.code != 0
     assert f"{bad['metadata']['name']}: InvalidSpec" in run.output
     assert world.differs(good) == []
+
+
+def test_sync_of_a_whole_cluster(aws: Aws, new_name: Any, tmp_path: Path) -> None:
+    with ControlPlane(tmp_path / "kubernetes") as plane:
+        install_crd(plane.kubeconfig)
+        own = World(plane.kubeconfig, aws, tmp_path)
+        own.make_namespace("team")
+        crs = [
+            own.make_object(namespace, "one", {"region": "us-east-1", "bucketName": new_name("sync")})
+            for namespace in ("default", "team")
+        ]
+        run = own.playbook("sync.yml")
+        assert run.code == 0, run.output
+        assert [own.differs(cr) for cr in crs] == [[], []]
 
 
 @pytest.mark.parametrize("age_s", [0, 3600], ids=["running", "long-gone"])

@@ -52,7 +52,7 @@ def test_text_in_every_field_stays_text(world: World, new_object: NewObject, tmp
                 "block": [{
                     "ansible.builtin.include_role": {"name": "s3bucket"},
                     "vars": {
-                        "s3bucket_cr": "{{ crs[%d].text | from_json }}" % number,
+                        "s3bucket_cr": f"{{{{ crs[{number}].text | from_json }}}}",
                         "s3bucket_cluster_name": "test-cluster",
                     },
                 }],

@@ -11,7 +11,8 @@ from runner.credentials import move_to_file
 
 def test_move_to_file_takes_keys_out_and_points_to_the_file(tmp_path: Path) -> None:
     environ = {
-        "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "p%w", "AWS_SESSION_TOKEN": "t", "AWS_PROFILE": "x", "A": "b",
+        "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "p%w", "AWS_SESSION_TOKEN": "t", "AWS_PROFILE": "x",
+        "A": "b",
     }  # fmt: skip
     path = move_to_file(environ, tmp_path)
     assert path is not None

@@ -19,7 +19,7 @@ MANAGER = "s3-operator"
 ANNOTATION_KEY = "agill.apps/key"
 ANNOTATION_ISSUED = "agill.apps/key-issued"
 KEY_ID = "AWS_ACCESS_KEY_ID"
-SECRET_KEY = "AWS_SECRET_ACCESS_KEY"
+SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of the value
 
 
 def labels_of(wanted: Wanted) -> dict[str, str]:

@@ -87,11 +87,11 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen = Observation(account=account, secret=secret, service=service)
     _see_bucket(wanted, sources, seen, bucket, is_adopting)
     if wanted.username:
-        _see_user(wanted, sources, seen, user, proof)
+        _see_user(wanted, seen, user, proof)
     _see_service(wanted, sources, seen)
-    if ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service):
-        if sources.cluster.is_terminating(wanted.identity.namespace):
-            raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
+    makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
+    if makes_children and sources.cluster.is_terminating(wanted.identity.namespace):
+        raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
     return seen
 
 
@@ -225,7 +225,7 @@ def _seed_proof(
         return None
     is_tagged = [owner.has_owner_tag(thing.tags) for thing in (bucket, user)]
     is_ours = [wanted.identity.is_same_life(thing.tags) for thing in (bucket, user)]
-    if all(is_tagged) or any(tagged and not mine for tagged, mine in zip(is_tagged, is_ours)):
+    if all(is_tagged) or any(tagged and not mine for tagged, mine in zip(is_tagged, is_ours, strict=True)):
         return None
     if (
         owner.RETAINED_FROM in bucket.tags
@@ -314,7 +314,7 @@ def _see_bucket(
         seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
 
-def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
+def _see_user(wanted: Wanted, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
         seen.puts_policy = True
