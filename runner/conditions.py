@@ -86,7 +86,7 @@ def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any
     new["conditions"] = [_with_transition(condition, ready_condition(old), now)]
     if new == old and not outcome.changed:
         return None
-    if outcome.changed or "lastSyncTime" not in old:
+    if outcome.changed or (outcome.is_done and "lastSyncTime" not in old):
         new["lastSyncTime"] = now
     return new
 

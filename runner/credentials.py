@@ -10,9 +10,10 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
+
+from runner.processes import own_folder
 
 _NAMES = {
     "AWS_ACCESS_KEY_ID": "aws_access_key_id",
@@ -33,7 +34,8 @@ def move_to_file(environ: MutableMapping[str, str], folder: Path) -> Path | None
         environ.pop(name, None)
     if "aws_secret_access_key" not in keys:
         return None
-    path = Path(tempfile.mkdtemp(prefix="s3-operator-credentials-", dir=folder)) / "credentials"
+    # Named after this process, so that a later start removes it should this one be killed.
+    path = own_folder(folder, "credentials") / "credentials"
     path.touch(mode=0o600)
     config = configparser.RawConfigParser()
     config["default"] = keys

@@ -99,8 +99,9 @@ class AnsibleJob:
         """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
         if self._cancelled.is_set():
             return Outcome(False, Reason.RUN_CANCELLED, "the operator is stopping", "transient")
-        run_id = f"{processes.operator_id()}-{next(self._numbers)}"
-        folder = self._work_dir / f"run-{run_id}"
+        number = str(next(self._numbers))
+        run_id = f"{processes.operator_id()}-{number}"
+        folder = processes.own_folder(self._work_dir, "run", number)
         record = _Record()
         try:
             _prepare(folder, item)
@@ -185,8 +186,8 @@ def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare(folder: Path, item: dict[str, Any]) -> None:
-    for path in (folder, folder / "env", folder / "tmp", folder / "home"):
-        path.mkdir(mode=0o700)
+    for name in ("env", "tmp", "home"):
+        (folder / name).mkdir(mode=0o700)
     (folder / "ansible.cfg").touch()
     (folder / "env" / "extravars").write_text(json.dumps(extra_vars(item)))
 

@@ -163,7 +163,7 @@ class Kube:
                 if error.status != 404:
                     raise
 
-    def write_event(self, item: dict[str, Any], event: Event, count: int) -> None:
+    def write_event(self, item: dict[str, Any], event: Event) -> None:
         """Tell an Event about an S3 object."""
         metadata, now = item["metadata"], datetime.now(UTC)
         body = {
@@ -181,7 +181,7 @@ class Kube:
             "message": event.message[:1024],
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "count": count,
+            "count": 1,
             "source": {"component": "s3-operator"},
             "reportingComponent": "s3-operator",
         }

@@ -69,6 +69,7 @@ class Operator:
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
             self._election.release()
+        processes.remove_own_folders(self._settings.work_dir)
         return 1 if self._is_lost else 0
 
     def once(self) -> int:
@@ -85,6 +86,7 @@ class Operator:
         items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
         with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
             results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
+        processes.remove_own_folders(self._settings.work_dir)
         return 0 if all(results) else 1
 
     def _make_job(self) -> AnsibleJob | None:

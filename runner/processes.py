@@ -54,13 +54,26 @@ def kill_run(run_id: str) -> None:
         time.sleep(_POLL_S)
 
 
+def own_folder(work_dir: Path, kind: str, number: str = "") -> Path:
+    """Make a 0700 folder that is removed when this operator ends, or by the next one's sweep."""
+    folder = work_dir / f"{kind}-{operator_id()}{number and '-'}{number}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def remove_own_folders(work_dir: Path) -> None:
+    """Remove all that :func:`own_folder` made for this process."""
+    for folder in work_dir.glob(f"*-{operator_id()}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep(work_dir: Path) -> int:
     """End the runs, and remove the folders, of operators that are dead. Returns how many runs were ended."""
     left = {run_id for _, run_id in _runs() if not _is_alive(run_id)}
     for run_id in left:
         kill_run(run_id)
-    for folder in work_dir.glob("run-*"):
-        if not _is_alive(folder.name.removeprefix("run-")):
+    for folder in work_dir.glob("*-*"):
+        if not _is_alive(folder.name.partition("-")[2]):
             shutil.rmtree(folder, ignore_errors=True)
     return len(left)
 

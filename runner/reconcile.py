@@ -34,7 +34,7 @@ class Objects(Protocol):
 
     def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None: ...
 
-    def write_event(self, item: dict[str, Any], event: Event, count: int) -> None: ...
+    def write_event(self, item: dict[str, Any], event: Event) -> None: ...
 
 
 class Job(Protocol):
@@ -117,7 +117,6 @@ class Reconciler:
         start = Outcome(False, Reason.DELETING if is_deleting else Reason.PENDING, event.message)
         status = status_of(item, start, self._now())
         if status is not None:
-            status.pop("lastSyncTime", None) if not is_deleting else None
             self._kube.write_status(item, status)
             item = {**item, "status": status}
         return item
@@ -165,7 +164,7 @@ class Reconciler:
 
     def _write_event(self, item: dict[str, Any], event: Event) -> None:
         try:
-            self._kube.write_event(item, event, 1)
+            self._kube.write_event(item, event)
         except KubeError as error:
             # In a terminating namespace no Event can be made; the object's work goes on.
             _LOG.debug("Event not written", extra={"event": event.reason, "error": str(error)})

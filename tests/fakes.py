@@ -60,7 +60,7 @@ class FakeKube:
         if self.item is not None:
             self.item["status"] = status
 
-    def write_event(self, item: dict[str, Any], event: Event, count: int) -> None:
+    def write_event(self, item: dict[str, Any], event: Event) -> None:
         self._fail("write_event")
         self.events.append(event)
 

@@ -48,7 +48,6 @@ class Run:
     code: int
     output: str
     outcome: dict[str, Any] = field(default_factory=dict)
-    tasks: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def changed(self) -> list[str]:

@@ -270,6 +270,7 @@ def test_keys_in_the_environment_reach_no_file_environment_or_log(
     wait_ready(world, cr)
     tenant_secret = world.credentials(cr)[1]
     assert operator.stop() == 0
+    assert list(operator.work_dir.iterdir()) == []
     log = operator.log_file.read_text()
     assert secret.decode() not in log
     assert tenant_secret not in log

@@ -106,7 +106,7 @@ def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
     }
     if wanted.username:
         status |= {
-            "userARN": f"arn:{wanted.partition}:iam::{seen.account}:user/{wanted.username}",
+            "userARN": seen.user_arn,
             "accessKeyID": seen.keys.live,
             "secretName": wanted.secret_name,
         }

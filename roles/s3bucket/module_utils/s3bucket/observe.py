@@ -59,6 +59,7 @@ class Observation:
     bucket_arguments: dict[str, Any] = field(default_factory=dict)
     is_adopted: bool = False
     user_exists: bool = False
+    user_arn: str = ""
     user_tags: dict[str, str] = field(default_factory=dict)
     puts_policy: bool = False
     keys: KeyPlan = field(default_factory=KeyPlan)
@@ -317,10 +318,12 @@ def _see_bucket(
 def _see_user(wanted: Wanted, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
+        seen.user_arn = f"arn:{wanted.partition}:iam::{seen.account}:user/{wanted.username}"
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
     seen.user_exists = True
+    seen.user_arn = user.arn
     identity_tags = wanted.identity.tags
     if not wanted.identity.uid:
         identity_tags.pop(owner.UID)

@@ -1,0 +1,199 @@
+"""Each rule of the gate, seen from a client: these fail when the rule is taken out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dev.aws import Aws
+
+Names = Callable[[str], str]
+
+
+@pytest.fixture
+def s3(aws: Aws) -> Any:
+    return aws.client("s3")
+
+
+@pytest.fixture
+def iam(aws: Aws) -> Any:
+    return aws.client("iam")
+
+
+@pytest.fixture
+def bucket(s3: Any, new_name: Names) -> str:
+    name = new_name("gate")
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    """The error code of a call that AWS refuses."""
+    try:
+        call()
+    except Exception as error:
+        found = getattr(error, "response", None)
+        if found is None:
+            raise
+        return str(found["Error"]["Code"])
+    return "allowed"
+
+
+def tags_of(s3: Any, bucket: str) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+
+
+def tagged(value: str) -> dict[str, Any]:
+    return {"Tags": [{"Key": "a", "Value": value}]}
+
+
+def test_tags_of_the_create_call_are_on_the_bucket(s3: Any, new_name: Names) -> None:
+    name = new_name("gate")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=tagged("1"))
+    assert tags_of(s3, name) == {"a": "1"}
+    # They go with the bucket.
+    s3.delete_bucket(Bucket=name)
+    s3.create_bucket(Bucket=name)
+    assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "NoSuchTagSet"
+
+
+def test_create_of_ones_own_bucket_answers_200_in_us_east_1_and_changes_nothing(s3: Any, new_name: Names) -> None:
+    name = new_name("gate")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=tagged("1"))
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=tagged("2"))
+    assert tags_of(s3, name) == {"a": "1"}
+
+
+def test_create_of_ones_own_bucket_elsewhere_is_refused(aws: Aws, new_name: Names) -> None:
+    s3, name = aws.client("s3", region_name="eu-west-1"), new_name("gate")
+    where = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    assert code_of(lambda: s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)) == "BucketAlreadyOwnedByYou"
+
+
+def test_new_bucket_is_closed(s3: Any, bucket: str) -> None:
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    rules = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
+def own(s3: Any, bucket: str, ownership: str) -> None:
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": ownership}]})
+
+
+def test_acl_needs_ownership_and_no_block(s3: Any, bucket: str) -> None:
+    def put() -> Any:
+        return s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+
+    assert code_of(put) == "AccessControlListNotSupported"
+    own(s3, bucket, "BucketOwnerPreferred")
+    assert code_of(put) == "AccessDenied"
+    s3.delete_public_access_block(Bucket=bucket)
+    assert code_of(put) == "allowed"
+    assert code_of(lambda: own(s3, bucket, "BucketOwnerEnforced")) == "InvalidBucketAclWithObjectOwnership"
+
+
+def policy_for(bucket: str, **parts: Any) -> str:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [{**statement, **parts}]})
+
+
+def test_public_policy_needs_no_block(s3: Any, bucket: str) -> None:
+    def put() -> Any:
+        return s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket))
+
+    assert code_of(put) == "AccessDenied"
+    assert code_of(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, Effect="Deny"))) == "allowed"
+    s3.delete_public_access_block(Bucket=bucket)
+    assert code_of(put) == "allowed"
+
+
+def test_policy_without_an_action_is_malformed(s3: Any, bucket: str) -> None:
+    policy = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Resource": "*"}]})
+    assert code_of(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=policy)) == "MalformedPolicy"
+
+
+def test_bucket_of_another_account_gives_nothing_away(aws: Aws, s3: Any, new_name: Names) -> None:
+    name = new_name("gate")
+    aws.gate.make_foreign_bucket(name)
+    assert code_of(lambda: s3.head_bucket(Bucket=name)) == "403"
+    assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "AccessDenied"
+    assert code_of(lambda: s3.create_bucket(Bucket=name)) == "BucketAlreadyExists"
+    assert name not in [item["Name"] for item in s3.list_buckets()["Buckets"]]
+
+
+def test_expected_owner_is_checked(s3: Any, bucket: str) -> None:
+    assert code_of(lambda: s3.head_bucket(Bucket=bucket, ExpectedBucketOwner="999999999999")) == "403"
+    assert code_of(lambda: s3.head_bucket(Bucket=bucket, ExpectedBucketOwner="123456789012")) == "allowed"
+
+
+def make_user(iam: Any, name: str) -> tuple[str, str]:
+    iam.create_user(UserName=name)
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+def test_inactive_key_is_refused(aws: Aws, iam: Any, new_name: Names) -> None:
+    user = new_name("gate")
+    key_id, secret = make_user(iam, user)
+    keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
+    s3, sts = aws.client("s3", **keys), aws.client("sts", **keys)
+    assert code_of(s3.list_buckets) == "allowed"
+    iam.update_access_key(UserName=user, AccessKeyId=key_id, Status="Inactive")
+    assert code_of(s3.list_buckets) == "InvalidAccessKeyId"
+    assert code_of(sts.get_caller_identity) == "InvalidClientTokenId"
+
+
+def test_iam_reads_lag_behind_writes(aws: Aws, iam: Any, new_name: Names) -> None:
+    user = new_name("gate")
+    aws.gate.set_iam_lag(60)
+    try:
+        iam.create_user(UserName=user)
+        assert code_of(lambda: iam.get_user(UserName=user)) == "NoSuchEntity"
+        assert code_of(lambda: iam.create_user(UserName=user)) == "EntityAlreadyExists"
+    finally:
+        aws.gate.set_iam_lag(0)
+    assert code_of(lambda: iam.get_user(UserName=user)) == "allowed"
+
+
+def test_service_credentials_are_none(iam: Any, new_name: Names) -> None:
+    user = new_name("gate")
+    iam.create_user(UserName=user)
+    assert iam.list_service_specific_credentials(UserName=user)["ServiceSpecificCredentials"] == []
+
+
+def test_locked_version_is_named_in_the_answer(s3: Any, new_name: Names) -> None:
+    name = new_name("gate")
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    until = datetime.now(UTC) + timedelta(days=1)
+    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    version = s3.put_object(Bucket=name, Key="a", Body=b"x", **lock)["VersionId"]
+    answer = s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "a", "VersionId": version}]})
+    assert [(item["VersionId"], item["Code"]) for item in answer["Errors"]] == [(version, "AccessDenied")]
+
+
+def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3: Any, bucket: str) -> None:
+    aws.gate.add_fault("GetBucketAcl", "AccessDenied", status=403, times=1, bucket=bucket)
+    aws.gate.clear_requests()
+    assert code_of(lambda: s3.get_bucket_acl(Bucket=bucket)) == "AccessDenied"
+    assert code_of(lambda: s3.get_bucket_acl(Bucket=bucket)) == "allowed"
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    seen = [(item["action"], item["write"], item["status"]) for item in aws.gate.requests()]
+    assert seen == [("GetBucketAcl", False, 403), ("GetBucketAcl", False, 200), ("PutObject", True, 200)]
+
+
+def test_iam_is_enforced(aws: Aws, iam: Any, new_name: Names) -> None:
+    user = new_name("gate")
+    key_id, secret = make_user(iam, user)
+    iam.delete_user_policy(UserName=user, PolicyName="all")
+    s3 = aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key=secret)
+    assert code_of(s3.list_buckets) == "AccessDenied"
+    forged = aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key="x" * 40)
+    assert code_of(forged.list_buckets) == "SignatureDoesNotMatch"
