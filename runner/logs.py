@@ -15,12 +15,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "msg": record.getMessage(),
-            **fields,
+            **_fields_of(record),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
@@ -32,9 +31,14 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        fields = " ".join(f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD)
+        fields = " ".join(f"{name}={value}" for name, value in _fields_of(record).items())
         line = f"{self.formatTime(record)} {record.levelname:<7} {record.getMessage()} {fields}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, object]:
+    # A record's own "name" is its logger, so an object's name is given as name_.
+    return {name.rstrip("_"): value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 def set_up(log_format: str, level: str) -> None:

@@ -55,6 +55,12 @@ class Operator:
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Returns the exit status."""
+        try:
+            return self._run()
+        finally:
+            processes.remove_own_folders(self._settings.work_dir)
+
+    def _run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         self._serve()
@@ -69,7 +75,6 @@ class Operator:
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
             self._election.release()
-        processes.remove_own_folders(self._settings.work_dir)
         return 1 if self._is_lost else 0
 
     def once(self) -> int:

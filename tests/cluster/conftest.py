@@ -61,7 +61,7 @@ class Operator:
 
     def runs_of(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
         """The ended runs for an object that are logged (at debug: all)."""
-        return [line for line in self.lines("reconciled") if line["name_"] == cr["metadata"]["name"]]
+        return [line for line in self.lines("reconciled") if line["name"] == cr["metadata"]["name"]]
 
     def port(self, path: str) -> int:
         """The port that serves a path."""

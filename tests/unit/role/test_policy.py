@@ -38,11 +38,11 @@ def test_is_public(policy: dict[str, Any] | None, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("parts", "action"),
     [
-        pytest.param({"Action": "s3:*"}, "s3:putbucketpolicy", id="all"),
-        pytest.param({"Action": "*"}, "s3:putbucketpolicy", id="star"),
-        pytest.param({"Action": ["s3:GetObject", "S3:DeleteBucketPolicy"]}, "s3:deletebucketpolicy", id="case"),
-        pytest.param({"Action": "s3:Get*"}, "s3:getbucketpolicy", id="wildcard"),
-        pytest.param({"Action": None, "NotAction": "s3:GetObject"}, "s3:putbucketpolicy", id="not-action"),
+        pytest.param({"Action": "s3:*"}, "s3:PutBucketPolicy", id="all"),
+        pytest.param({"Action": "*"}, "s3:PutBucketPolicy", id="star"),
+        pytest.param({"Action": ["s3:GetObject", "S3:DeleteBucketPolicy"]}, "s3:DeleteBucketPolicy", id="case"),
+        pytest.param({"Action": "s3:Get*"}, "s3:GetBucketPolicy", id="wildcard"),
+        pytest.param({"Action": None, "NotAction": "s3:GetObject"}, "s3:PutBucketPolicy", id="not-action"),
         pytest.param({"Action": "s3:PutObject"}, None, id="objects-only"),
         pytest.param({"Action": "s3:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}, None, id="condition"),
         pytest.param({"Action": "s3:*", "Principal": {"AWS": "arn:aws:iam::1:user/x"}}, None, id="one-user"),

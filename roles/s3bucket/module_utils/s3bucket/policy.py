@@ -26,7 +26,7 @@ _NARROWING_KEYS = {
     "s3:dataaccesspointarn",
     "s3:dataaccesspointaccount",
 }
-_LOCKING_ACTIONS = ("s3:putbucketpolicy", "s3:deletebucketpolicy", "s3:getbucketpolicy")
+_LOCKING_ACTIONS = ("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy")
 
 
 def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
@@ -94,4 +94,4 @@ def _covers(statement: dict[str, Any], action: str) -> bool:
 def _matches(pattern: str, action: str) -> bool:
     # Action names match without regard to case, with * and ? only: fnmatch's [ ] would be wrong here.
     expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern.lower())
-    return re.fullmatch(expression, action) is not None
+    return re.fullmatch(expression, action.lower()) is not None
