@@ -81,7 +81,7 @@ def _build(name: str) -> Path:
     values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     flags = " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
     command = [_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(partial), _PACKAGES[name]]
-    _report(f"building {name} v{KUBERNETES_VERSION} from Go modules (once; kept in {_built_folder()})")
+    _report(f"building {name} from Go modules (once; kept in {_built_folder()})")
     _run(command, name)
     partial.rename(target)
     return target

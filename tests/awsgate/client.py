@@ -59,9 +59,10 @@ class Gate:
         """For so long IAM's reads do not show a write."""
         self._ask("POST", "lag", {"iam_lag_s": seconds})
 
-    def make_foreign_bucket(self, name: str, account: str = "999999999999", tags: dict[str, str] | None = None) -> None:
-        """A bucket of another account."""
-        self._ask("POST", "foreign-bucket", {"name": name, "account": account, "tags": tags})
+    def make_foreign_bucket(self, name: str, tags: dict[str, str] | None = None, *, is_open: bool = False) -> None:
+        """A bucket of another account, whose policy lets us in or not."""
+        body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
+        self._ask("POST", "foreign-bucket", body)
 
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""

@@ -148,8 +148,10 @@ class Gate:
         self._reset()
 
 
-def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None = None) -> None:
-    """A bucket of another account."""
+def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is_open: bool) -> None:
+    """A bucket of another account, which lets us in or not."""
+    if is_open:
+        rules.OPEN_BUCKETS.add(name)
     backend = s3_backends[account]["aws"]
     bucket = backend.create_bucket(name, "us-east-1")
     if tags:

@@ -20,6 +20,8 @@ from .answers import Answer, error, iam_result
 from .calls import ACCOUNT, Call
 
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
+# Buckets of other accounts whose policy lets us in, as a stranger's may.
+OPEN_BUCKETS: set[str] = set()
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -52,6 +54,8 @@ def refuse_strangers_bucket(call: Call) -> Answer | None:
     """
     found = find_bucket(call.bucket) if call.bucket else None
     if found is None or found[0] == call.account:
+        return None
+    if call.bucket in OPEN_BUCKETS and call.action != "CreateBucket":
         return None
     if call.action == "CreateBucket":
         return error(call, 409, "BucketAlreadyExists", "The requested bucket name is not available")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -110,3 +111,19 @@ def test_tenants_key_reaches_its_bucket_and_nothing_else(world: World, new_objec
     ):
         with pytest.raises(tenant.exceptions.ClientError, match="AccessDenied"):
             call()
+
+
+def test_no_secret_is_in_the_output_however_verbose(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    run = world.reconcile(cr, "-vvv")
+    assert run.outcome["done"], run.output
+    secret = world.credentials(cr)[1]
+    assert secret not in run.output
+    assert base64.b64encode(secret.encode()).decode() not in run.output
+    # Nor when the key is deleted and the Secret edited.
+    world.core.patch_namespaced_secret(
+        f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], {"stringData": {"AWS_ACCESS_KEY_ID": "x"}}
+    )
+    again = world.reconcile(cr, "-vvv")
+    assert secret not in again.output
+    assert world.credentials(cr)[1] not in again.output

@@ -101,12 +101,15 @@ def test_no_key_is_issued_for_a_user_with_other_rights(
     assert name in refused.message
 
 
-def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(world: World, new_object: NewObject) -> None:
+@pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open"])
+def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(
+    world: World, new_object: NewObject, is_open: bool
+) -> None:
     cr = new_object()
     # With a copy of our tags: ExpectedBucketOwner must keep us from believing them.
     metadata = cr["metadata"]
     tags = {tag["Key"]: tag["Value"] for tag in owner_tags(metadata["namespace"], metadata["name"])}
-    world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], tags=tags)
+    world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], tags, is_open=is_open)
     refused = refusal(world, cr)
     assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")
     gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
