@@ -32,8 +32,8 @@ from runner.watch import Watcher
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
-# Longer than the longest silence of a watch and its back-off: then the loop itself is stuck.
-_MAX_SILENCE_S = 600.0
+# Longer than a watch may be silent, with its back-off.
+_MAX_IDLE_S = 600.0
 _JOIN_S = 10.0
 
 
@@ -209,12 +209,12 @@ class Operator:
         serve(self._settings.metrics_address, metrics)
 
     def _check_health(self) -> str:
-        # A standby has no watchers and is healthy; a silent API server is its own fault, not ours, for a while.
-        silent = [watcher for watcher in self._watchers if watcher.silent_s > _MAX_SILENCE_S]
+        # A standby has no watchers and is healthy; so is one that waits for the API server.
+        stuck = [watcher for watcher in self._watchers if watcher.idle_s > _MAX_IDLE_S]
         dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
         if dead:
             return f"threads have ended: {', '.join(dead)}"
-        return "a watch heard nothing for too long" if silent else ""
+        return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:
         waiting = [watcher for watcher in self._watchers if not watcher.synced.is_set()]

@@ -43,13 +43,13 @@ class Watcher:
         self._handler = handler
         self._stopped = stopped
         self._backoff = Backoff(_MAX_BACKOFF_S, _FIRST_BACKOFF_S)
-        self._last_contact = time.monotonic()
+        self._turned_at = time.monotonic()
         self.synced = threading.Event()
 
     @property
-    def silent_s(self) -> float:
-        """Seconds since the API server was heard last."""
-        return time.monotonic() - self._last_contact
+    def idle_s(self) -> float:
+        """Seconds since the loop turned last: large only when it is stuck, not while the API server is away."""
+        return time.monotonic() - self._turned_at
 
     def run(self) -> None:
         """The thread's body."""
@@ -65,26 +65,34 @@ class Watcher:
                 _LOG.warning("watch failed", extra={"watch": self._name, "error": str(error)})
                 # What was missed meanwhile is seen by the next list.
                 version = ""
-                self._stopped.wait(self._backoff.next_s())
+                self._pause()
 
     def _relist(self) -> str:
         items, version = self._list()
-        self._heard()
+        self._turned_at = time.monotonic()
         self._handler.replace_all(items)
         self.synced.set()
         return version
 
     def _follow(self, version: str) -> str:
+        is_silent = True
         for kind, item in self._watch(version):
+            is_silent = False
             self._heard()
             version = item["metadata"]["resourceVersion"]
             if kind != "BOOKMARK":
                 self._handler.change(kind, item)
             if self._stopped.is_set():
                 break
-        self._heard()
+        if is_silent:
+            # A server, or a proxy, that ends watches at once must not be asked in a tight loop.
+            self._pause()
         return version
 
     def _heard(self) -> None:
-        self._last_contact = time.monotonic()
+        self._turned_at = time.monotonic()
         self._backoff.reset()
+
+    def _pause(self) -> None:
+        self._turned_at = time.monotonic()
+        self._stopped.wait(self._backoff.next_s())

@@ -33,9 +33,16 @@ def wait_until(check: Callable[[], Any], what: str, timeout_s: float = _WAIT_S) 
 class Operator:
     """One ``s3-operator`` process. Its log is JSON lines."""
 
-    def __init__(self, world: World, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        work_dir: Path | None = None,
+    ) -> None:
         self.log_file = folder / "operator.log"
-        self.work_dir = folder / "work"
+        self.work_dir = work_dir or folder / "work"
         command = [str(Path(sys.executable).parent / "s3-operator"), "run"]
         command += ["--metrics-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "127.0.0.1:0"]
         command += ["--work-dir", str(self.work_dir), "--cluster-name", CLUSTER, "--iam-settle", "0"]
@@ -88,11 +95,11 @@ def start_operator(world: World, namespace: str, tmp_path: Path) -> Iterator[Sta
     """Starts operators that watch this test's namespace only; all are ended with the test."""
     started: list[Operator] = []
 
-    def start(*arguments: str, only: str = namespace, environment: dict[str, str] | None = None) -> Operator:
+    def start(*arguments: str, only: str = namespace, **more_settings: Any) -> Operator:
         folder = tmp_path / f"operator-{len(started)}"
         folder.mkdir()
         more = ["--watch-namespace", only, "--leader-election-namespace", namespace, "--log-level", "debug", *arguments]
-        started.append(Operator(world, folder, *more, environment=environment))
+        started.append(Operator(world, folder, *more, **more_settings))
         return started[-1]
 
     yield start

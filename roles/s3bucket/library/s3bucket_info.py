@@ -146,9 +146,7 @@ def plan_user(wanted: Wanted, seen: Observation) -> dict[str, Any]:
 
 
 def plan_children(wanted: Wanted, seen: Observation, sources: Sources) -> list[dict[str, Any]]:
-    wants_secret = bool(wanted.username) and (
-        "secret" in seen.differs or seen.keys.issue or (seen.puts_policy and not seen.user_exists)
-    )
+    wants_secret = bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
     found = []
     if wants_secret:
         found.append(manifest(wanted, "Secret", wanted.secret_name, seen.secret, {"type": "Opaque"}))

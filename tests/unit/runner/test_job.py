@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.conditions import Reason
+from runner.conditions import Outcome, Reason
 from runner.job import AnsibleJob, _EventHandler, _Record, extra_vars
 from tests.fakes import make_item
 
@@ -59,18 +60,33 @@ def test_event_handler_cuts_messages() -> None:
     assert len(handle(failed).failure) == 500
 
 
-def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tmp_path: Path) -> None:
+def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
+    """Run a playbook of these tasks as a worker does; its outcome and the work folder."""
     playbooks, work = tmp_path / "playbooks", tmp_path / "work"
     playbooks.mkdir()
     work.mkdir()
-    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [
-        {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}}]}]  # fmt: skip
-    (playbooks / "reconcile.yml").write_text(json.dumps(play))
-    outcomes = []
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
+    (playbooks / "reconcile.yml").write_text(json.dumps([play]))
+    outcomes: list[Outcome] = []
     job = AnsibleJob(tmp_path, work, 60, {})
     worker = threading.Thread(target=lambda: outcomes.append(job.run(make_item())))
     worker.start()
     worker.join()
-    assert (outcomes[0].is_done, outcomes[0].reason, outcomes[0].retry) == (False, Reason.RUN_FAILED, "transient")
-    assert "Say no: no" in outcomes[0].message
+    return outcomes[0], work
+
+
+def test_run_leaves_no_process_behind(tmp_path: Path) -> None:
+    # A descendant in a session of its own that outlives ansible-playbook.
+    pid_file = tmp_path / "pid"
+    command = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' > /dev/null 2>&1 < /dev/null & sleep 0.2"
+    run_play(
+        tmp_path, {"ansible.builtin.shell": {"cmd": command}, "vars": {"ansible_python_interpreter": sys.executable}}
+    )
+    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+
+
+def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tmp_path: Path) -> None:
+    outcome, work = run_play(tmp_path, {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}})
+    assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.RUN_FAILED, "transient")
+    assert "Say no: no" in outcome.message
     assert list(work.iterdir()) == []

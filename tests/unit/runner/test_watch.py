@@ -61,6 +61,15 @@ def test_watch_that_breaks_waits_and_lists_again(monkeypatch: Any) -> None:
     assert 0 < waits[0] < waits[1] * 1.5
 
 
+def test_watch_that_ends_at_once_is_not_asked_in_a_tight_loop(monkeypatch: Any) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: bool(waits.append(timeout or 0)))
+    api = FakeApi([([], "1")], [[], [], [("ADDED", at("3", "last"))]])
+    assert follow(api) == ["all:0", "ADDED:last"]
+    assert len(waits) == 2
+    assert min(waits) > 0
+
+
 def settled(**metadata: Any) -> dict[str, Any]:
     item = make_item(**metadata)
     item["status"] = {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]}
