@@ -79,10 +79,11 @@ def test_run_leaves_no_process_behind(tmp_path: Path) -> None:
     # A descendant in a session of its own that outlives ansible-playbook.
     pid_file = tmp_path / "pid"
     command = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' > /dev/null 2>&1 < /dev/null & sleep 0.2"
-    run_play(
-        tmp_path, {"ansible.builtin.shell": {"cmd": command}, "vars": {"ansible_python_interpreter": sys.executable}}
-    )
-    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+    python = {"ansible_python_interpreter": sys.executable}
+    run_play(tmp_path, {"ansible.builtin.shell": {"cmd": command}, "vars": python})
+    # Gone, or a zombie that is nobody's to wait for: either way it has no environment and does nothing.
+    environ = Path(f"/proc/{pid_file.read_text().strip()}/environ")
+    assert not environ.exists() or environ.read_bytes() == b""
 
 
 def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tmp_path: Path) -> None:
