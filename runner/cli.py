@@ -97,7 +97,14 @@ def main() -> None:
 @_with(_OPTIONS + _LOG_OPTIONS)
 def run(log_format: str, log_level: str, **flags: Any) -> None:
     """Watch and work until SIGTERM."""
-    sys.exit(_operator(log_format, log_level, flags).run())
+    operator = _operator(log_format, log_level, flags)
+    from runner.health import AddressError
+
+    try:
+        sys.exit(operator.run())
+    except AddressError as error:
+        hint = "--metrics-bind-address and --health-probe-bind-address choose others"
+        raise click.ClickException(f"{error}: {hint}") from error
 
 
 @main.command()

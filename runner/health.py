@@ -13,6 +13,10 @@ Page = Callable[[], tuple[int, str, bytes]]
 """Gives HTTP status, content type and body."""
 
 
+class AddressError(Exception):
+    """An address cannot be served on."""
+
+
 def check_page(check: Callable[[], str]) -> Page:
     """A page that is 200 while ``check`` answers with an empty string, and 503 with its words otherwise."""
 
@@ -27,6 +31,8 @@ def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
     """Serve pages by path in a daemon thread. An address is ``host:port`` or ``:port``; empty or 0 serves nothing.
 
     Port 0 of an address with a colon takes a free port; the log says which.
+
+    :raises AddressError: when the address is in use, or none of ours
     """
     host, colon, port = address.rpartition(":")
     if not colon:
@@ -45,7 +51,10 @@ def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Probes are no news."""
 
-    server = ThreadingHTTPServer((host, int(port)), Handler)
+    try:
+        server = ThreadingHTTPServer((host, int(port)), Handler)
+    except (OSError, ValueError) as error:
+        raise AddressError(f"cannot serve on {address}: {error}") from error
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name=f"http-{server.server_port}", daemon=True).start()
     _LOG.info("serving", extra={"port": server.server_port, "paths": sorted(pages)})

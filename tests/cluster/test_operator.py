@@ -308,6 +308,29 @@ def test_once_makes_one_pass_and_tells_by_its_exit_status(
     assert condition(world, cr)["reason"] == ("Ready" if only_ready else "Conflict")
 
 
+def test_once_refuses_while_an_operator_holds_the_lease(
+    world: World, new_object: NewObject, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    operator = start_operator()
+    wait_until(lambda: operator.lines("leading"), "the operator leads")
+    namespace = new_object()["metadata"]["namespace"]
+    command = [str(Path(sys.executable).parent / "s3-operator"), "once", "--watch-namespace", namespace]
+    command += ["--work-dir", str(tmp_path / "work"), "--leader-election-namespace", namespace]
+    done = subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "another operator holds the lease" in done.stderr
+
+
+def test_address_in_use_is_told_with_what_to_do(world: World, start_operator: StartOperator, tmp_path: Path) -> None:
+    port = start_operator().port("/metrics")
+    command = [str(Path(sys.executable).parent / "s3-operator"), "run", "--metrics-bind-address", f"127.0.0.1:{port}"]
+    command += ["--health-probe-bind-address", "0", "--work-dir", str(tmp_path / "work")]
+    done = subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "--metrics-bind-address" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_signal_int_ends_it_like_term(start_operator: StartOperator) -> None:
     operator = start_operator()
     wait_until(lambda: operator.lines("leading"), "the operator")
