@@ -68,6 +68,7 @@ def main() -> None:
 
 def write_credentials(path: Path, key: AccessKey) -> None:
     path.touch(mode=0o600)
+    path.chmod(0o600)
     path.write_text(
         f"[default]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret_access_key}\n"
     )

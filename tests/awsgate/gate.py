@@ -145,6 +145,7 @@ class Gate:
         self._requests.clear()
         self._faults.clear()
         self._set_lag(0.0)
+        rules.OPEN_BUCKETS.clear()
         self._reset()
 
 

@@ -218,7 +218,9 @@ def name_undeleted_versions(call: Call, answer: Answer) -> None:
         for key, version in _requested_versions(call.body)
         if any(str(item.version_id) == version and item.is_locked(False) for item in found[1].keys.getlist(key, []))
     ]
-    answer.body = re.sub(rb"<Error>.*</Error>", "".join(errors).encode(), answer.body, flags=re.DOTALL)
+    named = "".join(errors).encode()
+    # A function, as a key may hold what re.sub would take for a reference.
+    answer.body = re.sub(rb"<Error>.*</Error>", lambda _: named, answer.body, flags=re.DOTALL)
 
 
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
