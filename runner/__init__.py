@@ -5,4 +5,4 @@ and every Secret and Service; this package writes only an S3 object's status and
 ``job`` the only one that knows ansible-runner. ``operator`` wires them together, ``cli`` starts them.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

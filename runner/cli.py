@@ -26,6 +26,15 @@ def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
 
 
+_WATCH_NAMESPACE = click.option(
+    "--watch-namespace", "watch_namespaces", multiple=True, callback=_namespaces,
+    envvar="WATCH_NAMESPACE", show_envvar=True,
+    help="Only this namespace; can be given again, or as a list with commas. Default: all.",
+)  # fmt: skip
+_LEASE_NAMESPACE = click.option(
+    "--leader-election-namespace", default="", envvar="LEADER_ELECTION_NAMESPACE", show_envvar=True,
+    help="Where the Lease s3-operator is. Default: the Pod's namespace, or default.",
+)  # fmt: skip
 _OPTIONS = [
     click.option("--sync-period", "sync_period_s", type=click.FloatRange(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
@@ -38,21 +47,20 @@ _OPTIONS = [
     click.option("--grace-period", "grace_period_s", type=click.FloatRange(min=0), default=20, show_default=True,
                  envvar="GRACE_PERIOD", show_envvar=True,
                  help="At the end, runs may finish for so many seconds before they are cancelled."),
-    click.option("--watch-namespace", "watch_namespaces", multiple=True, callback=_namespaces,
-                 envvar="WATCH_NAMESPACE", show_envvar=True,
-                 help="Only this namespace; can be given again, or as a list with commas. Default: all."),
+    _WATCH_NAMESPACE,
     click.option("--cluster-name", default="", envvar="CLUSTER_NAME", show_envvar=True,
                  help="The cluster's name in owner tags. Default: the uid of the namespace kube-system."),
     click.option("--deletion-policy", type=click.Choice(["", "Delete", "Retain"]), default="",
                  envvar="DELETION_POLICY", show_envvar=True,
                  help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
+    click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
+                 help="The host that Services point to. Default: s3.amazonaws.com."),
     click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
     click.option("--leader-elect/--no-leader-elect", default=True, show_default=True,
                  envvar="LEADER_ELECT", show_envvar=True, help="Whether replicas elect one that works, by a Lease."),
-    click.option("--leader-election-namespace", default="", envvar="LEADER_ELECTION_NAMESPACE", show_envvar=True,
-                 help="Where the Lease s3-operator is. Default: the Pod's namespace, or default."),
+    _LEASE_NAMESPACE,
     click.option("--lease-duration", "lease_duration_s", type=click.FloatRange(min=2), default=15, show_default=True,
                  help="For so many seconds a Lease is its holder's."),
     click.option("--renew-deadline", "renew_deadline_s", type=click.FloatRange(min=1), default=10, show_default=True,
@@ -115,9 +123,55 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
 
 
 @main.command()
+@_with([_WATCH_NAMESPACE, _LEASE_NAMESPACE])
+@click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=60, show_default=True,
+              help="For so many seconds an operator may take to begin its work.")  # fmt: skip
+def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, wait_s: float) -> None:
+    """Tell whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
+    kube = _kube(watch_namespaces)
+    from runner.check import CheckError, checks
+    from runner.leader import Election, Terms
+    from runner.operator import default_identity_namespace
+
+    namespace = leader_election_namespace or default_identity_namespace()
+    is_well = True
+    for name, look in checks(kube, Election(kube, namespace, "check", Terms(0, 0, 0)), wait_s):
+        try:
+            click.echo(f"ok      {name}: {look()}")
+        except CheckError as error:
+            click.echo(f"FAILED  {name}: {error}")
+            is_well = False
+    sys.exit(0 if is_well else 1)
+
+
+@main.command("warn-uninstall")
+@_with([_WATCH_NAMESPACE])
+def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
+    """Print a warning while S3 objects exist. The chart runs it before an uninstall; it never stops that."""
+    kube = _kube(watch_namespaces)
+    from runner.check import uninstall_warning
+    from runner.kube import KubeError
+
+    try:
+        click.echo(uninstall_warning(kube) or "No S3 object is left.")
+    except KubeError as error:
+        click.echo(f"WARNING: whether S3 objects are left is not known: {error}")
+
+
+@main.command()
 def version() -> None:
     """Print the version."""
     click.echo(__version__)
+
+
+def _kube(namespaces: tuple[str, ...]) -> Any:
+    from runner.kube import Kube, KubeError, load_config
+
+    try:
+        load_config()
+    except KubeError as error:
+        raise click.ClickException(f"{error}: set KUBECONFIG") from error
+    return Kube(namespaces)
 
 
 def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
@@ -129,12 +183,7 @@ def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     credentials.clean_environment(base)
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
-    from runner.kube import KubeError, load_config
     from runner.operator import Operator, default_identity_namespace
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
-    try:
-        load_config()
-    except KubeError as error:
-        raise click.ClickException(f"{error}: set KUBECONFIG") from error
-    return Operator(Settings(**{**flags, "work_dir": base}))
+    return Operator(Settings(**{**flags, "work_dir": base}), _kube(flags["watch_namespaces"]))

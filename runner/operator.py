@@ -40,9 +40,9 @@ _JOIN_S = 10.0
 class Operator:
     """One replica."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kube: Kube) -> None:
         self._settings = settings
-        self._kube = Kube(settings.watch_namespaces)
+        self._kube = kube
         self._metrics = Metrics()
         self._queue = WorkQueue()
         self._stopping = threading.Event()
@@ -108,6 +108,7 @@ class Operator:
         environment = {
             "S3_OPERATOR_CLUSTER_NAME": name,
             "S3_OPERATOR_DELETION_POLICY": self._settings.deletion_policy,
+            "S3_OPERATOR_SERVICE_EXTERNAL_NAME": self._settings.service_external_name,
             "S3_OPERATOR_IAM_SETTLE_S": str(self._settings.iam_settle_s),
             # Half of a run's time: the rest is for what comes before and after.
             "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(self._settings.run_timeout_s / 2))),

@@ -17,6 +17,7 @@ class Settings:
     watch_namespaces: tuple[str, ...]
     cluster_name: str
     deletion_policy: str
+    service_external_name: str
     iam_settle_s: int
     leader_elect: bool
     leader_election_namespace: str

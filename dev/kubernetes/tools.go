@@ -1,4 +1,4 @@
-// Package tools keeps the programs of the local control plane in go.mod.
+// Package tools keeps the programs of the local Kubernetes in go.mod.
 package tools
 
 import (
@@ -6,4 +6,6 @@ import (
 	_ "k8s.io/kubectl/pkg/cmd"
 	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	_ "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	_ "k8s.io/kubernetes/cmd/kubelet/app"
 )

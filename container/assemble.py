@@ -1,0 +1,64 @@
+"""Puts the image's /opt/s3-operator together, in the builder: ``assemble.py FOLDER WHEELS``.
+
+FOLDER is a virtual environment with the locked dependencies and ``project/`` in it; WHEELS holds the
+wheel with the collections. Adds the collections and the command, and takes away what never runs.
+"""
+
+from __future__ import annotations
+
+import compileall
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+# What of a collection runs: plugins of kinds that the role uses, and what Ansible reads to find them.
+_COLLECTIONS = ("amazon/aws", "kubernetes/core")
+_COLLECTION_PARTS = ("plugins/action/", "plugins/modules/", "plugins/module_utils/", "meta/", "MANIFEST.json")
+# botocore describes every service of AWS; these are asked. sso and signin: for profiles of a credentials file.
+_SERVICES = {"s3", "iam", "sts", "sso", "sso-oidc", "signin"}
+_NEVER_RUNS = ("ansible_test", "pip", "pip-*", "setuptools", "setuptools-*", "pkg_resources", "_distutils_hack")
+_DOCUMENTS = ("tests", "test", "docs", "examples", "__pycache__")
+
+
+def main() -> None:
+    """Assemble."""
+    root = Path(sys.argv[1])
+    packages = next(root.glob("lib/python3*/site-packages"))
+    _unpack_collections(next(Path(sys.argv[2]).glob("*.whl")), packages)
+    for pattern in _NEVER_RUNS:
+        for path in packages.glob(pattern):
+            shutil.rmtree(path)
+    for service in (packages / "botocore" / "data").iterdir():
+        if service.is_dir() and service.name not in _SERVICES:
+            shutil.rmtree(service)
+    shutil.rmtree(packages / "boto3" / "examples", ignore_errors=True)
+    for name in _DOCUMENTS:
+        for path in [path for path in [*packages.rglob(name), *(root / "project").rglob(name)] if path.is_dir()]:
+            # A package that is named so, such as ansible.plugins.test, runs.
+            if name in ("__pycache__", "docs") or path.parent.parent == packages:
+                shutil.rmtree(path)
+    for path in [*root.glob("bin/pip*"), *root.glob("bin/activate*"), *root.glob("bin/Activate*")]:
+        path.unlink()
+    _write_command(root, packages)
+    # The root is read-only at run time: what is not compiled here is compiled at each start.
+    compileall.compile_dir(root, quiet=2, workers=0)
+
+
+def _unpack_collections(wheel: Path, packages: Path) -> None:
+    wanted = tuple(
+        f"ansible_collections/{collection}/{part}" for collection in _COLLECTIONS for part in _COLLECTION_PARTS
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages, [name for name in archive.namelist() if name.startswith(wanted)])
+
+
+def _write_command(root: Path, packages: Path) -> None:
+    (packages / "s3-operator.pth").write_text(f"{root / 'project'}\n")
+    command = root / "bin" / "s3-operator"
+    command.write_text(f"#!{root / 'bin' / 'python3'}\nfrom runner.cli import main\n\nmain()\n")
+    command.chmod(0o755)
+
+
+if __name__ == "__main__":
+    main()
