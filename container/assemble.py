@@ -17,8 +17,19 @@ _COLLECTIONS = ("amazon/aws", "kubernetes/core")
 _COLLECTION_PARTS = ("plugins/action/", "plugins/modules/", "plugins/module_utils/", "meta/", "MANIFEST.json")
 # botocore describes every service of AWS; these are asked. sso and signin: for profiles of a credentials file.
 _SERVICES = {"s3", "iam", "sts", "sso", "sso-oidc", "signin"}
-_NEVER_RUNS = ("ansible_test", "pip", "pip-*", "setuptools", "setuptools-*", "pkg_resources", "_distutils_hack")
-_DOCUMENTS = ("tests", "test", "docs", "examples", "__pycache__")
+_NEVER_RUNS = (
+    "ansible_test",
+    "pip",
+    "pip-*",
+    "setuptools",
+    "setuptools-*",
+    "pkg_resources",
+    "_distutils_hack",
+    "distutils-precedence.pth",
+    "boto3/examples",
+    # The client once more, for asyncio: half of the package's 126 MB.
+    "kubernetes/aio",
+)
 
 
 def main() -> None:
@@ -28,16 +39,10 @@ def main() -> None:
     _unpack_collections(next(Path(sys.argv[2]).glob("*.whl")), packages)
     for pattern in _NEVER_RUNS:
         for path in packages.glob(pattern):
-            shutil.rmtree(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     for service in (packages / "botocore" / "data").iterdir():
         if service.is_dir() and service.name not in _SERVICES:
             shutil.rmtree(service)
-    shutil.rmtree(packages / "boto3" / "examples", ignore_errors=True)
-    for name in _DOCUMENTS:
-        for path in [path for path in [*packages.rglob(name), *(root / "project").rglob(name)] if path.is_dir()]:
-            # A package that is named so, such as ansible.plugins.test, runs.
-            if name in ("__pycache__", "docs") or path.parent.parent == packages:
-                shutil.rmtree(path)
     for path in [*root.glob("bin/pip*"), *root.glob("bin/activate*"), *root.glob("bin/Activate*")]:
         path.unlink()
     _write_command(root, packages)

@@ -69,12 +69,13 @@ class Aws:
     def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client: the administrator's unless other keys are given."""
         if "aws_access_key_id" not in settings:
-            key_id, secret = self._admin_key()
+            key_id, secret = self.admin_key()
             settings |= {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
         settings.setdefault("region_name", self.region)
         return boto3.client(service, endpoint_url=self.endpoint_url, **settings)
 
-    def _admin_key(self) -> tuple[str, str]:
+    def admin_key(self) -> tuple[str, str]:
+        """The administrator's key id and secret access key."""
         found = dict(
             (part.strip() for part in line.split("=", 1))  # type: ignore[misc]
             for line in self.credentials_file.read_text().splitlines()

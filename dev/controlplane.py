@@ -27,6 +27,7 @@ _CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
     "job-controller",
+    "clusterrole-aggregation-controller",
 )
 _TOKEN_BYTES = 16
 # What ServiceAccounts ask, one line a request: a test compares it with what they may. Kubernetes' own are left out.

@@ -130,6 +130,13 @@ class Node:
         """Make an image of a docker archive known to the kubelet."""
         self._ctr("images", "import", "--snapshotter", "native", str(archive), is_checked=True)
 
+    def container_pid(self, container: str) -> int:
+        """The process id of a container's first process."""
+        for line in self._ctr("tasks", "list").splitlines():
+            if line.split()[0] == container:
+                return int(line.split()[1])
+        raise LookupError(container)
+
     def _import_pause(self) -> None:
         context = self.folder / "pause"
         context.mkdir()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config, watch
@@ -68,7 +70,11 @@ def load_config() -> None:
     :raises KubeError: when there is none of them
     """
     try:
-        config.load_config()
+        # config.load_config would tell the log, and know no list of files in KUBECONFIG.
+        if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
+            config.load_kube_config()
+        else:
+            config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise KubeError("find a kubeconfig or a ServiceAccount", error) from error
 

@@ -180,6 +180,33 @@ class World:
         }
 
 
+def make_as_go_operator(world: World, cr: dict[str, Any]) -> str:
+    """What the Go operator leaves: no tags, a controlled Secret, its own policy. Returns the key id."""
+    spec, metadata = cr["spec"], cr["metadata"]
+    bucket, user = spec["bucketName"], spec["iamUser"]["username"]
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
+    world.iam.create_user(UserName=user)
+    resource = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": resource}]}
+    world.iam.put_user_policy(
+        UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted", PolicyDocument=json.dumps(document)
+    )
+    key = world.iam.create_access_key(UserName=user)["AccessKey"]
+    owner = {
+        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
+        "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    world.core.create_namespaced_secret(
+        metadata["namespace"],
+        {
+            "metadata": {"name": f"{metadata['name']}-iam-secret", "ownerReferences": [owner]},
+            "stringData": {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]},
+        },
+    )
+    return str(key["AccessKeyId"])
+
+
 def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
     """A snapshot less what a fresh key must change."""
     left = copy.deepcopy(snapshot)

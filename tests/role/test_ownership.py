@@ -10,7 +10,7 @@ import pytest
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 
-from tests.world import CLUSTER, NewObject, World, deleting, requests_of
+from tests.world import CLUSTER, NewObject, World, deleting, make_as_go_operator, requests_of
 
 
 def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> Refused:
@@ -211,36 +211,9 @@ def test_recreated_object_takes_its_bucket_again_and_refreshes_the_uid(world: Wo
     assert observe_deletion(world.wanted(deleting(cr)), world.sources()).differs == []
 
 
-def seed(world: World, cr: dict[str, Any]) -> str:
-    """What the Go operator leaves: no tags, a controlled Secret, its own policy. Returns the key id."""
-    spec, metadata = cr["spec"], cr["metadata"]
-    bucket, user = spec["bucketName"], spec["iamUser"]["username"]
-    world.s3.create_bucket(Bucket=bucket)
-    world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
-    world.iam.create_user(UserName=user)
-    resource = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": resource}]}
-    world.iam.put_user_policy(
-        UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted", PolicyDocument=json.dumps(document)
-    )
-    key = world.iam.create_access_key(UserName=user)["AccessKey"]
-    owner = {
-        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
-        "controller": True, "blockOwnerDeletion": True,
-    }  # fmt: skip
-    world.core.create_namespaced_secret(
-        metadata["namespace"],
-        {
-            "metadata": {"name": f"{metadata['name']}-iam-secret", "ownerReferences": [owner]},
-            "stringData": {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]},
-        },
-    )
-    return str(key["AccessKeyId"])
-
-
 def test_go_operators_object_is_adopted_on_proof_with_its_key_kept(world: World, new_object: NewObject) -> None:
     cr = new_object()
-    key_id = seed(world, cr)
+    key_id = make_as_go_operator(world, cr)
     run = world.reconcile(cr)
     assert run.changed == ["tags", "user", "secret", "service"], run.output
     assert world.credentials(cr)[0] == key_id
@@ -257,7 +230,7 @@ def key_list(world: World, cr: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_go_operators_object_being_deleted_is_emptied_and_removed(world: World, new_object: NewObject) -> None:
     cr = new_object()
-    seed(world, cr)
+    make_as_go_operator(world, cr)
     run = world.reconcile(deleting(cr))
     assert run.outcome["done"], run.output
     assert world.snapshot(cr)["bucket"] is None
@@ -299,7 +272,7 @@ def test_go_operators_object_without_proof_is_a_conflict(
     world: World, new_object: NewObject, spoil: Callable[[World, dict[str, Any]], None]
 ) -> None:
     cr = new_object()
-    seed(world, cr)
+    make_as_go_operator(world, cr)
     spoil(world, cr)
     assert refusal(world, cr).reason == "Conflict"
     gone = observe_deletion(world.wanted(deleting(cr)), world.sources())

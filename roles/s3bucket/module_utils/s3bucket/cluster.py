@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from .errors import Refused
@@ -76,7 +78,11 @@ def connect() -> ApiServer:
     if not HAS_KUBERNETES:
         raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
     try:
-        config.load_config()
+        # config.load_config would write to a module's standard output, and know no list of files in KUBECONFIG.
+        if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
+            config.load_kube_config()
+        else:
+            config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
     return ApiServer(client.CoreV1Api())

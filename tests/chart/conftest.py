@@ -1,0 +1,60 @@
+"""The chart, rendered and installed with the real helm on the real API server."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.binaries import find_binaries
+from dev.processes import plain_environment
+from tests.world import PROJECT
+
+CHART = PROJECT / "chart" / "s3-operator"
+
+
+def run_helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run helm; standard error is part of the output."""
+    environment = {**plain_environment(), "KUBECONFIG": str(kubeconfig or "/dev/null")}
+    return subprocess.run(
+        [str(find_binaries(["helm"])["helm"]), *arguments],
+        env=environment,
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def render(*arguments: str, values: dict[str, Any] | None = None, folder: Path | None = None) -> list[dict[str, Any]]:
+    """The objects that the chart makes."""
+    if values is not None:
+        assert folder is not None
+        file = folder / "values.yaml"
+        file.write_text(yaml.safe_dump(values))
+        arguments = (*arguments, "-f", str(file))
+    done = run_helm("template", "s3-operator", str(CHART), "--namespace=s3-operator", *arguments)
+    assert done.returncode == 0, done.stdout
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+
+def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    """The one object of a kind (and name)."""
+    found = [item for item in objects if item["kind"] == kind and name in ("", item["metadata"]["name"])]
+    assert len(found) == 1, [item["metadata"]["name"] for item in found]
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def everything() -> list[dict[str, Any]]:
+    """All objects, with everything on."""
+    return render(
+        "--set=AWS_ACCESS_KEY_ID=AKIAEXAMPLE,AWS_SECRET_ACCESS_KEY=plain/secret+value",
+        "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.service.enabled=true",
+        "--set=networkPolicy.enabled=true,podDisruptionBudget.enabled=true,extraLabels.team=storage",
+    )

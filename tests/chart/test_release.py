@@ -1,0 +1,349 @@
+"""Releases on a real API server. No node runs the Pod here (tests/e2e does that): the operator is the Deployment's
+own command, arguments and environment as a process, with a token of its ServiceAccount as its only right.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.binaries import find_binaries
+from dev.controlplane import ControlPlane
+from dev.deployment import read_container
+from dev.processes import Child, get_free_port
+from tests.chart.conftest import CHART, run_helm
+from tests.cluster.conftest import delete, live, wait_gone, wait_ready, wait_until
+from tests.world import PROJECT, World, make_as_go_operator
+
+_GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
+
+
+class Release:
+    """A namespace for a release, and what the tests do with it."""
+
+    def __init__(self, world: World, namespace: str, folder: Path) -> None:
+        self.world = world
+        self.namespace = namespace
+        self.folder = folder
+        self.children: list[Child] = []
+        keys = world.aws.admin_key()
+        self.values = [
+            f"--set=AWS_ACCESS_KEY_ID={keys[0]},AWS_SECRET_ACCESS_KEY={keys[1]}",
+            f"--set=aws.endpointURL={world.aws.endpoint_url},serviceExternalName=s3.amazonaws.com",
+            f"--set=metrics.port={get_free_port()},health.port={get_free_port()},logLevel=debug",
+            "--set=extraArgs={--iam-settle=0}",
+        ]
+
+    def helm(self, *arguments: str) -> str:
+        done = run_helm(*arguments, f"--namespace={self.namespace}", kubeconfig=self.world.kubeconfig)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def upgrade(self, *arguments: str, chart: Path = CHART) -> str:
+        return self.helm("upgrade", "s3-operator", str(chart), "--install", "--create-namespace", *arguments)
+
+    def kubectl(self, *arguments: str, is_checked: bool = True) -> str:
+        command = [str(find_binaries()["kubectl"]), f"--kubeconfig={self.world.kubeconfig}", *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0 or not is_checked, done.stdout
+        return done.stdout.strip()
+
+    def start(self) -> Child:
+        """The operator, as the Deployment says."""
+        folder = self.folder / f"process-{len(self.children)}"
+        folder.mkdir()
+        container = read_container(self.world.kubeconfig, self.namespace, "s3-operator", folder)
+        child = Child(container.command, folder / "operator.log", container.environment)
+        self.children.append(child)
+        child.wait_until(lambda: '"leading"' in child.log.read_text(), "the operator")
+        return child
+
+    def stop(self) -> None:
+        for child in self.children:
+            child.stop()
+
+
+@pytest.fixture
+def release(world: World, new_name: Callable[[str], str], tmp_path: Path) -> Iterator[Release]:
+    release = Release(world, new_name("release"), tmp_path)
+    yield release
+    release.stop()
+
+
+Rule = tuple[str, str, str, str]
+"""Namespace (or * for all), resource, verb, name (or * for all)."""
+
+
+def granted(release: Release) -> set[Rule]:
+    """What the roles of the release allow."""
+    found = set()
+    kinds = "roles.rbac.authorization.k8s.io,clusterroles.rbac.authorization.k8s.io"
+    selector = "app.kubernetes.io/instance=s3-operator"
+    items = json.loads(release.kubectl("get", kinds, "-A", "-l", selector, "-o", "json"))["items"]
+    for item in items:
+        name = item["metadata"]["name"]
+        if name.startswith(f"{release.namespace}:s3-operator:"):
+            # The aggregated ones are for people.
+            continue
+        is_ours = name == f"{release.namespace}:s3-operator" or item["metadata"].get("namespace") == release.namespace
+        for rule in item["rules"] if is_ours else []:
+            for resource in rule["resources"]:
+                for verb in rule["verbs"]:
+                    for one in rule.get("resourceNames", ["*"]):
+                        found.add((item["metadata"].get("namespace", "*"), resource, verb, one))
+    return found
+
+
+def used(release: Release, rules: set[Rule], audit_log: Path) -> tuple[set[Rule], set[str]]:
+    """Which rules were needed by the requests of the release's ServiceAccount, and what it was denied."""
+    needed, denied = set(), set()
+    account = f"system:serviceaccount:{release.namespace}:s3-operator"
+    for line in audit_log.read_text().splitlines():
+        event = json.loads(line)
+        if event["user"]["username"] != account or "objectRef" not in event:
+            continue
+        ref = event["objectRef"]
+        resource = "/".join(part for part in (ref["resource"], ref.get("subresource")) if part)
+        place = ref.get("name") if resource == "namespaces" else ref.get("namespace")
+        matching = {
+            rule
+            for rule in rules
+            if rule[0] in ("*", place) and rule[1:3] == (resource, event["verb"]) and rule[3] in ("*", ref.get("name"))
+        }
+        needed |= matching
+        if event.get("responseStatus", {}).get("code") == 403:
+            denied.add(f"{event['verb']} {resource} {ref.get('namespace')}/{ref.get('name')}")
+    return needed, denied
+
+
+@pytest.mark.parametrize("scope", ["all-namespaces", "one-namespace"])
+def test_rights_are_just_what_the_operator_calls(
+    world: World,
+    control_plane: ControlPlane,
+    release: Release,
+    namespace: str,
+    new_name: Callable[[str], str],
+    scope: str,
+) -> None:
+    more = [f"--set=watchNamespaces={{{namespace}}}"] if scope == "one-namespace" else []
+    release.upgrade("--set=crds.install=false", *release.values, *more)
+    operator = release.start()
+    user = new_name("user")
+    spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": user}}
+    cr = world.make_object(namespace, new_name("cr"), spec)
+    wait_ready(world, cr)
+    key = world.credentials(cr)
+
+    # Each kind of repair in Kubernetes: a Secret that is made anew, a patched label, a Service that goes.
+    name = f"{cr['metadata']['name']}-iam-secret"
+    world.core.patch_namespaced_secret(name, namespace, {"metadata": {"labels": {"agill.apps/s3": None}}})
+    wait_until(lambda: "agill.apps/s3" in (world.secret(cr) or {})["metadata"]["labels"], "the label")
+    assert world.credentials(cr) == key
+    body = {"immutable": True, "metadata": {"labels": {"agill.apps/s3": None}}}
+    uid = (world.secret(cr) or {})["metadata"]["uid"]
+    world.core.patch_namespaced_secret(name, namespace, body)
+    wait_until(lambda: (world.secret(cr) or {}).get("metadata", {}).get("uid", uid) != uid, "a Secret made anew")
+    world.core.patch_namespaced_service(
+        cr["metadata"]["name"], namespace, {"metadata": {"labels": {"agill.apps/s3": None}}}
+    )
+    wait_until(lambda: "agill.apps/s3" in (world.service(cr) or {})["metadata"]["labels"], "the Service's label")
+    patch = {"spec": {"service": {"enabled": False}}}
+    world.custom.patch_namespaced_custom_object(
+        "agill.apps", "v1alpha1", namespace, "s3s", cr["metadata"]["name"], patch
+    )
+    wait_ready(world, cr, generation=2)
+    wait_until(lambda: world.service(cr) is None, "no Service")
+    delete(world, cr)
+    wait_gone(world, cr)
+    operator.stop()
+
+    rules = granted(release)
+    needed, denied = used(release, rules, control_plane.audit_log)
+    assert denied == set()
+    # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (design.md: OpenShift).
+    openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
+    assert len(openshift) == 1
+    assert rules - needed == openshift
+
+
+def test_viewer_and_editor_roles_reach_view_edit_and_admin(world: World, release: Release, namespace: str) -> None:
+    release.upgrade("--set=crds.install=false", *release.values)
+    for role in ("view", "edit", "admin"):
+        binding = [f"--clusterrole={role}", f"--user={role}-person", f"--namespace={namespace}"]
+        release.kubectl("create", "rolebinding", role, *binding)
+
+    def may(role: str, verb: str, resource: str = "s3s.agill.apps", *more: str) -> bool:
+        command = ["auth", "can-i", verb, resource, f"--as={role}-person", f"--namespace={namespace}", *more]
+        return release.kubectl(*command, is_checked=False).endswith("yes")
+
+    wait_until(lambda: may("view", "list") and may("edit", "create") and may("admin", "delete"), "the aggregation")
+    assert not may("view", "create")
+    assert not may("edit", "patch", "s3s.agill.apps", "--subresource=status")
+    assert not may("view", "get", "secrets")
+
+
+@pytest.fixture
+def own_world(aws: Any, tmp_path: Path) -> Iterator[World]:
+    """A control plane without our CRD, for charts that bring it."""
+    with ControlPlane(tmp_path / "kubernetes") as plane:
+        yield World(plane.kubeconfig, aws, tmp_path)
+
+
+def crd_uid(release: Release) -> str:
+    return release.kubectl("get", "crd", "s3s.agill.apps", "-o", "jsonpath={.metadata.uid}")
+
+
+def test_upgrade_from_the_go_operators_release_and_on(
+    own_world: World, new_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    world = own_world
+    release = Release(world, "s3-operator", tmp_path)
+    release.upgrade("--set=AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b", chart=_GO_CHART)
+    release.kubectl("wait", "--for=condition=Established", "crd/s3s.agill.apps")
+    first_crd = crd_uid(release)
+    world.make_namespace("team")
+    name = new_name("legacy")
+    spec = {"region": "us-east-1", "bucketName": name, "bucketACL": "private", "iamUser": {"username": name}}
+    cr = world.make_object("team", name, spec)
+    key_id = make_as_go_operator(world, cr)
+    release.kubectl(
+        "-n", "team", "patch", "s3", name, "--type=merge", '-p={"metadata":{"finalizers":["agill.apps.s3"]}}'
+    )
+    release.kubectl(
+        "-n", "team", "patch", "s3", name, "--subresource=status", "--type=merge", '-p={"status":{"status":"Ready"}}'
+    )
+    pair = world.credentials(cr)
+    made = world.iam.get_user(UserName=name)["User"]["UserId"]
+
+    def check() -> None:
+        item = live(world, cr)
+        assert item is not None
+        assert item["metadata"]["uid"] == cr["metadata"]["uid"]
+        assert crd_uid(release) == first_crd
+        assert world.credentials(cr) == pair
+        assert [key["AccessKeyId"] for key in world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]] == [
+            key_id
+        ]
+        assert world.iam.get_user(UserName=name)["User"]["UserId"] == made
+        body = world.tenant(cr).get_object(Bucket=name, Key="precious")["Body"].read()
+        assert body == b"data"
+
+    # The README's command, as the Go operator's README has it less --force.
+    release.upgrade(*release.values)
+    check()
+    deployment = json.loads(release.kubectl("-n", "s3-operator", "get", "deployment", "s3-operator", "-o", "json"))
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["command"] == ["s3-operator"]
+    assert "AWS_SECRET_ACCESS_KEY" not in json.dumps(deployment)
+    # What the Go chart made for the whole cluster is gone with its release.
+    assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
+    operator = release.start()
+    try:
+        wait_ready(world, cr)
+        check()
+        tags = {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=name)["TagSet"]}
+        assert (tags["agill.apps/namespace"], tags["agill.apps/name"]) == ("team", name)
+        assert tags["agill.apps/uid"] == cr["metadata"]["uid"]
+        user_tags = {tag["Key"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
+        assert {"agill.apps/cluster", "agill.apps/namespace", "agill.apps/name", "agill.apps/key"} <= user_tags
+        # The status that is in force now is ours.
+        assert live(world, cr)["status"]["accessKeyID"] == key_id  # type: ignore[index]
+    finally:
+        operator.stop()
+
+    # From one version to the next.
+    before = world.snapshot(cr)
+    copied = tmp_path / "next" / "s3-operator"
+    copy_chart(copied, "1.0.1")
+    release.upgrade(*release.values, "--set=replicas=2", chart=copied)
+    operator = release.start()
+    try:
+        release.kubectl("-n", "team", "annotate", "s3", name, "touched=yes")
+        wait_until(lambda: f'"name": "{name}"' in operator.log.read_text(), "a look at the object")
+        check()
+        assert world.snapshot(cr) == before
+    finally:
+        operator.stop()
+
+    # An uninstall keeps the CRD, so the objects, so the buckets. The warning's Pod is tests/e2e's.
+    release.helm("uninstall", "s3-operator", "--no-hooks")
+    check()
+    assert world.snapshot(cr) == before
+    release.upgrade(*release.values)
+    check()
+
+
+def copy_chart(target: Path, version: str) -> None:
+    """The chart as a later version."""
+    shutil.copytree(CHART, target)
+    file = target / "Chart.yaml"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(f"version: {version}" if line.startswith("version:") else line for line in lines) + "\n")
+
+
+def test_second_release_that_brings_the_crd_again_is_told(world: World, release: Release) -> None:
+    # The session's control plane has the CRD from kubectl.
+    done = run_helm(
+        "install", "s3-operator", str(CHART), "--create-namespace", f"--namespace={release.namespace}",
+        kubeconfig=world.kubeconfig,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "s3s.agill.apps" in done.stdout
+
+
+def test_everything_on_is_what_the_api_server_takes(release: Release) -> None:
+    arguments = ["--set=crds.install=false,networkPolicy.enabled=true,podDisruptionBudget.enabled=true"]
+    arguments += ["--set=metrics.service.enabled=true,priorityClassName=system-cluster-critical,hostNetwork=true"]
+    arguments += ["--set=nodeSelector.disk=ssd,tolerations[0].operator=Exists,imagePullSecrets[0].name=pull"]
+    arguments += [
+        "--set=extraLabels.team=storage,podLabels.a=b,podAnnotations.c=d,replicas=2,terminationGracePeriodSeconds=60"
+    ]
+    arguments += ["--set=extraVolumes[0].name=ca,extraVolumes[0].configMap.name=ca"]
+    arguments += ["--set=extraVolumeMounts[0].name=ca,extraVolumeMounts[0].mountPath=/ca"]
+    release.upgrade(*release.values, *arguments)
+    pod = json.loads(release.kubectl("-n", release.namespace, "get", "deployment", "s3-operator", "-o", "json"))
+    spec = pod["spec"]["template"]["spec"]
+    assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert "--grace-period=45" in spec["containers"][0]["args"]
+
+
+def test_check_and_warning_say_what_is_there(world: World, release: Release, namespace: str, new_name: Any) -> None:
+    release.upgrade("--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{namespace}}}")
+    folder = release.folder / "check"
+    folder.mkdir()
+    container = read_container(world.kubeconfig, release.namespace, "s3-operator", folder)
+
+    def ask(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [container.command[0], *arguments, f"--watch-namespace={namespace}"]
+        environment = {**container.environment, **environment}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    lease = f"--leader-election-namespace={release.namespace}"
+    nobody = ask("check", lease, "--wait=0")
+    assert nobody.returncode == 1
+    assert "FAILED  operator: no operator is at work" in nobody.stdout
+    assert ask("warn-uninstall").stdout.strip() == "No S3 object is left."
+
+    operator = release.start()
+    cr = world.make_object(namespace, new_name("cr"), {"region": "us-east-1", "bucketName": new_name("bucket")})
+    wait_ready(world, cr)
+    well = ask("check", lease)
+    assert well.returncode == 0, well.stdout
+    assert [line[:6] for line in well.stdout.splitlines()] == ["ok    "] * 3
+    assert f"account {world.account}" in well.stdout
+    warning = ask("warn-uninstall")
+    assert warning.returncode == 0
+    assert f"1 S3 objects are still there: {namespace}/{cr['metadata']['name']}" in warning.stdout
+    wrong = folder / "wrong"
+    wrong.write_text("[default]\naws_access_key_id = AKIAWRONG\naws_secret_access_key = wrong\n")
+    denied = ask("check", lease, AWS_SHARED_CREDENTIALS_FILE=str(wrong))
+    assert denied.returncode == 1
+    assert "FAILED  AWS: AWS does not accept the operator's credentials" in denied.stdout
+    delete(world, cr)
+    wait_gone(world, cr)
+    operator.stop()

@@ -1,0 +1,263 @@
+"""What the chart renders, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runner import __version__
+from runner.metrics import Metrics
+from tests.chart.conftest import CHART, find, render, run_helm
+from tests.world import PROJECT
+
+CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The specs of all Pods that the chart can start."""
+    found = []
+    for item in objects:
+        if item["kind"] == "Pod":
+            found.append(item["spec"])
+        elif item["kind"] in ("Deployment", "Job"):
+            found.append(item["spec"]["template"]["spec"])
+    return found
+
+
+def test_crd_is_that_of_crds_and_stays(everything: list[dict[str, Any]]) -> None:
+    assert (CHART / "files" / CRD.name).read_text() == CRD.read_text()
+    rendered = find(everything, "CustomResourceDefinition")
+    assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert rendered["spec"] == yaml.safe_load(CRD.read_text())["spec"]
+    assert not [item for item in render("--set=crds.install=false") if item["kind"] == "CustomResourceDefinition"]
+
+
+def test_versions_are_those_of_the_operator(everything: list[dict[str, Any]]) -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    assert {pod["containers"][0]["image"] for pod in pods(everything)} == {f"agill17/s3-operator:{__version__}"}
+
+
+def test_lint_is_clean() -> None:
+    done = run_helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+    assert "WARNING" not in done.stdout
+
+
+BAD_VALUES = {
+    "misspelled": ("image.nmae=a", "/image"),
+    "misspelled-top": ("syncperiod=3", "syncperiod"),
+    "misspelled-aws": ("aws.endpointUrl=http://a", "/aws"),
+    "misspelled-metrics": ("metrics.serviceMonitor.enable=true", "/metrics/serviceMonitor"),
+    "sync-period-text": ("syncPeriod=5m", "/syncPeriod"),
+    "sync-period-zero": ("syncPeriod=0", "/syncPeriod"),
+    "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
+    "namespace": ("watchNamespaces={Team_A}", "/watchNamespaces/0"),
+    "namespaces-text": ("watchNamespaces=team", "/watchNamespaces"),
+    "endpoint": ("aws.endpointURL=minio:9000", "/aws/endpointURL"),
+    "port": ("metrics.port=70000", "/metrics/port"),
+    "annotations": ("serviceAccount.annotations=arn", "/serviceAccount/annotations"),
+    "key-in-environment": ("extraEnv[0].name=AWS_SECRET_ACCESS_KEY", "/extraEnv/0/name"),
+    "one-key-only": ("AWS_ACCESS_KEY_ID=AKIA", "given together"),
+    "two-sources-of-keys": ("AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b,aws.existingSecret=c", "not both"),
+}
+
+
+@pytest.mark.parametrize(("given", "named"), BAD_VALUES.values(), ids=BAD_VALUES)
+def test_bad_value_is_refused_by_name(given: str, named: str) -> None:
+    done = run_helm("template", "s3-operator", str(CHART), f"--set={given}")
+    assert done.returncode != 0
+    assert named in done.stdout
+
+
+def closed(schema: dict[str, Any], path: str = "") -> list[str]:
+    """The objects of a schema that let unknown keys pass although they list the known ones."""
+    found = [path] if schema.get("properties") and schema.get("additionalProperties") is not False else []
+    for name, child in schema.get("properties", {}).items():
+        found += closed(child, f"{path}/{name}")
+    return found
+
+
+def keys(values: dict[str, Any], schema: dict[str, Any]) -> tuple[Any, Any]:
+    """The names in values.yaml and in the schema, as far down as the schema lists names."""
+    if "properties" not in schema or not isinstance(values, dict):
+        return None, None
+    in_schema = {name: child for name, child in schema["properties"].items() if name != "global"}
+    pairs = {name: keys(values.get(name, {}), in_schema.get(name, {})) for name in {*values, *in_schema}}
+    return (
+        {name: pairs[name][0] for name in values},
+        {name: pairs[name][1] for name in in_schema},
+    )
+
+
+def test_schema_is_closed_and_lists_what_values_yaml_lists() -> None:
+    assert closed(SCHEMA) == []
+    # Of resources, values.yaml shows only what it sets.
+    schema = json.loads(json.dumps(SCHEMA))
+    del schema["properties"]["resources"]["properties"]
+    in_values, in_schema = keys(VALUES, schema)
+    assert in_values == in_schema
+
+
+def test_go_charts_values_are_taken(tmp_path: Path) -> None:
+    values = yaml.safe_load((PROJECT / "tests" / "chart" / "go-operator" / "values.yaml").read_text())
+    objects = render(values={**values, "syncPeriod": "60"}, folder=tmp_path)
+    container = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert (container["image"], container["imagePullPolicy"]) == ("agill17/s3-operator:0.6.7", "Always")
+    assert "--sync-period=60" in container["args"]
+    # devLogs
+    assert {"--log-format=text", "--log-level=debug"} <= set(container["args"])
+
+
+def test_keys_are_in_a_secret_that_is_mounted_and_nowhere_else(everything: list[dict[str, Any]]) -> None:
+    secret = find(everything, "Secret")
+    assert "aws_secret_access_key = plain/secret+value\n" in secret["stringData"]["credentials"]
+    others = json.dumps([item for item in everything if item["kind"] != "Secret"])
+    assert "plain/secret+value" not in others
+    assert "AKIAEXAMPLE" not in others
+    for pod in pods(everything):
+        names = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
+        assert names["AWS_SHARED_CREDENTIALS_FILE"] == "/etc/s3-operator/aws/credentials"
+        volume = next(volume for volume in pod["volumes"] if volume["name"] == "aws")
+        assert volume["secret"]["secretName"] == secret["metadata"]["name"]
+
+
+def test_existing_secret_is_mounted_with_its_own_key_and_none_is_made() -> None:
+    objects = render("--set=aws.existingSecret=mine,aws.existingSecretKey=file,aws.profile=prod")
+    assert not [item for item in objects if item["kind"] == "Secret"]
+    pod = find(objects, "Deployment")["spec"]["template"]["spec"]
+    volume = next(volume for volume in pod["volumes"] if volume["name"] == "aws")
+    assert volume["secret"]["secretName"] == "mine"
+    assert volume["secret"]["items"] == [{"key": "file", "path": "credentials"}]
+    assert {"name": "AWS_PROFILE", "value": "prod"} in pod["containers"][0]["env"]
+
+
+def test_role_of_the_service_account_is_applied_and_needs_no_secret() -> None:
+    arn = "arn:aws:iam::123456789012:role/s3-operator"
+    objects = render("--set", f"serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn={arn}")
+    account = find(objects, "ServiceAccount")
+    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": arn}
+    pod = find(objects, "Deployment")["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert {volume["name"] for volume in pod["volumes"]} == {"work", "tmp"}
+    assert "AWS_SHARED_CREDENTIALS_FILE" not in json.dumps(pod)
+
+
+def test_service_account_of_others_is_used_and_not_made() -> None:
+    objects = render("--set=serviceAccount.create=false,serviceAccount.name=theirs")
+    assert not [item for item in objects if item["kind"] == "ServiceAccount"]
+    assert find(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
+    assert {item["subjects"][0]["name"] for item in objects if item["kind"].endswith("Binding")} == {"theirs"}
+
+
+def test_every_pod_is_hardened(everything: list[dict[str, Any]]) -> None:
+    assert len(pods(everything)) == 3
+    for pod in pods(everything):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 1001
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        context = pod["containers"][0]["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        work = next(volume for volume in pod["volumes"] if volume["name"] == "work")
+        assert work["emptyDir"]["medium"] == "Memory"
+    container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert {"livenessProbe", "readinessProbe", "resources"} <= set(container)
+
+
+def test_deployment_keeps_the_go_operators_selector(everything: list[dict[str, Any]]) -> None:
+    deployment = find(everything, "Deployment")
+    assert deployment["metadata"]["name"] == "s3-operator"
+    assert deployment["spec"]["selector"] == {"matchLabels": {"name": "s3-operator"}}
+    assert deployment["spec"]["template"]["metadata"]["labels"]["name"] == "s3-operator"
+
+
+def test_extra_labels_are_on_everything(everything: list[dict[str, Any]]) -> None:
+    without = [item["kind"] for item in everything if item["metadata"]["labels"].get("team") != "storage"]
+    assert without == []
+
+
+def test_off_by_default() -> None:
+    kinds = {item["kind"] for item in render()}
+    assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "Secret"}
+
+
+def test_watched_namespaces_have_a_role_each_and_there_is_no_cluster_role() -> None:
+    objects = render("--set=watchNamespaces={team-a,team-b},rbac.aggregate=false")
+    assert not [item for item in objects if item["kind"].startswith("ClusterRole")]
+    roles = {item["metadata"]["namespace"] for item in objects if item["kind"] == "Role"}
+    assert roles == {"s3-operator", "kube-system", "team-a", "team-b"}
+    arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [text for text in arguments if "watch" in text] == ["--watch-namespace=team-a", "--watch-namespace=team-b"]
+    rules = {json.dumps(item["rules"]) for item in objects
+             if item["kind"] == "Role" and item["metadata"]["namespace"].startswith("team")}  # fmt: skip
+    whole = render("--set=rbac.aggregate=false")
+    # One list for both.
+    assert rules == {json.dumps(find(whole, "ClusterRole")["rules"])}
+    named = render("--set=watchNamespaces={team-a},clusterName=prod")
+    assert "kube-system" not in {item["metadata"].get("namespace") for item in named}
+
+
+ENDPOINTS = {
+    "one-for-all": ("aws.endpointURL=http://minio.storage:9000", {"AWS_ENDPOINT_URL": "http://minio.storage:9000"},
+                    "minio.storage"),
+    "s3-only": ("aws.s3EndpointURL=https://s3.example.com", {"AWS_ENDPOINT_URL_S3": "https://s3.example.com"},
+                "s3.example.com"),
+    "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
+                   "b.example"),
+    "iam-only": ("aws.iamEndpointURL=https://iam.example", {"AWS_ENDPOINT_URL_IAM": "https://iam.example"}, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "environment", "external_name"), ENDPOINTS.values(), ids=ENDPOINTS)
+def test_endpoint_reaches_operator_and_services(given: str, environment: dict[str, str], external_name: str) -> None:
+    container = find(render(f"--set={given}"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    found = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("AWS_ENDPOINT")}
+    assert found == environment
+    names = [text.partition("=")[2] for text in container["args"] if text.startswith("--service-external-name")]
+    assert names == ([external_name] if external_name else [])
+
+
+def test_alerts_name_metrics_that_exist(everything: list[dict[str, Any]]) -> None:
+    rules = find(everything, "PrometheusRule")["spec"]["groups"][0]["rules"]
+    named = {name for rule in rules for name in re.findall(r"s3_operator_[a-z_]+", rule["expr"])}
+    served = {sample for family in Metrics().registry.collect() for sample in (family.name, f"{family.name}_total")}
+    assert named
+    assert named <= served
+    assert all("{{ $labels" not in rule["expr"] for rule in rules)
+    # Helm must not have evaluated Prometheus's own templates.
+    assert any("{{ $labels.namespace }}" in rule["annotations"]["summary"] for rule in rules)
+
+
+def test_monitor_selects_the_service_and_the_service_the_pod(everything: list[dict[str, Any]]) -> None:
+    service = find(everything, "Service")
+    monitor, deployment = find(everything, "ServiceMonitor"), find(everything, "Deployment")
+    wanted = monitor["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= service["metadata"]["labels"].items()
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    budget = find(everything, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
+    policy = find(everything, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    for selector in (service["spec"]["selector"], budget, policy):
+        assert selector.items() <= labels.items()
+    ports = {port["name"] for port in deployment["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    assert service["spec"]["ports"][0]["targetPort"] in ports
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+
+
+def test_two_releases_share_no_object_of_the_cluster() -> None:
+    def names(release: str, namespace: str) -> set[str]:
+        done = run_helm("template", release, str(CHART), f"--namespace={namespace}", "--set=crds.install=false")
+        items = [item for item in yaml.safe_load_all(done.stdout) if item]
+        return {f"{item['kind']}/{item['metadata']['name']}" for item in items if item["kind"].startswith("Cluster")}
+
+    assert names("s3-operator", "a")
+    assert not names("s3-operator", "a") & names("s3-operator", "b")
+    assert not names("one", "a") & names("two", "a")

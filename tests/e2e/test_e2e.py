@@ -1,0 +1,164 @@
+"""The chart with the real image in a real Pod: install, work, kills, upgrade, uninstall. Nothing is lost.
+
+The tests of this file are one story, told in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import live, wait_gone, wait_ready, wait_until
+from tests.e2e.conftest import Cluster
+from tests.world import PROJECT
+
+INSTALL = (
+    "helm upgrade s3-operator chart/s3-operator --install --create-namespace --namespace=s3-operator --wait"
+    ' --set AWS_ACCESS_KEY_ID="$AWS_ACCESS_KEY_ID" --set AWS_SECRET_ACCESS_KEY="$AWS_SECRET_ACCESS_KEY"'
+)
+EXAMPLES = ("minimal", "full", "go-operator", "bucket-only")
+
+
+def snapshots(cluster: Cluster) -> dict[str, Any]:
+    """All that AWS and Kubernetes hold for the examples, with dates and ids that a re-creation would change."""
+    items = cluster.get("s3", "default")["items"]
+    users = {user["UserName"]: user["UserId"] for user in cluster.world.iam.list_users()["Users"]}
+    # The operator's own.
+    del users["admin"]
+    buckets = {item["Name"]: str(item["CreationDate"]) for item in cluster.world.s3.list_buckets()["Buckets"]}
+    uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+    secrets = {
+        item["metadata"]["name"]: (item["metadata"]["uid"], item["data"])
+        for item in cluster.get("secrets", "default")["items"]
+    }
+    return {"users": users, "buckets": buckets, "objects": uids, "secrets": secrets}
+
+
+def container_pid(cluster: Cluster) -> int:
+    """The operator's own process, as the node sees it."""
+    status = cluster.pod()["status"]["containerStatuses"][0]
+    return cluster.node.container_pid(status["containerID"].removeprefix("containerd://"))
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster) -> Cluster:
+    """The release, with the examples Ready."""
+    cluster.shell(INSTALL)
+    cluster.shell("kubectl apply -f examples")
+    waits = " ".join(f"s3/{name}" for name in EXAMPLES)
+    cluster.shell(f"kubectl wait --for=condition=Ready {waits} --timeout=180s")
+    return cluster
+
+
+def test_pod_becomes_ready_and_examples_too_and_helm_test_passes(installed: Cluster) -> None:
+    pod = installed.pod()
+    assert {item["type"]: item["status"] for item in pod["status"]["conditions"]}["Ready"] == "True"
+    output = installed.shell("helm test s3-operator --namespace=s3-operator")
+    assert output.count("ok      ") == 3, output
+
+
+def test_container_is_as_locked_down_as_the_chart_says(installed: Cluster) -> None:
+    name = installed.pod()["metadata"]["name"]
+    script = (
+        "import os, pathlib, sys\n"
+        "def can_write(path):\n"
+        "    try: pathlib.Path(path, 'x').touch(); return True\n"
+        "    except OSError: return False\n"
+        "status = dict(line.split(':', 1) for line in open('/proc/1/status'))\n"
+        "print(os.getuid(), can_write('/opt/s3-operator'), can_write('/'), can_write('/tmp'),\n"
+        "      int(status['CapEff'], 16), status['NoNewPrivs'].strip(), status['Seccomp'].strip())\n"
+        "zombies = [p for p in os.listdir('/proc') if p.isdigit() and ') Z ' in open(f'/proc/{p}/stat').read()]\n"
+        "print('zombies', zombies)\n"
+    )
+    output = installed.shell(f"kubectl --namespace=s3-operator exec {name} -- python3 -c {shlex.quote(script)}")
+    assert output.splitlines() == ["1001 False False True 0 1 2", "zombies []"]
+
+
+def test_environment_and_log_of_the_pod_hold_no_key(installed: Cluster) -> None:
+    secrets = [installed.world.aws.admin_key()[1]]
+    secrets += [
+        installed.world.credentials({"metadata": {"name": name, "namespace": "default"}})[1]
+        for name in EXAMPLES
+        if name != "bucket-only"
+    ]
+    name = installed.pod()["metadata"]["name"]
+    environment = installed.shell(f"kubectl --namespace=s3-operator exec {name} -- cat /proc/1/environ /proc/1/cmdline")
+    log = installed.logs()
+    assert '"msg": "reconciled"' in log
+    # Every line is JSON: nothing prints past the log.
+    assert [line for line in log.splitlines() if not line.startswith("{")] == []
+    for secret in secrets:
+        assert secret not in environment
+        assert secret not in log
+
+
+def test_killed_process_and_deleted_pod_lose_nothing(installed: Cluster) -> None:
+    before = snapshots(installed)
+    os.kill(container_pid(installed), signal.SIGKILL)
+    wait_until(lambda: installed.pod()["status"]["containerStatuses"][0]["restartCount"] == 1, "a restart")
+    name = installed.pod()["metadata"]["name"]
+    installed.shell(f"kubectl --namespace=s3-operator delete pod {name} --grace-period=0 --force")
+    installed.shell("kubectl --namespace=s3-operator rollout status deployment/s3-operator --timeout=60s")
+    use(installed, "after-kill")
+    assert without(snapshots(installed), "after-kill") == before
+
+
+def test_runtime_that_restarts_loses_nothing(installed: Cluster) -> None:
+    before, pod = snapshots(installed), installed.pod()["metadata"]["uid"]
+    installed.node.stop_runtime()
+    installed.node.start_runtime()
+    use(installed, "after-runtime")
+    assert installed.pod()["metadata"]["uid"] == pod
+    assert without(snapshots(installed), "after-runtime") == before
+
+
+def test_helm_upgrade_changes_no_key_and_recreates_nothing(installed: Cluster) -> None:
+    before, pod = snapshots(installed), installed.pod()["metadata"]["uid"]
+    installed.shell(f"{INSTALL} --set syncPeriod=60")
+    wait_until(lambda: installed.pod()["metadata"]["uid"] != pod, "a new Pod")
+    use(installed, "after-upgrade")
+    assert without(snapshots(installed), "after-upgrade") == before
+
+
+def test_uninstall_warns_and_keeps_everything_and_an_install_goes_on(installed: Cluster) -> None:
+    before = snapshots(installed)
+    output = installed.shell("helm uninstall s3-operator --namespace=s3-operator")
+    assert re.search(r"WARNING: 4 S3 objects are still there: .*default/minimal", output), output
+    assert "s3s.agill.apps" in output
+    assert snapshots(installed) == before
+    installed.shell(INSTALL)
+    assert snapshots(installed) == before
+    installed.shell("kubectl delete s3 minimal bucket-only --timeout=120s")
+    installed.shell("kubectl delete s3 go-operator full --timeout=120s")
+    after = snapshots(installed)
+    # full has deletionPolicy: Retain.
+    assert list(after["buckets"]) == ["s3-operator-example-full"]
+    assert (after["users"], after["secrets"], after["objects"]) == ({}, {}, {})
+    output = installed.shell("helm uninstall s3-operator --namespace=s3-operator")
+    assert "No S3 object is left." in output
+
+
+def use(cluster: Cluster, name: str) -> None:
+    """Order one more bucket and remove it again: the operator works."""
+    spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
+    cr = cluster.world.make_object("default", name, spec)
+    wait_ready(cluster.world, cr)
+    cluster.shell(f"kubectl delete s3 {name} --wait=false")
+    wait_gone(cluster.world, cr)
+    assert live(cluster.world, cr) is None
+
+
+def without(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """A snapshot in which nothing of ``name`` may be left."""
+    assert name not in json.dumps(found)
+    return found
+
+
+def test_examples_are_all_there() -> None:
+    assert sorted(path.stem for path in (PROJECT / "examples").glob("*.yaml")) == sorted(EXAMPLES)
