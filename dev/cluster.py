@@ -1,7 +1,8 @@
-"""``python -m dev.cluster up|down``: Kubernetes and AWS that stay up after the command, for development.
+"""``python -m dev.cluster up|down [FOLDER]``: Kubernetes and AWS that stay up after the command.
 
-``up`` writes ``build/cluster.env``, to be sourced, and ``build/cluster.json``, by which ``down`` knows the
-processes: each by its pid and start time, so that no other process is ever ended.
+For development (the folder is ``build``) and for Molecule. ``up`` writes ``cluster.env``, to be sourced, and
+``cluster.json``: the same environment, where helm and kubectl are, and the processes by pid and start time, so that
+``down`` never ends another one.
 """
 
 from __future__ import annotations
@@ -22,10 +23,6 @@ from .binaries import find_binaries
 from .controlplane import ControlPlane
 
 _PROJECT = Path(__file__).parents[1]
-_BUILD = _PROJECT / "build"
-_FOLDER = _BUILD / "cluster"
-_STATE = _BUILD / "cluster.json"
-_ENV = _BUILD / "cluster.env"
 _STOP_S = 20.0
 
 
@@ -41,12 +38,12 @@ def install_crd(kubeconfig: Path) -> None:
     subprocess.run([*kubectl, *wait], check=True, stdout=sys.stderr)
 
 
-def up() -> None:
+def up(base: Path) -> None:
     """Bring both up. An earlier cluster of this folder that is still running is an error."""
-    if _STATE.exists() and any(_is_running(name) for name in json.loads(_STATE.read_text())):
-        sys.exit("a cluster of this folder is running already: . build/cluster.env, or make cluster-down")
-    shutil.rmtree(_FOLDER, ignore_errors=True)
-    plane, aws = ControlPlane(_FOLDER / "kubernetes", is_tied=False), Aws(_FOLDER / "aws", is_tied=False)
+    if any(map(_is_running, _processes(base))):
+        sys.exit(f"a cluster of this folder is running already: . {base}/cluster.env, or make cluster-down")
+    shutil.rmtree(base / "cluster", ignore_errors=True)
+    plane, aws = ControlPlane(base / "cluster" / "kubernetes", is_tied=False), Aws(base / "cluster" / "aws", is_tied=False)
     try:
         plane.start()
         aws.start()
@@ -55,30 +52,44 @@ def up() -> None:
         plane.stop()
         aws.stop()
         raise
-    _STATE.write_text(json.dumps([operator_id(pid) for pid in [*aws.pids, *plane.pids]]))
-    values = {"KUBECONFIG": str(plane.kubeconfig), "AWS_REGION": aws.region, **aws.env()}
-    _ENV.touch(mode=0o600)
+    environment = {"KUBECONFIG": str(plane.kubeconfig), "AWS_REGION": aws.region, **aws.env()}
+    state = {
+        "processes": [operator_id(pid) for pid in [*aws.pids, *plane.pids]],
+        "programs": {name: str(path) for name, path in find_binaries(["helm", "kubectl"]).items()},
+        "environment": environment,
+    }
+    (base / "cluster.json").write_text(json.dumps(state))
     lines = ["unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_CA_BUNDLE"]
-    _ENV.write_text("\n".join([*lines, *(f"export {name}='{value}'" for name, value in values.items())]) + "\n")
-    print("Kubernetes and AWS are up. Next:\n  . build/cluster.env && .venv/bin/s3-operator run")
+    lines += [f"export {name}='{value}'" for name, value in environment.items()]
+    (base / "cluster.env").write_text("\n".join(lines) + "\n")
+    print(f"Kubernetes and AWS are up. Next:\n  . {_shown(base)}/cluster.env && .venv/bin/s3-operator run")
 
 
-def down() -> None:
+def down(base: Path) -> None:
     """End what ``up`` started and remove its data."""
-    if not _STATE.exists():
+    names = _processes(base)
+    if not names:
         print("no cluster of this folder is running")
         return
-    names = json.loads(_STATE.read_text())
     for number in (signal.SIGTERM, signal.SIGKILL):
         for name in filter(_is_running, names):
             os.kill(int(name.partition("-")[0]), number)
         deadline = time.monotonic() + _STOP_S
         while any(map(_is_running, names)) and time.monotonic() < deadline:
             time.sleep(0.1)
-    for path in (_STATE, _ENV):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(_FOLDER, ignore_errors=True)
+    for name in ("cluster.json", "cluster.env"):
+        (base / name).unlink(missing_ok=True)
+    shutil.rmtree(base / "cluster", ignore_errors=True)
     print("stopped")
+
+
+def _processes(base: Path) -> list[str]:
+    state = base / "cluster.json"
+    return list(json.loads(state.read_text())["processes"]) if state.exists() else []
+
+
+def _shown(base: Path) -> Path:
+    return base.relative_to(Path.cwd()) if base.is_relative_to(Path.cwd()) else base
 
 
 def _is_running(name: str) -> bool:
@@ -94,4 +105,4 @@ def _is_zombie(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    {"up": up, "down": down}[sys.argv[1]]()
+    {"up": up, "down": down}[sys.argv[1]](Path(sys.argv[2]).absolute() if len(sys.argv) > 2 else _PROJECT / "build")

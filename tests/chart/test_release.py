@@ -260,11 +260,10 @@ def test_upgrade_from_the_go_operators_release_and_on(
     before = world.snapshot(cr)
     copied = tmp_path / "next" / "s3-operator"
     copy_chart(copied, "1.0.1")
-    release.upgrade(*release.values, "--set=replicas=2", chart=copied)
+    release.upgrade(*release.values, "--set=replicas=2,syncPeriod=2", chart=copied)
     operator = release.start()
     try:
-        release.kubectl("-n", "team", "annotate", "s3", name, "touched=yes")
-        wait_until(lambda: f'"name": "{name}"' in operator.log.read_text(), "a look at the object")
+        wait_until(lambda: '"msg": "reconciled"' in operator.log.read_text(), "a look at the object")
         check()
         assert world.snapshot(cr) == before
     finally:
