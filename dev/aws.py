@@ -76,9 +76,11 @@ class Aws:
 
     def admin_key(self) -> tuple[str, str]:
         """The administrator's key id and secret access key."""
-        found = dict(
-            (part.strip() for part in line.split("=", 1))  # type: ignore[misc]
-            for line in self.credentials_file.read_text().splitlines()
-            if "=" in line
-        )
-        return found["aws_access_key_id"], found["aws_secret_access_key"]
+        return admin_key_in(self.credentials_file)
+
+
+def admin_key_in(credentials_file: Path) -> tuple[str, str]:
+    """The key id and secret access key of a credentials file with one profile."""
+    lines = credentials_file.read_text().splitlines()
+    found = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+    return found["aws_access_key_id"], found["aws_secret_access_key"]

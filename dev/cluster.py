@@ -43,7 +43,10 @@ def up(base: Path) -> None:
     if any(map(_is_running, _processes(base))):
         sys.exit(f"a cluster of this folder is running already: . {base}/cluster.env, or make cluster-down")
     shutil.rmtree(base / "cluster", ignore_errors=True)
-    plane, aws = ControlPlane(base / "cluster" / "kubernetes", is_tied=False), Aws(base / "cluster" / "aws", is_tied=False)
+    plane, aws = (
+        ControlPlane(base / "cluster" / "kubernetes", is_tied=False),
+        Aws(base / "cluster" / "aws", is_tied=False),
+    )
     try:
         plane.start()
         aws.start()

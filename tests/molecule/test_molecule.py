@@ -1,0 +1,102 @@
+"""Each Molecule scenario as a person runs it; and what is left of one that failed holds no Secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.aws import admin_key_in
+from dev.processes import plain_environment
+from tests.world import PROJECT
+
+SCENARIOS = sorted(path.parent.name for path in (PROJECT / "molecule").glob("*/molecule.yml"))
+_BIN = Path(sys.executable).parent
+
+
+class Molecule:
+    """One scenario in a folder of its own."""
+
+    def __init__(self, scenario: str, folder: Path) -> None:
+        self.scenario = scenario
+        self.folder = folder
+
+    def run(self, command: str, *arguments: str, is_verbose: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a molecule command; standard error is part of the output."""
+        path = f"{_BIN}{os.pathsep}{os.environ['PATH']}"
+        environment = {"PATH": path, "MOLECULE_EPHEMERAL_DIRECTORY": str(self.folder), "NO_COLOR": "1"}
+        environment |= {"ANSIBLE_VERBOSITY": "3"} if is_verbose else {}
+        return subprocess.run(
+            [str(_BIN / "molecule"), command, "--scenario-name", self.scenario, *arguments],
+            cwd=PROJECT,
+            env={**plain_environment(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def secrets(self) -> list[str]:
+        """Every secret access key that the scenario knows, as text and as Kubernetes stores it."""
+        state = json.loads((self.folder / "cluster.json").read_text())
+        command = [state["programs"]["kubectl"], "get", "secrets", "--all-namespaces", "--output=json"]
+        done = subprocess.run(
+            command, env={**plain_environment(), **state["environment"]}, capture_output=True, check=True
+        )
+        encoded = [
+            item["data"]["AWS_SECRET_ACCESS_KEY"]
+            for item in json.loads(done.stdout)["items"]
+            if "AWS_SECRET_ACCESS_KEY" in item.get("data", {})
+        ]
+        admin = admin_key_in(Path(state["environment"]["AWS_SHARED_CREDENTIALS_FILE"]))[1]
+        return [*encoded, *(base64.b64decode(text).decode() for text in encoded), admin]
+
+    def artifacts(self) -> dict[str, str]:
+        """What CI would keep: every file but the local cluster's own data and the volumes of the operator."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        own = [self.folder / "cluster", self.folder / "pod"]
+        kept = [path for path in files if not any(path.is_relative_to(folder) for folder in own)]
+        return {str(path): path.read_text(errors="replace") for path in kept}
+
+
+@pytest.fixture
+def molecule(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Molecule]:
+    molecule = Molecule(request.param, tmp_path)
+    yield molecule
+    done = molecule.run("destroy")
+    assert done.returncode == 0, done.stdout
+    assert not (tmp_path / "cluster.json").exists()
+
+
+@pytest.mark.parametrize("molecule", SCENARIOS, indirect=True)
+def test_scenario(molecule: Molecule) -> None:
+    done = molecule.run("test", "--destroy=never")
+    assert done.returncode == 0, done.stdout[-5000:]
+    for secret in molecule.secrets():
+        found = [name for name, text in {"output": done.stdout, **molecule.artifacts()}.items() if secret in text]
+        assert found == []
+
+
+@pytest.mark.parametrize("molecule", ["default"], indirect=True)
+def test_failed_scenario_leaves_no_secret(molecule: Molecule) -> None:
+    converged = molecule.run("converge", is_verbose=True)
+    assert converged.returncode == 0, converged.stdout[-5000:]
+    secrets = molecule.secrets()
+    # Something else in the Secret: the task that uses it fails.
+    state = json.loads((molecule.folder / "cluster.json").read_text())
+    patch = '{"stringData": {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"}}'
+    command = [state["programs"]["kubectl"], "patch", "secret", "molecule-iam-secret", f"--patch={patch}"]
+    subprocess.run(command, env={**plain_environment(), **state["environment"]}, capture_output=True, check=True)
+    failed = molecule.run("verify", is_verbose=True)
+    assert failed.returncode != 0
+    assert "the output has been hidden" in failed.stdout
+    assert len(secrets) == 3
+    for secret in secrets:
+        texts = {"converge": converged.stdout, "verify": failed.stdout, **molecule.artifacts()}
+        assert [name for name, text in texts.items() if secret in text] == []
