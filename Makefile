@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo test test-unit test-role test-cluster lint cluster cluster-down clean
+.PHONY: help setup kubernetes demo image e2e e2e-packages molecule test test-unit test-role test-cluster test-chart lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +25,22 @@ kubernetes: $(STAMP) ## find or build etcd, kube-apiserver, kube-controller-mana
 demo: kubernetes ## show the operator at work on a Kubernetes and an AWS on this machine
 	$(BIN)/python -m dev.demo
 
-test: kubernetes ## run every test
-	$(PYTEST)
+image: $(STAMP) ## build the operator's image with buildah or docker; IMAGE names it, BASE its base, PLATFORM another platform
+	$(BIN)/python -m dev.image
+
+e2e: e2e-packages kubernetes ## run the chart and the image in a real Pod (needs root; installs containerd, runc, buildah, debootstrap)
+	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
+	$(PYTEST) tests/e2e
+
+e2e-packages: ## install what a node needs, where apt-get is there to do it
+	@dev/packages.sh
+
+molecule: kubernetes ## run every Molecule scenario
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --all
+
+test: kubernetes ## run every test, two at a time
+	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
+	$(PYTEST) --numprocesses=2 --dist=loadfile
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)
 	$(PYTEST) tests/unit
@@ -37,7 +51,11 @@ test-role: kubernetes ## run the tests of the role only
 test-cluster: kubernetes ## run the tests of the operator process only
 	$(PYTEST) tests/cluster
 
-lint: $(STAMP) ## check format, types, imports, YAML and the role
+test-chart: kubernetes ## run the tests of the chart only
+	$(BIN)/python -m dev.binaries helm
+	$(PYTEST) tests/chart
+
+lint: $(STAMP) ## check format, types, imports, YAML, the role, the playbooks and the scenarios
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

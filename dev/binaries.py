@@ -1,7 +1,8 @@
 """Where etcd, Kubernetes' programs and helm come from: ``KUBEBUILDER_ASSETS``, PATH, or built once from Go modules.
 
-What is built lands in a cache outside the checkout, keyed by version, so that a fresh clone reuses it.
-Two builders at once wait for each other on a lock; a program appears in the cache by a rename, whole or not at all.
+``python -m dev.binaries [NAME...]`` tells where they are. What is built lands in a cache outside the checkout, keyed
+by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in
+the cache by a rename, whole or not at all.
 """
 
 from __future__ import annotations
@@ -137,5 +138,5 @@ def _report(line: str) -> None:
 
 
 if __name__ == "__main__":
-    for name, path in find_binaries(_PACKAGES).items():
+    for name, path in find_binaries(sys.argv[1:] or CONTROL_PLANE).items():
         print(f"{name}: {path}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dev.aws import admin_key_in
+from dev.binaries import find_binaries
 from dev.processes import plain_environment
 from tests.world import PROJECT
 
@@ -45,7 +46,7 @@ class Molecule:
     def secrets(self) -> list[str]:
         """Every secret access key that the scenario knows, as text and as Kubernetes stores it."""
         state = json.loads((self.folder / "cluster.json").read_text())
-        command = [state["programs"]["kubectl"], "get", "secrets", "--all-namespaces", "--output=json"]
+        command = [str(find_binaries()["kubectl"]), "get", "secrets", "--all-namespaces", "--output=json"]
         done = subprocess.run(
             command, env={**plain_environment(), **state["environment"]}, capture_output=True, check=True
         )
@@ -91,7 +92,7 @@ def test_failed_scenario_leaves_no_secret(molecule: Molecule) -> None:
     # Something else in the Secret: the task that uses it fails.
     state = json.loads((molecule.folder / "cluster.json").read_text())
     patch = '{"stringData": {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"}}'
-    command = [state["programs"]["kubectl"], "patch", "secret", "molecule-iam-secret", f"--patch={patch}"]
+    command = [str(find_binaries()["kubectl"]), "patch", "secret", "molecule-iam-secret", f"--patch={patch}"]
     subprocess.run(command, env={**plain_environment(), **state["environment"]}, capture_output=True, check=True)
     failed = molecule.run("verify", is_verbose=True)
     assert failed.returncode != 0
