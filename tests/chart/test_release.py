@@ -8,11 +8,13 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dev.aws import Aws
 from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
@@ -64,6 +66,22 @@ class Release:
         child.wait_until(lambda: '"leading"' in child.log.read_text(), "the operator")
         return child
 
+    @contextmanager
+    def running(self) -> Iterator[Child]:
+        """The operator, for the time of a block."""
+        operator = self.start()
+        try:
+            yield operator
+        finally:
+            operator.stop()
+
+    def patch(self, cr: dict[str, Any], patch: dict[str, Any], *more: str) -> None:
+        """Change an S3 object as somebody else would."""
+        name, namespace = cr["metadata"]["name"], cr["metadata"]["namespace"]
+        self.kubectl(
+            "--namespace", namespace, "patch", "s3", name, "--type=merge", f"--patch={json.dumps(patch)}", *more
+        )
+
     def stop(self) -> None:
         for child in self.children:
             child.stop()
@@ -74,6 +92,18 @@ def release(world: World, new_name: Callable[[str], str], tmp_path: Path) -> Ite
     release = Release(world, new_name("release"), tmp_path)
     yield release
     release.stop()
+
+
+@pytest.fixture
+def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    """A control plane without our CRD, and without the objects of other tests."""
+    with ControlPlane(tmp_path / "kubernetes") as plane:
+        yield plane
+
+
+@pytest.fixture
+def own_world(own_plane: ControlPlane, aws: Aws, tmp_path: Path) -> World:
+    return World(own_plane.kubeconfig, aws, tmp_path)
 
 
 Rule = tuple[str, str, str, str]
@@ -124,15 +154,13 @@ def used(release: Release, rules: set[Rule], audit_log: Path) -> tuple[set[Rule]
 
 @pytest.mark.parametrize("scope", ["all-namespaces", "one-namespace"])
 def test_rights_are_just_what_the_operator_calls(
-    world: World,
-    control_plane: ControlPlane,
-    release: Release,
-    namespace: str,
-    new_name: Callable[[str], str],
-    scope: str,
+    own_world: World, own_plane: ControlPlane, new_name: Callable[[str], str], tmp_path: Path, scope: str
 ) -> None:
+    # All namespaces means all: other tests' objects must not be there.
+    world, namespace, release = own_world, "team", Release(own_world, "s3-operator", tmp_path)
+    world.make_namespace(namespace)
     more = [f"--set=watchNamespaces={{{namespace}}}"] if scope == "one-namespace" else []
-    release.upgrade("--set=crds.install=false", *release.values, *more)
+    release.upgrade(*release.values, *more)
     operator = release.start()
     user = new_name("user")
     spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": user}}
@@ -164,7 +192,7 @@ def test_rights_are_just_what_the_operator_calls(
     operator.stop()
 
     rules = granted(release)
-    needed, denied = used(release, rules, control_plane.audit_log)
+    needed, denied = used(release, rules, own_plane.audit_log)
     assert denied == set()
     # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (design.md: OpenShift).
     openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
@@ -188,19 +216,13 @@ def test_viewer_and_editor_roles_reach_view_edit_and_admin(world: World, release
     assert not may("view", "get", "secrets")
 
 
-@pytest.fixture
-def own_world(aws: Any, tmp_path: Path) -> Iterator[World]:
-    """A control plane without our CRD, for charts that bring it."""
-    with ControlPlane(tmp_path / "kubernetes") as plane:
-        yield World(plane.kubeconfig, aws, tmp_path)
-
-
 def crd_uid(release: Release) -> str:
     return release.kubectl("get", "crd", "s3s.agill.apps", "-o", "jsonpath={.metadata.uid}")
 
 
+@pytest.mark.parametrize("has_record", [True, False], ids=["upgraded", "taken-over"])
 def test_upgrade_from_the_go_operators_release_and_on(
-    own_world: World, new_name: Callable[[str], str], tmp_path: Path
+    own_world: World, new_name: Callable[[str], str], tmp_path: Path, has_record: bool
 ) -> None:
     world = own_world
     release = Release(world, "s3-operator", tmp_path)
@@ -212,12 +234,8 @@ def test_upgrade_from_the_go_operators_release_and_on(
     spec = {"region": "us-east-1", "bucketName": name, "bucketACL": "private", "iamUser": {"username": name}}
     cr = world.make_object("team", name, spec)
     key_id = make_as_go_operator(world, cr)
-    release.kubectl(
-        "-n", "team", "patch", "s3", name, "--type=merge", '-p={"metadata":{"finalizers":["agill.apps.s3"]}}'
-    )
-    release.kubectl(
-        "-n", "team", "patch", "s3", name, "--subresource=status", "--type=merge", '-p={"status":{"status":"Ready"}}'
-    )
+    release.patch(cr, {"metadata": {"finalizers": ["agill.apps.s3"]}})
+    release.patch(cr, {"status": {"status": "Ready"}}, "--subresource=status")
     pair = world.credentials(cr)
     made = world.iam.get_user(UserName=name)["User"]["UserId"]
 
@@ -227,23 +245,26 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert item["metadata"]["uid"] == cr["metadata"]["uid"]
         assert crd_uid(release) == first_crd
         assert world.credentials(cr) == pair
-        assert [key["AccessKeyId"] for key in world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]] == [
-            key_id
-        ]
+        keys = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
+        assert [key["AccessKeyId"] for key in keys] == [key_id]
         assert world.iam.get_user(UserName=name)["User"]["UserId"] == made
         body = world.tenant(cr).get_object(Bucket=name, Key="precious")["Body"].read()
         assert body == b"data"
 
-    # The README's command, as the Go operator's README has it less --force.
-    release.upgrade(*release.values)
+    if has_record:
+        release.upgrade(*release.values)
+        # What the Go chart made for the whole cluster is gone with its release.
+        assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
+    else:
+        # A record with a v1beta1 CRD cannot be upgraded (the README says how); such a CRD cannot be made here.
+        selector = "--selector=owner=helm,name=s3-operator"
+        release.kubectl("--namespace=s3-operator", "delete", "secret", selector)
+        release.upgrade(*release.values, "--take-ownership")
     check()
     deployment = json.loads(release.kubectl("-n", "s3-operator", "get", "deployment", "s3-operator", "-o", "json"))
     assert deployment["spec"]["template"]["spec"]["containers"][0]["command"] == ["s3-operator"]
     assert "AWS_SECRET_ACCESS_KEY" not in json.dumps(deployment)
-    # What the Go chart made for the whole cluster is gone with its release.
-    assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
-    operator = release.start()
-    try:
+    with release.running():
         wait_ready(world, cr)
         check()
         tags = {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=name)["TagSet"]}
@@ -251,23 +272,17 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert tags["agill.apps/uid"] == cr["metadata"]["uid"]
         user_tags = {tag["Key"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
         assert {"agill.apps/cluster", "agill.apps/namespace", "agill.apps/name", "agill.apps/key"} <= user_tags
-        # The status that is in force now is ours.
         assert live(world, cr)["status"]["accessKeyID"] == key_id  # type: ignore[index]
-    finally:
-        operator.stop()
 
     # From one version to the next.
     before = world.snapshot(cr)
     copied = tmp_path / "next" / "s3-operator"
     copy_chart(copied, "1.0.1")
     release.upgrade(*release.values, "--set=replicas=2,syncPeriod=2", chart=copied)
-    operator = release.start()
-    try:
+    with release.running() as operator:
         wait_until(lambda: '"msg": "reconciled"' in operator.log.read_text(), "a look at the object")
         check()
         assert world.snapshot(cr) == before
-    finally:
-        operator.stop()
 
     # An uninstall keeps the CRD, so the objects, so the buckets. The warning's Pod is tests/e2e's.
     release.helm("uninstall", "s3-operator", "--no-hooks")

@@ -77,6 +77,7 @@ class Cluster:
                 "AWS_ACCESS_KEY_ID": key_id,
                 "AWS_SECRET_ACCESS_KEY": secret,
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.world.aws.credentials_file),
+                "IMAGE": image.default_name(),
                 **environment,
             },
             stdin=subprocess.DEVNULL,
@@ -121,7 +122,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         assert not os.environ.get("S3_OPERATOR_REQUIRE_NODE"), reason
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("e2e")
-    name = image.build(image.default_name())
+    name = image.default_name()
+    # The README's command.
+    subprocess.run(["make", "image", f"IMAGE={name}"], cwd=PROJECT, check=True)
     archive = folder / "image.tar"
     image.export(name, archive)
     with ControlPlane(folder / "kubernetes") as plane, Aws(folder / "aws") as aws, Node(plane) as node:

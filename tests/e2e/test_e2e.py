@@ -144,6 +144,33 @@ def test_uninstall_warns_and_keeps_everything_and_an_install_goes_on(installed: 
     assert "No S3 object is left." in output
 
 
+def test_every_command_of_the_readmes_install_works(cluster: Cluster) -> None:
+    text = (PROJECT / "README.md").read_text()
+    section = text[text.index("\n## Install\n") : text.index("\n## One object\n")]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    # The fixture ran it.
+    assert blocks.pop(0) == 'make image IMAGE="$IMAGE"\n'
+    assert len(blocks) == 9
+    given = {"ROLE_ARN": "arn:aws:iam::123456789012:role/s3-operator", "ENDPOINT": cluster.world.aws.endpoint_url}
+    seen = {}
+    for block in blocks:
+        cluster.shell(block, **given)
+        if "helm upgrade" in block:
+            account = cluster.get("serviceaccount/s3-operator")["metadata"].get("annotations", {})
+            deployment = cluster.get("deployment/s3-operator")["spec"]["template"]["spec"]
+            seen[block] = (account, deployment)
+        elif block == "helm uninstall s3-operator --namespace=s3-operator\n":
+            # The next block removes a release with all it has: one must be there.
+            cluster.shell(INSTALL)
+    by_role = next(found for block, found in seen.items() if "ROLE_ARN" in block)
+    assert by_role[0]["eks.amazonaws.com/role-arn"] == given["ROLE_ARN"]
+    assert "aws" not in {volume["name"] for volume in by_role[1]["volumes"]}
+    by_namespace = next(found for block, found in seen.items() if "watchNamespaces" in block)
+    assert "--watch-namespace=team-b" in by_namespace[1]["containers"][0]["args"]
+    kinds = "crd,clusterrole,clusterrolebinding,deployments,roles,serviceaccounts"
+    assert "s3" not in cluster.shell(f"kubectl --namespace=s3-operator get {kinds} -o name")
+
+
 def use(cluster: Cluster, name: str) -> None:
     """Order one more bucket and remove it again: the operator works."""
     spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
