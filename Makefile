@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo image e2e e2e-packages molecule test test-unit test-role test-cluster test-chart lint cluster cluster-down clean
+.PHONY: help setup kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ demo: kubernetes ## show the operator at work on a Kubernetes and an AWS on this
 
 image: $(STAMP) ## build the operator's image with buildah or docker; IMAGE names it, BASE its base, PLATFORM another platform
 	$(BIN)/python -m dev.image
+
+lock: ## write container/requirements.lock anew, with the newest versions in range
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet pip-tools
+	env -u PIP_FIND_LINKS build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	  --no-annotate --no-header --no-emit-find-links --no-emit-index-url -o container/requirements.lock pyproject.toml
 
 e2e: e2e-packages kubernetes ## run the chart and the image in a real Pod (needs root; installs containerd, runc, buildah, debootstrap)
 	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet

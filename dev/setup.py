@@ -14,7 +14,8 @@ import zipfile
 from pathlib import Path
 
 # The release of the package whose ansible-core matches the Python: 2.19 is the last for 3.11.
-_ANSIBLE = "ansible==12.3.0" if sys.version_info < (3, 12) else "ansible==14.5.0"
+ANSIBLE_FOR_PYTHON_3_11 = "ansible==12.3.0"
+_ANSIBLE = ANSIBLE_FOR_PYTHON_3_11 if sys.version_info < (3, 12) else "ansible==14.5.0"
 _COLLECTIONS = ("amazon/aws", "kubernetes/core")
 _MINIMUM = (3, 11)
 

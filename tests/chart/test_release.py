@@ -252,6 +252,11 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert body == b"data"
 
     if has_record:
+        reused = ["upgrade", "s3-operator", str(CHART), "--namespace=s3-operator", "--reuse-values"]
+        refused = run_helm(*reused, kubeconfig=world.kubeconfig)
+        assert refused.returncode != 0
+        assert "--reset-then-reuse-values" in refused.stdout
+        check()
         release.upgrade(*release.values)
         # What the Go chart made for the whole cluster is gone with its release.
         assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ _TIMEOUT_S = 300
 class Cluster:
     """Everything at once. ``bin`` holds helm and kubectl; helm adds what this machine's node needs to each release."""
 
-    def __init__(self, plane: ControlPlane, node: Node, world: World, folder: Path) -> None:
+    def __init__(
+        self, plane: ControlPlane, node: Node, world: World, folder: Path, image_facts: dict[str, Any]
+    ) -> None:
+        self.image_facts = image_facts
         self.plane = plane
         self.node = node
         self.world = world
@@ -129,5 +133,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     image.export(name, archive)
     with ControlPlane(folder / "kubernetes") as plane, Aws(folder / "aws") as aws, Node(plane) as node:
         node.import_image(archive)
+        facts = read_image(archive)
         archive.unlink()
-        yield Cluster(plane, node, World(plane.kubeconfig, aws, folder), folder)
+        yield Cluster(plane, node, World(plane.kubeconfig, aws, folder), folder, facts)
+
+
+def read_image(archive: Path) -> dict[str, Any]:
+    """What a docker archive says of its image: ``config``, ``size`` (bytes, unpacked) and ``files`` (paths)."""
+    files: set[str] = set()
+    size = 0
+    with tarfile.open(archive) as tar:
+        manifest = json.load(tar.extractfile("manifest.json"))[0]  # type: ignore[arg-type]
+        config = json.load(tar.extractfile(manifest["Config"]))  # type: ignore[arg-type]
+        for name in manifest["Layers"]:
+            with tarfile.open(fileobj=tar.extractfile(name)) as layer:
+                for member in layer:
+                    files.add(member.name.removeprefix("./"))
+                    size += member.size
+    return {"config": config, "size": size, "files": files}

@@ -10,10 +10,14 @@ import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner import __version__
 from tests.cluster.conftest import live, wait_gone, wait_ready, wait_until
 from tests.e2e.conftest import Cluster
 from tests.world import PROJECT
@@ -78,6 +82,31 @@ def test_container_is_as_locked_down_as_the_chart_says(installed: Cluster) -> No
     )
     output = installed.shell(f"kubectl --namespace=s3-operator exec {name} -- python3 -c {shlex.quote(script)}")
     assert output.splitlines() == ["1001 False False True 0 1 2", "zombies []"]
+
+
+def test_image_is_small_labelled_unprivileged_and_has_no_tools(cluster: Cluster) -> None:
+    facts = cluster.image_facts
+    config, files = facts["config"]["config"], facts["files"]
+    assert facts["size"] < 350_000_000
+    assert config["User"] == "1001:1001"
+    assert config["Entrypoint"] == ["s3-operator"]
+    assert config["Labels"]["org.opencontainers.image.version"] == __version__
+    assert re.fullmatch("[0-9a-f]{40}|unknown", config["Labels"]["org.opencontainers.image.revision"])
+    tools = {"gcc", "cc", "pip", "pip3", "git", "go", "make"}
+    assert not {path for path in files if path.rpartition("/")[2] in tools and "bin/" in path}
+    packages = "opt/s3-operator/lib/python3.11/site-packages"
+    assert f"{packages}/pip" not in files
+    assert not {path for path in files if "/.cache/" in path}
+    services = {
+        path.split("/")[7] for path in files if path.startswith(f"{packages}/botocore/data/") and path.count("/") > 7
+    }
+    assert services == {"s3", "iam", "sts", "sso", "sso-oidc", "signin"}
+    collections = {
+        "/".join(path.split("/")[6:8]) for path in files if "/ansible_collections/" in path and path.count("/") > 7
+    }
+    assert {name for name in collections if name[0] != "_"} == {"amazon/aws", "kubernetes/core"}
+    # What is not compiled in the image is compiled at each start: its root is read-only.
+    assert f"{packages}/kubernetes/client/__pycache__/api_client.cpython-311.pyc" in files
 
 
 def test_environment_and_log_of_the_pod_hold_no_key(installed: Cluster) -> None:
@@ -185,6 +214,16 @@ def without(found: dict[str, Any], name: str) -> dict[str, Any]:
     """A snapshot in which nothing of ``name`` may be left."""
     assert name not in json.dumps(found)
     return found
+
+
+def test_dependencies_have_wheels_for_arm64(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--require-hashes", "--no-deps"]
+    command += ["--only-binary=:all:", "--python-version=3.11", f"--target={tmp_path}"]
+    command += [f"--platform={tag}_aarch64" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+    done = subprocess.run(
+        [*command, "-r", str(PROJECT / "container" / "requirements.lock")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_examples_are_all_there() -> None:

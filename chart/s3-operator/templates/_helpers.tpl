@@ -132,6 +132,9 @@ volumeMounts:
 {{- end -}}
 
 {{- define "s3-operator.podBasics" -}}
+{{- if not (kindIs "map" .Values.aws) -}}
+{{- fail "these are the values of another version of the chart: use --reset-then-reuse-values instead of --reuse-values" -}}
+{{- end -}}
 serviceAccountName: {{ include "s3-operator.serviceAccountName" . }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
