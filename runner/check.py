@@ -42,7 +42,7 @@ def uninstall_warning(kube: Kube) -> str:
         return ""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return (
-        f"WARNING: {len(names)} S3 objects are still there: {', '.join(names[:_SHOWN])}{more}.\n"
+        f"WARNING: S3 objects are still there ({len(names)}): {', '.join(names[:_SHOWN])}{more}.\n"
         "They, their buckets, users and Secrets stay. Without an operator nothing repairs them, and deleting one of\n"
         "them, its namespace or the CRD waits for ever at the finalizer agill.apps.s3.\n"
         "To go on with them: install again. To remove them: install again, kubectl delete s3 in each namespace, and\n"

@@ -50,6 +50,17 @@ def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, 
     return found[0]
 
 
+def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The specs of all Pods that the chart can start."""
+    found = []
+    for item in objects:
+        if item["kind"] == "Pod":
+            found.append(item["spec"])
+        elif item["kind"] in ("Deployment", "Job"):
+            found.append(item["spec"]["template"]["spec"])
+    return found
+
+
 @pytest.fixture(scope="session")
 def everything() -> list[dict[str, Any]]:
     """All objects, with everything on."""

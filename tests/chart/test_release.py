@@ -19,7 +19,7 @@ from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
-from tests.chart.conftest import CHART, run_helm
+from tests.chart.conftest import CHART, pods, render, run_helm
 from tests.cluster.conftest import delete, live, wait_gone, wait_ready, wait_until
 from tests.world import PROJECT, World, make_as_go_operator
 
@@ -106,6 +106,13 @@ def own_world(own_plane: ControlPlane, aws: Aws, tmp_path: Path) -> World:
     return World(own_plane.kubeconfig, aws, tmp_path)
 
 
+@pytest.fixture
+def own_release(own_world: World, tmp_path: Path) -> Iterator[Release]:
+    release = Release(own_world, "s3-operator", tmp_path)
+    yield release
+    release.stop()
+
+
 Rule = tuple[str, str, str, str]
 """Namespace (or * for all), resource, verb, name (or * for all)."""
 
@@ -154,10 +161,10 @@ def used(release: Release, rules: set[Rule], audit_log: Path) -> tuple[set[Rule]
 
 @pytest.mark.parametrize("scope", ["all-namespaces", "one-namespace"])
 def test_rights_are_just_what_the_operator_calls(
-    own_world: World, own_plane: ControlPlane, new_name: Callable[[str], str], tmp_path: Path, scope: str
+    own_release: Release, own_plane: ControlPlane, new_name: Callable[[str], str], scope: str
 ) -> None:
     # All namespaces means all: other tests' objects must not be there.
-    world, namespace, release = own_world, "team", Release(own_world, "s3-operator", tmp_path)
+    world, namespace, release = own_release.world, "team", own_release
     world.make_namespace(namespace)
     more = [f"--set=watchNamespaces={{{namespace}}}"] if scope == "one-namespace" else []
     release.upgrade(*release.values, *more)
@@ -222,10 +229,9 @@ def crd_uid(release: Release) -> str:
 
 @pytest.mark.parametrize("has_record", [True, False], ids=["upgraded", "taken-over"])
 def test_upgrade_from_the_go_operators_release_and_on(
-    own_world: World, new_name: Callable[[str], str], tmp_path: Path, has_record: bool
+    own_release: Release, new_name: Callable[[str], str], tmp_path: Path, has_record: bool
 ) -> None:
-    world = own_world
-    release = Release(world, "s3-operator", tmp_path)
+    world, release = own_release.world, own_release
     release.upgrade("--set=AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b", chart=_GO_CHART)
     release.kubectl("wait", "--for=condition=Established", "crd/s3s.agill.apps")
     first_crd = crd_uid(release)
@@ -244,6 +250,9 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert item is not None
         assert item["metadata"]["uid"] == cr["metadata"]["uid"]
         assert crd_uid(release) == first_crd
+        # A CRD that is being deleted takes its objects with it as soon as an operator runs again.
+        assert "deletionTimestamp" not in item["metadata"]
+        assert not release.kubectl("get", "crd", "s3s.agill.apps", "-o", "jsonpath={.metadata.deletionTimestamp}")
         assert world.credentials(cr) == pair
         keys = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
         assert [key["AccessKeyId"] for key in keys] == [key_id]
@@ -331,6 +340,19 @@ def test_everything_on_is_what_the_api_server_takes(release: Release) -> None:
     assert "--grace-period=45" in spec["containers"][0]["args"]
 
 
+def test_every_pod_is_admitted_where_only_restricted_ones_are(release: Release) -> None:
+    release.kubectl("create", "namespace", release.namespace)
+    enforce = "pod-security.kubernetes.io/enforce=restricted"
+    release.kubectl("label", "namespace", release.namespace, enforce)
+    release.kubectl("create", "serviceaccount", "s3-operator", f"--namespace={release.namespace}")
+    for number, spec in enumerate(pods(render(*release.values))):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"pod-{number}"}, "spec": spec}
+        file = release.folder / "pod.json"
+        file.write_text(json.dumps(pod))
+        answer = release.kubectl("create", "--dry-run=server", f"--namespace={release.namespace}", "-f", str(file))
+        assert answer == f"pod/pod-{number} created (server dry run)"
+
+
 def test_check_and_warning_say_what_is_there(world: World, release: Release, namespace: str, new_name: Any) -> None:
     release.upgrade("--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{namespace}}}")
     folder = release.folder / "check"
@@ -357,7 +379,7 @@ def test_check_and_warning_say_what_is_there(world: World, release: Release, nam
     assert f"account {world.account}" in well.stdout
     warning = ask("warn-uninstall")
     assert warning.returncode == 0
-    assert f"1 S3 objects are still there: {namespace}/{cr['metadata']['name']}" in warning.stdout
+    assert f"S3 objects are still there (1): {namespace}/{cr['metadata']['name']}" in warning.stdout
     wrong = folder / "wrong"
     wrong.write_text("[default]\naws_access_key_id = AKIAWRONG\naws_secret_access_key = wrong\n")
     denied = ask("check", lease, AWS_SHARED_CREDENTIALS_FILE=str(wrong))

@@ -12,23 +12,12 @@ import yaml
 
 from runner import __version__
 from runner.metrics import Metrics
-from tests.chart.conftest import CHART, find, render, run_helm
+from tests.chart.conftest import CHART, find, pods, render, run_helm
 from tests.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
-
-
-def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The specs of all Pods that the chart can start."""
-    found = []
-    for item in objects:
-        if item["kind"] == "Pod":
-            found.append(item["spec"])
-        elif item["kind"] in ("Deployment", "Job"):
-            found.append(item["spec"]["template"]["spec"])
-    return found
 
 
 def test_crd_is_that_of_crds_and_stays(everything: list[dict[str, Any]]) -> None:
