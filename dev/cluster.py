@@ -35,8 +35,10 @@ def install_crd(kubeconfig: Path) -> None:
         check=True,
         stdout=sys.stderr,
     )
-    wait = ["wait", "--for=condition=Established", "crd/s3s.agill.apps", "--timeout=60s"]
-    subprocess.run([*kubectl, *wait], check=True, stdout=sys.stderr)
+    # A new CRD has no conditions at all for a moment, on which kubectl fails: its names come with the first of them.
+    for state in ("jsonpath={.status.acceptedNames.kind}=S3", "condition=Established"):
+        wait = ["wait", f"--for={state}", "crd/s3s.agill.apps", "--timeout=60s"]
+        subprocess.run([*kubectl, *wait], check=True, stdout=sys.stderr)
 
 
 def up(base: Path) -> None:

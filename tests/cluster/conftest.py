@@ -59,7 +59,8 @@ class Operator:
     def lines(self, message: str) -> list[dict[str, Any]]:
         """The log lines with this message."""
         found = []
-        for line in self.log_file.read_text().splitlines():
+        # The last line may be half written.
+        for line in self.log_file.read_text().rpartition("\n")[0].splitlines():
             if line.startswith("{"):
                 record = json.loads(line)
                 if record["msg"] == message:
