@@ -233,6 +233,8 @@ def test_upgrade_from_the_go_operators_release_and_on(
 ) -> None:
     world, release = own_release.world, own_release
     release.upgrade("--set=AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b", chart=_GO_CHART)
+    # In two steps, as dev.cluster does: a new CRD has no conditions at all for a moment, on which kubectl fails.
+    release.kubectl("wait", "--for=jsonpath={.status.acceptedNames.kind}=S3", "crd/s3s.agill.apps")
     release.kubectl("wait", "--for=condition=Established", "crd/s3s.agill.apps")
     first_crd = crd_uid(release)
     world.make_namespace("team")
