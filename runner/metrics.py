@@ -35,6 +35,15 @@ class Metrics:
         self._drift = Counter(
             "s3_operator_drift_corrected", "Repairs of what was changed by others", ["aspect"], registry=registry
         )
+        self._checks = Counter(
+            "s3_operator_drift_checks", "Drift checks, by what they found", ["result"], registry=registry
+        )
+        self._missed = Counter(
+            "s3_operator_drift_missed",
+            "What a full run changed and the check had not seen",
+            ["aspect"],
+            registry=registry,
+        )
         self._errors = Counter("s3_operator_aws_errors", "Runs that AWS made fail", ["reason"], registry=registry)
         self._info = Gauge(
             "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
@@ -63,6 +72,15 @@ class Metrics:
         if is_drift and outcome.is_done:
             for aspect in outcome.changed:
                 self._drift.labels(aspect).inc()
+
+    def count_check(self, result: str) -> None:
+        """A drift check found ``in_sync``, ``differs`` or ``failed``."""
+        self._checks.labels(result).inc()
+
+    def count_missed(self, aspects: tuple[str, ...]) -> None:
+        """A full run changed what the drift check had not seen."""
+        for aspect in aspects:
+            self._missed.labels(aspect).inc()
 
     def forget(self, key: Key) -> None:
         """An object is gone."""

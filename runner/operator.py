@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runner import processes
 from runner.conditions import Outcome
+from runner.drift import DriftCheck, RoleSettings
 from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
 from runner.job import AnsibleJob
@@ -68,9 +69,10 @@ class Operator:
         processes.sweep(self._settings.work_dir)
         if self._settings.leader_elect and not self._election.acquire(self._stopping):
             return 0
-        job = self._make_job()
-        if job is not None:
-            self._start_work(job)
+        made = self._make_reconciler()
+        if made is not None:
+            job, reconciler = made
+            self._start_work(job, reconciler)
             self._stopping.wait()
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
@@ -84,43 +86,53 @@ class Operator:
             return 2
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
-        job = self._make_job()
-        if job is None:
+        made = self._make_reconciler()
+        if made is None:
             return 2
-        reconciler = Reconciler(self._kube, job, self._metrics, self._settings.sync_period_s)
+        reconciler = made[1]
         items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
         with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
             results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
         processes.remove_own_folders(self._settings.work_dir)
         return 0 if all(results) else 1
 
-    def _make_job(self) -> AnsibleJob | None:
-        """The job; None when stopped before the cluster's name was known."""
-        name = self._settings.cluster_name
+    def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
+        """The job and who gives it work; None when stopped before the cluster's name was known."""
+        name, settings = self._settings.cluster_name, self._settings
         while not name and not self._stopping.is_set():
             try:
                 name = self._kube.get_cluster_id()
             except KubeError as error:
                 _LOG.warning("cluster id not read", extra={"error": str(error)})
-                self._stopping.wait(self._settings.retry_period_s)
+                self._stopping.wait(settings.retry_period_s)
         if not name:
             return None
         environment = {
             "S3_OPERATOR_CLUSTER_NAME": name,
-            "S3_OPERATOR_DELETION_POLICY": self._settings.deletion_policy,
-            "S3_OPERATOR_SERVICE_EXTERNAL_NAME": self._settings.service_external_name,
-            "S3_OPERATOR_IAM_SETTLE_S": str(self._settings.iam_settle_s),
+            "S3_OPERATOR_DELETION_POLICY": settings.deletion_policy,
+            "S3_OPERATOR_SERVICE_EXTERNAL_NAME": settings.service_external_name,
+            "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
             # Half of a run's time: the rest is for what comes before and after.
-            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(self._settings.run_timeout_s / 2))),
+            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(settings.run_timeout_s / 2))),
         }
-        return AnsibleJob(
-            self._settings.project_dir, self._settings.work_dir, self._settings.run_timeout_s, environment
+        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment)
+        check = None
+        if settings.drift_check:
+            told = RoleSettings(name, settings.deletion_policy, settings.iam_settle_s, settings.service_external_name)
+            check = DriftCheck(settings.project_dir, told)
+        reconciler = Reconciler(
+            self._kube,
+            job,
+            self._metrics,
+            settings.sync_period_s,
+            check=check,
+            full_sync_period_s=settings.full_sync_period_s,
         )
+        return job, reconciler
 
-    def _start_work(self, job: AnsibleJob) -> None:
+    def _start_work(self, job: AnsibleJob, reconciler: Reconciler) -> None:
         self._metrics.leading.set(1)
         self._metrics.watch_queue(self._queue)
-        reconciler = Reconciler(self._kube, job, self._metrics, self._settings.sync_period_s)
         for namespace in self._kube.namespaces:
             self._watch(namespace)
         if self._settings.leader_elect:

@@ -7,6 +7,7 @@ knows Kubernetes' client or Ansible. Called by one worker at a time for an objec
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -43,13 +44,24 @@ class Job(Protocol):
     def run(self, item: dict[str, Any]) -> Outcome: ...
 
 
+class Check(Protocol):
+    """A look that only reads: what is so, or None when the role must run."""
+
+    def look(self, item: dict[str, Any]) -> Outcome | None: ...
+
+
 def utc_now() -> str:
     """The time as RFC 3339, in seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Reconciler:
-    """Reconciles objects. ``sync_period_s`` is when an object is looked at again if nothing happens."""
+    """Reconciles objects.
+
+    :param sync_period_s: when an object is looked at again if nothing happens
+    :param check: looks first at objects whose spec was acted on already; None runs the role at every look
+    :param full_sync_period_s: how often the role runs although the check finds nothing
+    """
 
     def __init__(
         self,
@@ -58,14 +70,22 @@ class Reconciler:
         metrics: Metrics,
         sync_period_s: float,
         *,
+        check: Check | None = None,
+        full_sync_period_s: float = math.inf,
         now: Callable[[], str] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
         self._kube = kube
         self._job = job
         self._metrics = metrics
         self._sync_period_s = sync_period_s
+        self._check = check
+        self._full_sync_period_s = full_sync_period_s
         self._now = now
+        self._clock = clock
+        # When the role runs although nothing differs; of an object that was not seen yet, some time in the period.
+        self._full_run_at: dict[Key, float] = {}
         self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._backoff = Backoff(sync_period_s, chance=self._chance)
 
@@ -92,20 +112,22 @@ class Reconciler:
         # A live read: a stale cache could empty the bucket of a re-created object.
         item = self._kube.find_object(*key)
         if item is None:
-            self._metrics.forget(key)
+            self._forget(key)
             return None
         if item["metadata"].get("deletionTimestamp"):
             if FINALIZER not in (item["metadata"].get("finalizers") or []):
                 return None
         elif FINALIZER not in (item["metadata"].get("finalizers") or []):
             item = self._kube.add_finalizer(item)
+        # Before the announcement, which names the generation although nothing was done yet.
+        is_known = _is_same_generation(item) and not item["metadata"].get("deletionTimestamp")
         item = self._announce(item)
-        outcome = self._run(item)
+        outcome = self._check_or_run(key, item) if self._check and is_known else self._run(item)
         self._tell(item, outcome)
         is_gone = outcome.is_done and bool(item["metadata"].get("deletionTimestamp"))
         if is_gone:
             self._release(item)
-            self._metrics.forget(key)
+            self._forget(key)
         return None if is_gone else outcome
 
     def _announce(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +142,26 @@ class Reconciler:
             self._kube.write_status(item, status)
             item = {**item, "status": status}
         return item
+
+    def _check_or_run(self, key: Key, item: dict[str, Any]) -> Outcome:
+        assert self._check is not None  # noqa: S101 - the caller has looked
+        seen = self._check.look(item)
+        self._metrics.count_check("differs" if seen is None else "in_sync" if seen.is_done else "failed")
+        due_at = self._full_run_at.setdefault(key, self._clock() + self._chance.random() * self._full_sync_period_s)
+        if seen is not None and (not seen.is_done or self._clock() < due_at):
+            _LOG.debug("checked", extra={"namespace": key[0], "name_": key[1], "reason": seen.reason.value})
+            return seen
+        outcome = self._run(item)
+        self._full_run_at[key] = self._clock() + jittered(self._full_sync_period_s, self._chance)
+        if seen is not None and outcome.changed:
+            self._metrics.count_missed(outcome.changed)
+            fields = {"namespace": key[0], "name_": key[1], "aspects": list(outcome.changed)}
+            _LOG.warning("the drift check did not see what the role changed", extra=fields)
+        return outcome
+
+    def _forget(self, key: Key) -> None:
+        self._metrics.forget(key)
+        self._full_run_at.pop(key, None)
 
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()

@@ -13,6 +13,8 @@ class Settings:
     sync_period_s: float
     max_concurrent_reconciles: int
     run_timeout_s: float
+    drift_check: bool
+    full_sync_period_s: float
     grace_period_s: float
     watch_namespaces: tuple[str, ...]
     cluster_name: str

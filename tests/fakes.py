@@ -87,6 +87,18 @@ class FakeJob:
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 
 
+class FakeCheck:
+    """Answers each look with the next of the given outcomes; the last one again and again. None: something differs."""
+
+    def __init__(self, *outcomes: Outcome | None) -> None:
+        self._outcomes = list(outcomes)
+        self.looks = 0
+
+    def look(self, item: dict[str, Any]) -> Outcome | None:
+        self.looks += 1
+        return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+
+
 class FakeLeases:
     """One Lease in memory."""
 

@@ -296,7 +296,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
     copy_chart(copied, "1.0.1")
     release.upgrade(*release.values, "--set=replicas=2,syncPeriod=2", chart=copied)
     with release.running() as operator:
-        wait_until(lambda: '"msg": "reconciled"' in operator.log.read_text(), "a look at the object")
+        wait_until(lambda: '"msg": "checked"' in operator.log.read_text(), "a look at the object")
         check()
         assert world.snapshot(cr) == before
 

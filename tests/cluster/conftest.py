@@ -71,6 +71,11 @@ class Operator:
         """The ended runs for an object that are logged (at debug: all)."""
         return [line for line in self.lines("reconciled") if line["name"] == cr["metadata"]["name"]]
 
+    def looks_at(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
+        """The runs for an object, and the drift checks that needed none."""
+        checks = [line for line in self.lines("checked") if line["name"] == cr["metadata"]["name"]]
+        return [*self.runs_of(cr), *checks]
+
     def port(self, path: str) -> int:
         """The port that serves a path."""
         lines = wait_until(lambda: [line for line in self.lines("serving") if path in line["paths"]], f"serving {path}")

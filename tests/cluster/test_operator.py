@@ -83,11 +83,13 @@ def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_no
     operator = start_operator("--sync-period", "5")
     cr = new_object()
     wait_ready(world, cr)
-    wait_until(lambda: len(operator.runs_of(cr)) >= 2, "a sync")
-    before = live(world, cr)
+    wait_until(lambda: len(operator.looks_at(cr)) >= 2, "a sync")
+    before, runs = live(world, cr), len(operator.runs_of(cr))
     with requests_of(world) as requests:
-        seen = len(operator.runs_of(cr))
-        wait_until(lambda: len(operator.runs_of(cr)) >= seen + 2, "two more syncs")
+        seen = len(operator.looks_at(cr))
+        wait_until(lambda: len(operator.looks_at(cr)) >= seen + 2, "two more syncs")
+    # By reading alone: the role did not run.
+    assert len(operator.runs_of(cr)) == runs
     assert [request["action"] for request in requests if request["write"]] == []
     # No status was written: the resourceVersion is the same.
     assert live(world, cr) == before
@@ -101,6 +103,16 @@ def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_no
     assert 's3_operator_drift_corrected_total{aspect="bucket"} 1.0' in text
     name, namespace = cr["metadata"]["name"], cr["metadata"]["namespace"]
     assert f's3_info{{namespace="{namespace}",s3="{name}"}} 1.0' in text
+
+
+def test_without_drift_check_the_role_runs_at_every_sync(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    operator = start_operator("--sync-period", "2", "--no-drift-check")
+    cr = new_object()
+    wait_ready(world, cr)
+    wait_until(lambda: len(operator.runs_of(cr)) >= 3, "two runs that change nothing")
+    assert operator.lines("checked") == []
 
 
 def test_contested_bucket_the_first_keeps_it_the_second_is_told(
@@ -170,7 +182,7 @@ def test_restart_changes_nothing(world: World, new_object: NewObject, start_oper
     assert first.stop() == 0
     before = world.snapshot(cr), live(world, cr)
     second = start_operator("--sync-period", "4")
-    wait_until(lambda: second.runs_of(cr), "a sync after the restart")
+    wait_until(lambda: second.looks_at(cr), "a sync after the restart")
     assert (world.snapshot(cr), live(world, cr)) == before
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.world import World, requests_of, without_keys
+from runner.conditions import Outcome, Reason
+from runner.drift import DriftCheck, RoleSettings
+from tests.world import CLUSTER, PROJECT, World, requests_of, without_keys
 
 POLICY = {
     "Version": "2012-10-17",
@@ -112,6 +115,14 @@ def make_secret_immutable_and_edit_labels(subject: Subject) -> None:
     subject.patch_secret({"immutable": True, "metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
 
 
+@pytest.fixture
+def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
+    """The operator's own look at an object."""
+    for name, value in world.aws.env().items():
+        monkeypatch.setenv(name, value)
+    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster)
+
+
 ROWS: dict[str, tuple[str, Callable[[Subject], Any]]] = {
     "bucket-deleted": ("bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket)),
     "block-public-access-off": (
@@ -191,7 +202,7 @@ FRESH_KEY = {
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subject, row: str) -> None:
+def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subject, check: DriftCheck, row: str) -> None:
     aspect, break_it = ROWS[row]
     world, cr = subject.world, subject.cr
     before, key_before = world.snapshot(cr), world.credentials(cr)
@@ -199,10 +210,12 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
 
     break_it(subject)
     assert world.differs(cr) == [aspect]
+    assert check.look(cr) is None
     run = world.reconcile(cr)
 
     assert (run.outcome["reason"], run.changed) == ("Ready", [aspect]), run.output
     assert world.differs(cr) == []
+    assert check.look(cr) == Outcome(True, Reason.READY, status=run.outcome["status"])
     after = world.snapshot(cr)
     if row == "bucket-deleted":
         # A new bucket has no foreign tags.
@@ -232,6 +245,41 @@ def assert_only_key_is(subject: Subject, old: str) -> None:
     tenant.put_object(Bucket=subject.bucket, Key="probe", Body=b"x")
     for version in tenant.list_object_versions(Bucket=subject.bucket).get("Versions", []):
         tenant.delete_object(Bucket=subject.bucket, Key="probe", VersionId=version["VersionId"])
+
+
+def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Subject, check: DriftCheck) -> None:
+    with requests_of(subject.world) as requests:
+        seen = check.look(subject.cr)
+    run = subject.world.reconcile(subject.cr).outcome
+    told = Outcome(
+        run["done"], Reason(run["reason"]), run["message"], run["retry"], tuple(run["changed"]), run["status"]
+    )
+    assert seen == told
+    assert requests
+    assert [request["action"] for request in requests if request["write"]] == []
+
+
+def test_check_and_run_refuse_in_the_same_words(subject: Subject, check: DriftCheck) -> None:
+    cr = {**subject.cr, "spec": {**subject.cr["spec"], "region": "eu-west-1"}}
+    seen, run = check.look(cr), subject.world.reconcile(cr).outcome
+    assert seen is not None
+    assert (seen.reason, seen.message, seen.retry) == (run["reason"], run["message"], run["retry"])
+    assert seen.reason == Reason.WRONG_REGION
+
+
+def test_check_follows_changed_credentials(
+    subject: Subject, check: DriftCheck, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = AKIAWRONG\naws_secret_access_key = wrong\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    seen = check.look(subject.cr)
+    assert seen is not None
+    assert (seen.is_done, seen.reason) == (False, Reason.CREDENTIALS_INVALID)
+    file.write_text(subject.world.aws.credentials_file.read_text())
+    seen = check.look(subject.cr)
+    assert seen is not None
+    assert seen.reason is Reason.READY
 
 
 def test_second_run_makes_no_write_call(subject: Subject) -> None:

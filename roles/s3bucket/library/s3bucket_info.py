@@ -79,7 +79,7 @@ from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.cluster import connect
 from ansible.module_utils.s3bucket.errors import Refused
 from ansible.module_utils.s3bucket.module import make_module, make_sources, read_wanted, refuse
-from ansible.module_utils.s3bucket.observe import Observation, Sources, observe, observe_deletion
+from ansible.module_utils.s3bucket.observe import Observation, Sources, observe, observe_deletion, outcome_status
 from ansible.module_utils.s3bucket.spec import Wanted
 
 
@@ -100,16 +100,6 @@ def main() -> None:
 
 def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
     seen = observe(wanted, sources)
-    status = {
-        "bucketARN": wanted.bucket_arn,
-        "effective": wanted.effective(seen.is_adopted),
-    }
-    if wanted.username:
-        status |= {
-            "userARN": seen.user_arn,
-            "accessKeyID": seen.keys.live,
-            "secretName": wanted.secret_name,
-        }
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
         "bucket_arguments": seen.bucket_arguments,
@@ -121,7 +111,7 @@ def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
         "region": wanted.region,
         "account": seen.account,
     }
-    return {"differs": seen.differs, "plan": plan, "outcome_status": status, "notes": seen.notes}
+    return {"differs": seen.differs, "plan": plan, "outcome_status": outcome_status(wanted, seen), "notes": seen.notes}
 
 
 def plan_user(wanted: Wanted, seen: Observation) -> dict[str, Any]:

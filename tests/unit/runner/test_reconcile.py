@@ -12,7 +12,7 @@ from runner.conditions import Outcome, Reason
 from runner.kube import FINALIZER, KubeError
 from runner.metrics import Metrics
 from runner.reconcile import Reconciler
-from tests.fakes import READY, FakeJob, FakeKube, kube_error, make_item
+from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
 NOW = "2026-01-02T03:04:05Z"
@@ -159,3 +159,85 @@ def test_kubernetes_error_before_the_run_means_no_run(name: str) -> None:
     with pytest.raises(KubeError):
         reconciler.reconcile(KEY)
     assert job.runs == []
+
+
+class Checked:
+    """An object that was made Ready by a first run, and a Reconciler that checks it."""
+
+    def __init__(self, *looks: Outcome | None, runs: tuple[Outcome, ...] = (READY,)) -> None:
+        self.check, self.time_s, self.metrics = FakeCheck(*looks), 0.0, Metrics()
+        self.kube = FakeKube(make_item(**OURS))
+        self.job = FakeJob(self.kube, READY, *runs)
+        self.reconciler = Reconciler(
+            self.kube, self.job, self.metrics, 300, check=self.check, full_sync_period_s=86400,
+            now=lambda: NOW, clock=lambda: self.time_s, chance=random.Random(1),
+        )  # fmt: skip
+        self.reconciler.reconcile(KEY)
+        self.kube.writes.clear()
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_new_object_is_run_without_a_check() -> None:
+    checked = Checked(READY)
+    assert (checked.check.looks, len(checked.job.runs)) == (0, 1)
+
+
+def test_check_that_finds_nothing_means_no_run_and_no_write() -> None:
+    checked = Checked(READY)
+    wait_s = checked.reconciler.reconcile(KEY)
+    assert (checked.check.looks, checked.kube.writes) == (1, [])
+    assert wait_s is not None
+    assert wait_s >= 270
+    assert checked.value("s3_operator_drift_checks_total", result="in_sync") == 1
+
+
+def test_check_that_finds_a_difference_means_a_run_and_counts_it_as_drift() -> None:
+    checked = Checked(None, runs=(Outcome(True, Reason.READY, changed=("policy",)),))
+    checked.reconciler.reconcile(KEY)
+    assert checked.kube.writes == ["run", "write_status"]
+    assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1
+    assert checked.value("s3_operator_drift_missed_total", aspect="policy") == 0
+
+
+def test_check_that_fails_is_told_without_a_run_and_tried_again_soon() -> None:
+    checked = Checked(DENIED)
+    wait_s = checked.reconciler.reconcile(KEY)
+    assert checked.kube.writes == ["write_status"]
+    assert checked.kube.item is not None
+    assert checked.kube.item["status"]["conditions"][0]["reason"] == "AccessDenied"
+    assert wait_s is not None
+    assert wait_s <= FIRST_S
+
+
+def test_changed_spec_is_run_without_a_check() -> None:
+    checked = Checked(READY)
+    assert checked.kube.item is not None
+    checked.kube.item["metadata"]["generation"] = 2
+    checked.reconciler.reconcile(KEY)
+    assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
+
+
+def test_object_that_is_being_deleted_is_run_without_a_check() -> None:
+    checked = Checked(READY)
+    assert checked.kube.item is not None
+    checked.kube.item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert checked.reconciler.reconcile(KEY) is None
+    assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
+
+
+def test_full_run_comes_once_a_period_and_tells_what_the_check_did_not_see() -> None:
+    checked = Checked(READY, runs=(Outcome(True, Reason.READY, changed=("tags",)), READY))
+    # Seen for the first time: some time within the period, so that not all come at once after a restart.
+    checked.reconciler.reconcile(KEY)
+    checked.time_s = 86400
+    checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 2
+    assert checked.value("s3_operator_drift_missed_total", aspect="tags") == 1
+    checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 2
+    checked.time_s = 3 * 86400
+    checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 3
+    assert checked.value("s3_operator_drift_missed_total", aspect="tags") == 1

@@ -96,6 +96,14 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     return seen
 
 
+def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    """What the object's status tells of what was seen."""
+    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": wanted.effective(seen.is_adopted)}
+    if wanted.username:
+        status |= {"userARN": seen.user_arn, "accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+    return status
+
+
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
     """The arguments of amazon.aws.s3_bucket for a bucket that was made just now."""
     settings = read_settings(s3, wanted.bucket, account)
