@@ -68,7 +68,7 @@ class Cluster:
         helm.write_text("\n".join([*lines, f'  *) exec {real} "$@" ;;', "esac", ""]))
         helm.chmod(0o755)
 
-    def shell(self, script: str, is_checked: bool = True, **environment: str) -> str:
+    def shell(self, script: str, **environment: str) -> str:
         """Run shell text as a user in a checkout would; returns all that it printed."""
         key_id, secret = self.world.aws.admin_key()
         done = subprocess.run(
@@ -90,7 +90,7 @@ class Cluster:
             text=True,
             timeout=_TIMEOUT_S,
         )
-        assert done.returncode == 0 or not is_checked, f"{script}\n{done.stdout}\n{self.describe()}"
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{self.describe()}"
         return done.stdout
 
     def get(self, what: str, namespace: str = "s3-operator") -> dict[str, Any]:
@@ -104,11 +104,9 @@ class Cluster:
         assert len(found) == 1, [item["metadata"]["name"] for item in found]
         return dict(found[0])
 
-    def logs(self, *arguments: str) -> str:
+    def logs(self) -> str:
         """What the operator's container said."""
-        return self.shell(
-            f"kubectl --namespace=s3-operator logs {self.pod()['metadata']['name']} {' '.join(arguments)}"
-        )
+        return self.shell(f"kubectl --namespace=s3-operator logs {self.pod()['metadata']['name']}")
 
     def describe(self) -> str:
         """What a failed step is told with: states, Events and the Pod's log, and no Secret."""

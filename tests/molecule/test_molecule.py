@@ -43,19 +43,25 @@ class Molecule:
             text=True,
         )
 
+    def environment(self) -> dict[str, str]:
+        """What a client of the scenario's cluster needs."""
+        state = json.loads((self.folder / "cluster.json").read_text())
+        return {**plain_environment(), **state["environment"]}
+
+    def kubectl(self, *arguments: str) -> str:
+        """Ask the scenario's cluster."""
+        command = [str(find_binaries()["kubectl"]), *arguments]
+        return subprocess.run(command, env=self.environment(), capture_output=True, check=True, text=True).stdout
+
     def secrets(self) -> list[str]:
         """Every secret access key that the scenario knows, as text and as Kubernetes stores it."""
-        state = json.loads((self.folder / "cluster.json").read_text())
-        command = [str(find_binaries()["kubectl"]), "get", "secrets", "--all-namespaces", "--output=json"]
-        done = subprocess.run(
-            command, env={**plain_environment(), **state["environment"]}, capture_output=True, check=True
-        )
+        found = json.loads(self.kubectl("get", "secrets", "--all-namespaces", "--output=json"))
         encoded = [
             item["data"]["AWS_SECRET_ACCESS_KEY"]
-            for item in json.loads(done.stdout)["items"]
+            for item in found["items"]
             if "AWS_SECRET_ACCESS_KEY" in item.get("data", {})
         ]
-        admin = admin_key_in(Path(state["environment"]["AWS_SHARED_CREDENTIALS_FILE"]))[1]
+        admin = admin_key_in(Path(self.environment()["AWS_SHARED_CREDENTIALS_FILE"]))[1]
         return [*encoded, *(base64.b64decode(text).decode() for text in encoded), admin]
 
     def artifacts(self) -> dict[str, str]:
@@ -90,10 +96,8 @@ def test_failed_scenario_leaves_no_secret(molecule: Molecule) -> None:
     assert converged.returncode == 0, converged.stdout[-5000:]
     secrets = molecule.secrets()
     # Something else in the Secret: the task that uses it fails.
-    state = json.loads((molecule.folder / "cluster.json").read_text())
     patch = '{"stringData": {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"}}'
-    command = [str(find_binaries()["kubectl"]), "patch", "secret", "molecule-iam-secret", f"--patch={patch}"]
-    subprocess.run(command, env={**plain_environment(), **state["environment"]}, capture_output=True, check=True)
+    molecule.kubectl("patch", "secret", "molecule-iam-secret", f"--patch={patch}")
     failed = molecule.run("verify", is_verbose=True)
     assert failed.returncode != 0
     assert "the output has been hidden" in failed.stdout
