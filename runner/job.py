@@ -12,58 +12,23 @@ import json
 import logging
 import os
 import shutil
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ansible_runner
+from ansible_runner.utils import get_callback_dir
 
 from runner import processes
 from runner.conditions import Outcome, Reason
+from runner.environment import ansible_environment, make_folders
 
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
 _MAX_MESSAGE = 500
 _OUTCOME = "s3bucket_outcome"
-# What a run may see of our own environment. Keys are in none of them (runner.credentials).
-_PASSED_ON = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "KUBECONFIG",
-    "K8S_AUTH_KUBECONFIG",
-    "KUBERNETES_SERVICE_HOST",
-    "KUBERNETES_SERVICE_PORT",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_IAM",
-    "AWS_ENDPOINT_URL_STS",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_CONFIG_FILE",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_STS_REGIONAL_ENDPOINTS",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_EC2_METADATA_DISABLED",
-    "AWS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-)
 
 
 @dataclass
@@ -75,19 +40,35 @@ class _Record:
     end: Reason | None = None
 
 
+class Warm(Protocol):
+    """What makes runs quick, if it is there."""
+
+    def find_path(self) -> Path | None:
+        """A folder for the PATH with another ansible-playbook; None for the stock one."""
+
+
 class AnsibleJob:
     """Runs the playbook.
 
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: where runs have their folders; memory-backed, as a run's files hold secrets
     :param environment: more variables for the playbook (the operator's settings for the role)
+    :param warm: None runs the stock ansible-playbook
     """
 
-    def __init__(self, project_dir: Path, work_dir: Path, timeout_s: float, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        project_dir: Path,
+        work_dir: Path,
+        timeout_s: float,
+        environment: dict[str, str],
+        warm: Warm | None = None,
+    ) -> None:
         self._project_dir = project_dir
         self._work_dir = work_dir
         self._timeout_s = timeout_s
         self._environment = environment
+        self._warm = warm
         self._cancelled = threading.Event()
         self._numbers = itertools.count()
 
@@ -127,28 +108,12 @@ class AnsibleJob:
         )
 
     def _envvars(self, folder: Path, run_id: str) -> dict[str, str]:
-        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        return {
-            **passed_on,
-            **self._environment,
-            # ansible-playbook of the same installation as this program, wherever that is.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{passed_on.get('PATH', os.defpath)}",
-            processes.RUN_ID: run_id,
-            "TMPDIR": str(folder / "tmp"),
-            # An empty one of its own: no ansible.cfg of the machine has a say.
-            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-            "ANSIBLE_HOME": str(folder / "home"),
-            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(folder / "tmp"),
-            "ANSIBLE_ROLES_PATH": str(self._project_dir / "roles"),
-            # Without it stock Ansible writes the Secret's value into a temporary file.
-            "ANSIBLE_PIPELINING": "1",
-            "ANSIBLE_RETRY_FILES_ENABLED": "0",
-            "ANSIBLE_LOCALHOST_WARNING": "0",
-            "ANSIBLE_DEPRECATION_WARNINGS": "0",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_NOCOWS": "1",
-        }
+        environment = ansible_environment(self._project_dir, folder, run_id, self._environment)
+        shim = self._warm.find_path() if self._warm else None
+        if shim:
+            # ansible_runner.run(binary=...) would drop the playbook: the shim goes by the PATH.
+            environment["PATH"] = f"{shim}{os.pathsep}{environment['PATH']}"
+        return environment
 
     def _outcome(self, record: _Record) -> Outcome:
         if record.outcome:
@@ -169,6 +134,11 @@ class AnsibleJob:
         return Outcome(False, Reason.RUN_FAILED, record.failure or "the run ended without an outcome", "transient")
 
 
+def callback_environment() -> dict[str, str]:
+    """What ansible-runner sets for each run and Ansible reads when it is imported."""
+    return {"ANSIBLE_CALLBACK_PLUGINS": get_callback_dir(), "ANSIBLE_STDOUT_CALLBACK": "awx_display"}
+
+
 def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
     """The one extra-var: the CR as JSON text that Ansible never evaluates.
 
@@ -186,9 +156,8 @@ def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare(folder: Path, item: dict[str, Any]) -> None:
-    for name in ("env", "tmp", "home"):
-        (folder / name).mkdir(mode=0o700)
-    (folder / "ansible.cfg").touch()
+    make_folders(folder)
+    (folder / "env").mkdir(mode=0o700)
     (folder / "env" / "extravars").write_text(json.dumps(extra_vars(item)))
 
 

@@ -20,15 +20,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from runner import processes
 from runner.conditions import Outcome
 from runner.drift import DriftCheck, RoleSettings
+from runner.environment import ansible_environment, make_folders
 from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
-from runner.job import AnsibleJob
+from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
 from runner.leader import Election, Terms
 from runner.metrics import Metrics
 from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
 from runner.settings import Settings
+from runner.warm.process import WarmProcess
 from runner.watch import Watcher
 
 _LOG = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
 _JOIN_S = 10.0
+# A run id in the warm process's environment is overwritten by longer ones.
+_RUN_ID_ROOM = 64
 
 
 class Operator:
@@ -50,6 +54,7 @@ class Operator:
         self._is_lost = False
         self._watchers: list[Watcher] = []
         self._threads: list[threading.Thread] = []
+        self._warm: WarmProcess | None = None
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
         self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
@@ -59,7 +64,7 @@ class Operator:
         try:
             return self._run()
         finally:
-            processes.remove_own_folders(self._settings.work_dir)
+            self._clean_up()
 
     def _run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,8 +98,13 @@ class Operator:
         items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
         with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
             results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
-        processes.remove_own_folders(self._settings.work_dir)
+        self._clean_up()
         return 0 if all(results) else 1
+
+    def _clean_up(self) -> None:
+        if self._warm:
+            self._warm.stop()
+        processes.remove_own_folders(self._settings.work_dir)
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
         """The job and who gives it work; None when stopped before the cluster's name was known."""
@@ -115,7 +125,8 @@ class Operator:
             # Half of a run's time: the rest is for what comes before and after.
             "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(settings.run_timeout_s / 2))),
         }
-        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment)
+        self._warm = self._start_warm(environment) if settings.executor == "warm" else None
+        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
         check = None
         if settings.drift_check:
             told = RoleSettings(name, settings.deletion_policy, settings.iam_settle_s, settings.service_external_name)
@@ -129,6 +140,17 @@ class Operator:
             full_sync_period_s=settings.full_sync_period_s,
         )
         return job, reconciler
+
+    def _start_warm(self, environment: dict[str, str]) -> WarmProcess:
+        folder = processes.own_folder(self._settings.work_dir, "warm")
+        make_folders(folder)
+        run_id = f"{processes.operator_id()}-warm".ljust(_RUN_ID_ROOM, "-")
+        environment = ansible_environment(
+            self._settings.project_dir, folder, run_id, {**environment, **callback_environment()}
+        )
+        warm = WarmProcess(folder, environment)
+        warm.start()
+        return warm
 
     def _start_work(self, job: AnsibleJob, reconciler: Reconciler) -> None:
         self._metrics.leading.set(1)

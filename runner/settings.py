@@ -13,6 +13,7 @@ class Settings:
     sync_period_s: float
     max_concurrent_reconciles: int
     run_timeout_s: float
+    executor: str
     drift_check: bool
     full_sync_period_s: float
     grace_period_s: float

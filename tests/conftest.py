@@ -39,8 +39,10 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 
 
 @pytest.fixture(scope="session")
-def world(control_plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(control_plane.kubeconfig, aws, tmp_path_factory.mktemp("runs"))
+def world(control_plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(control_plane.kubeconfig, aws, tmp_path_factory.mktemp("runs"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

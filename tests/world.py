@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import copy
+import itertools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,8 +35,12 @@ from s3bucket.cluster import ApiServer  # noqa: E402
 from s3bucket.observe import Sources, observe  # noqa: E402
 from s3bucket.spec import Wanted, wanted_of  # noqa: E402
 
+from runner import processes  # noqa: E402
+from runner.warm.process import WarmProcess  # noqa: E402
+
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
+EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
 NewObject = Callable[..., dict[str, Any]]
@@ -69,6 +75,12 @@ class World:
         self.iam = aws.client("iam")
         self.sts = aws.client("sts")
         self.account = str(self.sts.get_caller_identity()["Account"])
+        self._run_numbers = itertools.count()
+        self._warm: WarmProcess | None = None
+
+    def close(self) -> None:
+        if self._warm:
+            self._warm.stop()
 
     def environment(self, **more: str) -> dict[str, str]:
         """An environment of its own for a child process: nothing of the machine's AWS or Ansible settings."""
@@ -84,13 +96,29 @@ class World:
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_NOCOLOR": "1",
+            "EXECUTOR": EXECUTOR,
             **more,
         }
 
-    def playbook(self, name: str, *arguments: str, **environment: str) -> Run:
+    def ansible_playbook(self, executor: str = EXECUTOR) -> str:
+        """The program: the stock one, or the shim of a warm process."""
+        if executor == "stock":
+            return str(Path(sys.executable).parent / "ansible-playbook")
+        if self._warm is None:
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
+            run_id = f"{processes.operator_id()}-warm".ljust(64, "-")
+            roles = {"ANSIBLE_ROLES_PATH": str(PROJECT / "roles"), processes.RUN_ID: run_id}
+            self._warm = WarmProcess(folder, self.environment(**roles))
+            self._warm.start()
+        path = self._warm.find_path()
+        assert path is not None, "the warm process says that it is not supported"
+        return str(path / "ansible-playbook")
+
+    def playbook(self, name: str, *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
         """Run a playbook of the project to its end."""
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(PROJECT / "playbooks" / name), *arguments]
+        command = [self.ansible_playbook(executor), str(PROJECT / "playbooks" / name), *arguments]
         environment = {
+            processes.RUN_ID: f"{processes.operator_id()}-{next(self._run_numbers)}",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
             **environment,
@@ -108,11 +136,11 @@ class World:
         )
         return Run(done.returncode, done.stdout, _outcome_in(done.stdout))
 
-    def reconcile(self, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
+    def reconcile(self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
         """Run the role on one object, given as the operator gives it."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
         path.write_text(json.dumps({"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}))
-        return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, **environment)
+        return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)

@@ -1,0 +1,6 @@
+"""Warm execution: one process has everything that a run of Ansible imports; each run is a fork of it.
+
+Four rooms: ``process`` keeps that process alive for the operator, ``shim`` is the ``ansible-playbook`` that
+ansible-runner starts and that only connects and waits, ``server`` forks, ``inprocess`` lets modules run inside
+the task's own process. The role does not know: ``--executor stock`` turns all of it off.
+"""
