@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -36,22 +37,6 @@ _ENV_START_FIELD = 47
 _IMPORTS = (
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
-    "ansible.plugins.action.normal",
-    "ansible.plugins.action.set_fact",
-    "ansible.plugins.action.set_stats",
-    "ansible.plugins.action.validate_argument_spec",
-    "ansible.plugins.callback.default",
-    "ansible.plugins.connection.local",
-    "ansible.plugins.filter.core",
-    "ansible.plugins.filter.mathstuff",
-    "ansible.plugins.inventory.host_list",
-    "ansible.plugins.lookup.env",
-    "ansible.plugins.lookup.file",
-    "ansible.plugins.shell.sh",
-    "ansible.plugins.strategy.linear",
-    "ansible.plugins.test.core",
-    "ansible.plugins.test.mathstuff",
-    "ansible.plugins.vars.host_group_vars",
     "boto3.session",
     "botocore.session",
     "kubernetes.client",
@@ -59,6 +44,17 @@ _IMPORTS = (
     "kubernetes.dynamic",
     "yaml",
 )
+# What a run of the role asks Ansible's plugin loaders for. A name that is not here is loaded in the child.
+_PLUGINS = {
+    "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
+    "cache": ("memory",),
+    "callback": ("default", "junit", "minimal", "oneline", "tree"),
+    "connection": ("local",),
+    "inventory": ("host_list", "ini", "script", "yaml", "auto", "toml", "advanced_host_list"),
+    "lookup": ("env", "file"),
+    "shell": ("sh",),
+    "strategy": ("linear",),
+}
 _COLLECTIONS = ("amazon.aws", "kubernetes.core")
 _SERVICES = ("s3", "iam", "sts")
 
@@ -74,6 +70,8 @@ def main() -> None:
     server = _Server(sys.argv[1], mark)
     gc.collect()
     gc.freeze()
+    # A run is short: what it would collect goes with it, and pages that nobody writes stay shared.
+    gc.disable()
     print("ready", flush=True)
     server.serve()
 
@@ -82,6 +80,7 @@ def _import_all() -> None:
     for name in _IMPORTS:
         importlib.import_module(name)
     _import_collections()
+    _load_plugins()
     _import_role()
     _warm_botocore()
 
@@ -106,7 +105,15 @@ def _import_collections() -> None:
     ):
         package = importlib.import_module(f"ansible_collections.{collection}.plugins")
         inprocess.preload(Path(next(iter(package.__path__))) / "modules" / f"{name}.py")
-    importlib.import_module("ansible_collections.kubernetes.core.plugins.action.k8s")
+
+
+def _load_plugins() -> None:
+    loaders = importlib.import_module("ansible.plugins.loader")
+    for kind, names in _PLUGINS.items():
+        for name in names:
+            getattr(loaders, f"{kind}_loader").get(name, class_only=True)
+    for kind in ("filter", "test"):
+        list(getattr(loaders, f"{kind}_loader").all())
 
 
 def _import_role() -> None:
@@ -133,6 +140,9 @@ def _warm_botocore() -> None:
         self._cache = shared
 
     loaders.Loader.__init__ = with_shared_cache
+    hooks = importlib.import_module("botocore.hooks")
+    # Asked 400 times a session, of the same handlers.
+    hooks.accepts_kwargs = functools.cache(hooks.accepts_kwargs)
     for service in _SERVICES:
         # Keys that are none: a client that is made reads all it needs, and asks nobody.
         session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
