@@ -32,6 +32,7 @@ from s3bucket import children, read  # noqa: E402
 from s3bucket.cluster import ApiServer  # noqa: E402
 from s3bucket.observe import Sources, observe  # noqa: E402
 from s3bucket.spec import Wanted, wanted_of  # noqa: E402
+from s3bucket.users import NO_RULES, UserRules  # noqa: E402
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
@@ -117,7 +118,7 @@ class World:
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
-    def sources(self, settle_s: float = 0) -> Sources:
+    def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
         """What the role's own module reads from, in this process."""
 
         def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
@@ -125,7 +126,7 @@ class World:
             return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
 
         cluster, now = ApiServer(self.core), datetime.now(UTC)
-        return Sources(self.s3, self.iam, self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com")
+        return Sources(self.s3, self.iam, self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com", rules)
 
     def differs(self, cr: dict[str, Any]) -> list[str]:
         """The aspects that differ now."""

@@ -51,7 +51,7 @@ def main() -> None:
     given = parser.parse_args()
 
     key = make_admin()
-    write_credentials(given.credentials_file, key)
+    write_key(given.credentials_file, key.access_key_id, key.secret_access_key)
 
     def reset() -> None:
         for service in ("s3", "iam", "sts"):
@@ -66,12 +66,11 @@ def main() -> None:
     server.serve_forever()
 
 
-def write_credentials(path: Path, key: AccessKey) -> None:
+def write_key(path: Path, key_id: str, secret: str) -> None:
+    """Write an AWS credentials file with one key."""
     path.touch(mode=0o600)
     path.chmod(0o600)
-    path.write_text(
-        f"[default]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret_access_key}\n"
-    )
+    path.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Gate:
         return True
 
     def requests(self) -> list[dict[str, Any]]:
-        """All AWS requests since the last clear: service, action, write, bucket, user, access_key, status."""
+        """All AWS requests since the last clear: service, action, write, bucket, user, access_key, status, rights."""
         return list(self._ask("GET", "requests"))
 
     def writes(self) -> list[str]:
@@ -63,6 +63,10 @@ class Gate:
         """A bucket of another account, whose policy lets us in or not."""
         body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
+
+    def judge(self, access_key: str, policy: dict[str, Any]) -> None:
+        """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
+        self._ask("POST", "policy", {"access_key": access_key, "policy": policy})
 
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""
