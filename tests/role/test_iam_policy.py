@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -225,13 +225,13 @@ FLOWS = (
 
 
 @pytest.fixture(scope="module")
-def flows(new_operator: NewOperator, make: NewObject) -> Iterator[dict[str, tuple[str, set[str]]]]:
+def flows(new_operator: NewOperator, make: NewObject) -> dict[str, tuple[str, set[str]]]:
     """Each flow with exactly the documented policy: how it ended, and which actions it used."""
     found = {}
     for flow in FLOWS:
         operator = new_operator(POLICY)
         found[flow.__name__] = flow(operator, make), operator.used()
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("flow", [flow.__name__ for flow in FLOWS])
