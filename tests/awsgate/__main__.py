@@ -15,6 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from .calls import ACCOUNT
+from .client import write_key
 from .gate import Gate
 
 ADMIN = "admin"
@@ -64,13 +65,6 @@ def main() -> None:
     server = make_server("127.0.0.1", given.port, gate, threaded=True, request_handler=QuietHandler)
     print(json.dumps({"endpoint_url": f"http://127.0.0.1:{server.port}", "region": given.region}), flush=True)
     server.serve_forever()
-
-
-def write_key(path: Path, key_id: str, secret: str) -> None:
-    """Write an AWS credentials file with one key."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")
 
 
 if __name__ == "__main__":

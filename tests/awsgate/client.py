@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 
@@ -78,3 +79,10 @@ class Gate:
             urllib.request.Request(self._url + name, data=data, method=method), timeout=30
         ) as answer:
             return json.loads(answer.read() or b"null")
+
+
+def write_key(path: Path, key_id: str, secret: str) -> None:
+    """Write an AWS credentials file with one key."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")

@@ -10,11 +10,11 @@ from s3bucket.users import UserRules
 
 from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, NewObject, World
+from runner.iam_policy import PolicySettings, policy_for
+from tests.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
 OTHER = "arn:aws:iam::123456789012:policy/other"
-FORCED = {"S3_OPERATOR_IAM_PATH": "/s3-operator/", "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY}
 RULES = UserRules("/s3-operator/", BOUNDARY)
 
 
@@ -26,6 +26,18 @@ def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
     return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, "", RULES.path, RULES.boundary), world.sources().cluster)
 
 
+@pytest.fixture(scope="module")
+def forced(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a role that forces both, with a key that may give rights only within the boundary."""
+    file = tmp_path_factory.mktemp("key") / "credentials"
+    make_operator_key(world.aws, policy_for(PolicySettings(world.account, permissions_boundary=BOUNDARY)), file)
+    return {
+        "S3_OPERATOR_IAM_PATH": RULES.path,
+        "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY,
+        "AWS_SHARED_CREDENTIALS_FILE": str(file),
+    }
+
+
 def user_of(world: World, cr: dict[str, Any]) -> dict[str, Any]:
     return dict(world.iam.get_user(UserName=cr["spec"]["iamUser"]["username"])["User"])
 
@@ -35,12 +47,12 @@ def boundary_of(world: World, cr: dict[str, Any]) -> str:
 
 
 def test_boundary_is_in_the_call_that_creates_and_is_put_back(
-    world: World, new_object: NewObject, check: DriftCheck
+    world: World, new_object: NewObject, check: DriftCheck, forced: dict[str, str]
 ) -> None:
     cr = new_object()
     username = cr["spec"]["iamUser"]["username"]
     world.aws.gate.clear_requests()
-    assert world.reconcile(cr, **FORCED).outcome["done"]
+    assert world.reconcile(cr, **forced).outcome["done"]
     # Nothing had to mend it.
     assert "PutUserPermissionsBoundary" not in world.aws.gate.writes()
     assert user_of(world, cr)["Arn"] == f"arn:aws:iam::{world.account}:user/s3-operator/{username}"
@@ -54,19 +66,19 @@ def test_boundary_is_in_the_call_that_creates_and_is_put_back(
         assert check.look(cr) is not None
         spoil()
         assert check.look(cr) is None
-        run = world.reconcile(cr, **FORCED)
+        run = world.reconcile(cr, **forced)
         assert (run.outcome["reason"], run.changed) == ("Ready", ["user"]), run.output
         assert boundary_of(world, cr) == BOUNDARY
         assert check.look(cr) == Outcome(True, Reason.READY, status=run.outcome["status"])
     assert world.credentials(cr) == key
 
 
-def test_cr_has_no_word_in_path_and_boundary(world: World, new_object: NewObject) -> None:
+def test_cr_has_no_word_in_path_and_boundary(world: World, new_object: NewObject, forced: dict[str, str]) -> None:
     cr = new_object()
     for field in ("path", "permissionsBoundary"):
         poisoned = json.loads(json.dumps(cr))
         poisoned["spec"]["iamUser"][field] = "/" if field == "path" else OTHER
-        run = world.reconcile(poisoned, **FORCED)
+        run = world.reconcile(poisoned, **forced)
         # The argument specs know no such field; where they let it pass it means nothing.
         assert not run.outcome or boundary_of(world, cr) == BOUNDARY
 
@@ -85,12 +97,12 @@ def test_boundary_that_is_not_forced_is_left_alone(world: World, new_object: New
 
 
 def test_user_with_another_path_is_kept_with_a_note_and_gets_the_boundary(
-    world: World, new_object: NewObject, check: DriftCheck
+    world: World, new_object: NewObject, check: DriftCheck, forced: dict[str, str]
 ) -> None:
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     arn = user_of(world, cr)["Arn"]
-    run = world.reconcile(cr, **FORCED)
+    run = world.reconcile(cr, **forced)
     assert (run.outcome["reason"], run.changed) == ("Ready", ["user"]), run.output
     assert "has the path /, not /s3-operator/: it was left as it is" in run.outcome["message"]
     assert (user_of(world, cr)["Arn"], run.outcome["status"]["userARN"]) == (arn, arn)

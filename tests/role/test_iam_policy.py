@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.users import UserRules
 
-from tests.awsgate.__main__ import write_key
+from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_deletion import fill
-from tests.world import PROJECT, NewObject, Run, World, deleting
+from tests.world import PROJECT, NewObject, Run, World, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
 TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)
@@ -35,23 +36,21 @@ FORCED = {"S3_OPERATOR_IAM_PATH": PATH, "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUN
 class Operator:
     """The role with a key of its own that may do what a policy allows."""
 
-    def __init__(self, world: World, name: str, policy: dict[str, Any], folder: Path) -> None:
+    def __init__(self, world: World, policy: dict[str, Any], folder: Path) -> None:
         self.world = world
-        world.iam.create_user(UserName=name)
-        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        world.iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(everything))
-        key = world.iam.create_access_key(UserName=name)["AccessKey"]
-        self.key_id = key["AccessKeyId"]
-        self._keys = {"aws_access_key_id": self.key_id, "aws_secret_access_key": key["SecretAccessKey"]}
         self._file = folder / "credentials"
-        write_key(self._file, self.key_id, key["SecretAccessKey"])
-        world.aws.gate.judge(self.key_id, policy)
+        self._keys = make_operator_key(world.aws, policy, self._file)
 
     def client(self, service: str) -> Any:
         return self.world.aws.client(service, **self._keys)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the role is told, and its key."""
+        return {"AWS_SHARED_CREDENTIALS_FILE": str(self._file), **FORCED}
+
     def reconcile(self, cr: dict[str, Any]) -> Run:
-        run = self.world.reconcile(cr, AWS_SHARED_CREDENTIALS_FILE=str(self._file), **FORCED)
+        run = self.world.reconcile(cr, **self.environment)
         assert run.outcome, run.output
         return run
 
@@ -66,7 +65,9 @@ class Operator:
 
     def used(self) -> set[str]:
         """The actions that its requests needed."""
-        mine = [item for item in self.world.aws.gate.requests() if item["access_key"] == self.key_id]
+        mine = [
+            item for item in self.world.aws.gate.requests() if item["access_key"] == self._keys["aws_access_key_id"]
+        ]
         return {action for item in mine for action in item["rights"]}
 
 
@@ -76,7 +77,7 @@ NewOperator = Callable[..., Operator]
 @pytest.fixture(scope="module")
 def new_operator(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> NewOperator:
     """Makes operators that a policy limits."""
-    return lambda policy: Operator(world, new_name("operator"), policy, tmp_path_factory.mktemp("key"))
+    return lambda policy: Operator(world, policy, tmp_path_factory.mktemp("key"))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def make(world: World, new_name: Callable[[str], str]) -> NewObject:
     return make_one
 
 
-def make_owned(world: World, cr: dict[str, Any], *, path: str = PATH) -> None:
+def make_owned(world: World, cr: dict[str, Any]) -> None:
     """What the role makes of a small object in AWS, made without it."""
     wanted = world.wanted(cr)
     tags = [{"Key": key, "Value": value} for key, value in wanted.bucket_tags.items()]
@@ -102,7 +103,7 @@ def make_owned(world: World, cr: dict[str, Any], *, path: str = PATH) -> None:
     if not wanted.username:
         return
     tags = [{"Key": key, "Value": value} for key, value in wanted.identity.tags.items()]
-    world.iam.create_user(UserName=wanted.username, Path=path, PermissionsBoundary=BOUNDARY, Tags=tags)
+    world.iam.create_user(UserName=wanted.username, Path=PATH, PermissionsBoundary=BOUNDARY, Tags=tags)
     world.iam.put_user_policy(
         UserName=wanted.username, PolicyName=wanted.policy_name, PolicyDocument=json.dumps(wanted.user_policy)
     )
@@ -254,3 +255,98 @@ def test_action_taken_out_of_the_policy_is_missed(
     # Without this one the deletion waits for the lock all the same, but cannot say how long.
     wanted = "ObjectLocked without a date" if action == "s3:GetObjectRetention" else "AccessDenied"
     assert flow(new_operator(less), make) == wanted
+
+
+# What the policy does not allow, whatever a CR or a changed role asks for.
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "allowed"
+
+
+def test_bucket_outside_the_prefix_is_denied_and_nothing_is_made(
+    new_operator: NewOperator, make: NewObject, world: World, new_name: Callable[[str], str]
+) -> None:
+    cr = make(bucketName=new_name("other"))
+    outcome = new_operator(POLICY).reconcile(cr).outcome
+    assert (outcome["done"], outcome["reason"]) == (False, "AccessDenied")
+    assert "s3:CreateBucket" in outcome["message"]
+    assert not any(world.snapshot(cr).values())
+
+
+def test_user_of_another_path_is_a_conflict_and_cannot_be_touched(
+    new_operator: NewOperator, make: NewObject, world: World
+) -> None:
+    cr, operator = make(), new_operator(POLICY)
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.create_user(UserName=user, PermissionsBoundary=BOUNDARY)
+    assert operator.look(cr) == "Conflict"
+    iam, tag = operator.client("iam"), {"Key": "a", "Value": "b"}
+    for call in (
+        lambda: iam.create_access_key(UserName=user),
+        lambda: iam.tag_user(UserName=user, Tags=[tag]),
+        lambda: iam.put_user_policy(UserName=user, PolicyName="a", PolicyDocument=TEXT),
+        lambda: iam.delete_user(UserName=user),
+    ):
+        assert code_of(call) == "AccessDenied"
+
+
+@pytest.mark.parametrize("name", FORCED)
+def test_user_without_path_or_boundary_cannot_be_made(
+    new_operator: NewOperator, make: NewObject, world: World, name: str
+) -> None:
+    cr, operator = make(), new_operator(POLICY)
+    run = world.reconcile(cr, **{**operator.environment, name: ""})
+    assert run.outcome["reason"] == "AccessDenied", run.output
+    assert world.snapshot(cr)["user"] is None
+
+
+def test_rights_are_given_only_to_a_user_with_the_boundary(
+    new_operator: NewOperator, make: NewObject, world: World
+) -> None:
+    cr, iam = make(), new_operator(POLICY).client("iam")
+    make_owned(world, cr)
+    user, other = cr["spec"]["iamUser"]["username"], BOUNDARY.replace("tenant", "admin")
+    put = {"UserName": user, "PolicyName": "a", "PolicyDocument": TEXT}
+    assert code_of(lambda: iam.put_user_policy(**put)) == "allowed"
+    arguments = {"UserName": user, "PermissionsBoundary": other}
+    assert code_of(lambda: iam.put_user_permissions_boundary(**arguments)) == "AccessDenied"
+    assert code_of(lambda: iam.delete_user_permissions_boundary(UserName=user)) == "AccessDenied"
+    world.iam.put_user_permissions_boundary(**arguments)
+    assert code_of(lambda: iam.put_user_policy(**put)) == "AccessDenied"
+
+
+def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
+    new_operator: NewOperator, make: NewObject, world: World
+) -> None:
+    cr, s3 = make(iamUser=None), new_operator(POLICY).client("s3")
+    make_owned(world, cr)
+    bucket = cr["spec"]["bucketName"]
+    world.s3.put_object(Bucket=bucket, Key="private", Body=b"x")
+    assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private")) == "AccessDenied"
+    assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private", VersionId="null")) == "AccessDenied"
+    stranger = f"{bucket}-stranger"
+    world.aws.gate.make_foreign_bucket(stranger, is_open=True)
+    # amazon.aws.s3_bucket asks without ExpectedBucketOwner.
+    tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    assert code_of(lambda: s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "AccessDenied"
+    assert code_of(lambda: world.s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "allowed"
+
+
+def test_all_tests_of_the_role_work_with_no_more_than_the_policy_for_an_account(
+    world: World, new_object: NewObject
+) -> None:
+    whole = policy_for(PolicySettings(ACCOUNT))
+    allowed = {action for statement in whole["Statement"] for action in statement["Action"]}
+    with requests_of(world) as requests:
+        assert world.reconcile(new_object()).outcome["done"]
+    used = [item["rights"] for item in requests if item["service"] != "sts"]
+    assert used
+    # What is refused (amazon.aws asks for more, and takes a no) is refused for all tests.
+    for item, rights in zip([item for item in requests if item["service"] != "sts"], used, strict=True):
+        assert rights
+        assert (item["status"] == 403) == (not set(rights) <= allowed), item
