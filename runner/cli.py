@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from typing import Any
 
 import click
 
-from runner import __version__, credentials, logs
+from runner import __version__, credentials, iam_policy, logs
 from runner.settings import Settings
 
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
@@ -24,6 +26,15 @@ def _default_work_base() -> Path:
 
 def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    def check(_: click.Context, __: click.Parameter, value: str) -> str:
+        if value and not pattern.fullmatch(value):
+            raise click.BadParameter(f"{value!r} does not match {pattern.pattern}")
+        return value
+
+    return check
 
 
 _WATCH_NAMESPACE = click.option(
@@ -64,6 +75,11 @@ _OPTIONS = [
                  help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
     click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
                  help="The host that Services point to. Default: s3.amazonaws.com."),
+    click.option("--iam-path", default="", callback=_matching(iam_policy.PATH), envvar="IAM_PATH", show_envvar=True,
+                 help="The IAM path of users that are made. Default: /."),
+    click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),
+                 envvar="PERMISSIONS_BOUNDARY", show_envvar=True,
+                 help="The ARN of the permissions boundary that every user gets and must keep. Default: none."),
     click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
@@ -165,6 +181,33 @@ def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
         click.echo(uninstall_warning(kube) or "No S3 object is left.")
     except KubeError as error:
         click.echo(f"WARNING: whether S3 objects are left is not known: {error}")
+
+
+@main.command("iam-policy")
+@click.option("--account", required=True, callback=_matching(iam_policy.ACCOUNT), help="The AWS account's number.")
+@click.option(
+    "--bucket-prefix",
+    default="",
+    callback=_matching(iam_policy.PREFIX),
+    help="Only buckets whose names begin with it. Default: all of the account.",
+)
+@click.option(
+    "--iam-path",
+    default="",
+    callback=_matching(iam_policy.PATH),
+    help="Only users of this path: the operator's own --iam-path. Default: all users.",
+)
+@click.option(
+    "--permissions-boundary",
+    default="",
+    callback=_matching(iam_policy.BOUNDARY),
+    help="Only users with it get rights: the operator's own --permissions-boundary. Default: all.",
+)
+@click.option("--partition", default="aws", show_default=True, callback=_matching(iam_policy.PARTITION),
+              help="aws, aws-cn or aws-us-gov.")  # fmt: skip
+def print_iam_policy(**settings: str) -> None:
+    """Print the least rights that the operator needs in AWS, as an IAM policy."""
+    click.echo(json.dumps(iam_policy.policy_for(iam_policy.PolicySettings(**settings)), indent=2))
 
 
 @main.command()

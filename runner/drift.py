@@ -33,6 +33,8 @@ class RoleSettings:
     deletion_policy: str
     iam_settle_s: float
     service_external_name: str
+    iam_path: str = ""
+    permissions_boundary: str = ""
 
 
 class _Identity:
@@ -69,6 +71,7 @@ class DriftCheck:
         if settings.deletion_policy:
             self._defaults["deletionPolicy"] = settings.deletion_policy
         self._external_name = settings.service_external_name or defaults["s3bucket_service_external_name"]
+        self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
         self._settings = settings
         self._lock = threading.Lock()
         self._clients: dict[str, tuple[Any, ...]] = {}
@@ -103,6 +106,7 @@ class DriftCheck:
             now=datetime.now(UTC),
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
+            rules=self._rules,
         )
 
     def _get_clients(self, region: str) -> tuple[Any, ...]:

@@ -121,6 +121,8 @@ class Operator:
             "S3_OPERATOR_CLUSTER_NAME": name,
             "S3_OPERATOR_DELETION_POLICY": settings.deletion_policy,
             "S3_OPERATOR_SERVICE_EXTERNAL_NAME": settings.service_external_name,
+            "S3_OPERATOR_IAM_PATH": settings.iam_path,
+            "S3_OPERATOR_PERMISSIONS_BOUNDARY": settings.permissions_boundary,
             "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
             # Half of a run's time: the rest is for what comes before and after.
             "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(settings.run_timeout_s / 2))),
@@ -129,7 +131,14 @@ class Operator:
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
         check = None
         if settings.drift_check:
-            told = RoleSettings(name, settings.deletion_policy, settings.iam_settle_s, settings.service_external_name)
+            told = RoleSettings(
+                name,
+                settings.deletion_policy,
+                settings.iam_settle_s,
+                settings.service_external_name,
+                settings.iam_path,
+                settings.permissions_boundary,
+            )
             check = DriftCheck(settings.project_dir, told)
         reconciler = Reconciler(
             self._kube,

@@ -21,6 +21,8 @@ class Settings:
     cluster_name: str
     deletion_policy: str
     service_external_name: str
+    iam_path: str
+    permissions_boundary: str
     iam_settle_s: int
     leader_elect: bool
     leader_election_namespace: str

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,9 +35,12 @@ from s3bucket import children, read  # noqa: E402
 from s3bucket.cluster import ApiServer  # noqa: E402
 from s3bucket.observe import Sources, observe  # noqa: E402
 from s3bucket.spec import Wanted, wanted_of  # noqa: E402
+from s3bucket.users import NO_RULES, UserRules  # noqa: E402
 
 from runner import processes  # noqa: E402
+from runner.iam_policy import PolicySettings, policy_for  # noqa: E402
 from runner.warm.process import WarmProcess  # noqa: E402
+from tests.awsgate.client import write_key  # noqa: E402
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
@@ -75,6 +79,9 @@ class World:
         self.iam = aws.client("iam")
         self.sts = aws.client("sts")
         self.account = str(self.sts.get_caller_identity()["Account"])
+        # The role and the operator work with no more rights than the documented ones.
+        self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
+        make_operator_key(aws, policy_for(PolicySettings(self.account)), self.operator_file)
         self._run_numbers = itertools.count()
         self._warm: WarmProcess | None = None
 
@@ -88,6 +95,7 @@ class World:
         return {
             **kept,
             **self.aws.env(),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.operator_file),
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
             "S3_OPERATOR_CLUSTER_NAME": CLUSTER,
@@ -145,7 +153,7 @@ class World:
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
-    def sources(self, settle_s: float = 0) -> Sources:
+    def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
         """What the role's own module reads from, in this process."""
 
         def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
@@ -153,7 +161,7 @@ class World:
             return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
 
         cluster, now = ApiServer(self.core), datetime.now(UTC)
-        return Sources(self.s3, self.iam, self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com")
+        return Sources(self.s3, self.iam, self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com", rules)
 
     def differs(self, cr: dict[str, Any]) -> list[str]:
         """The aspects that differ now."""
@@ -206,6 +214,18 @@ class World:
             "secret": {"pair": str(children.pair_in(secret)), **_kept(secret)} if secret else None,
             "service": {"spec": service["spec"], **_kept(service)} if service else None,
         }
+
+
+def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str, str]:
+    """A key that may do what a policy allows, as the gate judges it. Writes a file; returns a client's arguments."""
+    iam, name = aws.client("iam"), f"operator-{uuid.uuid4().hex[:8]}"
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(everything))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    write_key(file, key["AccessKeyId"], key["SecretAccessKey"])
+    aws.gate.judge(key["AccessKeyId"], policy)
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
 
 
 def make_as_go_operator(world: World, cr: dict[str, Any]) -> str:

@@ -142,7 +142,7 @@ def _warm_botocore() -> None:
     loaders.Loader.__init__ = with_shared_cache
     hooks = importlib.import_module("botocore.hooks")
     # Asked 400 times a session, of the same handlers.
-    hooks.accepts_kwargs = functools.cache(hooks.accepts_kwargs)
+    setattr(hooks, "accepts_kwargs", functools.cache(hooks.accepts_kwargs))  # noqa: B010
     for service in _SERVICES:
         # Keys that are none: a client that is made reads all it needs, and asks nobody.
         session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106

@@ -15,6 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from .calls import ACCOUNT
+from .client import write_key
 from .gate import Gate
 
 ADMIN = "admin"
@@ -51,7 +52,7 @@ def main() -> None:
     given = parser.parse_args()
 
     key = make_admin()
-    write_credentials(given.credentials_file, key)
+    write_key(given.credentials_file, key.access_key_id, key.secret_access_key)
 
     def reset() -> None:
         for service in ("s3", "iam", "sts"):
@@ -64,14 +65,6 @@ def main() -> None:
     server = make_server("127.0.0.1", given.port, gate, threaded=True, request_handler=QuietHandler)
     print(json.dumps({"endpoint_url": f"http://127.0.0.1:{server.port}", "region": given.region}), flush=True)
     server.serve_forever()
-
-
-def write_credentials(path: Path, key: AccessKey) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(
-        f"[default]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret_access_key}\n"
-    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 
@@ -23,7 +24,7 @@ class Gate:
         return True
 
     def requests(self) -> list[dict[str, Any]]:
-        """All AWS requests since the last clear: service, action, write, bucket, user, access_key, status."""
+        """All AWS requests since the last clear: service, action, write, bucket, user, access_key, status, rights."""
         return list(self._ask("GET", "requests"))
 
     def writes(self) -> list[str]:
@@ -64,6 +65,10 @@ class Gate:
         body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
 
+    def judge(self, access_key: str, policy: dict[str, Any]) -> None:
+        """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
+        self._ask("POST", "policy", {"access_key": access_key, "policy": policy})
+
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""
         self._ask("POST", "reset", {})
@@ -74,3 +79,10 @@ class Gate:
             urllib.request.Request(self._url + name, data=data, method=method), timeout=30
         ) as answer:
             return json.loads(answer.read() or b"null")
+
+
+def write_key(path: Path, key_id: str, secret: str) -> None:
+    """Write an AWS credentials file with one key."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")

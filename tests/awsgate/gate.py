@@ -12,9 +12,10 @@ from typing import Any
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
-from . import rules
+from . import access, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
+from .rights import rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
@@ -31,6 +32,8 @@ class Gate:
         self._faults: list[dict[str, Any]] = []
         self._iam_lag_s = 0.0
         self._before_writes: list[tuple[float, Any]] = []
+        # Access key -> the policy that its requests are judged by, instead of moto's own enforcement alone.
+        self._policies: dict[str, dict[str, Any]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         is_control = environ["PATH_INFO"].startswith("/_gate/")
@@ -42,7 +45,11 @@ class Gate:
 
     def _aws(self, environ: dict[str, Any]) -> Answer:
         call = call_of(environ)
-        answer = self._fault(call) or self._answer(call, environ)
+        policy = self._policies.get(call.access_key)
+        # Judged before the request is done: afterwards a deleted bucket has no owner any more.
+        rights = rights_for(call) if policy is not None else []
+        refusal = access.refuse(call, rights, policy) if policy is not None else None
+        answer = self._fault(call) or refusal or self._answer(call, environ)
         with self._lock:
             self._requests.append(
                 {
@@ -53,6 +60,7 @@ class Gate:
                     "user": call.user,
                     "access_key": call.access_key,
                     "status": answer.status,
+                    "rights": sorted({right.action for right in rights}),
                 }
             )
         return answer
@@ -132,6 +140,7 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
                 ("POST", "reset"): self._reset_all,
             }[method, name]()
         return Answer(
@@ -144,6 +153,7 @@ class Gate:
     def _reset_all(self) -> None:
         self._requests.clear()
         self._faults.clear()
+        self._policies.clear()
         self._set_lag(0.0)
         rules.OPEN_BUCKETS.clear()
         self._reset()

@@ -168,6 +168,58 @@ def answer_service_credentials(call: Call) -> Answer | None:
     return iam_result(call.action, "<ServiceSpecificCredentials/>")
 
 
+def answer_retention(call: Call) -> Answer | None:
+    """The retention of one object version; moto does not know the action.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectRetention.html
+    """
+    found = find_bucket(call.bucket) if call.action == "GetObjectRetention" else None
+    if found is None:
+        return None
+    if not found[1].object_lock_enabled:
+        return error(call, 400, "InvalidRequest", "Bucket is missing Object Lock Configuration")
+    wanted = call.query.get("versionId", "null")
+    for item in found[1].keys.getlist(call.key, []):
+        if str(item.version_id) == wanted and item.lock_until:
+            body = (
+                f"<Retention><Mode>{item.lock_mode}</Mode>"
+                f"<RetainUntilDate>{item.lock_until}</RetainUntilDate></Retention>"
+            )
+            return Answer(200, body.encode(), {"Content-Type": "application/xml"})
+    return error(call, 404, "NoSuchObjectLockConfiguration", "The object has no retention")
+
+
+def answer_users_boundary(call: Call) -> Answer | None:
+    """A user's permissions boundary is put and deleted; moto only has those of roles.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutUserPermissionsBoundary.html,
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteUserPermissionsBoundary.html
+    """
+    if call.action not in ("PutUserPermissionsBoundary", "DeleteUserPermissionsBoundary"):
+        return None
+    user = iam_backends[ACCOUNT]["aws"].users.get(call.user)
+    if user is None:
+        return error(call, 404, "NoSuchEntity", f"The user with name {call.user} cannot be found.")
+    set_boundary(user, call.query.get("PermissionsBoundary", ""))
+    return iam_result(call.action, "")
+
+
+def set_boundary(user: Any, arn: str) -> None:
+    """Give a moto user a permissions boundary; moto answers with what its model has under this name."""
+    shown = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
+    user.permissions_boundary = shown if arn else None
+
+
+def bound_new_user(call: Call, answer: Answer) -> None:
+    """A user has the boundary of the call that creates it.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html (PermissionsBoundary)
+    """
+    arn = call.query.get("PermissionsBoundary", "")
+    if call.action == "CreateUser" and arn:
+        set_boundary(iam_backends[ACCOUNT]["aws"].users[call.user], arn)
+
+
 def tag_new_bucket(call: Call, answer: Answer) -> None:
     """The tags of a create call are on the bucket from its first moment.
 
@@ -233,8 +285,11 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_malformed_policy,
     refuse_public_policy,
     answer_service_credentials,
+    answer_retention,
+    answer_users_boundary,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
+    bound_new_user,
     tag_new_bucket,
     close_new_bucket,
     forget_deleted_bucket,

@@ -48,6 +48,10 @@ BAD_VALUES = {
     "sync-period-text": ("syncPeriod=5m", "/syncPeriod"),
     "sync-period-zero": ("syncPeriod=0", "/syncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
+    "iam-path": ("iam.path=team", "/iam/path"),
+    "iam-path-pattern": ("iam.path=/*/", "/iam/path"),
+    "boundary-name": ("iam.permissionsBoundary=tenant", "/iam/permissionsBoundary"),
+    "misspelled-iam": ("iam.boundary=arn:aws:iam::123456789012:policy/tenant", "/iam"),
     "namespace": ("watchNamespaces={Team_A}", "/watchNamespaces/0"),
     "namespaces-text": ("watchNamespaces=team", "/watchNamespaces"),
     "endpoint": ("aws.endpointURL=minio:9000", "/aws/endpointURL"),
@@ -213,6 +217,14 @@ def test_endpoint_reaches_operator_and_services(given: str, environment: dict[st
     assert found == environment
     names = [text.partition("=")[2] for text in container["args"] if text.startswith("--service-external-name")]
     assert names == ([external_name] if external_name else [])
+
+
+def test_path_and_boundary_of_users_reach_the_operator() -> None:
+    arn = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
+    given = render(f"--set=iam.path=/s3-operator/,iam.permissionsBoundary={arn}")
+    for objects, wanted in ((given, ["--iam-path=/s3-operator/", f"--permissions-boundary={arn}"]), (render(), [])):
+        arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert [text for text in arguments if text.startswith(("--iam-path", "--permissions"))] == wanted
 
 
 def test_alerts_name_metrics_that_exist(everything: list[dict[str, Any]]) -> None:

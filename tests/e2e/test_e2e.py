@@ -34,7 +34,7 @@ def snapshots(cluster: Cluster) -> dict[str, Any]:
     items = cluster.get("s3", "default")["items"]
     users = {user["UserName"]: user["UserId"] for user in cluster.world.iam.list_users()["Users"]}
     # The operator's own.
-    del users["admin"]
+    users = {name: number for name, number in users.items() if name != "admin" and not name.startswith("operator-")}
     buckets = {item["Name"]: str(item["CreationDate"]) for item in cluster.world.s3.list_buckets()["Buckets"]}
     uids = {
         item["metadata"]["name"]: (item["metadata"]["uid"], item["metadata"].get("deletionTimestamp")) for item in items
@@ -181,8 +181,12 @@ def test_every_command_of_the_readmes_install_works(cluster: Cluster) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     # The fixture ran it.
     assert blocks.pop(0) == 'make image IMAGE="$IMAGE"\n'
-    assert len(blocks) == 9
-    given = {"ROLE_ARN": "arn:aws:iam::123456789012:role/s3-operator", "ENDPOINT": cluster.world.aws.endpoint_url}
+    assert len(blocks) == 10
+    given = {
+        "ROLE_ARN": "arn:aws:iam::123456789012:role/s3-operator",
+        "BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/s3-operator-tenant",
+        "ENDPOINT": cluster.world.aws.endpoint_url,
+    }
     seen = {}
     for block in blocks:
         cluster.shell(block, **given)
@@ -196,6 +200,8 @@ def test_every_command_of_the_readmes_install_works(cluster: Cluster) -> None:
     by_role = next(found for block, found in seen.items() if "ROLE_ARN" in block)
     assert by_role[0]["eks.amazonaws.com/role-arn"] == given["ROLE_ARN"]
     assert "aws" not in {volume["name"] for volume in by_role[1]["volumes"]}
+    by_boundary = next(found for block, found in seen.items() if "BOUNDARY_ARN" in block)
+    assert f"--permissions-boundary={given['BOUNDARY_ARN']}" in by_boundary[1]["containers"][0]["args"]
     by_namespace = next(found for block, found in seen.items() if "watchNamespaces" in block)
     assert "--watch-namespace=team-b" in by_namespace[1]["containers"][0]["args"]
     kinds = "crd,clusterrole,clusterrolebinding,deployments,roles,serviceaccounts"

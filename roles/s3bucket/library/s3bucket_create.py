@@ -26,6 +26,14 @@ options:
     description: A value for each optional field of the spec.
     type: dict
     required: true
+  iam_path:
+    description: The IAM path of users that are made; empty means C(/).
+    type: str
+    default: ""
+  permissions_boundary:
+    description: The ARN of the permissions boundary that every user must have; empty means none is asked for.
+    type: str
+    default: ""
   account:
     description: The account that the bucket must be in.
     type: str
@@ -69,6 +77,7 @@ from ansible.module_utils.s3bucket.module import make_module, read_wanted, refus
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.users import UserRules, rules_of
 
 
 def main() -> None:
@@ -85,7 +94,7 @@ def main() -> None:
         if module.params["creates_bucket"]:
             arguments = create_bucket(module.client("s3"), wanted, module.params["account"])
         if module.params["creates_user"]:
-            create_user(module.client("iam"), wanted)
+            create_user(module.client("iam"), wanted, rules_of(module.params))
     except Refused as refusal:
         refuse(module, refusal)
     except AWS_ERRORS as error:
@@ -112,10 +121,11 @@ def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
     return differing_settings(wanted, s3, account)
 
 
-def create_user(iam: Any, wanted: Wanted) -> None:
+def create_user(iam: Any, wanted: Wanted, rules: UserRules) -> None:
     tags = {**wanted.identity.tags, owner.FOREIGN_KEYS: "-"}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
-    iam.create_user(UserName=wanted.username, Tags=[{"Key": key, "Value": text} for key, text in tags.items()])
+    listed = [{"Key": key, "Value": text} for key, text in tags.items()]
+    iam.create_user(UserName=wanted.username, Tags=listed, **rules.creation)
 
 
 if __name__ == "__main__":

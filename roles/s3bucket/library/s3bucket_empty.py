@@ -92,12 +92,15 @@ class Emptying:
         self._of = {"Bucket": name, "ExpectedBucketOwner": account}
         self._is_over = is_over
         self.deleted = 0
-        self._locked: list[dict[str, str]] = []
+        # AWS says AccessDenied for a locked version and for one that we may not delete.
+        self._kept: list[dict[str, str]] = []
+        self._is_lock_named = False
 
     def run(self) -> None:
         """Delete all there is.
 
-        :raises Refused: Pending when time is over, ObjectLocked when only locked versions are left
+        :raises Refused: Pending when time is over, ObjectLocked when only locked versions are left, AccessDenied
+            when versions are left that are not known to be locked
         """
         self._abort_uploads()
         for page in self._s3.get_paginator("list_object_versions").paginate(**self._of):
@@ -105,8 +108,8 @@ class Emptying:
             # The id "null" must be sent: without it S3 adds a delete marker instead of deleting.
             self._delete([{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found])
             self._check_time()
-        if self._locked:
-            raise Refused("ObjectLocked", self._locked_message())
+        if self._kept:
+            raise self._refusal()
 
     def _abort_uploads(self) -> None:
         for page in self._s3.get_paginator("list_multipart_uploads").paginate(**self._of):
@@ -133,7 +136,8 @@ class Emptying:
                 raise Refused(
                     "AWSError", f"failed to delete an object of bucket {self._of['Bucket']}: {error.get('Code')}"
                 )
-            self._locked.append({"Key": error["Key"], "VersionId": error.get("VersionId", "null")})
+            self._kept.append({"Key": error["Key"], "VersionId": error.get("VersionId", "null")})
+            self._is_lock_named |= "object lock" in error.get("Message", "").lower()
 
     def _check_time(self) -> None:
         if self._is_over():
@@ -141,18 +145,23 @@ class Emptying:
                 "Pending", f"emptying bucket {self._of['Bucket']}: {self.deleted} versions deleted in this run"
             )
 
-    def _locked_message(self) -> str:
-        dates = [date for item in self._locked[:_LOCKED_SHOWN] if (date := self._locked_until(item))]
-        until = f"until {max(dates)}" if dates else "by a legal hold, or AWS denies their deletion"
-        return f"bucket {self._of['Bucket']} has {len(self._locked)} object versions that are locked {until}"
+    def _refusal(self) -> Refused:
+        dates = [date for item in self._kept[:_LOCKED_SHOWN] if (date := self._locked_until(item))]
+        has = f"bucket {self._of['Bucket']} has {len(self._kept)} object versions that"
+        if dates:
+            return Refused("ObjectLocked", f"{has} are locked until {max(dates)}")
+        if self._is_lock_named:
+            return Refused("ObjectLocked", f"{has} are locked, by a legal hold or to a date that AWS does not tell")
+        return Refused("AccessDenied", f"{has} AWS does not let the operator delete (s3:DeleteObjectVersion)")
 
     def _locked_until(self, item: dict[str, str]) -> str:
+        # Not HeadObject, which tells it too: that needs the right to read the object.
         try:
-            answer = self._s3.head_object(**self._of, **item)
+            answer = self._s3.get_object_retention(**self._of, **item)
         except AWS_ERRORS:
-            # No right to see it: the message then says so in general.
+            # None, or no right to see it: the message then says so in general.
             return ""
-        date = answer.get("ObjectLockRetainUntilDate")
+        date = answer.get("Retention", {}).get("RetainUntilDate")
         return date.strftime("%Y-%m-%dT%H:%M:%SZ") if date else ""
 
 

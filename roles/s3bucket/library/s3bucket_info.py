@@ -25,6 +25,14 @@ options:
     description: A value for each optional field of the spec.
     type: dict
     required: true
+  iam_path:
+    description: The IAM path of users that are made; empty means C(/).
+    type: str
+    default: ""
+  permissions_boundary:
+    description: The ARN of the permissions boundary that every user must have; empty means none is asked for.
+    type: str
+    default: ""
   iam_settle_s:
     description: For so many seconds after a key was issued IAM may not show it everywhere.
     type: int
@@ -103,7 +111,7 @@ def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
         "bucket_arguments": seen.bucket_arguments,
-        "user": plan_user(wanted, seen),
+        "user": plan_user(wanted, seen, sources),
         "children": plan_children(wanted, seen, sources),
         "service_uid": unwanted_service(wanted, seen),
         "recreate_secret_uid": immutable_secret(seen),
@@ -114,7 +122,7 @@ def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
     return {"differs": seen.differs, "plan": plan, "outcome_status": outcome_status(wanted, seen), "notes": seen.notes}
 
 
-def plan_user(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     if not wanted.username:
         return {"name": "", "puts_policy": False, "keys": asdict(seen.keys), "tags": {}, "sets_tags": False}
     starts_issue = seen.keys.issue and not seen.keys.is_issuing
@@ -127,6 +135,7 @@ def plan_user(wanted: Wanted, seen: Observation) -> dict[str, Any]:
         # A user that is created gets all its tags in that call.
         "sets_tags": seen.user_exists and ("user" in seen.differs or starts_issue),
         "tags": tags,
+        "boundary": sources.rules.boundary,
         "settled_tags": {
             key: value for key, value in {**wanted.identity.tags, **seen.user_tags}.items() if key != owner.FOREIGN_KEYS
         },

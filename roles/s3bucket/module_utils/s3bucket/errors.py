@@ -85,6 +85,7 @@ _REASON_OF_CODE = {
     "Throttled": ("Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown", "TooManyRequests", "429"),
 }
 _REASON = {code: reason for reason, codes in _REASON_OF_CODE.items() for code in codes}
+_CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the \w+ operation")
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
 _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
@@ -116,6 +117,9 @@ def code_of(error: BaseException) -> str:
 
 def reason_of(code: str, message: str) -> str:
     """The reason for an AWS error code; for an error without one, told by botocore's message."""
+    # amazon.aws.s3_bucket lets errors of PutBucketOwnershipControls through: then the code is only in the traceback.
+    found = None if code else _CLIENT_ERROR_MESSAGE.search(message)
+    code = found[1] if found else code
     if code:
         return _REASON.get(code, "AWSError")
     if _CREDENTIALS_MESSAGE.search(message):

@@ -13,12 +13,15 @@ from .cluster import ApiServer, connect
 from .errors import Refused, unknown
 from .observe import Sources
 from .spec import Wanted, wanted_of
+from .users import rules_of
 
 # The CR travels as JSON text: no key in it can mean anything to Ansible.
 ARGUMENTS: dict[str, Any] = {
     "cr": {"type": "str", "required": True},
     "cluster_name": {"type": "str", "default": ""},
     "defaults": {"type": "dict", "required": True},
+    "iam_path": {"type": "str", "default": ""},
+    "permissions_boundary": {"type": "str", "default": ""},
 }
 
 
@@ -53,6 +56,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
         now=datetime.now(UTC),
         settle_s=module.params["iam_settle_s"],
         external_name=module.params["service_external_name"],
+        rules=rules_of(module.params),
     )
 
 

@@ -19,6 +19,7 @@ from .policy import is_same
 from .read import NEW_BUCKET, find_bucket, find_user, get_account, is_proven, read_rights, read_settings
 from .spec import BUCKET_NAME, USER_NAME, Wanted
 from .state import BucketState, UserState
+from .users import NO_RULES, UserRules
 
 
 class Cluster(Protocol):
@@ -36,7 +37,8 @@ class Sources:
     """Where to look, and the role's settings that matter for it.
 
     ``clients_of`` makes (sts, s3) clients of a Secret's key id and secret, for the proof of adoption.
-    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target.
+    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
+    ``rules``: what the cluster forces on users.
     """
 
     s3: Any
@@ -47,6 +49,7 @@ class Sources:
     now: datetime
     settle_s: float
     external_name: str
+    rules: UserRules = NO_RULES
 
 
 @dataclass
@@ -88,7 +91,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen = Observation(account=account, secret=secret, service=service)
     _see_bucket(wanted, sources, seen, bucket, is_adopting)
     if wanted.username:
-        _see_user(wanted, seen, user, proof)
+        _see_user(wanted, sources, seen, user, proof)
     _see_service(wanted, sources, seen)
     makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
     if makes_children and sources.cluster.is_terminating(wanted.identity.namespace):
@@ -323,10 +326,10 @@ def _see_bucket(
         seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
 
-def _see_user(wanted: Wanted, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
+def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
-        seen.user_arn = f"arn:{wanted.partition}:iam::{seen.account}:user/{wanted.username}"
+        seen.user_arn = sources.rules.arn_of(wanted.partition, seen.account, wanted.username)
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
@@ -335,8 +338,9 @@ def _see_user(wanted: Wanted, seen: Observation, user: UserState | None, proof: 
     identity_tags = wanted.identity.tags
     if not wanted.identity.uid:
         identity_tags.pop(owner.UID)
-    if any(user.tags.get(key) != value for key, value in identity_tags.items()):
+    if any(user.tags.get(key) != value for key, value in identity_tags.items()) or sources.rules.differ(user):
         seen.differs.append("user")
+    seen.notes += sources.rules.notes_on(wanted.username, user)
     seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
     if seen.puts_policy:
         seen.differs.append("user_policy")

@@ -139,7 +139,7 @@ def find_user(iam: Any, name: str) -> UserState | None:
         if code_of(error) == "NoSuchEntity":
             return None
         raise unknown(f"read IAM user {name} (iam:GetUser)", error) from error
-    return UserState(arn=found["Arn"], tags=_tags(found.get("Tags", [])))
+    return UserState(arn=found["Arn"], tags=_tags(found.get("Tags", [])), boundary=boundary_of(found))
 
 
 def read_rights(iam: Any, name: str, user: UserState) -> None:
@@ -158,6 +158,11 @@ def read_rights(iam: Any, name: str, user: UserState) -> None:
         }
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
+
+
+def boundary_of(user: dict[str, Any]) -> str:
+    """The ARN of a user's permissions boundary, as GetUser and GetAccountAuthorizationDetails tell it."""
+    return str((user.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
 
 
 def is_proven(sts: Any, s3: Any, user_arn: str, bucket: str, account: str) -> bool:

@@ -36,6 +36,7 @@ class UserState:
     attached: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
+    boundary: str = ""
 
 
 @dataclass

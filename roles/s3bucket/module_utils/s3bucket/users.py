@@ -1,0 +1,65 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the cluster forces on every user that the operator makes: an IAM path and a permissions boundary.
+
+No CR has a word in it. With an operator that may give rights only to users within that boundary
+(docs/iam-policy.json), no CR can make a user that outgrows it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import Refused
+from .state import UserState
+
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html allows more in a path; what is a pattern in
+# a policy is left out.
+PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
+BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class UserRules:
+    """Path and boundary of users; empty: users are made without, and those there are keep theirs."""
+
+    path: str = ""
+    boundary: str = ""
+
+    def arn_of(self, partition: str, account: str, name: str) -> str:
+        """The ARN of a user that is yet to be made."""
+        return f"arn:{partition}:iam::{account}:user{self.path or '/'}{name}"
+
+    @property
+    def creation(self) -> dict[str, str]:
+        """What they add to the call that creates a user."""
+        found = {"Path": self.path, "PermissionsBoundary": self.boundary}
+        return {name: value for name, value in found.items() if value}
+
+    def differ(self, user: UserState) -> bool:
+        """Whether a user of ours must be mended: its boundary can be put, its path stays what it is."""
+        return bool(self.boundary) and user.boundary != self.boundary
+
+    def notes_on(self, name: str, user: UserState) -> list[str]:
+        """What a person should know: a path is changed only by a change of the ARN, which others may name."""
+        path = user.arn.partition(":user")[2].removesuffix(name)
+        if not self.path or path == self.path:
+            return []
+        return [f"IAM user {name} has the path {path}, not {self.path}: it was left as it is"]
+
+
+NO_RULES = UserRules()
+
+
+def rules_of(settings: dict[str, Any]) -> UserRules:
+    """The rules that a module's arguments, or the operator's settings, give.
+
+    :raises Refused: InvalidSpec for what IAM would not take
+    """
+    path, boundary = settings["iam_path"], settings["permissions_boundary"]
+    if path and not PATH.fullmatch(path):
+        raise Refused("InvalidSpec", f"s3bucket_iam_path: {path} does not begin and end with /")
+    if boundary and not BOUNDARY.fullmatch(boundary):
+        raise Refused("InvalidSpec", f"s3bucket_permissions_boundary: {boundary} is not the ARN of a managed policy")
+    return UserRules(path, boundary)

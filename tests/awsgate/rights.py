@@ -1,0 +1,207 @@
+"""Which rights a request needs: its IAM actions, the resource of each, and the condition keys that come with it.
+
+From the Service Authorization Reference:
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html,
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html,
+and https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html.
+A request that is in no table here needs a right that no policy gives, so that a new call is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+from moto.iam.models import iam_backends
+
+from .calls import ACCOUNT, Call
+from .rules import find_bucket
+
+_S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+UNKNOWN = "gate:UnknownRequest"
+
+# API operation -> IAM action, where they differ or where it is an object's.
+_BUCKET_ACTIONS = {
+    "HeadBucket": "s3:ListBucket",
+    "ListObjects": "s3:ListBucket",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "DeleteBucket": "s3:DeleteBucket",
+    "GetBucketTagging": "s3:GetBucketTagging",
+    "PutBucketTagging": "s3:PutBucketTagging",
+    "DeleteBucketTagging": "s3:PutBucketTagging",
+    "GetBucketVersioning": "s3:GetBucketVersioning",
+    "PutBucketVersioning": "s3:PutBucketVersioning",
+    "GetBucketPolicy": "s3:GetBucketPolicy",
+    "PutBucketPolicy": "s3:PutBucketPolicy",
+    "DeleteBucketPolicy": "s3:DeleteBucketPolicy",
+    "GetBucketAcl": "s3:GetBucketAcl",
+    "PutBucketAcl": "s3:PutBucketAcl",
+    "GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
+    "PutBucketAccelerateConfiguration": "s3:PutAccelerateConfiguration",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "PutObjectLockConfiguration": "s3:PutBucketObjectLockConfiguration",
+    "GetBucketOwnershipControls": "s3:GetBucketOwnershipControls",
+    "PutBucketOwnershipControls": "s3:PutBucketOwnershipControls",
+    "DeleteBucketOwnershipControls": "s3:PutBucketOwnershipControls",
+    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "GetBucketRequestPayment": "s3:GetBucketRequestPayment",
+    "GetBucketInventoryConfiguration": "s3:GetInventoryConfiguration",
+    "GetBucketLocation": "s3:GetBucketLocation",
+}
+_OBJECT_ACTIONS = {
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "GetObjectRetention": "s3:GetObjectRetention",
+}
+_OBJECT_ACTIONS_OF_VERSION = {
+    "GetObject": ("s3:GetObject", "s3:GetObjectVersion"),
+    "HeadObject": ("s3:GetObject", "s3:GetObjectVersion"),
+    "DeleteObject": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
+}
+_ON_EVERYTHING = ("iam:GetAccountAuthorizationDetails", "iam:ListUsers", "iam:ListPolicies")
+# Actions that know iam:PermissionsBoundary: what the request sets, or else what the user has.
+_BOUND_ACTIONS = (
+    "iam:CreateUser",
+    "iam:PutUserPermissionsBoundary",
+    "iam:DeleteUserPermissionsBoundary",
+    "iam:PutUserPolicy",
+    "iam:DeleteUserPolicy",
+    "iam:AttachUserPolicy",
+    "iam:DetachUserPolicy",
+)
+
+
+@dataclass(frozen=True)
+class Right:
+    """One action on one resource. ``context``: condition key to its values; no key for what AWS does not send."""
+
+    action: str
+    resource: str
+    context: dict[str, list[str]] = field(default_factory=dict)
+
+
+def rights_for(call: Call) -> list[Right]:
+    """The rights that a request needs, all of them."""
+    if call.service == "iam":
+        return list(_iam_rights(call))
+    if call.service == "s3":
+        return list(_s3_rights(call))
+    # sts:GetCallerIdentity needs no permission, and cannot even be denied:
+    # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+    return [] if call.action == "GetCallerIdentity" else [Right(UNKNOWN, call.action)]
+
+
+def _s3_rights(call: Call) -> Iterator[Right]:
+    if call.action == "ListBuckets":
+        yield Right("s3:ListAllMyBuckets", "*")
+        return
+    bucket, context = f"arn:aws:s3:::{call.bucket}", _owner_of(call.bucket)
+    if call.action == "CreateBucket":
+        for action in _creation_actions(call):
+            yield Right(action, bucket, {**context, **_request_tags(_tags_in_body(call))})
+    elif call.action == "DeleteObjects":
+        # Each object on its own: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+        for key, version in objects_to_delete(call):
+            yield Right(deletion_action(version), f"{bucket}/{key}", context)
+    elif call.action in _BUCKET_ACTIONS:
+        yield Right(_BUCKET_ACTIONS[call.action], bucket, context)
+    elif call.action in _OBJECT_ACTIONS:
+        yield Right(_OBJECT_ACTIONS[call.action], f"{bucket}/{call.key}", context)
+    elif call.action in _OBJECT_ACTIONS_OF_VERSION:
+        plain, of_version = _OBJECT_ACTIONS_OF_VERSION[call.action]
+        yield Right(of_version if "versionId" in call.query else plain, f"{bucket}/{call.key}", context)
+    else:
+        yield Right(UNKNOWN, call.action)
+
+
+def _creation_actions(call: Call) -> Iterator[str]:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (Permissions)
+    yield "s3:CreateBucket"
+    if _tags_in_body(call):
+        yield "s3:TagResource"
+    if call.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
+        yield "s3:PutBucketObjectLockConfiguration"
+        yield "s3:PutBucketVersioning"
+    if call.headers.get("x-amz-acl", "private") != "private":
+        yield "s3:PutBucketAcl"
+    if "x-amz-object-ownership" in call.headers:
+        yield "s3:PutBucketOwnershipControls"
+
+
+def deletion_action(version: str) -> str:
+    """What deleting an object, or one version of it, needs."""
+    return "s3:DeleteObjectVersion" if version else "s3:DeleteObject"
+
+
+def objects_to_delete(call: Call) -> list[tuple[str, str]]:
+    """Key and version id of each object that a DeleteObjects names."""
+    items = ElementTree.fromstring(call.body).iter(f"{_S3}Object")
+    return [(item.findtext(f"{_S3}Key", ""), item.findtext(f"{_S3}VersionId", "")) for item in items]
+
+
+def _owner_of(bucket: str) -> dict[str, list[str]]:
+    # A bucket that is yet to be made has no account; a policy must not depend on AWS sending one.
+    found = find_bucket(bucket)
+    return {"s3:ResourceAccount": [found[0]]} if found else {}
+
+
+def _tags_in_body(call: Call) -> dict[str, str]:
+    if not call.body:
+        return {}
+    found = ElementTree.fromstring(call.body).iter(f"{_S3}Tag")
+    return {tag.findtext(f"{_S3}Key", ""): tag.findtext(f"{_S3}Value", "") for tag in found}
+
+
+def _iam_rights(call: Call) -> Iterator[Right]:
+    action = f"iam:{call.action}"
+    if action in _ON_EVERYTHING:
+        yield Right(action, "*")
+        return
+    if not call.user:
+        yield Right(UNKNOWN, call.action)
+        return
+    resource, tags = _user_arn(call), _tags_in_form(call)
+    context = {**_request_tags(tags), **(_boundary(call) if action in _BOUND_ACTIONS else {})}
+    yield Right(action, resource, context)
+    if action == "iam:CreateUser" and tags:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_users.html
+        yield Right("iam:TagUser", resource, _request_tags(tags))
+
+
+def _user_arn(call: Call) -> str:
+    # Of a user that is there IAM knows the path. Of one that is not, the request's path counts, which only
+    # CreateUser has: so looking for a user that is not there yet is a look at user/<name>.
+    user = iam_backends[ACCOUNT]["aws"].users.get(call.user)
+    if user is not None and call.action != "CreateUser":
+        return str(user.arn)
+    return f"arn:aws:iam::{ACCOUNT}:user{call.query.get('Path', '/')}{call.user}"
+
+
+def _boundary(call: Call) -> dict[str, list[str]]:
+    asked = call.query.get("PermissionsBoundary")
+    user = iam_backends[ACCOUNT]["aws"].users.get(call.user)
+    had = (getattr(user, "permissions_boundary", None) or {}).get("PermissionsBoundaryArn")
+    sets = call.action in ("CreateUser", "PutUserPermissionsBoundary")
+    found = asked if sets else had
+    return {"iam:PermissionsBoundary": [found]} if found else {}
+
+
+def _tags_in_form(call: Call) -> dict[str, str]:
+    numbers = [name.split(".")[2] for name in call.query if name.startswith("Tags.member.") and name.endswith(".Key")]
+    form: dict[str, Any] = call.query
+    return {form[f"Tags.member.{at}.Key"]: form.get(f"Tags.member.{at}.Value", "") for at in numbers}
+
+
+def _request_tags(tags: dict[str, str]) -> dict[str, list[str]]:
+    if not tags:
+        return {}
+    return {"aws:TagKeys": list(tags), **{f"aws:RequestTag/{key}": [value] for key, value in tags.items()}}

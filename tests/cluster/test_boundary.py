@@ -1,0 +1,37 @@
+"""Path and permissions boundary given to the operator are forced on every user, and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.iam_policy import PolicySettings, policy_for
+from tests.cluster.conftest import StartOperator, live, wait_ready, wait_until
+from tests.world import NewObject, World, make_operator_key
+
+
+def test_users_have_the_path_and_keep_the_boundary_of_the_flags(
+    world: World, new_object: NewObject, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    boundary, path = f"arn:aws:iam::{world.account}:policy/s3-operator-tenant", "/s3-operator/"
+    settings = PolicySettings(world.account, iam_path=path, permissions_boundary=boundary)
+    make_operator_key(world.aws, policy_for(settings), tmp_path / "credentials")
+    environment = world.environment(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "credentials"))
+    flags = ("--iam-path", path, "--permissions-boundary", boundary, "--sync-period", "2")
+    operator = start_operator(*flags, environment=environment)
+    cr = new_object()
+    username = cr["spec"]["iamUser"]["username"]
+    wait_ready(world, cr)
+    item = live(world, cr)
+    assert item is not None
+    assert item["status"]["userARN"] == f"arn:aws:iam::{world.account}:user{path}{username}"
+
+    def has_boundary() -> bool:
+        user = world.iam.get_user(UserName=username)["User"]
+        return bool(user.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") == boundary)
+
+    assert has_boundary()
+    wait_until(lambda: operator.lines("checked"), "a check that needs no run")
+    # The check is told of it too: it is seen at the next sync.
+    world.iam.delete_user_permissions_boundary(UserName=username)
+    wait_until(has_boundary, "the boundary is put back")
+    assert operator.stop() == 0

@@ -1,0 +1,120 @@
+"""Path and permissions boundary are forced on users: made with both, kept with the boundary, never moved."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from s3bucket.users import UserRules
+
+from runner.conditions import Outcome, Reason
+from runner.drift import DriftCheck, RoleSettings
+from runner.iam_policy import PolicySettings, policy_for
+from tests.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
+
+BOUNDARY = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
+OTHER = "arn:aws:iam::123456789012:policy/other"
+RULES = UserRules("/s3-operator/", BOUNDARY)
+
+
+@pytest.fixture
+def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
+    """The operator's own look, told the same."""
+    for name, value in world.aws.env().items():
+        monkeypatch.setenv(name, value)
+    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, "", RULES.path, RULES.boundary), world.sources().cluster)
+
+
+@pytest.fixture(scope="module")
+def forced(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a role that forces both, with a key that may give rights only within the boundary."""
+    file = tmp_path_factory.mktemp("key") / "credentials"
+    make_operator_key(world.aws, policy_for(PolicySettings(world.account, permissions_boundary=BOUNDARY)), file)
+    return {
+        "S3_OPERATOR_IAM_PATH": RULES.path,
+        "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY,
+        "AWS_SHARED_CREDENTIALS_FILE": str(file),
+    }
+
+
+def user_of(world: World, cr: dict[str, Any]) -> dict[str, Any]:
+    return dict(world.iam.get_user(UserName=cr["spec"]["iamUser"]["username"])["User"])
+
+
+def boundary_of(world: World, cr: dict[str, Any]) -> str:
+    return str(user_of(world, cr).get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
+
+
+def test_boundary_is_in_the_call_that_creates_and_is_put_back(
+    world: World, new_object: NewObject, check: DriftCheck, forced: dict[str, str]
+) -> None:
+    cr = new_object()
+    username = cr["spec"]["iamUser"]["username"]
+    world.aws.gate.clear_requests()
+    assert world.reconcile(cr, **forced).outcome["done"]
+    # Nothing had to mend it.
+    assert "PutUserPermissionsBoundary" not in world.aws.gate.writes()
+    assert user_of(world, cr)["Arn"] == f"arn:aws:iam::{world.account}:user/s3-operator/{username}"
+    assert boundary_of(world, cr) == BOUNDARY
+    key = world.credentials(cr)
+
+    for spoil in (
+        lambda: world.iam.delete_user_permissions_boundary(UserName=username),
+        lambda: world.iam.put_user_permissions_boundary(UserName=username, PermissionsBoundary=OTHER),
+    ):
+        assert check.look(cr) is not None
+        spoil()
+        assert check.look(cr) is None
+        run = world.reconcile(cr, **forced)
+        assert (run.outcome["reason"], run.changed) == ("Ready", ["user"]), run.output
+        assert boundary_of(world, cr) == BOUNDARY
+        assert check.look(cr) == Outcome(True, Reason.READY, status=run.outcome["status"])
+    assert world.credentials(cr) == key
+
+
+def test_cr_has_no_word_in_path_and_boundary(world: World, new_object: NewObject, forced: dict[str, str]) -> None:
+    cr = new_object()
+    for field in ("path", "permissionsBoundary"):
+        poisoned = json.loads(json.dumps(cr))
+        poisoned["spec"]["iamUser"][field] = "/" if field == "path" else OTHER
+        run = world.reconcile(poisoned, **forced)
+        # The argument specs know no such field; where they let it pass it means nothing.
+        assert not run.outcome or boundary_of(world, cr) == BOUNDARY
+
+
+def test_boundary_that_is_not_forced_is_left_alone(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    assert user_of(world, cr)["Path"] == "/"
+    world.iam.put_user_permissions_boundary(UserName=cr["spec"]["iamUser"]["username"], PermissionsBoundary=OTHER)
+    assert world.differs(cr) == []
+    # Not even when the user has to be mended for another reason.
+    uid = {"Key": "agill.apps/uid", "Value": "another"}
+    world.iam.tag_user(UserName=cr["spec"]["iamUser"]["username"], Tags=[uid])
+    assert world.reconcile(cr).changed == ["user"]
+    assert boundary_of(world, cr) == OTHER
+
+
+def test_user_with_another_path_is_kept_with_a_note_and_gets_the_boundary(
+    world: World, new_object: NewObject, check: DriftCheck, forced: dict[str, str]
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    arn = user_of(world, cr)["Arn"]
+    run = world.reconcile(cr, **forced)
+    assert (run.outcome["reason"], run.changed) == ("Ready", ["user"]), run.output
+    assert "has the path /, not /s3-operator/: it was left as it is" in run.outcome["message"]
+    assert (user_of(world, cr)["Arn"], run.outcome["status"]["userARN"]) == (arn, arn)
+    assert boundary_of(world, cr) == BOUNDARY
+    seen = check.look(cr)
+    assert seen is not None
+    assert (seen.is_done, seen.message) == (True, run.outcome["message"])
+
+
+def test_setting_that_is_no_boundary_changes_nothing(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    run = world.reconcile(cr, S3_OPERATOR_PERMISSIONS_BOUNDARY="tenant")
+    assert (run.outcome["done"], run.outcome["reason"]) == (False, "InvalidSpec")
+    assert "s3bucket_permissions_boundary: tenant" in run.outcome["message"]
+    assert world.snapshot(cr)["bucket"] is None

@@ -1,0 +1,352 @@
+"""The least rights of the operator: everything passes with exactly docs/iam-policy.json, and with less it does not.
+
+The gate judges the requests of the operator's own key by that policy. Each action is taken out of it in turn, and
+the shortest flow that uses it must then end in AccessDenied; an action that no flow uses is one too many.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from s3bucket.errors import Refused
+from s3bucket.observe import observe
+from s3bucket.users import UserRules
+
+from runner.iam_policy import PolicySettings, policy_for
+from tests.role.test_deletion import fill
+from tests.world import PROJECT, NewObject, Run, World, deleting, make_operator_key, requests_of
+
+ACCOUNT = "123456789012"
+TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)
+POLICY: dict[str, Any] = json.loads(TEXT)
+PREFIX, PATH = "team-", "/s3-operator/"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/s3-operator-tenant"
+ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
+FORCED = {"S3_OPERATOR_IAM_PATH": PATH, "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY}
+
+
+class Operator:
+    """The role with a key of its own that may do what a policy allows."""
+
+    def __init__(self, world: World, policy: dict[str, Any], folder: Path) -> None:
+        self.world = world
+        self._file = folder / "credentials"
+        self._keys = make_operator_key(world.aws, policy, self._file)
+
+    def client(self, service: str) -> Any:
+        return self.world.aws.client(service, **self._keys)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the role is told, and its key."""
+        return {"AWS_SHARED_CREDENTIALS_FILE": str(self._file), **FORCED}
+
+    def reconcile(self, cr: dict[str, Any]) -> Run:
+        run = self.world.reconcile(cr, **self.environment)
+        assert run.outcome, run.output
+        return run
+
+    def look(self, cr: dict[str, Any]) -> str:
+        """What the role's own look ends in: a reason, or the aspects that differ."""
+        clients = {name: self.client(name) for name in ("s3", "iam", "sts")}
+        sources = dataclasses.replace(self.world.sources(rules=UserRules(PATH, BOUNDARY)), **clients)
+        try:
+            return " ".join(observe(self.world.wanted(cr), sources).differs)
+        except Refused as refusal:
+            return refusal.reason
+
+    def used(self) -> set[str]:
+        """The actions that its requests needed."""
+        mine = [
+            item for item in self.world.aws.gate.requests() if item["access_key"] == self._keys["aws_access_key_id"]
+        ]
+        return {action for item in mine for action in item["rights"]}
+
+
+NewOperator = Callable[..., Operator]
+
+
+@pytest.fixture(scope="module")
+def new_operator(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> NewOperator:
+    """Makes operators that a policy limits."""
+    return lambda policy: Operator(world, policy, tmp_path_factory.mktemp("key"))
+
+
+@pytest.fixture(scope="module")
+def make(world: World, new_name: Callable[[str], str]) -> NewObject:
+    """Makes S3 objects whose buckets the policy's prefix covers."""
+    namespace = new_name("ns")
+    world.make_namespace(namespace)
+
+    def make_one(**spec: Any) -> dict[str, Any]:
+        given = {"region": "us-east-1", "bucketName": new_name("team"), "iamUser": {"username": new_name("user")}}
+        return world.make_object(namespace, new_name("cr"), {**given, **spec})
+
+    return make_one
+
+
+def make_owned(world: World, cr: dict[str, Any]) -> None:
+    """What the role makes of a small object in AWS, made without it."""
+    wanted = world.wanted(cr)
+    tags = [{"Key": key, "Value": value} for key, value in wanted.bucket_tags.items()]
+    world.s3.create_bucket(
+        Bucket=wanted.bucket, CreateBucketConfiguration={"Tags": tags}, ObjectLockEnabledForBucket=wanted.object_lock
+    )
+    if not wanted.username:
+        return
+    tags = [{"Key": key, "Value": value} for key, value in wanted.identity.tags.items()]
+    world.iam.create_user(UserName=wanted.username, Path=PATH, PermissionsBoundary=BOUNDARY, Tags=tags)
+    world.iam.put_user_policy(
+        UserName=wanted.username, PolicyName=wanted.policy_name, PolicyDocument=json.dumps(wanted.user_policy)
+    )
+    world.iam.create_access_key(UserName=wanted.username)
+
+
+def open_policy(bucket: str) -> str:
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+
+
+# The flows: each does one thing as the operator and answers how it ended, "Ready" for well.
+
+
+def look(operator: Operator, make: NewObject) -> str:
+    cr = make()
+    make_owned(operator.world, cr)
+    found = operator.look(cr)
+    return "Ready" if found == "access_key secret service" else found
+
+
+def look_at_strangers_bucket(operator: Operator, make: NewObject) -> str:
+    cr = make(iamUser=None)
+    operator.world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], is_open=True)
+    found = operator.look(cr)
+    return "Ready" if found == "BucketNameTaken" else found
+
+
+def read_all_users(operator: Operator, make: NewObject) -> str:
+    iam = operator.client("iam")
+    try:
+        iam.get_account_authorization_details(Filter=["User"])
+    except iam.exceptions.ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "Ready"
+
+
+def create_with_every_field(operator: Operator, make: NewObject) -> str:
+    cr = make()
+    bucket = cr["spec"]["bucketName"]
+    cr["spec"] |= {
+        "bucketACL": "public-read", "bucketPolicy": open_policy(bucket), "tags": {"team": "photos"},
+        "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
+        "publicAccessBlock": {"ignorePublicACLs": True},
+    }  # fmt: skip
+    run = operator.reconcile(cr)
+    if not run.outcome["done"]:
+        return str(run.outcome["reason"])
+    assert operator.look(cr) == "", "the second look finds nothing to do"
+    user = operator.world.iam.get_user(UserName=cr["spec"]["iamUser"]["username"])["User"]
+    assert run.outcome["status"]["userARN"] == user["Arn"] == f"arn:aws:iam::{ACCOUNT}:user{PATH}{user['UserName']}"
+    assert user["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
+    return "Ready"
+
+
+def repair_every_aspect(operator: Operator, make: NewObject) -> str:
+    """All that can differ of an existing bucket and user does, and an issue of a key was left unfinished."""
+    cr, world = make(tags={"team": "photos"}), operator.world
+    make_owned(world, cr)
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    tags = [tag for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] if tag["Key"] != "team"]
+    world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    world.s3.put_bucket_accelerate_configuration(Bucket=bucket, AccelerateConfiguration={"Status": "Enabled"})
+    world.s3.delete_public_access_block(Bucket=bucket)
+    world.s3.put_bucket_policy(Bucket=bucket, Policy=open_policy(bucket))
+    rules = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    world.s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rules)
+    world.s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    world.iam.delete_user_policy(UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted")
+    world.iam.delete_user_permissions_boundary(UserName=user)
+    world.iam.tag_user(UserName=user, Tags=[{"Key": "agill.apps/foreign-keys", "Value": "-"}])
+    run = operator.reconcile(cr)
+    if not run.outcome["done"]:
+        return str(run.outcome["reason"])
+    assert run.changed == [
+        "public_access_block", "acl", "versioning", "acceleration", "policy", "tags",
+        "user", "user_policy", "access_key", "secret", "service",
+    ]  # fmt: skip
+    assert operator.look(cr) == ""
+    assert len(world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]) == 1
+    return "Ready"
+
+
+def delete_with_versions_and_uploads(operator: Operator, make: NewObject) -> str:
+    cr, world = make(), operator.world
+    make_owned(world, cr)
+    fill(world, cr["spec"]["bucketName"])
+    run = operator.reconcile(deleting(cr))
+    if not run.outcome["done"]:
+        return str(run.outcome["reason"])
+    assert not any(world.snapshot(cr).values())
+    return "Ready"
+
+
+def delete_with_retain(operator: Operator, make: NewObject) -> str:
+    cr, world = make(deletionPolicy="Retain"), operator.world
+    make_owned(world, cr)
+    run = operator.reconcile(deleting(cr))
+    assert not run.outcome["done"] or world.snapshot(cr)["user"] is None
+    return str(run.outcome["reason"])
+
+
+def delete_locked_versions(operator: Operator, make: NewObject) -> str:
+    cr, world = make(iamUser=None, enableObjectLock=True), operator.world
+    make_owned(world, cr)
+    until = datetime.now(UTC) + timedelta(days=1)
+    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="locked", Body=b"x", **lock)
+    outcome = operator.reconcile(deleting(cr)).outcome
+    is_told = until.strftime("%Y-%m-%dT") in outcome["message"]
+    return "Ready" if outcome["reason"] == "ObjectLocked" and is_told else f"{outcome['reason']} without a date"
+
+
+# Those that run no Ansible first: the first that uses an action is the one that is run without it.
+FLOWS = (
+    look, look_at_strangers_bucket, read_all_users, delete_with_retain, delete_with_versions_and_uploads,
+    repair_every_aspect, create_with_every_field, delete_locked_versions,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def flows(new_operator: NewOperator, make: NewObject) -> dict[str, tuple[str, set[str]]]:
+    """Each flow with exactly the documented policy: how it ended, and which actions it used."""
+    found = {}
+    for flow in FLOWS:
+        operator = new_operator(POLICY)
+        found[flow.__name__] = flow(operator, make), operator.used()
+    return found
+
+
+@pytest.mark.parametrize("flow", [flow.__name__ for flow in FLOWS])
+def test_flow_passes_with_exactly_the_documented_policy(flows: dict[str, tuple[str, set[str]]], flow: str) -> None:
+    assert flows[flow][0] == "Ready"
+
+
+def test_every_action_of_the_policy_is_used(flows: dict[str, tuple[str, set[str]]]) -> None:
+    assert set().union(*(used for _, used in flows.values())) >= set(ACTIONS)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_action_taken_out_of_the_policy_is_missed(
+    flows: dict[str, tuple[str, set[str]]], new_operator: NewOperator, make: NewObject, action: str
+) -> None:
+    flow = next(flow for flow in FLOWS if action in flows[flow.__name__][1])
+    less = copy.deepcopy(POLICY)
+    for statement in less["Statement"]:
+        statement["Action"] = [name for name in statement["Action"] if name != action]
+    # Without this one the deletion waits for the lock all the same, but cannot say how long.
+    wanted = "ObjectLocked without a date" if action == "s3:GetObjectRetention" else "AccessDenied"
+    assert flow(new_operator(less), make) == wanted
+
+
+# What the policy does not allow, whatever a CR or a changed role asks for.
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "allowed"
+
+
+def test_bucket_outside_the_prefix_is_denied_and_nothing_is_made(
+    new_operator: NewOperator, make: NewObject, world: World, new_name: Callable[[str], str]
+) -> None:
+    cr = make(bucketName=new_name("other"))
+    outcome = new_operator(POLICY).reconcile(cr).outcome
+    assert (outcome["done"], outcome["reason"]) == (False, "AccessDenied")
+    assert "s3:CreateBucket" in outcome["message"]
+    assert not any(world.snapshot(cr).values())
+
+
+def test_user_of_another_path_is_a_conflict_and_cannot_be_touched(
+    new_operator: NewOperator, make: NewObject, world: World
+) -> None:
+    cr, operator = make(), new_operator(POLICY)
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.create_user(UserName=user, PermissionsBoundary=BOUNDARY)
+    assert operator.look(cr) == "Conflict"
+    iam, tag = operator.client("iam"), {"Key": "a", "Value": "b"}
+    for call in (
+        lambda: iam.create_access_key(UserName=user),
+        lambda: iam.tag_user(UserName=user, Tags=[tag]),
+        lambda: iam.put_user_policy(UserName=user, PolicyName="a", PolicyDocument=TEXT),
+        lambda: iam.delete_user(UserName=user),
+    ):
+        assert code_of(call) == "AccessDenied"
+
+
+@pytest.mark.parametrize("name", FORCED)
+def test_user_without_path_or_boundary_cannot_be_made(
+    new_operator: NewOperator, make: NewObject, world: World, name: str
+) -> None:
+    cr, operator = make(), new_operator(POLICY)
+    run = world.reconcile(cr, **{**operator.environment, name: ""})
+    assert run.outcome["reason"] == "AccessDenied", run.output
+    assert world.snapshot(cr)["user"] is None
+
+
+def test_rights_are_given_only_to_a_user_with_the_boundary(
+    new_operator: NewOperator, make: NewObject, world: World
+) -> None:
+    cr, iam = make(), new_operator(POLICY).client("iam")
+    make_owned(world, cr)
+    user, other = cr["spec"]["iamUser"]["username"], BOUNDARY.replace("tenant", "admin")
+    put = {"UserName": user, "PolicyName": "a", "PolicyDocument": TEXT}
+    assert code_of(lambda: iam.put_user_policy(**put)) == "allowed"
+    arguments = {"UserName": user, "PermissionsBoundary": other}
+    assert code_of(lambda: iam.put_user_permissions_boundary(**arguments)) == "AccessDenied"
+    assert code_of(lambda: iam.delete_user_permissions_boundary(UserName=user)) == "AccessDenied"
+    world.iam.put_user_permissions_boundary(**arguments)
+    assert code_of(lambda: iam.put_user_policy(**put)) == "AccessDenied"
+
+
+def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
+    new_operator: NewOperator, make: NewObject, world: World
+) -> None:
+    cr, s3 = make(iamUser=None), new_operator(POLICY).client("s3")
+    make_owned(world, cr)
+    bucket = cr["spec"]["bucketName"]
+    world.s3.put_object(Bucket=bucket, Key="private", Body=b"x")
+    assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private")) == "AccessDenied"
+    assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private", VersionId="null")) == "AccessDenied"
+    stranger = f"{bucket}-stranger"
+    world.aws.gate.make_foreign_bucket(stranger, is_open=True)
+    # amazon.aws.s3_bucket asks without ExpectedBucketOwner.
+    tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    assert code_of(lambda: s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "AccessDenied"
+    assert code_of(lambda: world.s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "allowed"
+
+
+def test_all_tests_of_the_role_work_with_no_more_than_the_policy_for_an_account(
+    world: World, new_object: NewObject
+) -> None:
+    whole = policy_for(PolicySettings(ACCOUNT))
+    allowed = {action for statement in whole["Statement"] for action in statement["Action"]}
+    with requests_of(world) as requests:
+        assert world.reconcile(new_object()).outcome["done"]
+    used = [item["rights"] for item in requests if item["service"] != "sts"]
+    assert used
+    # What is refused (amazon.aws asks for more, and takes a no) is refused for all tests.
+    for item, rights in zip([item for item in requests if item["service"] != "sts"], used, strict=True):
+        assert rights
+        assert (item["status"] == 403) == (not set(rights) <= allowed), item
