@@ -7,9 +7,13 @@ differs it answers nothing, and the role runs. The only file that knows the role
 from __future__ import annotations
 
 import importlib
+import logging
+import math
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +25,15 @@ from botocore.config import Config
 
 from runner.conditions import Outcome, Reason
 
-_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4})
+_LOG = logging.getLogger(__name__)
+_CONFIG = Config(
+    connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=32
+)
+# IAM throttles per account: botocore's token bucket slows all of our calls down once it does.
+_IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
+# So many calls a user costs that is not read with all others.
+_CALLS_A_USER = 4
+_USERS_A_PAGE = 1000
 _MAX_MESSAGE = 600
 
 
@@ -50,21 +62,87 @@ class _Identity:
         return self._answer
 
 
+class _Users:
+    """The account's IAM users, read all at once, once a period.
+
+    What we changed since is asked for live, as is everything where we may not read all users, or where an account
+    has so many others that its pages would cost more calls than our users.
+    """
+
+    def __init__(self, read: Any, refused: Any, period_s: float, clock: Callable[[], float]) -> None:
+        self._read = read
+        self._refused = refused
+        self._period_s = period_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._users: dict[str, Any] = {}
+        self._read_at = -math.inf
+        self._changed_at: dict[str, float] = {}
+        self._looks = 0
+
+    def source_for(self, iam: Any, username: str) -> Any:
+        """Where to read this user. Blocks while another thread reads all users.
+
+        :raises Refused: when AWS does not say which users there are
+        """
+        with self._lock:
+            if self._clock() >= self._read_at + self._period_s:
+                self._renew(iam)
+            self._looks += 1
+            if not self._users or self._changed_at.get(username, -math.inf) >= self._read_at:
+                return self._read.LiveUsers(iam)
+            return self._read.ReadUsers(iam, self._users)
+
+    def forget(self, username: str) -> None:
+        """What was read of this user no longer holds."""
+        with self._lock:
+            self._changed_at[username] = self._clock()
+
+    def _renew(self, iam: Any) -> None:
+        now = self._clock()
+        pages = 1 + len(self._users) // _USERS_A_PAGE
+        is_worth_it = not self._users or pages <= self._looks * _CALLS_A_USER
+        self._looks = 0
+        try:
+            # An account that was too large is asked again only when there are looks enough to be worth it.
+            self._users = self._read.read_all_users(iam) if is_worth_it else {}
+        except self._refused as refusal:
+            if refusal.reason != Reason.ACCESS_DENIED:
+                raise
+            self._users = {}
+            _LOG.warning("IAM users are read one by one", extra={"error": refusal.message[:_MAX_MESSAGE]})
+        self._read_at = now
+        self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
+
+
 class DriftCheck:
     """Looks at objects.
 
     :param project_dir: holds ``roles/``
+    :param period_s: how often all IAM users are read
+    :param count_call: told of each request to AWS, by its operation
     :param cluster: where Secrets and Services are read (``observe.Cluster``); None: the API server
     :raises ImportError: when the role is not there
     """
 
-    def __init__(self, project_dir: Path, settings: RoleSettings, cluster: Any = None) -> None:
+    def __init__(
+        self,
+        project_dir: Path,
+        settings: RoleSettings,
+        cluster: Any = None,
+        *,
+        period_s: float = 300,
+        count_call: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         role = project_dir / "roles" / "s3bucket"
         if str(role / "module_utils") not in sys.path:
             sys.path.append(str(role / "module_utils"))
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
         self._refused = importlib.import_module("s3bucket.errors").Refused
+        self._count_call = count_call
+        self._users = _Users(importlib.import_module("s3bucket.read"), self._refused, period_s, clock)
         self._cluster = cluster or importlib.import_module("s3bucket.cluster").connect()
         defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
         self._defaults = dict(defaults["s3bucket_defaults"])
@@ -81,7 +159,7 @@ class DriftCheck:
         """What is so of an object that should be there; None when something differs, and the role must run."""
         try:
             wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
-            seen = self._observe.observe(wanted, self._sources(wanted.region))
+            seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
@@ -90,8 +168,14 @@ class DriftCheck:
             return None
         return Outcome(True, Reason.READY, "; ".join(seen.notes), status=self._observe.outcome_status(wanted, seen))
 
-    def _sources(self, region: str) -> Any:
+    def forget(self, item: dict[str, Any]) -> None:
+        """The role was run on an object: what was read of its user no longer holds."""
+        self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
+
+    def _sources(self, wanted: Any) -> Any:
+        region = wanted.region
         s3, iam, sts = self._get_clients(region)
+        users = self._users.source_for(iam, wanted.username) if wanted.username else None
 
         def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
             session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
@@ -99,7 +183,7 @@ class DriftCheck:
 
         return self._observe.Sources(
             s3=s3,
-            iam=iam,
+            users=users,
             sts=sts,
             cluster=self._cluster,
             clients_of=clients_of,
@@ -119,10 +203,18 @@ class DriftCheck:
             if region not in self._clients:
                 session = boto3.session.Session()
                 s3, iam, sts = (
-                    session.client(service, region_name=region, config=_CONFIG) for service in ("s3", "iam", "sts")
+                    session.client(service, region_name=region, config=_IAM_CONFIG if service == "iam" else _CONFIG)
+                    for service in ("s3", "iam", "sts")
                 )
+                for client in (s3, iam, sts):
+                    client.meta.events.register("before-send", self._count)
                 self._clients[region] = (s3, iam, _Identity(sts))
             return self._clients[region]
+
+    def _count(self, event_name: str, **_: Any) -> None:
+        # before-send.s3.HeadBucket
+        if self._count_call:
+            self._count_call(event_name.rpartition(".")[2])
 
     def _forget_clients(self) -> None:
         with self._lock:

@@ -44,6 +44,9 @@ class Metrics:
             ["aspect"],
             registry=registry,
         )
+        self._calls = Counter(
+            "s3_operator_aws_requests", "Requests of drift checks to AWS", ["operation"], registry=registry
+        )
         self._errors = Counter("s3_operator_aws_errors", "Runs that AWS made fail", ["reason"], registry=registry)
         self._info = Gauge(
             "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
@@ -76,6 +79,10 @@ class Metrics:
     def count_check(self, result: str) -> None:
         """A drift check found ``in_sync``, ``differs`` or ``failed``."""
         self._checks.labels(result).inc()
+
+    def count_call(self, operation: str) -> None:
+        """A drift check asks AWS."""
+        self._calls.labels(operation).inc()
 
     def count_missed(self, aspects: tuple[str, ...]) -> None:
         """A full run changed what the drift check had not seen."""

@@ -139,7 +139,9 @@ class Operator:
                 settings.iam_path,
                 settings.permissions_boundary,
             )
-            check = DriftCheck(settings.project_dir, told)
+            check = DriftCheck(
+                settings.project_dir, told, period_s=settings.sync_period_s, count_call=self._metrics.count_call
+            )
         reconciler = Reconciler(
             self._kube,
             job,

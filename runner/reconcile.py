@@ -49,6 +49,8 @@ class Check(Protocol):
 
     def look(self, item: dict[str, Any]) -> Outcome | None: ...
 
+    def forget(self, item: dict[str, Any]) -> None: ...
+
 
 def utc_now() -> str:
     """The time as RFC 3339, in seconds."""
@@ -166,6 +168,8 @@ class Reconciler:
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()
         outcome = self._job.run(item)
+        if self._check:
+            self._check.forget(item)
         duration_s = time.monotonic() - started
         was_ready = ready_condition(item.get("status") or {}).get("status") == "True"
         self._metrics.count_run(item, outcome, duration_s, is_drift=was_ready and _is_same_generation(item))

@@ -93,10 +93,14 @@ class FakeCheck:
     def __init__(self, *outcomes: Outcome | None) -> None:
         self._outcomes = list(outcomes)
         self.looks = 0
+        self.forgotten: list[str] = []
 
     def look(self, item: dict[str, Any]) -> Outcome | None:
         self.looks += 1
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+
+    def forget(self, item: dict[str, Any]) -> None:
+        self.forgotten.append(item["metadata"]["name"])
 
 
 class FakeLeases:

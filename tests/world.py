@@ -161,7 +161,9 @@ class World:
             return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
 
         cluster, now = ApiServer(self.core), datetime.now(UTC)
-        return Sources(self.s3, self.iam, self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com", rules)
+        return Sources(
+            self.s3, read.LiveUsers(self.iam), self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com", rules
+        )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:
         """The aspects that differ now."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -116,10 +117,16 @@ def make_secret_immutable_and_edit_labels(subject: Subject) -> None:
 
 
 @pytest.fixture
-def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
+def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's own AWS settings, in this process."""
+    for name, value in world.environment().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def check(world: World, _as_operator: None) -> DriftCheck:
     """The operator's own look at an object."""
-    for name, value in world.aws.env().items():
-        monkeypatch.setenv(name, value)
     return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster)
 
 
@@ -212,6 +219,7 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
     assert world.differs(cr) == [aspect]
     assert check.look(cr) is None
     run = world.reconcile(cr)
+    check.forget(cr)
 
     assert (run.outcome["reason"], run.changed) == ("Ready", [aspect]), run.output
     assert world.differs(cr) == []
@@ -257,6 +265,42 @@ def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Sub
     assert seen == told
     assert requests
     assert [request["action"] for request in requests if request["write"]] == []
+
+
+MAX_CALLS = 10
+IAM_CALLS = (
+    "GetAccountAuthorizationDetails", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedUserPolicies",
+    "ListGroupsForUser", "ListUserPolicies",
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("_as_operator")
+def test_check_makes_ten_calls_at_most_and_reads_all_users_once_a_period(world: World, subject: Subject) -> None:
+    calls: list[str] = []
+    clock = iter([0.0, 10.0, 20.0, 299.0, 300.0]).__next__
+    check = DriftCheck(
+        PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster, count_call=calls.append, clock=clock
+    )
+    check.look(subject.cr)
+    first, calls[:] = list(calls), []
+    assert first.count("GetAccountAuthorizationDetails") == 1
+    for _ in range(3):
+        assert check.look(subject.cr) == Outcome(True, Reason.READY, status=ANY)
+        assert len(calls) <= MAX_CALLS
+        assert [call for call in calls if call in IAM_CALLS] == ["ListAccessKeys"]
+        calls.clear()
+    check.look(subject.cr)
+    assert calls.count("GetAccountAuthorizationDetails") == 1
+
+
+def test_check_sees_a_user_that_was_changed_after_all_were_read_once_it_is_told(
+    subject: Subject, check: DriftCheck
+) -> None:
+    assert check.look(subject.cr) is not None
+    delete_user(subject)
+    check.forget(subject.cr)
+    assert check.look(subject.cr) is None
+    assert subject.world.reconcile(subject.cr).changed == ["user"]
 
 
 def test_check_and_run_refuse_in_the_same_words(subject: Subject, check: DriftCheck) -> None:

@@ -12,6 +12,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from .cluster import ApiServer, connect
 from .errors import Refused, unknown
 from .observe import Sources
+from .read import LiveUsers
 from .spec import Wanted, wanted_of
 from .users import rules_of
 
@@ -49,7 +50,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
 
     return Sources(
         s3=module.client("s3"),
-        iam=module.client("iam"),
+        users=LiveUsers(module.client("iam")),
         sts=module.client("sts"),
         cluster=cluster,
         clients_of=clients_of,

@@ -16,10 +16,18 @@ from . import aspects, children, owner
 from .errors import Refused
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import is_same
-from .read import NEW_BUCKET, find_bucket, find_user, get_account, is_proven, read_rights, read_settings
+from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
 from .spec import BUCKET_NAME, USER_NAME, Wanted
 from .state import BucketState, UserState
 from .users import NO_RULES, UserRules
+
+
+class Users(Protocol):
+    """Where IAM users are read: each by itself (``read.LiveUsers``), or all at once (``read.ReadUsers``)."""
+
+    def find(self, name: str) -> UserState | None: ...
+
+    def read_rights(self, name: str, user: UserState) -> None: ...
 
 
 class Cluster(Protocol):
@@ -42,7 +50,7 @@ class Sources:
     """
 
     s3: Any
-    iam: Any
+    users: Users
     sts: Any
     cluster: Cluster
     clients_of: Callable[[str, str], tuple[Any, Any]]
@@ -78,11 +86,11 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     """
     account = get_account(sources.sts)
     bucket = find_bucket(sources.s3, wanted.bucket, account)
-    user = find_user(sources.iam, wanted.username) if wanted.username else None
+    user = sources.users.find(wanted.username) if wanted.username else None
     secret, service = _children(wanted, sources)
     _check_children(wanted, secret, service)
     if user is not None:
-        read_rights(sources.iam, wanted.username, user)
+        sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
     is_adopting = _settle_bucket(wanted, bucket, proof)
     _settle_user(wanted, user, proof)
@@ -151,11 +159,11 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     has_user = bool(USER_NAME.fullmatch(wanted.username))
     gone = Deletion(account=account)
     bucket = _find_unless_taken(wanted, sources, account, gone) if has_bucket else None
-    user = find_user(sources.iam, wanted.username) if has_user else None
+    user = sources.users.find(wanted.username) if has_user else None
     secret, service = _children(wanted, sources)
     ours = secret if secret is not None and children.is_ours(secret, wanted) else None
     if user is not None:
-        read_rights(sources.iam, wanted.username, user)
+        sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, ours)
     if has_user:
         _wait_for_iam(wanted, sources, user, ours)

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.htm
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,7 +129,17 @@ def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
 
 def read_settings(s3: Any, name: str, account: str) -> dict[str, Any]:
     """All settings of a bucket by aspect."""
-    return {aspect: _read_setting(s3, name, account, aspect, how) for aspect, how in SETTINGS.items()}
+    found = {
+        aspect: _read_setting(s3, name, account, aspect, how)
+        for aspect, how in SETTINGS.items()
+        if aspect != "object_lock"
+    }
+    # A bucket with object lock always has its versions enabled: where they are not, one call less.
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
+    has_versions = found["versioning"] in ("Enabled", UNSUPPORTED)
+    lock = SETTINGS["object_lock"]
+    found["object_lock"] = _read_setting(s3, name, account, "object_lock", lock) if has_versions else False
+    return found
 
 
 def find_user(iam: Any, name: str) -> UserState | None:
@@ -149,15 +160,88 @@ def read_rights(iam: Any, name: str, user: UserState) -> None:
             item["PolicyName"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
         ]
         user.groups = [item["GroupName"] for item in _pages(iam, "list_groups_for_user", "Groups", name)]
-        user.keys = {
-            item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)
-        }
+        user.keys = list_keys(iam, name)
         user.policies = {
             policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
             for policy in _pages(iam, "list_user_policies", "PolicyNames", name)
         }
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
+
+
+def list_keys(iam: Any, name: str) -> dict[str, str]:
+    """Key id to status (Active, Inactive) of a user's access keys.
+
+    :raises botocore.exceptions.ClientError: as AWS answers
+    """
+    return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
+
+
+class LiveUsers:
+    """Users, each asked for when it is looked at."""
+
+    def __init__(self, iam: Any) -> None:
+        self._iam = iam
+
+    def find(self, name: str) -> UserState | None:
+        """As :func:`find_user`."""
+        return find_user(self._iam, name)
+
+    def read_rights(self, name: str, user: UserState) -> None:
+        """As :func:`read_rights`."""
+        read_rights(self._iam, name, user)
+
+
+class ReadUsers:
+    """Users that were read all at once; only their keys, which that answer does not have, are asked for now.
+
+    :param users: as :func:`read_all_users` answers
+    """
+
+    def __init__(self, iam: Any, users: dict[str, UserState]) -> None:
+        self._iam = iam
+        self._users = users
+
+    def find(self, name: str) -> UserState | None:
+        """The user as it was read; one that was not there then is asked for now."""
+        user = self._users.get(name)
+        return copy.deepcopy(user) if user else find_user(self._iam, name)
+
+    def read_rights(self, name: str, user: UserState) -> None:
+        """Fill in the keys, and for a user that was asked for now the rest."""
+        if name not in self._users:
+            read_rights(self._iam, name, user)
+            return
+        try:
+            user.keys = list_keys(self._iam, name)
+        except AWS_ERRORS as error:
+            raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
+
+
+def read_all_users(iam: Any) -> dict[str, UserState]:
+    """Every user of the account with tags, policies and groups, without keys.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
+    :raises Unknown: when AWS does not say
+    """
+    pages = iam.get_paginator("get_account_authorization_details").paginate(
+        Filter=["User"], PaginationConfig={"PageSize": 1000}
+    )
+    try:
+        return {item["UserName"]: _user_in(item) for page in pages for item in page["UserDetailList"]}
+    except AWS_ERRORS as error:
+        raise unknown("read all IAM users (iam:GetAccountAuthorizationDetails)", error) from error
+
+
+def _user_in(detail: dict[str, Any]) -> UserState:
+    return UserState(
+        arn=detail["Arn"],
+        tags=_tags(detail.get("Tags", [])),
+        boundary=boundary_of(detail),
+        policies={item["PolicyName"]: item["PolicyDocument"] for item in detail.get("UserPolicyList", [])},
+        attached=[item["PolicyName"] for item in detail.get("AttachedManagedPolicies", [])],
+        groups=list(detail.get("GroupList", [])),
+    )
 
 
 def boundary_of(user: dict[str, Any]) -> str:
