@@ -87,9 +87,9 @@ class WarmProcess:
         while not self._stopping.is_set():
             said = self._run()
             if said.startswith("unsupported"):
+                _LOG.warning("runs are not warm", extra={"error": said.strip()[:_MAX_ERROR]})
                 self._is_supported = False
                 self._settled.set()
-                _LOG.warning("runs are not warm", extra={"error": said.strip()[:_MAX_ERROR]})
                 return
             if not self._stopping.is_set():
                 _LOG.warning("the warm process ended and is started again", extra={"error": self._last_error()})
@@ -110,7 +110,7 @@ class WarmProcess:
             )
         with self._lock:
             self._process = process
-        assert process.stdout is not None  # noqa: S101 - opened as a pipe
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - opened as pipes
         said = process.stdout.readline()
         if said.strip() == "ready":
             _LOG.debug("warm process is ready", extra={"pid": process.pid})
@@ -119,6 +119,7 @@ class WarmProcess:
         process.wait()
         self._settled.clear()
         process.stdout.close()
+        process.stdin.close()
         return said
 
     def _last_error(self) -> str:

@@ -47,6 +47,10 @@ BAD_VALUES = {
     "misspelled-metrics": ("metrics.serviceMonitor.enable=true", "/metrics/serviceMonitor"),
     "sync-period-text": ("syncPeriod=5m", "/syncPeriod"),
     "sync-period-zero": ("syncPeriod=0", "/syncPeriod"),
+    "executor": ("executor=mitogen", "/executor"),
+    "drift-check": ("driftCheck=sometimes", "/driftCheck"),
+    "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),
+    "full-sync-period": ("fullSyncPeriod=24h", "/fullSyncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
     "iam-path": ("iam.path=team", "/iam/path"),
     "iam-path-pattern": ("iam.path=/*/", "/iam/path"),
@@ -262,3 +266,14 @@ def test_two_releases_share_no_object_of_the_cluster() -> None:
     assert names("s3-operator", "a")
     assert not names("s3-operator", "a") & names("s3-operator", "b")
     assert not names("one", "a") & names("two", "a")
+
+
+def test_executor_and_drift_check_are_flags() -> None:
+    given = render("--set=executor=stock,driftCheck=false,resyncWorkers=3,fullSyncPeriod=3600")
+    flags = ("--executor", "--drift-check", "--no-drift-check", "--resync-workers", "--full-sync-period")
+    for objects, wanted in (
+        (given, ["--executor=stock", "--no-drift-check", "--resync-workers=3", "--full-sync-period=3600"]),
+        (render(), ["--executor=warm", "--drift-check", "--resync-workers=8", "--full-sync-period=86400"]),
+    ):
+        arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+        assert [text for text in arguments if text.startswith(flags)] == wanted

@@ -1,0 +1,311 @@
+"""Warm runs: the same as stock runs, apart from each other, and gone when their caller is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import processes
+from runner.warm.process import WarmProcess
+from tests.world import PROJECT, NewObject, World, deleting
+
+_WAIT_S = 30.0
+PLAY = {
+    "hosts": "localhost",
+    "gather_facts": False,
+    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+}
+# What AWS, Kubernetes and the clock make different in every run.
+_ONE_OFF = re.compile(
+    r"AKIA\w+|LKIA\w+|[0-9a-f]{32,}|[0-9a-f-]{36}|\d{4}-\d\d-\d\dT[\d:.+Z]*|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
+)
+
+
+@pytest.fixture
+def warm(world: World, tmp_path: Path) -> Iterator[WarmProcess]:
+    made = start(world, tmp_path)
+    yield made
+    made.stop()
+
+
+def start(world: World, folder: Path, **environment: str) -> WarmProcess:
+    home = folder / "warm"
+    home.mkdir(mode=0o700)
+    run_id = f"{processes.operator_id()}-warm".ljust(64, "-")
+    given = {"ANSIBLE_ROLES_PATH": str(PROJECT / "roles"), processes.RUN_ID: run_id, **environment}
+    made = WarmProcess(home, world.environment(**given))
+    made.start()
+    return made
+
+
+def wait_until(check: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + _WAIT_S
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {_WAIT_S:g} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Play:
+    """A playbook of these tasks, run by the shim of a warm process."""
+
+    numbers = iter(range(1_000_000))
+
+    def __init__(
+        self, warm: WarmProcess, world: World, folder: Path, *tasks: dict[str, Any], **environment: str
+    ) -> None:
+        number = next(self.numbers)
+        self.run_id = f"{processes.operator_id()}-9{number}"
+        file = folder / f"play-{number}.yml"
+        file.write_text(json.dumps([{**PLAY, "tasks": list(tasks)}]))
+        path = warm.find_path()
+        assert path is not None
+        self.process = subprocess.Popen(
+            [str(path / "ansible-playbook"), "-i", "localhost,", "-c", "local", str(file)],
+            env=world.environment(**{processes.RUN_ID: self.run_id, **environment}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=_WAIT_S)[0]
+
+    def others(self) -> list[int]:
+        """The run's processes, less the shim itself."""
+        return [pid for pid in processes.find_run(self.run_id) if pid != self.process.pid]
+
+
+def hang(flag: Path) -> dict[str, Any]:
+    """A task whose process is in a session of its own and waits for ever."""
+    return {"ansible.builtin.command": f"{sys.executable} -c \"open('{flag}','w'); import time; time.sleep(3600)\""}
+
+
+def say(text: str) -> dict[str, Any]:
+    return {"ansible.builtin.debug": {"msg": text}}
+
+
+def told(world: World, cr: dict[str, Any], executor: str) -> list[str]:
+    """What a run says about each task, without what is another in every run."""
+    output = world.reconcile(cr, "-v", executor=executor).output
+    names = {cr["metadata"]["name"]: "NAME", cr["spec"]["bucketName"]: "BUCKET"}
+    names |= {cr["spec"]["iamUser"]["username"]: "USER", cr["metadata"]["namespace"]: "NAMESPACE"}
+    for name, word in names.items():
+        output = output.replace(name, word)
+    lines = _ONE_OFF.sub("ONE-OFF", output).splitlines()
+    return [_sorted(line) for line in lines if not line.startswith("Using ")]
+
+
+def _sorted(line: str) -> str:
+    head, arrow, body = line.rpartition(" => ")
+    try:
+        result = json.loads(body)
+    except ValueError:
+        return line
+    for volatile in (
+        "request_id",
+        "x-amzn-requestid",
+        "resource_version",
+        "resourceVersion",
+        "uid",
+        "create_date",
+        "user_id",
+        "duration",
+    ):
+        _drop(result, volatile)
+    return f"{head}{arrow}{json.dumps(result, sort_keys=True)}"
+
+
+def _drop(value: Any, name: str) -> None:
+    if isinstance(value, dict):
+        value.pop(name, None)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _drop(inner, name)
+
+
+def test_warm_and_stock_tell_the_same_task_by_task_and_leave_the_same(world: World, new_object: NewObject) -> None:
+    spec = {"enableVersioning": True, "tags": {"team": "photos"}}
+    objects = {executor: new_object(**spec) for executor in ("warm", "stock")}
+    first = {executor: told(world, cr, executor) for executor, cr in objects.items()}
+    assert first["warm"] == first["stock"]
+    assert any("BUCKET" in line and line.startswith("changed") for line in first["warm"])
+    for cr in objects.values():
+        world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Suspended"})
+    repaired = {executor: told(world, cr, executor) for executor, cr in objects.items()}
+    assert repaired["warm"] == repaired["stock"]
+    settings = {executor: world.snapshot(cr)["bucket"]["settings"] for executor, cr in objects.items()}
+    assert settings["warm"] == settings["stock"]
+    gone = {executor: told(world, deleting(cr), executor) for executor, cr in objects.items()}
+    assert gone["warm"] == gone["stock"]
+
+
+def test_warm_and_stock_refuse_in_the_same_words(world: World, new_object: NewObject) -> None:
+    taken = new_object()["spec"]["bucketName"]
+    world.s3.create_bucket(Bucket=taken)
+    cr = new_object(bucketName=taken)
+    runs = [world.reconcile(cr, executor=executor).outcome for executor in ("warm", "stock")]
+    assert runs[0] == runs[1]
+    assert runs[0]["reason"] == "Conflict"
+
+
+def test_modules_of_the_role_and_of_collections_run_in_the_task_process(
+    warm: WarmProcess, world: World, tmp_path: Path
+) -> None:
+    tasks = [
+        {"amazon.aws.iam_user": {"name": "nobody-at-all", "state": "absent"}},
+        {"ansible.builtin.command": "true"},
+    ]
+    play = Play(warm, world, tmp_path, *tasks, ANSIBLE_DEBUG="1")
+    output = play.output()
+    assert play.process.returncode == 0, output
+    # Stock execution of a module goes through a shell; the in-process one does not.
+    assert output.count("_low_level_execute_command(): starting") == 1
+
+
+def test_shim_that_dies_takes_its_run_along(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    flag = tmp_path / "hangs"
+    play = Play(warm, world, tmp_path, hang(flag))
+    wait_until(flag.exists, "the task runs")
+    assert len(play.others()) > 1
+    play.process.kill()
+    play.process.communicate()
+    wait_until(lambda: not play.others(), "the run's processes are gone")
+    assert Play(warm, world, tmp_path, say("still here")).output().count("still here") == 1
+
+
+def test_run_is_found_and_killed_by_its_id_and_others_go_on(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    flags = [tmp_path / "one", tmp_path / "two"]
+    doomed, other = (Play(warm, world, tmp_path, hang(flag)) for flag in flags)
+    wait_until(lambda: all(flag.exists() for flag in flags), "both tasks run")
+    processes.kill_run(doomed.run_id)
+    assert processes.find_run(doomed.run_id) == []
+    assert len(other.others()) > 1
+    processes.kill_run(other.run_id)
+    for play in (doomed, other):
+        play.output()
+    assert warm.pid in processes.find_run(f"{processes.operator_id()}-warm".ljust(64, "-"))
+
+
+def test_warm_process_that_is_killed_is_started_again_and_its_runs_end(
+    warm: WarmProcess, world: World, tmp_path: Path
+) -> None:
+    flag = tmp_path / "hangs"
+    play = Play(warm, world, tmp_path, hang(flag))
+    wait_until(flag.exists, "the task runs")
+    old = warm.pid
+    os.kill(old, signal.SIGKILL)
+    assert play.process.wait(_WAIT_S) == 70
+    # What its job does at the end of every run.
+    processes.kill_run(play.run_id)
+    play.output()
+    wait_until(lambda: warm.pid not in (0, old), "another warm process")
+    assert "again" in Play(warm, world, tmp_path, say("again")).output()
+
+
+def test_socket_that_is_gone_means_a_stock_run(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    path = warm.find_path()
+    assert path is not None
+    (path.parent / "socket").unlink()
+    play = Play(warm, world, tmp_path, say("by stock"))
+    assert "by stock" in play.output()
+    assert play.process.returncode == 0
+
+
+def test_socket_is_private_and_its_peer_is_checked(warm: WarmProcess) -> None:
+    path = warm.find_path()
+    assert path is not None
+    folder, file = path.parent, path.parent / "socket"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    if os.getuid() != 0:
+        pytest.skip("only root can be somebody else")
+    # Open all doors: only the check of the peer is left.
+    file.chmod(0o666)
+    parents = [folder, *(parent for parent in folder.parents if parent.stat().st_uid == 0)]
+    modes = {parent: stat.S_IMODE(parent.stat().st_mode) for parent in parents}
+    for parent, mode in modes.items():
+        parent.chmod(mode | 0o011)
+    try:
+        # Not user=: our own Python may stand where a stranger cannot read.
+        command = [sys.executable, "-IS", "-c", _STRANGER, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S)
+    finally:
+        for parent, mode in modes.items():
+            parent.chmod(mode)
+    assert done.stdout.strip() == "closed", done.stderr
+
+
+_STRANGER = """
+import os, socket, sys
+os.setuid(65534)
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+print("answered" if connection.recv(1) else "closed")
+"""
+
+
+def test_run_sees_nothing_of_the_one_before(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    look = {"ansible.builtin.debug": {"msg": "{{ lookup('env', 'PLANTED') }}/{{ lookup('pipe', 'ls /proc/self/fd') }}"}}
+    with (tmp_path / "planted").open("w") as planted:
+        os.set_inheritable(planted.fileno(), True)
+        first = Play(warm, world, tmp_path, look, PLANTED="planted-value").output()
+        second = Play(warm, world, tmp_path, look).output()
+    assert "planted-value" in first
+    assert "planted-value" not in second
+    descriptors = [
+        sorted(set(re.findall(r"\b\d+\b", text.partition('"msg": ')[2].partition("\n")[0]))) for text in (first, second)
+    ]
+    assert descriptors[0] == descriptors[1]
+
+
+def test_what_is_no_request_harms_nobody(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    path = warm.find_path()
+    assert path is not None
+    for rubbish in (b"", b"\xff\xff\xff\xff", b"\0\0\0\2{}"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path.parent / "socket"))
+            connection.sendall(rubbish)
+    assert "fine" in Play(warm, world, tmp_path, say("fine")).output()
+
+
+def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_told_once(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ansible.plugins.action as action\ndel action.ActionBase._configure_module\n"
+    )
+    with caplog.at_level(logging.WARNING, logger="runner.warm.process"):
+        made = start(world, tmp_path, PYTHONPATH=str(tmp_path))
+        assert made.find_path() is None
+        assert made.find_path() is None
+    made.stop()
+    records = [record for record in caplog.records if record.message == "runs are not warm"]
+    assert len(records) == 1
+    assert "_configure_module" in vars(records[0])["error"]
+
+
+def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tmp_path: Path) -> None:
+    made = start(world, tmp_path)
+    flag = tmp_path / "hangs"
+    play = Play(made, world, tmp_path, hang(flag))
+    wait_until(flag.exists, "the task runs")
+    pid = made.pid
+    made.stop()
+    play.output()
+    wait_until(lambda: not play.others(), "the run's processes are gone")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
