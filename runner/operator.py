@@ -170,8 +170,14 @@ class Operator:
             self._watch(namespace)
         if self._settings.leader_elect:
             self._start("lease", self._hold_lease, job)
-        for number in range(self._settings.max_concurrent_reconciles):
-            self._start(f"worker-{number}", self._work, reconciler)
+        count = self._settings.max_concurrent_reconciles
+        runs = (Lane.FRESH, Lane.REPAIR) if self._settings.drift_check else tuple(Lane)
+        for number in range(count):
+            # However much there is to repair, a new object finds a worker.
+            is_kept_free = number == 0 and count > 1
+            self._start(f"worker-{number}", self._work, reconciler, (Lane.FRESH,) if is_kept_free else runs)
+        for number in range(self._settings.resync_workers if self._settings.drift_check else 0):
+            self._start(f"worker-resync-{number}", self._work, reconciler, (Lane.RESYNC,))
 
     def _watch(self, namespace: str | None) -> None:
         kube = self._kube
@@ -203,25 +209,31 @@ class Operator:
         thread.start()
         self._threads.append(thread)
 
-    def _work(self, reconciler: Reconciler) -> None:
+    def _work(self, reconciler: Reconciler, lanes: tuple[Lane, ...]) -> None:
         while not self._stopping.is_set():
-            found = self._queue.get()
+            found = self._queue.get(lanes=lanes)
             if found is None:
                 return
-            key, _ = found
-            wait_s: float | None = None
+            key, lane = found
+            again: tuple[Lane, float] | None = None
             try:
-                wait_s = reconciler.reconcile(key)
+                again = self._handle(reconciler, key, lane)
             except KubeError as error:
-                wait_s = 0.0 if error.is_conflict else reconciler.retry_s(key)
+                again = (Lane.FRESH, 0.0) if error.is_conflict else (Lane.RESYNC, reconciler.retry_s(key))
                 _LOG.warning("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
             except Exception:
-                wait_s = reconciler.retry_s(key)
+                again = Lane.RESYNC, reconciler.retry_s(key)
                 _LOG.exception("not reconciled", extra={"namespace": key[0], "name_": key[1]})
             finally:
-                if wait_s is not None:
-                    self._queue.postpone(key, Lane.FRESH if wait_s == 0 else Lane.RESYNC, wait_s)
+                if again is not None:
+                    self._queue.postpone(key, *again)
                 self._queue.done(key)
+
+    def _handle(self, reconciler: Reconciler, key: Key, lane: Lane) -> tuple[Lane, float] | None:
+        if lane is Lane.RESYNC and self._settings.drift_check:
+            return reconciler.resync(key)
+        wait_s = reconciler.reconcile(key)
+        return None if wait_s is None else (Lane.FRESH if wait_s == 0 else Lane.RESYNC, wait_s)
 
     def _hold_lease(self, job: AnsibleJob) -> None:
         if not self._election.hold(self._stopping):

@@ -19,7 +19,7 @@ from runner.conditions import Outcome, Reason, ready_condition, status_of
 from runner.events import Event, event_at_start, event_of
 from runner.kube import FINALIZER, KubeError
 from runner.metrics import Metrics
-from runner.queue import Key
+from runner.queue import Key, Lane
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +96,31 @@ class Reconciler:
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
-        outcome = self.look(key)
+        return self._next_look_s(key, self.look(key))
+
+    def resync(self, key: Key) -> tuple[Lane, float] | None:
+        """Check an object that nobody changed. Never runs the role.
+
+        Returns the lane in which to look again, and in how many seconds: REPAIR at once where the role must run.
+        None when the object is gone.
+
+        :raises KubeError: when Kubernetes does not answer; the caller tries again
+        """
+        item = self._kube.find_object(*key)
+        if item is None:
+            self._forget(key)
+            return None
+        if self._check is None or not _is_known(item):
+            return Lane.REPAIR, 0.0
+        seen = self._check.look(item)
+        if seen is None or (seen.is_done and self._clock() >= self._full_run_due_at(key)):
+            return Lane.REPAIR, 0.0
+        self._count_check(key, seen)
+        self._tell(item, seen)
+        wait_s = self._next_look_s(key, seen)
+        return None if wait_s is None else (Lane.RESYNC, wait_s)
+
+    def _next_look_s(self, key: Key, outcome: Outcome | None) -> float | None:
         if outcome is None:
             self._backoff.reset(key)
             return None
@@ -122,7 +146,7 @@ class Reconciler:
         elif FINALIZER not in (item["metadata"].get("finalizers") or []):
             item = self._kube.add_finalizer(item)
         # Before the announcement, which names the generation although nothing was done yet.
-        is_known = _is_same_generation(item) and not item["metadata"].get("deletionTimestamp")
+        is_known = _is_known(item)
         item = self._announce(item)
         outcome = self._check_or_run(key, item) if self._check and is_known else self._run(item)
         self._tell(item, outcome)
@@ -148,10 +172,8 @@ class Reconciler:
     def _check_or_run(self, key: Key, item: dict[str, Any]) -> Outcome:
         assert self._check is not None  # noqa: S101 - the caller has looked
         seen = self._check.look(item)
-        self._metrics.count_check("differs" if seen is None else "in_sync" if seen.is_done else "failed")
-        due_at = self._full_run_at.setdefault(key, self._clock() + self._chance.random() * self._full_sync_period_s)
-        if seen is not None and (not seen.is_done or self._clock() < due_at):
-            _LOG.debug("checked", extra={"namespace": key[0], "name_": key[1], "reason": seen.reason.value})
+        self._count_check(key, seen)
+        if seen is not None and (not seen.is_done or self._clock() < self._full_run_due_at(key)):
             return seen
         outcome = self._run(item)
         self._full_run_at[key] = self._clock() + jittered(self._full_sync_period_s, self._chance)
@@ -160,6 +182,14 @@ class Reconciler:
             fields = {"namespace": key[0], "name_": key[1], "aspects": list(outcome.changed)}
             _LOG.warning("the drift check did not see what the role changed", extra=fields)
         return outcome
+
+    def _count_check(self, key: Key, seen: Outcome | None) -> None:
+        self._metrics.count_check("differs" if seen is None else "in_sync" if seen.is_done else "failed")
+        if seen is not None:
+            _LOG.debug("checked", extra={"namespace": key[0], "name_": key[1], "reason": seen.reason.value})
+
+    def _full_run_due_at(self, key: Key) -> float:
+        return self._full_run_at.setdefault(key, self._clock() + self._chance.random() * self._full_sync_period_s)
 
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)
@@ -214,6 +244,13 @@ class Reconciler:
         except KubeError as error:
             # In a terminating namespace no Event can be made; the object's work goes on.
             _LOG.debug("Event not written", extra={"event": event.reason, "error": str(error)})
+
+
+def _is_known(item: dict[str, Any]) -> bool:
+    """Whether the object's spec was acted on, so that a look may do."""
+    metadata = item["metadata"]
+    has_finalizer = FINALIZER in (metadata.get("finalizers") or [])
+    return _is_same_generation(item) and has_finalizer and not metadata.get("deletionTimestamp")
 
 
 def _is_same_generation(item: dict[str, Any]) -> bool:

@@ -102,7 +102,7 @@ def test_depths_count_what_is_due() -> None:
     queue.add(A, Lane.FRESH)
     queue.add(B, Lane.RESYNC)
     queue.add(C, Lane.RESYNC, delay_s=10)
-    assert queue.depths() == {Lane.FRESH: 1, Lane.RESYNC: 1}
+    assert queue.depths() == {Lane.FRESH: 1, Lane.REPAIR: 0, Lane.RESYNC: 1}
 
 
 def test_shut_down_ends_get() -> None:
@@ -110,3 +110,13 @@ def test_shut_down_ends_get() -> None:
     queue.add(A)
     queue.shut_down()
     assert queue.get() is None
+
+
+def test_get_serves_only_the_lanes_it_is_asked_for() -> None:
+    queue, clock = make()
+    queue.add(A, Lane.RESYNC)
+    clock.now += 1
+    queue.add(B, Lane.REPAIR)
+    queue.add(C, Lane.FRESH)
+    assert [queue.get(0, (Lane.FRESH, Lane.REPAIR)) for _ in range(3)] == [(C, Lane.FRESH), (B, Lane.REPAIR), None]
+    assert queue.get(0, (Lane.RESYNC,)) == (A, Lane.RESYNC)

@@ -11,6 +11,7 @@ from runner.backoff import FIRST_S
 from runner.conditions import Outcome, Reason
 from runner.kube import FINALIZER, KubeError
 from runner.metrics import Metrics
+from runner.queue import Lane
 from runner.reconcile import Reconciler
 from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
@@ -241,3 +242,62 @@ def test_full_run_comes_once_a_period_and_tells_what_the_check_did_not_see() -> 
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 3
     assert checked.value("s3_operator_drift_missed_total", aspect="tags") == 1
+
+
+def test_resync_that_finds_nothing_writes_nothing_and_comes_again_in_a_period() -> None:
+    checked = Checked(READY)
+    again = checked.reconciler.resync(KEY)
+    assert again is not None
+    assert again[0] is Lane.RESYNC
+    assert 270 <= again[1] <= 330
+    assert checked.kube.writes == []
+
+
+def test_resync_that_finds_a_difference_leaves_the_run_to_the_workers_for_runs() -> None:
+    checked = Checked(None)
+    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    assert len(checked.job.runs) == 1
+
+
+def test_resync_that_fails_is_told_and_never_leads_to_a_run() -> None:
+    checked = Checked(DENIED)
+    again = checked.reconciler.resync(KEY)
+    assert again is not None
+    assert again[0] is Lane.RESYNC
+    assert again[1] <= FIRST_S
+    assert checked.kube.writes == ["write_status"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"generation": 2}, {"finalizers": []}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}]
+)
+def test_resync_of_a_changed_object_looks_at_nothing(change: dict[str, Any]) -> None:
+    checked = Checked(READY)
+    assert checked.kube.item is not None
+    checked.kube.item["metadata"] |= change
+    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    assert checked.check.looks == 0
+
+
+def test_resync_leads_to_a_full_run_once_a_period() -> None:
+    checked = Checked(READY)
+    checked.reconciler.resync(KEY)
+    checked.time_s = 86400
+    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 2
+    again = checked.reconciler.resync(KEY)
+    assert again is not None
+    assert again[0] is Lane.RESYNC
+
+
+def test_resync_of_an_object_that_is_gone_ends() -> None:
+    checked = Checked(READY)
+    checked.kube.item = None
+    assert checked.reconciler.resync(KEY) is None
+
+
+def test_run_makes_the_check_forget_what_it_read_before() -> None:
+    checked = Checked(None)
+    checked.reconciler.reconcile(KEY)
+    assert checked.check.forgotten == ["photos", "photos"]
