@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from runner import __version__, credentials, iam_policy, logs
+from runner import __version__, credentials, iam_policy, logs, processes
 from runner.settings import Settings
 
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
@@ -241,4 +241,4 @@ def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     from runner.operator import Operator, default_identity_namespace
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
-    return Operator(Settings(**{**flags, "work_dir": base}), _kube(flags["watch_namespaces"]))
+    return Operator(Settings(**{**flags, "work_dir": processes.short_path(base)}), _kube(flags["watch_namespaces"]))

@@ -19,6 +19,9 @@ RUN_ID = "S3_OPERATOR_RUN_ID"
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.05
 _STARTTIME_FIELD = 19
+# man 7 unix: a socket's path has 107 bytes. Of these, "/run-<pid>-<start time>-<number>/tmp" and what Python's
+# multiprocessing appends, "/pymp-xxxxxxxx/listener-xxxxxxxx", take up to 67.
+_MAX_WORK_DIR = 107 - 67
 
 
 def become_subreaper() -> None:
@@ -52,6 +55,18 @@ def kill_run(run_id: str) -> None:
         _signal(pids, signal.SIGKILL)
         _reap(pids)
         time.sleep(_POLL_S)
+
+
+def short_path(work_dir: Path) -> Path:
+    """The folder's absolute path, or where sockets below it would have too long a path, another that is short.
+
+    ansible-core 2.21 has a socket in a run's TMPDIR, the warm process one in its folder. The other path goes by
+    a descriptor of this process: it is good for as long as this process lives.
+    """
+    path = work_dir.absolute()
+    if len(os.fsencode(path)) <= _MAX_WORK_DIR:
+        return path
+    return Path(f"/proc/{os.getpid()}/fd/{os.open(path, os.O_PATH | os.O_DIRECTORY)}")
 
 
 def own_folder(work_dir: Path, kind: str, number: str = "") -> Path:

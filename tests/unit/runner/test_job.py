@@ -12,6 +12,7 @@ import pytest
 
 from runner.conditions import Outcome, Reason
 from runner.job import AnsibleJob, _EventHandler, _Record, extra_vars
+from runner.processes import short_path
 from tests.fakes import make_item
 
 EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
@@ -68,7 +69,7 @@ def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
     (playbooks / "reconcile.yml").write_text(json.dumps([play]))
     outcomes: list[Outcome] = []
-    job = AnsibleJob(tmp_path, work, 60, {})
+    job = AnsibleJob(tmp_path, short_path(work), 60, {})
     worker = threading.Thread(target=lambda: outcomes.append(job.run(make_item())))
     worker.start()
     worker.join()

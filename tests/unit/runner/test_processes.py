@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,17 @@ def test_operator_id_names_a_process_that_is_gone_differently() -> None:
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
     assert processes.operator_id(process.pid).endswith("-")
+
+
+def test_short_path_of_a_deep_folder_has_room_for_a_socket_in_the_tmpdir_of_a_run(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    tmpdir = processes.own_folder(processes.short_path(deep), "run", "1234567") / "tmp" / "pymp-12345678"
+    tmpdir.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmpdir / "listener-12345678"))
+    assert [path.name for path in deep.rglob("listener-*")] == ["listener-12345678"]
+
+
+def test_short_path_of_a_folder_that_is_short_is_its_own() -> None:
+    assert processes.short_path(Path("/run/s3-operator/runs")) == Path("/run/s3-operator/runs")
