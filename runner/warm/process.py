@@ -91,6 +91,9 @@ class WarmProcess:
                 self._is_supported = False
                 self._settled.set()
                 return
+            if said.strip() != "ready":
+                # Until it can be started runs are stock, by the shim: nobody waits.
+                self._settled.set()
             if not self._stopping.is_set():
                 _LOG.warning("the warm process ended and is started again", extra={"error": self._last_error()})
                 self._stopping.wait(self._backoff.next_s())

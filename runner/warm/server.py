@@ -63,11 +63,10 @@ def main() -> None:
     try:
         _import_all()
         inprocess.install()
-        mark = _Mark()
+        server = _Server(sys.argv[1], _Mark())
     except (inprocess.UnsupportedError, ImportError, AttributeError, OSError) as error:
         print(f"unsupported: {error}", flush=True)
         sys.exit(EXIT_UNSUPPORTED)
-    server = _Server(sys.argv[1], mark)
     gc.collect()
     gc.freeze()
     # A run is short: what it would collect goes with it, and pages that nobody writes stay shared.

@@ -298,6 +298,16 @@ def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_told_once(
     assert "_configure_module" in vars(records[0])["error"]
 
 
+def test_warm_process_that_cannot_start_means_stock_runs_meanwhile(world: World, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nif 'warm' in os.environ['S3_OPERATOR_RUN_ID']: os._exit(9)\n"
+    )
+    made = start(world, tmp_path, PYTHONPATH=str(tmp_path))
+    play = Play(made, world, tmp_path, say("by stock"))
+    made.stop()
+    assert "by stock" in play.output()
+
+
 def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tmp_path: Path) -> None:
     made = start(world, tmp_path)
     flag = tmp_path / "hangs"
