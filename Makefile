@@ -1,23 +1,29 @@
-# Everything a person or CI runs. A fresh machine needs Python >= 3.11, make, and package registries.
+# Everything a person or CI runs. A fresh machine needs Python >= 3.11, make, and package registries; the targets
+# with newest in their names and test-matrix need a Python >= 3.12 beside it, or as it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
+# A target of this file in the other environment.
+NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python"
 # Tools of ours read nothing from the machine's Python settings.
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make the virtual environment with all dependencies and the collections
 
 $(STAMP): pyproject.toml requirements.yml dev/setup.py
 	$(PYTHON) dev/setup.py $(VENV)
 	@touch $@
+
+setup-newest: ## make .venv-newest with the newest Python of this machine, ansible-core and collections
+	@$(NEWEST) setup
 
 kubernetes: $(STAMP) ## find or build etcd, kube-apiserver, kube-controller-manager and kubectl
 	$(BIN)/python -m dev.binaries
@@ -61,6 +67,19 @@ test-chart: kubernetes ## run the tests of the chart only
 	$(BIN)/python -m dev.binaries helm
 	$(PYTEST) tests/chart
 
+test-matrix: ## run every test with both environments, warm and stock each
+	@for executor in warm stock; do \
+	  S3_OPERATOR_TEST_EXECUTOR=$$executor $(MAKE) test && \
+	  export S3_OPERATOR_TEST_EXECUTOR=$$executor && $(NEWEST) test || exit 1; \
+	done
+
+test-newest-sample: ## run a sample of the tests with the newest Python, ansible-core and collections
+	@$(NEWEST) sample
+
+sample: kubernetes
+	$(PYTEST) --numprocesses=2 --dist=loadfile \
+	  tests/unit tests/role/test_drift.py tests/role/test_playbooks.py tests/cluster/test_operator.py
+
 lint: $(STAMP) ## check format, types, imports, YAML, the role, the playbooks and the scenarios
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -77,5 +96,5 @@ cluster-down: $(STAMP) ## end what `make cluster` started
 
 clean: ## remove what was made in this folder (not the cache of built programs)
 	@if [ -e build/cluster.json ]; then $(BIN)/python -m dev.cluster down; fi
-	rm -rf $(VENV) build *.egg-info .ruff_cache .mypy_cache .import_linter_cache .ansible
+	rm -rf $(VENV) .venv-newest build *.egg-info .ruff_cache .mypy_cache .import_linter_cache .ansible
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

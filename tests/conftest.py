@@ -17,12 +17,18 @@ import pytest
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from tests.world import NewObject, World
+from tests.versions import COLLECTIONS, ansible_core_version, collection_version
+from tests.world import EXECUTOR, NewObject, World
 
 # Nothing of the machine's own AWS settings may reach a test.
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def pytest_report_header() -> str:
+    found = {"ansible-core": ansible_core_version(), **{name: collection_version(name) for name in COLLECTIONS}}
+    return ", ".join([*(f"{name} {version}" for name, version in found.items()), f"executor {EXECUTOR}"])
 
 
 @pytest.fixture(scope="session")

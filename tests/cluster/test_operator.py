@@ -24,7 +24,7 @@ from tests.cluster.conftest import (
     wait_ready,
     wait_until,
 )
-from tests.world import NewObject, World, requests_of
+from tests.world import EXECUTOR, NewObject, World, requests_of
 
 
 def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
@@ -199,7 +199,8 @@ def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
         run = first.lines("task changed something")[-1]["run"]
         wait_until(lambda: len(processes.find_run(run)) > 2, "the hanging module")
         first.kill()
-        assert processes.find_run(run), "the run outlives its operator"
+        # A warm run ends with its operator, sooner or later.
+        assert EXECUTOR == "warm" or processes.find_run(run), "the run outlives its operator"
         second = start_operator(*terms, only=cr["metadata"]["namespace"], work_dir=first.work_dir)
         wait_until(lambda: second.lines("leading"), "the second leads")
         assert processes.find_run(run) == []
