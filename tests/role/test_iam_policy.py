@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
+from s3bucket.read import LiveUsers
 from s3bucket.users import UserRules
 
 from runner.iam_policy import PolicySettings, policy_for
@@ -56,8 +57,12 @@ class Operator:
 
     def look(self, cr: dict[str, Any]) -> str:
         """What the role's own look ends in: a reason, or the aspects that differ."""
-        clients = {name: self.client(name) for name in ("s3", "iam", "sts")}
-        sources = dataclasses.replace(self.world.sources(rules=UserRules(PATH, BOUNDARY)), **clients)
+        sources = dataclasses.replace(
+            self.world.sources(rules=UserRules(PATH, BOUNDARY)),
+            s3=self.client("s3"),
+            users=LiveUsers(self.client("iam")),
+            sts=self.client("sts"),
+        )
         try:
             return " ".join(observe(self.world.wanted(cr), sources).differs)
         except Refused as refusal:
@@ -119,7 +124,8 @@ def open_policy(bucket: str) -> str:
 
 
 def look(operator: Operator, make: NewObject) -> str:
-    cr = make()
+    # The look asks for the lock only of a bucket with versions.
+    cr = make(enableObjectLock=True, enableVersioning=True)
     make_owned(operator.world, cr)
     found = operator.look(cr)
     return "Ready" if found == "access_key secret service" else found
