@@ -83,6 +83,7 @@ def _import_all() -> None:
     _load_plugins()
     _import_role()
     _warm_botocore()
+    _forget_warnings()
 
 
 def _import_collections() -> None:
@@ -127,6 +128,13 @@ def _import_role() -> None:
             inprocess.preload(path)
         for path in (role / "module_utils" / "s3bucket").glob("*.py"):
             importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
+
+
+def _forget_warnings() -> None:
+    """Ansible tells each warning once a process: a run is told what we were told too."""
+    display = importlib.import_module("ansible.utils.display").Display()
+    for name in ("_deprecations", "_warns", "_errors"):
+        getattr(display, name, {}).clear()
 
 
 def _warm_botocore() -> None:

@@ -8,6 +8,7 @@ first.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -47,11 +48,13 @@ def install() -> None:
     missing = [f"{owner.__name__}.{name}" for owner, names in wanted for name in names if not hasattr(owner, name)]
     if missing:
         raise UnsupportedError(f"ansible-core has no {', '.join(missing)}")
+    # ansible-core 2.21 has the former, 2.19 only the latter.
+    make_context = _context_maker(getattr(TaskContext, "create", TaskContext))
     stock_start = worker.WorkerProcess.start
 
     def start(self: Any) -> None:
         if _is_for_here(self._task, self._play_context):
-            _run_here(self, worker, TaskContext)
+            _run_here(self, worker, make_context)
         else:
             stock_start(self)
 
@@ -70,14 +73,27 @@ def _is_for_here(task: Any, play_context: Any) -> bool:
     return name in _ACTIONS or is_ours(task)
 
 
-def _run_here(process: Any, worker: Any, context: Callable[[Any], Any]) -> None:
+def _context_maker(make: Callable[..., Any]) -> Callable[[Any], Any]:
+    """What makes the context that a worker's ``_run`` needs, of a worker.
+
+    :raises UnsupportedError: when it wants to know what we have not
+    """
+    names = list(inspect.signature(make).parameters)
+    if names == ["task", "task_vars", "host_name"]:
+        return lambda process: make(task=process._task, task_vars=process._task_vars, host_name=process._host.name)
+    if len(names) == 1:
+        return lambda process: make(process._task)
+    raise UnsupportedError(f"ansible-core's TaskContext takes {', '.join(names)}")
+
+
+def _run_here(process: Any, worker: Any, make_context: Callable[[Any], Any]) -> None:
     host = process._host
     before = host.vars, host.groups, sys.stdout, sys.stderr
     # A worker's own copy, in which it replaces templates by values.
     process._task = process._task.copy()
     sys.stdout, sys.stderr = _PassedOn(before[2]), _PassedOn(before[3])
     try:
-        with context(process._task):
+        with make_context(process):
             process._run()
     finally:
         host.vars, host.groups, sys.stdout, sys.stderr = before
