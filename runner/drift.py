@@ -1,7 +1,7 @@
 """The drift check: the role's own reading and comparing, in this process, with clients that stay.
 
-It only reads. What it answers is what a run of the role that changes nothing would have told; when something
-differs it answers nothing, and the role runs. The only file that knows the role's module_utils. Threads: any.
+It only reads. What it answers is what a run of the role that changes nothing would have told, and what differs.
+The only file that knows the role's module_utils. Threads: any.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import boto3
 import yaml
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
 
@@ -47,6 +48,25 @@ class RoleSettings:
     service_external_name: str
     iam_path: str = ""
     permissions_boundary: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field of an object that a run of the role would change. No secret's value is ever in it."""
+
+    aspect: str
+    field: str
+    is_now: Any
+    would_be: Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of the role would do about an object; ``refusal`` tells why it would do nothing."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    refusal: Outcome | None = None
 
 
 class _Identity:
@@ -122,6 +142,7 @@ class DriftCheck:
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
     :param cluster: where Secrets and Services are read (``observe.Cluster``); None: the API server
+    :param has_cluster: False asks Kubernetes nothing: Secrets and Services are taken to be in order
     :raises ImportError: when the role is not there
     """
 
@@ -131,6 +152,7 @@ class DriftCheck:
         settings: RoleSettings,
         cluster: Any = None,
         *,
+        has_cluster: bool = True,
         period_s: float = 300,
         count_call: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -140,10 +162,13 @@ class DriftCheck:
             sys.path.append(str(role / "module_utils"))
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
-        self._refused = importlib.import_module("s3bucket.errors").Refused
+        self._changes = importlib.import_module("s3bucket.changes")
+        self._errors = importlib.import_module("s3bucket.errors")
+        self._refused = self._errors.Refused
         self._count_call = count_call
-        self._users = _Users(importlib.import_module("s3bucket.read"), self._refused, period_s, clock)
-        self._cluster = cluster or importlib.import_module("s3bucket.cluster").connect()
+        self._read = importlib.import_module("s3bucket.read")
+        self._users = _Users(self._read, self._refused, period_s, clock)
+        self._cluster = (cluster or importlib.import_module("s3bucket.cluster").connect()) if has_cluster else None
         defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
@@ -155,27 +180,52 @@ class DriftCheck:
         self._clients: dict[str, tuple[Any, ...]] = {}
         self._credentials: object = None
 
-    def look(self, item: dict[str, Any]) -> Outcome | None:
-        """What is so of an object that should be there; None when something differs, and the role must run."""
+    def look(self, item: dict[str, Any]) -> Outcome:
+        """What is so of an object that should be there.
+
+        ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
+        """
         try:
             wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
             seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
-            return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
-        if seen.differs:
-            return None
-        return Outcome(True, Reason.READY, "; ".join(seen.notes), status=self._observe.outcome_status(wanted, seen))
+            return _told(refusal)
+        status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
+        if seen.lacks:
+            message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
+            return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
+        return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
+
+    def plan(self, item: dict[str, Any]) -> Plan:
+        """What a run of the role would do about an object, or about the end of one that is being deleted.
+
+        Its user is read by itself: for a few objects that is less than all of the account's.
+        """
+        try:
+            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+            sources = self._sources(wanted, reads_all_users=False)
+            if wanted.is_deleting:
+                seen = self._observe.observe_deletion(wanted, sources)
+                found = self._changes.changes_of_deletion(wanted, seen)
+            else:
+                seen = self._observe.observe(wanted, sources)
+                found = self._changes.changes_of(wanted, seen, sources)
+        except self._refused as refusal:
+            return Plan(refusal=_told(refusal))
+        return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
 
     def forget(self, item: dict[str, Any]) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
         self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
 
-    def _sources(self, wanted: Any) -> Any:
+    def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
         region = wanted.region
         s3, iam, sts = self._get_clients(region)
-        users = self._users.source_for(iam, wanted.username) if wanted.username else None
+        users = self._read.LiveUsers(iam)
+        if reads_all_users and wanted.username:
+            users = self._users.source_for(iam, wanted.username)
 
         def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
             session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
@@ -201,15 +251,23 @@ class DriftCheck:
                 self._clients.clear()
                 self._credentials = credentials
             if region not in self._clients:
-                session = boto3.session.Session()
-                s3, iam, sts = (
-                    session.client(service, region_name=region, config=_IAM_CONFIG if service == "iam" else _CONFIG)
-                    for service in ("s3", "iam", "sts")
-                )
+                s3, iam, sts = self._make_clients(region)
                 for client in (s3, iam, sts):
                     client.meta.events.register("before-send", self._count)
                 self._clients[region] = (s3, iam, _Identity(sts))
             return self._clients[region]
+
+    def _make_clients(self, region: str) -> tuple[Any, ...]:
+        try:
+            session = boto3.session.Session()
+            return tuple(
+                session.client(service, region_name=region, config=_IAM_CONFIG if service == "iam" else _CONFIG)
+                for service in ("s3", "iam", "sts")
+            )
+        except InvalidRegionError as error:
+            raise self._spec.invalid("spec.region", str(error)) from error
+        except BotoCoreError as error:
+            raise self._errors.unknown("make a client of AWS", error) from error
 
     def _count(self, event_name: str, **_: Any) -> None:
         # before-send.s3.HeadBucket
@@ -219,6 +277,10 @@ class DriftCheck:
     def _forget_clients(self) -> None:
         with self._lock:
             self._clients.clear()
+
+
+def _told(refusal: Any) -> Outcome:
+    return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
 
 
 def _credentials_file() -> object:

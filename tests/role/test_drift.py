@@ -202,6 +202,38 @@ ROWS: dict[str, tuple[str, Callable[[Subject], Any]]] = {
     "secret-immutable": ("secret", make_secret_immutable_and_edit_labels),
 }  # fmt: skip
 
+# A field that the plan of each row must name.
+FIELDS = {
+    "bucket-deleted": "bucket",
+    "block-public-access-off": "publicAccessBlock.restrictPublicBuckets",
+    "block-public-access-partly-off": "publicAccessBlock.blockPublicACLs",
+    "acl-opened": "bucketACL",
+    "versioning-suspended": "enableVersioning",
+    "acceleration-on": "enableTransferAcceleration",
+    "policy-deleted": "bucketPolicy",
+    "policy-replaced": "bucketPolicy",
+    "tag-edited": "tags.team",
+    "tag-removed": "tags.team",
+    "bucket-uid-tag-edited": "tags.agill.apps/uid",
+    "user-deleted": "iamUser",
+    "user-uid-tag-edited": "iamUser.tags.agill.apps/uid",
+    "user-policy-widened": "iamUser.policy",
+    "user-policy-deleted": "iamUser.policy",
+    "key-deleted": "accessKey",
+    "key-inactive": "accessKey",
+    "issue-left-unfinished": "accessKey",
+    "secret-deleted": "secret",
+    "secret-key-id-edited": "secret",
+    "secret-value-edited": "secret",
+    "secret-value-emptied": "secret",
+    "secret-label-stripped": "secret.labels.app.kubernetes.io/managed-by",
+    "service-deleted": "service",
+    "service-host-edited": "service.externalName",
+    "service-type-edited": "service.type",
+    "service-label-stripped": "service.labels.app.kubernetes.io/managed-by",
+    "secret-immutable": "secret",
+}
+
 FRESH_KEY = {
     "user-deleted", "key-deleted", "key-inactive", "secret-deleted", "secret-key-id-edited", "secret-value-edited",
     "secret-value-emptied", "secret-immutable",
@@ -217,7 +249,10 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
 
     break_it(subject)
     assert world.differs(cr) == [aspect]
-    assert check.look(cr) is None
+    assert check.look(cr).drift == (aspect,)
+    planned = check.plan(cr)
+    assert {change.aspect for change in planned.changes} == {aspect}, planned
+    assert FIELDS[row] in {change.field for change in planned.changes}
     run = world.reconcile(cr)
     check.forget(cr)
 
@@ -240,7 +275,8 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
     else:
         assert after == before
         assert world.credentials(cr) == key_before
-    assert key_before[1] not in run.output
+    assert check.plan(cr).changes == ()
+    assert key_before[1] not in run.output + repr(planned)
     assert world.credentials(cr)[1] not in run.output
 
 
@@ -301,17 +337,16 @@ def test_check_makes_ten_calls_at_most_and_reads_all_users_once_a_period(world: 
 def test_check_sees_a_user_that_was_changed_after_all_were_read_once_it_is_told(
     subject: Subject, check: DriftCheck
 ) -> None:
-    assert check.look(subject.cr) is not None
+    assert check.look(subject.cr).drift == ()
     delete_user(subject)
     check.forget(subject.cr)
-    assert check.look(subject.cr) is None
+    assert check.look(subject.cr).drift == ("user",)
     assert subject.world.reconcile(subject.cr).changed == ["user"]
 
 
 def test_check_and_run_refuse_in_the_same_words(subject: Subject, check: DriftCheck) -> None:
     cr = {**subject.cr, "spec": {**subject.cr["spec"], "region": "eu-west-1"}}
     seen, run = check.look(cr), subject.world.reconcile(cr).outcome
-    assert seen is not None
     assert (seen.reason, seen.message, seen.retry) == (run["reason"], run["message"], run["retry"])
     assert seen.reason == Reason.WRONG_REGION
 
@@ -323,11 +358,9 @@ def test_check_follows_changed_credentials(
     file.write_text("[default]\naws_access_key_id = AKIAWRONG\naws_secret_access_key = wrong\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     seen = check.look(subject.cr)
-    assert seen is not None
     assert (seen.is_done, seen.reason) == (False, Reason.CREDENTIALS_INVALID)
     file.write_text(subject.world.aws.credentials_file.read_text())
     seen = check.look(subject.cr)
-    assert seen is not None
     assert seen.reason is Reason.READY
 
 
