@@ -172,9 +172,8 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
         {"amazon.aws.iam_user": {"name": f"nobody-{where}", "state": "present"}, "register": "made"},
         {"ansible.builtin.command": f"echo {where}", "register": "command"},
         {"ansible.builtin.set_fact": {"after": where}},
-        say(
-            "PIDS {{ before }} {{ (made.iam_user | default(made)).user.user_name[7:] }} {{ command.stdout }} {{ after }} "
-        ),
+        {"ansible.builtin.set_fact": {"made": "{{ made.iam_user | default(made) }}"}},
+        say("PIDS {{ before }} {{ made.user.user_name[7:] }} {{ command.stdout }} {{ after }} "),
     ]
     play = Play(warm, world, tmp_path, *tasks, ANSIBLE_DEBUG="1")
     output = play.output()
