@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from moto.iam.models import iam_backends
-from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
+from moto.s3.models import FakeBucket, FakeGrant, PublicAccessBlock, s3_backends
 
 from .answers import Answer, error, iam_result
 from .calls import ACCOUNT, Call
@@ -281,6 +281,17 @@ def close_new_bucket(call: Call, answer: Answer) -> None:
         found[1].public_access_block = PublicAccessBlock("true", "true", "true", "true")
 
 
+def split_grants(call: Call, answer: Answer) -> None:
+    """A grant of an ACL is one permission; moto makes one of the two of public-read-write, and shows the first.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html (Canned ACL), API_Grant.html
+    """
+    found = find_bucket(call.bucket) if call.action in ("PutBucketAcl", "CreateBucket") else None
+    if found is not None and found[1].acl is not None:
+        grants = found[1].acl.grants
+        found[1].acl.grants = [FakeGrant(item.grantees, [right]) for item in grants for right in item.permissions]
+
+
 def forget_deleted_bucket(call: Call, answer: Answer) -> None:
     """A bucket's tags go with it; moto would give them to the next bucket of that name.
 
@@ -326,6 +337,7 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
     tag_new_bucket,
     close_new_bucket,
+    split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
 )

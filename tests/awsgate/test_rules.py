@@ -99,6 +99,14 @@ def test_acl_needs_ownership_and_no_block(s3: Any, bucket: str) -> None:
     assert code_of(lambda: own(s3, bucket, "BucketOwnerEnforced")) == "InvalidBucketAclWithObjectOwnership"
 
 
+def test_grants_of_an_acl_are_told_one_by_one(s3: Any, bucket: str) -> None:
+    own(s3, bucket, "BucketOwnerPreferred")
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    grants = s3.get_bucket_acl(Bucket=bucket)["Grants"]
+    assert sorted(grant["Permission"] for grant in grants) == ["FULL_CONTROL", "READ", "WRITE"]
+
+
 def policy_for(bucket: str, **parts: Any) -> str:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [{**statement, **parts}]})

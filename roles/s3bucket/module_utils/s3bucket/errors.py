@@ -87,7 +87,21 @@ _REASON_OF_CODE = {
         "RequestTimeTooSkewed",
     ),
     "TooManyKeys": ("LimitExceeded",),
-    "Throttled": ("Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown", "TooManyRequests", "429"),
+    # Those that botocore takes for it; of HEAD, which has no text, only the status is known.
+    "Throttled": (
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+        "429",
+        "503",
+    ),
 }
 # The field of the spec that an error code speaks of.
 _FIELD_OF_CODE = {
