@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 import yaml
@@ -115,13 +115,39 @@ class _Users:
         self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
 
 
+class Cached(Protocol):
+    """Secrets and Services as the watches saw them last, with digests in place of values; None for what they lack."""
+
+    def __call__(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None: ...
+
+
+class _Cluster:
+    """The watch caches, as the role's code reads them (``observe.Cluster``).
+
+    They are filtered by label: what they lack and should be there is asked for by name before it counts as absent.
+    """
+
+    def __init__(self, cached: Cached, live: Any) -> None:
+        self._cached = cached
+        self._live = live
+        self.is_terminating = live.is_terminating
+
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+        found = self._cached("Secret", namespace, name)
+        return self._live.find_secret(namespace, name) if found is None and is_wanted else found
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+        found = self._cached("Service", namespace, name)
+        return self._live.find_service(namespace, name) if found is None and is_wanted else found
+
+
 class DriftCheck:
     """Looks at objects.
 
     :param project_dir: holds ``roles/``
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
-    :param cluster: where Secrets and Services are read (``observe.Cluster``); None: the API server
+    :param cached: where Secrets and Services are read first; None: all are read from the API server
     :raises ImportError: when the role is not there
     """
 
@@ -129,7 +155,7 @@ class DriftCheck:
         self,
         project_dir: Path,
         settings: RoleSettings,
-        cluster: Any = None,
+        cached: Cached | None = None,
         *,
         period_s: float = 300,
         count_call: Callable[[str], None] | None = None,
@@ -143,7 +169,9 @@ class DriftCheck:
         self._refused = importlib.import_module("s3bucket.errors").Refused
         self._count_call = count_call
         self._users = _Users(importlib.import_module("s3bucket.read"), self._refused, period_s, clock)
-        self._cluster = cluster or importlib.import_module("s3bucket.cluster").connect()
+        self._children = importlib.import_module("s3bucket.children")
+        self._live = importlib.import_module("s3bucket.cluster").connect()
+        self._cluster = _Cluster(cached, self._live) if cached else self._live
         defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
@@ -177,8 +205,11 @@ class DriftCheck:
         s3, iam, sts = self._get_clients(region)
         users = self._users.source_for(iam, wanted.username) if wanted.username else None
 
-        def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
-            session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
+        def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
+            names = secret["metadata"]["namespace"], secret["metadata"]["name"]
+            # The caches have digests only.
+            key_id, value = self._children.values_in(self._live.find_secret(*names) or {})
+            session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=value)
             return tuple(session.client(service, region_name=region, config=_CONFIG) for service in ("sts", "s3"))
 
         return self._observe.Sources(

@@ -61,6 +61,7 @@ class Reconciler:
     """Reconciles objects.
 
     :param sync_period_s: when an object is looked at again if nothing happens
+    :param find_seen: an object as the watch saw it last, for resyncs; None when it is gone
     :param check: looks first at objects whose spec was acted on already; None runs the role at every look
     :param full_sync_period_s: how often the role runs although the check finds nothing
     """
@@ -72,6 +73,7 @@ class Reconciler:
         metrics: Metrics,
         sync_period_s: float,
         *,
+        find_seen: Callable[[Key], dict[str, Any] | None],
         check: Check | None = None,
         full_sync_period_s: float = math.inf,
         now: Callable[[], str] = utc_now,
@@ -82,6 +84,7 @@ class Reconciler:
         self._job = job
         self._metrics = metrics
         self._sync_period_s = sync_period_s
+        self._find_seen = find_seen
         self._check = check
         self._full_sync_period_s = full_sync_period_s
         self._now = now
@@ -102,11 +105,11 @@ class Reconciler:
         """Check an object that nobody changed. Never runs the role.
 
         Returns the lane in which to look again, and in how many seconds: REPAIR at once where the role must run.
-        None when the object is gone.
+        None when the object is gone. Asks Kubernetes nothing where there is nothing to tell.
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
-        item = self._kube.find_object(*key)
+        item = self._find_seen(key)
         if item is None:
             self._forget(key)
             return None
@@ -116,7 +119,12 @@ class Reconciler:
         if seen is None or (seen.is_done and self._clock() >= self._full_run_due_at(key)):
             return Lane.REPAIR, 0.0
         self._count_check(key, seen)
-        self._tell(item, seen)
+        if status_of(item, seen, self._now()) is not None:
+            live = self._kube.find_object(*key)
+            if live is None or not _is_same(live, item):
+                # The watch will say so too, in time.
+                return Lane.FRESH, 0.0
+            self._tell(live, seen)
         wait_s = self._next_look_s(key, seen)
         return None if wait_s is None else (Lane.RESYNC, wait_s)
 
@@ -251,6 +259,12 @@ def _is_known(item: dict[str, Any]) -> bool:
     metadata = item["metadata"]
     has_finalizer = FINALIZER in (metadata.get("finalizers") or [])
     return _is_same_generation(item) and has_finalizer and not metadata.get("deletionTimestamp")
+
+
+def _is_same(item: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a look at the one holds for the other."""
+    names = ("uid", "generation", "deletionTimestamp")
+    return all(item["metadata"].get(name) == other["metadata"].get(name) for name in names)
 
 
 def _is_same_generation(item: dict[str, Any]) -> bool:

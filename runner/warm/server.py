@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner import processes
-from runner.warm import inprocess
+from runner.warm import inprocess, worker
 
 EXIT_UNSUPPORTED = 3
 _MAX_REQUEST = 4 * 1024 * 1024
@@ -44,17 +44,17 @@ _IMPORTS = (
     "kubernetes.dynamic",
     "yaml",
 )
-# What a run of the role asks Ansible's plugin loaders for. A name that is not here is loaded in the child.
+# What a run of the role asks Ansible's plugin loaders for. What is not here is loaded in the child.
 _PLUGINS = {
     "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
     "cache": ("memory",),
     "callback": ("default", "junit", "minimal", "oneline", "tree"),
-    "connection": ("local",),
     "inventory": ("host_list", "ini", "script", "yaml", "auto", "toml", "advanced_host_list"),
     "lookup": ("env", "file"),
-    "shell": ("sh",),
     "strategy": ("linear",),
 }
+# Of these PlaybookExecutor looks at every one, and reads its documentation for settings.
+_PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
 _COLLECTIONS = ("amazon.aws", "kubernetes.core")
 _SERVICES = ("s3", "iam", "sts")
 
@@ -63,6 +63,7 @@ def main() -> None:
     try:
         _import_all()
         inprocess.install()
+        worker.install()
         server = _Server(sys.argv[1], _Mark())
     except (inprocess.UnsupportedError, ImportError, AttributeError, OSError) as error:
         print(f"unsupported: {error}", flush=True)
@@ -82,6 +83,7 @@ def _import_all() -> None:
     _load_plugins()
     _import_role()
     _warm_botocore()
+    _forget_warnings()
 
 
 def _import_collections() -> None:
@@ -111,8 +113,8 @@ def _load_plugins() -> None:
     for kind, names in _PLUGINS.items():
         for name in names:
             getattr(loaders, f"{kind}_loader").get(name, class_only=True)
-    for kind in ("filter", "test"):
-        list(getattr(loaders, f"{kind}_loader").all())
+    for kind in _PLUGIN_KINDS:
+        list(getattr(loaders, f"{kind}_loader").all(class_only=kind not in ("filter", "test")))
 
 
 def _import_role() -> None:
@@ -126,6 +128,13 @@ def _import_role() -> None:
             inprocess.preload(path)
         for path in (role / "module_utils" / "s3bucket").glob("*.py"):
             importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
+
+
+def _forget_warnings() -> None:
+    """Ansible tells each warning once a process: a run is told what we were told too."""
+    display = importlib.import_module("ansible.utils.display").Display()
+    for name in ("_deprecations", "_warns", "_errors"):
+        getattr(display, name, {}).clear()
 
 
 def _warm_botocore() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -26,7 +27,16 @@ CONFLICT = Outcome(False, Reason.CONFLICT, "theirs", "permanent")
 def make(item: dict[str, Any] | None, *outcomes: Outcome) -> tuple[Reconciler, FakeKube, FakeJob]:
     kube = FakeKube(item)
     job = FakeJob(kube, *outcomes)
-    return Reconciler(kube, job, Metrics(), 300, now=lambda: NOW, chance=random.Random(1)), kube, job
+    reconciler = Reconciler(
+        kube,
+        job,
+        Metrics(),
+        300,
+        find_seen=lambda key: kube.find_object(*key),
+        now=lambda: NOW,
+        chance=random.Random(1),
+    )
+    return reconciler, kube, job
 
 
 def reasons(kube: FakeKube) -> list[str]:
@@ -170,11 +180,14 @@ class Checked:
         self.kube = FakeKube(make_item(**OURS))
         self.job = FakeJob(self.kube, READY, *runs)
         self.reconciler = Reconciler(
-            self.kube, self.job, self.metrics, 300, check=self.check, full_sync_period_s=86400,
-            now=lambda: NOW, clock=lambda: self.time_s, chance=random.Random(1),
+            self.kube, self.job, self.metrics, 300, find_seen=lambda _: self.seen(), check=self.check,
+            full_sync_period_s=86400, now=lambda: NOW, clock=lambda: self.time_s, chance=random.Random(1),
         )  # fmt: skip
         self.reconciler.reconcile(KEY)
         self.kube.writes.clear()
+        self.kube.reads.clear()
+        # The watch is up to date unless a case says otherwise.
+        self.seen = lambda: copy.deepcopy(self.kube.item)
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
@@ -250,7 +263,7 @@ def test_resync_that_finds_nothing_writes_nothing_and_comes_again_in_a_period() 
     assert again is not None
     assert again[0] is Lane.RESYNC
     assert 270 <= again[1] <= 330
-    assert checked.kube.writes == []
+    assert (checked.kube.reads, checked.kube.writes) == ([], [])
 
 
 def test_resync_that_finds_a_difference_leaves_the_run_to_the_workers_for_runs() -> None:
@@ -289,6 +302,17 @@ def test_resync_leads_to_a_full_run_once_a_period() -> None:
     again = checked.reconciler.resync(KEY)
     assert again is not None
     assert again[0] is Lane.RESYNC
+
+
+@pytest.mark.parametrize("change", [{"generation": 2}, {"uid": "u2"}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
+def test_resync_that_looked_at_an_outdated_object_tells_nothing_and_looks_again(change: dict[str, Any]) -> None:
+    checked = Checked(DENIED)
+    assert checked.kube.item is not None
+    outdated = copy.deepcopy(checked.kube.item)
+    checked.seen = lambda: outdated
+    checked.kube.item["metadata"] |= change
+    assert checked.reconciler.resync(KEY) == (Lane.FRESH, 0.0)
+    assert checked.kube.writes == []
 
 
 def test_resync_of_an_object_that_is_gone_ends() -> None:

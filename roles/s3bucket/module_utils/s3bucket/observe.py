@@ -33,11 +33,14 @@ class Users(Protocol):
 
 
 class Cluster(Protocol):
-    """Where Secrets and Services are read: the API server, or the operator's watch caches."""
+    """Where Secrets and Services are read: the API server, or the operator's watch caches.
 
-    def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    ``is_wanted`` False: there should be none, so one that a cache does not show need not be asked for.
+    """
 
-    def find_service(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None: ...
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None: ...
 
     def is_terminating(self, namespace: str) -> bool: ...
 
@@ -46,7 +49,7 @@ class Cluster(Protocol):
 class Sources:
     """Where to look, and the role's settings that matter for it.
 
-    ``clients_of`` makes (sts, s3) clients of a Secret's key id and secret, for the proof of adoption.
+    ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
     ``rules``: what the cluster forces on users; ``users``: None where no user is looked at.
     """
@@ -55,7 +58,7 @@ class Sources:
     users: Users | None
     sts: Any
     cluster: Cluster
-    clients_of: Callable[[str, str], tuple[Any, Any]]
+    clients_of: Callable[[dict[str, Any]], tuple[Any, Any]]
     now: datetime
     settle_s: float
     external_name: str
@@ -237,8 +240,8 @@ def _blame_region(wanted: Wanted, refusal: Unknown) -> None:
 
 def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     namespace, name = wanted.identity.namespace, wanted.identity.name
-    secret = sources.cluster.find_secret(namespace, wanted.secret_name)
-    return secret, sources.cluster.find_service(namespace, name)
+    secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
+    return secret, sources.cluster.find_service(namespace, name, is_wanted=wanted.service)
 
 
 def _check_children(wanted: Wanted, secret: dict[str, Any] | None, service: dict[str, Any] | None) -> None:
@@ -287,7 +290,7 @@ def _seed_proof(
         return None
     if not is_same(user.policies[wanted.policy_name], wanted.user_policy):
         return None
-    sts, s3 = sources.clients_of(*children.values_in(secret))
+    sts, s3 = sources.clients_of(secret)
     return pair if is_proven(sts, s3, user.arn, wanted.bucket, account) else None
 
 
