@@ -205,9 +205,9 @@ class DriftCheck:
         self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
         self._settings = settings
         self._lock = threading.Lock()
-        # S3 by region; IAM and STS by partition.
-        self._clients: dict[str, Any] = {}
-        self._global_clients: dict[str, tuple[Any, Any]] = {}
+        # S3 and STS by region, IAM by partition.
+        self._clients: dict[str, tuple[Any, Any]] = {}
+        self._iam: dict[str, Any] = {}
         self._credentials: object = None
 
     def look(self, item: dict[str, Any]) -> Outcome:
@@ -256,7 +256,7 @@ class DriftCheck:
         users = self._read.LiveUsers(iam)
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are told in the same words.
-            self._read.get_account(sts)
+            self._observe.ask_account(wanted, sts)
             users = self._users.source_for(iam, wanted.username)
 
         def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
@@ -286,12 +286,13 @@ class DriftCheck:
                 self._clear_clients()
                 self._credentials = credentials
             if region not in self._clients:
-                self._clients[region] = self._make_client("s3", region, _CONFIG)
-            # One IAM, whatever the bucket's region: its token bucket is for all of the account's calls.
-            if partition not in self._global_clients:
-                iam, sts = self._make_client("iam", region, _IAM_CONFIG), self._make_client("sts", region, _CONFIG)
-                self._global_clients[partition] = iam, _Identity(sts)
-            return self._clients[region], *self._global_clients[partition]
+                s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
+                self._clients[region] = s3, _Identity(sts)
+            # One for all regions of a partition: its token bucket is for all of the account's calls.
+            if partition not in self._iam:
+                self._iam[partition] = self._make_client("iam", self._spec.HOME_REGIONS[partition], _IAM_CONFIG)
+            s3, identity = self._clients[region]
+            return s3, self._iam[partition], identity
 
     def _make_client(self, service: str, region: str, config: Config) -> Any:
         try:
@@ -314,7 +315,7 @@ class DriftCheck:
 
     def _clear_clients(self) -> None:
         self._clients.clear()
-        self._global_clients.clear()
+        self._iam.clear()
 
 
 def _told(refusal: Any) -> Outcome:

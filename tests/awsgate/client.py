@@ -65,6 +65,10 @@ class Gate:
         body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
 
+    def delete_policy_as_root(self, bucket: str) -> None:
+        """Take a bucket's policy away as the account's root user, who alone may do it where it denies everyone."""
+        self._ask("POST", "root-delete-policy", {"bucket": bucket})
+
     def judge(self, access_key: str, policy: dict[str, Any]) -> None:
         """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
         self._ask("POST", "policy", {"access_key": access_key, "policy": policy})

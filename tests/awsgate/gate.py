@@ -49,7 +49,7 @@ class Gate:
         # Judged before the request is done: afterwards a deleted bucket has no owner any more.
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
-        answer = self._fault(call) or refusal or self._answer(call, environ)
+        answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._answer(call, environ)
         with self._lock:
             self._requests.append(
                 {
@@ -140,6 +140,7 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
                 ("POST", "reset"): self._reset_all,
             }[method, name]()
@@ -167,6 +168,16 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
     bucket = backend.create_bucket(name, "us-east-1")
     if tags:
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def delete_policy_as_root(bucket: str) -> None:
+    """What the root user alone may do with a bucket whose policy denies everyone.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucketPolicy.html
+    """
+    found = rules.find_bucket(bucket)
+    if found is not None:
+        found[1].policy = None
 
 
 def _fits(fault: dict[str, Any], call: Call) -> bool:
