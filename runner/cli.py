@@ -230,6 +230,7 @@ def _kube(namespaces: tuple[str, ...]) -> Any:
 
 
 def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
+    processes.forbid_core_dumps()
     base = flags["work_dir"] or _default_work_base() / f"s3-operator-{os.getuid()}"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     if base.stat().st_uid != os.getuid():
