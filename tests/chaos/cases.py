@@ -49,7 +49,8 @@ OPERATOR_WRITES = {
     "create": ("kubernetes:PATCH s3s#1", "kubernetes:PATCH s3s/status#1", "kubernetes:PATCH s3s/status#2"),
     "delete": ("kubernetes:PATCH s3s/status#1", "kubernetes:PATCH s3s#1"),
 }
-TARGETS = {"warm": ("run", "task", "warm", "operator"), "stock": ("run", "task", "operator")}
+# A warm run's worker is its task's process; a stock one starts another for each module.
+TARGETS = {"warm": ("run", "task", "warm", "operator"), "stock": ("run", "task", "worker", "operator")}
 # How long a run of a flow takes here, about: random moments lie within, and some after.
 _LASTS_S = {"warm": 1.6, "stock": 8.0}
 # A stock run takes five times as long.

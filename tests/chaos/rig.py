@@ -269,12 +269,12 @@ class _Trial:
 
 
 def _find(target: str, owner: int) -> int:
-    """The run's first process, or its task's: the youngest that has no child. 0 where there is none."""
+    """The run's first process, its youngest child (a worker), or the task's: the youngest without a child. Or 0."""
     parents = {pid: _parent_of(pid) for pid in processes_of(processes.operator_id(owner))}
-    if target == "run":
-        return next((pid for pid, parent in parents.items() if parent == owner), 0)
-    leaves = [pid for pid, parent in parents.items() if parent != owner and pid not in parents.values()]
-    return max(leaves, default=0)
+    first = next((pid for pid, parent in parents.items() if parent == owner), 0)
+    workers = [pid for pid, parent in parents.items() if parent == first]
+    leaves = [pid for pid in parents if pid != first and pid not in parents.values()]
+    return {"run": first, "worker": max(workers, default=0), "task": max(leaves, default=0)}[target]
 
 
 def _parent_of(pid: int) -> int:
