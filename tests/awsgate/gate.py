@@ -6,6 +6,7 @@ import copy
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from moto.s3.models import s3_backends
 from . import access, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
-from .rights import rights_for
+from .rights import Right, rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
@@ -29,6 +30,9 @@ class Gate:
         self._reset = reset
         self._lock = threading.RLock()
         self._requests: list[dict[str, Any]] = []
+        self._keeps_requests = True
+        # By access key, then by action.
+        self._counts: dict[str, Counter[str]] = {}
         self._faults: list[dict[str, Any]] = []
         self._iam_lag_s = 0.0
         self._before_writes: list[tuple[float, Any]] = []
@@ -50,7 +54,14 @@ class Gate:
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
         answer = self._fault(call) or refusal or self._answer(call, environ)
+        self._log(call, answer, rights)
+        return answer
+
+    def _log(self, call: Call, answer: Answer, rights: list[Right]) -> None:
         with self._lock:
+            self._counts.setdefault(call.access_key, Counter())[call.action] += 1
+            if not self._keeps_requests:
+                return
             self._requests.append(
                 {
                     "service": call.service,
@@ -63,7 +74,6 @@ class Gate:
                     "rights": sorted({right.action for right in rights}),
                 }
             )
-        return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
         for rule in rules.BEFORE:
@@ -115,7 +125,7 @@ class Gate:
 
     def _fault(self, call: Call) -> Answer | None:
         with self._lock:
-            fault = next((item for item in self._faults if _fits(item, call)), None)
+            fault = next((item for item in self._faults if _fits(item, call) and _is_over_rate(item)), None)
             if fault is None:
                 return None
             if fault.get("times"):
@@ -136,6 +146,8 @@ class Gate:
                 ("GET", "ready"): dict,
                 ("GET", "requests"): lambda: list(self._requests),
                 ("DELETE", "requests"): self._requests.clear,
+                ("GET", "counts"): lambda: {key: dict(counts) for key, counts in self._counts.items()},
+                ("POST", "log"): lambda: self._set_log(body["keeps_requests"]),
                 ("POST", "faults"): lambda: self._faults.append(body),
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
@@ -147,11 +159,15 @@ class Gate:
             200, json.dumps(found or ([] if name == "requests" else {})).encode(), {"Content-Type": "application/json"}
         )
 
+    def _set_log(self, keeps_requests: bool) -> None:
+        self._keeps_requests = keeps_requests
+
     def _set_lag(self, seconds: float) -> None:
         self._iam_lag_s, self._before_writes = seconds, []
 
     def _reset_all(self) -> None:
         self._requests.clear()
+        self._counts.clear()
         self._faults.clear()
         self._policies.clear()
         self._set_lag(0.0)
@@ -176,3 +192,16 @@ def _fits(fault: dict[str, Any], call: Call) -> bool:
         and fault.get("action", "*") in ("*", call.action)
         and all(getattr(call, name) == value for name, value in match.items())
     )
+
+
+def _is_over_rate(fault: dict[str, Any]) -> bool:
+    """Whether a fault that spares so many requests a second strikes this one: a token bucket, of one second's."""
+    rate = fault.get("spares_per_s")
+    if not rate:
+        return True
+    now = time.monotonic()
+    most = max(1.0, rate)
+    tokens = min(most, fault.get("tokens", most) + (now - fault.get("at", now)) * rate)
+    is_spared = tokens >= 1
+    fault["at"], fault["tokens"] = now, tokens - is_spared
+    return not is_spared
