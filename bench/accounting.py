@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -91,7 +92,13 @@ class CgroupTree:
         return [int(line) for line in (self.folder / "cgroup.procs").read_text().split()]
 
     def close(self) -> None:
-        """Remove it. The kernel may take a moment to forget the last process."""
+        """Remove it, with what is left in it: all of it was started by the process that ended.
+
+        :raises OSError: when the kernel does not forget the last process
+        """
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + _REMOVE_S
         while True:
             try:

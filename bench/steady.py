@@ -21,6 +21,7 @@ from bench.rows import Row, rows_of
 # Of the objects so many are looked at in one period at least: the operator's own jitter is 10 %.
 _LEAST_SHARE = 0.85
 _POLL_S = 0.5
+_REPAIRED_S = 120.0
 
 
 @dataclass
@@ -89,7 +90,7 @@ def measure_drift(
         for bucket in drifting:
             s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         time.sleep(max(0.0, deadline - time.monotonic()))
-        _wait_until(lambda: operator.runs() >= runs + len(drifting), "the repair of all that drifted", period_s)
+        _wait_until(lambda: operator.runs() >= runs + len(drifting), "the repair of all that drifted")
     stretch.expect(objects, differing=len(drifting))
     return stretch.rows("drift", operator.executor, objects)
 
@@ -104,9 +105,9 @@ def measure_throttled(operator: OperatorProcess, objects: int, period_s: float) 
     return [failed, *stretch.rows("throttled_iam", operator.executor, objects)]
 
 
-def _wait_until(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
+def _wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _REPAIRED_S
     while not holds():
         if time.monotonic() > deadline:
-            raise BenchError(f"not within {timeout_s:g} s: {what}")
+            raise BenchError(f"not within {_REPAIRED_S:g} s: {what}")
         time.sleep(_POLL_S)
