@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ from . import access, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
 from .holds import Hold, Holds
-from .rights import rights_for
+from .rights import Right, rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
@@ -32,6 +33,9 @@ class Gate:
         self._reset = reset
         self._lock = threading.RLock()
         self._requests: list[dict[str, Any]] = []
+        self._keeps_requests = True
+        # By access key, then by action.
+        self._counts: dict[str, Counter[str]] = {}
         self._faults: list[dict[str, Any]] = []
         self._iam_lag_s = 0.0
         self._before_writes: list[tuple[float, Any]] = []
@@ -56,9 +60,16 @@ class Gate:
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
         answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._held(call, environ)
+        self._log(call, answer, rights)
+        return answer
+
+    def _log(self, call: Call, answer: Answer, rights: list[Right]) -> None:
         with self._lock:
+            self._counts.setdefault(call.access_key, Counter())[call.action] += 1
             if call.action == "CreateAccessKey":
                 self._issued += [(call.user, secret.decode()) for secret in _ISSUED.findall(answer.body)]
+            if not self._keeps_requests:
+                return
             self._requests.append(
                 {
                     "service": call.service,
@@ -71,7 +82,6 @@ class Gate:
                     "rights": sorted({right.action for right in rights}),
                 }
             )
-        return answer
 
     def _held(self, call: Call, environ: dict[str, Any]) -> Answer:
         when = self._holds.find(call.action, {call.bucket, call.user} - {""}) if call.is_write else ""
@@ -132,7 +142,7 @@ class Gate:
 
     def _fault(self, call: Call) -> Answer | None:
         with self._lock:
-            fault = next((item for item in self._faults if _fits(item, call)), None)
+            fault = next((item for item in self._faults if _fits(item, call) and _is_over_rate(item)), None)
             if fault is None:
                 return None
             if fault.get("times"):
@@ -156,6 +166,8 @@ class Gate:
                 ("GET", "ready"): dict,
                 ("GET", "requests"): lambda: list(self._requests),
                 ("DELETE", "requests"): self._requests.clear,
+                ("GET", "counts"): lambda: {key: dict(counts) for key, counts in self._counts.items()},
+                ("POST", "log"): lambda: self._set_log(body["keeps_requests"]),
                 ("POST", "faults"): lambda: self._faults.append(body),
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
@@ -170,11 +182,15 @@ class Gate:
             }[method, name]()
         return _json(found or ([] if name in ("requests", "issued") else {}))
 
+    def _set_log(self, keeps_requests: bool) -> None:
+        self._keeps_requests = keeps_requests
+
     def _set_lag(self, seconds: float) -> None:
         self._iam_lag_s, self._before_writes = seconds, []
 
     def _reset_all(self) -> None:
         self._requests.clear()
+        self._counts.clear()
         self._faults.clear()
         self._policies.clear()
         self._holds.disarm()
@@ -214,3 +230,16 @@ def _fits(fault: dict[str, Any], call: Call) -> bool:
         and fault.get("action", "*") in ("*", call.action)
         and all(getattr(call, name) == value for name, value in match.items())
     )
+
+
+def _is_over_rate(fault: dict[str, Any]) -> bool:
+    """Whether a fault that spares so many requests a second strikes this one: a token bucket, of one second's."""
+    rate = fault.get("spares_per_s")
+    if not rate:
+        return True
+    now = time.monotonic()
+    most = max(1.0, rate)
+    tokens = min(most, fault.get("tokens", most) + (now - fault.get("at", now)) * rate)
+    is_spared = tokens >= 1
+    fault["at"], fault["tokens"] = now, tokens - is_spared
+    return not is_spared
