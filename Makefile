@@ -11,7 +11,7 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ e2e-packages: ## install what a node needs, where apt-get is there to do it
 
 molecule: kubernetes ## run every Molecule scenario
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --all
+
+chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, then TIMES (200) at random; SEED repeats these
+	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
 
 test: kubernetes ## run every test, two at a time
 	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet

@@ -316,7 +316,8 @@ def _find_kube() -> Any:
 
 
 def _private_environment(work_dir: Path | None) -> Path:
-    """Take AWS keys out of the environment. Returns the folder for private files."""
+    """Take AWS keys out of the environment, and let no crash write them down. Returns the folder for private files."""
+    processes.forbid_core_dumps()
     base = work_dir or _default_work_base() / f"s3-operator-{os.getuid()}"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     if base.stat().st_uid != os.getuid():

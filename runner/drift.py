@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 import yaml
@@ -135,13 +135,39 @@ class _Users:
         self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
 
 
+class Cached(Protocol):
+    """Secrets and Services as the watches saw them last, with digests in place of values; None for what they lack."""
+
+    def __call__(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None: ...
+
+
+class _Cluster:
+    """The watch caches, as the role's code reads them (``observe.Cluster``).
+
+    They are filtered by label: what they lack and should be there is asked for by name before it counts as absent.
+    """
+
+    def __init__(self, cached: Cached, live: Any) -> None:
+        self._cached = cached
+        self._live = live
+        self.is_terminating = live.is_terminating
+
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+        found = self._cached("Secret", namespace, name)
+        return self._live.find_secret(namespace, name) if found is None and is_wanted else found
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+        found = self._cached("Service", namespace, name)
+        return self._live.find_service(namespace, name) if found is None and is_wanted else found
+
+
 class DriftCheck:
     """Looks at objects.
 
     :param project_dir: holds ``roles/``
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
-    :param cluster: where Secrets and Services are read (``observe.Cluster``); None: the API server
+    :param cached: where Secrets and Services are read first; None: all are read from the API server
     :param has_cluster: False asks Kubernetes nothing: Secrets and Services are taken to be in order
     :raises ImportError: when the role is not there
     """
@@ -150,7 +176,7 @@ class DriftCheck:
         self,
         project_dir: Path,
         settings: RoleSettings,
-        cluster: Any = None,
+        cached: Cached | None = None,
         *,
         has_cluster: bool = True,
         period_s: float = 300,
@@ -168,7 +194,9 @@ class DriftCheck:
         self._count_call = count_call
         self._read = importlib.import_module("s3bucket.read")
         self._users = _Users(self._read, self._refused, period_s, clock)
-        self._cluster = (cluster or importlib.import_module("s3bucket.cluster").connect()) if has_cluster else None
+        self._children = importlib.import_module("s3bucket.children")
+        self._live: Any = importlib.import_module("s3bucket.cluster").connect() if has_cluster else None
+        self._cluster = _Cluster(cached, self._live) if cached else self._live
         defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
@@ -177,7 +205,9 @@ class DriftCheck:
         self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
         self._settings = settings
         self._lock = threading.Lock()
-        self._clients: dict[str, tuple[Any, ...]] = {}
+        # S3 and STS by region, IAM by partition.
+        self._clients: dict[str, tuple[Any, Any]] = {}
+        self._iam: dict[str, Any] = {}
         self._credentials: object = None
 
     def look(self, item: dict[str, Any]) -> Outcome:
@@ -222,13 +252,18 @@ class DriftCheck:
 
     def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
         region = wanted.region
-        s3, iam, sts = self._get_clients(region)
+        s3, iam, sts = self._get_clients(region, wanted.partition)
         users = self._read.LiveUsers(iam)
         if reads_all_users and wanted.username:
+            # First as in a run: credentials that AWS does not know are told in the same words.
+            self._observe.ask_account(wanted, sts)
             users = self._users.source_for(iam, wanted.username)
 
-        def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
-            session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)
+        def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
+            names = secret["metadata"]["namespace"], secret["metadata"]["name"]
+            # The caches have digests only.
+            key_id, value = self._children.values_in(self._live.find_secret(*names) or {})
+            session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=value)
             return tuple(session.client(service, region_name=region, config=_CONFIG) for service in ("sts", "s3"))
 
         return self._observe.Sources(
@@ -243,31 +278,31 @@ class DriftCheck:
             rules=self._rules,
         )
 
-    def _get_clients(self, region: str) -> tuple[Any, ...]:
+    def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
         with self._lock:
             # A mounted Secret that was changed is a changed file.
             credentials = _credentials_file()
             if credentials != self._credentials:
-                self._clients.clear()
+                self._clear_clients()
                 self._credentials = credentials
             if region not in self._clients:
-                s3, iam, sts = self._make_clients(region)
-                for client in (s3, iam, sts):
-                    client.meta.events.register("before-send", self._count)
-                self._clients[region] = (s3, iam, _Identity(sts))
-            return self._clients[region]
+                s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
+                self._clients[region] = s3, _Identity(sts)
+            # One for all regions of a partition: its token bucket is for all of the account's calls.
+            if partition not in self._iam:
+                self._iam[partition] = self._make_client("iam", self._spec.HOME_REGIONS[partition], _IAM_CONFIG)
+            s3, identity = self._clients[region]
+            return s3, self._iam[partition], identity
 
-    def _make_clients(self, region: str) -> tuple[Any, ...]:
+    def _make_client(self, service: str, region: str, config: Config) -> Any:
         try:
-            session = boto3.session.Session()
-            return tuple(
-                session.client(service, region_name=region, config=_IAM_CONFIG if service == "iam" else _CONFIG)
-                for service in ("s3", "iam", "sts")
-            )
+            client = boto3.session.Session().client(service, region_name=region, config=config)
         except InvalidRegionError as error:
             raise self._spec.invalid("spec.region", str(error)) from error
         except BotoCoreError as error:
             raise self._errors.unknown("make a client of AWS", error) from error
+        client.meta.events.register("before-send", self._count)
+        return client
 
     def _count(self, event_name: str, **_: Any) -> None:
         # before-send.s3.HeadBucket
@@ -276,7 +311,11 @@ class DriftCheck:
 
     def _forget_clients(self) -> None:
         with self._lock:
-            self._clients.clear()
+            self._clear_clients()
+
+    def _clear_clients(self) -> None:
+        self._clients.clear()
+        self._iam.clear()
 
 
 def _told(refusal: Any) -> Outcome:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
 from typing import Any
 
+from runner.cache import Cache
 from runner.conditions import is_settled
 from runner.queue import Key, Lane, WorkQueue
 
@@ -20,80 +20,86 @@ def key_of(item: dict[str, Any]) -> Key:
 class ObjectHandler:
     """S3 objects: a new, changed or deleted one is fresh; one that was Ready before a restart waits for its turn.
 
-    Keeps of each object only what tells a change that matters (spec, deletion, a request to look) from one
-    that does not (our own status writes).
+    Tells a change that matters (spec, deletion, a request to look) from one that does not (our own status writes).
     """
 
-    def __init__(self, queue: WorkQueue, sync_period_s: float, chance: random.Random | None = None) -> None:
+    def __init__(
+        self, queue: WorkQueue, sync_period_s: float, cache: Cache, chance: random.Random | None = None
+    ) -> None:
         self._queue = queue
         self._sync_period_s = sync_period_s
+        self._cache = cache
         self._chance = chance or random.Random()  # noqa: S311 - jitter
-        self._seen: dict[Key, tuple[Any, ...]] = {}
-        self._lock = threading.Lock()
 
     def replace_all(self, items: list[dict[str, Any]]) -> None:
         """After a list."""
-        with self._lock:
-            present = {key_of(item) for item in items}
-            for key in set(self._seen) - present:
-                self._forget(key)
-            for item in items:
-                is_new = key_of(item) not in self._seen
-                if is_new and is_settled(item) and not item["metadata"].get("deletionTimestamp"):
-                    self._seen[key_of(item)] = _mark(item)
-                    # Spread over the period, so that a restart with thousands of objects is no burst.
-                    self._queue.add(key_of(item), Lane.RESYNC, self._chance.random() * self._sync_period_s)
-                else:
-                    self._look(item)
-
-    def change(self, kind: str, item: dict[str, Any]) -> None:
-        """After a watch event."""
-        with self._lock:
-            if kind == "DELETED":
-                self._forget(key_of(item))
+        present = {key_of(item) for item in items}
+        for key in set(self._cache.keys()) - present:
+            self._forget(key)
+        for item in items:
+            key = key_of(item)
+            is_new = self._cache.find(key) is None
+            if is_new and is_settled(item) and not item["metadata"].get("deletionTimestamp"):
+                self._cache.put(key, item)
+                # Spread over the period, so that a restart with thousands of objects is no burst.
+                self._queue.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
             else:
                 self._look(item)
 
-    def keys(self) -> list[Key]:
-        """All objects there are."""
-        with self._lock:
-            return list(self._seen)
+    def change(self, kind: str, item: dict[str, Any]) -> None:
+        """After a watch event."""
+        if kind == "DELETED":
+            self._forget(key_of(item))
+        else:
+            self._look(item)
 
     def _look(self, item: dict[str, Any]) -> None:
-        key, mark = key_of(item), _mark(item)
-        if self._seen.get(key) != mark:
-            self._seen[key] = mark
+        key = key_of(item)
+        before = self._cache.find(key)
+        self._cache.put(key, item)
+        if before is None or _mark(before) != _mark(item):
             self._queue.add(key, Lane.FRESH)
 
     def _forget(self, key: Key) -> None:
-        self._seen.pop(key, None)
+        self._cache.remove(key)
         self._queue.forget(key)
 
 
 class ChildHandler:
     """Secrets and Services: an edited or deleted one brings its S3 object's next look forward.
 
-    An ADDED one is our own work, or is found at the next sync. The digest tells an edit from a touch.
+    An ADDED one is our own work, or is found at the next sync. What is kept of it tells an edit from a touch.
     """
 
-    def __init__(self, queue: WorkQueue) -> None:
+    def __init__(self, queue: WorkQueue, cache: Cache) -> None:
         self._queue = queue
-        self._digests: dict[Key, str] = {}
+        self._cache = cache
 
     def replace_all(self, items: list[dict[str, Any]]) -> None:
         """After a list: what changed or went while nobody watched counts, unless this is the first list."""
-        before, self._digests = self._digests, {key_of(item): item["digest"] for item in items}
+        present = {key_of(item) for item in items}
+        for key in set(self._cache.keys()) - present:
+            self._go(key)
         for item in items:
-            if before.get(key_of(item), item["digest"]) != item["digest"]:
-                self._look(item)
+            self._keep(item)
 
     def change(self, kind: str, item: dict[str, Any]) -> None:
         """After a watch event."""
-        key = key_of(item)
-        before = self._digests.pop(key, None)
-        if kind != "DELETED":
-            self._digests[key] = item["digest"]
-        if kind == "DELETED" or (before is not None and before != item["digest"]):
+        if kind == "DELETED":
+            self._go(key_of(item))
+        else:
+            self._keep(item)
+
+    def _keep(self, item: dict[str, Any]) -> None:
+        # Whoever touches it makes another resourceVersion.
+        metadata = {name: value for name, value in item["metadata"].items() if name != "resourceVersion"}
+        if self._cache.put(key_of(item), {**item, "metadata": metadata}):
+            self._look(item)
+
+    def _go(self, key: Key) -> None:
+        item = self._cache.find(key)
+        self._cache.remove(key)
+        if item is not None:
             self._look(item)
 
     def _look(self, item: dict[str, Any]) -> None:

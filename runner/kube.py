@@ -1,12 +1,13 @@
 """All that the loop says to Kubernetes. Nothing else imports the client library.
 
 Reads and watches S3 objects, their Secrets and Services; writes an S3 object's status and finalizer,
-Events and Leases. Every call has a time-out. Values of Secrets do not leave this file: a Secret is
-handed on as metadata and a digest. Threads: any.
+Events and Leases. Every call has a time-out. Values of Secrets do not leave this file, but for the access key's
+id: of the others digests are handed on. Threads: any.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -25,6 +26,7 @@ from runner.events import Event
 
 GROUP, VERSION, PLURAL, KIND = "agill.apps", "v1alpha1", "s3s", "S3"
 FINALIZER = "agill.apps.s3"
+_KEY_ID = "AWS_ACCESS_KEY_ID"
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
 _WATCH_S = 240
@@ -72,7 +74,8 @@ def load_config() -> None:
     try:
         # config.load_config would tell the log, and know no list of files in KUBECONFIG.
         if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
-            config.load_kube_config()
+            # Named, as the library looks at KUBECONFIG when it is imported only.
+            config.load_kube_config(os.environ.get("KUBECONFIG"))
         else:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:
@@ -116,28 +119,30 @@ class Kube:
                 )
             else:
                 found = self._custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, _request_timeout=_TIMEOUT_S)
-            return found["items"], found["metadata"]["resourceVersion"]
+            return [_kept_object(item) for item in found["items"]], found["metadata"]["resourceVersion"]
 
     def watch_objects(self, namespace: str | None, version: str) -> Iterator[WatchEvent]:
         """Changes of S3 objects since a resourceVersion, until the server ends the watch."""
         if namespace:
-            yield from _watch(self._custom.list_namespaced_custom_object, version, GROUP, VERSION, namespace, PLURAL)
+            changes = _watch(self._custom.list_namespaced_custom_object, version, GROUP, VERSION, namespace, PLURAL)
         else:
-            yield from _watch(self._custom.list_cluster_custom_object, version, GROUP, VERSION, PLURAL)
+            changes = _watch(self._custom.list_cluster_custom_object, version, GROUP, VERSION, PLURAL)
+        for change, item in changes:
+            yield change, _kept_object(item)
 
     def list_children(self, kind: str, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
-        """Secrets or Services with our label, as metadata and digest."""
+        """Secrets or Services with our label, as :func:`_kept_child` leaves them."""
         with _failing_to(f"list {kind}s"):
             answer = self._child_lister(kind, namespace)(
                 label_selector=_CHILD_SELECTOR, _preload_content=False, _request_timeout=_TIMEOUT_S
             )
             found = json.loads(answer.data)
-            return [_digested(item) for item in found["items"]], found["metadata"]["resourceVersion"]
+            return [_kept_child(item) for item in found["items"]], found["metadata"]["resourceVersion"]
 
     def watch_children(self, kind: str, namespace: str | None, version: str) -> Iterator[WatchEvent]:
         """Changes of Secrets or Services with our label."""
         for change, item in _watch(self._child_lister(kind, namespace), version, label_selector=_CHILD_SELECTOR):
-            yield change, _digested(item)
+            yield change, _kept_child(item)
 
     def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
         """Put our finalizer on; returns the object with it."""
@@ -289,16 +294,28 @@ def _watch(lister: Any, version: str, *arguments: Any, **more: Any) -> Iterator[
             yield event["type"], raw
 
 
-def _digested(item: dict[str, Any]) -> dict[str, Any]:
-    """A Secret or Service as metadata and a digest of the rest."""
+def _kept_object(item: dict[str, Any]) -> dict[str, Any]:
+    """An S3 object without who wrote which field."""
+    metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
+    annotations = {name: value for name, value in (metadata.pop("annotations", None) or {}).items() if _is_ours(name)}
+    return {**item, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}}
+
+
+def _kept_child(item: dict[str, Any]) -> dict[str, Any]:
+    """A Secret or Service with what says whose it is and what it holds; ``digests``: SHA-256 of values, in hex."""
     metadata = item["metadata"]
-    kept = {
-        name: metadata[name]
-        for name in ("name", "namespace", "labels", "ownerReferences", "resourceVersion")
-        if name in metadata
-    }
-    content = json.dumps(
-        [item.get("data"), item.get("spec"), item.get("type"), kept.get("labels"), kept.get("ownerReferences")],
-        sort_keys=True,
-    )
-    return {"metadata": kept, "digest": hashlib.sha256(content.encode()).hexdigest()}
+    names = ("name", "namespace", "uid", "labels", "ownerReferences", "resourceVersion")
+    kept = {"metadata": {name: metadata[name] for name in names if name in metadata}}
+    annotations = {name: text for name, text in (metadata.get("annotations") or {}).items() if _is_ours(name)}
+    if annotations:
+        kept["metadata"]["annotations"] = annotations
+    kept |= {name: item[name] for name in ("spec", "type", "immutable") if name in item}
+    data = {name: value for name, value in (item.get("data") or {}).items() if value}
+    if data:
+        kept["data"] = {name: value for name, value in data.items() if name == _KEY_ID}
+        kept["digests"] = {name: hashlib.sha256(base64.b64decode(value)).hexdigest() for name, value in data.items()}
+    return kept
+
+
+def _is_ours(annotation: str) -> bool:
+    return annotation.startswith(f"{GROUP}/")

@@ -18,6 +18,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runner import processes
+from runner.cache import Cache, find_in
 from runner.conditions import Outcome
 from runner.drift import DriftCheck, RoleSettings
 from runner.environment import ansible_environment, make_folders
@@ -53,6 +54,8 @@ class Operator:
         self._stopping = threading.Event()
         self._is_lost = False
         self._watchers: list[Watcher] = []
+        # One a watcher, by kind.
+        self._caches: dict[str, list[Cache]] = {kind: [] for kind in ("S3", *_CHILD_KINDS)}
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
@@ -138,13 +141,18 @@ class Operator:
             settings.permissions_boundary,
         )
         check = DriftCheck(
-            settings.project_dir, told, period_s=settings.sync_period_s, count_call=self._metrics.count_call
+            settings.project_dir,
+            told,
+            self._find_cached,
+            period_s=settings.sync_period_s,
+            count_call=self._metrics.count_call,
         )
         reconciler = Reconciler(
             self._kube,
             job,
             self._metrics,
             settings.sync_period_s,
+            find_seen=lambda key: self._find_cached("S3", *key),
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
@@ -180,7 +188,7 @@ class Operator:
 
     def _watch(self, namespace: str | None) -> None:
         kube = self._kube
-        handler = ObjectHandler(self._queue, self._settings.sync_period_s)
+        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._new_cache("S3"))
         objects = Watcher(
             "S3",
             lambda: kube.list_objects(namespace),
@@ -195,12 +203,19 @@ class Operator:
                     kind,
                     lambda kind=kind: kube.list_children(kind, namespace),  # type: ignore[misc]
                     lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                    ChildHandler(self._queue),
+                    ChildHandler(self._queue, self._new_cache(kind)),
                     self._stopping,
                 )
             )
         for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
             self._start("watch", watcher.run)
+
+    def _new_cache(self, kind: str) -> Cache:
+        self._caches[kind].append(Cache())
+        return self._caches[kind][-1]
+
+    def _find_cached(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        return find_in(self._caches[kind], (namespace, name))
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
         # Daemons: a watch that waits for the API server must not keep the process.

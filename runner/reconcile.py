@@ -62,6 +62,7 @@ class Reconciler:
     """Reconciles objects.
 
     :param sync_period_s: when an object is looked at again if nothing happens
+    :param find_seen: an object as the watch saw it last, for resyncs; None when it is gone
     :param check: looks first at objects whose spec was acted on already; None runs the role at every look
     :param checks_all: False looks first only at objects that report their drift, and runs the role for the others
     :param full_sync_period_s: how often the role runs although the check finds nothing
@@ -74,6 +75,7 @@ class Reconciler:
         metrics: Metrics,
         sync_period_s: float,
         *,
+        find_seen: Callable[[Key], dict[str, Any] | None],
         check: Check | None = None,
         checks_all: bool = True,
         full_sync_period_s: float = math.inf,
@@ -85,6 +87,7 @@ class Reconciler:
         self._job = job
         self._metrics = metrics
         self._sync_period_s = sync_period_s
+        self._find_seen = find_seen
         self._check = check
         self._checks_all = checks_all
         self._full_sync_period_s = full_sync_period_s
@@ -106,11 +109,11 @@ class Reconciler:
         """Check an object that nobody changed. Never runs the role.
 
         Returns the lane in which to look again, and in how many seconds: REPAIR at once where the role must run.
-        None when the object is gone.
+        None when the object is gone. Asks Kubernetes nothing where there is nothing to tell.
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
-        item = self._kube.find_object(*key)
+        item = self._find_seen(key)
         if item is None:
             self._forget(key)
             return None
@@ -121,7 +124,12 @@ class Reconciler:
         if self._must_run(key, item, seen):
             return Lane.REPAIR, 0.0
         self._count_check(key, seen)
-        self._tell(item, seen)
+        if status_of(item, seen, self._now()) is not None:
+            live = self._kube.find_object(*key)
+            if live is None or not _is_same(live, item):
+                # The watch will say so too, in time.
+                return Lane.FRESH, 0.0
+            self._tell(live, seen)
         wait_s = self._next_look_s(key, seen)
         return None if wait_s is None else (Lane.RESYNC, wait_s)
 
@@ -270,6 +278,12 @@ def _is_known(item: dict[str, Any]) -> bool:
 
 def _is_deleting(item: dict[str, Any]) -> bool:
     return bool(item["metadata"].get("deletionTimestamp"))
+
+
+def _is_same(item: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a look at the one holds for the other."""
+    names = ("uid", "generation", "deletionTimestamp")
+    return all(item["metadata"].get(name) == other["metadata"].get(name) for name in names)
 
 
 def _is_same_generation(item: dict[str, Any]) -> bool:

@@ -37,12 +37,14 @@ class FakeKube:
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         self.item = item
+        self.reads: list[str] = []
         self.writes: list[str] = []
         self.events: list[Event] = []
         self.errors: dict[str, KubeError] = {}
 
     def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
         self._fail("find_object")
+        self.reads.append("find_object")
         return copy.deepcopy(self.item)
 
     def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:

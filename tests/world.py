@@ -156,7 +156,8 @@ class World:
     def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
         """What the role's own module reads from, in this process."""
 
-        def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
+        def clients_of(pair: dict[str, Any]) -> tuple[Any, Any]:
+            key_id, secret = children.values_in(pair)
             keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
             return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
 

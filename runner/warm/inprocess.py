@@ -114,7 +114,18 @@ def _find_module(action: Any, name: str) -> str | None:
         return None
     if task.async_val or task.delegate_to or not action._is_pipelining_enabled("new"):
         return None
-    found = action._shared_loader_obj.module_loader.find_plugin_with_context(name, "", collection_list=task.collections)
+    return _path_of(name, task)
+
+
+def is_ours(task: Any) -> bool:
+    """Whether a task's module is one that runs here."""
+    return _path_of(task.action, task) is not None
+
+
+def _path_of(name: str, task: Any) -> str | None:
+    from ansible.plugins.loader import module_loader
+
+    found = module_loader.find_plugin_with_context(name, "", collection_list=task.collections)
     path = found.plugin_resolved_path if found.resolved else ""
     return path if path and _OURS.search(path) else None
 
@@ -138,6 +149,9 @@ def run(call: Call) -> tuple[int, str, str]:
             exec(_codes[call.path], vars(main))
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        except MemoryError:
+            # It says nothing itself.
+            code = _fail(MemoryError("MemoryError: a process of a run may not have so much memory"))
         except Exception as error:
             code = _fail(error)
     return code, out.getvalue(), err.getvalue()

@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import selectors
 import signal
 import socket
@@ -27,13 +28,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner import processes
-from runner.warm import inprocess
+from runner.warm import inprocess, worker
 
 EXIT_UNSUPPORTED = 3
 _MAX_REQUEST = 4 * 1024 * 1024
 _REQUEST_S = 5.0
 _BACKLOG = 64
 _ENV_START_FIELD = 47
+# For each process of a run, of which 0.1 GiB are what it is forked with. A run that leaks gets a MemoryError, where
+# the kernel would end the container, with all runs in it.
+_MAX_DATA = 512 * 1024 * 1024
 _IMPORTS = (
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
@@ -44,17 +48,17 @@ _IMPORTS = (
     "kubernetes.dynamic",
     "yaml",
 )
-# What a run of the role asks Ansible's plugin loaders for. A name that is not here is loaded in the child.
+# What a run of the role asks Ansible's plugin loaders for. What is not here is loaded in the child.
 _PLUGINS = {
     "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
     "cache": ("memory",),
     "callback": ("default", "junit", "minimal", "oneline", "tree"),
-    "connection": ("local",),
     "inventory": ("host_list", "ini", "script", "yaml", "auto", "toml", "advanced_host_list"),
     "lookup": ("env", "file"),
-    "shell": ("sh",),
     "strategy": ("linear",),
 }
+# Of these PlaybookExecutor looks at every one, and reads its documentation for settings.
+_PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
 _COLLECTIONS = ("amazon.aws", "kubernetes.core")
 _SERVICES = ("s3", "iam", "sts")
 
@@ -63,6 +67,7 @@ def main() -> None:
     try:
         _import_all()
         inprocess.install()
+        worker.install()
         server = _Server(sys.argv[1], _Mark())
     except (inprocess.UnsupportedError, ImportError, AttributeError, OSError) as error:
         print(f"unsupported: {error}", flush=True)
@@ -82,6 +87,7 @@ def _import_all() -> None:
     _load_plugins()
     _import_role()
     _warm_botocore()
+    _forget_warnings()
 
 
 def _import_collections() -> None:
@@ -111,8 +117,8 @@ def _load_plugins() -> None:
     for kind, names in _PLUGINS.items():
         for name in names:
             getattr(loaders, f"{kind}_loader").get(name, class_only=True)
-    for kind in ("filter", "test"):
-        list(getattr(loaders, f"{kind}_loader").all())
+    for kind in _PLUGIN_KINDS:
+        list(getattr(loaders, f"{kind}_loader").all(class_only=kind not in ("filter", "test")))
 
 
 def _import_role() -> None:
@@ -126,6 +132,13 @@ def _import_role() -> None:
             inprocess.preload(path)
         for path in (role / "module_utils" / "s3bucket").glob("*.py"):
             importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
+
+
+def _forget_warnings() -> None:
+    """Ansible tells each warning once a process: a run is told what we were told too."""
+    display = importlib.import_module("ansible.utils.display").Display()
+    for name in ("_deprecations", "_warns", "_errors"):
+        getattr(display, name, {}).clear()
 
 
 def _warm_botocore() -> None:
@@ -291,11 +304,19 @@ class _Child:
             os.dup2(descriptor, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.setsid()
+        _limit_memory()
         os.chdir(self._request["folder"])
         os.environ.clear()
         os.environ.update(environment)
         sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
         sys.argv = self._request["arguments"]
+
+
+def _limit_memory() -> None:
+    # Not above what we may have ourselves.
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = _MAX_DATA if hard == resource.RLIM_INFINITY else min(hard, _MAX_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _stream(descriptor: int, mode: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -9,8 +11,8 @@ from moto.iam.models import iam_backends
 
 from .answers import Answer, error
 from .calls import ACCOUNT, Call
-from .evaluate import is_allowed
-from .rights import Right, deletion_action, objects_to_delete
+from .evaluate import is_allowed, is_denied
+from .rights import Right, deletion_action, objects_to_delete, rights_for
 from .rules import find_bucket
 
 
@@ -21,7 +23,31 @@ def refuse(call: Call, rights: list[Right], policy: dict[str, Any]) -> Answer | 
         return None
     if call.action == "DeleteObjects":
         return _refuse_objects(call, denied)
-    return error(call, 403, "AccessDenied", _message(call, denied[0]))
+    why = f"no identity-based policy allows the {denied[0].action} action"
+    return error(call, 403, "AccessDenied", _message(call, denied[0], f"because {why}"))
+
+
+def refuse_by_bucket_policy(call: Call) -> Answer | None:
+    """The refusal of what the bucket's own policy denies, to the account's own users too.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html (an explicit Deny). All
+    requests come by TLS, as far as a policy is concerned. The root user, who alone may then still delete the policy,
+    signs nothing here: ``Gate.delete_policy_as_root`` stands for it.
+    """
+    found = find_bucket(call.bucket) if call.bucket else None
+    if found is None or found[0] != call.account or not found[1].policy:
+        return None
+    policy, who = json.loads(found[1].policy), _user_arn(call)
+    context = {"aws:SecureTransport": ["true"], "aws:PrincipalArn": [who], "aws:PrincipalAccount": [call.account]}
+    rights = [dataclasses.replace(right, context={**right.context, **context}) for right in rights_for(call)]
+    denied = [right for right in rights if is_denied(policy, right, who)]
+    if not denied:
+        return None
+    if call.action == "DeleteObjects":
+        return _refuse_objects(call, denied)
+    return error(
+        call, 403, "AccessDenied", _message(call, denied[0], "with an explicit deny in a resource-based policy")
+    )
 
 
 def _is_missing(call: Call) -> bool:
@@ -30,14 +56,16 @@ def _is_missing(call: Call) -> bool:
     return bool(call.bucket) and call.action != "CreateBucket" and find_bucket(call.bucket) is None
 
 
-def _message(call: Call, right: Right) -> str:
+def _message(call: Call, right: Right, why: str) -> str:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
-    key = iam_backends[ACCOUNT]["aws"].access_keys.get(call.access_key)
-    who = f"arn:aws:iam::{ACCOUNT}:user/{key.user_name}" if key else call.access_key
-    return (
-        f"User: {who} is not authorized to perform: {right.action} on resource: {right.resource} "
-        f"because no identity-based policy allows the {right.action} action"
-    )
+    return f"User: {_user_arn(call)} is not authorized to perform: {right.action} on resource: {right.resource} {why}"
+
+
+def _user_arn(call: Call) -> str:
+    backend = iam_backends[ACCOUNT]["aws"]
+    key = backend.access_keys.get(call.access_key)
+    user = backend.users.get(key.user_name) if key else None
+    return str(user.arn) if user else f"arn:aws:iam::{ACCOUNT}:user/{call.access_key}"
 
 
 def _refuse_objects(call: Call, denied: list[Right]) -> Answer:

@@ -65,9 +65,33 @@ class Gate:
         body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
 
+    def delete_policy_as_root(self, bucket: str) -> None:
+        """Take a bucket's policy away as the account's root user, who alone may do it where it denies everyone."""
+        self._ask("POST", "root-delete-policy", {"bucket": bucket})
+
     def judge(self, access_key: str, policy: dict[str, Any]) -> None:
         """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
         self._ask("POST", "policy", {"access_key": access_key, "policy": policy})
+
+    def arm(self, *about: str, action: str = "*", number: int = 0, when: str = "before") -> None:
+        """Hold writes about these buckets and users (:class:`tests.awsgate.holds.Hold`)."""
+        self._ask("POST", "hold", {"about": about, "action": action, "number": number, "when": when})
+
+    def wait_held(self, timeout_s: float) -> str:
+        """Wait until a request is held. Returns its action; empty when none was."""
+        return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
+
+    def let_go(self) -> None:
+        """Let the held requests go on; the hold stays armed."""
+        self._ask("POST", "let-go", {})
+
+    def disarm(self, *, is_dropped: bool = False) -> None:
+        """Hold nothing any more; let go what is held, or drop it."""
+        self._ask("DELETE", "hold", {"is_dropped": is_dropped})
+
+    def issued(self) -> list[tuple[str, str]]:
+        """User and secret access key of every key that was ever issued."""
+        return [(user, secret) for user, secret in self._ask("GET", "issued")]
 
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""

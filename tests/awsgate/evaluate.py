@@ -1,7 +1,8 @@
 """Does a policy allow a right: an explicit Deny, else an Allow, else no.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html, for one identity-based
-policy in one account. A condition operator or an element that is not known here is an error, never a guess.
+policy in one account, and for what a bucket's policy denies in it. A condition operator or an element that is not
+known here is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -21,6 +22,31 @@ def is_allowed(policy: dict[str, Any], right: Right) -> bool:
     return "Deny" not in effects and "Allow" in effects
 
 
+def is_denied(policy: dict[str, Any], right: Right, principal: str) -> bool:
+    """Whether a bucket's policy denies this right to a user of the bucket's account, by its ARN."""
+    return any(
+        statement["Effect"] == "Deny"
+        and _is_meant(statement, principal)
+        and _fits(_without_principal(statement), right)
+        for statement in _as_list(policy["Statement"])
+    )
+
+
+def _is_meant(statement: dict[str, Any], principal: str) -> bool:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html: an account, by its
+    # id or as root, is all that is in it.
+    account = principal.split(":")[4]
+    names = {"*", principal, account, f"arn:aws:iam::{account}:root"}
+    is_inverted = "NotPrincipal" in statement
+    said = statement["NotPrincipal" if is_inverted else "Principal"]
+    listed = _as_list(said.get("AWS", [])) if isinstance(said, dict) else [said]
+    return any(name in names for name in listed) != is_inverted
+
+
+def _without_principal(statement: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in statement.items() if name not in ("Principal", "NotPrincipal")}
+
+
 def _fits(statement: dict[str, Any], right: Right) -> bool:
     unknown = set(statement) - _ELEMENTS
     if unknown:
@@ -29,7 +55,7 @@ def _fits(statement: dict[str, Any], right: Right) -> bool:
         _names(statement, "Action", right.action, ignores_case=True)
         and _names(statement, "Resource", right.resource)
         and all(
-            _holds(operator, _values(right.context, key), [str(value) for value in _as_list(wanted)])
+            _holds(operator, _values(right.context, key), [_text(value) for value in _as_list(wanted)])
             for operator, tests in statement.get("Condition", {}).items()
             for key, wanted in tests.items()
         )
@@ -74,13 +100,23 @@ def _is_like(found: list[str], wanted: list[str]) -> bool:
 
 
 # ArnEquals is as ArnLike: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
-_COMPARE = {"StringEquals": _is_equal, "StringLike": _is_like, "ArnEquals": _is_like, "ArnLike": _is_like}
+_COMPARE = {
+    "StringEquals": _is_equal,
+    "Bool": _is_equal,
+    "StringLike": _is_like,
+    "ArnEquals": _is_like,
+    "ArnLike": _is_like,
+}
 
 
 def _matches(pattern: str, value: str, *, ignores_case: bool = False) -> bool:
     expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
     flags = re.DOTALL | (re.IGNORECASE if ignores_case else 0)
     return re.fullmatch(expression, value, flags) is not None
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _as_list(value: Any) -> list[Any]:

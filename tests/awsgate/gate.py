@@ -1,9 +1,10 @@
-"""The WSGI application: log, faults, rules, moto, rules; and ``/_gate/`` for the tests."""
+"""The WSGI application: log, faults, holds, rules, moto, rules; and ``/_gate/`` for the tests."""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,10 +16,12 @@ from moto.s3.models import s3_backends
 from . import access, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
+from .holds import Hold, Holds
 from .rights import rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+_ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
 class Gate:
@@ -34,6 +37,9 @@ class Gate:
         self._before_writes: list[tuple[float, Any]] = []
         # Access key -> the policy that its requests are judged by, instead of moto's own enforcement alone.
         self._policies: dict[str, dict[str, Any]] = {}
+        self._holds = Holds()
+        # User and secret access key of each key that was ever issued: what must be found nowhere.
+        self._issued: list[tuple[str, str]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         is_control = environ["PATH_INFO"].startswith("/_gate/")
@@ -49,8 +55,10 @@ class Gate:
         # Judged before the request is done: afterwards a deleted bucket has no owner any more.
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
-        answer = self._fault(call) or refusal or self._answer(call, environ)
+        answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._held(call, environ)
         with self._lock:
+            if call.action == "CreateAccessKey":
+                self._issued += [(call.user, secret.decode()) for secret in _ISSUED.findall(answer.body)]
             self._requests.append(
                 {
                     "service": call.service,
@@ -63,6 +71,15 @@ class Gate:
                     "rights": sorted({right.action for right in rights}),
                 }
             )
+        return answer
+
+    def _held(self, call: Call, environ: dict[str, Any]) -> Answer:
+        when = self._holds.find(call.action, {call.bucket, call.user} - {""}) if call.is_write else ""
+        if when == "before" and self._holds.stay(call.action):
+            return error(call, 500, "InternalFailure", "dropped by the test")
+        answer = self._answer(call, environ)
+        if when == "after":
+            self._holds.stay(call.action)
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
@@ -131,6 +148,9 @@ class Gate:
         name, method = environ["PATH_INFO"].removeprefix("/_gate/"), environ["REQUEST_METHOD"]
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = json.loads(environ["wsgi.input"].read(length)) if length else {}
+        if name == "held":
+            # Not under the lock: it waits.
+            return _json(self._holds.wait(body["timeout_s"]))
         with self._lock:
             found: Any = {
                 ("GET", "ready"): dict,
@@ -140,12 +160,15 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
+                ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
+                ("POST", "let-go"): lambda: self._holds.let_go(**body),
+                ("DELETE", "hold"): lambda: self._holds.disarm(**body),
+                ("GET", "issued"): lambda: list(self._issued),
                 ("POST", "reset"): self._reset_all,
             }[method, name]()
-        return Answer(
-            200, json.dumps(found or ([] if name == "requests" else {})).encode(), {"Content-Type": "application/json"}
-        )
+        return _json(found or ([] if name in ("requests", "issued") else {}))
 
     def _set_lag(self, seconds: float) -> None:
         self._iam_lag_s, self._before_writes = seconds, []
@@ -154,6 +177,7 @@ class Gate:
         self._requests.clear()
         self._faults.clear()
         self._policies.clear()
+        self._holds.disarm()
         self._set_lag(0.0)
         rules.OPEN_BUCKETS.clear()
         self._reset()
@@ -167,6 +191,20 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
     bucket = backend.create_bucket(name, "us-east-1")
     if tags:
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def delete_policy_as_root(bucket: str) -> None:
+    """What the root user alone may do with a bucket whose policy denies everyone.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucketPolicy.html
+    """
+    found = rules.find_bucket(bucket)
+    if found is not None:
+        found[1].policy = None
+
+
+def _json(value: Any) -> Answer:
+    return Answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
 def _fits(fault: dict[str, Any], call: Call) -> bool:

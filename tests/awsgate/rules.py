@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from moto.iam.models import iam_backends
-from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
+from moto.s3.models import FakeBucket, FakeGrant, PublicAccessBlock, s3_backends
 
 from .answers import Answer, error, iam_result
 from .calls import ACCOUNT, Call
@@ -141,21 +141,55 @@ def refuse_public_policy(call: Call) -> Answer | None:
 
 
 def refuse_malformed_policy(call: Call) -> Answer | None:
-    """A bucket policy must be a document with statements about this bucket.
+    """A bucket policy must be a document with statements about this bucket, its principals must be there.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (MalformedPolicy)
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (MalformedPolicy),
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html,
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
     """
     if call.action != "PutBucketPolicy":
         return None
-    for statement in _statements(call.body):
-        missing = [
-            part
-            for part in ("Effect", "Principal", "Action", "Resource")
-            if part not in statement and f"Not{part}" not in statement
-        ]
-        if missing:
-            return error(call, 400, "MalformedPolicy", f"Missing required field {missing[0]}")
-    return None
+    try:
+        statements = _as_list(json.loads(call.body)["Statement"])
+        wrong = next((found for item in statements if (found := _fault_in(item, call.bucket))), "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        wrong = "Invalid policy syntax."
+    return error(call, 400, "MalformedPolicy", wrong) if wrong else None
+
+
+def _fault_in(statement: dict[str, Any], bucket: str) -> str:
+    parts = ("Effect", "Principal", "Action", "Resource")
+    missing = [part for part in parts if part not in statement and f"Not{part}" not in statement]
+    if missing:
+        return f"Missing required field {missing[0]}"
+    unknown = set(statement) - {"Sid", "Condition", *parts, *(f"Not{part}" for part in parts)}
+    if unknown:
+        return f"Unknown field {min(unknown)}"
+    if statement["Effect"] not in ("Allow", "Deny"):
+        return f"Invalid effect: {statement['Effect']}"
+    if not all(map(_is_principal, _principals(statement))):
+        return "Invalid principal in policy"
+    actions = _as_list(statement.get("Action", statement.get("NotAction")))
+    if not all(re.fullmatch(r"\*|s3:[a-z*?]+", action, re.IGNORECASE) for action in actions):
+        return "Policy has invalid action"
+    own = re.compile(rf"\*|arn:aws:s3:::{re.escape(bucket)}(/.*)?", re.DOTALL)
+    resources = _as_list(statement.get("Resource", statement.get("NotResource")))
+    return "" if all(own.fullmatch(resource) for resource in resources) else "Policy has invalid resource"
+
+
+def _principals(statement: dict[str, Any]) -> list[str]:
+    said = statement.get("Principal", statement.get("NotPrincipal"))
+    if isinstance(said, str):
+        # Only everyone may be said without a kind.
+        return [said if said == "*" else ""]
+    return [name for kind, names in said.items() for name in _as_list(names) if kind == "AWS"]
+
+
+def _is_principal(name: str) -> bool:
+    if name == "*" or re.fullmatch(r"\d{12}|arn:aws:iam::\d{12}:root", name):
+        return True
+    # A user of this account must be there; of others nothing is known here.
+    return any(user.arn == name for user in iam_backends[ACCOUNT]["aws"].users.values())
 
 
 def answer_service_credentials(call: Call) -> Answer | None:
@@ -220,6 +254,21 @@ def bound_new_user(call: Call, answer: Answer) -> None:
         set_boundary(iam_backends[ACCOUNT]["aws"].users[call.user], arn)
 
 
+def give_secret_its_signs(call: Call, answer: Answer) -> None:
+    """A secret access key has / and + in it, which look different in URLs and in JSON; moto's has not.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html (the example)
+    """
+    if call.action != "CreateAccessKey":
+        return
+    plain = answer.body.partition(b"<SecretAccessKey>")[2].partition(b"<")[0].decode()
+    secret = f"{plain[:13]}/{plain[14:27]}+{plain[28:]}"
+    for key in iam_backends[ACCOUNT]["aws"].access_keys.values():
+        if key.secret_access_key == plain:
+            key.secret_access_key = secret
+    answer.body = answer.body.replace(plain.encode(), secret.encode())
+
+
 def tag_new_bucket(call: Call, answer: Answer) -> None:
     """The tags of a create call are on the bucket from its first moment.
 
@@ -245,6 +294,17 @@ def close_new_bucket(call: Call, answer: Answer) -> None:
     if found is not None:
         found[1].ownership_rule = call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
         found[1].public_access_block = PublicAccessBlock("true", "true", "true", "true")
+
+
+def split_grants(call: Call, answer: Answer) -> None:
+    """A grant of an ACL is one permission; moto makes one of the two of public-read-write, and shows the first.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html (Canned ACL), API_Grant.html
+    """
+    found = find_bucket(call.bucket) if call.action in ("PutBucketAcl", "CreateBucket") else None
+    if found is not None and found[1].acl is not None:
+        grants = found[1].acl.grants
+        found[1].acl.grants = [FakeGrant(item.grantees, [right]) for item in grants for right in item.permissions]
 
 
 def forget_deleted_bucket(call: Call, answer: Answer) -> None:
@@ -290,8 +350,10 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
+    give_secret_its_signs,
     tag_new_bucket,
     close_new_bucket,
+    split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
 )
@@ -302,12 +364,15 @@ def _requested_versions(body: bytes) -> list[tuple[str, str]]:
     return [(item.findtext(f"{_S3}Key", ""), item.findtext(f"{_S3}VersionId", "")) for item in items]
 
 
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def _statements(body: bytes) -> list[dict[str, Any]]:
     try:
-        found = json.loads(body).get("Statement", [])
+        return _as_list(json.loads(body).get("Statement", []))
     except (ValueError, AttributeError):
         return []
-    return found if isinstance(found, list) else [found]
 
 
 def _is_public(body: bytes) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dev.aws import Aws
 
@@ -98,6 +100,14 @@ def test_acl_needs_ownership_and_no_block(s3: Any, bucket: str) -> None:
     assert code_of(lambda: own(s3, bucket, "BucketOwnerEnforced")) == "InvalidBucketAclWithObjectOwnership"
 
 
+def test_grants_of_an_acl_are_told_one_by_one(s3: Any, bucket: str) -> None:
+    own(s3, bucket, "BucketOwnerPreferred")
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    grants = s3.get_bucket_acl(Bucket=bucket)["Grants"]
+    assert sorted(grant["Permission"] for grant in grants) == ["FULL_CONTROL", "READ", "WRITE"]
+
+
 def policy_for(bucket: str, **parts: Any) -> str:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [{**statement, **parts}]})
@@ -113,9 +123,72 @@ def test_public_policy_needs_no_block(s3: Any, bucket: str) -> None:
     assert code_of(put) == "allowed"
 
 
-def test_policy_without_an_action_is_malformed(s3: Any, bucket: str) -> None:
-    policy = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Resource": "*"}]})
+OTHER = "arn:aws:s3:::another-bucket/*"
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"Action": None}, "Missing required field Action"),
+        ({"Principal": None}, "Missing required field Principal"),
+        ({"Effect": "Forbid"}, "Invalid effect"),
+        ({"Principals": "*"}, "Unknown field Principals"),
+        ({"Principal": "somebody"}, "Invalid principal"),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:user/nobody-at-all"}}, "Invalid principal"),
+        ({"Action": "ec2:RunInstances"}, "invalid action"),
+        ({"Resource": OTHER}, "invalid resource"),
+        ({"Resource": ["*", OTHER]}, "invalid resource"),
+        ({"Principal": {"AWS": ["123456789012", "*"]}}, ""),
+        ({"Principal": {"Service": "logging.s3.amazonaws.com"}, "Resource": "*", "Action": "S3:Put*"}, ""),
+    ],
+)
+def test_malformed_policy_is_refused(s3: Any, bucket: str, parts: dict[str, Any], message: str) -> None:
+    document = json.loads(policy_for(bucket, Effect="Deny"))
+    statement = {**document["Statement"][0], **parts}
+    document["Statement"] = {name: value for name, value in statement.items() if value is not None}
+    if not message:
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+        return
+    with pytest.raises(ClientError, match=message) as refused:
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+    assert refused.value.response["Error"]["Code"] == "MalformedPolicy"
+
+
+@pytest.mark.parametrize("policy", ["[]", "{}", '{"Statement": ["x"]}', "{"])
+def test_policy_that_is_no_document_is_malformed(s3: Any, bucket: str, policy: str) -> None:
     assert code_of(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=policy)) == "MalformedPolicy"
+
+
+@pytest.mark.parametrize("principal", ["*", {"AWS": "123456789012"}, {"AWS": "arn:aws:iam::123456789012:user/admin"}])
+def test_policy_that_denies_everyone_keeps_even_the_administrator_out(
+    aws: Aws, s3: Any, bucket: str, principal: Any
+) -> None:
+    arns = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    policy = policy_for(bucket, Effect="Deny", Principal=principal, Action="s3:*", Resource=arns)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    assert code_of(lambda: s3.head_bucket(Bucket=bucket)) == "403"
+    for call in (s3.get_bucket_policy, s3.delete_bucket_policy, s3.get_bucket_tagging, s3.delete_bucket):
+        assert code_of(lambda call=call: call(Bucket=bucket)) == "AccessDenied"
+    assert bucket in [item["Name"] for item in s3.list_buckets()["Buckets"]]
+    aws.gate.delete_policy_as_root(bucket)
+    assert code_of(lambda: s3.delete_bucket(Bucket=bucket)) == "allowed"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"Action": "s3:ListBucketVersions"},
+        {"Resource": OTHER.replace("another-bucket", "{bucket}")},
+        {"Principal": {"AWS": "999999999999"}},
+        {"Condition": {"Bool": {"aws:SecureTransport": False}}},
+    ],
+    ids=lambda parts: str(*parts),
+)
+def test_policy_denies_no_more_than_it_says(s3: Any, bucket: str, parts: dict[str, Any]) -> None:
+    deny = {"Effect": "Deny", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
+    policy = policy_for(bucket, **{**deny, **parts}).replace("{bucket}", bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    assert code_of(lambda: s3.head_bucket(Bucket=bucket)) == "allowed"
 
 
 def test_bucket_of_another_account_gives_nothing_away(aws: Aws, s3: Any, new_name: Names) -> None:
@@ -187,6 +260,39 @@ def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3:
     s3.put_object(Bucket=bucket, Key="a", Body=b"x")
     seen = [(item["action"], item["write"], item["status"]) for item in aws.gate.requests()]
     assert seen == [("GetBucketAcl", False, 403), ("GetBucketAcl", False, 200), ("PutObject", True, 200)]
+
+
+def test_secret_has_the_signs_that_look_different_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
+    user = new_name("gate")
+    key_id, secret = make_user(iam, user)
+    assert (len(secret), secret[13], secret[27]) == (40, "/", "+")
+    aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key=secret).list_buckets()
+    assert [user, secret] in [list(issued) for issued in aws.gate.issued()]
+
+
+@pytest.mark.parametrize(
+    ("when", "is_dropped", "is_done"), [("before", True, False), ("before", False, True), ("after", True, True)]
+)
+def test_write_is_held_before_or_after_its_effect_and_dropped_or_let_go(
+    aws: Aws, iam: Any, new_name: Names, when: str, is_dropped: bool, is_done: bool
+) -> None:
+    user = new_name("gate")
+    iam.create_user(UserName=user)
+    aws.gate.arm(user, action="TagUser", number=2, when=when)
+    iam.tag_user(UserName=user, Tags=[{"Key": "number", "Value": "1"}])
+    assert aws.gate.wait_held(0) == ""
+    second = threading.Thread(
+        target=lambda: code_of(lambda: iam.tag_user(UserName=user, Tags=[{"Key": "number", "Value": "2"}]))
+    )
+    second.start()
+    assert aws.gate.wait_held(30) == "TagUser"
+    held = iam.list_user_tags(UserName=user)["Tags"]
+    assert held == [{"Key": "number", "Value": "2" if when == "after" else "1"}]
+    aws.gate.add_fault("TagUser", "AccessDenied", status=403, user=user)
+    aws.gate.disarm(is_dropped=is_dropped)
+    second.join()
+    aws.gate.clear_faults()
+    assert iam.list_user_tags(UserName=user)["Tags"] == [{"Key": "number", "Value": "2" if is_done else "1"}]
 
 
 def test_iam_is_enforced(aws: Aws, iam: Any, new_name: Names) -> None:

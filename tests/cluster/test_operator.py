@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -173,6 +174,43 @@ def test_invalid_spec_is_told_and_works_once_corrected(
     assert not any(world.snapshot({**cr, "spec": {**cr["spec"], "bucketPolicy": ""}}).values())
     patch(world, cr, {"spec": {"bucketPolicy": ""}})
     wait_ready(world, cr, generation=2)
+
+
+def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
+) -> None:
+    """What only AWS and Kubernetes can tell; the role's tests have the rest."""
+    refused_by_aws = json.dumps({
+        "Statement": [{"Effect": "Deny", "Principal": {"AWS": "nobody"}, "Action": "s3:PutObject", "Resource": "*"}]
+    })  # fmt: skip
+    policy, secret, stranger = new_object(bucketPolicy=refused_by_aws), new_object(), new_name("stranger")
+    world.aws.gate.make_foreign_bucket(stranger)
+    taken = new_object(bucketName=stranger, iamUser=None)
+    namespace, name = secret["metadata"]["namespace"], f"{secret['metadata']['name']}-iam-secret"
+    world.core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"theirs": "x"}})
+    start_operator("--sync-period", "5")
+    for cr, reason, word, event, message in (
+        (policy, "InvalidSpec", "Failed", "FAILED", "spec.bucketPolicy: AWS refuses it"),
+        (taken, "BucketNameTaken", "Conflict", "Conflict", "belongs to another AWS account"),
+        (secret, "Conflict", "Conflict", "Conflict", "delete or rename the Secret"),
+    ):
+        wait_until(lambda cr=cr, reason=reason: condition(world, cr).get("reason") == reason, reason)
+        told = condition(world, cr)
+        assert told["status"] == "False"
+        assert message in told["message"]
+        assert (live(world, cr) or {})["status"]["status"] == word
+        wait_until(lambda cr=cr, event=event: event in event_reasons(world, cr), f"the Event {event}")
+    assert set(world.core.read_namespaced_secret(name, namespace).data) == {"theirs"}
+    assert world.snapshot(secret)["user"] is None
+
+    patch(world, policy, {"spec": {"bucketPolicy": ""}})
+    world.core.delete_namespaced_secret(name, namespace)
+    delete(world, taken)
+    wait_ready(world, policy, generation=2)
+    wait_ready(world, secret)
+    wait_gone(world, taken)
+    # Told once, not at each try.
+    assert [event_reasons(world, cr).count("FAILED") for cr in (policy, secret)] == [1, 0]
 
 
 def test_restart_changes_nothing(world: World, new_object: NewObject, start_operator: StartOperator) -> None:

@@ -59,6 +59,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"enableTransferAcceleration": True, "bucketName": "a.b.c"},
         "does not work for a bucketName with a dot",
     ),
+    "acl-blocked": (
+        {"bucketACL": "public-read", "publicAccessBlock": {"blockPublicACLs": True}},
+        "publicAccessBlock.blockPublicACLs must not be true",
+    ),
     "policy-list": ({"bucketPolicy": "[]"}, "must be a JSON object"),
     "policy-words": ({"bucketPolicy": "public"}, "must be a JSON object"),
     "policy-open": ({"bucketPolicy": '{"a": 1'}, "must be a JSON object"),

@@ -123,22 +123,6 @@ def test_creation_while_iam_lags_ends_with_one_live_key(world: World, new_object
     assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
 
 
-def test_tenants_key_reaches_its_bucket_and_nothing_else(world: World, new_object: NewObject) -> None:
-    mine, other = new_object(), new_object(iamUser=None)
-    assert world.reconcile(mine).outcome["done"]
-    assert world.reconcile(other).outcome["done"]
-    tenant, bucket = world.tenant(mine), mine["spec"]["bucketName"]
-    tenant.put_object(Bucket=bucket, Key="a", Body=b"hello")
-    assert tenant.get_object(Bucket=bucket, Key="a")["Body"].read() == b"hello"
-    for call in (
-        lambda: tenant.list_objects_v2(Bucket=other["spec"]["bucketName"]),
-        tenant.list_buckets,
-        lambda: world.tenant(mine, "iam").create_access_key(UserName=mine["spec"]["iamUser"]["username"]),
-    ):
-        with pytest.raises(tenant.exceptions.ClientError, match="AccessDenied"):
-            call()
-
-
 def test_no_secret_is_in_the_output_however_verbose(world: World, new_object: NewObject) -> None:
     cr = new_object()
     run = world.reconcile(cr, "-vvv")

@@ -21,9 +21,9 @@ RULES = UserRules("/s3-operator/", BOUNDARY)
 @pytest.fixture
 def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
     """The operator's own look, told the same."""
-    for name, value in world.aws.env().items():
+    for name, value in {**world.aws.env(), "KUBECONFIG": str(world.kubeconfig)}.items():
         monkeypatch.setenv(name, value)
-    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, "", RULES.path, RULES.boundary), world.sources().cluster)
+    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, "", RULES.path, RULES.boundary))
 
 
 @pytest.fixture(scope="module")

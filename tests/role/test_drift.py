@@ -13,14 +13,18 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from dev.processes import get_free_port
 from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, World, requests_of, without_keys
+from runner.kube import Kube
+from tests.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
 
 POLICY = {
     "Version": "2012-10-17",
@@ -125,14 +129,20 @@ def make_secret_immutable_and_edit_labels(subject: Subject) -> None:
 def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator's own AWS settings, in this process."""
     for name, value in world.environment().items():
-        if name.startswith("AWS_"):
+        if name.startswith("AWS_") or name == "KUBECONFIG":
             monkeypatch.setenv(name, value)
+
+
+def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+    """What a watch would have told by now."""
+    found = Kube((namespace,)).list_children(kind, namespace)[0]
+    return next((item for item in found if item["metadata"]["name"] == name), None)
 
 
 @pytest.fixture
 def check(world: World, _as_operator: None) -> DriftCheck:
     """The operator's own look at an object."""
-    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster)
+    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), cached)
 
 
 ROWS: dict[str, tuple[str, Callable[[Subject], Any]]] = {
@@ -311,7 +321,7 @@ def test_check_plan_and_role_agree_on_whatever_is_broken_together(
 ) -> None:
     now = iter(range(0, 3000, 300))
     # Each look is in a new period, so that it sees what others changed since.
-    check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster, clock=lambda: next(now))
+    check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), cached, clock=lambda: next(now))
     for row in rows:
         # What one row took away the next cannot break.
         with suppress(ClientError, ApiException, KeyError):
@@ -353,7 +363,7 @@ def test_check_makes_ten_calls_at_most_and_reads_all_users_once_a_period(world: 
     check = DriftCheck(
         PROJECT,
         RoleSettings(CLUSTER, "", 0, ""),
-        world.sources().cluster,
+        cached,
         count_call=calls.append,
         clock=lambda: now[0],
     )
@@ -368,6 +378,28 @@ def test_check_makes_ten_calls_at_most_and_reads_all_users_once_a_period(world: 
     now[0] = 300.0
     check.look(subject.cr)
     assert calls.count("GetAccountAuthorizationDetails") == 1
+
+
+@pytest.mark.usefixtures("_as_operator")
+@pytest.mark.parametrize("spec", [{}, {"service": {"enabled": False}}, {"iamUser": None}])
+def test_check_of_an_object_in_order_asks_kubernetes_nothing(
+    world: World, new_object: NewObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any]
+) -> None:
+    cr = new_object(**spec)
+    assert world.reconcile(cr).outcome["done"]
+    metadata = cr["metadata"]
+    kinds = {"Secret": f"{metadata['name']}-iam-secret", "Service": metadata["name"]}
+    seen = {kind: cached(kind, metadata["namespace"], name) for kind, name in kinds.items()}
+    config = yaml.safe_load(world.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{get_free_port()}"
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    default = client.Configuration.get_default_copy()
+    try:
+        check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), lambda kind, namespace, name: seen[kind])
+    finally:
+        client.Configuration.set_default(default)
+    assert check.look(cr) == Outcome(True, Reason.READY, status=ANY)
 
 
 def test_check_sees_a_user_that_was_changed_after_all_were_read_once_it_is_told(

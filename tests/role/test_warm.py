@@ -162,18 +162,29 @@ def test_warm_and_stock_refuse_in_the_same_words(world: World, new_object: NewOb
     assert runs[0]["reason"] == "Conflict"
 
 
-def test_modules_of_the_role_and_of_collections_run_in_the_task_process(
+def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     warm: WarmProcess, world: World, tmp_path: Path
 ) -> None:
+    # Who evaluates a template is the parent of what it starts.
+    where = "{{ lookup('pipe', 'echo $PPID') }}"
     tasks = [
-        {"amazon.aws.iam_user": {"name": "nobody-at-all", "state": "absent"}},
-        {"ansible.builtin.command": "true"},
+        {"ansible.builtin.set_fact": {"before": where}},
+        {"amazon.aws.iam_user": {"name": f"nobody-{where}", "state": "present"}, "register": "made"},
+        {"ansible.builtin.command": f"echo {where}", "register": "command"},
+        {"ansible.builtin.set_fact": {"after": where}},
+        {"ansible.builtin.set_fact": {"made": "{{ made.iam_user | default(made) }}"}},
+        say("PIDS {{ before }} {{ made.user.user_name[7:] }} {{ command.stdout }} {{ after }} "),
     ]
     play = Play(warm, world, tmp_path, *tasks, ANSIBLE_DEBUG="1")
     output = play.output()
     assert play.process.returncode == 0, output
     # Stock execution of a module goes through a shell; the in-process one does not.
     assert output.count("_low_level_execute_command(): starting") == 1
+    found = re.search(r"PIDS (\d+) (\d+) (\d+) (\d+) ", output)
+    assert found is not None
+    before, user, command, after = found.groups()
+    assert before == user == after
+    assert command != before, "what is not ours has a worker process"
 
 
 def test_shim_that_dies_takes_its_run_along(warm: WarmProcess, world: World, tmp_path: Path) -> None:
@@ -214,6 +225,34 @@ def test_warm_process_that_is_killed_is_started_again_and_its_runs_end(
     play.output()
     wait_until(lambda: warm.pid not in (0, old), "another warm process")
     assert "again" in Play(warm, world, tmp_path, say("again")).output()
+
+
+_GREEDY = """
+from ansible.module_utils.basic import AnsibleModule
+
+module, hoard = AnsibleModule({}), []
+for _ in range(1024):
+    hoard.append(bytearray(1024 * 1024))
+module.exit_json(msg="had all it wanted")
+"""
+
+
+def test_run_that_leaks_memory_fails_and_harms_nobody_else(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "greedy.py").write_text(_GREEDY)
+    flag = tmp_path / "hangs"
+    other = Play(warm, world, tmp_path, hang(flag))
+    wait_until(flag.exists, "another run is under way")
+    pid = warm.pid
+    greedy = Play(warm, world, tmp_path, {"greedy": {}})
+    output = greedy.output()
+    assert greedy.process.returncode != 0
+    assert "MemoryError" in output, output
+    assert len(other.others()) > 1
+    assert "still here" in Play(warm, world, tmp_path, say("still here")).output()
+    assert warm.pid == pid
+    processes.kill_run(other.run_id)
+    other.output()
 
 
 def test_socket_that_is_gone_means_a_stock_run(warm: WarmProcess, world: World, tmp_path: Path) -> None:
@@ -282,12 +321,17 @@ def test_what_is_no_request_harms_nobody(warm: WarmProcess, world: World, tmp_pa
     assert "fine" in Play(warm, world, tmp_path, say("fine")).output()
 
 
+@pytest.mark.parametrize(
+    ("module", "internal"),
+    [
+        ("ansible.plugins.action", "ActionBase._configure_module"),
+        ("ansible.executor.process.worker", "WorkerProcess._run"),
+    ],
+)
 def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_told_once(
-    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, module: str, internal: str
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import ansible.plugins.action as action\ndel action.ActionBase._configure_module\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(f"import {module} as module\ndel module.{internal}\n")
     with caplog.at_level(logging.WARNING, logger="runner.warm.process"):
         made = start(world, tmp_path, PYTHONPATH=str(tmp_path))
         assert made.find_path() is None
@@ -295,7 +339,7 @@ def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_told_once(
     made.stop()
     records = [record for record in caplog.records if record.message == "runs are not warm"]
     assert len(records) == 1
-    assert "_configure_module" in vars(records[0])["error"]
+    assert internal in vars(records[0])["error"]
 
 
 def test_warm_process_that_cannot_start_means_stock_runs_meanwhile(world: World, tmp_path: Path) -> None:

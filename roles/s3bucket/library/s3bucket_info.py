@@ -84,11 +84,19 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.s3bucket import children, owner
-from ansible.module_utils.s3bucket.cluster import connect
-from ansible.module_utils.s3bucket.errors import Refused
+from ansible.module_utils.s3bucket.cluster import ApiServer, connect
+from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
 from ansible.module_utils.s3bucket.module import make_module, make_sources, read_wanted, refuse
-from ansible.module_utils.s3bucket.observe import Observation, Sources, observe, observe_deletion, outcome_status
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.observe import (
+    Deletion,
+    Observation,
+    Sources,
+    observe,
+    observe_deletion,
+    outcome_status,
+)
+from ansible.module_utils.s3bucket.spec import HOME_REGIONS, Wanted
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
 def main() -> None:
@@ -99,8 +107,10 @@ def main() -> None:
     try:
         cluster = connect()
         wanted = read_wanted(module, cluster)
-        sources = make_sources(module, cluster)
-        answer = answer_deletion(wanted, sources) if wanted.is_deleting else answer_present(wanted, sources)
+        if wanted.is_deleting:
+            answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
+        else:
+            answer = answer_present(wanted, make_sources(module, cluster))
     except Refused as refusal:
         refuse(module, refusal)
     module.exit_json(changed=False, **answer)
@@ -184,8 +194,16 @@ def immutable_secret(seen: Observation) -> str:
     return str(seen.secret["metadata"]["uid"])
 
 
-def answer_deletion(wanted: Wanted, sources: Sources) -> dict[str, Any]:
-    gone = observe_deletion(wanted, sources)
+def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> Deletion:
+    try:
+        return observe_deletion(wanted, make_sources(module, cluster))
+    except NoSuchRegion:
+        # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
+        module.params["region"] = HOME_REGIONS[wanted.partition]
+        return observe_deletion(wanted, make_sources(module, cluster))
+
+
+def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
     plan = {
         **asdict(gone),
         "bucket": wanted.bucket,

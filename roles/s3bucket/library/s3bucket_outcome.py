@@ -51,7 +51,7 @@ outcome:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.s3bucket.errors import RETRY, reason_of
+from ansible.module_utils.s3bucket.errors import RETRY, reason_of, with_field
 
 _MAX_MESSAGE = 600
 
@@ -70,6 +70,8 @@ def main() -> None:
     given = module.params
     reason = given["reason"] or reason_of_task(given["action"], given["code"], given["message"])
     message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
+    if not given["reason"]:
+        message = with_field(given["code"], message)
     module.exit_json(
         changed=False,
         outcome={"done": False, "reason": reason, "message": message[:_MAX_MESSAGE], "retry": RETRY[reason]},

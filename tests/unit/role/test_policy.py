@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from s3bucket.policy import is_public, is_same, locks_out
 
+ARN, ACCOUNT = "arn:aws:s3:::photos", "123456789012"
+
 
 def statement(**parts: Any) -> dict[str, Any]:
     return {
@@ -47,10 +49,23 @@ def test_is_public(policy: dict[str, Any] | None, expected: bool) -> None:
         pytest.param({"Action": "s3:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}, None, id="condition"),
         pytest.param({"Action": "s3:*", "Principal": {"AWS": "arn:aws:iam::1:user/x"}}, None, id="one-user"),
         pytest.param({"Action": "s3:*", "Effect": "Allow"}, None, id="allow"),
+        pytest.param({"Action": "s3:ListBucket"}, "s3:ListBucket", id="look"),
+        pytest.param({"Action": "s3:*Acl"}, "s3:GetBucketAcl", id="look-wildcard"),
+        pytest.param({"Action": "s3:DeleteBucket"}, None, id="deletion"),
+        pytest.param({"Action": "s3:*", "Resource": f"{ARN}/*"}, None, id="objects-of-all-actions"),
+        pytest.param({"Action": "s3:*", "Resource": [f"{ARN}/*", ARN]}, "s3:PutBucketPolicy", id="bucket-and-objects"),
+        pytest.param({"Action": "s3:*", "Resource": None, "NotResource": f"{ARN}/*"}, "s3:PutBucketPolicy", id="not"),
+        pytest.param({"Action": "s3:*", "Principal": {"AWS": ["1", ACCOUNT]}}, "s3:PutBucketPolicy", id="account"),
+        pytest.param(
+            {"Action": "s3:*", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}, "s3:PutBucketPolicy", id="root"
+        ),
+        pytest.param({"Action": "s3:*", "Principal": {"AWS": "2" * 12}}, None, id="another-account"),
     ],
 )
 def test_locks_out(parts: dict[str, Any], action: str | None) -> None:
-    assert locks_out(statement(**{"Effect": "Deny", **parts})) == action
+    given = statement(**{"Effect": "Deny", **parts})
+    given["Statement"] = [{name: value for name, value in given["Statement"][0].items() if value is not None}]
+    assert locks_out(given, ARN, ACCOUNT) == action
 
 
 def test_is_same_ignores_order_and_single_element_lists() -> None:

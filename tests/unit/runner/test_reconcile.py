@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,16 @@ REPAIRED = replace(READY, changed=("policy", "tags"))
 def make(item: dict[str, Any] | None, *outcomes: Outcome) -> tuple[Reconciler, FakeKube, FakeJob]:
     kube = FakeKube(item)
     job = FakeJob(kube, *outcomes)
-    return Reconciler(kube, job, Metrics(), 300, now=lambda: NOW, chance=random.Random(1)), kube, job
+    reconciler = Reconciler(
+        kube,
+        job,
+        Metrics(),
+        300,
+        find_seen=lambda key: kube.find_object(*key),
+        now=lambda: NOW,
+        chance=random.Random(1),
+    )
+    return reconciler, kube, job
 
 
 def reasons(kube: FakeKube) -> list[str]:
@@ -179,12 +189,16 @@ class Checked:
         self.kube = FakeKube(item)
         self.job = FakeJob(self.kube, READY, *runs)
         self.reconciler = Reconciler(
-            self.kube, self.job, self.metrics, 300, check=self.check, checks_all=checks_all, full_sync_period_s=86400,
-            now=lambda: NOW, clock=lambda: self.time_s, chance=random.Random(1),
+            self.kube, self.job, self.metrics, 300, find_seen=lambda _: self.seen(), check=self.check,
+            checks_all=checks_all, full_sync_period_s=86400, now=lambda: NOW, clock=lambda: self.time_s,
+            chance=random.Random(1),
         )  # fmt: skip
         self.reconciler.reconcile(KEY)
         self.kube.writes.clear()
         self.kube.events.clear()
+        self.kube.reads.clear()
+        # The watch is up to date unless a case says otherwise.
+        self.seen = lambda: copy.deepcopy(self.kube.item)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -269,7 +283,7 @@ def test_resync_that_finds_nothing_writes_nothing_and_comes_again_in_a_period() 
     assert again is not None
     assert again[0] is Lane.RESYNC
     assert 270 <= again[1] <= 330
-    assert checked.kube.writes == []
+    assert (checked.kube.reads, checked.kube.writes) == ([], [])
 
 
 def test_resync_that_finds_a_difference_leaves_the_run_to_the_workers_for_runs() -> None:
@@ -308,6 +322,17 @@ def test_resync_leads_to_a_full_run_once_a_period() -> None:
     again = checked.reconciler.resync(KEY)
     assert again is not None
     assert again[0] is Lane.RESYNC
+
+
+@pytest.mark.parametrize("change", [{"generation": 2}, {"uid": "u2"}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
+def test_resync_that_looked_at_an_outdated_object_tells_nothing_and_looks_again(change: dict[str, Any]) -> None:
+    checked = Checked(DENIED)
+    assert checked.kube.item is not None
+    outdated = copy.deepcopy(checked.kube.item)
+    checked.seen = lambda: outdated
+    checked.kube.item["metadata"] |= change
+    assert checked.reconciler.resync(KEY) == (Lane.FRESH, 0.0)
+    assert checked.kube.writes == []
 
 
 def test_resync_of_an_object_that_is_gone_ends() -> None:
@@ -390,7 +415,10 @@ def test_report_of_a_spec_that_was_never_in_order_goes_on_with_it(checks_all: bo
     item["spec"]["driftPolicy"] = "Report"
     kube = FakeKube(item)
     job = FakeJob(kube, DENIED, READY)
-    reconciler = Reconciler(kube, job, Metrics(), 300, check=FakeCheck(DIFFERS), checks_all=checks_all, now=lambda: NOW)
+    reconciler = Reconciler(
+        kube, job, Metrics(), 300, find_seen=lambda key: kube.find_object(*key), check=FakeCheck(DIFFERS),
+        checks_all=checks_all, now=lambda: NOW,
+    )  # fmt: skip
     reconciler.reconcile(KEY)
     reconciler.reconcile(KEY)
     assert len(job.runs) == 2

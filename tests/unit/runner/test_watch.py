@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from runner.cache import Cache, find_in
 from runner.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
 from runner.queue import Lane, WorkQueue
 from runner.watch import Watcher
@@ -76,9 +77,9 @@ def settled(**metadata: Any) -> dict[str, Any]:
     return item
 
 
-def objects() -> tuple[ObjectHandler, WorkQueue]:
+def objects(cache: Cache | None = None) -> tuple[ObjectHandler, WorkQueue]:
     queue = WorkQueue()
-    return ObjectHandler(queue, 300), queue
+    return ObjectHandler(queue, 300, cache or Cache()), queue
 
 
 def test_object_ready_before_a_restart_waits_for_its_turn_and_a_new_one_does_not() -> None:
@@ -113,32 +114,47 @@ def test_recreated_object_is_fresh() -> None:
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 
-def test_deleted_object_leaves_the_queue() -> None:
-    handler, queue = objects()
+def test_deleted_object_leaves_the_queue_and_the_cache() -> None:
+    cache = Cache()
+    handler, queue = objects(cache)
     handler.change("ADDED", make_item())
     handler.change("DELETED", make_item())
     assert queue.get(0) is None
-    assert handler.keys() == []
+    assert cache.keys() == []
 
 
-def child(digest: str) -> dict[str, Any]:
+def test_resync_sees_the_object_as_the_watch_told_it_last() -> None:
+    cache = Cache()
+    handler, _ = objects(cache)
+    handler.replace_all([settled(), settled(name="other")])
+    handler.change("MODIFIED", settled(resourceVersion="7"))
+    found = find_in([Cache(), cache], KEY)
+    assert found == settled(resourceVersion="7")
+    handler.replace_all([settled(name="other")])
+    assert find_in([Cache(), cache], KEY) is None
+
+
+def child(value: str, version: str = "1") -> dict[str, Any]:
     owner = {"controller": True, "kind": "S3", "name": "photos"}
-    return {
-        "metadata": {"namespace": "team", "name": "photos-iam-secret", "ownerReferences": [owner]},
-        "digest": digest,
+    metadata = {
+        "namespace": "team",
+        "name": "photos-iam-secret",
+        "ownerReferences": [owner],
+        "resourceVersion": version,
     }
+    return {"metadata": metadata, "digests": {"AWS_SECRET_ACCESS_KEY": value}}
 
 
-def children() -> tuple[ChildHandler, WorkQueue]:
+def children(cache: Cache | None = None) -> tuple[ChildHandler, WorkQueue]:
     queue = WorkQueue()
-    handler = ChildHandler(queue)
+    handler = ChildHandler(queue, cache or Cache())
     handler.replace_all([child("a")])
     return handler, queue
 
 
 def test_child_that_is_touched_is_no_news_edited_or_deleted_is() -> None:
     handler, queue = children()
-    handler.change("MODIFIED", child("a"))
+    handler.change("MODIFIED", child("a", version="2"))
     assert queue.get(0) is None
     handler.change("MODIFIED", child("b"))
     assert queue.get(0) == (KEY, Lane.RESYNC)
@@ -160,3 +176,11 @@ def test_child_edited_while_nobody_watched_is_found_by_the_list() -> None:
     handler, queue = children()
     handler.replace_all([child("b")])
     assert queue.get(0) == (KEY, Lane.RESYNC)
+
+
+def test_child_deleted_while_nobody_watched_is_found_by_the_list() -> None:
+    cache = Cache()
+    handler, queue = children(cache)
+    handler.replace_all([])
+    assert queue.get(0) == (KEY, Lane.RESYNC)
+    assert cache.keys() == []

@@ -10,7 +10,7 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from typing import Any
 
-from .keys import Pair, fingerprint_of
+from .keys import Pair, fingerprint_in, fingerprint_of
 from .spec import Wanted
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -59,10 +59,15 @@ def has_labels(item: dict[str, Any], wanted: Wanted) -> bool:
 
 
 def pair_in(secret: dict[str, Any] | None) -> Pair | None:
-    """The key pair that a Secret holds, None when it holds no whole one."""
-    data = (secret or {}).get("data") or {}
-    key_id, value = (_decoded(data.get(name, "")) for name in (KEY_ID, SECRET_KEY))
-    return Pair(key_id, fingerprint_of(value)) if key_id and value else None
+    """The key pair that a Secret holds, None when it holds no whole one.
+
+    ``secret`` may have ``digests`` in place of values: the SHA-256 of each, in hex.
+    """
+    secret = secret or {}
+    key_id, value = values_in(secret)
+    digest = secret.get("digests", {}).get(SECRET_KEY)
+    fingerprint = fingerprint_in(digest) if digest else fingerprint_of(value) if value else ""
+    return Pair(key_id, fingerprint) if key_id and fingerprint else None
 
 
 def values_in(secret: dict[str, Any]) -> tuple[str, str]:

@@ -32,11 +32,11 @@ class ApiServer:
     def __init__(self, core: Any) -> None:
         self._core = core
 
-    def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
         """The Secret, or None."""
         return self._find("Secret", self._core.read_namespaced_secret, name=name, namespace=namespace)
 
-    def find_service(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
         """The Service, or None."""
         return self._find("Service", self._core.read_namespaced_service, name=name, namespace=namespace)
 
@@ -80,7 +80,8 @@ def connect() -> ApiServer:
     try:
         # config.load_config would write to a module's standard output, and know no list of files in KUBECONFIG.
         if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
-            config.load_kube_config()
+            # Named, as the library looks at KUBECONFIG when it is imported only.
+            config.load_kube_config(os.environ.get("KUBECONFIG"))
         else:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:

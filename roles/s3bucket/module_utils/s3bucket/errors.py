@@ -8,15 +8,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
         """Stands in where botocore is missing."""
 
     class ClientError(Exception):  # type: ignore[no-redef]
+        """Stands in where botocore is missing."""
+
+    class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef]
         """Stands in where botocore is missing."""
 
 
@@ -82,7 +87,29 @@ _REASON_OF_CODE = {
         "RequestTimeTooSkewed",
     ),
     "TooManyKeys": ("LimitExceeded",),
-    "Throttled": ("Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown", "TooManyRequests", "429"),
+    # Those that botocore takes for it; of HEAD, which has no text, only the status is known.
+    "Throttled": (
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+        "429",
+        "503",
+    ),
+}
+# The field of the spec that an error code speaks of.
+_FIELD_OF_CODE = {
+    "MalformedPolicy": "spec.bucketPolicy",
+    "InvalidBucketName": "spec.bucketName",
+    "InvalidTag": "spec.tags",
+    "InvalidLocationConstraint": "spec.region",
+    "IllegalLocationConstraintException": "spec.region",
 }
 _REASON = {code: reason for reason, codes in _REASON_OF_CODE.items() for code in codes}
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the \w+ operation")
@@ -108,6 +135,10 @@ class Unknown(Refused):
     """AWS did not say what is there: never to be taken as absent."""
 
 
+class NoSuchRegion(Refused):
+    """A region that this botocore does not know, and that has no endpoint."""
+
+
 def code_of(error: BaseException) -> str:
     """The AWS error code of a botocore error, or an empty string."""
     if isinstance(error, ClientError):
@@ -115,11 +146,22 @@ def code_of(error: BaseException) -> str:
     return ""
 
 
-def reason_of(code: str, message: str) -> str:
-    """The reason for an AWS error code; for an error without one, told by botocore's message."""
+def code_in(code: str, message: str) -> str:
+    """The AWS error code that was told, or else stands in the message; an empty string for none."""
     # amazon.aws.s3_bucket lets errors of PutBucketOwnershipControls through: then the code is only in the traceback.
     found = None if code else _CLIENT_ERROR_MESSAGE.search(message)
-    code = found[1] if found else code
+    return found[1] if found else code
+
+
+def with_field(code: str, message: str) -> str:
+    """The message, which begins with the field of the spec that AWS refuses, where the code tells it."""
+    field = _FIELD_OF_CODE.get(code_in(code, message))
+    return f"{field}: AWS refuses it: {message}" if field else message
+
+
+def reason_of(code: str, message: str) -> str:
+    """The reason for an AWS error code; for an error without one, told by botocore's message."""
+    code = code_in(code, message)
     if code:
         return _REASON.get(code, "AWSError")
     if _CREDENTIALS_MESSAGE.search(message):
@@ -129,7 +171,23 @@ def reason_of(code: str, message: str) -> str:
 
 def unknown(verb: str, error: BaseException) -> Unknown:
     """A typed error "failed to <verb>" for a botocore error."""
-    return Unknown(reason_of(code_of(error), str(error)), f"failed to {verb}: {error}")
+    code = code_of(error)
+    return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
+
+
+def is_nowhere(region: str, error: BaseException | None, known: Callable[[], set[str]]) -> bool:
+    """Whether it is the region that keeps AWS from being reached.
+
+    A region that botocore knows is never blamed, nor one with an endpoint of its own that answers, which a new region
+    has before botocore knows it, nor any where another endpoint than AWS's own is set.
+
+    :param known: the regions that botocore knows; asked only when it matters
+    """
+    if not isinstance(error, EndpointConnectionError):
+        return False
+    host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname or ""
+    is_aws = f".{region}.amazonaws." in f"{host}."
+    return is_aws and region not in known()
 
 
 AWS_ERRORS = (ClientError, BotoCoreError)

@@ -39,7 +39,12 @@ class Pair:
 
 def fingerprint_of(secret: str) -> str:
     """32 hex digits of the SHA-256 of a secret access key: tells an edited value, tells nothing else."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+    return fingerprint_in(hashlib.sha256(secret.encode()).hexdigest())
+
+
+def fingerprint_in(digest: str) -> str:
+    """The fingerprint in a secret access key's whole SHA-256."""
+    return digest[:32]
 
 
 @dataclass(frozen=True)

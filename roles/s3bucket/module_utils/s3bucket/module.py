@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
+from .children import values_in
 from .cluster import ApiServer, connect
 from .errors import Refused, unknown
 from .observe import Sources
@@ -40,11 +41,10 @@ def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> W
 def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
     """Clients with the module's credentials, region and endpoint."""
 
-    def clients_of(key_id: str, secret: str) -> tuple[Any, Any]:
+    def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
+        session = _session(*values_in(secret))
         return tuple(
-            _session(key_id, secret).client(
-                service, region_name=module.region, endpoint_url=module.params["endpoint_url"]
-            )
+            session.client(service, region_name=module.region, endpoint_url=module.params["endpoint_url"])
             for service in ("sts", "s3")
         )
 

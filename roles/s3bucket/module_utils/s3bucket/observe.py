@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from . import aspects, children, owner
-from .errors import Refused
+from .errors import NoSuchRegion, Refused, Unknown, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import is_same
-from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
-from .spec import BUCKET_NAME, USER_NAME, Wanted
+from .read import NEW_BUCKET, find_bucket, get_account, is_proven, known_regions, read_settings
+from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout
 from .state import BucketState, UserState
 from .users import NO_RULES, UserRules
 
@@ -29,13 +29,18 @@ class Users(Protocol):
 
     def read_rights(self, name: str, user: UserState) -> None: ...
 
+    def find_all_of(self, bucket: str) -> dict[str, UserState]: ...
+
 
 class Cluster(Protocol):
-    """Where Secrets and Services are read: the API server, or the operator's watch caches."""
+    """Where Secrets and Services are read: the API server, or the operator's watch caches.
 
-    def find_secret(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    ``is_wanted`` False: there should be none, so one that a cache does not show need not be asked for.
+    """
 
-    def find_service(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None: ...
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None: ...
 
     def is_terminating(self, namespace: str) -> bool: ...
 
@@ -44,16 +49,17 @@ class Cluster(Protocol):
 class Sources:
     """Where to look, and the role's settings that matter for it.
 
-    ``clients_of`` makes (sts, s3) clients of a Secret's key id and secret, for the proof of adoption.
+    ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
-    ``rules``: what the cluster forces on users. Without a ``cluster`` Secret and Service are taken to be in order.
+    ``rules``: what the cluster forces on users; ``users``: None where no user is looked at. Without a ``cluster``
+    Secret and Service are taken to be in order.
     """
 
     s3: Any
-    users: Users
+    users: Users | None
     sts: Any
     cluster: Cluster | None
-    clients_of: Callable[[str, str], tuple[Any, Any]]
+    clients_of: Callable[[dict[str, Any]], tuple[Any, Any]]
     now: datetime
     settle_s: float
     external_name: str
@@ -97,8 +103,9 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     :raises Refused: with the reason and what to do about it
     """
-    account = get_account(sources.sts)
-    bucket = find_bucket(sources.s3, wanted.bucket, account)
+    account = ask_account(wanted, sources.sts)
+    check_lockout(wanted, account)
+    bucket = _find_bucket(wanted, sources, account)
     user = sources.users.find(wanted.username) if wanted.username else None
     secret, service = _children(wanted, sources)
     _check_children(wanted, secret, service)
@@ -107,6 +114,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
     is_adopting = _settle_bucket(wanted, bucket, proof)
     _settle_user(wanted, user, proof)
+    _check_others(wanted, sources, bucket, user)
     _wait_for_iam(wanted, sources, user, secret)
 
     seen = Observation(account=account, secret=secret, service=service)
@@ -164,9 +172,9 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     """What is to be removed. Only what carries our tags with this object's uid, or is proven to be the
     Go operator's work for it, is.
 
-    :raises Refused: when AWS does not say what is there
+    :raises Refused: when AWS does not say what is there; NoSuchRegion: ask again where there is a region
     """
-    account = get_account(sources.sts)
+    account = ask_account(wanted, sources.sts)
     # A name that AWS does not allow cannot be there, and asking would fail for ever.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     has_user = bool(USER_NAME.fullmatch(wanted.username))
@@ -196,7 +204,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
 def _find_unless_taken(wanted: Wanted, sources: Sources, account: str, gone: Deletion) -> BucketState | None:
     try:
-        return find_bucket(sources.s3, wanted.bucket, account)
+        return _find_bucket(wanted, sources, account)
     except Refused as refusal:
         if refusal.reason != "BucketNameTaken":
             raise
@@ -219,12 +227,41 @@ def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, pr
         gone.bucket_tags = wanted.identity.tags
 
 
+def ask_account(wanted: Wanted, sts: Any) -> str:
+    """The account that our credentials belong to.
+
+    :raises Refused: NoSuchRegion, or when AWS does not say
+    """
+    try:
+        return get_account(sts)
+    except Unknown as refusal:
+        _blame_region(wanted, refusal)
+        raise
+
+
+def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
+    try:
+        return find_bucket(sources.s3, wanted.bucket, account)
+    except Unknown as refusal:
+        _blame_region(wanted, refusal)
+        raise
+
+
+def _blame_region(wanted: Wanted, refusal: Unknown) -> None:
+    if is_nowhere(wanted.region, refusal.__cause__, known_regions):
+        raise NoSuchRegion(
+            "InvalidSpec",
+            f"spec.region: {wanted.region} is not known to this operator and has no endpoint that can be reached. It "
+            f"cannot be changed: delete the object and create it again in a region of AWS ({refusal.message})",
+        ) from refusal
+
+
 def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     if sources.cluster is None:
         return None, None
     namespace, name = wanted.identity.namespace, wanted.identity.name
-    secret = sources.cluster.find_secret(namespace, wanted.secret_name)
-    return secret, sources.cluster.find_service(namespace, name)
+    secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
+    return secret, sources.cluster.find_service(namespace, name, is_wanted=wanted.service)
 
 
 def _check_children(wanted: Wanted, secret: dict[str, Any] | None, service: dict[str, Any] | None) -> None:
@@ -262,8 +299,10 @@ def _seed_proof(
     is_ours = [wanted.identity.is_same_life(thing.tags) for thing in (bucket, user)]
     if all(is_tagged) or any(tagged and not mine for tagged, mine in zip(is_tagged, is_ours, strict=True)):
         return None
+    # A bucket that was left by, or is offered to, another object is not this one's for its key's sake.
     if (
         owner.RETAINED_FROM in bucket.tags
+        or bucket.tags.get(owner.ADOPT, str(wanted.identity)) != str(wanted.identity)
         or list(user.policies) != [wanted.policy_name]
         or user.attached
         or user.groups
@@ -271,7 +310,7 @@ def _seed_proof(
         return None
     if not is_same(user.policies[wanted.policy_name], wanted.user_policy):
         return None
-    sts, s3 = sources.clients_of(*children.values_in(secret))
+    sts, s3 = sources.clients_of(secret)
     return pair if is_proven(sts, s3, user.arn, wanted.bucket, account) else None
 
 
@@ -314,6 +353,29 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
         raise Refused(
             "Conflict",
             f"IAM user {name} has rights that the operator did not give ({', '.join(extra)}): remove them",
+        )
+
+
+def _check_others(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
+    """A bucket is not taken over while another object's key reaches it.
+
+    Whoever has that key may write any tags on the bucket, this object's too; but nobody's key can give rights in IAM,
+    so this object's user with the operator's policy shows that the object had the bucket before.
+    """
+    if bucket is None or sources.users is None or (user is not None and wanted.policy_name in user.policies):
+        return
+    found = sources.users.find_all_of(wanted.bucket)
+    others = {
+        name: wanted.identity.owner_of(other.tags)
+        for name, other in found.items()
+        if name != wanted.username and not wanted.identity.is_owner(other.tags)
+    }
+    if others:
+        whose = ", ".join(f"{name} of S3 object {owner or 'unknown'}" for name, owner in sorted(others.items()))
+        raise Refused(
+            "Conflict",
+            f"bucket {wanted.bucket} can still be used by IAM user {whose}: delete that S3 object first, or choose "
+            "another bucketName",
         )
 
 

@@ -26,7 +26,18 @@ _NARROWING_KEYS = {
     "s3:dataaccesspointarn",
     "s3:dataaccesspointaccount",
 }
-_LOCKING_ACTIONS = ("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy")
+# What mends a policy, and what every look at a bucket asks for before anything can be mended.
+POLICY_ACTIONS = ("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy")
+_LOOK_ACTIONS = (
+    "s3:ListBucket",
+    "s3:GetBucketTagging",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketAcl",
+    "s3:GetBucketVersioning",
+    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetAccelerateConfiguration",
+)
 
 
 def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
@@ -39,18 +50,23 @@ def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
 def is_public(policy: dict[str, Any] | None) -> bool:
     """Whether a statement lets everyone in, as Block Public Access sees it."""
     return any(
-        statement.get("Effect") == "Allow" and _names_everyone(statement) and not _is_narrowed(statement)
+        statement.get("Effect") == "Allow" and _names_any(statement, {"*"}) and not _is_narrowed(statement)
         for statement in statements(policy)
     )
 
 
-def locks_out(policy: dict[str, Any] | None) -> str | None:
-    """The action by which a Deny without Condition keeps even its author from mending the policy."""
+def locks_out(policy: dict[str, Any] | None, bucket_arn: str, account: str = "") -> str | None:
+    """The action by which a Deny without Condition keeps the operator from the bucket, or from its policy.
+
+    :param account: an id, if it is known by now: who names it, names all in it
+    """
+    names = {"*", account, *(f"arn:{partition}:iam::{account}:root" for partition in ("aws", "aws-cn", "aws-us-gov"))}
     for statement in statements(policy):
-        if statement.get("Effect") == "Deny" and _names_everyone(statement) and not statement.get("Condition"):
-            for action in _LOCKING_ACTIONS:
-                if _covers(statement, action):
-                    return action
+        if statement.get("Effect") != "Deny" or not _names_any(statement, names) or statement.get("Condition"):
+            continue
+        for action in (*POLICY_ACTIONS, *_LOOK_ACTIONS):
+            if _covers(statement, "Action", action.lower()) and _covers(statement, "Resource", bucket_arn):
+                return action
     return None
 
 
@@ -64,13 +80,12 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _names_everyone(statement: dict[str, Any]) -> bool:
+def _names_any(statement: dict[str, Any], names: set[str]) -> bool:
     if "NotPrincipal" in statement:
         return True
     principal = statement.get("Principal")
-    if isinstance(principal, dict):
-        return any("*" in _as_list(value) for value in principal.values())
-    return principal == "*"
+    listed = principal.values() if isinstance(principal, dict) else [principal]
+    return any(str(name) in names for value in listed for name in _as_list(value))
 
 
 def _is_narrowed(statement: dict[str, Any]) -> bool:
@@ -85,13 +100,16 @@ def _is_narrowed(statement: dict[str, Any]) -> bool:
     )
 
 
-def _covers(statement: dict[str, Any], action: str) -> bool:
-    if "NotAction" in statement:
-        return not any(_matches(str(pattern), action) for pattern in _as_list(statement["NotAction"]))
-    return any(_matches(str(pattern), action) for pattern in _as_list(statement.get("Action", [])))
+def _covers(statement: dict[str, Any], element: str, value: str) -> bool:
+    # What AWS asks for and is not there, AWS refuses: here it counts as everything.
+    is_inverted = f"Not{element}" in statement
+    patterns = [str(pattern) for pattern in _as_list(statement.get(f"Not{element}" if is_inverted else element, "*"))]
+    if element == "Action":
+        patterns = [pattern.lower() for pattern in patterns]
+    return any(_matches(pattern, value) for pattern in patterns) != is_inverted
 
 
-def _matches(pattern: str, action: str) -> bool:
-    # Action names match without regard to case, with * and ? only: fnmatch's [ ] would be wrong here.
-    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern.lower())
-    return re.fullmatch(expression, action.lower()) is not None
+def _matches(pattern: str, value: str) -> bool:
+    # With * and ? only: fnmatch's [ ] would be wrong here.
+    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
+    return re.fullmatch(expression, value, re.DOTALL) is not None

@@ -19,6 +19,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_nam
 
 from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
 from .state import UNSUPPORTED, BucketState, UserState
+from .users import policy_name_of
 
 _UNSUPPORTED_CODES = (
     "NotImplemented",
@@ -93,6 +94,15 @@ def get_account(sts: Any) -> str:
         raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
 
 
+def known_regions() -> set[str]:
+    """The regions of all partitions that the installed botocore knows."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    partitions = session.get_available_partitions()
+    return {region for partition in partitions for region in session.get_available_regions("s3", partition)}
+
+
 def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
@@ -123,7 +133,7 @@ def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
             return {}
         if code_of(error) == "NoSuchBucket":
             return None
-        raise unknown(f"read the tags of bucket {name} (s3:GetBucketTagging)", error) from error
+        raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
     return _tags(answer.get("TagSet", []))
 
 
@@ -177,6 +187,10 @@ def list_keys(iam: Any, name: str) -> dict[str, str]:
     return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
 
 
+def _of_bucket(users: dict[str, UserState], bucket: str) -> dict[str, UserState]:
+    return {name: user for name, user in users.items() if policy_name_of(name, bucket) in user.policies}
+
+
 class LiveUsers:
     """Users, each asked for when it is looked at."""
 
@@ -190,6 +204,10 @@ class LiveUsers:
     def read_rights(self, name: str, user: UserState) -> None:
         """As :func:`read_rights`."""
         read_rights(self._iam, name, user)
+
+    def find_all_of(self, bucket: str) -> dict[str, UserState]:
+        """The users, by name, that have the operator's policy for a bucket. Reads all users of the account."""
+        return _of_bucket(read_all_users(self._iam), bucket)
 
 
 class ReadUsers:
@@ -206,6 +224,10 @@ class ReadUsers:
         """The user as it was read; one that was not there then is asked for now."""
         user = self._users.get(name)
         return copy.deepcopy(user) if user else find_user(self._iam, name)
+
+    def find_all_of(self, bucket: str) -> dict[str, UserState]:
+        """The users, by name, that had the operator's policy for a bucket when all were read."""
+        return _of_bucket(self._users, bucket)
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the keys, and for a user that was asked for now the rest."""
@@ -274,7 +296,12 @@ def _settle_forbidden(s3: Any, name: str, error: Exception) -> None:
     except AWS_ERRORS as cause:
         raise unknown(f"tell whose bucket {name} is (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
-        raise Unknown("AccessDenied", f"AWS denies the operator access to bucket {name} of its own account: {error}")
+        # The answer to HEAD has no text that would say which of the two it is.
+        raise Unknown(
+            "AccessDenied",
+            f"AWS denies the operator access to bucket {name} of its own account: give it the right s3:ListBucket, or, "
+            f"if the bucket's policy denies it, {_remedy(name)}: {error}",
+        ) from error
     raise Refused("BucketNameTaken", f"bucket {name} belongs to another AWS account: choose another bucketName")
 
 
@@ -287,7 +314,20 @@ def _read_setting(s3: Any, name: str, account: str, aspect: str, how: Setting) -
             return how.unset
         if code in _UNSUPPORTED_CODES:
             return UNSUPPORTED
-        raise unknown(f"read {aspect} of bucket {name}", error) from error
+        raise _unknown_of_bucket(f"read {aspect} of bucket {name}", name, error) from error
+
+
+def _unknown_of_bucket(verb: str, name: str, error: Exception) -> Unknown:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+    is_by_policy = "explicit deny in a resource-based policy" in str(error)
+    return unknown(f"{verb}: its policy denies it: {_remedy(name)}" if is_by_policy else verb, error)
+
+
+def _remedy(name: str) -> str:
+    return (
+        f"delete the bucket's policy (aws s3api delete-bucket-policy --bucket {name}; one that denies everyone only "
+        "the account's root user can delete)"
+    )
 
 
 def _pages(iam: Any, method: str, key: str, user: str) -> list[Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from . import owner
 from .errors import Refused
-from .policy import is_public, locks_out
+from .policy import POLICY_ACTIONS, is_public, locks_out
+from .users import policy_name_of
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 # CR field -> amazon.aws.s3_bucket suboption of public_access and boto3 key of the same meaning
@@ -25,6 +26,8 @@ BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
+# A region that there surely is, by partition.
+HOME_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 MAX_TAGS = 42
 _UNSAFE_KEY_PREFIX = "__ansible"
 
@@ -56,8 +59,8 @@ class Wanted:
 
     @property
     def policy_name(self) -> str:
-        """The inline policy's name, as the Go operator made it."""
-        return f"{self.username}-{self.bucket}-s3-restricted"
+        """The inline policy's name."""
+        return policy_name_of(self.username, self.bucket)
 
     @property
     def secret_name(self) -> str:
@@ -208,11 +211,31 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.enableVersioning", "must not be false with enableObjectLock: object lock needs versions")
     if wanted.acceleration and "." in wanted.bucket:
         raise invalid("spec.enableTransferAcceleration", "does not work for a bucketName with a dot")
-    action = locks_out(wanted.policy)
+    _check_block(wanted)
+    check_lockout(wanted)
+
+
+def check_lockout(wanted: Wanted, account: str = "") -> None:
+    """Refuse a policy after which the operator could do nothing for the bucket any more.
+
+    :param account: the operator's own, once it is known: a policy may name all in it
+    :raises Refused: InvalidSpec
+    """
+    action = locks_out(wanted.policy, wanted.bucket_arn, account)
     if action:
+        so = "only the account's root user could undo it"
+        if action not in POLICY_ACTIONS:
+            so = "the operator could not look at the bucket any more"
+        raise invalid("spec.bucketPolicy", f"denies {action} to everyone without a Condition: {so}")
+
+
+def _check_block(wanted: Wanted) -> None:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
+    if wanted.block["blockPublicACLs"] and wanted.acl in PUBLIC_ACLS:
+        raise invalid("spec.publicAccessBlock.blockPublicACLs", f"AWS would refuse bucketACL {wanted.acl} with it")
+    if wanted.block["blockPublicPolicy"] and is_public(wanted.policy):
         raise invalid(
-            "spec.bucketPolicy",
-            f"denies {action} to everyone without a Condition: only the account's root user could undo it",
+            "spec.publicAccessBlock.blockPublicPolicy", "AWS would refuse a bucketPolicy that lets everyone in with it"
         )
 
 

@@ -20,6 +20,11 @@ PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
 BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
 
 
+def policy_name_of(username: str, bucket: str) -> str:
+    """The inline policy's name, as the Go operator made it."""
+    return f"{username}-{bucket}-s3-restricted"
+
+
 @dataclass(frozen=True)
 class UserRules:
     """Path and boundary of users; empty: users are made without, and those there are keep theirs."""

@@ -1,0 +1,45 @@
+"""What the watches have seen last of each object, so that a resync asks Kubernetes nothing.
+
+Objects are kept as compact JSON text: thousands of dicts would take several times the memory. One cache a watcher,
+which alone writes it; threads that read: any.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from runner.queue import Key
+
+
+class Cache:
+    """The objects of one watch, by namespace and name."""
+
+    def __init__(self) -> None:
+        self._texts: dict[Key, str] = {}
+
+    def put(self, key: Key, item: dict[str, Any]) -> bool:
+        """Keep an object. Whether it is another than the one that was kept; False when there was none."""
+        text = json.dumps(item, separators=(",", ":"), sort_keys=True)
+        before = self._texts.get(key)
+        self._texts[key] = text
+        return before is not None and before != text
+
+    def find(self, key: Key) -> dict[str, Any] | None:
+        """The object, a copy of its own; None when there is none."""
+        text = self._texts.get(key)
+        return None if text is None else dict(json.loads(text))
+
+    def remove(self, key: Key) -> None:
+        """The object is gone."""
+        self._texts.pop(key, None)
+
+    def keys(self) -> list[Key]:
+        """All objects there are."""
+        return list(self._texts)
+
+
+def find_in(caches: Iterable[Cache], key: Key) -> dict[str, Any] | None:
+    """An object that one of the caches has."""
+    return next((item for cache in caches if (item := cache.find(key)) is not None), None)

@@ -1,0 +1,234 @@
+"""Property: any object that the API server admits becomes Ready or gets a permanent reason; then a second pass
+changes nothing, and its deletion leaves AWS as it was.
+
+The objects are drawn from the CRD's own schema, with odd but legal text. ``FUZZ_EXAMPLES`` in the environment says
+how many (``make fuzz``), and each run then draws others. A failure prints the object, as small as Hypothesis gets it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, assume, given, note, settings
+from hypothesis import strategies as st
+from kubernetes.client.exceptions import ApiException
+from s3bucket.observe import observe_deletion
+
+from runner.conditions import Outcome, Reason
+from runner.drift import DriftCheck, RoleSettings
+from tests.world import CLUSTER, PROJECT, World, deleting, requests_of
+
+SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
+    "schema"
+]["openAPIV3Schema"]["properties"]["spec"]
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
+TEMPLATES = (
+    "{{ lookup('pipe', 'id') }}",
+    "{% raw %}",
+    "__ansible_unsafe",
+    "!unsafe",
+    "$(id)",
+    "\x00",
+    "\u202e",
+    "'\"\\",
+)
+# What a suffix keeps apart; names of AWS are one list for all tests.
+SUFFIX = "-{number}"
+
+
+def texts(alphabet: str, largest: int) -> st.SearchStrategy[str]:
+    return st.text(st.sampled_from(alphabet), min_size=1, max_size=largest)
+
+
+def bucket_names() -> st.SearchStrategy[str]:
+    legal = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,52}", fullmatch=True)
+    return legal.map(lambda name: f"{name}{SUFFIX}")
+
+
+def user_names() -> st.SearchStrategy[str]:
+    characters = "azAZ09_+=,.@-"
+    return st.one_of(texts(characters, 12), texts(characters, 54)).map(lambda name: f"{name}{SUFFIX}")
+
+
+def tags() -> st.SearchStrategy[dict[str, str]]:
+    legal = st.text(st.characters(categories=["L", "N", "Zs"], include_characters="_.:/=+@-"), max_size=20)
+    text = st.one_of(legal, st.sampled_from(TEMPLATES), st.sampled_from(["a" * 128, "aws", "AWS:x", "é" * 100]))
+    return st.dictionaries(text.filter(len), text, max_size=5)
+
+
+def statements() -> st.SearchStrategy[dict[str, Any]]:
+    arn = "arn:aws:s3:::{bucket}"
+    parts = {
+        "Effect": st.sampled_from(["Allow", "Deny", "Perhaps"]),
+        "Principal": st.sampled_from([
+            "*", {"AWS": "*"}, {"AWS": "123456789012"}, {"AWS": ["arn:aws:iam::123456789012:root"]},
+            {"AWS": "arn:aws:iam::123456789012:user/nobody"}, {"Service": "logging.s3.amazonaws.com"}, "nobody",
+        ]),
+        "Action": st.sampled_from([
+            "s3:GetObject", "S3:getobject", "s3:*", ["s3:GetObject", "s3:PutObject"], "s3:ListBucket", "s3:Put*",
+            "ec2:RunInstances", "s3:PutBucketTagging", "*",
+        ]),
+        "Resource": st.sampled_from([f"{arn}/*", arn, [arn, f"{arn}/*"], f"{arn}/a/b", "arn:aws:s3:::other/*", "*"]),
+    }  # fmt: skip
+    more = {
+        "Sid": st.one_of(texts("aZ09", 8), st.sampled_from(TEMPLATES)),
+        "Condition": st.sampled_from([
+            {"Bool": {"aws:SecureTransport": "false"}}, {"StringEquals": {"aws:PrincipalAccount": "999999999999"}},
+        ]),
+        "Extra": st.just("field"),
+    }  # fmt: skip
+    return st.fixed_dictionaries(parts, optional=more)
+
+
+def policies() -> st.SearchStrategy[str]:
+    documents = st.fixed_dictionaries(
+        {"Statement": st.one_of(st.lists(statements(), max_size=2), statements())},
+        optional={"Version": st.sampled_from(["2012-10-17", "2008-10-17"]), "Id": st.sampled_from(TEMPLATES)},
+    )
+    broken = ["", " \n", "{}", "{ }", '{"Statement": [}', '{"a": 1}', "{" + TEMPLATES[0] + "}", '{"Statement": "x"}']
+    return st.one_of(documents.map(json.dumps), st.sampled_from(broken))
+
+
+# What the schema does not say of a field: which text is worth a try.
+TEXTS: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
+    "region": lambda: st.sampled_from(["us-east-1", "eu-west-1", "ap-southeast-2", "xx-nowhere-1"]),
+    "bucketName": bucket_names,
+    "iamUser.username": user_names,
+    "bucketPolicy": policies,
+    "tags": tags,
+}
+
+
+def values_of(schema: dict[str, Any], path: str = "") -> st.SearchStrategy[Any]:
+    """Values that a schema describes, as far as it does without its CEL rules."""
+    if path in TEXTS:
+        return TEXTS[path]()
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if schema["type"] == "boolean":
+        return st.booleans()
+    assert schema["type"] == "object", f"say in TEXTS which values to try for {path}"
+    fields = {
+        name: values_of(field, f"{path}.{name}".lstrip(".")) for name, field in sorted(schema["properties"].items())
+    }
+    required = schema.get("required", [])
+    return st.fixed_dictionaries(
+        {name: fields[name] for name in required},
+        optional={name: values for name, values in fields.items() if name not in required},
+    )
+
+
+def object_names() -> st.SearchStrategy[str]:
+    return st.from_regex(r"[a-z][-a-z0-9]{0,55}", fullmatch=True).map(lambda name: f"{name}{SUFFIX}")
+
+
+@pytest.fixture(scope="module")
+def room(world: World, new_name: Callable[[str], str]) -> str:
+    name = new_name("any")
+    world.make_namespace(name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def check(world: World) -> Iterator[DriftCheck]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in world.environment().items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        yield DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster)
+
+
+def in_aws(world: World) -> dict[str, Any]:
+    """All buckets and users that there are, with their tags."""
+    buckets = [bucket["Name"] for bucket in world.s3.list_buckets()["Buckets"]]
+    details = world.iam.get_account_authorization_details(Filter=["User"])["UserDetailList"]
+    return {"buckets": sorted(buckets), "users": sorted(user["UserName"] for user in details)}
+
+
+def in_namespace(world: World, namespace: str) -> list[str]:
+    secrets = world.core.list_namespaced_secret(namespace).items
+    services = world.core.list_namespaced_service(namespace).items
+    return sorted(item.metadata.name for item in [*secrets, *services])
+
+
+def changes_in(requests: list[dict[str, Any]]) -> list[str]:
+    """What was written; what AWS refuses, it refuses again."""
+    return [request["action"] for request in requests if request["write"] and request["status"] < 400]
+
+
+@settings(
+    max_examples=EXAMPLES or 12,
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    # Each try is seconds: shrinking would take longer than reading the object.
+    phases=[Phase.generate],
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)
+@given(name=object_names(), spec=values_of(SCHEMA))
+def test_any_admitted_object_ends_well_and_leaves_nothing(
+    world: World, room: str, check: DriftCheck, new_name: Callable[[str], str], name: str, spec: dict[str, Any]
+) -> None:
+    # Two runs of the role for what is made, none for what is refused before.
+    number = new_name("n").partition("-")[2]
+    text = json.dumps(spec).replace("{number}", number)
+    bucket = json.loads(text)["bucketName"]
+    spec = json.loads(text.replace("{bucket}", bucket))
+    note(json.dumps(spec, indent=1))
+    try:
+        cr = world.make_object(room, name.replace("{number}", number), spec)
+    except ApiException as error:
+        # What the CRD's rules refuse is no part of the property.
+        assume(error.status not in (400, 422))
+        raise
+    before = in_aws(world), in_namespace(world, room)
+
+    with requests_of(world) as requests:
+        seen = check.look(cr)
+    assert [request["action"] for request in requests if request["write"]] == []
+    outcome = run_until_it_rests(world, check, cr) if seen is None else seen
+    note(f"{outcome.reason}: {outcome.message}")
+    assert outcome.is_done or outcome.retry == "permanent"
+    if not outcome.is_done:
+        assert re.match(r"spec\.|metadata\.|bucket |IAM user ", outcome.message), "it names what is wrong"
+
+    if seen is None:
+        gone = world.reconcile(deleting(cr)).outcome
+        check.forget(cr)
+        note(json.dumps(gone))
+        assert gone["done"]
+        if "was retained" in gone["message"]:
+            assert spec["deletionPolicy"] == "Retain"
+            world.aws.gate.delete_policy_as_root(bucket)
+            world.s3.delete_bucket(Bucket=bucket)
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources()).differs == []
+    assert (in_aws(world), in_namespace(world, room)) == before
+
+
+def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> Outcome:
+    """Run the role, and look again: the second pass changes nothing, and says the same."""
+    run = world.reconcile(cr)
+    check.forget(cr)
+    assert run.outcome, run.output
+    told = run.outcome
+    with requests_of(world) as requests:
+        seen = check.look(cr)
+        # What only AWS could refuse, the role is refused again.
+        again = world.reconcile(cr).outcome if seen is None else None
+    assert changes_in(requests) == []
+    if again is None:
+        assert seen is not None
+        again = {"done": seen.is_done, "reason": seen.reason, "message": seen.message}
+    else:
+        assert not told["done"], f"differs still: {world.differs(cr)}"
+    assert [again[name] for name in again if name in ("done", "reason", "message")] == [
+        told[name] for name in again if name in ("done", "reason", "message")
+    ]
+    return Outcome(told["done"], Reason(told["reason"]), told["message"], told["retry"])

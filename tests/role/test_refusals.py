@@ -1,0 +1,158 @@
+"""AWS denies, or throttles, each action that a look and a creation need, one after the other.
+
+Unknown is never absent: nothing is made again, no second key is issued, nothing but the object's own bucket and user
+is written to, and the same object goes on where it stopped once AWS does as it is asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from s3bucket.errors import Refused
+from s3bucket.observe import observe, observe_deletion
+from s3bucket.read import LiveUsers, read_all_users
+
+from tests.role.hasty import HastyWorld
+from tests.world import NewObject, World, requests_of
+
+_ONCE = Config(retries={"total_max_attempts": 1})
+# What AWS says: to S3's requests, to those of IAM and STS. HEAD has no text, only the status.
+DENIED = {"s3": ("AccessDenied", 403), "iam": ("AccessDenied", 403), "sts": ("AccessDenied", 403)}
+THROTTLED = {"s3": ("SlowDown", 503), "iam": ("Throttling", 400), "sts": ("Throttling", 400)}
+CODES = pytest.mark.parametrize(
+    ("codes", "reason"), [(DENIED, "AccessDenied"), (THROTTLED, "Throttled")], ids=["denied", "throttled"]
+)
+
+
+@pytest.fixture(scope="module")
+def hasty(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HastyWorld]:
+    made = HastyWorld(world.kubeconfig, world.aws, tmp_path_factory.mktemp("hasty"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def make(world: World, new_name: Callable[[str], str]) -> NewObject:
+    """Makes objects that need every write there is."""
+    namespace = new_name("ns")
+    world.make_namespace(namespace)
+
+    def make_one(**spec: Any) -> dict[str, Any]:
+        bucket = new_name("bucket")
+        allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        given = {
+            "region": "us-east-1", "bucketName": bucket, "iamUser": {"username": new_name("user")},
+            "bucketACL": "public-read", "bucketPolicy": json.dumps({"Version": "2012-10-17", "Statement": [allow]}),
+            "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
+        }  # fmt: skip
+        return world.make_object(namespace, new_name("cr"), {**given, **spec})
+
+    return make_one
+
+
+@pytest.fixture(scope="module")
+def created(hasty: HastyWorld, make: NewObject) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """An object that was made without trouble, and the writes that it took, in their order."""
+    cr = make()
+    with requests_of(hasty) as requests:
+        run = hasty.reconcile(cr)
+    assert run.outcome["done"], run.output
+    return cr, [request for request in requests if request["write"]]
+
+
+def fail(world: World, cr: dict[str, Any], request: dict[str, Any], codes: dict[str, tuple[str, int]]) -> None:
+    """Let AWS refuse one action on the object."""
+    code, status = codes[request["service"]]
+    match = {"user": cr["spec"]["iamUser"]["username"]} if request["service"] == "iam" else {}
+    match = {"bucket": cr["spec"]["bucketName"]} if request["bucket"] else match
+    world.aws.gate.add_fault(request["action"], code, status=status, **match)
+
+
+def keys_of(world: World, cr: dict[str, Any]) -> list[str]:
+    try:
+        listed = world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
+    except world.iam.exceptions.NoSuchEntityException:
+        return []
+    return [key["AccessKeyId"] for key in listed]
+
+
+@CODES
+def test_read_that_fails_is_told_and_nothing_is_taken_as_absent(
+    world: World, created: tuple[dict[str, Any], list[Any]], codes: dict[str, tuple[str, int]], reason: str
+) -> None:
+    cr = created[0]
+    s3, iam, sts = (world.aws.client(service, config=_ONCE) for service in ("s3", "iam", "sts"))
+    sources = dataclasses.replace(world.sources(), s3=s3, users=LiveUsers(iam), sts=sts)
+    with requests_of(world) as requests:
+        assert observe(world.wanted(cr), sources).differs == []
+    reads = {request["action"]: request for request in requests}
+    assert len(reads) > 14
+    deletion = world.wanted({**cr, "metadata": {**cr["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    told: dict[str, tuple[str, str]] = {}
+    with requests_of(world) as requests:
+        for action, request in reads.items():
+            fail(world, cr, request, codes)
+            for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, deletion)):
+                try:
+                    look(wanted, sources)
+                    # A deletion reads no settings, a look at a key that is in order no more than it needs.
+                    assert look is observe_deletion
+                    assert request["bucket"]
+                except Refused as refusal:
+                    is_named = action.replace("HeadBucket", "s3:ListBucket") in refusal.message
+                    told[action] = refusal.reason, refusal.retry if is_named else f"does not name {action}"
+            world.aws.gate.clear_faults()
+    assert told == dict.fromkeys(reads, (reason, "transient"))
+    assert [request["action"] for request in requests if request["write"]] == []
+
+
+@CODES
+def test_read_of_all_users_that_fails_is_told(world: World, codes: dict[str, tuple[str, int]], reason: str) -> None:
+    code, status = codes["iam"]
+    world.aws.gate.add_fault("GetAccountAuthorizationDetails", code, status=status)
+    try:
+        with pytest.raises(Refused) as refused:
+            read_all_users(world.aws.client("iam", config=_ONCE))
+    finally:
+        world.aws.gate.clear_faults()
+    assert (refused.value.reason, refused.value.retry) == (reason, "transient")
+
+
+@CODES
+def test_write_that_fails_is_told_and_the_next_run_goes_on_from_there(
+    hasty: HastyWorld,
+    make: NewObject,
+    created: tuple[dict[str, Any], list[dict[str, Any]]],
+    codes: dict[str, tuple[str, int]],
+    reason: str,
+) -> None:
+    """One object: each run gets past the action that failed in the one before, and fails at the next."""
+    cr, writes = make(), {request["action"]: request for request in created[1]}
+    assert len(writes) > 10
+    told: dict[str, tuple[str, str]] = {}
+    with requests_of(hasty) as requests:
+        for action, request in writes.items():
+            fail(hasty, cr, request, codes)
+            try:
+                outcome = hasty.reconcile(cr).outcome
+            finally:
+                hasty.aws.gate.clear_faults()
+            told[action] = outcome["reason"], outcome["retry"]
+            # By the action, or, where an answer could hold a key, by the task.
+            assert action in outcome["message"] or outcome["message"].startswith("Ensure"), (action, outcome)
+            assert len(keys_of(hasty, cr)) <= 1
+        assert told == dict.fromkeys(writes, (reason, "transient"))
+        healed = hasty.reconcile(cr)
+    assert healed.outcome["done"], healed.output
+    assert hasty.differs(cr) == []
+    assert keys_of(hasty, cr) == [hasty.credentials(cr)[0]]
+    hasty.tenant(cr).put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
+    mine = (cr["spec"]["bucketName"], ""), ("", cr["spec"]["iamUser"]["username"])
+    assert {(request["bucket"], request["user"]) for request in requests if request["write"]} <= set(mine)
+    done = [request["action"] for request in requests if request["write"] and request["status"] < 300]
+    assert [done.count(action) for action in ("CreateBucket", "CreateUser", "CreateAccessKey")] == [1, 1, 2]

@@ -1,0 +1,255 @@
+"""A tenant: what the key in its Secret can do, and what becomes of it when the tenant does it.
+
+The key has ``s3:*`` on its own bucket. That takes in the bucket's tags, its policy and the bucket itself, so each
+of these ends in a condition that says what to do, and never in a bucket or key of somebody else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from s3bucket.errors import Refused
+from s3bucket.observe import observe_deletion
+
+from tests.role.test_ownership import owner_tags, refusal
+from tests.world import CLUSTER, NewObject, World, deleting, requests_of
+
+ACCOUNT = "123456789012"
+
+
+@pytest.fixture(scope="module")
+def shared(world: World, new_name: Callable[[str], str]) -> dict[str, Any]:
+    """An object in order. Who uses it leaves it so."""
+    namespace = new_name("ns")
+    world.make_namespace(namespace)
+    spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+    cr = world.make_object(namespace, new_name("cr"), spec)
+    assert world.reconcile(cr).outcome["done"]
+    return cr
+
+
+def bucket_of(cr: dict[str, Any]) -> str:
+    return str(cr["spec"]["bucketName"])
+
+
+def identity_of(cr: dict[str, Any]) -> str:
+    return f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
+
+
+def tags_of(world: World, cr: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=bucket_of(cr))["TagSet"]}
+
+
+def retag_as_tenant(world: World, cr: dict[str, Any], tags: dict[str, str]) -> None:
+    """Replace all tags of its bucket, with the tenant's own key."""
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    world.tenant(cr).put_bucket_tagging(Bucket=bucket_of(cr), Tagging={"TagSet": listed})
+
+
+def deny_everyone(cr: dict[str, Any], **parts: Any) -> str:
+    arn = f"arn:aws:s3:::{bucket_of(cr)}"
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
+    return json.dumps({"Version": "2012-10-17", "Statement": [{**deny, **parts}]})
+
+
+def writes_in(requests: list[dict[str, Any]]) -> list[str]:
+    return [request["action"] for request in requests if request["write"]]
+
+
+def test_key_works_on_its_bucket_and_on_nothing_else(
+    world: World, shared: dict[str, Any], new_object: NewObject
+) -> None:
+    other = new_object()
+    world.s3.create_bucket(Bucket=bucket_of(other))
+    world.s3.put_object(Bucket=bucket_of(other), Key="theirs", Body=b"secret")
+    s3, iam, sts = (world.tenant(shared, service) for service in ("s3", "iam", "sts"))
+    bucket, user = bucket_of(shared), shared["spec"]["iamUser"]["username"]
+    s3.put_object(Bucket=bucket, Key="a", Body=b"hello")
+    assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"hello"
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["a"]
+    s3.delete_object(Bucket=bucket, Key="a")
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+    theirs, document = bucket_of(other), json.dumps(world.wanted(shared).user_policy)
+    source = {"Bucket": theirs, "Key": "theirs"}
+    denied: dict[str, Callable[[], Any]] = {
+        "list": lambda: s3.list_objects_v2(Bucket=theirs),
+        "get": lambda: s3.get_object(Bucket=theirs, Key="theirs"),
+        "copy": lambda: s3.copy_object(Bucket=theirs, Key="a", CopySource=source),
+        "put": lambda: s3.put_object(Bucket=theirs, Key="a", Body=b"x"),
+        "delete": lambda: s3.delete_object(Bucket=theirs, Key="theirs"),
+        "tags": lambda: s3.put_bucket_tagging(Bucket=theirs, Tagging={"TagSet": []}),
+        "policy": lambda: s3.put_bucket_policy(Bucket=theirs, Policy=deny_everyone(other)),
+        "create": lambda: s3.create_bucket(Bucket=f"{bucket}-more"),
+        "all-buckets": s3.list_buckets,
+        "own-user": lambda: iam.get_user(UserName=user),
+        "all-users": iam.list_users,
+        "key": lambda: iam.create_access_key(UserName=user),
+        "admins-key": lambda: iam.create_access_key(UserName="admin"),
+        "rights": lambda: iam.put_user_policy(UserName=user, PolicyName="more", PolicyDocument=document),
+        "owner": lambda: iam.tag_user(UserName=user, Tags=owner_tags("team-b", "photos")),
+        "role": lambda: sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/admin", RoleSessionName="tenant"),
+        "session": sts.get_session_token,
+    }
+    wrong = {}
+    for name, call in denied.items():
+        try:
+            call()
+            wrong[name] = "allowed"
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDenied":
+                wrong[name] = error.response["Error"]["Code"]
+    assert wrong == {}
+    assert world.s3.get_object(Bucket=theirs, Key="theirs")["Body"].read() == b"secret"
+
+
+# A whole lock-out, and the denial of each single thing that the look at a bucket asks for.
+@pytest.mark.parametrize(
+    "action", ["s3:*", "s3:ListBucket", "s3:GetBucketTagging", "s3:GetBucketPolicy", "s3:GetBucketAcl"]
+)
+def test_bucket_whose_policy_denies_everyone_is_denied_not_absent(
+    world: World, shared: dict[str, Any], action: str
+) -> None:
+    before, bucket = world.snapshot(shared), bucket_of(shared)
+    world.tenant(shared).put_bucket_policy(Bucket=bucket, Policy=deny_everyone(shared, Action=action))
+    refused = refusal(world, shared)
+    assert (refused.reason, refused.retry) == ("AccessDenied", "transient")
+    assert bucket in refused.message
+    assert "delete-bucket-policy" in refused.message, "it says what to do"
+    if action == "s3:*":
+        with requests_of(world) as requests:
+            runs = [world.reconcile(shared), world.reconcile(deleting(shared))]
+        assert [run.outcome["reason"] for run in runs] == ["AccessDenied"] * 2
+        assert writes_in(requests) == []
+        with pytest.raises(Refused):
+            observe_deletion(world.wanted(deleting(shared)), world.sources())
+    # What the message says.
+    world.aws.gate.delete_policy_as_root(bucket)
+    assert world.differs(shared) == []
+    assert world.snapshot(shared) == before
+
+
+def test_bucket_policy_that_lets_others_in_is_taken_away(world: World, shared: dict[str, Any]) -> None:
+    policy = deny_everyone(shared, Effect="Allow", Principal={"AWS": "999999999999"})
+    world.tenant(shared).put_bucket_policy(Bucket=bucket_of(shared), Policy=policy)
+    assert world.differs(shared) == ["policy"]
+    world.tenant(shared).delete_bucket_policy(Bucket=bucket_of(shared))
+
+
+def test_owner_tags_that_were_taken_off_are_put_back_on_proof_by_the_key(world: World, shared: dict[str, Any]) -> None:
+    before = world.snapshot(shared)
+    world.tenant(shared).delete_bucket_tagging(Bucket=bucket_of(shared))
+    assert world.reconcile(shared).changed == ["tags"]
+    assert world.snapshot(shared) == before
+
+
+def test_owner_tags_that_were_taken_off_in_part_are_a_conflict_that_says_how_to_hand_it_over(
+    world: World, shared: dict[str, Any]
+) -> None:
+    before = tags_of(world, shared)
+    retag_as_tenant(world, shared, {"agill.apps/name": before["agill.apps/name"]})
+    refused = refusal(world, shared)
+    assert (refused.reason, refused.retry) == ("Conflict", "permanent")
+    assert f"agill.apps/adopt={identity_of(shared)}" in refused.message
+    # Deleted so, the object lets go of the bucket, and its user and key are gone.
+    gone = observe_deletion(world.wanted(deleting(shared)), world.sources())
+    assert (gone.deletes_bucket, gone.retained_tags, gone.deletes_user) == (False, None, True)
+    retag_as_tenant(world, shared, before)
+    assert world.differs(shared) == []
+
+
+def test_bucket_with_another_teams_tags_is_neither_teams(
+    world: World, shared: dict[str, Any], new_object: NewObject
+) -> None:
+    """The tags are B's exactly, uid and all; B has another bucketName."""
+    victim = new_object()
+    assert world.reconcile(victim).outcome["done"]
+    before = tags_of(world, shared)
+    victims = {key: value for key, value in tags_of(world, victim).items() if key.startswith("agill.apps/")}
+    world.tenant(shared).put_object(Bucket=bucket_of(shared), Key="mine", Body=b"x")
+    retag_as_tenant(world, shared, victims)
+    refused = refusal(world, shared)
+    assert (refused.reason, refused.retry) == ("Conflict", "permanent")
+    assert identity_of(victim) in refused.message
+    with requests_of(world) as requests:
+        assert world.differs(victim) == []
+        assert world.reconcile(deleting(victim)).outcome["done"]
+    assert bucket_of(shared) not in {request["bucket"] for request in requests}
+    assert tags_of(world, shared) == victims
+    assert world.tenant(shared).get_object(Bucket=bucket_of(shared), Key="mine")["Body"].read() == b"x"
+    retag_as_tenant(world, shared, before)
+
+
+@pytest.mark.parametrize("adoption", ["Never", "IfExists"])
+@pytest.mark.parametrize("has_user", [True, False], ids=["user", "bucket-only"])
+def test_bucket_that_another_tenants_key_still_reaches_is_taken_by_nobody(
+    world: World, shared: dict[str, Any], new_object: NewObject, adoption: str, has_user: bool
+) -> None:
+    """A squats a name that B asks for, and then gives B what B needs to believe it B's: A could read all of it."""
+    user = {} if has_user else {"iamUser": None}
+    victim = new_object(bucketName=bucket_of(shared), adoptionPolicy=adoption, **user)
+    assert refusal(world, victim).reason == "Conflict"
+    before = tags_of(world, shared)
+    offered = {"agill.apps/adopt": identity_of(victim)}
+    given = offered if adoption == "IfExists" else world.wanted(victim).identity.tags
+    retag_as_tenant(world, shared, given)
+    refused = refusal(world, victim)
+    assert (refused.reason, refused.retry) == ("Conflict", "permanent")
+    assert shared["spec"]["iamUser"]["username"] in refused.message
+    assert identity_of(shared) in refused.message
+    assert tags_of(world, shared) == given
+    retag_as_tenant(world, shared, before)
+
+
+def test_bucket_that_was_handed_over_is_taken_once_the_first_tenants_key_is_gone(
+    world: World, new_object: NewObject
+) -> None:
+    first = new_object()
+    assert world.reconcile(first).outcome["done"]
+    second = new_object(bucketName=bucket_of(first), adoptionPolicy="IfExists")
+    retag_as_tenant(world, first, {"agill.apps/adopt": identity_of(second)})
+    old = world.tenant(first)
+    gone = world.reconcile(deleting(first))
+    assert (gone.outcome["done"], gone.changed) == (True, ["user", "secret", "service"]), gone.output
+    run = world.reconcile(second)
+    assert run.outcome["done"], run.output
+    assert world.differs(second) == []
+    world.tenant(second).put_object(Bucket=bucket_of(second), Key="a", Body=b"x")
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        old.get_object(Bucket=bucket_of(second), Key="a")
+
+
+def test_offer_of_a_bucket_that_is_not_wanted_means_nothing(
+    world: World, shared: dict[str, Any], new_object: NewObject
+) -> None:
+    other, before = new_object(bucketName=bucket_of(shared), adoptionPolicy="Never"), tags_of(world, shared)
+    retag_as_tenant(world, shared, {"agill.apps/adopt": identity_of(other)})
+    refused = refusal(world, other)
+    assert refused.reason == "Conflict"
+    assert "adoptionPolicy: IfExists" in refused.message
+    retag_as_tenant(world, shared, before)
+
+
+def test_bucket_that_its_tenant_deleted_and_a_stranger_took_is_name_taken(world: World, new_object: NewObject) -> None:
+    tenants = new_object()
+    assert world.reconcile(tenants).outcome["done"]
+    copied, bucket = tags_of(world, tenants), bucket_of(tenants)
+    key = world.credentials(tenants)
+    world.tenant(tenants).delete_bucket(Bucket=bucket)
+    # An open bucket with copies of our tags: everything that could make it look like ours.
+    world.aws.gate.make_foreign_bucket(bucket, copied, is_open=True)
+    refused = refusal(world, tenants)
+    assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")
+    with requests_of(world) as requests:
+        run = world.reconcile(tenants)
+    assert (run.outcome["reason"], writes_in(requests)) == ("BucketNameTaken", [])
+    assert world.credentials(tenants) == key
+    with requests_of(world) as requests:
+        gone = world.reconcile(deleting(tenants))
+    assert gone.outcome["done"], gone.output
+    assert [request["action"] for request in requests if request["write"] and request["bucket"] == bucket] == []
+    assert world.secret(tenants) is None

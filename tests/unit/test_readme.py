@@ -1,0 +1,44 @@
+"""The README names every metric, alert and reason, and none that there is not."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from runner.conditions import Reason
+from runner.metrics import Metrics
+from tests.world import PROJECT
+
+README = (PROJECT / "README.md").read_text()
+ALERTS = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "files" / "alerts.yaml").read_text())
+
+
+def section(title: str) -> str:
+    """A section's text, up to the next title of its level or above."""
+    level = title.partition(" ")[0]
+    return README.partition(f"\n{title}\n")[2].partition(f"\n{level} ")[0].partition("\n## ")[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """The first cell of each row of the tables in a text, less heads."""
+    rows = re.findall(r"^\| ?([^|]+?) ?\|", text, re.MULTILINE)
+    return [cell for row, cell in enumerate(rows) if "---" not in cell and rows[row + 1 : row + 2] != ["---"]]
+
+
+def test_every_metric_is_explained() -> None:
+    told = [cell.strip("`").partition("{")[0] for cell in first_cells(section("### Metrics"))]
+    # A counter's samples end in _total.
+    there = [
+        f"{family.name}_total" if family.type == "counter" else family.name for family in Metrics().registry.collect()
+    ]
+    assert sorted(told) == sorted(there)
+
+
+def test_every_alert_says_what_to_do() -> None:
+    assert first_cells(section("### Alerts")) == [alert["alert"] for alert in ALERTS]
+
+
+def test_every_reason_is_explained() -> None:
+    told = ", ".join(first_cells(section("## Is it in order?"))).split(", ")
+    assert sorted(told) == sorted(Reason)
