@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from runner.conditions import Outcome, Reason
+from runner.conditions import Outcome, Reason, reports_drift
 from runner.drift import DriftCheck, Plan
 from runner.kube import GROUP, KIND, VERSION, Kube, KubeError
 
@@ -198,7 +198,8 @@ def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cl
     plan = check.plan(document.item)
     if plan.refusal:
         return plan
-    is_left = bool(plan.changes) and (document.item["spec"].get("driftPolicy") == "Report")
+    # Only the cluster knows whether this very spec was applied already.
+    is_left = bool(plan.changes) and reports_drift(document.item)
     more = [_LEFT] * is_left + [_NOT_COMPARED] * (not has_cluster)
     return Plan(plan.changes, (*plan.notes, *more))
 

@@ -93,8 +93,9 @@ class NoCheck:
         return DIFFERS
 
 
-def plan_of(spec: Any, *, has_cluster: bool = True) -> Plan:
-    document = Document("cr.yaml, document 1", {"metadata": {"name": "a"}, "spec": spec})
+def plan_of(spec: Any, *, has_cluster: bool = True, applied: int = 0) -> Plan:
+    item = {"metadata": {"name": "a", "generation": 2}, "spec": spec, "status": {"appliedGeneration": applied}}
+    document = Document("cr.yaml, document 1", item)
     (planned,) = plan_all(NoCheck(), [document], PROJECT, has_cluster)  # type: ignore[arg-type]
     return planned.plan
 
@@ -114,8 +115,9 @@ def test_plan_says_what_is_not_compared_and_what_is_not_repaired() -> None:
     assert plan_of({"tags": {"any": "x"}}).notes == ()
     (note,) = plan_of({}, has_cluster=False).notes
     assert "not compared" in note
-    (note,) = plan_of({"driftPolicy": "Report"}).notes
+    (note,) = plan_of({"driftPolicy": "Report"}, applied=2).notes
     assert "does not repair" in note
+    assert plan_of({"driftPolicy": "Report"}, applied=1).notes == (), "a changed spec is applied"
 
 
 def planned(plan: Plan, name: str = "photos", source: str = "cluster") -> Planned:

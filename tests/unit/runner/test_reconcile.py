@@ -401,11 +401,12 @@ def test_report_acts_on_a_changed_spec_and_a_return_to_correct_repairs() -> None
 
 
 def test_report_acts_on_a_deletion() -> None:
-    checked = Checked(DIFFERS, policy="Report")
+    checked = Checked(DIFFERS, policy="Report", runs=(REPAIRED,))
     assert checked.kube.item is not None
     checked.kube.item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert checked.reconciler.reconcile(KEY) is None
     assert len(checked.job.runs) == 2
+    assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 0
 
 
 @pytest.mark.parametrize("checks_all", [True, False], ids=["drift-check", "no-drift-check"])
