@@ -11,7 +11,7 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample fuzz lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ test-newest-sample: ## run a sample of the tests with the newest Python, ansible
 sample: kubernetes
 	$(PYTEST) --numprocesses=2 --dist=loadfile \
 	  tests/unit tests/role/test_drift.py tests/role/test_playbooks.py tests/cluster/test_operator.py
+
+fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, other ones each time
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py
 
 lint: $(STAMP) ## check format, types, imports, YAML, the role, the playbooks and the scenarios
 	$(BIN)/ruff format --check .
