@@ -11,7 +11,7 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ sample: kubernetes
 bench: kubernetes ## measure time, CPU, memory and calls into bench/results (25 min); see bench/README.md
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m bench
+
+fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, other ones each time
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py
 
 lint: $(STAMP) ## check format, types, imports, YAML, the role, the playbooks and the scenarios
 	$(BIN)/ruff format --check .

@@ -31,6 +31,11 @@ class Cache:
         text = self._texts.get(key)
         return None if text is None else dict(json.loads(text))
 
+    def find_all(self, field: str, text: str) -> list[dict[str, Any]]:
+        """The objects that have this text in a field of this name, wherever that is."""
+        part = f"{json.dumps(field)}:{json.dumps(text)}"
+        return [dict(json.loads(found)) for found in list(self._texts.values()) if part in found]
+
     def remove(self, key: Key) -> None:
         """The object is gone."""
         self._texts.pop(key, None)

@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runner import processes
 from runner.cache import Cache, find_in
+from runner.claims import Claims
 from runner.conditions import Outcome
 from runner.drift import DriftCheck, RoleSettings
 from runner.environment import ansible_environment, make_folders
@@ -149,7 +150,7 @@ class Operator:
         )
         reconciler = Reconciler(
             self._kube,
-            job,
+            Claims(job.run, self._find_naming),
             self._metrics,
             settings.sync_period_s,
             find_seen=lambda key: self._find_cached("S3", *key),
@@ -216,6 +217,9 @@ class Operator:
 
     def _find_cached(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         return find_in(self._caches[kind], (namespace, name))
+
+    def _find_naming(self, bucket: str) -> list[dict[str, Any]]:
+        return [item for cache in self._caches["S3"] for item in cache.find_all("bucketName", bucket)]
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
         # Daemons: a watch that waits for the API server must not keep the process.

@@ -163,7 +163,16 @@ class World:
 
         cluster, now = ApiServer(self.core), datetime.now(UTC)
         return Sources(
-            self.s3, read.LiveUsers(self.iam), self.sts, cluster, clients_of, now, settle_s, "s3.amazonaws.com", rules
+            self.s3,
+            read.LiveUsers(self.iam),
+            self.sts,
+            cluster,
+            clients_of,
+            now,
+            settle_s,
+            "s3.amazonaws.com",
+            rules,
+            find_users_of=lambda bucket: read.find_users_of(self.iam, bucket),
         )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:

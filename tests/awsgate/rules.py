@@ -285,6 +285,17 @@ def tag_new_bucket(call: Call, answer: Answer) -> None:
         s3_backends[ACCOUNT]["aws"].tagger.tag_resource(found[1].arn, tags)
 
 
+def keep_empty_tags(call: Call, answer: Answer) -> None:
+    """A tag's value may be empty, and is told so; moto forgets that there is one.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Tag.html
+    """
+    found = find_bucket(call.bucket) if call.action == "PutBucketTagging" else None
+    if found is not None:
+        tags = s3_backends[found[0]]["aws"].tagger.tags.get(found[1].arn, {})
+        tags.update({key: value or "" for key, value in tags.items()})
+
+
 def close_new_bucket(call: Call, answer: Answer) -> None:
     """Since April 2023 a new bucket has its ACLs disabled and Block Public Access on.
 
@@ -352,6 +363,7 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
     give_secret_its_signs,
     tag_new_bucket,
+    keep_empty_tags,
     close_new_bucket,
     split_grants,
     forget_deleted_bucket,

@@ -63,6 +63,11 @@ def test_tags_of_the_create_call_are_on_the_bucket(s3: Any, new_name: Names) -> 
     assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "NoSuchTagSet"
 
 
+def test_tag_with_an_empty_value_is_told_with_it(s3: Any, bucket: str) -> None:
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": ""}]})
+    assert tags_of(s3, bucket) == {"a": ""}
+
+
 def test_create_of_ones_own_bucket_answers_200_in_us_east_1_and_changes_nothing(s3: Any, new_name: Names) -> None:
     name = new_name("gate")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration=tagged("1"))

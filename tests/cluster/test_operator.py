@@ -213,6 +213,27 @@ def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
     assert [event_reasons(world, cr).count("FAILED") for cr in (policy, secret)] == [1, 0]
 
 
+def test_bucket_name_that_its_object_gave_up_is_not_given_to_another_while_the_first_ones_key_reaches_it(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    start_operator()
+    first = new_object()
+    wait_ready(world, first)
+    bucket = first["spec"]["bucketName"]
+    # By the tenant: its sync is minutes away.
+    tenant = world.tenant(first)
+    tenant.delete_bucket(Bucket=bucket)
+    second = new_object(bucketName=bucket)
+    wait_until(lambda: condition(world, second).get("reason") == "Conflict", "Conflict")
+    assert f"{first['metadata']['namespace']}/{first['metadata']['name']}" in condition(world, second)["message"]
+    assert bucket not in [item["Name"] for item in world.s3.list_buckets()["Buckets"]]
+    # The first one's end takes its key along. Any change of the second has it looked at again.
+    delete(world, first)
+    wait_gone(world, first)
+    patch(world, second, {"spec": {"tags": {"again": "1"}}})
+    wait_ready(world, second, generation=2)
+
+
 def test_restart_changes_nothing(world: World, new_object: NewObject, start_operator: StartOperator) -> None:
     first = start_operator()
     cr = new_object()

@@ -139,9 +139,9 @@ def room(world: World, new_name: Callable[[str], str]) -> str:
 def check(world: World) -> Iterator[DriftCheck]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in world.environment().items():
-            if name.startswith("AWS_"):
+            if name == "KUBECONFIG" or name.startswith("AWS_"):
                 patch.setenv(name, value)
-        yield DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), world.sources().cluster)
+        yield DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""))
 
 
 def in_aws(world: World) -> dict[str, Any]:
@@ -225,10 +225,9 @@ def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> O
     assert changes_in(requests) == []
     if again is None:
         assert seen is not None
-        again = {"done": seen.is_done, "reason": seen.reason, "message": seen.message}
+        again = {"done": seen.is_done, "reason": seen.reason.value, "message": seen.message}
     else:
         assert not told["done"], f"differs still: {world.differs(cr)}"
-    assert [again[name] for name in again if name in ("done", "reason", "message")] == [
-        told[name] for name in again if name in ("done", "reason", "message")
-    ]
+    words = ("done", "reason", "message")
+    assert {word: again[word] for word in words} == {word: told[word] for word in words}
     return Outcome(told["done"], Reason(told["reason"]), told["message"], told["retry"])

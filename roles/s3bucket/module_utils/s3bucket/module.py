@@ -13,7 +13,7 @@ from .children import values_in
 from .cluster import ApiServer, connect
 from .errors import Refused, unknown
 from .observe import Sources
-from .read import LiveUsers
+from .read import LiveUsers, find_users_of
 from .spec import Wanted, wanted_of
 from .users import rules_of
 
@@ -48,9 +48,10 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
             for service in ("sts", "s3")
         )
 
+    iam = module.client("iam")
     return Sources(
         s3=module.client("s3"),
-        users=LiveUsers(module.client("iam")),
+        users=LiveUsers(iam),
         sts=module.client("sts"),
         cluster=cluster,
         clients_of=clients_of,
@@ -58,6 +59,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
         settle_s=module.params["iam_settle_s"],
         external_name=module.params["service_external_name"],
         rules=rules_of(module.params),
+        find_users_of=lambda bucket: find_users_of(iam, bucket),
     )
 
 

@@ -29,8 +29,6 @@ class Users(Protocol):
 
     def read_rights(self, name: str, user: UserState) -> None: ...
 
-    def find_all_of(self, bucket: str) -> dict[str, UserState]: ...
-
 
 class Cluster(Protocol):
     """Where Secrets and Services are read: the API server, or the operator's watch caches.
@@ -51,12 +49,13 @@ class Sources:
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
-    ``rules``: what the cluster forces on users; ``users``: None where no user is looked at. Without a ``cluster``
-    Secret and Service are taken to be in order.
+    ``rules``: what the cluster forces on users; ``find_users_of``: tells the users that have the operator's policy for
+    a bucket, which who takes one over must know; None for who only looks. Without a ``cluster`` Secret and Service are
+    taken to be in order.
     """
 
     s3: Any
-    users: Users | None
+    users: Users
     sts: Any
     cluster: Cluster | None
     clients_of: Callable[[dict[str, Any]], tuple[Any, Any]]
@@ -64,6 +63,7 @@ class Sources:
     settle_s: float
     external_name: str
     rules: UserRules = NO_RULES
+    find_users_of: Callable[[str], dict[str, UserState]] | None = None
 
 
 @dataclass
@@ -362,9 +362,10 @@ def _check_others(wanted: Wanted, sources: Sources, bucket: BucketState | None, 
     Whoever has that key may write any tags on the bucket, this object's too; but nobody's key can give rights in IAM,
     so this object's user with the operator's policy shows that the object had the bucket before.
     """
-    if bucket is None or sources.users is None or (user is not None and wanted.policy_name in user.policies):
+    has_proof = user is not None and wanted.policy_name in user.policies
+    if bucket is None or has_proof or sources.find_users_of is None:
         return
-    found = sources.users.find_all_of(wanted.bucket)
+    found = sources.find_users_of(wanted.bucket)
     others = {
         name: wanted.identity.owner_of(other.tags)
         for name, other in found.items()

@@ -187,10 +187,6 @@ def list_keys(iam: Any, name: str) -> dict[str, str]:
     return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
 
 
-def _of_bucket(users: dict[str, UserState], bucket: str) -> dict[str, UserState]:
-    return {name: user for name, user in users.items() if policy_name_of(name, bucket) in user.policies}
-
-
 class LiveUsers:
     """Users, each asked for when it is looked at."""
 
@@ -204,10 +200,6 @@ class LiveUsers:
     def read_rights(self, name: str, user: UserState) -> None:
         """As :func:`read_rights`."""
         read_rights(self._iam, name, user)
-
-    def find_all_of(self, bucket: str) -> dict[str, UserState]:
-        """The users, by name, that have the operator's policy for a bucket. Reads all users of the account."""
-        return _of_bucket(read_all_users(self._iam), bucket)
 
 
 class ReadUsers:
@@ -224,10 +216,6 @@ class ReadUsers:
         """The user as it was read; one that was not there then is asked for now."""
         user = self._users.get(name)
         return copy.deepcopy(user) if user else find_user(self._iam, name)
-
-    def find_all_of(self, bucket: str) -> dict[str, UserState]:
-        """The users, by name, that had the operator's policy for a bucket when all were read."""
-        return _of_bucket(self._users, bucket)
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the keys, and for a user that was asked for now the rest."""
@@ -253,6 +241,14 @@ def read_all_users(iam: Any) -> dict[str, UserState]:
         return {item["UserName"]: _user_in(item) for page in pages for item in page["UserDetailList"]}
     except AWS_ERRORS as error:
         raise unknown("read all IAM users (iam:GetAccountAuthorizationDetails)", error) from error
+
+
+def find_users_of(iam: Any, bucket: str) -> dict[str, UserState]:
+    """The users, by name, that have the operator's policy for a bucket. Reads all users of the account.
+
+    :raises Unknown: when AWS does not say
+    """
+    return {name: user for name, user in read_all_users(iam).items() if policy_name_of(name, bucket) in user.policies}
 
 
 def _user_in(detail: dict[str, Any]) -> UserState:
