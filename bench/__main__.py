@@ -23,7 +23,7 @@ from bench.burst import measure_burst
 from bench.goals import STOCK, WARM, goal_rows
 from bench.latency import measure_latency, warm_up
 from bench.machine import describe
-from bench.memory import memory_rows, wait_until_minute
+from bench.memory import measure_memory
 from bench.objects import make
 from bench.place import Place, bring_up
 from bench.process import OperatorProcess
@@ -125,9 +125,7 @@ class Bench:
             gate.clear_faults()
         if self._asks("memory"):
             minutes = _LONG_MINUTES if self._settings.is_long else _MINUTES
-            self._say(f"waiting until the operator is up for {minutes} minutes")
-            wait_until_minute(operator, minutes)
-            self._measure("memory", lambda: memory_rows(operator, count, minutes))
+            self._measure(f"memory of {minutes} minutes", lambda: measure_memory(operator, count, minutes))
 
     def _latency_in_resync(self, place: Place, operator: OperatorProcess, count: int) -> list[Row]:
         warm_up(place, _NEW, "resync-first")

@@ -9,44 +9,37 @@ from bench.process import OperatorProcess
 from bench.rows import Row
 
 MINUTES = (1, 2, 5, 10, 15, 20, 25, 30)
+_FIRST_MINUTE = 1
 _NEAR_S = 20.0
 
 
-def wait_until_minute(operator: OperatorProcess, minute: float) -> None:
-    """Wait until the operator's memory was sampled for so long."""
-    time.sleep(max(0.0, _start(operator) + minute * 60 + _NEAR_S - time.monotonic()))
-
-
-def memory_rows(operator: OperatorProcess, objects: int, last_minute: float, first_minute: float = 1) -> list[Row]:
-    """Rows of the memory after some minutes, and of the slope between the first and the last.
-
-    The slope is that of a line, by least squares, through the medians of the minutes: a run's processes that were there
-    for a second are no growth.
-    """
-    start = _start(operator)
+def measure_memory(operator: OperatorProcess, objects: int, minutes: int) -> list[Row]:
+    """Wait until the operator is up for so many minutes; rows of its memory until then."""
+    start = operator.memory.samples[0][0]
+    time.sleep(max(0.0, start + minutes * 60 + _NEAR_S - time.monotonic()))
     samples = [((at - start) / 60, mb) for at, mb in list(operator.memory.samples)]
+    return memory_rows(samples, operator.executor, objects, minutes)
+
+
+def memory_rows(samples: list[tuple[float, float]], executor: str, objects: int, last: int) -> list[Row]:
+    """Rows of the memory after some minutes, and of the slope from the first to the last.
+
+    What counts is the least of the looks around a minute: runs have processes that are there for a second and are no
+    growth. The slope is that of a line, by least squares, through all whole minutes.
+
+    :param samples: minutes since the start, and 10^6 bytes
+    """
     rows = []
     for minute in MINUTES:
         near = [mb for at, mb in samples if abs(at - minute) * 60 <= _NEAR_S]
-        if near and minute <= last_minute:
-            value = statistics.median(near)
-            rows.append(Row("memory", operator.executor, objects, f"pss_{minute}_min", value, "MB"))
-    slope = _slope(samples, first_minute, last_minute)
-    if slope is not None:
-        metric = "pss_slope"
-        rows.append(Row("memory", operator.executor, objects, metric, slope, "MB/min"))
-    return rows
+        if near and minute <= last:
+            rows.append(Row("memory", executor, objects, f"pss_{minute}_min", min(near), "MB"))
+    return [*rows, Row("memory", executor, objects, "pss_slope", _slope(samples, last), "MB/min")]
 
 
-def _slope(samples: list[tuple[float, float]], first: float, last: float) -> float | None:
+def _slope(samples: list[tuple[float, float]], last: int) -> float:
     minutes: dict[int, list[float]] = {}
     for at, mb in samples:
-        if first <= at < last:
+        if _FIRST_MINUTE <= at < last:
             minutes.setdefault(int(at), []).append(mb)
-    if len(minutes) < 2:
-        return None
-    return statistics.linear_regression(list(minutes), [statistics.median(mbs) for mbs in minutes.values()]).slope
-
-
-def _start(operator: OperatorProcess) -> float:
-    return operator.memory.samples[0][0]
+    return statistics.linear_regression(list(minutes), [min(mbs) for mbs in minutes.values()]).slope

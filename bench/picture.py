@@ -42,6 +42,7 @@ def _bars(pane: Any, title: str, unit: str, values: dict[str, float], goal: floa
     pane.set_title(title)
     pane.set_ylabel(unit)
     pane.bar_label(pane.bar(list(values), list(values.values())), fmt="%.3g")
+    pane.margins(y=0.15)
     pane.tick_params(axis="x", labelsize="small")
     if goal is not None and values:
         pane.axhline(goal, color="grey", linestyle="--", linewidth=1)
@@ -55,4 +56,4 @@ def _memory(pane: Any, rows: list[Row]) -> None:
         int(row.metric.split("_")[1]): row.value for row in rows if row.name == "memory" and row.metric.endswith("_min")
     }
     pane.plot(list(points), list(points.values()), marker="o")
-    pane.set_ylim(bottom=0)
+    pane.set_ylim(bottom=0, top=1.15 * max(points.values(), default=1))

@@ -22,6 +22,7 @@ from bench.accounting import CgroupTree, ProcTree, Tree, make_tree, pss_mb
 from bench.alone import measure_alone
 from bench.calls import KubernetesCalls, without_watches
 from bench.goals import goal_rows
+from bench.memory import memory_rows
 from bench.meter import Cost
 from bench.objects import make
 from bench.place import OBJECT, PLURAL, Place
@@ -229,6 +230,17 @@ def test_sync_rows_count_what_was_checked_and_repaired(place: Place, aws: Aws, t
 def test_stretch_of_something_else_is_no_row(checks: dict[str, int], runs: int) -> None:
     with pytest.raises(BenchError):
         Stretch(checks=Counter(checks), runs=runs).expect(100)
+
+
+@pytest.mark.parametrize("growth_mb_min", [0, 2])
+def test_memory_slope_is_of_what_stays_not_of_runs(growth_mb_min: float) -> None:
+    samples = [(second / 60, 200 + growth_mb_min * (second // 60)) for second in range(630)]
+    # A run's processes, for most of some minutes.
+    samples = [(at, mb + 60 if int(at) in (2, 3) and at % 1 > 0.2 else mb) for at, mb in samples]
+    found = {row.metric: row.value for row in memory_rows(samples, "warm", 1000, 10)}
+    assert found["pss_slope"] == pytest.approx(growth_mb_min)
+    assert found["pss_10_min"] == 200 + 9 * growth_mb_min
+    assert "pss_15_min" not in found
 
 
 def test_check_alone_finds_what_the_stub_has_in_order(tmp_path: Path) -> None:
