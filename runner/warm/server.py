@@ -155,6 +155,9 @@ def _warm_botocore() -> None:
     hooks = importlib.import_module("botocore.hooks")
     # Asked 400 times a session, of the same handlers.
     setattr(hooks, "accepts_kwargs", functools.cache(hooks.accepts_kwargs))  # noqa: B010
+    # Each session finds the aliases of 130 names anew, by the same list.
+    names = functools.cache(hooks.EventAliaser(hooks.HierarchicalEmitter())._alias_event_name)
+    hooks.EventAliaser._alias_event_name = lambda _, name: names(name)
     for service in _SERVICES:
         # Keys that are none: a client that is made reads all it needs, and asks nobody.
         session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106

@@ -89,8 +89,10 @@ def _context_maker(make: Callable[..., Any]) -> Callable[[Any], Any]:
 def _run_here(process: Any, worker: Any, make_context: Callable[[Any], Any]) -> None:
     host = process._host
     before = host.vars, host.groups, sys.stdout, sys.stderr
-    # A worker's own copy, in which it replaces templates by values.
-    process._task = process._task.copy()
+    # A worker's own copy, in which it replaces templates by values. The blocks above it are only looked at.
+    parent = process._task._parent
+    process._task = process._task.copy(exclude_parent=True)
+    process._task._parent = parent
     sys.stdout, sys.stderr = _PassedOn(before[2]), _PassedOn(before[3])
     try:
         with make_context(process):
