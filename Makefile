@@ -11,7 +11,7 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample fuzz lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ e2e-packages: ## install what a node needs, where apt-get is there to do it
 molecule: kubernetes ## run every Molecule scenario
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/molecule test --all
 
+chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, then TIMES (200) at random; SEED repeats these
+	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
+
 test: kubernetes ## run every test, two at a time
 	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
 	$(PYTEST) --numprocesses=2 --dist=loadfile
@@ -79,6 +82,10 @@ test-newest-sample: ## run a sample of the tests with the newest Python, ansible
 sample: kubernetes
 	$(PYTEST) --numprocesses=2 --dist=loadfile \
 	  tests/unit tests/role/test_drift.py tests/role/test_playbooks.py tests/cluster/test_operator.py
+
+bench: kubernetes ## measure time, CPU, memory and calls into bench/results (25 min); see bench/README.md
+	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m bench
 
 fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, other ones each time
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py

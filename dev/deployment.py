@@ -52,7 +52,7 @@ def read_container(kubeconfig: Path, namespace: str, name: str, folder: Path) ->
     plain = {name: value for name, value in plain_environment().items() if name in ("PATH", "LANG")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{plain['PATH']}"
     token = _kubectl(kubeconfig, namespace, "create", "token", pod["serviceAccountName"], f"--duration={_LASTS}")
-    own = _write_kubeconfig(kubeconfig, token.strip(), folder / "kubeconfig")
+    own = write_kubeconfig(kubeconfig, token.strip(), folder / "kubeconfig")
     command = [*container["command"], *(place(argument) for argument in container["args"])]
     return Container(command, {**plain, **given, "PATH": path, "KUBECONFIG": str(own)})
 
@@ -85,7 +85,8 @@ def _value_of(item: dict[str, Any]) -> str:
     return str(item.get("value", ""))
 
 
-def _write_kubeconfig(admin: Path, token: str, target: Path) -> Path:
+def write_kubeconfig(admin: Path, token: str, target: Path) -> Path:
+    """A kubeconfig as the administrator's, with another token."""
     config = yaml.safe_load(admin.read_text())
     config["users"] = [{"name": "admin", "user": {"token": token}}]
     target.touch(mode=0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -46,6 +47,30 @@ _LEASE_NAMESPACE = click.option(
     "--leader-election-namespace", default="", envvar="LEADER_ELECTION_NAMESPACE", show_envvar=True,
     help="Where the Lease s3-operator is. Default: the Pod's namespace, or default.",
 )  # fmt: skip
+# What the role is told, and where it and its secrets are.
+_ROLE_OPTIONS = [
+    click.option("--cluster-name", default="", envvar="CLUSTER_NAME", show_envvar=True,
+                 help="The cluster's name in owner tags. Default: the uid of the namespace kube-system."),
+    click.option("--deletion-policy", type=click.Choice(["", "Delete", "Retain"]), default="",
+                 envvar="DELETION_POLICY", show_envvar=True,
+                 help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
+    click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
+                 help="The host that Services point to. Default: s3.amazonaws.com."),
+    click.option("--iam-path", default="", callback=_matching(iam_policy.PATH), envvar="IAM_PATH", show_envvar=True,
+                 help="The IAM path of users that are made. Default: /."),
+    click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),
+                 envvar="PERMISSIONS_BOUNDARY", show_envvar=True,
+                 help="The ARN of the permissions boundary that every user gets and must keep. Default: none."),
+    click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
+                 envvar="IAM_SETTLE", show_envvar=True,
+                 help="For so many seconds after a key was issued IAM may not show it everywhere."),
+    click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+                 default=Path(__file__).parents[1], envvar="PROJECT_DIR", show_envvar=True,
+                 help="The folder with playbooks/ and roles/. Default: beside this program."),
+    click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
+                 envvar="WORK_DIR", show_envvar=True,
+                 help="Where runs have their private folders. Default: a folder in /dev/shm, or in the temporary one."),
+]  # fmt: skip
 _OPTIONS = [
     click.option("--sync-period", "sync_period_s", type=click.FloatRange(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
@@ -63,7 +88,8 @@ _OPTIONS = [
                  help="Whether runs are forks of a process that has Ansible imported, or each a new ansible-playbook."),
     click.option("--drift-check/--no-drift-check", default=True, show_default=True,
                  envvar="DRIFT_CHECK", show_envvar=True,
-                 help="Whether an object is checked by reading alone, and the role runs only when something differs."),
+                 help="Whether an object is checked by reading alone, and the role runs only when something differs. "
+                      "Objects with driftPolicy Report are, in any case."),
     click.option("--full-sync-period", "full_sync_period_s", type=click.FloatRange(min=1), default=86400,
                  show_default=True, envvar="FULL_SYNC_PERIOD", show_envvar=True,
                  help="After so many seconds the role runs although the drift check finds nothing."),
@@ -71,21 +97,7 @@ _OPTIONS = [
                  envvar="GRACE_PERIOD", show_envvar=True,
                  help="At the end, runs may finish for so many seconds before they are cancelled."),
     _WATCH_NAMESPACE,
-    click.option("--cluster-name", default="", envvar="CLUSTER_NAME", show_envvar=True,
-                 help="The cluster's name in owner tags. Default: the uid of the namespace kube-system."),
-    click.option("--deletion-policy", type=click.Choice(["", "Delete", "Retain"]), default="",
-                 envvar="DELETION_POLICY", show_envvar=True,
-                 help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
-    click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
-                 help="The host that Services point to. Default: s3.amazonaws.com."),
-    click.option("--iam-path", default="", callback=_matching(iam_policy.PATH), envvar="IAM_PATH", show_envvar=True,
-                 help="The IAM path of users that are made. Default: /."),
-    click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),
-                 envvar="PERMISSIONS_BOUNDARY", show_envvar=True,
-                 help="The ARN of the permissions boundary that every user gets and must keep. Default: none."),
-    click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
-                 envvar="IAM_SETTLE", show_envvar=True,
-                 help="For so many seconds after a key was issued IAM may not show it everywhere."),
+    *_ROLE_OPTIONS,
     click.option("--leader-elect/--no-leader-elect", default=True, show_default=True,
                  envvar="LEADER_ELECT", show_envvar=True, help="Whether replicas elect one that works, by a Lease."),
     _LEASE_NAMESPACE,
@@ -100,12 +112,6 @@ _OPTIONS = [
     click.option("--health-probe-bind-address", "health_address", default=":8081", show_default=True,
                  envvar="HEALTH_PROBE_BIND_ADDRESS", show_envvar=True,
                  help="Where /healthz and /readyz are served; 0 for nowhere."),
-    click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                 default=Path(__file__).parents[1], envvar="PROJECT_DIR", show_envvar=True,
-                 help="The folder with playbooks/ and roles/. Default: beside this program."),
-    click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
-                 envvar="WORK_DIR", show_envvar=True,
-                 help="Where runs have their private folders. Default: a folder in /dev/shm, or in the temporary one."),
 ]  # fmt: skip
 _LOG_OPTIONS = [
     click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True,
@@ -172,6 +178,52 @@ def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, wai
     sys.exit(0 if is_well else 1)
 
 
+class _WrongUsage(click.UsageError):
+    """Exit status 2 means that something differs, so a wrong flag must end with another."""
+
+    exit_code = 1
+
+
+class _PlanCommand(click.Command):
+    """A command whose usage errors end with 1."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise _WrongUsage(error.format_message(), error.ctx) from error
+
+
+@main.command(cls=_PlanCommand)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--filename", "-f", type=click.File("rb"), help="A YAML file with S3 objects; - for standard input.")
+@click.option("--namespace", "-n", default="", help="Only this namespace; with -f, that of objects that name none.")
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How it is printed.")  # fmt: skip
+@_with([_WATCH_NAMESPACE, *_ROLE_OPTIONS])
+def plan(
+    names: tuple[str, ...], filename: Any, namespace: str, output: str, watch_namespaces: tuple[str, ...], **flags: Any
+) -> None:
+    """Print what the operator would change, field by field, from reads alone.
+
+    The objects are those of a file, or the cluster's. A file needs no cluster: without one give --cluster-name; Secret
+    and Service are then not compared. Exit status 0: nothing differs; 2: something differs; 1: an object is refused, or
+    AWS or Kubernetes does not answer.
+    """
+    base = _private_environment(flags["work_dir"])
+    logs.set_up("text", "error")
+    from runner.plan import PlanError, json_of, status_of, text_of
+
+    try:
+        planned = _plan(filename, namespace, watch_namespaces, names, flags)
+        click.echo(json_of(planned) if output == "json" else text_of(planned))
+        sys.exit(status_of(planned))
+    except PlanError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        processes.remove_own_folders(base)
+
+
 @main.command("warn-uninstall")
 @_with([_WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
@@ -229,13 +281,54 @@ def _kube(namespaces: tuple[str, ...]) -> Any:
     return Kube(namespaces)
 
 
-def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
-    base = flags["work_dir"] or _default_work_base() / f"s3-operator-{os.getuid()}"
+def _plan(
+    file: Any, namespace: str, watch_namespaces: tuple[str, ...], names: tuple[str, ...], flags: dict[str, Any]
+) -> list[Any]:
+    from runner import plan
+    from runner.drift import DriftCheck, RoleSettings
+
+    if file:
+        documents = plan.named(plan.read_file(file, namespace or "default"), names)
+        documents, kube = plan.with_cluster(documents, _find_kube())
+    else:
+        kube = _kube((namespace,) if namespace else watch_namespaces)
+        documents = plan.named(plan.read_cluster(kube), names)
+    settings = RoleSettings(
+        flags["cluster_name"] or plan.cluster_name(kube),
+        flags["deletion_policy"],
+        flags["iam_settle_s"],
+        flags["service_external_name"],
+        flags["iam_path"],
+        flags["permissions_boundary"],
+    )
+    check = DriftCheck(flags["project_dir"], settings, has_cluster=kube is not None)
+    return plan.plan_all(check, documents, flags["project_dir"], kube is not None)
+
+
+def _find_kube() -> Any:
+    """The cluster; None where there is no way to it."""
+    from runner.kube import Kube, KubeError, load_config
+
+    with contextlib.suppress(KubeError):
+        load_config()
+        return Kube()
+    return None
+
+
+def _private_environment(work_dir: Path | None) -> Path:
+    """Take AWS keys out of the environment, and let no crash write them down. Returns the folder for private files."""
+    processes.forbid_core_dumps()
+    base = work_dir or _default_work_base() / f"s3-operator-{os.getuid()}"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     if base.stat().st_uid != os.getuid():
         raise click.ClickException(f"{base} is another user's: name a folder with --work-dir")
     base.chmod(0o700)
     credentials.clean_environment(base)
+    return base
+
+
+def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
+    base = _private_environment(flags["work_dir"])
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
     from runner.operator import Operator, default_identity_namespace

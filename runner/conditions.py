@@ -1,4 +1,7 @@
-"""An S3 object's status: the Ready condition with one of a closed list of reasons. Pure.
+"""An S3 object's status: the conditions Ready and Synced with reasons of a closed list, and what differs. Pure.
+
+Ready: what the spec asks for is there and works. Synced: all of it is as the spec says; False names the aspects
+that are not, Unknown means that the last look or run could not tell.
 
 Follows the Kubernetes API conventions ("Typical status properties"): lastTransitionTime moves only when
 the condition's status does, observedGeneration is that of the spec that was looked at.
@@ -12,7 +15,7 @@ from typing import Any
 
 
 class Reason(StrEnum):
-    """Why an object is Ready, or not. The role gives most of them; the last three are the loop's own."""
+    """Why an object is Ready or Synced, or not. The role gives most of them; the last five are the loop's own."""
 
     READY = "Ready"
     PENDING = "Pending"
@@ -35,11 +38,17 @@ class Reason(StrEnum):
     RUN_FAILED = "RunFailed"
     RUN_TIMEOUT = "RunTimeout"
     RUN_CANCELLED = "RunCancelled"
+    IN_SYNC = "InSync"
+    DRIFTED = "Drifted"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of the role ended with. ``retry`` is none, transient, permanent or slow."""
+    """What one run of the role, or one look, ended with.
+
+    ``retry`` is none, transient, permanent or slow; ``changed`` names the aspects that the run mended, ``drift`` those
+    that differ from the spec and were not.
+    """
 
     is_done: bool
     reason: Reason
@@ -47,6 +56,7 @@ class Outcome:
     retry: str = "none"
     changed: tuple[str, ...] = ()
     status: dict[str, Any] = field(default_factory=dict)
+    drift: tuple[str, ...] = ()
 
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
@@ -55,7 +65,22 @@ _TRANSITION = "lastTransitionTime"
 
 def ready_condition(status: dict[str, Any]) -> dict[str, Any]:
     """The Ready condition of a status; empty when there is none."""
-    return next((item for item in status.get("conditions") or [] if item.get("type") == "Ready"), {})
+    return _condition(status, "Ready")
+
+
+def synced_condition(status: dict[str, Any]) -> dict[str, Any]:
+    """The Synced condition of a status; empty when there is none."""
+    return _condition(status, "Synced")
+
+
+def is_applied(item: dict[str, Any]) -> bool:
+    """Whether the object was in order in its present generation: what differs now is drift."""
+    return bool((item.get("status") or {}).get("appliedGeneration") == item["metadata"].get("generation"))
+
+
+def reports_drift(item: dict[str, Any]) -> bool:
+    """Whether what differs now is to be shown and left as it is."""
+    return (item.get("spec") or {}).get("driftPolicy") == "Report" and is_applied(item)
 
 
 def is_settled(item: dict[str, Any]) -> bool:
@@ -74,21 +99,56 @@ def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any
     metadata, old = item["metadata"], item.get("status") or {}
     is_deleting = bool(metadata.get("deletionTimestamp"))
     is_ready = outcome.is_done and not is_deleting
-    condition = {
-        "type": "Ready",
-        "status": "True" if is_ready else "False",
-        "reason": outcome.reason.value,
-        "message": outcome.message,
-        "observedGeneration": metadata.get("generation", 0),
-    }
+    generation = metadata.get("generation", 0)
     word = "Ready" if is_ready else "Deleting" if is_deleting else _WORDS.get(outcome.reason, "Failed")
-    new = {**old, **outcome.status, "status": word, "observedGeneration": metadata.get("generation", 0)}
-    new["conditions"] = [_with_transition(condition, ready_condition(old), now)]
+    new = {**old, **outcome.status, "status": word, "observedGeneration": generation}
+    if is_ready and not outcome.drift:
+        new["appliedGeneration"] = generation
+    # Said with an empty list once it is over: a merge patch keeps what is left out.
+    if outcome.drift or (is_ready and "drift" in old):
+        new["drift"] = list(outcome.drift)
+    told = {
+        "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
+        "Synced": _synced(item, outcome, is_ready),
+    }
+    new["conditions"] = [
+        _with_transition(
+            {
+                "type": name,
+                "status": status,
+                "reason": reason.value,
+                "message": message,
+                "observedGeneration": generation,
+            },
+            _condition(old, name),
+            now,
+        )
+        for name, (status, reason, message) in told.items()
+    ]
     if new == old and not outcome.changed:
         return None
     if outcome.changed or (outcome.is_done and "lastSyncTime" not in old):
         new["lastSyncTime"] = now
     return new
+
+
+def _condition(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((item for item in status.get("conditions") or [] if item.get("type") == name), {})
+
+
+def _synced(item: dict[str, Any], outcome: Outcome, is_ready: bool) -> tuple[str, Reason, str]:
+    """Status, reason and message of Synced."""
+    if outcome.drift:
+        return "False", Reason.DRIFTED, f"differs from the spec: {', '.join(outcome.drift)}"
+    if not is_ready:
+        return "Unknown", outcome.reason, "not compared with the spec: Ready says why"
+    if outcome.changed:
+        repaired = f"repaired: {', '.join(outcome.changed)}"
+        return "True", Reason.IN_SYNC, repaired if is_applied(item) else ""
+    # The last repair stays to be seen: a look that finds nothing changes nothing.
+    old = synced_condition(item.get("status") or {})
+    is_same = (old.get("status"), old.get("observedGeneration")) == ("True", item["metadata"].get("generation"))
+    return "True", Reason.IN_SYNC, old["message"] if is_same else ""
 
 
 def _with_transition(condition: dict[str, Any], old: dict[str, Any], now: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The drift check: the role's own reading and comparing, in this process, with clients that stay.
 
-It only reads. What it answers is what a run of the role that changes nothing would have told; when something
-differs it answers nothing, and the role runs. The only file that knows the role's module_utils. Threads: any.
+It only reads. What it answers is what a run of the role that changes nothing would have told, and what differs.
+The only file that knows the role's module_utils. Threads: any.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import boto3
 import yaml
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
 
@@ -47,6 +48,25 @@ class RoleSettings:
     service_external_name: str
     iam_path: str = ""
     permissions_boundary: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field of an object that a run of the role would change. No secret's value is ever in it."""
+
+    aspect: str
+    field: str
+    is_now: Any
+    would_be: Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of the role would do about an object; ``refusal`` tells why it would do nothing."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    refusal: Outcome | None = None
 
 
 class _Identity:
@@ -148,6 +168,7 @@ class DriftCheck:
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
     :param cached: where Secrets and Services are read first; None: all are read from the API server
+    :param has_cluster: False asks Kubernetes nothing: Secrets and Services are taken to be in order
     :raises ImportError: when the role is not there
     """
 
@@ -157,6 +178,7 @@ class DriftCheck:
         settings: RoleSettings,
         cached: Cached | None = None,
         *,
+        has_cluster: bool = True,
         period_s: float = 300,
         count_call: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -166,11 +188,14 @@ class DriftCheck:
             sys.path.append(str(role / "module_utils"))
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
-        self._refused = importlib.import_module("s3bucket.errors").Refused
+        self._changes = importlib.import_module("s3bucket.changes")
+        self._errors = importlib.import_module("s3bucket.errors")
+        self._refused = self._errors.Refused
         self._count_call = count_call
-        self._users = _Users(importlib.import_module("s3bucket.read"), self._refused, period_s, clock)
+        self._read = importlib.import_module("s3bucket.read")
+        self._users = _Users(self._read, self._refused, period_s, clock)
         self._children = importlib.import_module("s3bucket.children")
-        self._live = importlib.import_module("s3bucket.cluster").connect()
+        self._live: Any = importlib.import_module("s3bucket.cluster").connect() if has_cluster else None
         self._cluster = _Cluster(cached, self._live) if cached else self._live
         defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
         self._defaults = dict(defaults["s3bucket_defaults"])
@@ -180,30 +205,59 @@ class DriftCheck:
         self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
         self._settings = settings
         self._lock = threading.Lock()
-        self._clients: dict[str, tuple[Any, ...]] = {}
+        # S3 and STS by region, IAM by partition.
+        self._clients: dict[str, tuple[Any, Any]] = {}
+        self._iam: dict[str, Any] = {}
         self._credentials: object = None
 
-    def look(self, item: dict[str, Any]) -> Outcome | None:
-        """What is so of an object that should be there; None when something differs, and the role must run."""
+    def look(self, item: dict[str, Any]) -> Outcome:
+        """What is so of an object that should be there.
+
+        ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
+        """
         try:
             wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
             seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
-            return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
-        if seen.differs:
-            return None
-        return Outcome(True, Reason.READY, "; ".join(seen.notes), status=self._observe.outcome_status(wanted, seen))
+            return _told(refusal)
+        status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
+        if seen.lacks:
+            message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
+            return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
+        return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
+
+    def plan(self, item: dict[str, Any]) -> Plan:
+        """What a run of the role would do about an object, or about the end of one that is being deleted.
+
+        Its user is read by itself: for a few objects that is less than all of the account's.
+        """
+        try:
+            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+            sources = self._sources(wanted, reads_all_users=False)
+            if wanted.is_deleting:
+                seen = self._observe.observe_deletion(wanted, sources)
+                found = self._changes.changes_of_deletion(wanted, seen)
+            else:
+                seen = self._observe.observe(wanted, sources)
+                found = self._changes.changes_of(wanted, seen, sources)
+        except self._refused as refusal:
+            return Plan(refusal=_told(refusal))
+        return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
 
     def forget(self, item: dict[str, Any]) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
         self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
 
-    def _sources(self, wanted: Any) -> Any:
+    def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
         region = wanted.region
-        s3, iam, sts = self._get_clients(region)
-        users = self._users.source_for(iam, wanted.username) if wanted.username else None
+        s3, iam, sts = self._get_clients(region, wanted.partition)
+        users = self._read.LiveUsers(iam)
+        if reads_all_users and wanted.username:
+            # First as in a run: credentials that AWS does not know are told in the same words.
+            self._observe.ask_account(wanted, sts)
+            users = self._users.source_for(iam, wanted.username)
 
         def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
             names = secret["metadata"]["namespace"], secret["metadata"]["name"]
@@ -224,23 +278,31 @@ class DriftCheck:
             rules=self._rules,
         )
 
-    def _get_clients(self, region: str) -> tuple[Any, ...]:
+    def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
         with self._lock:
             # A mounted Secret that was changed is a changed file.
             credentials = _credentials_file()
             if credentials != self._credentials:
-                self._clients.clear()
+                self._clear_clients()
                 self._credentials = credentials
             if region not in self._clients:
-                session = boto3.session.Session()
-                s3, iam, sts = (
-                    session.client(service, region_name=region, config=_IAM_CONFIG if service == "iam" else _CONFIG)
-                    for service in ("s3", "iam", "sts")
-                )
-                for client in (s3, iam, sts):
-                    client.meta.events.register("before-send", self._count)
-                self._clients[region] = (s3, iam, _Identity(sts))
-            return self._clients[region]
+                s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
+                self._clients[region] = s3, _Identity(sts)
+            # One for all regions of a partition: its token bucket is for all of the account's calls.
+            if partition not in self._iam:
+                self._iam[partition] = self._make_client("iam", self._spec.HOME_REGIONS[partition], _IAM_CONFIG)
+            s3, identity = self._clients[region]
+            return s3, self._iam[partition], identity
+
+    def _make_client(self, service: str, region: str, config: Config) -> Any:
+        try:
+            client = boto3.session.Session().client(service, region_name=region, config=config)
+        except InvalidRegionError as error:
+            raise self._spec.invalid("spec.region", str(error)) from error
+        except BotoCoreError as error:
+            raise self._errors.unknown("make a client of AWS", error) from error
+        client.meta.events.register("before-send", self._count)
+        return client
 
     def _count(self, event_name: str, **_: Any) -> None:
         # before-send.s3.HeadBucket
@@ -249,7 +311,15 @@ class DriftCheck:
 
     def _forget_clients(self) -> None:
         with self._lock:
-            self._clients.clear()
+            self._clear_clients()
+
+    def _clear_clients(self) -> None:
+        self._clients.clear()
+        self._iam.clear()
+
+
+def _told(refusal: Any) -> Outcome:
+    return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
 
 
 def _credentials_file() -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runner.conditions import Outcome, Reason, ready_condition
+from runner.conditions import Outcome, Reason, is_applied, ready_condition, synced_condition
 
 _CONFLICTS = (Reason.CONFLICT, Reason.BUCKET_NAME_TAKEN)
 
@@ -35,19 +35,29 @@ def event_of(item: dict[str, Any], outcome: Outcome) -> Event | None:
     """After a run; None when it brought nothing new."""
     condition = ready_condition(item.get("status") or {})
     aspects = ", ".join(outcome.changed)
+    if outcome.drift and (outcome.is_done or outcome.reason is Reason.DRIFTED):
+        return _drifted(item, outcome)
     if not outcome.is_done:
         is_known = (condition.get("reason"), condition.get("message")) == (outcome.reason.value, outcome.message)
         name = "Conflict" if outcome.reason in _CONFLICTS else "FAILED"
         return None if is_known or outcome.reason is Reason.PENDING else Event("Warning", name, _text(outcome))
     if item["metadata"].get("deletionTimestamp"):
         return Event("Normal", "DELETED", outcome.message or "everything of the object is gone")
+    if outcome.changed and is_applied(item):
+        return Event("Normal", "DriftCorrected", f"differed from the spec and was repaired: {aspects}")
     if condition.get("status") != "True":
         return Event("Normal", "CREATED", outcome.message or "everything is as the spec says")
     if not outcome.changed:
         return None
-    if condition.get("observedGeneration") == item["metadata"].get("generation"):
-        return Event("Normal", "DriftCorrected", f"differed from the spec and was repaired: {aspects}")
     return Event("Normal", "COMPLETED", f"the changed spec was applied: {aspects}")
+
+
+def _drifted(item: dict[str, Any], outcome: Outcome) -> Event | None:
+    old = item.get("status") or {}
+    is_known = synced_condition(old).get("status") == "False" and old.get("drift") == list(outcome.drift)
+    aspects = ", ".join(outcome.drift)
+    message = f"differs from the spec and is left as it is (driftPolicy: Report): {aspects}"
+    return None if is_known else Event("Warning", "Drifted", message)
 
 
 def _text(outcome: Outcome) -> str:

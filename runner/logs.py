@@ -42,10 +42,10 @@ def _fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Log to stderr."""
+    """Log to stderr. The level is that of our own log; of others only warnings and errors are shown."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Their debug logs would hold request bodies and headers.
-    for name in ("kubernetes", "urllib3", "ansible_runner", "ansible-runner"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    # Below that libraries log bodies and headers of requests: botocore the keys of a role that it assumes.
+    logging.basicConfig(level=max(wanted, logging.WARNING), handlers=[handler], force=True)
+    logging.getLogger("runner").setLevel(wanted)

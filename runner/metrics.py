@@ -32,6 +32,12 @@ class Metrics:
         self._ready = Gauge(
             "s3_operator_resource_ready", "1 for an S3 object that is Ready", ["namespace", "name"], registry=registry
         )
+        self._synced = Gauge(
+            "s3_operator_resource_synced",
+            "1 for an S3 object that is as its spec says, 0 for one that differs",
+            ["namespace", "name"],
+            registry=registry,
+        )
         self._drift = Counter(
             "s3_operator_drift_corrected", "Repairs of what was changed by others", ["aspect"], registry=registry
         )
@@ -61,20 +67,26 @@ class Metrics:
         for lane in Lane:
             self._depth.labels(lane.name.lower()).set_function(partial(_depth_of, queue, lane))
 
-    def count_run(self, item: dict[str, Any], outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
+    def count_run(self, outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
         """A run has ended."""
-        metadata = item["metadata"]
         result = "done" if outcome.is_done else "failed"
         self._runs.labels(result, outcome.reason.value).inc()
         self._duration.observe(duration_s)
-        is_ready = outcome.is_done and not metadata.get("deletionTimestamp")
-        self._ready.labels(metadata["namespace"], metadata["name"]).set(is_ready)
-        self._info.labels(metadata["name"], metadata["namespace"]).set(1)
         if outcome.reason.value in _AWS_REASONS:
             self._errors.labels(outcome.reason.value).inc()
         if is_drift and outcome.is_done:
             for aspect in outcome.changed:
                 self._drift.labels(aspect).inc()
+
+    def show(self, item: dict[str, Any], outcome: Outcome) -> None:
+        """A run or a look told how an object is."""
+        namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
+        is_ready = outcome.is_done and not item["metadata"].get("deletionTimestamp")
+        self._ready.labels(namespace, name).set(is_ready)
+        self._info.labels(name, namespace).set(1)
+        # Otherwise nothing new is known.
+        if is_ready or outcome.drift:
+            self._synced.labels(namespace, name).set(not outcome.drift)
 
     def count_check(self, result: str) -> None:
         """A drift check found ``in_sync``, ``differs`` or ``failed``."""
@@ -92,9 +104,11 @@ class Metrics:
     def forget(self, key: Key) -> None:
         """An object is gone."""
         namespace, name = key
-        for gauge, labels in ((self._ready, (namespace, name)), (self._info, (name, namespace))):
+        for gauge in (self._ready, self._synced):
             with contextlib.suppress(KeyError):
-                gauge.remove(*labels)
+                gauge.remove(namespace, name)
+        with contextlib.suppress(KeyError):
+            self._info.remove(name, namespace)
 
 
 def _depth_of(queue: WorkQueue, lane: Lane) -> float:

@@ -133,23 +133,21 @@ class Operator:
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
-        check = None
-        if settings.drift_check:
-            told = RoleSettings(
-                name,
-                settings.deletion_policy,
-                settings.iam_settle_s,
-                settings.service_external_name,
-                settings.iam_path,
-                settings.permissions_boundary,
-            )
-            check = DriftCheck(
-                settings.project_dir,
-                told,
-                self._find_cached,
-                period_s=settings.sync_period_s,
-                count_call=self._metrics.count_call,
-            )
+        told = RoleSettings(
+            name,
+            settings.deletion_policy,
+            settings.iam_settle_s,
+            settings.service_external_name,
+            settings.iam_path,
+            settings.permissions_boundary,
+        )
+        check = DriftCheck(
+            settings.project_dir,
+            told,
+            self._find_cached,
+            period_s=settings.sync_period_s,
+            count_call=self._metrics.count_call,
+        )
         reconciler = Reconciler(
             self._kube,
             Claims(job.run, self._find_naming),
@@ -157,6 +155,7 @@ class Operator:
             settings.sync_period_s,
             find_seen=lambda key: self._find_cached("S3", *key),
             check=check,
+            checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
         )
         return job, reconciler

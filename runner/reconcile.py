@@ -11,11 +11,12 @@ import math
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from runner.backoff import Backoff, jittered
-from runner.conditions import Outcome, Reason, ready_condition, status_of
+from runner.conditions import Outcome, Reason, is_applied, ready_condition, reports_drift, status_of
 from runner.events import Event, event_at_start, event_of
 from runner.kube import FINALIZER, KubeError
 from runner.metrics import Metrics
@@ -45,9 +46,9 @@ class Job(Protocol):
 
 
 class Check(Protocol):
-    """A look that only reads: what is so, or None when the role must run."""
+    """A look that only reads: what is so, with the aspects that differ in ``drift``."""
 
-    def look(self, item: dict[str, Any]) -> Outcome | None: ...
+    def look(self, item: dict[str, Any]) -> Outcome: ...
 
     def forget(self, item: dict[str, Any]) -> None: ...
 
@@ -63,6 +64,7 @@ class Reconciler:
     :param sync_period_s: when an object is looked at again if nothing happens
     :param find_seen: an object as the watch saw it last, for resyncs; None when it is gone
     :param check: looks first at objects whose spec was acted on already; None runs the role at every look
+    :param checks_all: False looks first only at objects that report their drift, and runs the role for the others
     :param full_sync_period_s: how often the role runs although the check finds nothing
     """
 
@@ -75,6 +77,7 @@ class Reconciler:
         *,
         find_seen: Callable[[Key], dict[str, Any] | None],
         check: Check | None = None,
+        checks_all: bool = True,
         full_sync_period_s: float = math.inf,
         now: Callable[[], str] = utc_now,
         clock: Callable[[], float] = time.monotonic,
@@ -86,6 +89,7 @@ class Reconciler:
         self._sync_period_s = sync_period_s
         self._find_seen = find_seen
         self._check = check
+        self._checks_all = checks_all
         self._full_sync_period_s = full_sync_period_s
         self._now = now
         self._clock = clock
@@ -113,10 +117,11 @@ class Reconciler:
         if item is None:
             self._forget(key)
             return None
-        if self._check is None or not _is_known(item):
+        check = self._check_for(item)
+        if check is None:
             return Lane.REPAIR, 0.0
-        seen = self._check.look(item)
-        if seen is None or (seen.is_done and self._clock() >= self._full_run_due_at(key)):
+        seen = check.look(item)
+        if self._must_run(key, item, seen):
             return Lane.REPAIR, 0.0
         self._count_check(key, seen)
         if status_of(item, seen, self._now()) is not None:
@@ -154,9 +159,9 @@ class Reconciler:
         elif FINALIZER not in (item["metadata"].get("finalizers") or []):
             item = self._kube.add_finalizer(item)
         # Before the announcement, which names the generation although nothing was done yet.
-        is_known = _is_known(item)
+        check = self._check_for(item)
         item = self._announce(item)
-        outcome = self._check_or_run(key, item) if self._check and is_known else self._run(item)
+        outcome = self._check_or_run(key, item, check) if check else self._run(item)
         self._tell(item, outcome)
         is_gone = outcome.is_done and bool(item["metadata"].get("deletionTimestamp"))
         if is_gone:
@@ -177,24 +182,34 @@ class Reconciler:
             item = {**item, "status": status}
         return item
 
-    def _check_or_run(self, key: Key, item: dict[str, Any]) -> Outcome:
-        assert self._check is not None  # noqa: S101 - the caller has looked
-        seen = self._check.look(item)
+    def _check_for(self, item: dict[str, Any]) -> Check | None:
+        """What looks at an object before the role may run; None where the role runs in any case."""
+        return self._check if _is_known(item) and (self._checks_all or reports_drift(item)) else None
+
+    def _must_run(self, key: Key, item: dict[str, Any], seen: Outcome) -> bool:
+        if reports_drift(item):
+            return False
+        return bool(seen.drift) or (seen.is_done and self._clock() >= self._full_run_due_at(key))
+
+    def _check_or_run(self, key: Key, item: dict[str, Any], check: Check) -> Outcome:
+        seen = check.look(item)
         self._count_check(key, seen)
-        if seen is not None and (not seen.is_done or self._clock() < self._full_run_due_at(key)):
+        if not self._must_run(key, item, seen):
             return seen
         outcome = self._run(item)
         self._full_run_at[key] = self._clock() + jittered(self._full_sync_period_s, self._chance)
-        if seen is not None and outcome.changed:
+        if not outcome.is_done:
+            return replace(outcome, drift=seen.drift)
+        if not seen.drift and outcome.changed:
             self._metrics.count_missed(outcome.changed)
             fields = {"namespace": key[0], "name_": key[1], "aspects": list(outcome.changed)}
             _LOG.warning("the drift check did not see what the role changed", extra=fields)
         return outcome
 
-    def _count_check(self, key: Key, seen: Outcome | None) -> None:
-        self._metrics.count_check("differs" if seen is None else "in_sync" if seen.is_done else "failed")
-        if seen is not None:
-            _LOG.debug("checked", extra={"namespace": key[0], "name_": key[1], "reason": seen.reason.value})
+    def _count_check(self, key: Key, seen: Outcome) -> None:
+        self._metrics.count_check("differs" if seen.drift else "in_sync" if seen.is_done else "failed")
+        fields = {"namespace": key[0], "name_": key[1], "reason": seen.reason.value, "differs": list(seen.drift)}
+        _LOG.debug("checked", extra=fields)
 
     def _full_run_due_at(self, key: Key) -> float:
         return self._full_run_at.setdefault(key, self._clock() + self._chance.random() * self._full_sync_period_s)
@@ -209,8 +224,7 @@ class Reconciler:
         if self._check:
             self._check.forget(item)
         duration_s = time.monotonic() - started
-        was_ready = ready_condition(item.get("status") or {}).get("status") == "True"
-        self._metrics.count_run(item, outcome, duration_s, is_drift=was_ready and _is_same_generation(item))
+        self._metrics.count_run(outcome, duration_s, is_drift=is_applied(item) and not _is_deleting(item))
         _LOG.log(
             logging.DEBUG if outcome.is_done and not outcome.changed else logging.INFO,
             "reconciled",
@@ -231,6 +245,7 @@ class Reconciler:
     def _tell(self, item: dict[str, Any], outcome: Outcome) -> None:
         if outcome.reason is Reason.RUN_CANCELLED:
             return
+        self._metrics.show(item, outcome)
         event = event_of(item, outcome)
         if event is not None:
             self._write_event(item, event)
@@ -258,7 +273,11 @@ def _is_known(item: dict[str, Any]) -> bool:
     """Whether the object's spec was acted on, so that a look may do."""
     metadata = item["metadata"]
     has_finalizer = FINALIZER in (metadata.get("finalizers") or [])
-    return _is_same_generation(item) and has_finalizer and not metadata.get("deletionTimestamp")
+    return _is_same_generation(item) and has_finalizer and not _is_deleting(item)
+
+
+def _is_deleting(item: dict[str, Any]) -> bool:
+    return bool(item["metadata"].get("deletionTimestamp"))
 
 
 def _is_same(item: dict[str, Any], other: dict[str, Any]) -> bool:

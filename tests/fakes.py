@@ -90,14 +90,14 @@ class FakeJob:
 
 
 class FakeCheck:
-    """Answers each look with the next of the given outcomes; the last one again and again. None: something differs."""
+    """Answers each look with the next of the given outcomes; the last one again and again."""
 
-    def __init__(self, *outcomes: Outcome | None) -> None:
+    def __init__(self, *outcomes: Outcome) -> None:
         self._outcomes = list(outcomes)
         self.looks = 0
         self.forgotten: list[str] = []
 
-    def look(self, item: dict[str, Any]) -> Outcome | None:
+    def look(self, item: dict[str, Any]) -> Outcome:
         self.looks += 1
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 

@@ -149,6 +149,9 @@ def run(call: Call) -> tuple[int, str, str]:
             exec(_codes[call.path], vars(main))
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
+        except MemoryError:
+            # It says nothing itself.
+            code = _fail(MemoryError("MemoryError: a process of a run may not have so much memory"))
         except Exception as error:
             code = _fail(error)
     return code, out.getvalue(), err.getvalue()

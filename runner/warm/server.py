@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import selectors
 import signal
 import socket
@@ -34,6 +35,9 @@ _MAX_REQUEST = 4 * 1024 * 1024
 _REQUEST_S = 5.0
 _BACKLOG = 64
 _ENV_START_FIELD = 47
+# For each process of a run, of which 0.1 GiB are what it is forked with. A run that leaks gets a MemoryError, where
+# the kernel would end the container, with all runs in it.
+_MAX_DATA = 512 * 1024 * 1024
 _IMPORTS = (
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
@@ -300,11 +304,19 @@ class _Child:
             os.dup2(descriptor, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.setsid()
+        _limit_memory()
         os.chdir(self._request["folder"])
         os.environ.clear()
         os.environ.update(environment)
         sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
         sys.argv = self._request["arguments"]
+
+
+def _limit_memory() -> None:
+    # Not above what we may have ourselves.
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = _MAX_DATA if hard == resource.RLIM_INFINITY else min(hard, _MAX_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _stream(descriptor: int, mode: str) -> Any:

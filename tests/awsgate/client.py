@@ -35,6 +35,14 @@ class Gate:
         """Forget the requests."""
         self._ask("DELETE", "requests")
 
+    def keep_requests(self, is_kept: bool) -> None:
+        """Whether requests are kept from now on, or only counted: who makes 100,000s of them does not look at each."""
+        self._ask("POST", "log", {"keeps_requests": is_kept})
+
+    def counts(self, access_key: str) -> dict[str, int]:
+        """How many requests of each action came with this key so far. Clearing the requests does not touch it."""
+        return dict(self._ask("GET", "counts").get(access_key, {}))
+
     def add_fault(
         self,
         action: str,
@@ -43,13 +51,16 @@ class Gate:
         status: int = 400,
         times: int | None = None,
         delay_s: float = 0.0,
+        spares_per_s: float = 0.0,
         **match: str,
     ) -> None:
-        """Answer an action with an error, so many times (None: for ever), and/or after a delay.
+        """Answer an action (``*``: any) with an error, so many times (None: for ever), and/or after a delay.
 
-        :param match: only for this ``bucket`` or ``user``
+        :param spares_per_s: so many requests a second pass, as AWS throttles
+        :param match: only for this ``service``, ``bucket``, ``user`` or ``access_key``
         """
         fault: dict[str, Any] = {"action": action, "status": status, "times": times, "delay_s": delay_s, "match": match}
+        fault["spares_per_s"] = spares_per_s
         self._ask("POST", "faults", {**fault, "code": code} if code else fault)
 
     def clear_faults(self) -> None:
@@ -72,6 +83,26 @@ class Gate:
     def judge(self, access_key: str, policy: dict[str, Any]) -> None:
         """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
         self._ask("POST", "policy", {"access_key": access_key, "policy": policy})
+
+    def arm(self, *about: str, action: str = "*", number: int = 0, when: str = "before") -> None:
+        """Hold writes about these buckets and users (:class:`tests.awsgate.holds.Hold`)."""
+        self._ask("POST", "hold", {"about": about, "action": action, "number": number, "when": when})
+
+    def wait_held(self, timeout_s: float) -> str:
+        """Wait until a request is held. Returns its action; empty when none was."""
+        return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
+
+    def let_go(self) -> None:
+        """Let the held requests go on; the hold stays armed."""
+        self._ask("POST", "let-go", {})
+
+    def disarm(self, *, is_dropped: bool = False) -> None:
+        """Hold nothing any more; let go what is held, or drop it."""
+        self._ask("DELETE", "hold", {"is_dropped": is_dropped})
+
+    def issued(self) -> list[tuple[str, str]]:
+        """User and secret access key of every key that was ever issued."""
+        return [(user, secret) for user, secret in self._ask("GET", "issued")]
 
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""

@@ -1,11 +1,13 @@
-"""The WSGI application: log, faults, rules, moto, rules; and ``/_gate/`` for the tests."""
+"""The WSGI application: log, faults, holds, rules, moto, rules; and ``/_gate/`` for the tests."""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,10 +17,12 @@ from moto.s3.models import s3_backends
 from . import access, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
-from .rights import rights_for
+from .holds import Hold, Holds
+from .rights import Right, rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+_ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
 class Gate:
@@ -29,11 +33,17 @@ class Gate:
         self._reset = reset
         self._lock = threading.RLock()
         self._requests: list[dict[str, Any]] = []
+        self._keeps_requests = True
+        # By access key, then by action.
+        self._counts: dict[str, Counter[str]] = {}
         self._faults: list[dict[str, Any]] = []
         self._iam_lag_s = 0.0
         self._before_writes: list[tuple[float, Any]] = []
         # Access key -> the policy that its requests are judged by, instead of moto's own enforcement alone.
         self._policies: dict[str, dict[str, Any]] = {}
+        self._holds = Holds()
+        # User and secret access key of each key that was ever issued: what must be found nowhere.
+        self._issued: list[tuple[str, str]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         is_control = environ["PATH_INFO"].startswith("/_gate/")
@@ -49,8 +59,17 @@ class Gate:
         # Judged before the request is done: afterwards a deleted bucket has no owner any more.
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
-        answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._answer(call, environ)
+        answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._held(call, environ)
+        self._log(call, answer, rights)
+        return answer
+
+    def _log(self, call: Call, answer: Answer, rights: list[Right]) -> None:
         with self._lock:
+            self._counts.setdefault(call.access_key, Counter())[call.action] += 1
+            if call.action == "CreateAccessKey":
+                self._issued += [(call.user, secret.decode()) for secret in _ISSUED.findall(answer.body)]
+            if not self._keeps_requests:
+                return
             self._requests.append(
                 {
                     "service": call.service,
@@ -63,6 +82,14 @@ class Gate:
                     "rights": sorted({right.action for right in rights}),
                 }
             )
+
+    def _held(self, call: Call, environ: dict[str, Any]) -> Answer:
+        when = self._holds.find(call.action, {call.bucket, call.user} - {""}) if call.is_write else ""
+        if when == "before" and self._holds.stay(call.action):
+            return error(call, 500, "InternalFailure", "dropped by the test")
+        answer = self._answer(call, environ)
+        if when == "after":
+            self._holds.stay(call.action)
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
@@ -115,7 +142,7 @@ class Gate:
 
     def _fault(self, call: Call) -> Answer | None:
         with self._lock:
-            fault = next((item for item in self._faults if _fits(item, call)), None)
+            fault = next((item for item in self._faults if _fits(item, call) and _is_over_rate(item)), None)
             if fault is None:
                 return None
             if fault.get("times"):
@@ -131,30 +158,42 @@ class Gate:
         name, method = environ["PATH_INFO"].removeprefix("/_gate/"), environ["REQUEST_METHOD"]
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = json.loads(environ["wsgi.input"].read(length)) if length else {}
+        if name == "held":
+            # Not under the lock: it waits.
+            return _json(self._holds.wait(body["timeout_s"]))
         with self._lock:
             found: Any = {
                 ("GET", "ready"): dict,
                 ("GET", "requests"): lambda: list(self._requests),
                 ("DELETE", "requests"): self._requests.clear,
+                ("GET", "counts"): lambda: {key: dict(counts) for key, counts in self._counts.items()},
+                ("POST", "log"): lambda: self._set_log(body["keeps_requests"]),
                 ("POST", "faults"): lambda: self._faults.append(body),
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
+                ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
+                ("POST", "let-go"): lambda: self._holds.let_go(**body),
+                ("DELETE", "hold"): lambda: self._holds.disarm(**body),
+                ("GET", "issued"): lambda: list(self._issued),
                 ("POST", "reset"): self._reset_all,
             }[method, name]()
-        return Answer(
-            200, json.dumps(found or ([] if name == "requests" else {})).encode(), {"Content-Type": "application/json"}
-        )
+        return _json(found or ([] if name in ("requests", "issued") else {}))
+
+    def _set_log(self, keeps_requests: bool) -> None:
+        self._keeps_requests = keeps_requests
 
     def _set_lag(self, seconds: float) -> None:
         self._iam_lag_s, self._before_writes = seconds, []
 
     def _reset_all(self) -> None:
         self._requests.clear()
+        self._counts.clear()
         self._faults.clear()
         self._policies.clear()
+        self._holds.disarm()
         self._set_lag(0.0)
         rules.OPEN_BUCKETS.clear()
         self._reset()
@@ -180,6 +219,10 @@ def delete_policy_as_root(bucket: str) -> None:
         found[1].policy = None
 
 
+def _json(value: Any) -> Answer:
+    return Answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
 def _fits(fault: dict[str, Any], call: Call) -> bool:
     match = fault.get("match", {})
     return (
@@ -187,3 +230,16 @@ def _fits(fault: dict[str, Any], call: Call) -> bool:
         and fault.get("action", "*") in ("*", call.action)
         and all(getattr(call, name) == value for name, value in match.items())
     )
+
+
+def _is_over_rate(fault: dict[str, Any]) -> bool:
+    """Whether a fault that spares so many requests a second strikes this one: a token bucket, of one second's."""
+    rate = fault.get("spares_per_s")
+    if not rate:
+        return True
+    now = time.monotonic()
+    most = max(1.0, rate)
+    tokens = min(most, fault.get("tokens", most) + (now - fault.get("at", now)) * rate)
+    is_spared = tokens >= 1
+    fault["at"], fault["tokens"] = now, tokens - is_spared
+    return not is_spared

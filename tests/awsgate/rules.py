@@ -254,6 +254,21 @@ def bound_new_user(call: Call, answer: Answer) -> None:
         set_boundary(iam_backends[ACCOUNT]["aws"].users[call.user], arn)
 
 
+def give_secret_its_signs(call: Call, answer: Answer) -> None:
+    """A secret access key has / and + in it, which look different in URLs and in JSON; moto's has not.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html (the example)
+    """
+    if call.action != "CreateAccessKey":
+        return
+    plain = answer.body.partition(b"<SecretAccessKey>")[2].partition(b"<")[0].decode()
+    secret = f"{plain[:13]}/{plain[14:27]}+{plain[28:]}"
+    for key in iam_backends[ACCOUNT]["aws"].access_keys.values():
+        if key.secret_access_key == plain:
+            key.secret_access_key = secret
+    answer.body = answer.body.replace(plain.encode(), secret.encode())
+
+
 def tag_new_bucket(call: Call, answer: Answer) -> None:
     """The tags of a create call are on the bucket from its first moment.
 
@@ -346,6 +361,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
+    give_secret_its_signs,
     tag_new_bucket,
     keep_empty_tags,
     close_new_bucket,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -264,6 +265,39 @@ def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3:
     s3.put_object(Bucket=bucket, Key="a", Body=b"x")
     seen = [(item["action"], item["write"], item["status"]) for item in aws.gate.requests()]
     assert seen == [("GetBucketAcl", False, 403), ("GetBucketAcl", False, 200), ("PutObject", True, 200)]
+
+
+def test_secret_has_the_signs_that_look_different_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
+    user = new_name("gate")
+    key_id, secret = make_user(iam, user)
+    assert (len(secret), secret[13], secret[27]) == (40, "/", "+")
+    aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key=secret).list_buckets()
+    assert [user, secret] in [list(issued) for issued in aws.gate.issued()]
+
+
+@pytest.mark.parametrize(
+    ("when", "is_dropped", "is_done"), [("before", True, False), ("before", False, True), ("after", True, True)]
+)
+def test_write_is_held_before_or_after_its_effect_and_dropped_or_let_go(
+    aws: Aws, iam: Any, new_name: Names, when: str, is_dropped: bool, is_done: bool
+) -> None:
+    user = new_name("gate")
+    iam.create_user(UserName=user)
+    aws.gate.arm(user, action="TagUser", number=2, when=when)
+    iam.tag_user(UserName=user, Tags=[{"Key": "number", "Value": "1"}])
+    assert aws.gate.wait_held(0) == ""
+    second = threading.Thread(
+        target=lambda: code_of(lambda: iam.tag_user(UserName=user, Tags=[{"Key": "number", "Value": "2"}]))
+    )
+    second.start()
+    assert aws.gate.wait_held(30) == "TagUser"
+    held = iam.list_user_tags(UserName=user)["Tags"]
+    assert held == [{"Key": "number", "Value": "2" if when == "after" else "1"}]
+    aws.gate.add_fault("TagUser", "AccessDenied", status=403, user=user)
+    aws.gate.disarm(is_dropped=is_dropped)
+    second.join()
+    aws.gate.clear_faults()
+    assert iam.list_user_tags(UserName=user)["Tags"] == [{"Key": "number", "Value": "2" if is_done else "1"}]
 
 
 def test_iam_is_enforced(aws: Aws, iam: Any, new_name: Names) -> None:

@@ -122,10 +122,10 @@ def live(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def condition(world: World, cr: dict[str, Any]) -> dict[str, Any]:
-    """The Ready condition now."""
+def condition(world: World, cr: dict[str, Any], name: str = "Ready") -> dict[str, Any]:
+    """A condition now."""
     found = (live(world, cr) or {}).get("status", {}).get("conditions", [])
-    return next((item for item in found if item["type"] == "Ready"), {})
+    return next((item for item in found if item["type"] == name), {})
 
 
 def wait_ready(world: World, cr: dict[str, Any], generation: int = 1) -> dict[str, Any]:

@@ -79,6 +79,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "tag-count": ({"tags": {f"k{n}": "" for n in range(43)}}, "must have at most 42 items"),
     "deletion-policy": ({"deletionPolicy": "Orphan"}, "Unsupported value"),
     "adoption-policy": ({"adoptionPolicy": "Always"}, "Unsupported value"),
+    "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
 }  # fmt: skip
@@ -108,6 +109,7 @@ FULL: dict[str, Any] = {
     "deletionPolicy": "Retain",
     "forceDelete": False,
     "adoptionPolicy": "IfExists",
+    "driftPolicy": "Report",
     "service": {"enabled": False},
 }
 

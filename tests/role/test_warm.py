@@ -172,9 +172,8 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
         {"amazon.aws.iam_user": {"name": f"nobody-{where}", "state": "present"}, "register": "made"},
         {"ansible.builtin.command": f"echo {where}", "register": "command"},
         {"ansible.builtin.set_fact": {"after": where}},
-        say(
-            "PIDS {{ before }} {{ (made.iam_user | default(made)).user.user_name[7:] }} {{ command.stdout }} {{ after }} "
-        ),
+        {"ansible.builtin.set_fact": {"made": "{{ made.iam_user | default(made) }}"}},
+        say("PIDS {{ before }} {{ made.user.user_name[7:] }} {{ command.stdout }} {{ after }} "),
     ]
     play = Play(warm, world, tmp_path, *tasks, ANSIBLE_DEBUG="1")
     output = play.output()
@@ -226,6 +225,34 @@ def test_warm_process_that_is_killed_is_started_again_and_its_runs_end(
     play.output()
     wait_until(lambda: warm.pid not in (0, old), "another warm process")
     assert "again" in Play(warm, world, tmp_path, say("again")).output()
+
+
+_GREEDY = """
+from ansible.module_utils.basic import AnsibleModule
+
+module, hoard = AnsibleModule({}), []
+for _ in range(1024):
+    hoard.append(bytearray(1024 * 1024))
+module.exit_json(msg="had all it wanted")
+"""
+
+
+def test_run_that_leaks_memory_fails_and_harms_nobody_else(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "greedy.py").write_text(_GREEDY)
+    flag = tmp_path / "hangs"
+    other = Play(warm, world, tmp_path, hang(flag))
+    wait_until(flag.exists, "another run is under way")
+    pid = warm.pid
+    greedy = Play(warm, world, tmp_path, {"greedy": {}})
+    output = greedy.output()
+    assert greedy.process.returncode != 0
+    assert "MemoryError" in output, output
+    assert len(other.others()) > 1
+    assert "still here" in Play(warm, world, tmp_path, say("still here")).output()
+    assert warm.pid == pid
+    processes.kill_run(other.run_id)
+    other.output()
 
 
 def test_socket_that_is_gone_means_a_stock_run(warm: WarmProcess, world: World, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"bucketPolicy": DENY_ALL}, "only the account's root user", id="lock-out"),
         pytest.param({"bucketACL": "log-delivery-write"}, "spec.bucketACL: must be one of", id="acl"),
         pytest.param({"deletionPolicy": "Orphan"}, "spec.deletionPolicy: must be one of", id="deletion-policy"),
+        pytest.param({"driftPolicy": "Ignore"}, "spec.driftPolicy: must be one of Correct, Report", id="drift-policy"),
         pytest.param({"enableObjectLock": True, "enableVersioning": False}, "spec.enableVersioning", id="lock"),
         pytest.param({"enableTransferAcceleration": True, "bucketName": "a.b.c"}, "with a dot", id="acceleration"),
         pytest.param({"enableVersioning": "yes"}, "spec.enableVersioning: must be true or false", id="no-bool"),

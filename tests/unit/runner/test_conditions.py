@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from runner.conditions import Outcome, Reason, is_settled, ready_condition, status_of
+from runner.conditions import Outcome, Reason, is_settled, ready_condition, status_of, synced_condition
 from tests.fakes import READY, make_item
 from tests.world import ROLE
 
@@ -16,12 +16,36 @@ NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 def test_status_of_ready_object() -> None:
     status = status_of(make_item(), Outcome(True, Reason.READY, status={"bucketARN": "arn"}), NOW)
     assert status == {
-        "bucketARN": "arn", "status": "Ready", "observedGeneration": 1, "lastSyncTime": NOW,
-        "conditions": [{
-            "type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1,
-            "lastTransitionTime": NOW,
-        }],
+        "bucketARN": "arn", "status": "Ready", "observedGeneration": 1, "appliedGeneration": 1, "lastSyncTime": NOW,
+        "conditions": [
+            {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1,
+             "lastTransitionTime": NOW},
+            {"type": "Synced", "status": "True", "reason": "InSync", "message": "", "observedGeneration": 1,
+             "lastTransitionTime": NOW},
+        ],
     }  # fmt: skip
+
+
+def test_status_of_drift_moves_only_the_transition_of_synced() -> None:
+    item = make_item()
+    item["status"] = status_of(item, READY, NOW)
+    status = status_of(item, Outcome(True, Reason.READY, drift=("policy",)), LATER)
+    assert status is not None
+    assert (status["drift"], status["lastSyncTime"]) == (["policy"], NOW)
+    assert ready_condition(status) == ready_condition(item["status"])
+    assert synced_condition(status)["lastTransitionTime"] == LATER
+
+
+def test_status_of_a_new_generation_forgets_what_was_repaired_in_the_old_one() -> None:
+    item = make_item()
+    for outcome in (READY, Outcome(True, Reason.READY, changed=("policy",))):
+        item["status"] = status_of(item, outcome, NOW)
+    assert synced_condition(item["status"])["message"] == "repaired: policy"
+    item["metadata"]["generation"] = 2
+    status = status_of(item, Outcome(True, Reason.READY, changed=("tags",)), LATER)
+    assert status is not None
+    assert synced_condition(status)["message"] == ""
+    assert status["appliedGeneration"] == 2
 
 
 def test_status_of_same_outcome_is_none() -> None:
@@ -72,5 +96,5 @@ def test_reasons_are_the_roles_and_the_loops_own() -> None:
     sys.path.insert(0, str(ROLE / "module_utils"))
     from s3bucket.errors import RETRY
 
-    own = {"Ready", "Deleting", "RunFailed", "RunTimeout", "RunCancelled"}
+    own = {"Ready", "Deleting", "RunFailed", "RunTimeout", "RunCancelled", "InSync", "Drifted"}
     assert {reason.value for reason in Reason} == set(RETRY) | own

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 
-from runner.logs import JsonFormatter
+import pytest
+
+from runner.logs import JsonFormatter, set_up
 
 
 def test_json_formatter_gives_fields_beside_the_message() -> None:
@@ -14,3 +17,39 @@ def test_json_formatter_gives_fields_beside_the_message() -> None:
     assert {key: line[key] for key in ("level", "msg", "name", "duration_s")} == {
         "level": "info", "msg": "reconciled", "name": "photos", "duration_s": 1.5,
     }  # fmt: skip
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("runner")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize(
+    "name", ["botocore.parsers", "boto3", "urllib3", "kubernetes.client.rest", "a.library.to.come"]
+)
+def test_debug_level_is_ours_alone_as_libraries_log_whole_answers(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up("json", "debug")
+    logging.getLogger("runner.job").debug("our own")
+    # botocore logs the answer of AssumeRoleWithWebIdentity, keys and all.
+    logging.getLogger(name).debug("Response body: <SecretAccessKey>planted</SecretAccessKey>")
+    logging.getLogger(name).warning("worth knowing")
+    told = capsys.readouterr().err
+    assert "our own" in told
+    assert "worth knowing" in told
+    assert "planted" not in told
+
+
+@pytest.mark.usefixtures("_restored")
+def test_error_level_is_everyones(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("json", "error")
+    for name in ("runner.job", "botocore"):
+        logging.getLogger(name).warning("no error")
+    assert capsys.readouterr().err == ""

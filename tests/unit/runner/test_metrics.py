@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prometheus_client import generate_latest
 
 from runner.conditions import Outcome, Reason
 from runner.metrics import Metrics
 from runner.queue import Lane, WorkQueue
 from tests.fakes import READY, make_item
+
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
 
 
 def text(metrics: Metrics) -> str:
@@ -16,19 +20,29 @@ def text(metrics: Metrics) -> str:
 
 def test_object_is_shown_until_it_is_forgotten() -> None:
     metrics = Metrics()
-    metrics.count_run(make_item(), READY, 1.0, is_drift=False)
+    metrics.show(make_item(), READY)
     assert 's3_operator_resource_ready{name="photos",namespace="team"} 1.0' in text(metrics)
+    assert 's3_operator_resource_synced{name="photos",namespace="team"} 1.0' in text(metrics)
     assert 's3_info{namespace="team",s3="photos"} 1.0' in text(metrics)
     metrics.forget(("team", "photos"))
     metrics.forget(("team", "photos"))
     assert "photos" not in text(metrics)
 
 
+def test_object_that_differs_is_not_synced_until_it_is_known_to_be_again() -> None:
+    metrics = Metrics()
+    for outcome, value in ((replace(READY, drift=("policy",)), 0.0), (DENIED, 0.0), (READY, 1.0), (DENIED, 1.0)):
+        metrics.show(make_item(), outcome)
+        assert f's3_operator_resource_synced{{name="photos",namespace="team"}} {value}' in text(metrics)
+        ready = 1.0 if outcome.is_done else 0.0
+        assert f's3_operator_resource_ready{{name="photos",namespace="team"}} {ready}' in text(metrics)
+
+
 def test_drift_and_aws_errors_are_counted() -> None:
     metrics = Metrics()
-    metrics.count_run(make_item(), Outcome(True, Reason.READY, changed=("policy",)), 1.0, is_drift=True)
-    metrics.count_run(make_item(), Outcome(True, Reason.READY, changed=("acl",)), 1.0, is_drift=False)
-    metrics.count_run(make_item(), Outcome(False, Reason.THROTTLED), 1.0, is_drift=False)
+    metrics.count_run(Outcome(True, Reason.READY, changed=("policy",)), 1.0, is_drift=True)
+    metrics.count_run(Outcome(True, Reason.READY, changed=("acl",)), 1.0, is_drift=False)
+    metrics.count_run(Outcome(False, Reason.THROTTLED), 1.0, is_drift=False)
     shown = text(metrics)
     assert 's3_operator_drift_corrected_total{aspect="policy"} 1.0' in shown
     assert "acl" not in shown

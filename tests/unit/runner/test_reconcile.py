@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,9 @@ OURS = {"finalizers": [FINALIZER]}
 GOING = {**OURS, "deletionTimestamp": "2026-01-01T00:00:00Z"}
 DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
 CONFLICT = Outcome(False, Reason.CONFLICT, "theirs", "permanent")
+DIFFERS = replace(READY, drift=("policy", "tags"))
+UNUSABLE = Outcome(False, Reason.DRIFTED, "there is no bucket", "slow", drift=("bucket",))
+REPAIRED = replace(READY, changed=("policy", "tags"))
 
 
 def make(item: dict[str, Any] | None, *outcomes: Outcome) -> tuple[Reconciler, FakeKube, FakeJob]:
@@ -175,19 +179,35 @@ def test_kubernetes_error_before_the_run_means_no_run(name: str) -> None:
 class Checked:
     """An object that was made Ready by a first run, and a Reconciler that checks it."""
 
-    def __init__(self, *looks: Outcome | None, runs: tuple[Outcome, ...] = (READY,)) -> None:
+    def __init__(
+        self, *looks: Outcome, runs: tuple[Outcome, ...] = (READY,), policy: str = "", checks_all: bool = True
+    ) -> None:
         self.check, self.time_s, self.metrics = FakeCheck(*looks), 0.0, Metrics()
-        self.kube = FakeKube(make_item(**OURS))
+        item = make_item(**OURS)
+        if policy:
+            item["spec"]["driftPolicy"] = policy
+        self.kube = FakeKube(item)
         self.job = FakeJob(self.kube, READY, *runs)
         self.reconciler = Reconciler(
             self.kube, self.job, self.metrics, 300, find_seen=lambda _: self.seen(), check=self.check,
-            full_sync_period_s=86400, now=lambda: NOW, clock=lambda: self.time_s, chance=random.Random(1),
+            checks_all=checks_all, full_sync_period_s=86400, now=lambda: NOW, clock=lambda: self.time_s,
+            chance=random.Random(1),
         )  # fmt: skip
         self.reconciler.reconcile(KEY)
         self.kube.writes.clear()
+        self.kube.events.clear()
         self.kube.reads.clear()
         # The watch is up to date unless a case says otherwise.
         self.seen = lambda: copy.deepcopy(self.kube.item)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        assert self.kube.item is not None
+        return dict(self.kube.item["status"])
+
+    def told(self, name: str) -> tuple[str, str, str]:
+        found = next(item for item in self.status["conditions"] if item["type"] == name)
+        return found["status"], found["reason"], found["message"]
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
@@ -208,7 +228,7 @@ def test_check_that_finds_nothing_means_no_run_and_no_write() -> None:
 
 
 def test_check_that_finds_a_difference_means_a_run_and_counts_it_as_drift() -> None:
-    checked = Checked(None, runs=(Outcome(True, Reason.READY, changed=("policy",)),))
+    checked = Checked(DIFFERS, runs=(REPAIRED,))
     checked.reconciler.reconcile(KEY)
     assert checked.kube.writes == ["run", "write_status"]
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1
@@ -267,7 +287,7 @@ def test_resync_that_finds_nothing_writes_nothing_and_comes_again_in_a_period() 
 
 
 def test_resync_that_finds_a_difference_leaves_the_run_to_the_workers_for_runs() -> None:
-    checked = Checked(None)
+    checked = Checked(DIFFERS)
     assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
     assert len(checked.job.runs) == 1
 
@@ -322,6 +342,128 @@ def test_resync_of_an_object_that_is_gone_ends() -> None:
 
 
 def test_run_makes_the_check_forget_what_it_read_before() -> None:
-    checked = Checked(None)
+    checked = Checked(DIFFERS)
     checked.reconciler.reconcile(KEY)
     assert checked.check.forgotten == ["photos", "photos"]
+
+
+@pytest.mark.parametrize("checks_all", [True, False], ids=["drift-check", "no-drift-check"])
+@pytest.mark.parametrize("way", ["reconcile", "resync"])
+def test_report_shows_what_differs_and_changes_nothing(way: str, checks_all: bool) -> None:
+    checked = Checked(DIFFERS, policy="Report", checks_all=checks_all)
+    look = getattr(checked.reconciler, way)
+    look(KEY)
+    assert len(checked.job.runs) == 1
+    assert checked.told("Ready")[:2] == ("True", "Ready")
+    assert checked.told("Synced") == ("False", "Drifted", "differs from the spec: policy, tags")
+    assert (checked.status["drift"], checked.status["status"]) == (["policy", "tags"], "Ready")
+    assert reasons(checked.kube) == ["Drifted"]
+    assert "policy, tags" in checked.kube.events[0].message
+    # Neither the next looks nor a full run that is due repair it, or say it again.
+    checked.time_s = 10 * 86400
+    look(KEY)
+    assert (len(checked.job.runs), checked.kube.writes, len(checked.kube.events)) == (1, ["write_status"], 1)
+    assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 0
+
+
+def test_report_tells_again_only_what_is_new_and_what_is_over() -> None:
+    checked = Checked(DIFFERS, replace(READY, drift=("tags",)), READY, READY, policy="Report")
+    for _ in range(4):
+        checked.reconciler.reconcile(KEY)
+    assert reasons(checked.kube) == ["Drifted", "Drifted"]
+    assert checked.kube.writes == ["write_status"] * 3
+    assert checked.told("Synced") == ("True", "InSync", "")
+    assert checked.status["drift"] == []
+
+
+def test_report_of_what_cannot_be_used_is_not_ready_and_waits_for_the_next_sync() -> None:
+    checked = Checked(UNUSABLE, policy="Report")
+    wait_s = checked.reconciler.reconcile(KEY)
+    assert wait_s is not None
+    assert wait_s >= 270
+    assert len(checked.job.runs) == 1
+    assert checked.told("Ready") == ("False", "Drifted", "there is no bucket")
+    assert checked.told("Synced")[:2] == ("False", "Drifted")
+    assert reasons(checked.kube) == ["Drifted"]
+
+
+def test_report_acts_on_a_changed_spec_and_a_return_to_correct_repairs() -> None:
+    checked = Checked(DIFFERS, policy="Report", runs=(REPAIRED,))
+    checked.reconciler.reconcile(KEY)
+    assert checked.kube.item is not None
+    checked.kube.item["metadata"]["generation"] = 2
+    checked.kube.item["spec"]["driftPolicy"] = "Correct"
+    checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 2
+    assert checked.told("Synced")[:2] == ("True", "InSync")
+    assert checked.status["drift"] == []
+    assert reasons(checked.kube) == ["Drifted", "COMPLETED"]
+
+
+def test_report_acts_on_a_deletion() -> None:
+    checked = Checked(DIFFERS, policy="Report", runs=(REPAIRED,))
+    assert checked.kube.item is not None
+    checked.kube.item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert checked.reconciler.reconcile(KEY) is None
+    assert len(checked.job.runs) == 2
+    assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 0
+
+
+@pytest.mark.parametrize("checks_all", [True, False], ids=["drift-check", "no-drift-check"])
+def test_report_of_a_spec_that_was_never_in_order_goes_on_with_it(checks_all: bool) -> None:
+    item = make_item(**OURS)
+    item["spec"]["driftPolicy"] = "Report"
+    kube = FakeKube(item)
+    job = FakeJob(kube, DENIED, READY)
+    reconciler = Reconciler(
+        kube, job, Metrics(), 300, find_seen=lambda key: kube.find_object(*key), check=FakeCheck(DIFFERS),
+        checks_all=checks_all, now=lambda: NOW,
+    )  # fmt: skip
+    reconciler.reconcile(KEY)
+    reconciler.reconcile(KEY)
+    assert len(job.runs) == 2
+    assert kube.item is not None
+    assert kube.item["status"]["appliedGeneration"] == 1
+
+
+def test_report_that_could_not_look_keeps_what_it_knew() -> None:
+    checked = Checked(DIFFERS, DENIED, DIFFERS, policy="Report")
+    checked.reconciler.reconcile(KEY)
+    checked.reconciler.reconcile(KEY)
+    assert checked.told("Synced")[:2] == ("Unknown", "AccessDenied")
+    assert checked.status["drift"] == ["policy", "tags"]
+    checked.reconciler.reconcile(KEY)
+    assert checked.told("Ready")[0] == "True"
+    assert checked.told("Synced")[:2] == ("False", "Drifted")
+    assert len(checked.job.runs) == 1
+
+
+def test_without_drift_check_objects_that_repair_are_not_checked() -> None:
+    checked = Checked(DIFFERS, runs=(REPAIRED,), checks_all=False)
+    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    checked.reconciler.reconcile(KEY)
+    assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
+
+
+def test_repair_is_told_in_one_write_and_stays_to_be_seen() -> None:
+    checked = Checked(DIFFERS, READY, READY, runs=(REPAIRED,))
+    checked.reconciler.reconcile(KEY)
+    checked.reconciler.reconcile(KEY)
+    checked.reconciler.resync(KEY)
+    assert checked.kube.writes == ["run", "write_status"]
+    assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
+    assert reasons(checked.kube) == ["DriftCorrected"]
+
+
+def test_repair_that_fails_shows_what_still_differs() -> None:
+    checked = Checked(DIFFERS, runs=(DENIED, DENIED, REPAIRED))
+    checked.reconciler.reconcile(KEY)
+    assert checked.told("Ready")[:2] == ("False", "AccessDenied")
+    assert checked.told("Synced") == ("False", "Drifted", "differs from the spec: policy, tags")
+    checked.reconciler.reconcile(KEY)
+    checked.reconciler.reconcile(KEY)
+    assert checked.kube.writes == ["run", "write_status", "run", "run", "write_status"]
+    assert reasons(checked.kube) == ["FAILED", "DriftCorrected"]
+    assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
+    assert checked.status["drift"] == []
+    assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1

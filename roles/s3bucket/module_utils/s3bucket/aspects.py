@@ -41,13 +41,15 @@ class Row:
     """One setting.
 
     ``field`` is the CR field that asks for it; ``differs`` compares (wanted, settings as read);
-    ``arguments`` are those of amazon.aws.s3_bucket that mend it, none where only creation can.
+    ``arguments`` are those of amazon.aws.s3_bucket that mend it, none where only creation can; ``values`` tells for a
+    person what is and what would be, by CR field: by default the setting as read, and those arguments.
     """
 
     field: str
     differs: Callable[[Wanted, _Settings], bool]
     arguments: Callable[[Wanted, _Settings], dict[str, Any]]
     is_asked: Callable[[Wanted], bool]
+    values: Callable[[Wanted, _Settings], dict[str, tuple[Any, Any]]] | None = None
 
 
 def _wanted_block(wanted: Wanted, settings: _Settings) -> dict[str, bool]:
@@ -59,6 +61,11 @@ def _wanted_block(wanted: Wanted, settings: _Settings) -> dict[str, bool]:
         boto: wanted.block[name] if not is_adopted or f"publicAccessBlock.{name}" in wanted.given else found[boto]
         for name, boto in BLOCK_FIELDS.items()
     }
+
+
+def _block_values(wanted: Wanted, settings: _Settings) -> dict[str, tuple[Any, Any]]:
+    found, would_be = settings["public_access_block"], _wanted_block(wanted, settings)
+    return {f"publicAccessBlock.{name}": (found[boto], would_be[boto]) for name, boto in BLOCK_FIELDS.items()}
 
 
 def _wants_versions(wanted: Wanted, settings: _Settings) -> bool:
@@ -81,6 +88,7 @@ TABLE: dict[str, Row] = {
         lambda wanted, settings: wanted.acl in PUBLIC_ACLS and settings["ownership"] == "BucketOwnerEnforced",
         lambda wanted, settings: {"object_ownership": "BucketOwnerPreferred"},
         lambda wanted: wanted.acl in PUBLIC_ACLS,
+        lambda wanted, settings: {"objectOwnership": (settings["ownership"], "BucketOwnerPreferred")},
     ),
     "public_access_block": Row(
         "publicAccessBlock",
@@ -89,18 +97,23 @@ TABLE: dict[str, Row] = {
             "public_access": {_SNAKE[name]: value for name, value in _wanted_block(wanted, settings).items()}
         },
         lambda wanted: any(field.startswith("publicAccessBlock.") for field in wanted.given),
+        _block_values,
     ),
     "acl": Row(
         "bucketACL",
         lambda wanted, settings: settings["acl"] != wanted.acl,
         lambda wanted, settings: {"acl": wanted.acl},
         lambda wanted: wanted.acl in PUBLIC_ACLS,
+        lambda wanted, settings: {"bucketACL": (settings["acl"] or "grants of its own", wanted.acl)},
     ),
     "versioning": Row(
         "enableVersioning",
         lambda wanted, settings: (settings["versioning"] == "Enabled") != _wants_versions(wanted, settings),
         lambda wanted, settings: {"versioning": _wants_versions(wanted, settings)},
         lambda wanted: wanted.versioning,
+        lambda wanted, settings: {
+            "enableVersioning": (settings["versioning"] == "Enabled", _wants_versions(wanted, settings))
+        },
     ),
     "object_lock": Row(
         "enableObjectLock",
@@ -113,12 +126,14 @@ TABLE: dict[str, Row] = {
         lambda wanted, settings: settings["acceleration"] != wanted.acceleration,
         lambda wanted, settings: {"accelerate_enabled": wanted.acceleration},
         lambda wanted: wanted.acceleration,
+        lambda wanted, settings: {"enableTransferAcceleration": (settings["acceleration"], wanted.acceleration)},
     ),
     "policy": Row(
         "bucketPolicy",
         lambda wanted, settings: not is_same(settings["policy"], wanted.policy),
         lambda wanted, settings: {"policy": wanted.policy or {}},
         lambda wanted: wanted.policy is not None,
+        lambda wanted, settings: {"bucketPolicy": (settings["policy"], wanted.policy)},
     ),
 }
 
@@ -148,6 +163,14 @@ def arguments(wanted: Wanted, settings: _Settings, aspects: list[str], is_adopte
         if aspect in TABLE:
             merged |= TABLE[aspect].arguments(wanted, found)
     return merged
+
+
+def values(aspect: str, wanted: Wanted, settings: _Settings, is_adopted: bool) -> dict[str, tuple[Any, Any]]:
+    """What is and what would be, by CR field, of a setting that differs."""
+    row, found = TABLE[aspect], {**settings, "is_adopted": is_adopted}
+    if row.values:
+        return row.values(wanted, found)
+    return {row.field: (settings[aspect], row.arguments(wanted, found))}
 
 
 def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopting: bool) -> dict[str, str]:

@@ -49,14 +49,15 @@ class Sources:
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
-    ``rules``: what the cluster forces on users; ``find_users_of``: tells
-    the users that have the operator's policy for a bucket, which who takes one over must know; None for who only looks.
+    ``rules``: what the cluster forces on users; ``find_users_of``: tells the users that have the operator's policy for
+    a bucket, which who takes one over must know; None for who only looks. Without a ``cluster`` Secret and Service are
+    taken to be in order.
     """
 
     s3: Any
     users: Users
     sts: Any
-    cluster: Cluster
+    cluster: Cluster | None
     clients_of: Callable[[dict[str, Any]], tuple[Any, Any]]
     now: datetime
     settle_s: float
@@ -67,14 +68,20 @@ class Sources:
 
 @dataclass
 class Observation:
-    """What is to be done, for the role's tasks. Holds no secret."""
+    """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
+
+    ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
+    """
 
     account: str
     differs: list[str] = field(default_factory=list)
     bucket_exists: bool = False
     bucket_arguments: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[dict[str, str], dict[str, str]] = ({}, {})
     is_adopted: bool = False
     user_exists: bool = False
+    user: UserState | None = None
     user_arn: str = ""
     user_tags: dict[str, str] = field(default_factory=dict)
     puts_policy: bool = False
@@ -82,6 +89,13 @@ class Observation:
     notes: list[str] = field(default_factory=list)
     secret: dict[str, Any] | None = None
     service: dict[str, Any] | None = None
+    has_key: bool = True
+
+    @property
+    def lacks(self) -> list[str]:
+        """Without what nobody can use what there is, in words; all of it differs, too."""
+        found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
+        return [words for words, is_there in found.items() if not is_there]
 
 
 def observe(wanted: Wanted, sources: Sources) -> Observation:
@@ -89,7 +103,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     :raises Refused: with the reason and what to do about it
     """
-    account = _get_account(wanted, sources)
+    account = ask_account(wanted, sources.sts)
     check_lockout(wanted, account)
     bucket = _find_bucket(wanted, sources, account)
     user = sources.users.find(wanted.username) if wanted.username else None
@@ -109,7 +123,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
         _see_user(wanted, sources, seen, user, proof)
     _see_service(wanted, sources, seen)
     makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
-    if makes_children and sources.cluster.is_terminating(wanted.identity.namespace):
+    if makes_children and sources.cluster and sources.cluster.is_terminating(wanted.identity.namespace):
         raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
     return seen
 
@@ -160,7 +174,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
     :raises Refused: when AWS does not say what is there; NoSuchRegion: ask again where there is a region
     """
-    account = _get_account(wanted, sources)
+    account = ask_account(wanted, sources.sts)
     # A name that AWS does not allow cannot be there, and asking would fail for ever.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     has_user = bool(USER_NAME.fullmatch(wanted.username))
@@ -213,9 +227,13 @@ def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, pr
         gone.bucket_tags = wanted.identity.tags
 
 
-def _get_account(wanted: Wanted, sources: Sources) -> str:
+def ask_account(wanted: Wanted, sts: Any) -> str:
+    """The account that our credentials belong to.
+
+    :raises Refused: NoSuchRegion, or when AWS does not say
+    """
     try:
-        return get_account(sources.sts)
+        return get_account(sts)
     except Unknown as refusal:
         _blame_region(wanted, refusal)
         raise
@@ -239,6 +257,8 @@ def _blame_region(wanted: Wanted, refusal: Unknown) -> None:
 
 
 def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    if sources.cluster is None:
+        return None, None
     namespace, name = wanted.identity.namespace, wanted.identity.name
     secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
     return secret, sources.cluster.find_service(namespace, name, is_wanted=wanted.service)
@@ -377,15 +397,17 @@ def _see_bucket(
 ) -> None:
     if bucket is None:
         seen.differs.append("bucket")
+        seen.settings, seen.tags = {**NEW_BUCKET, "object_lock": wanted.object_lock}, ({}, wanted.tags)
         # Only to refuse in time what a new bucket could not have either.
-        aspects.differing(wanted, {**NEW_BUCKET, "object_lock": wanted.object_lock}, False)
+        aspects.differing(wanted, seen.settings, False)
         return
     seen.bucket_exists = True
     seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
-    settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    seen.settings = settings = read_settings(sources.s3, wanted.bucket, seen.account)
     seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, is_adopting)
+    seen.tags = bucket.tags, tags
     if tags != bucket.tags:
         seen.differs.append("tags")
         purges = any(key not in tags for key in bucket.tags)
@@ -395,11 +417,12 @@ def _see_bucket(
 def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
+        seen.has_key = False
         seen.user_arn = sources.rules.arn_of(wanted.partition, seen.account, wanted.username)
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
-    seen.user_exists = True
+    seen.user_exists, seen.user = True, user
     seen.user_arn = user.arn
     identity_tags = wanted.identity.tags
     if not wanted.identity.uid:
@@ -416,16 +439,18 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
     is_spent = (
         seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
     )
-    in_secret = None if is_spent else children.pair_in(seen.secret)
+    in_secret = recorded if sources.cluster is None else None if is_spent else children.pair_in(seen.secret)
     seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
     is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"
+    seen.has_key = is_key_sound and recorded in (in_secret, children.pair_in(seen.secret))
     if (
         (seen.keys.differs and not is_key_sound)
         or seen.keys.is_issuing
         or (seen.keys.delete_after and not seen.keys.issue)
     ):
         seen.differs.append("access_key")
-    if seen.secret is None or in_secret != recorded or not children.has_labels(seen.secret, wanted):
+    has_secret = seen.secret is not None and children.has_labels(seen.secret, wanted)
+    if in_secret != recorded or (sources.cluster and not has_secret):
         seen.differs.append("secret")
     if seen.keys.foreign:
         seen.notes.append(
@@ -438,6 +463,8 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
 
 def _see_service(wanted: Wanted, sources: Sources, seen: Observation) -> None:
     service = seen.service
+    if sources.cluster is None:
+        return
     if not wanted.service:
         if service is not None and children.is_ours(service, wanted):
             seen.differs.append("service")

@@ -53,6 +53,7 @@ class Wanted:
     deletion_policy: str
     force_delete: bool
     adoption_policy: str
+    drift_policy: str
     service: bool
     given: frozenset[str]
 
@@ -111,6 +112,7 @@ class Wanted:
             "deletionPolicy": self.deletion_policy_for(is_adopted),
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
+            "driftPolicy": self.drift_policy,
             "service": {"enabled": self.service},
         }
 
@@ -164,6 +166,7 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
         deletion_policy=_text(value["deletionPolicy"], "spec.deletionPolicy"),
         force_delete=_flag(value, "forceDelete"),
         adoption_policy=_text(value["adoptionPolicy"], "spec.adoptionPolicy"),
+        drift_policy=_text(value["driftPolicy"], "spec.driftPolicy"),
         service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
         given=frozenset(given),
     )
@@ -200,6 +203,7 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         ("bucketACL", wanted.acl, ("private", *PUBLIC_ACLS)),
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
+        ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
     ):
         if value not in choices:
             raise invalid(f"spec.{field}", f"must be one of {', '.join(choices)}")

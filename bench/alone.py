@@ -1,0 +1,153 @@
+"""The drift check alone, with more objects than moto can hold, against ``stub``.
+
+``python -m bench.alone OBJECTS CHECKS``: a process of its own makes the checks as the operator does, with all its
+objects, Secrets and Services in memory as watch caches have them, and says as one line of JSON what it cost. Nothing
+asks Kubernetes.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench import BenchError
+from bench.accounting import pss_mb
+from bench.objects import Item
+from bench.place import CLUSTER
+from bench.role import PROJECT
+from bench.rows import Row
+from bench.stub import NAMESPACE, object_at
+from dev.processes import plain_environment
+from runner.drift import DriftCheck, RoleSettings
+
+# As many as the operator has workers for resyncs.
+_WORKERS = 8
+_TIMEOUT_S = 900
+# Loaded, never connected to.
+_KUBECONFIG: Item = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}],
+    "users": [{"name": "none", "user": {"token": "none"}}],
+    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}],
+    "current-context": "none",
+}
+
+
+class Held:
+    """All objects, their Secrets and Services, as the operator's watch caches hold them."""
+
+    def __init__(self, objects: int) -> None:
+        self.items: list[Item] = []
+        self._children: dict[tuple[str, str, str], Item] = {}
+        for number in range(objects):
+            made = object_at.__wrapped__(number)
+            self.items.append({**made.item, "status": made.status()})
+            for kind, child in (("Secret", made.secret()), ("Service", made.service())):
+                self._children[kind, NAMESPACE, child["metadata"]["name"]] = child
+
+    def __call__(self, kind: str, namespace: str, name: str) -> Item | None:
+        return self._children.get((kind, namespace, name))
+
+    def find_secret(self, namespace: str, name: str, **_: Any) -> Item | None:
+        return self("Secret", namespace, name)
+
+    def find_service(self, namespace: str, name: str, **_: Any) -> Item | None:
+        return self("Service", namespace, name)
+
+    def is_terminating(self, _: str) -> bool:
+        return False
+
+
+def measure_alone(folder: Path, objects: int, checks: int) -> list[Row]:
+    """Rows of CPU, memory and calls of checks, of so many objects.
+
+    :raises BenchError: when a check did not find its object in order
+    """
+    kubeconfig = folder / "nowhere"
+    kubeconfig.write_text(json.dumps(_KUBECONFIG))
+    with _stub(objects) as port:
+        environment = {
+            **plain_environment(),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "stub",
+            "AWS_SECRET_ACCESS_KEY": "stub",
+            "KUBECONFIG": str(kubeconfig),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.alone", str(objects), str(checks)],
+            cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise BenchError(f"the check alone: {done.stderr[-2000:]}")
+    found = json.loads(done.stdout)
+    units = {"cpu_each": "s", "aws_calls_each": "requests", "checks": "checks", "wall": "s", "cpu": "s"}
+    return [
+        Row("check_alone", "check", objects, metric, value, units.get(metric, "MB")) for metric, value in found.items()
+    ]
+
+
+@contextmanager
+def _stub(objects: int) -> Iterator[int]:
+    command = [sys.executable, "-m", "bench.stub", str(objects)]
+    process = subprocess.Popen(command, cwd=PROJECT, env=plain_environment(), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None  # noqa: S101 - opened as a pipe
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def look_at_all(objects: int, checks: int) -> dict[str, float]:
+    """Check objects of all numbers, evenly; what it cost.
+
+    :raises BenchError: when a check did not find its object in order
+    """
+    calls: list[str] = []
+    held = Held(objects)
+    settings = RoleSettings(CLUSTER, "", 60, "")
+    check = DriftCheck(PROJECT, settings, held, count_call=calls.append)
+    loaded_mb = _own_mb()
+    wall, cpu = time.monotonic(), time.process_time()
+    chosen = [held.items[number * objects // checks] for number in range(checks)]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        _look(check, pool, chosen[: checks // 2])
+        half_mb = _own_mb()
+        _look(check, pool, chosen[checks // 2 :])
+    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    return {
+        "checks": checks,
+        "wall": wall,
+        "cpu": cpu,
+        "cpu_each": cpu / checks,
+        "aws_calls_each": len(calls) / checks,
+        "pss_before": loaded_mb,
+        "pss_after_half": half_mb,
+        "peak_pss": max(loaded_mb, half_mb, _own_mb()),
+    }
+
+
+def _look(check: DriftCheck, pool: ThreadPoolExecutor, items: list[Item]) -> None:
+    for item, outcome in zip(items, pool.map(check.look, items), strict=True):
+        if outcome is None or not outcome.is_done:
+            raise BenchError(f"{item['metadata']['name']} was not found in order: {outcome}")
+
+
+def _own_mb() -> float:
+    gc.collect()
+    return pss_mb([os.getpid()])
+
+
+if __name__ == "__main__":
+    print(json.dumps(look_at_all(int(sys.argv[1]), int(sys.argv[2]))))

@@ -1,0 +1,145 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run of the role would change, field by field, from what was observed. Pure.
+
+Every aspect that differs has at least one change, and no other has any. No secret's value is in them, nor anything
+else that a Secret holds: what somebody wrote in its place may be one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from . import aspects, children, owner
+from .keys import Pair
+from .observe import Deletion, Observation, Sources
+from .spec import Wanted
+
+
+class Change(NamedTuple):
+    """One field that differs. Values are plain data (None: none there), or a word for what has no value."""
+
+    aspect: str
+    field: str
+    is_now: Any
+    would_be: Any
+
+
+_MISSING, _CREATED, _THERE = "missing", "created", "there"
+
+
+def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
+    """The changes of an object that should be there, as :func:`observe.observe` saw it."""
+    found = _of_bucket(wanted, seen)
+    if wanted.username:
+        found += _of_user(wanted, seen, sources) if seen.user else _of_new_user(seen, sources)
+    if "service" in seen.differs:
+        found += _of_service(wanted, seen, sources)
+    return found
+
+
+def changes_of_deletion(wanted: Wanted, gone: Deletion) -> list[Change]:
+    """The changes of an object that goes, as :func:`observe.observe_deletion` saw it."""
+    deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
+    becomes = {
+        "bucket": "retained, no longer ours" if gone.retained_tags is not None else deleted,
+        "user": "deleted, with its keys and policy",
+    }
+    fields = {"user": "iamUser"}
+    return [
+        Change(aspect, fields.get(aspect, aspect), _THERE, becomes.get(aspect, "deleted")) for aspect in gone.differs
+    ]
+
+
+def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
+    found = [] if seen.bucket_exists else [Change("bucket", "bucket", _MISSING, _CREATED)]
+    if not seen.bucket_exists and wanted.object_lock:
+        found.append(Change("bucket", "enableObjectLock", False, True))
+    for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted):
+        values = aspects.values(aspect, wanted, seen.settings, seen.is_adopted)
+        found += _differing(aspect if seen.bucket_exists else "bucket", "", values)
+    is_now, would_be = seen.tags
+    return found + _differing("tags" if seen.bucket_exists else "bucket", "tags.", _paired(is_now, would_be))
+
+
+def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
+    return [
+        Change("user", "iamUser", _MISSING, _CREATED),
+        Change("user", "accessKey", _MISSING, "issued"),
+        *_of_rewritten_secret("user", seen, sources),
+    ]
+
+
+def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
+    user = seen.user
+    tags = {key: seen.user_tags.get(key) for key in wanted.identity.tags}
+    found = _differing("user", "iamUser.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
+    if sources.rules.differ(user):
+        boundary = user.boundary or None
+        found.append(Change("user", "iamUser.permissionsBoundary", boundary, sources.rules.boundary))
+    if seen.puts_policy:
+        policy = user.policies.get(wanted.policy_name)
+        found.append(Change("user_policy", "iamUser.policy", policy, wanted.user_policy))
+    found += _of_keys(seen)
+    # A key is issued for the one that the Secret should hold: both are rewritten together.
+    aspect = "secret" if "secret" in seen.differs else "access_key"
+    if seen.keys.issue:
+        found += _of_rewritten_secret(aspect, seen, sources)
+    if "secret" in seen.differs and seen.secret is not None:
+        found += _of_labels("secret", seen.secret, wanted)
+    return found
+
+
+def _of_keys(seen: Observation) -> list[Change]:
+    aspect = "access_key" if "access_key" in seen.differs else "secret"
+    found, keys = [], seen.keys
+    recorded = Pair.parse(seen.user.tags.get(owner.KEY, ""))
+    if keys.issue:
+        listed = recorded is not None and recorded.id in seen.user.keys
+        is_now = f"{recorded.id} ({seen.user.keys[recorded.id]})" if listed else _MISSING
+        found.append(Change(aspect, "accessKey", is_now, "replaced by a new one" if listed else "issued"))
+    elif keys.is_issuing:
+        found.append(Change(aspect, "accessKey", "issue left unfinished", keys.live))
+    goes = [*keys.delete_first, *keys.delete_after]
+    return found + [
+        Change(aspect, f"accessKey.{key}", seen.user.keys[key], "deleted")
+        for key in goes
+        if recorded is None or key != recorded.id
+    ]
+
+
+def _of_rewritten_secret(aspect: str, seen: Observation, sources: Sources) -> list[Change]:
+    if sources.cluster is None:
+        return []
+    if seen.secret is None:
+        return [Change(aspect, "secret", _MISSING, _CREATED)]
+    is_now = "holds the recorded key" if seen.has_key else "does not hold a key that works"
+    return [Change(aspect, "secret", is_now, "holds the new key")]
+
+
+def _of_service(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
+    service = seen.service
+    if service is None:
+        return [Change("service", "service", _MISSING, _CREATED)]
+    if not wanted.service:
+        return [Change("service", "service", _THERE, "deleted")]
+    spec = _paired(service.get("spec", {}), children.service_spec(sources.external_name), keeps=True)
+    return _differing("service", "service.", spec) + _of_labels("service", service, wanted)
+
+
+def _of_labels(name: str, item: dict[str, Any], wanted: Wanted) -> list[Change]:
+    labels = item.get("metadata", {}).get("labels") or {}
+    return _differing(name, f"{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
+
+
+def _paired(is_now: dict[str, Any], would_be: dict[str, Any], *, keeps: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Key to (is, would be). ``keeps``: what is not in the second stays."""
+    keys = [*would_be, *(() if keeps else (key for key in is_now if key not in would_be))]
+    return {key: (is_now.get(key), would_be.get(key)) for key in keys}
+
+
+def _differing(aspect: str, prefix: str, values: dict[str, tuple[Any, Any]]) -> list[Change]:
+    return [
+        Change(aspect, prefix + name, is_now, would_be)
+        for name, (is_now, would_be) in values.items()
+        if is_now != would_be
+    ]

@@ -1,0 +1,132 @@
+"""The cases: which flow, what is killed, under which executor, and at which moment. Pure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+AWS, KUBERNETES = "aws", "kubernetes"
+
+# Every write of a run of the role in its order, as the gates name them. A test compares it with a run.
+WRITES = {
+    "create": (
+        "aws:CreateBucket#1",
+        "aws:CreateUser#1",
+        "aws:PutBucketVersioning#1",
+        "aws:PutUserPolicy#1",
+        "aws:CreateAccessKey#1",
+        "aws:TagUser#1",
+        "kubernetes:POST secrets#1",
+        "kubernetes:POST services#1",
+        "aws:UntagUser#1",
+    ),
+    "rotate": (
+        "aws:TagUser#1",
+        "aws:CreateAccessKey#1",
+        "aws:TagUser#2",
+        "kubernetes:POST secrets#1",
+        "aws:DeleteAccessKey#1",
+        "aws:UntagUser#1",
+    ),
+    "repair": (
+        "aws:PutBucketVersioning#1",
+        "aws:PutUserPolicy#1",
+        "kubernetes:PATCH secrets#1",
+        "kubernetes:POST services#1",
+    ),
+    "delete": (
+        "aws:DeleteAccessKey#1",
+        "aws:DeleteUserPolicy#1",
+        "aws:DeleteUser#1",
+        "aws:DeleteObjects#1",
+        "aws:DeleteBucket#1",
+        "kubernetes:DELETE secrets#1",
+        "kubernetes:DELETE services#1",
+    ),
+}
+# What the operator writes itself before and after the run: finalizer, status.
+OPERATOR_WRITES = {
+    "create": ("kubernetes:PATCH s3s#1", "kubernetes:PATCH s3s/status#1", "kubernetes:PATCH s3s/status#2"),
+    "delete": ("kubernetes:PATCH s3s/status#1", "kubernetes:PATCH s3s#1"),
+}
+# A warm run's worker is its task's process; a stock one starts another for each module.
+TARGETS = {"warm": ("run", "task", "warm", "operator"), "stock": ("run", "task", "worker", "operator")}
+# How long a run of a flow takes here, about: random moments lie within, and some after.
+_LASTS_S = {"warm": 1.6, "stock": 8.0}
+# A stock run takes five times as long.
+_STOCK_SHARE = 0.15
+_OPERATOR_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class Write:
+    """The so-manieth write of a name, before or after it took effect."""
+
+    gate: str
+    action: str
+    number: int
+    when: str
+
+    def __str__(self) -> str:
+        return f"{self.gate}:{self.action}#{self.number}:{self.when}"
+
+    @classmethod
+    def parse(cls, text: str) -> Write:
+        gate, name, when = text.split(":")
+        action, _, number = name.partition("#")
+        return cls(gate, action, int(number), when)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kill. Its text form is what replays it.
+
+    :param moment: a write, or so many seconds after the run began
+    :param has_foreign_key: the user holds a second key, which is not ours
+    """
+
+    flow: str
+    target: str
+    executor: str
+    moment: Write | float
+    has_foreign_key: bool = False
+
+    def __str__(self) -> str:
+        moment = f"{self.moment:.3f}" if isinstance(self.moment, float) else str(self.moment)
+        return ",".join((self.flow, self.target, self.executor, moment, *["foreign-key"] * self.has_foreign_key))
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        flow, target, executor, moment, *more = text.split(",")
+        when = Write.parse(moment) if ":" in moment else float(moment)
+        return cls(flow, target, executor, when, bool(more))
+
+
+def every_write(
+    executor: str, flow: str, *, targets: tuple[str, ...] = (), whens: tuple[str, ...] = ("before", "after")
+) -> list[Case]:
+    """A kill before and after each write of a run, the targets taking turns."""
+    targets = targets or TARGETS[executor]
+    writes = [Write.parse(f"{text}:{when}") for text in WRITES[flow] for when in whens]
+    return [Case(flow, targets[turn % len(targets)], executor, write) for turn, write in enumerate(writes)]
+
+
+def every_own_write(executor: str, flow: str) -> list[Case]:
+    """A kill of the operator before and after each write that is its own."""
+    writes = [Write.parse(f"{text}:{when}") for text in OPERATOR_WRITES[flow] for when in ("before", "after")]
+    return [Case(flow, "operator", executor, write) for write in writes]
+
+
+def at_random(seed: int, count: int) -> list[Case]:
+    """So many kills at random: the same for the same seed."""
+    chance = random.Random(seed)
+    return [_random_case(chance) for _ in range(count)]
+
+
+def _random_case(chance: random.Random) -> Case:
+    executor = "stock" if chance.random() < _STOCK_SHARE else "warm"
+    others = [target for target in TARGETS[executor] if target != "operator"]
+    target = "operator" if chance.random() < _OPERATOR_SHARE else chance.choice(others)
+    flow = chance.choice(list(WRITES))
+    moment = round(chance.uniform(0, _LASTS_S[executor]), 3)
+    return Case(flow, target, executor, moment, flow in ("rotate", "repair") and chance.random() < 0.5)

@@ -1,0 +1,49 @@
+"""Things in AWS and in the namespace that are nobody's of ours. A run, killed or not, leaves every byte of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.world import World
+
+_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+_TAGS = [{"Key": "agill.apps/name", "Value": "somebody-else"}, {"Key": "team", "Value": "others"}]
+
+
+class Foreign:
+    """A bucket with contents, a user with two keys, and a Secret and a Service beside the object's own."""
+
+    def __init__(self, world: World, namespace: str, name: str) -> None:
+        self._world, self._namespace, self._name = world, namespace, name
+        world.s3.create_bucket(Bucket=name)
+        world.s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": _TAGS})
+        world.s3.put_object(Bucket=name, Key="precious", Body=b"data")
+        world.iam.create_user(UserName=name, Tags=_TAGS)
+        world.iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(_POLICY))
+        for _ in range(2):
+            world.iam.create_access_key(UserName=name)
+        metadata = {"name": name, "labels": {"app.kubernetes.io/managed-by": "somebody-else"}}
+        world.core.create_namespaced_secret(namespace, {"metadata": metadata, "stringData": {"a": "b"}})
+        service = {"type": "ExternalName", "externalName": "example.com"}
+        world.core.create_namespaced_service(namespace, {"metadata": metadata, "spec": service})
+        self.before = self.read()
+
+    def read(self) -> str:
+        """Everything of them, as text."""
+        s3, iam, name = self._world.s3, self._world.iam, self._name
+        found = {
+            "tags": s3.get_bucket_tagging(Bucket=name)["TagSet"],
+            "objects": s3.list_object_versions(Bucket=name)["Versions"],
+            "user": iam.get_user(UserName=name)["User"],
+            "keys": iam.list_access_keys(UserName=name)["AccessKeyMetadata"],
+            "policy": iam.get_user_policy(UserName=name, PolicyName="all")["PolicyDocument"],
+            "secret": self._in_kubernetes("secret"),
+            "service": self._in_kubernetes("service"),
+        }
+        return json.dumps(found, default=str, sort_keys=True)
+
+    def _in_kubernetes(self, kind: str) -> Any:
+        read = getattr(self._world.core, f"read_namespaced_{kind}")
+        # With its resourceVersion: a write of the same bytes would show as well.
+        return json.loads(read(self._name, self._namespace, _preload_content=False).data)

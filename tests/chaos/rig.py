@@ -1,0 +1,283 @@
+"""Does a case: prepares an object, starts the work on it, kills, works again, and looks at everything.
+
+Kills of a run, a task or the warm process happen in this process, with the operator's own job; where the operator
+is what is killed it is a process, and another one follows it in the same work folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runner import processes
+from runner.job import AnsibleJob
+from runner.kube import FINALIZER
+from tests.apigate import ApiGate
+from tests.awsgate.holds import Hold
+from tests.chaos.cases import AWS, Case, Write
+from tests.chaos.foreign import Foreign
+from tests.cluster.conftest import Operator, condition, live, wait_gone, wait_ready, wait_until
+from tests.jobs import RUN_TIMEOUT_S, Work, job_settings, make_warm, processes_of
+from tests.world import PROJECT, World, deleting
+
+_HELD_S = 0.2
+
+
+class Rig:
+    """The gates, the job with its warm process, and the work folder. A context manager."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self._world = world
+        self._folder = folder
+        self._api = ApiGate(world.kubeconfig, folder)
+        self._work_dir = folder / "work"
+        self._work_dir.mkdir(mode=0o700)
+        settings = job_settings(world, self._api.kubeconfig)
+        self._warm = make_warm(self._work_dir, settings)
+        self._jobs = {
+            executor: AnsibleJob(PROJECT, self._work_dir, RUN_TIMEOUT_S, settings, warm)
+            for executor, warm in (("warm", self._warm), ("stock", None))
+        }
+
+    def __enter__(self) -> Rig:
+        self._api.__enter__()
+        self._warm.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._warm.stop()
+        processes.remove_own_folders(self._work_dir)
+        self._api.__exit__(*error)
+
+    def do(self, case: Case) -> bool:
+        """Do a case. Returns whether something was killed.
+
+        :raises AssertionError: naming what is not as it should be
+        """
+        trial = _Trial(self._world, case)
+        if case.flow != "create":
+            self._prepare(trial)
+        try:
+            kill = self._kill_operator if case.target == "operator" else self._kill_in_job
+            was_killed = kill(case, trial)
+        finally:
+            self._disarm()
+        trial.check()
+        return was_killed
+
+    def writes(self, flow: str) -> list[str]:
+        """The writes of a flow that nobody disturbs, in their order, with numbers: ``aws:TagUser#1``."""
+        case = Case(flow, "run", "warm", 0.0)
+        trial = _Trial(self._world, case)
+        if flow != "create":
+            self._prepare(trial)
+        seen: list[str] = []
+        self._world.aws.gate.arm(*trial.names)
+        self._api.holds.arm(Hold((trial.namespace,)))
+        work = Work(lambda: self._jobs["warm"].run(trial.item))
+        try:
+            while not work.is_over:
+                seen += self._step()
+        finally:
+            self._disarm()
+        assert work.outcome().is_done, work.outcome()
+        return [f"{action}#{seen[: place + 1].count(action)}" for place, action in enumerate(seen)]
+
+    def _step(self) -> list[str]:
+        found = []
+        gate, holds = self._world.aws.gate, self._api.holds
+        if action := gate.wait_held(_HELD_S / 4):
+            found.append(f"aws:{action}")
+            gate.let_go()
+        if action := holds.wait(_HELD_S / 4):
+            found.append(f"kubernetes:{action}")
+            holds.let_go()
+        return found
+
+    def _prepare(self, trial: _Trial) -> None:
+        outcome = self._jobs["warm"].run(trial.item)
+        assert outcome.is_done, outcome
+        trial.disturb()
+
+    def _kill_in_job(self, case: Case, trial: _Trial) -> bool:
+        job = self._jobs[case.executor]
+        self._arm(case, trial)
+        work = Work(lambda: job.run(trial.item))
+        was_reached = self._await(case.moment, lambda: work.is_over)
+        killed = self._kill(case.target, os.getpid()) if was_reached else 0
+        outcome = work.outcome()
+        assert processes_of(processes.operator_id()) == [], "processes of the run are left"
+        left = [path.name for path in self._work_dir.iterdir() if path.name.startswith("run-")]
+        assert left == [], "the run's folder is left"
+        self._disarm()
+        if outcome.is_done:
+            trial.check()
+        again = job.run(trial.item)
+        assert again.is_done, again
+        return bool(killed)
+
+    def _kill_operator(self, case: Case, trial: _Trial) -> bool:
+        trial.hand_over()
+        self._arm(case, trial)
+        first = self._start_operator(case, trial, "first")
+        try:
+            was_reached = self._await(
+                case.moment,
+                lambda: first.process.poll() is not None or trial.is_told(),
+                lambda: bool(processes_of(processes.operator_id(first.process.pid))),
+            )
+            name = processes.operator_id(first.process.pid)
+        finally:
+            first.kill()
+        self._disarm()
+        second = self._start_operator(case, trial, "second", first.work_dir)
+        try:
+            self._check_successor(second, trial, name)
+        finally:
+            second.kill()
+        return was_reached
+
+    def _start_operator(self, case: Case, trial: _Trial, name: str, work_dir: Path | None = None) -> Operator:
+        folder = self._folder / f"{trial.namespace}-{name}"
+        folder.mkdir()
+        arguments = ("--watch-namespace", trial.namespace, "--no-leader-elect", "--executor", case.executor)
+        environment = self._world.environment(KUBECONFIG=str(self._api.kubeconfig))
+        return Operator(
+            self._world, folder, *arguments, "--log-level", "debug", environment=environment, work_dir=work_dir
+        )
+
+    def _check_successor(self, operator: Operator, trial: _Trial, dead: str) -> None:
+        if trial.is_deletion:
+            wait_gone(self._world, trial.item)
+        else:
+            wait_ready(self._world, trial.item)
+        wait_until(lambda: operator.lines("serving"), "the second operator serves")
+        wait_until(lambda: not processes_of(dead, with_warm=True), "the first one's processes are gone")
+        assert [path.name for path in operator.work_dir.iterdir() if dead in path.name] == [], "a folder is left"
+        assert operator.stop() == 0
+        assert list(operator.work_dir.iterdir()) == [], "a folder is left"
+
+    def _arm(self, case: Case, trial: _Trial) -> None:
+        moment = case.moment
+        if isinstance(moment, float):
+            return
+        if moment.gate == AWS:
+            self._world.aws.gate.arm(*trial.names, action=moment.action, number=moment.number, when=moment.when)
+        else:
+            self._api.holds.arm(Hold((trial.namespace,), moment.action, moment.number, moment.when))
+
+    def _disarm(self) -> None:
+        self._world.aws.gate.disarm(is_dropped=True)
+        self._api.holds.disarm(is_dropped=True)
+
+    def _await(
+        self, moment: Write | float, is_over: Callable[[], Any], is_begun: Callable[[], Any] = lambda: True
+    ) -> bool:
+        """Wait for the moment. Returns whether it came before the work was over."""
+        if isinstance(moment, float):
+            wait_until(lambda: is_begun() or is_over(), "the run begins")
+            # The experiment's variable, not a wait for anything.
+            time.sleep(moment)
+            return not is_over()
+        wait = self._world.aws.gate.wait_held if moment.gate == AWS else self._api.holds.wait
+        while not wait(_HELD_S):
+            # Held after its effect: what it did may be seen before it is known to be held.
+            assert not is_over() or wait(_HELD_S), f"{moment} did not come"
+        return True
+
+    def _kill(self, target: str, owner: int) -> int:
+        """SIGKILL. Returns the process, or 0 where there was none any more."""
+        pid = self._warm.pid if target == "warm" else _find(target, owner)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return pid
+
+
+class _Trial:
+    """One object, in a namespace with foreign things."""
+
+    def __init__(self, world: World, case: Case) -> None:
+        self._world, self._case = world, case
+        name = f"chaos-{uuid.uuid4().hex[:8]}"
+        self.namespace = name
+        self.names = (name,)
+        world.make_namespace(name)
+        self._foreign = Foreign(world, name, f"{name}-foreign")
+        self._foreign_keys: list[tuple[str, str]] = []
+        spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}, "enableVersioning": True}
+        self.item = world.make_object(name, name, spec)
+
+    @property
+    def is_deletion(self) -> bool:
+        return self._case.flow == "delete"
+
+    def disturb(self) -> None:
+        """Make of the object that is in order what the flow begins with."""
+        name, world = self.namespace, self._world
+        if self._case.flow == "rotate":
+            world.core.delete_namespaced_secret(f"{name}-iam-secret", name)
+        elif self._case.flow == "repair":
+            world.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+            world.iam.delete_user_policy(UserName=name, PolicyName=f"{name}-{name}-s3-restricted")
+            world.core.patch_namespaced_secret(f"{name}-iam-secret", name, {"metadata": {"labels": None}})
+            world.core.delete_namespaced_service(name, name)
+        elif self._case.flow == "delete":
+            world.s3.put_object(Bucket=name, Key="a", Body=b"data")
+            self.item = deleting(self.item)
+        world.iam.tag_user(UserName=name, Tags=[{"Key": "team", "Value": "others"}])
+        if self._case.has_foreign_key:
+            made = world.iam.create_access_key(UserName=name)["AccessKey"]
+            self._foreign_keys = [(made["AccessKeyId"], "Active")]
+
+    def hand_over(self) -> None:
+        """Leave the object to an operator."""
+        if self.is_deletion:
+            arguments = ("agill.apps", "v1alpha1", self.namespace, "s3s", self.namespace)
+            self._world.custom.patch_namespaced_custom_object(*arguments, {"metadata": {"finalizers": [FINALIZER]}})
+            self._world.custom.delete_namespaced_custom_object(*arguments)
+
+    def is_told(self) -> bool:
+        """Whether an operator says that it is in order, or let it go."""
+        found = live(self._world, self.item)
+        return found is None or condition(self._world, self.item).get("status") == "True"
+
+    def check(self) -> None:
+        """Look at everything."""
+        if self.is_deletion:
+            assert not any(self._world.snapshot(self.item).values()), "something of ours is left"
+        else:
+            self._check_in_order()
+        assert self._foreign.read() == self._foreign.before, "something foreign was touched"
+
+    def _check_in_order(self) -> None:
+        world, name = self._world, self.namespace
+        assert world.differs(self.item) == []
+        listed = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
+        keys = sorted((key["AccessKeyId"], key["Status"]) for key in listed)
+        assert keys == sorted([(world.credentials(self.item)[0], "Active"), *self._foreign_keys]), keys
+        world.tenant(self.item).head_bucket(Bucket=name)
+        tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
+        assert "agill.apps/foreign-keys" not in tags
+        assert self._case.flow == "create" or tags["team"] == "others"
+
+
+def _find(target: str, owner: int) -> int:
+    """The run's first process, its youngest child (a worker), or the task's: the youngest without a child. Or 0."""
+    parents = {pid: _parent_of(pid) for pid in processes_of(processes.operator_id(owner))}
+    first = next((pid for pid, parent in parents.items() if parent == owner), 0)
+    workers = [pid for pid, parent in parents.items() if parent == first]
+    leaves = [pid for pid in parents if pid != first and pid not in parents.values()]
+    return {"run": first, "worker": max(workers, default=0), "task": max(leaves, default=0)}[target]
+
+
+def _parent_of(pid: int) -> int:
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0

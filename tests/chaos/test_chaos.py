@@ -1,0 +1,61 @@
+"""A sample of ``make chaos``: every write of a creation in turn, and some moments at random."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.cases import WRITES, Case, Write, at_random, every_write
+from tests.chaos.rig import Rig
+from tests.world import World
+
+_SEED = random.SystemRandom().randrange(2**32)
+# After each write, which is before the next one; what needs a start of Ansible is in the cases below.
+_CREATION = every_write("warm", "create", targets=("run", "task"), whens=("after",))
+_SLOW = [
+    "create,warm,warm,aws:CreateAccessKey#1:after",
+    "rotate,operator,warm,aws:CreateAccessKey#1:after",
+    "delete,operator,warm,kubernetes:PATCH s3s#1:before",
+    "rotate,task,stock,kubernetes:POST secrets#1:before,foreign-key",
+]
+
+
+@pytest.fixture(scope="module")
+def rig(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(world, tmp_path_factory.mktemp("chaos")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("flow", WRITES)
+def test_table_of_writes_is_what_a_run_writes(rig: Rig, flow: str) -> None:
+    assert tuple(rig.writes(flow)) == WRITES[flow]
+
+
+@pytest.mark.parametrize("case", [*_CREATION, *map(Case.parse, _SLOW)], ids=str)
+def test_kill_at_a_write_heals_at_the_next_run(rig: Rig, case: Case) -> None:
+    assert rig.do(case)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_kill_at_random_heals_at_the_next_run(rig: Rig, number: int) -> None:
+    case = [case for case in at_random(_SEED, 50) if case.target in ("run", "task") and case.executor == "warm"][number]
+    try:
+        rig.do(case)
+    except AssertionError as error:
+        raise AssertionError(f"python -m tests.chaos '{case}'") from error
+
+
+@pytest.mark.parametrize("case", [Case("create", "run", "warm", 0.25), *every_write("stock", "delete")], ids=str)
+def test_case_is_replayed_by_its_text(case: Case) -> None:
+    assert Case.parse(str(case)) == case
+
+
+def test_cases_at_random_are_the_same_for_the_same_seed() -> None:
+    assert at_random(7, 20) == at_random(7, 20)
+    assert at_random(7, 20) != at_random(8, 20)
+
+
+def test_write_is_counted_from_its_text() -> None:
+    assert Write.parse("aws:TagUser#2:after") == Write("aws", "TagUser", 2, "after")

@@ -1,0 +1,148 @@
+"""The rows of a plan that the drift matrix does not have: new objects, adopted ones, deletions."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from s3bucket.aspects import TABLE
+from s3bucket.changes import changes_of, changes_of_deletion
+from s3bucket.keys import KeyPlan
+from s3bucket.observe import Deletion, Observation
+from s3bucket.read import NEW_BUCKET
+from s3bucket.spec import BLOCK_FIELDS, Wanted, wanted_of
+from s3bucket.state import UserState
+from s3bucket.users import UserRules
+
+KEY_TAG = {"agill.apps/key": "AKIAOLD:0123"}
+
+
+def want(defaults: dict[str, Any], **spec: Any) -> Wanted:
+    spec = {"region": "eu-west-1", "bucketName": "photos-bucket", **spec}
+    return wanted_of({"metadata": {"name": "photos", "namespace": "team", "uid": "u1"}, "spec": spec}, "c", defaults)
+
+
+def sources(boundary: str = "", cluster: Any = object()) -> Any:  # noqa: B008
+    return SimpleNamespace(cluster=cluster, external_name="s3.amazonaws.com", rules=UserRules(boundary=boundary))
+
+
+def rows(changes: list[Any]) -> list[tuple[Any, ...]]:
+    return [tuple(change) for change in changes]
+
+
+def test_new_object_shows_what_its_bucket_gets_beside_aws_own_defaults(defaults) -> None:
+    wanted = want(defaults, bucketACL="public-read", tags={"team": "x"}, enableObjectLock=True)
+    settings = {**NEW_BUCKET, "object_lock": True}
+    seen = Observation("1", ["bucket", "service"], settings=settings, tags=({}, wanted.tags))
+    assert rows(changes_of(wanted, seen, sources())) == [
+        ("bucket", "bucket", "missing", "created"),
+        ("bucket", "enableObjectLock", False, True),
+        ("bucket", "objectOwnership", "BucketOwnerEnforced", "BucketOwnerPreferred"),
+        ("bucket", "publicAccessBlock.blockPublicACLs", True, False),
+        ("bucket", "publicAccessBlock.ignorePublicACLs", True, False),
+        ("bucket", "bucketACL", "private", "public-read"),
+        ("bucket", "enableVersioning", False, True),
+        ("bucket", "tags.team", None, "x"),
+        ("service", "service", "missing", "created"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "secret"), [(object(), [("user", "secret", "missing", "created")]), (None, [])], ids=["asked", "none"]
+)
+def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(defaults, cluster: Any, secret: Any) -> None:
+    wanted = want(defaults, iamUser={"username": "photos"})
+    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET)
+    assert rows(changes_of(wanted, seen, sources(cluster=cluster))) == [
+        ("user", "iamUser", "missing", "created"),
+        ("user", "accessKey", "missing", "issued"),
+        *secret,
+    ]
+
+
+def test_adopted_bucket_shows_only_what_the_spec_gives(defaults) -> None:
+    wanted = want(defaults, enableVersioning=True)
+    settings = {**NEW_BUCKET, "acl": "public-read", "policy": {"Statement": []}}
+    tags = {"agill.apps/adopt": "c/team/photos"}
+    seen = Observation(
+        "1", ["versioning", "tags"], bucket_exists=True, is_adopted=True, settings=settings,
+        tags=(tags, {**tags, "agill.apps/adopted": "true"}),
+    )  # fmt: skip
+    assert rows(changes_of(wanted, seen, sources())) == [
+        ("versioning", "enableVersioning", False, True),
+        ("tags", "tags.agill.apps/adopted", None, "true"),
+    ]
+
+
+def test_user_of_ours_with_another_boundary_and_surplus_keys(defaults) -> None:
+    wanted = want(defaults, iamUser={"username": "photos"})
+    keys = {"AKIAOLD": "Active", "AKIASTALE": "Inactive"}
+    user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys=keys, boundary="arn:other")
+    seen = Observation(
+        "1", ["user", "access_key"], bucket_exists=True, settings=NEW_BUCKET, user=user,
+        user_tags=dict(user.tags), keys=KeyPlan("AKIAOLD", delete_after=["AKIASTALE"]),
+    )  # fmt: skip
+    assert rows(changes_of(wanted, seen, sources(boundary="arn:forced"))) == [
+        ("user", "iamUser.permissionsBoundary", "arn:other", "arn:forced"),
+        ("access_key", "accessKey.AKIASTALE", "Inactive", "deleted"),
+    ]
+
+
+def test_service_that_is_not_wanted_goes(defaults) -> None:
+    seen = Observation("1", ["service"], bucket_exists=True, settings=NEW_BUCKET, service={"metadata": {}, "spec": {}})
+    wanted = want(defaults, service={"enabled": False})
+    assert rows(changes_of(wanted, seen, sources())) == [("service", "service", "there", "deleted")]
+
+
+def test_secret_that_holds_something_else_is_told_without_what_it_holds(defaults) -> None:
+    wanted = want(defaults, iamUser={"username": "photos"})
+    user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys={"AKIAOLD": "Active"})
+    secret = {"metadata": {}, "data": {"AWS_ACCESS_KEY_ID": "aGlkZGVu", "AWS_SECRET_ACCESS_KEY": "aGlkZGVu"}}
+    seen = Observation(
+        "1", ["secret"], bucket_exists=True, settings=NEW_BUCKET, user=user, user_tags=dict(user.tags),
+        keys=KeyPlan(issue=True, delete_after=["AKIAOLD"]), secret=secret, has_key=False,
+    )  # fmt: skip
+    found = changes_of(wanted, seen, sources())
+    assert rows(found)[:2] == [
+        ("secret", "accessKey", "AKIAOLD (Active)", "replaced by a new one"),
+        ("secret", "secret", "does not hold a key that works", "holds the new key"),
+    ]
+    assert "hidden" not in repr(found)
+    assert "aGlkZGVu" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("spec", "gone", "becomes"),
+    [
+        pytest.param({}, {"deletes_bucket": True}, "emptied and deleted", id="delete"),
+        pytest.param({"forceDelete": False}, {"deletes_bucket": True}, "deleted, if it is empty", id="not-emptied"),
+        pytest.param({}, {"retained_tags": {}}, "retained, no longer ours", id="retained"),
+    ],
+)
+def test_deletion_shows_what_becomes_of_each(defaults, spec: Any, gone: Any, becomes: str) -> None:
+    deletion = Deletion("1", deletes_user=True, secret_uid="a", service_uid="b", **gone)
+    assert rows(changes_of_deletion(want(defaults, **spec), deletion)) == [
+        ("bucket", "bucket", "there", becomes),
+        ("user", "iamUser", "there", "deleted, with its keys and policy"),
+        ("secret", "secret", "there", "deleted"),
+        ("service", "service", "there", "deleted"),
+    ]
+    assert changes_of_deletion(want(defaults), Deletion("1")) == []
+
+
+@pytest.mark.parametrize("aspect", sorted(set(TABLE) - {"object_lock"}))
+def test_setting_that_differs_shows_what_is_and_what_would_be(defaults, aspect: str) -> None:
+    """A new row of the table needs a line here; what it shows by default is what the module is told."""
+    wanted = want(
+        defaults,
+        bucketACL="public-read",
+        enableVersioning=True,
+        enableTransferAcceleration=True,
+        bucketPolicy='{"Statement": [{"Effect": "Deny"}]}',
+        publicAccessBlock=dict.fromkeys(BLOCK_FIELDS, False),
+    )
+    seen = Observation("1", [aspect], bucket_exists=True, settings=NEW_BUCKET)
+    found = [change for change in changes_of(wanted, seen, sources()) if change.aspect == aspect]
+    assert found
+    assert all(change.is_now != change.would_be for change in found)
