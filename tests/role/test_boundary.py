@@ -63,11 +63,11 @@ def test_boundary_is_in_the_call_that_creates_and_is_put_back(
         lambda: world.iam.delete_user_permissions_boundary(UserName=username),
         lambda: world.iam.put_user_permissions_boundary(UserName=username, PermissionsBoundary=OTHER),
     ):
-        assert check.look(cr) is not None
+        assert check.look(cr).drift == ()
         spoil()
         # All users are read once a period: the next one begins.
         check.forget(cr)
-        assert check.look(cr) is None
+        assert check.look(cr).drift == ("user",)
         run = world.reconcile(cr, **forced)
         assert (run.outcome["reason"], run.changed) == ("Ready", ["user"]), run.output
         assert boundary_of(world, cr) == BOUNDARY
@@ -110,7 +110,6 @@ def test_user_with_another_path_is_kept_with_a_note_and_gets_the_boundary(
     assert (user_of(world, cr)["Arn"], run.outcome["status"]["userARN"]) == (arn, arn)
     assert boundary_of(world, cr) == BOUNDARY
     seen = check.look(cr)
-    assert seen is not None
     assert (seen.is_done, seen.message) == (True, run.outcome["message"])
 
 
