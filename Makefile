@@ -11,7 +11,7 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample sample lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ bench: kubernetes ## measure time, CPU, memory and calls into bench/results (25 
 
 fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, other ones each time
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py
+
+test-stock-sample: kubernetes ## run the drift rows and a flow of the operator with --executor stock
+	S3_OPERATOR_TEST_EXECUTOR=stock $(PYTEST) --numprocesses=2 --dist=loadfile tests/role/test_drift.py \
+	  tests/cluster/test_operator.py::test_object_from_create_over_change_and_drift_to_deletion
 
 lint: $(STAMP) ## check format, types, imports, YAML, the role, the playbooks and the scenarios
 	$(BIN)/ruff format --check .
