@@ -76,6 +76,7 @@ class Operator:
         self._serve()
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
+        self._start("orphans", processes.reap_orphans, self._stopping)
         if self._settings.leader_elect and not self._election.acquire(self._stopping):
             return 0
         made = self._make_reconciler()

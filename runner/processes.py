@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
+_LOG = logging.getLogger(__name__)
 RUN_ID = "S3_OPERATOR_RUN_ID"
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.05
+_ORPHAN_S = 5.0
 _STARTTIME_FIELD = 19
 # man 7 unix: a socket's path has 107 bytes. Of these, "/run-<pid>-<start time>-<number>/tmp" and what Python's
 # multiprocessing appends, "/pymp-xxxxxxxx/listener-xxxxxxxx", take up to 67.
@@ -26,7 +30,7 @@ _MAX_WORK_DIR = 107 - 67
 
 
 def become_subreaper() -> None:
-    """Orphans of runs become our children, so that they can be waited for.
+    """Orphans of runs become our children, as they are of process 1 in a container: :func:`reap_orphans`.
 
     :raises OSError: when the kernel refuses
     """
@@ -59,8 +63,26 @@ def kill_run(run_id: str) -> None:
     """End every process of a run and wait until none is left."""
     while pids := find_run(run_id):
         _signal(pids, signal.SIGKILL)
-        _reap(pids)
         time.sleep(_POLL_S)
+
+
+def reap_orphans(stopping: threading.Event) -> None:
+    """Until stopped, wait for children that nobody else waits for: what a run left, or was killed with.
+
+    A child that is dead at two looks in a row is one: who started a process takes its status in far less time.
+    """
+    last = None
+    while not stopping.wait(_ORPHAN_S):
+        try:
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            dead = None
+        pid = dead.si_pid if dead else None
+        if pid is not None and pid == last:
+            _LOG.info("waited for an orphan", extra={"pid": pid, "command": _command(pid)})
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        last = pid
 
 
 def short_path(work_dir: Path) -> Path:
@@ -130,7 +152,7 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _reap(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""

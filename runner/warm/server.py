@@ -385,11 +385,7 @@ def _is_closed(connection: socket.socket) -> bool:
 
 
 def _wait(pid: int) -> int:
-    try:
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        # kill_run was faster.
-        code = -signal.SIGKILL
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code if code >= 0 else 128 - code
 
 
