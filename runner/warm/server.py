@@ -87,7 +87,11 @@ def _import_all() -> None:
     _load_plugins()
     _import_role()
     _warm_botocore()
+    _keep_clients()
     _forget_warnings()
+    # kubernetes.core's actions want a folder made by three shells, for files that no task of ours sends.
+    action = importlib.import_module("ansible.plugins.loader").action_loader.get("kubernetes.core.k8s", class_only=True)
+    action.TRANSFERS_FILES = False
 
 
 def _import_collections() -> None:
@@ -163,6 +167,26 @@ def _warm_botocore() -> None:
         session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
             service, region_name="us-east-1"
         )
+
+
+def _keep_clients() -> None:
+    """Let the modules of a run share their clients and connections: nine handshakes a run, where three do.
+
+    None is made before the fork, so they end with their run.
+    """
+    module = importlib.import_module("ansible_collections.amazon.aws.plugins.module_utils.botocore")
+    stock = module._boto3_conn
+    kept: dict[Any, Any] = {}
+
+    def connect(**arguments: Any) -> Any:
+        # A task may have an environment of its own, with other credentials.
+        environment = (item for item in os.environ.items() if item[0].startswith("AWS_"))
+        key = frozenset([*arguments.items(), *environment])
+        if key not in kept:
+            kept[key] = stock(**arguments)
+        return kept[key]
+
+    module._boto3_conn = connect
 
 
 class _Mark:

@@ -11,8 +11,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,15 @@ PLAY = {
     "gather_facts": False,
     "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
 }
+_IDENTITY = (
+    b'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    b"<Arn>arn:aws:iam::123456789012:user/one</Arn><UserId>AIDAONE</UserId><Account>123456789012</Account>"
+    b"</GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+_ALIASES = (
+    b'<ListAccountAliasesResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccountAliasesResult>'
+    b"<AccountAliases/><IsTruncated>false</IsTruncated></ListAccountAliasesResult></ListAccountAliasesResponse>"
+)
 # What AWS, Kubernetes and the clock make different in every run.
 _ONE_OFF = re.compile(
     r"AKIA\w+|LKIA\w+|[0-9a-f]{32,}|[0-9a-f-]{36}|\d{4}-\d\d-\d\dT[\d:.+Z]*|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
@@ -88,6 +99,48 @@ class Play:
     def others(self) -> list[int]:
         """The run's processes, less the shim itself."""
         return [pid for pid in processes.find_run(self.run_id) if pid != self.process.pid]
+
+
+class Sts:
+    """Answers GetCallerIdentity and ListAccountAliases as AWS documents them, and counts connections, which it keeps open as AWS does."""
+
+    def __init__(self) -> None:
+        self.connections = [0]
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                outer.connections[-1] += 1
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                is_sts = "/sts/" in self.headers["Authorization"]
+                body = _IDENTITY if is_sts else _ALIASES
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Sts:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self.connections.pop()
+
+    def end_of_run(self) -> None:
+        self.connections.append(0)
 
 
 def hang(flag: Path) -> dict[str, Any]:
@@ -171,6 +224,7 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
         {"ansible.builtin.set_fact": {"before": where}},
         {"amazon.aws.iam_user": {"name": f"nobody-{where}", "state": "present"}, "register": "made"},
         {"ansible.builtin.command": f"echo {where}", "register": "command"},
+        {"kubernetes.core.k8s": {"api_version": "v1", "kind": "Secret", "name": "none", "state": "absent"}},
         {"ansible.builtin.set_fact": {"after": where}},
         {"ansible.builtin.set_fact": {"made": "{{ made.iam_user | default(made) }}"}},
         say("PIDS {{ before }} {{ made.user.user_name[7:] }} {{ command.stdout }} {{ after }} "),
@@ -185,6 +239,18 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     before, user, command, after = found.groups()
     assert before == user == after
     assert command != before, "what is not ours has a worker process"
+
+
+def test_modules_of_a_run_share_their_connections(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    with Sts() as sts:
+        task = {"amazon.aws.aws_caller_info": {"endpoint_url": sts.url, "region": "us-east-1"}}
+        other = {**task, "environment": {"AWS_ACCESS_KEY_ID": "another", "AWS_SECRET_ACCESS_KEY": "none"}}
+        for tasks in ([task, task], [task], [task, other]):
+            play = Play(warm, world, tmp_path, *tasks)
+            output = play.output()
+            assert play.process.returncode == 0, output
+            sts.end_of_run()
+    assert sts.connections == [2, 2, 4], "one for STS, one for IAM, and for other credentials others"
 
 
 def test_shim_that_dies_takes_its_run_along(warm: WarmProcess, world: World, tmp_path: Path) -> None:
