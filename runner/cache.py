@@ -7,7 +7,7 @@ which alone writes it; threads that read: any.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
 from typing import Any
 
 from runner.queue import Key
@@ -45,6 +45,22 @@ class Cache:
         return list(self._texts)
 
 
-def find_in(caches: Iterable[Cache], key: Key) -> dict[str, Any] | None:
-    """An object that one of the caches has."""
-    return next((item for cache in caches if (item := cache.find(key)) is not None), None)
+class Caches:
+    """The caches of all watches, by kind; of each kind one a namespace that is watched."""
+
+    def __init__(self) -> None:
+        self._of_kind: dict[str, list[Cache]] = defaultdict(list)
+
+    def add(self, kind: str) -> Cache:
+        """The cache of one more watch."""
+        self._of_kind[kind].append(Cache())
+        return self._of_kind[kind][-1]
+
+    def find(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """An object; None when there is none."""
+        found = (cache.find((namespace, name)) for cache in self._of_kind[kind])
+        return next((item for item in found if item is not None), None)
+
+    def find_naming(self, bucket: str) -> list[dict[str, Any]]:
+        """The S3 objects that name this bucket."""
+        return [item for cache in self._of_kind["S3"] for item in cache.find_all("bucketName", bucket)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -212,10 +211,13 @@ def plan(
     """
     base = _private_environment(flags["work_dir"])
     logs.set_up("text", "error")
-    from runner.plan import PlanError, json_of, status_of, text_of
+    from runner.plan import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
 
     try:
-        planned = _plan(filename, namespace, watch_namespaces, names, flags)
+        if filename:
+            planned = plan_file(filename, namespace or "default", names, flags)
+        else:
+            planned = plan_cluster(_kube((namespace,) if namespace else watch_namespaces), names, flags)
         click.echo(json_of(planned) if output == "json" else text_of(planned))
         sys.exit(status_of(planned))
     except PlanError as error:
@@ -279,40 +281,6 @@ def _kube(namespaces: tuple[str, ...]) -> Any:
     except KubeError as error:
         raise click.ClickException(f"{error}: set KUBECONFIG") from error
     return Kube(namespaces)
-
-
-def _plan(
-    file: Any, namespace: str, watch_namespaces: tuple[str, ...], names: tuple[str, ...], flags: dict[str, Any]
-) -> list[Any]:
-    from runner import plan
-    from runner.drift import DriftCheck, RoleSettings
-
-    if file:
-        documents = plan.named(plan.read_file(file, namespace or "default"), names)
-        documents, kube = plan.with_cluster(documents, _find_kube())
-    else:
-        kube = _kube((namespace,) if namespace else watch_namespaces)
-        documents = plan.named(plan.read_cluster(kube), names)
-    settings = RoleSettings(
-        flags["cluster_name"] or plan.cluster_name(kube),
-        flags["deletion_policy"],
-        flags["iam_settle_s"],
-        flags["service_external_name"],
-        flags["iam_path"],
-        flags["permissions_boundary"],
-    )
-    check = DriftCheck(flags["project_dir"], settings, has_cluster=kube is not None)
-    return plan.plan_all(check, documents, flags["project_dir"], kube is not None)
-
-
-def _find_kube() -> Any:
-    """The cluster; None where there is no way to it."""
-    from runner.kube import Kube, KubeError, load_config
-
-    with contextlib.suppress(KubeError):
-        load_config()
-        return Kube()
-    return None
 
 
 def _private_environment(work_dir: Path | None) -> Path:

@@ -13,8 +13,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,7 +40,7 @@ _MAX_MESSAGE = 600
 
 @dataclass(frozen=True)
 class RoleSettings:
-    """What the role is told by variables: as :class:`runner.settings.Settings` has them."""
+    """What the role is told by variables."""
 
     cluster_name: str
     deletion_policy: str
@@ -48,6 +48,11 @@ class RoleSettings:
     service_external_name: str
     iam_path: str = ""
     permissions_boundary: str = ""
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any]) -> RoleSettings:
+        """The flags of these names, as :class:`runner.settings.Settings` has them."""
+        return cls(**{field.name: flags[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)

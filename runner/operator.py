@@ -18,7 +18,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runner import processes
-from runner.cache import Cache, find_in
+from runner.cache import Caches
 from runner.claims import Claims
 from runner.conditions import Outcome
 from runner.drift import DriftCheck, RoleSettings
@@ -56,7 +56,7 @@ class Operator:
         self._is_lost = False
         self._watchers: list[Watcher] = []
         # One a watcher, by kind.
-        self._caches: dict[str, list[Cache]] = {kind: [] for kind in ("S3", *_CHILD_KINDS)}
+        self._caches = Caches()
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
@@ -134,27 +134,19 @@ class Operator:
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
-        told = RoleSettings(
-            name,
-            settings.deletion_policy,
-            settings.iam_settle_s,
-            settings.service_external_name,
-            settings.iam_path,
-            settings.permissions_boundary,
-        )
         check = DriftCheck(
             settings.project_dir,
-            told,
-            self._find_cached,
+            RoleSettings.of({**vars(settings), "cluster_name": name}),
+            self._caches.find,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
         )
         reconciler = Reconciler(
             self._kube,
-            Claims(job.run, self._find_naming),
+            Claims(job.run, self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
-            find_seen=lambda key: self._find_cached("S3", *key),
+            find_seen=lambda key: self._caches.find("S3", *key),
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
@@ -190,7 +182,7 @@ class Operator:
 
     def _watch(self, namespace: str | None) -> None:
         kube = self._kube
-        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._new_cache("S3"))
+        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
         objects = Watcher(
             "S3",
             lambda: kube.list_objects(namespace),
@@ -205,22 +197,12 @@ class Operator:
                     kind,
                     lambda kind=kind: kube.list_children(kind, namespace),  # type: ignore[misc]
                     lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                    ChildHandler(self._queue, self._new_cache(kind)),
+                    ChildHandler(self._queue, self._caches.add(kind)),
                     self._stopping,
                 )
             )
         for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
             self._start("watch", watcher.run)
-
-    def _new_cache(self, kind: str) -> Cache:
-        self._caches[kind].append(Cache())
-        return self._caches[kind][-1]
-
-    def _find_cached(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        return find_in(self._caches[kind], (namespace, name))
-
-    def _find_naming(self, bucket: str) -> list[dict[str, Any]]:
-        return [item for cache in self._caches["S3"] for item in cache.find_all("bucketName", bucket)]
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
         # Daemons: a watch that waits for the API server must not keep the process.

@@ -6,8 +6,9 @@ The text of a CR is data: it is shown, never run, and what a terminal would act 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,8 +16,8 @@ from typing import Any, BinaryIO
 import yaml
 
 from runner.conditions import Outcome, Reason, reports_drift
-from runner.drift import DriftCheck, Plan
-from runner.kube import GROUP, KIND, VERSION, Kube, KubeError
+from runner.drift import DriftCheck, Plan, RoleSettings
+from runner.kube import GROUP, KIND, VERSION, Kube, KubeError, load_config
 
 IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
 """Exit statuses. One object that is refused outweighs others that differ."""
@@ -50,6 +51,21 @@ class Planned:
 
     document: Document
     plan: Plan
+
+
+def plan_file(stream: BinaryIO, namespace: str, names: tuple[str, ...], flags: Mapping[str, Any]) -> list[Planned]:
+    """Plan the objects of a file, of these names; as the cluster knows them, where there is a way to one.
+
+    :param namespace: of objects that name none
+    :param flags: those of the role: ``project_dir`` and what :class:`runner.drift.RoleSettings` has
+    :raises PlanError: when there is nothing to plan, or nobody to ask
+    """
+    return _plan_as_told(*with_cluster(named(read_file(stream, namespace), names), _find_cluster()), flags)
+
+
+def plan_cluster(kube: Kube, names: tuple[str, ...], flags: Mapping[str, Any]) -> list[Planned]:
+    """Plan the objects of the namespaces that ``kube`` serves, of these names; else as :func:`plan_file`."""
+    return _plan_as_told(named(read_cluster(kube), names), kube, flags)
 
 
 def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
@@ -137,6 +153,20 @@ def cluster_name(kube: Kube | None) -> str:
         return kube.get_cluster_id()
     except KubeError as error:
         raise PlanError(f"{error}: or name the cluster with --cluster-name") from error
+
+
+def _find_cluster() -> Kube | None:
+    with contextlib.suppress(KubeError):
+        load_config()
+        return Kube()
+    return None
+
+
+def _plan_as_told(documents: list[Document], kube: Kube | None, flags: Mapping[str, Any]) -> list[Planned]:
+    project_dir: Path = flags["project_dir"]
+    settings = RoleSettings.of({**flags, "cluster_name": flags["cluster_name"] or cluster_name(kube)})
+    check = DriftCheck(project_dir, settings, has_cluster=kube is not None)
+    return plan_all(check, documents, project_dir, kube is not None)
 
 
 def plan_all(check: DriftCheck, documents: list[Document], project_dir: Path, has_cluster: bool) -> list[Planned]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import functools
 import gc
 import importlib
 import json
 import os
-import pkgutil
 import resource
 import selectors
 import signal
@@ -28,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner import processes
-from runner.warm import inprocess, worker
+from runner.warm import inprocess, preload, worker
 
 EXIT_UNSUPPORTED = 3
 _MAX_REQUEST = 4 * 1024 * 1024
@@ -38,34 +36,11 @@ _ENV_START_FIELD = 47
 # For each process of a run, of which 0.1 GiB are what it is forked with. A run that leaks gets a MemoryError, where
 # the kernel would end the container, with all runs in it.
 _MAX_DATA = 512 * 1024 * 1024
-_IMPORTS = (
-    "ansible.cli.playbook",
-    "ansible.executor.playbook_executor",
-    "boto3.session",
-    "botocore.session",
-    "kubernetes.client",
-    "kubernetes.config",
-    "kubernetes.dynamic",
-    "yaml",
-)
-# What a run of the role asks Ansible's plugin loaders for. What is not here is loaded in the child.
-_PLUGINS = {
-    "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
-    "cache": ("memory",),
-    "callback": ("default", "junit", "minimal", "oneline", "tree"),
-    "inventory": ("host_list", "ini", "script", "yaml", "auto", "toml", "advanced_host_list"),
-    "lookup": ("env", "file"),
-    "strategy": ("linear",),
-}
-# Of these PlaybookExecutor looks at every one, and reads its documentation for settings.
-_PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
-_COLLECTIONS = ("amazon.aws", "kubernetes.core")
-_SERVICES = ("s3", "iam", "sts")
 
 
 def main() -> None:
     try:
-        _import_all()
+        preload.import_all()
         inprocess.install()
         worker.install()
         server = _Server(sys.argv[1], _Mark())
@@ -78,115 +53,6 @@ def main() -> None:
     gc.disable()
     print("ready", flush=True)
     server.serve()
-
-
-def _import_all() -> None:
-    for name in _IMPORTS:
-        importlib.import_module(name)
-    _import_collections()
-    _load_plugins()
-    _import_role()
-    _warm_botocore()
-    _keep_clients()
-    _forget_warnings()
-    # kubernetes.core's actions want a folder made by three shells, for files that no task of ours sends.
-    action = importlib.import_module("ansible.plugins.loader").action_loader.get("kubernetes.core.k8s", class_only=True)
-    action.TRANSFERS_FILES = False
-
-
-def _import_collections() -> None:
-    loader = importlib.import_module("ansible.plugins.loader")
-    loader.init_plugin_loader()
-    # In the child it is done already; a second time warns.
-    setattr(importlib.import_module("ansible.cli"), "init_plugin_loader", lambda *_: None)  # noqa: B010
-    for collection in _COLLECTIONS:
-        package = importlib.import_module(f"ansible_collections.{collection}.plugins.module_utils")
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            # Some need libraries that are not ours to install (helm, turbo).
-            with contextlib.suppress(ImportError):
-                importlib.import_module(found.name)
-    for collection, name in (
-        ("amazon.aws", "iam_access_key"),
-        ("amazon.aws", "iam_policy"),
-        ("amazon.aws", "iam_user"),
-        ("amazon.aws", "s3_bucket"),
-        ("kubernetes.core", "k8s"),
-    ):
-        package = importlib.import_module(f"ansible_collections.{collection}.plugins")
-        inprocess.preload(Path(next(iter(package.__path__))) / "modules" / f"{name}.py")
-
-
-def _load_plugins() -> None:
-    loaders = importlib.import_module("ansible.plugins.loader")
-    for kind, names in _PLUGINS.items():
-        for name in names:
-            getattr(loaders, f"{kind}_loader").get(name, class_only=True)
-    for kind in _PLUGIN_KINDS:
-        list(getattr(loaders, f"{kind}_loader").all(class_only=kind not in ("filter", "test")))
-
-
-def _import_role() -> None:
-    module_utils = importlib.import_module("ansible.module_utils")
-    for roles in os.environ.get("ANSIBLE_ROLES_PATH", "").split(os.pathsep):
-        role = Path(roles) / "s3bucket"
-        if not role.is_dir():
-            continue
-        module_utils.__path__.append(str(role / "module_utils"))
-        for path in (role / "library").glob("*.py"):
-            inprocess.preload(path)
-        for path in (role / "module_utils" / "s3bucket").glob("*.py"):
-            importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
-
-
-def _forget_warnings() -> None:
-    """Ansible tells each warning once a process: a run is told what we were told too."""
-    display = importlib.import_module("ansible.utils.display").Display()
-    for name in ("_deprecations", "_warns", "_errors"):
-        getattr(display, name, {}).clear()
-
-
-def _warm_botocore() -> None:
-    """Share what botocore reads from its data files: a run's clients would read them again (0.1 s each)."""
-    loaders, session = importlib.import_module("botocore.loaders"), importlib.import_module("boto3.session")
-    shared: dict[Any, Any] = {}
-    stock = loaders.Loader.__init__
-
-    def with_shared_cache(self: Any, *arguments: Any, **more: Any) -> None:
-        stock(self, *arguments, **more)
-        self._cache = shared
-
-    loaders.Loader.__init__ = with_shared_cache
-    hooks = importlib.import_module("botocore.hooks")
-    # Asked 400 times a session, of the same handlers.
-    setattr(hooks, "accepts_kwargs", functools.cache(hooks.accepts_kwargs))  # noqa: B010
-    # Each session finds the aliases of 130 names anew, by the same list.
-    names = functools.cache(hooks.EventAliaser(hooks.HierarchicalEmitter())._alias_event_name)
-    hooks.EventAliaser._alias_event_name = lambda _, name: names(name)
-    for service in _SERVICES:
-        # Keys that are none: a client that is made reads all it needs, and asks nobody.
-        session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
-            service, region_name="us-east-1"
-        )
-
-
-def _keep_clients() -> None:
-    """Let the modules of a run share their clients and connections: nine handshakes a run, where three do.
-
-    None is made before the fork, so they end with their run.
-    """
-    module = importlib.import_module("ansible_collections.amazon.aws.plugins.module_utils.botocore")
-    stock = module._boto3_conn
-    kept: dict[Any, Any] = {}
-
-    def connect(**arguments: Any) -> Any:
-        # A task may have an environment of its own, with other credentials.
-        environment = (item for item in os.environ.items() if item[0].startswith("AWS_"))
-        key = frozenset([*arguments.items(), *environment])
-        if key not in kept:
-            kept[key] = stock(**arguments)
-        return kept[key]
-
-    module._boto3_conn = connect
 
 
 class _Mark:

@@ -102,7 +102,7 @@ class Play:
 
 
 class Sts:
-    """Answers GetCallerIdentity and ListAccountAliases as AWS documents them, and counts connections, which it keeps open as AWS does."""
+    """Answers two calls as AWS documents them, and counts connections, which it keeps open as AWS does."""
 
     def __init__(self) -> None:
         self.connections = [0]
@@ -429,3 +429,54 @@ def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tm
     wait_until(lambda: not play.others(), "the run's processes are gone")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+# Counts what is compiled of texts that a run may meet, in a process that has imported all.
+_COMPILED = """
+import jinja2, sys
+from runner.warm import preload
+preload.import_all()
+from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
+from ansible.template import trust_as_template
+compiled, stock = [], jinja2.Environment._generate
+def generate(self, *arguments, **more):
+    compiled.append(1)
+    return stock(self, *arguments, **more)
+jinja2.Environment._generate = generate
+engine = TemplateEngine(variables={"b": "c", "s3bucket_cr": {}})
+for text, options in eval(sys.stdin.read()):
+    compiled.clear()
+    result = engine.template(trust_as_template(text), options=TemplateOptions(**options))
+    print(len(compiled), result)
+"""
+
+
+def test_templates_of_the_role_are_compiled_before_any_run(world: World) -> None:
+    known = "{{ s3bucket_cr | to_json }}"
+    assert known in (PROJECT / "roles" / "s3bucket" / "tasks" / "main.yml").read_text()
+    slash = "{{ 'a\\\\b' }}"
+    texts = [
+        (known, {}),
+        ("{{ b }} and [[ b ]]", {}),
+        ("{{ b }} and [[ b ]]", {}),
+        ("#jinja2:variable_start_string:'[[',variable_end_string:']]'\n{{ b }} and [[ b ]]", {}),
+        (slash, {}),
+        (slash, {"escape_backslashes": False}),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _COMPILED],
+        input=repr(texts),
+        env=world.environment(ANSIBLE_ROLES_PATH=str(PROJECT / "roles")),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+    )
+    assert done.stdout.splitlines() == [
+        "0 {}",
+        "1 c and [[ b ]]",
+        "0 c and [[ b ]]",
+        "1 {{ b }} and c",
+        "1 a\\\\b",
+        "1 a\\b",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from runner.cache import Cache, find_in
+from runner.cache import Cache, Caches
 from runner.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
 from runner.queue import Lane, WorkQueue
 from runner.watch import Watcher
@@ -124,14 +124,14 @@ def test_deleted_object_leaves_the_queue_and_the_cache() -> None:
 
 
 def test_resync_sees_the_object_as_the_watch_told_it_last() -> None:
-    cache = Cache()
-    handler, _ = objects(cache)
+    caches = Caches()
+    caches.add("S3")
+    handler, _ = objects(caches.add("S3"))
     handler.replace_all([settled(), settled(name="other")])
     handler.change("MODIFIED", settled(resourceVersion="7"))
-    found = find_in([Cache(), cache], KEY)
-    assert found == settled(resourceVersion="7")
+    assert caches.find("S3", *KEY) == settled(resourceVersion="7")
     handler.replace_all([settled(name="other")])
-    assert find_in([Cache(), cache], KEY) is None
+    assert caches.find("S3", *KEY) is None
 
 
 def child(value: str, version: str = "1") -> dict[str, Any]:
