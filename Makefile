@@ -83,7 +83,7 @@ sample: kubernetes
 	$(PYTEST) --numprocesses=2 --dist=loadfile \
 	  tests/unit tests/role/test_drift.py tests/role/test_playbooks.py tests/cluster/test_operator.py
 
-bench: kubernetes ## measure time, CPU, memory and calls into bench/results (25 min); see bench/README.md
+bench: kubernetes ## measure time, CPU, memory and calls into bench/results (30 min); see bench/README.md
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m bench
 

@@ -108,6 +108,10 @@ class Bench:
         count, period_s, gate = len(names), self._settings.sync_period_s, place.aws.gate
         if self._asks("steady"):
             self._measure("steady", lambda: measure_steady(operator, count, period_s))
+        if self._asks("memory"):
+            # Before anything else is: its slope is that of a steady sync.
+            minutes = _LONG_MINUTES if self._settings.is_long else _MINUTES
+            self._measure(f"memory of {minutes} minutes", lambda: measure_memory(operator, count, minutes))
         if self._asks("resync"):
             self._measure("resync", lambda: self._latency_in_resync(place, operator, count))
         if self._asks("drift"):
@@ -123,9 +127,6 @@ class Bench:
             gate.add_fault("*", "Throttling", spares_per_s=limit, service="iam", access_key=place.access_key)
             self._measure("throttle", lambda: measure_throttled(operator, count, period_s))
             gate.clear_faults()
-        if self._asks("memory"):
-            minutes = _LONG_MINUTES if self._settings.is_long else _MINUTES
-            self._measure(f"memory of {minutes} minutes", lambda: measure_memory(operator, count, minutes))
 
     def _latency_in_resync(self, place: Place, operator: OperatorProcess, count: int) -> list[Row]:
         warm_up(place, _NEW, "resync-first")

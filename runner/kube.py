@@ -12,20 +12,27 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
+from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError
 
 from runner.events import Event
 
 GROUP, VERSION, PLURAL, KIND = "agill.apps", "v1alpha1", "s3s", "S3"
 FINALIZER = "agill.apps.s3"
+_PATHS = {
+    KIND: (f"/apis/{GROUP}/{VERSION}", PLURAL),
+    "Secret": ("/api/v1", "secrets"),
+    "Service": ("/api/v1", "services"),
+}
 _KEY_ID = "AWS_ACCESS_KEY_ID"
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
@@ -35,6 +42,8 @@ _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _GONE = 410
+# That of client-go.
+_PAGE = 500
 
 WatchEvent = tuple[str, dict[str, Any]]
 
@@ -87,14 +96,19 @@ class Kube:
 
     def __init__(self, namespaces: tuple[str, ...] = ()) -> None:
         self.namespaces: tuple[str | None, ...] = namespaces or (None,)
-        self._custom = client.CustomObjectsApi()
-        self._core = client.CoreV1Api()
-        self._coordination = client.CoordinationV1Api()
+        api = client.ApiClient()
+        self._custom = client.CustomObjectsApi(api)
+        self._coordination = client.CoordinationV1Api(api)
+        # Plain JSON by path. CoreV1Api would import 20 MB of models, and make one of each object that a watch tells of.
+        self._raw = DynamicClient(api, discoverer=lambda *_: None)
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system."""
         with _failing_to("read namespace kube-system"):
-            return str(self._core.read_namespace("kube-system", _request_timeout=_TIMEOUT_S).metadata.uid)
+            answer = self._raw.request(
+                "GET", "/api/v1/namespaces/kube-system", serialize=False, _request_timeout=_TIMEOUT_S
+            )
+            return str(json.loads(answer.data)["metadata"]["uid"])
 
     def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The S3 object as it is now."""
@@ -113,35 +127,21 @@ class Kube:
     def list_objects(self, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
         """All S3 objects and the resourceVersion to watch from."""
         with _failing_to("list S3 objects"):
-            if namespace:
-                found = self._custom.list_namespaced_custom_object(
-                    GROUP, VERSION, namespace, PLURAL, _request_timeout=_TIMEOUT_S
-                )
-            else:
-                found = self._custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, _request_timeout=_TIMEOUT_S)
-            return [_kept_object(item) for item in found["items"]], found["metadata"]["resourceVersion"]
+            return _list(_kept_object, self._lister(KIND, namespace))
 
     def watch_objects(self, namespace: str | None, version: str) -> Iterator[WatchEvent]:
         """Changes of S3 objects since a resourceVersion, until the server ends the watch."""
-        if namespace:
-            changes = _watch(self._custom.list_namespaced_custom_object, version, GROUP, VERSION, namespace, PLURAL)
-        else:
-            changes = _watch(self._custom.list_cluster_custom_object, version, GROUP, VERSION, PLURAL)
-        for change, item in changes:
+        for change, item in _watch(self._lister(KIND, namespace), version):
             yield change, _kept_object(item)
 
     def list_children(self, kind: str, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
         """Secrets or Services with our label, as :func:`_kept_child` leaves them."""
         with _failing_to(f"list {kind}s"):
-            answer = self._child_lister(kind, namespace)(
-                label_selector=_CHILD_SELECTOR, _preload_content=False, _request_timeout=_TIMEOUT_S
-            )
-            found = json.loads(answer.data)
-            return [_kept_child(item) for item in found["items"]], found["metadata"]["resourceVersion"]
+            return _list(_kept_child, self._lister(kind, namespace), label_selector=_CHILD_SELECTOR)
 
     def watch_children(self, kind: str, namespace: str | None, version: str) -> Iterator[WatchEvent]:
         """Changes of Secrets or Services with our label."""
-        for change, item in _watch(self._child_lister(kind, namespace), version, label_selector=_CHILD_SELECTOR):
+        for change, item in _watch(self._lister(kind, namespace), version, label_selector=_CHILD_SELECTOR):
             yield change, _kept_child(item)
 
     def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -197,7 +197,16 @@ class Kube:
             "reportingComponent": "s3-operator",
         }
         with _failing_to("write an Event"):
-            self._core.create_namespaced_event(metadata["namespace"], body, _request_timeout=_TIMEOUT_S)
+            answer = self._raw.request(
+                "POST",
+                "/api/v1/namespaces/{namespace}/events",
+                path_params={"namespace": metadata["namespace"]},
+                body=body,
+                serialize=False,
+                _request_timeout=_TIMEOUT_S,
+            )
+            # What is not read keeps its connection.
+            answer.drain_conn()
 
     def find_lease(self, namespace: str, name: str) -> dict[str, Any] | None:
         """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``version``."""
@@ -260,27 +269,34 @@ class Kube:
                 )
             )
 
-    def _child_lister(self, kind: str, namespace: str | None) -> Any:
-        if namespace is None:
-            return {
-                "Secret": self._core.list_secret_for_all_namespaces,
-                "Service": self._core.list_service_for_all_namespaces,
-            }[kind]
-        one = {"Secret": self._core.list_namespaced_secret, "Service": self._core.list_namespaced_service}[kind]
-
-        def list_one(**arguments: Any) -> Any:
-            return one(namespace, **arguments)
-
-        list_one.__doc__ = one.__doc__
-        return list_one
+    def _lister(self, kind: str, namespace: str | None) -> Callable[..., Any]:
+        base, plural = _PATHS[kind]
+        path = f"{base}/namespaces/{{namespace}}/{plural}" if namespace else f"{base}/{plural}"
+        return partial(self._raw.request, "GET", path, path_params={"namespace": namespace}, serialize=False)
 
 
-def _watch(lister: Any, version: str, *arguments: Any, **more: Any) -> Iterator[WatchEvent]:
+def _list(
+    keep: Callable[[dict[str, Any]], dict[str, Any]], lister: Callable[..., Any], **more: Any
+) -> tuple[list[dict[str, Any]], str]:
+    """What is kept of each item, and the resourceVersion, which is one for all pages.
+
+    Page by page, as an answer is many times what is kept of it. A list that takes so long that its next page is
+    forgotten is a 410 like an old watch.
+    """
+    kept: list[dict[str, Any]] = []
+    while True:
+        page = json.loads(lister(limit=_PAGE, _request_timeout=_TIMEOUT_S, **more).data)
+        kept += [keep(item) for item in page["items"]]
+        more["_continue"] = page["metadata"].get("continue")
+        if not more["_continue"]:
+            return kept, page["metadata"]["resourceVersion"]
+
+
+def _watch(lister: Callable[..., Any], version: str, **more: Any) -> Iterator[WatchEvent]:
     watcher = watch.Watch()
     with _failing_to("watch"):
         stream = watcher.stream(
             lister,
-            *arguments,
             resource_version=version,
             timeout_seconds=_WATCH_S,
             allow_watch_bookmarks=True,

@@ -73,6 +73,7 @@ class Operator:
     def _run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
+        processes.share_heaps()
         self._serve()
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
@@ -101,6 +102,9 @@ class Operator:
             return 2
         reconciler = made[1]
         items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
+        seen = self._caches.add("S3")
+        for item in items:
+            seen.put(key_of(item), item)
         with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
             results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
         self._clean_up()

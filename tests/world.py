@@ -161,7 +161,7 @@ class World:
             keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
             return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
 
-        cluster, now = ApiServer(self.core), datetime.now(UTC)
+        cluster, now = ApiServer(self.core.api_client), datetime.now(UTC)
         return Sources(
             self.s3,
             read.LiveUsers(self.iam),

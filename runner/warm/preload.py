@@ -6,11 +6,9 @@ key. Relies on internals of Ansible, the collections and botocore; where one is 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import os
-import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,15 @@ from runner.warm import inprocess
 _IMPORTS = (
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
+    "ansible.playbook.handler_task_include",
     "boto3.session",
     "botocore.session",
+    "jsonpatch",
     "kubernetes.client",
     "kubernetes.config",
     "kubernetes.dynamic",
+    "multiprocessing.popen_fork",
+    "multiprocessing.synchronize",
     "yaml",
 )
 # What a run of the role asks Ansible's plugin loaders for. What is not here is loaded in the child.
@@ -40,7 +42,14 @@ _PLUGINS = {
 }
 # Of these PlaybookExecutor looks at every one, and reads its documentation for settings.
 _PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
-_COLLECTIONS = ("amazon.aws", "kubernetes.core")
+# The modules of the role's tasks.
+_MODULES = (
+    "amazon.aws.plugins.modules.iam_access_key",
+    "amazon.aws.plugins.modules.iam_policy",
+    "amazon.aws.plugins.modules.iam_user",
+    "amazon.aws.plugins.modules.s3_bucket",
+    "kubernetes.core.plugins.modules.k8s",
+)
 _SERVICES = ("s3", "iam", "sts")
 
 
@@ -65,21 +74,10 @@ def _import_collections() -> None:
     loader.init_plugin_loader()
     # In the child it is done already; a second time warns.
     setattr(importlib.import_module("ansible.cli"), "init_plugin_loader", lambda *_: None)  # noqa: B010
-    for collection in _COLLECTIONS:
-        package = importlib.import_module(f"ansible_collections.{collection}.plugins.module_utils")
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            # Some need libraries that are not ours to install (helm, turbo).
-            with contextlib.suppress(ImportError):
-                importlib.import_module(found.name)
-    for collection, name in (
-        ("amazon.aws", "iam_access_key"),
-        ("amazon.aws", "iam_policy"),
-        ("amazon.aws", "iam_user"),
-        ("amazon.aws", "s3_bucket"),
-        ("kubernetes.core", "k8s"),
-    ):
-        package = importlib.import_module(f"ansible_collections.{collection}.plugins")
-        inprocess.preload(Path(next(iter(package.__path__))) / "modules" / f"{name}.py")
+    for name in _MODULES:
+        # Imported for what it imports. What runs is its code, as the main program.
+        module = importlib.import_module(f"ansible_collections.{name}")
+        inprocess.preload(Path(str(module.__file__)))
 
 
 def _load_plugins() -> None:

@@ -1,7 +1,8 @@
-"""A watch whose server falls silent is given up: a half-open connection is noticed."""
+"""A watch whose server falls silent is given up: a half-open connection is noticed. Lists come in pages."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from kubernetes.client.rest import RESTClientObject
 
 from runner import kube
 from runner.kube import Kube, KubeError
+from tests.world import NewObject, World
 
 
 @pytest.fixture
@@ -50,3 +53,30 @@ def test_silent_watch_is_an_error(silent_server: str, monkeypatch: pytest.Monkey
         client.Configuration.set_default(default)
     with pytest.raises(KubeError, match="failed to watch"):
         next(silent.watch_objects(None, "1"))
+
+
+def test_lists_come_in_pages_and_are_whole(
+    world: World, namespace: str, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "_PAGE", 2)
+    pages: list[str] = []
+    stock = RESTClientObject.request
+
+    def request(self: Any, method: str, url: str, **more: Any) -> Any:
+        pages.extend(re.findall(r"/(\w+)\?.*limit=2\b", url))
+        return stock(self, method, url, **more)
+
+    monkeypatch.setattr(RESTClientObject, "request", request)
+    objects = [new_object() for _ in range(5)]
+    metadata = {"labels": {"app.kubernetes.io/managed-by": "s3-operator"}}
+    for item in objects:
+        body = {"metadata": {**metadata, "name": item["metadata"]["name"]}}
+        world.core.create_namespaced_secret(namespace, body)
+    api = Kube((namespace,))
+    wanted = [item["metadata"]["name"] for item in objects]
+    for found, version in (api.list_objects(namespace), api.list_children("Secret", namespace)):
+        assert sorted(item["metadata"]["name"] for item in found) == sorted(wanted)
+        assert int(version) > 0
+    assert pages == ["s3s"] * 3 + ["secrets"] * 3
+    everywhere = {item["metadata"]["name"] for item in api.list_objects(None)[0]}
+    assert everywhere >= set(wanted)

@@ -25,7 +25,7 @@ from tests.cluster.conftest import (
     wait_ready,
     wait_until,
 )
-from tests.world import EXECUTOR, NewObject, World, requests_of
+from tests.world import CLUSTER, EXECUTOR, NewObject, World, requests_of
 
 
 def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
@@ -360,6 +360,15 @@ def test_keys_in_the_environment_reach_no_file_environment_or_log(
     assert tenant_secret not in log
 
 
+def once(world: World, cr: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """One pass over the objects of an object's namespace."""
+    namespace = cr["metadata"]["namespace"]
+    command = [str(Path(sys.executable).parent / "s3-operator"), "once", "--watch-namespace", namespace]
+    command += ["--work-dir", str(folder / "work"), "--cluster-name", CLUSTER]
+    command += ["--leader-election-namespace", namespace]
+    return subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=120)
+
+
 @pytest.mark.parametrize("only_ready", [True, False], ids=["all-ready", "one-conflict"])
 def test_once_makes_one_pass_and_tells_by_its_exit_status(
     world: World, new_object: NewObject, tmp_path: Path, only_ready: bool
@@ -367,17 +376,21 @@ def test_once_makes_one_pass_and_tells_by_its_exit_status(
     cr = new_object()
     if not only_ready:
         world.s3.create_bucket(Bucket=cr["spec"]["bucketName"])
-    command = [
-        str(Path(sys.executable).parent / "s3-operator"),
-        "once",
-        "--watch-namespace",
-        cr["metadata"]["namespace"],
-    ]
-    command += ["--work-dir", str(tmp_path / "work"), "--cluster-name", "test-cluster"]
-    command += ["--leader-election-namespace", cr["metadata"]["namespace"]]
-    done = subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=120)
+    done = once(world, cr, tmp_path)
     assert done.returncode == (0 if only_ready else 1), done.stderr
     assert condition(world, cr)["reason"] == ("Ready" if only_ready else "Conflict")
+
+
+def test_once_gives_a_bucket_that_is_gone_to_nobody_else(world: World, new_object: NewObject, tmp_path: Path) -> None:
+    first = new_object()
+    bucket = first["spec"]["bucketName"]
+    assert once(world, first, tmp_path).returncode == 0
+    # As the holder of the first one's key can: its key would reach what the second then got.
+    world.s3.delete_bucket(Bucket=bucket)
+    second = new_object(bucketName=bucket)
+    assert once(world, first, tmp_path).returncode == 1
+    assert f"is that of S3 object {first['metadata']['namespace']}" in condition(world, second)["message"]
+    assert world.differs(first) == []
 
 
 def test_once_refuses_while_an_operator_holds_the_lease(
@@ -385,10 +398,7 @@ def test_once_refuses_while_an_operator_holds_the_lease(
 ) -> None:
     operator = start_operator()
     wait_until(lambda: operator.lines("leading"), "the operator leads")
-    namespace = new_object()["metadata"]["namespace"]
-    command = [str(Path(sys.executable).parent / "s3-operator"), "once", "--watch-namespace", namespace]
-    command += ["--work-dir", str(tmp_path / "work"), "--leader-election-namespace", namespace]
-    done = subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=60)
+    done = once(world, new_object(), tmp_path)
     assert done.returncode == 2
     assert "another operator holds the lease" in done.stderr
 

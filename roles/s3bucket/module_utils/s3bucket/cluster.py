@@ -14,6 +14,7 @@ try:
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
+    from kubernetes.dynamic import DynamicClient
     from urllib3.exceptions import HTTPError
 
     HAS_KUBERNETES = True
@@ -24,26 +25,27 @@ _TIMEOUT_S = 30
 
 
 class ApiServer:
-    """Reads by name through a CoreV1Api.
+    """Reads by name through an ApiClient, as plain JSON: CoreV1Api would import hundreds of models.
 
     :raises Refused: KubernetesError when the API server does not say what is there
     """
 
-    def __init__(self, core: Any) -> None:
-        self._core = core
+    def __init__(self, api: Any) -> None:
+        # Of the dynamic client only its requests by path; what it would discover is known.
+        self._api = DynamicClient(api, discoverer=lambda *_: None)
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
         """The Secret, or None."""
-        return self._find("Secret", self._core.read_namespaced_secret, name=name, namespace=namespace)
+        return self._find("Secret", "namespaces/{namespace}/secrets", name, namespace)
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
         """The Service, or None."""
-        return self._find("Service", self._core.read_namespaced_service, name=name, namespace=namespace)
+        return self._find("Service", "namespaces/{namespace}/services", name, namespace)
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted; False where we may not read namespaces."""
         try:
-            found = self._find("Namespace", self._core.read_namespace, name=namespace)
+            found = self._find("Namespace", "namespaces", namespace)
         except Refused as refusal:
             if "(403)" in refusal.message:
                 return False
@@ -52,19 +54,20 @@ class ApiServer:
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system: the cluster's name where none is set."""
-        found = self._find("Namespace", self._core.read_namespace, name="kube-system")
+        found = self._find("Namespace", "namespaces", "kube-system")
         if found is None:
             raise Refused("KubernetesError", "namespace kube-system does not exist: set a cluster name")
         return str(found["metadata"]["uid"])
 
-    def _find(self, kind: str, read: Any, **names: str) -> dict[str, Any] | None:
+    def _find(self, kind: str, place: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        path, names = f"/api/v1/{place}/{{name}}", {"namespace": namespace, "name": name}
         try:
-            answer = read(**names, _preload_content=False, _request_timeout=_TIMEOUT_S)
+            answer = self._api.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
         except ApiException as error:
             if error.status == 404:
                 return None
-            what = f"{kind} {names['name']}"
-            raise Refused("KubernetesError", f"failed to read {what}: {error.reason} ({error.status})") from error
+            why = f"{error.reason} ({error.status})"
+            raise Refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
         except HTTPError as error:
             raise Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}") from error
         return dict(json.loads(answer.data))
@@ -86,4 +89,4 @@ def connect() -> ApiServer:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
-    return ApiServer(client.CoreV1Api())
+    return ApiServer(client.ApiClient())
