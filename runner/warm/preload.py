@@ -180,6 +180,9 @@ def _keep_clients() -> None:
     kept: dict[Any, Any] = {}
 
     def connect(**arguments: Any) -> Any:
+        if not all(value is None or isinstance(value, (str, bool)) for value in arguments.values()):
+            # A botocore Config tells nobody what is in it.
+            return stock(**arguments)
         # A task may have an environment of its own, with other credentials.
         environment = (item for item in os.environ.items() if item[0].startswith("AWS_"))
         key = frozenset([*arguments.items(), *environment])

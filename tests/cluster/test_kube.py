@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from kubernetes import client
+from kubernetes import client, config
 from kubernetes.client.rest import RESTClientObject
 
 from runner import kube
@@ -72,6 +72,8 @@ def test_lists_come_in_pages_and_are_whole(
     for item in objects:
         body = {"metadata": {**metadata, "name": item["metadata"]["name"]}}
         world.core.create_namespaced_secret(namespace, body)
+    # A test with a control plane of its own may have set another default.
+    config.load_kube_config(str(world.kubeconfig))
     api = Kube((namespace,))
     wanted = [item["metadata"]["name"] for item in objects]
     for found, version in (api.list_objects(namespace), api.list_children("Secret", namespace)):

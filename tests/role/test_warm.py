@@ -243,14 +243,16 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
 
 def test_modules_of_a_run_share_their_connections(warm: WarmProcess, world: World, tmp_path: Path) -> None:
     with Sts() as sts:
-        task = {"amazon.aws.aws_caller_info": {"endpoint_url": sts.url, "region": "us-east-1"}}
+        arguments: dict[str, Any] = {"endpoint_url": sts.url, "region": "us-east-1"}
+        task: dict[str, Any] = {"amazon.aws.aws_caller_info": arguments}
         other = {**task, "environment": {"AWS_ACCESS_KEY_ID": "another", "AWS_SECRET_ACCESS_KEY": "none"}}
-        for tasks in ([task, task], [task], [task, other]):
+        configured = {"amazon.aws.aws_caller_info": {**arguments, "aws_config": {"retries": {}}}}
+        for tasks in ([task, task], [task], [task, other], [configured, configured]):
             play = Play(warm, world, tmp_path, *tasks)
             output = play.output()
             assert play.process.returncode == 0, output
             sts.end_of_run()
-    assert sts.connections == [2, 2, 4], "one for STS, one for IAM, and for other credentials others"
+    assert sts.connections == [2, 2, 4, 4], "one for STS, one for IAM; not for other credentials or settings"
 
 
 def test_shim_that_dies_takes_its_run_along(warm: WarmProcess, world: World, tmp_path: Path) -> None:
