@@ -55,7 +55,6 @@ class Operator:
         self._stopping = threading.Event()
         self._is_lost = False
         self._watchers: list[Watcher] = []
-        # One a watcher, by kind.
         self._caches = Caches()
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
