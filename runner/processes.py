@@ -80,18 +80,14 @@ def reap_orphans(stopping: threading.Event) -> None:
 
     A child that is dead at two looks in a row is one: who started a process takes its status in far less time.
     """
-    last = None
+    last: set[int] = set()
     while not stopping.wait(_ORPHAN_S):
-        try:
-            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            dead = None
-        pid = dead.si_pid if dead else None
-        if pid is not None and pid == last:
+        dead = _dead_children()
+        for pid in dead & last:
             _LOG.info("waited for an orphan", extra={"pid": pid, "command": _command(pid)})
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-        last = pid
+        last = dead
 
 
 def short_path(work_dir: Path) -> Path:
@@ -159,6 +155,17 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def _dead_children() -> set[int]:
+    mine, found = str(os.getpid()), set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+                if (state, parent) == ("Z", mine):
+                    found.add(int(folder.name))
+    return found
 
 
 def _command(pid: int) -> str:

@@ -23,7 +23,6 @@ _IMPORTS = (
     "ansible.playbook.handler_task_include",
     "boto3.session",
     "botocore.session",
-    "jsonpatch",
     "kubernetes.client",
     "kubernetes.config",
     "kubernetes.dynamic",

@@ -67,6 +67,10 @@ def test_pod_becomes_ready_and_examples_too_and_helm_test_passes(installed: Clus
     assert {item["type"]: item["status"] for item in pod["status"]["conditions"]}["Ready"] == "True"
     output = installed.shell("helm test s3-operator --namespace=s3-operator")
     assert output.count("ok      ") == 3, output
+    # The image has all that warm runs import, and no more than that.
+    log = installed.shell(f"kubectl --namespace=s3-operator logs {pod['metadata']['name']}")
+    assert "reconciled" in log
+    assert "runs are not warm" not in log
 
 
 def test_container_is_as_locked_down_as_the_chart_says(installed: Cluster) -> None:

@@ -80,7 +80,7 @@ def test_short_path_of_a_folder_that_is_short_is_its_own() -> None:
     assert processes.short_path(Path("/run/s3-operator/runs")) == Path("/run/s3-operator/runs")
 
 
-# Becomes the heir of a child whose parent ends first.
+# Becomes the heir of children whose parents end first.
 _HEIR = """
 import logging, os, subprocess, sys, threading
 from runner import processes
@@ -88,11 +88,12 @@ processes._ORPHAN_S = 0.05
 processes.become_subreaper()
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 stopping = threading.Event()
-orphan = int(subprocess.run([sys.executable, "-c", "import os; print(os.fork() or os._exit(0))"],
-             capture_output=True, check=True).stdout.split()[0])
+code = "import os; print(os.fork() or os._exit(0))"
+orphans = [int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split()[0])
+           for _ in range(3)]
 reaper = threading.Thread(target=processes.reap_orphans, args=[stopping])
 reaper.start()
-while os.path.exists(f"/proc/{orphan}"): stopping.wait(0.01)
+while any(os.path.exists(f"/proc/{pid}") for pid in orphans): stopping.wait(0.01)
 stopping.set()
 reaper.join()
 """
@@ -100,4 +101,4 @@ reaper.join()
 
 def test_orphans_are_waited_for() -> None:
     done = subprocess.run([sys.executable, "-c", _HEIR], capture_output=True, text=True, timeout=30, check=True)
-    assert "waited for an orphan" in done.stdout
+    assert done.stdout.count("waited for an orphan") == 3
