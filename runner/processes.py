@@ -133,22 +133,28 @@ def _is_alive(run_id: str) -> bool:
 
 def _runs() -> list[tuple[int, str]]:
     mark, found = f"{RUN_ID}=".encode(), []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
+    for pid in _pids():
         with contextlib.suppress(OSError):
-            for item in (folder / "environ").read_bytes().split(b"\0"):
+            for item in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 if item.startswith(mark):
-                    found.append((int(folder.name), item[len(mark) :].decode(errors="replace")))
+                    found.append((pid, item[len(mark) :].decode(errors="replace")))
     return found
 
 
 def _start_time(pid: int) -> str:
+    fields = _stat(pid)
+    return fields[_STARTTIME_FIELD] if fields else ""
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    # Fields after the command's name, which may hold spaces: man 5 proc. None when it is gone.
     with contextlib.suppress(OSError):
-        text = Path(f"/proc/{pid}/stat").read_text()
-        # Fields after the command's name, which may hold spaces: man 5 proc.
-        return text.rpartition(")")[2].split()[_STARTTIME_FIELD]
-    return ""
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:
@@ -158,14 +164,8 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 def _dead_children() -> set[int]:
-    mine, found = str(os.getpid()), set()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-                if (state, parent) == ("Z", mine):
-                    found.add(int(folder.name))
-    return found
+    mine = str(os.getpid())
+    return {pid for pid in _pids() if _stat(pid)[:2] == ["Z", mine]}
 
 
 def _command(pid: int) -> str:

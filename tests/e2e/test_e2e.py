@@ -94,8 +94,16 @@ def test_dead_processes_of_runs_do_not_stay_in_the_container(installed: Cluster)
     orphan = "import os; print(os.fork() or os._exit(0))"
     exec_ = f"kubectl --namespace=s3-operator exec {name} -- python3 -c"
     pid = installed.shell(f"{exec_} {shlex.quote(orphan)}").split()[0]
-    look = f"import os; print(os.path.exists('/proc/{pid}'))"
-    wait_until(lambda: installed.shell(f"{exec_} {shlex.quote(look)}").strip() == "False", "the orphan is waited for")
+    look = (
+        "import os\n"
+        f"print('orphan', os.path.exists('/proc/{pid}'))\n"
+        "zombies = [p for p in os.listdir('/proc') if p.isdigit() and ') Z ' in open(f'/proc/{p}/stat').read()]\n"
+        "print('zombies', zombies)\n"
+    )
+    wait_until(
+        lambda: installed.shell(f"{exec_} {shlex.quote(look)}").splitlines() == ["orphan False", "zombies []"],
+        "the orphan and all others are waited for",
+    )
 
 
 def test_image_is_small_labelled_unprivileged_and_has_no_tools(cluster: Cluster) -> None:
