@@ -25,6 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
+from runner.sandbox import GivenUp, Sandbox
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -36,6 +37,8 @@ _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 
 _CALLS_A_USER = 4
 _USERS_A_PAGE = 1000
 _MAX_MESSAGE = 600
+# A bucket's name has at most 63 characters; a file may say anything.
+_MAX_ARN = 100
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class DriftCheck:
         self._external_name = settings.service_external_name or defaults["s3bucket_service_external_name"]
         self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
         self._settings = settings
+        self._sandbox = Sandbox(role / "module_utils")
         self._lock = threading.Lock()
         # S3 and STS by region, IAM by partition.
         self._clients: dict[str, tuple[Any, Any]] = {}
@@ -221,12 +225,14 @@ class DriftCheck:
         ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
         """
         try:
-            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+            wanted = self._wanted_of(item)
             seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
+        except GivenUp as error:
+            return _given_up(error)
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
@@ -239,7 +245,7 @@ class DriftCheck:
         Its user is read by itself: for a few objects that is less than all of the account's.
         """
         try:
-            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+            wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
@@ -249,11 +255,42 @@ class DriftCheck:
                 found = self._changes.changes_of(wanted, seen, sources)
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
+        except GivenUp as error:
+            return Plan(refusal=_given_up(error))
         return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
+
+    def try_policy(self, item: dict[str, Any]) -> Outcome | None:
+        """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.
+
+        An object that is being deleted does not need its policy.
+        """
+        try:
+            if not item["metadata"].get("deletionTimestamp"):
+                self._try_policy(item)
+        except GivenUp as error:
+            return _given_up(error)
+        return None
+
+    def close(self) -> None:
+        """End the processes that this check has started."""
+        self._sandbox.close()
 
     def forget(self, item: dict[str, Any]) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
         self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
+
+    def _wanted_of(self, item: dict[str, Any]) -> Any:
+        metadata = item.get("metadata")
+        if not (isinstance(metadata, dict) and metadata.get("deletionTimestamp")):
+            self._try_policy(item)
+        return self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+
+    def _try_policy(self, item: dict[str, Any]) -> None:
+        spec = item.get("spec")
+        text = spec.get("bucketPolicy") if isinstance(spec, dict) else None
+        if isinstance(spec, dict) and isinstance(text, str):
+            # Which partition the ARN has makes no difference to the time.
+            self._sandbox.try_text(text, f"arn:aws:s3:::{spec.get('bucketName', '')}"[:_MAX_ARN])
 
     def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
         region = wanted.region
@@ -281,6 +318,7 @@ class DriftCheck:
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
             rules=self._rules,
+            try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
         )
 
     def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
@@ -325,6 +363,10 @@ class DriftCheck:
 
 def _told(refusal: Any) -> Outcome:
     return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
+
+
+def _given_up(error: GivenUp) -> Outcome:
+    return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
 
 
 def _credentials_file() -> object:

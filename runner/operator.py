@@ -58,6 +58,7 @@ class Operator:
         self._caches = Caches()
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
+        self._check: DriftCheck | None = None
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
         self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
@@ -112,6 +113,8 @@ class Operator:
     def _clean_up(self) -> None:
         if self._warm:
             self._warm.stop()
+        if self._check:
+            self._check.close()
         processes.remove_own_folders(self._settings.work_dir)
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
@@ -137,7 +140,7 @@ class Operator:
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
-        check = DriftCheck(
+        self._check = check = DriftCheck(
             settings.project_dir,
             RoleSettings.of({**vars(settings), "cluster_name": name}),
             self._caches.find,
@@ -146,7 +149,7 @@ class Operator:
         )
         reconciler = Reconciler(
             self._kube,
-            Claims(job.run, self._caches.find_naming),
+            Claims(lambda item: check.try_policy(item) or job.run(item), self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
             find_seen=lambda key: self._caches.find("S3", *key),

@@ -51,7 +51,7 @@ class Sources:
     ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
     ``rules``: what the cluster forces on users; ``find_users_of``: tells the users that have the operator's policy for
     a bucket, which who takes one over must know; None for who only looks. Without a ``cluster`` Secret and Service are
-    taken to be in order.
+    taken to be in order. ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     """
 
     s3: Any
@@ -64,6 +64,7 @@ class Sources:
     external_name: str
     rules: UserRules = NO_RULES
     find_users_of: Callable[[str], dict[str, UserState]] | None = None
+    try_policy: Callable[[str], None] | None = None
 
 
 @dataclass
@@ -404,6 +405,8 @@ def _see_bucket(
     seen.bucket_exists = True
     seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
     seen.settings = settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    if sources.try_policy and isinstance(settings["policy"], str):
+        sources.try_policy(settings["policy"])
     seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, is_adopting)
