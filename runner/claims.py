@@ -80,7 +80,9 @@ class Claims:
             if claim.uid == uid:
                 claim.expires_at = math.inf
                 return None
-        message = f"S3 object {claim.name} asked first for a bucket of the name {bucket}: waiting for what becomes of it"
+        message = (
+            f"S3 object {claim.name} asked first for a bucket of the name {bucket}: waiting for what becomes of it"
+        )
         return Outcome(False, Reason.PENDING, message, "transient")
 
     def _find(self, bucket: str) -> _Claim | None:

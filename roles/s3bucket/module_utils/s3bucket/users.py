@@ -39,6 +39,14 @@ def claims(name: str, user: UserState, bucket: str) -> bool:
     return may_use(name, user, bucket) or user.tags.get(owner.BUCKET) == bucket
 
 
+def claim_of(name: str, user: UserState) -> str:
+    """The bucket name that a user claims; empty for none."""
+    prefix, suffix = policy_name_of(name, "\0").split("\0")
+    policies = (policy for policy in user.policies if policy.startswith(prefix) and policy.endswith(suffix))
+    named = (policy.removeprefix(prefix).removesuffix(suffix) for policy in policies)
+    return user.tags.get(owner.BUCKET) or next(named, "")
+
+
 @dataclass(frozen=True)
 class UserRules:
     """Path and boundary of users; empty: users are made without, and those there are keep theirs."""
