@@ -29,6 +29,7 @@ from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
 from runner.leader import Election, Terms
 from runner.metrics import Metrics
+from runner.orphans import Orphans
 from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
 from runner.settings import Settings
@@ -40,6 +41,8 @@ _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
 _JOIN_S = 10.0
+# How often new reads of all IAM users are asked for, at least.
+_ORPHAN_PERIOD_S = 60.0
 # A run id in the warm process's environment is overwritten by longer ones.
 _RUN_ID_ROOM = 64
 
@@ -56,6 +59,7 @@ class Operator:
         self._is_lost = False
         self._watchers: list[Watcher] = []
         self._caches = Caches()
+        self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
         self._check: DriftCheck | None = None
@@ -147,6 +151,14 @@ class Operator:
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
         )
+        self._orphans = Orphans(
+            self._kube,
+            check,
+            self._metrics,
+            lambda key: self._caches.find("S3", *key),
+            (lambda user: job.deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
+            grace_s=settings.orphan_grace_period_s,
+        )
         reconciler = Reconciler(
             self._kube,
             Claims(lambda item: check.try_policy(item) or job.run(item), self._caches.find_naming),
@@ -177,6 +189,9 @@ class Operator:
             self._watch(namespace)
         if self._settings.leader_elect:
             self._start("lease", self._hold_lease, job)
+        if self._orphans:
+            period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
+            self._start("orphaned-users", self._orphans.run, self._stopping, self._is_synced, period_s)
         count = self._settings.max_concurrent_reconciles
         runs = (Lane.FRESH, Lane.REPAIR) if self._settings.drift_check else tuple(Lane)
         for number in range(count):
@@ -282,10 +297,12 @@ class Operator:
         return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:
-        waiting = [watcher for watcher in self._watchers if not watcher.synced.is_set()]
         if self._stopping.is_set():
             return "stopping"
-        return "waiting for the first list" if waiting else ""
+        return "" if self._is_synced() else "waiting for the first list"
+
+    def _is_synced(self) -> bool:
+        return all(watcher.synced.is_set() for watcher in self._watchers)
 
 
 def _look_once(reconciler: Reconciler, key: Key) -> bool:

@@ -139,7 +139,9 @@ def test_parse_blank_text_is_no_policy(text: str) -> None:
 
 
 def test_parse_takes_brackets_in_texts_and_all_levels_of_a_policy() -> None:
-    document = statement(Sid='[[[[[[[{{{{{{{{"\\', Condition={"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["a"]}})
+    document = statement(
+        Sid='[[[[[[[{{{{{{{{"\\', Condition={"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["a"]}}
+    )
     assert parse(json.dumps(document)) == document
 
 
