@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the role would do about an object; ``refusal`` tells why it would do nothing."""
+    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
@@ -156,6 +156,7 @@ class _Cluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
+        self.dry_run = live.dry_run
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Secret", namespace, name)
@@ -218,7 +219,8 @@ class DriftCheck:
     def look(self, item: dict[str, Any]) -> Outcome:
         """What is so of an object that should be there.
 
-        ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
+        ``drift`` names the aspects that differ and that a run can repair. Done, all the same, if what is there can be
+        used as it is. A problem that keeps some steps from being done (``Observation.deferred``) is the reason.
         """
         try:
             wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
@@ -228,6 +230,8 @@ class DriftCheck:
                 self._forget_clients()
             return _told(refusal)
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
+        if seen.deferred:
+            return replace(_told(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
@@ -244,12 +248,15 @@ class DriftCheck:
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
                 found = self._changes.changes_of_deletion(wanted, seen)
+                deferred = []
             else:
                 seen = self._observe.observe(wanted, sources)
                 found = self._changes.changes_of(wanted, seen, sources)
+                deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
-        return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
+        changes = tuple(Change(*change) for change in found)
+        return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
 
     def forget(self, item: dict[str, Any]) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
