@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the role would do about an object; ``refusal`` tells why it would do nothing."""
+    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
@@ -178,6 +178,7 @@ class _Cluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
+        self.dry_run = live.dry_run
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Secret", namespace, name)
@@ -243,7 +244,8 @@ class DriftCheck:
     def look(self, item: dict[str, Any]) -> Outcome:
         """What is so of an object that should be there.
 
-        ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
+        ``drift`` names the aspects that differ and that a run can repair. Done, all the same, if what is there can be
+        used as it is. A problem that keeps some steps from being done (``Observation.deferred``) is the reason.
         """
         try:
             wanted = self._wanted_of(item)
@@ -255,6 +257,8 @@ class DriftCheck:
         except GivenUp as error:
             return _given_up(error)
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
+        if seen.deferred:
+            return replace(_told(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
@@ -271,14 +275,17 @@ class DriftCheck:
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
                 found = self._changes.changes_of_deletion(wanted, seen)
+                deferred = []
             else:
                 seen = self._observe.observe(wanted, sources)
                 found = self._changes.changes_of(wanted, seen, sources)
+                deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
         except GivenUp as error:
             return Plan(refusal=_given_up(error))
-        return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
+        changes = tuple(Change(*change) for change in found)
+        return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
 
     def try_policy(self, item: dict[str, Any]) -> Outcome | None:
         """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.

@@ -8,7 +8,7 @@ Both only read. What may not be touched is refused here, before anything is writ
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -42,6 +42,8 @@ class Cluster(Protocol):
 
     def is_terminating(self, namespace: str) -> bool: ...
 
+    def dry_run(self, manifest: dict[str, Any]) -> None: ...
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -73,6 +75,8 @@ class Observation:
     """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
 
     ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
+    ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
+    everything else of the object is maintained, and the object is not Ready.
     """
 
     account: str
@@ -92,6 +96,17 @@ class Observation:
     secret: dict[str, Any] | None = None
     service: dict[str, Any] | None = None
     has_key: bool = True
+    deferred: list[Refused] = field(default_factory=list)
+
+    def defer(self, problem: Refused, *aspects: str) -> None:
+        """Record a problem, and leave out the aspects whose steps it prevents."""
+        self.deferred.append(problem)
+        self.differs = [aspect for aspect in self.differs if aspect not in aspects]
+
+    def defer_key(self, problem: Refused) -> None:
+        """Record a problem that keeps key and Secret as they are."""
+        self.defer(problem, "access_key", "secret")
+        self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
 
     @property
     def lacks(self) -> list[str]:
@@ -127,6 +142,8 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
     if makes_children and sources.cluster and sources.cluster.is_terminating(wanted.identity.namespace):
         raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
+    if sources.cluster is not None:
+        _try_children(wanted, sources.cluster, sources.external_name, seen)
     return seen
 
 
@@ -134,8 +151,48 @@ def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     """What the object's status tells of what was seen."""
     status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": wanted.effective(seen.is_adopted)}
     if wanted.username:
-        status |= {"userARN": seen.user_arn, "accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+        status["userARN"] = seen.user_arn
+        # While there is no key in a Secret, and none will be in this run, the status shows the last one.
+        if seen.has_key or not seen.deferred:
+            status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
     return status
+
+
+def writes_secret(wanted: Wanted, seen: Observation) -> bool:
+    """Whether the Secret is to be written, with a new key pair or without."""
+    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
+
+
+def _try_children(wanted: Wanted, cluster: Cluster, external_name: str, seen: Observation) -> None:
+    """Ask the API server whether it would store what is to be written, before anything is.
+
+    A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+    """
+    if "service" in seen.differs and wanted.service:
+        try:
+            cluster.dry_run(children.service_manifest(wanted, seen.service, external_name))
+        except Refused as rejection:
+            seen.defer(rejection, "service")
+    if writes_secret(wanted, seen):
+        try:
+            _try_secret(wanted, cluster, seen)
+        except Refused as rejection:
+            seen.defer_key(rejection)
+
+
+def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
+    manifest = children.secret_manifest(wanted, seen.secret)
+    is_replaced = seen.secret is not None and children.is_new(manifest)
+    finalizers = (seen.secret or {}).get("metadata", {}).get("finalizers")
+    if is_replaced and finalizers:
+        raise Refused(
+            "KubernetesError",
+            f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
+            f"({', '.join(map(str, finalizers))}): remove them",
+        )
+    if seen.keys.issue:
+        manifest = children.with_example_pair(manifest)
+    cluster.dry_run(children.beside(manifest) if is_replaced else manifest)
 
 
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
@@ -478,7 +535,11 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
     )
     in_secret = recorded if sources.cluster is None else None if is_spent else children.pair_in(seen.secret)
-    seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    too_many: Refused | None = None
+    try:
+        seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    except Refused as refusal:
+        too_many = refusal
     is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"
     seen.has_key = is_key_sound and recorded in (in_secret, children.pair_in(seen.secret))
     if (
@@ -497,6 +558,8 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
     seen.user_tags = {**user.tags, **tags}
     if recorded is not None and recorded == in_secret and seen.keys.live:
         seen.user_tags[owner.KEY] = str(recorded)
+    if too_many is not None:
+        seen.defer_key(too_many)
 
 
 def _see_service(wanted: Wanted, sources: Sources, seen: Observation) -> None:
