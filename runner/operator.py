@@ -188,7 +188,7 @@ class Operator:
         handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
         objects = Watcher(
             "S3",
-            lambda: kube.list_objects(namespace),
+            lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
             handler,
             self._stopping,
@@ -198,7 +198,7 @@ class Operator:
             self._watchers.append(
                 Watcher(
                     kind,
-                    lambda kind=kind: kube.list_children(kind, namespace),  # type: ignore[misc]
+                    lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
                     lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
                     ChildHandler(self._queue, self._caches.add(kind)),
                     self._stopping,

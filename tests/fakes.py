@@ -131,6 +131,20 @@ class FakeLeases:
         }  # fmt: skip
 
 
+class FakeListing:
+    """A list's items and version; an exception is raised when they are read."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.version = ""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        items, self.version = self._answer
+        yield from items
+
+
 class FakeApi:
     """Lists and watches by script: each list and each watch takes the next answer; an exception is raised."""
 
@@ -139,11 +153,8 @@ class FakeApi:
         self._watches = watches
         self.watched_from: list[str] = []
 
-    def list(self) -> tuple[list[dict[str, Any]], str]:
-        answer = self._lists.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer  # type: ignore[no-any-return]
+    def list(self) -> FakeListing:
+        return FakeListing(self._lists.pop(0))
 
     def watch(self, version: str) -> Iterator[WatchEvent]:
         self.watched_from.append(version)
