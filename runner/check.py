@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError

@@ -385,11 +385,9 @@ def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
     return b"".join(parts)
 
 
-def _parse(text: bytes | bytearray) -> Any:
-    if len(text) <= _SMALL:
-        return json.loads(text)
-    with _PARSING:
-        return json.loads(text)
+def _parse(text: bytes) -> Item:
+    with _PARSING if len(text) > _SMALL else contextlib.nullcontext():
+        return dict(json.loads(text))
 
 
 def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], version: str) -> Iterator[WatchEvent]:

@@ -94,7 +94,9 @@ def oversized_message(item: dict[str, Any]) -> str:
     fields = item.get(OVERSIZED)
     if not fields:
         return ""
-    return f"spec.{', spec.'.join(fields)}: too large: the whole spec may have {MAX_SPEC} characters as JSON. Shorten it"
+    return (
+        f"spec.{', spec.'.join(fields)}: too large: the whole spec may have {MAX_SPEC} characters as JSON. Shorten it"
+    )
 
 
 def _controller_of(metadata: dict[str, Any]) -> dict[str, Any] | None:
