@@ -18,7 +18,7 @@ OVERSIZED = "oversized"
 """Names of the spec's fields that were too large to be kept (or kept in part), at the top level of an object."""
 
 _KEY_ID, _SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
-_SECRET_SUFFIX = "-iam-secret"
+_SECRET_SUFFIX = "-iam-secret"  # noqa: S105 - the end of a name
 _LABELS = ("app.kubernetes.io/managed-by", "agill.apps/s3")
 # An access key's id has at most 128 characters, in base64 172:
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html
