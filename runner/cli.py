@@ -175,7 +175,7 @@ def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, wai
 
     namespace = leader_election_namespace or default_identity_namespace()
     is_well = True
-    for name, look in checks(kube, Election(kube, namespace, "check", Terms(0, 0, 0)), wait_s):
+    for name, look in checks(kube, Election(kube, namespace, "check", Terms(15, 10, 2)), wait_s):
         try:
             click.echo(f"ok      {name}: {look()}")
         except CheckError as error:
@@ -329,7 +329,12 @@ def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     base = _private_environment(flags["work_dir"])
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
+    from runner.leader import TermsError
     from runner.operator import Operator, default_identity_namespace
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
-    return Operator(Settings(**{**flags, "work_dir": processes.short_path(base)}), _kube(flags["watch_namespaces"]))
+    settings = Settings(**{**flags, "work_dir": processes.short_path(base)})
+    try:
+        return Operator(settings, _kube(flags["watch_namespaces"]))
+    except TermsError as error:
+        raise click.UsageError(str(error)) from error
