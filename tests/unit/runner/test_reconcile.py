@@ -467,3 +467,33 @@ def test_repair_that_fails_shows_what_still_differs() -> None:
     assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
     assert checked.status["drift"] == []
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1
+
+
+def test_deletion_of_what_owns_nothing_needs_no_run() -> None:
+    checked = Checked(READY)
+    checked.kube.item = make_item(**GOING, name="conflicting")
+    checked.check.nothing = replace(READY, message="bucket photos is not this object's and was left alone")
+    assert checked.reconciler.reconcile(KEY) is None
+    assert (len(checked.job.runs), checked.kube.writes, checked.kube.item) == (1, ["remove_finalizer"], None)
+    assert reasons(checked.kube) == ["DELETED"]
+
+
+@pytest.mark.parametrize(
+    ("status", "nothing"), [({}, None), ({"appliedGeneration": 1}, READY)], ids=["unknown", "was-ready"]
+)
+def test_deletion_of_what_may_own_something_runs_the_role(status: dict[str, Any], nothing: Outcome | None) -> None:
+    checked = Checked(READY)
+    checked.kube.item = {**make_item(**GOING), "status": status}
+    checked.check.nothing = nothing
+    assert checked.reconciler.reconcile(KEY) is None
+    assert len(checked.job.runs) == 2
+
+
+def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
+    emptying = Outcome(False, Reason.EMPTYING, "1000 of the bucket's versions are deleted", "immediate")
+    reconciler, kube, _ = make(make_item(**GOING), emptying)
+    for _ in range(3):
+        assert reconciler.reconcile(KEY) == Next(Lane.REPAIR, 0.0, Standing.GOOD)
+    assert reasons(kube) == ["DELETING"]
+    # The announcement, and once that it is being emptied.
+    assert kube.writes.count("write_status") == 2
