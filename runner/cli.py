@@ -76,7 +76,7 @@ _OPTIONS = [
                  help="Every object is looked at again after so many seconds, give or take 10 %."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
-                 help="How many objects are worked on at a time; one namespace has at most all but one of these workers."),
+                 help="How many objects are worked on at a time; of one namespace at most one less."),
     click.option("--resync-workers", type=click.IntRange(min=1), default=8, show_default=True,
                  envvar="RESYNC_WORKERS", show_envvar=True,
                  help="How many drift checks are under way at a time. They wait for AWS most of the time."),

@@ -82,14 +82,15 @@ class _CheckTimeoutError(Exception):
 class _TimeLimit(threading.local):
     """How long the check in this thread may still take. It is given up where it would send its next request."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, clock: Callable[[], float]) -> None:
         self.limit_s = limit_s
+        self._clock = clock
         self._end = math.inf
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The check is what is done in the block."""
-        self._end = time.monotonic() + self.limit_s
+        self._end = self._clock() + self.limit_s
         try:
             yield
         finally:
@@ -100,7 +101,7 @@ class _TimeLimit(threading.local):
 
         :raises _CheckTimeoutError: when there are none
         """
-        left_s = self._end - time.monotonic()
+        left_s = self._end - self._clock()
         if left_s <= 0:
             raise _CheckTimeoutError
         return left_s
@@ -244,7 +245,7 @@ class DriftCheck:
         self._errors = importlib.import_module("s3bucket.errors")
         self._refused = self._errors.Refused
         self._count_call = count_call
-        self._time_limit = _TimeLimit(limit_s)
+        self._time_limit = _TimeLimit(limit_s, clock)
         self._read = importlib.import_module("s3bucket.read")
         self._users = _Users(self._read, self._refused, period_s, clock, self._time_limit)
         self._children = importlib.import_module("s3bucket.children")

@@ -193,6 +193,7 @@ class Reconciler:
                 return None
             nothing = self._look_for_nothing(item)
             if nothing is not None:
+                _LOG.info("nothing to delete", extra={"namespace": key[0], "name_": key[1]})
                 self._finish_deletion(item, nothing)
                 return None
         elif FINALIZER not in (item["metadata"].get("finalizers") or []):

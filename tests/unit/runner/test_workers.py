@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from runner.conditions import Outcome, Reason
+from runner.kube import Kube
 from runner.metrics import Metrics
+from runner.operator import Operator
 from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
+from runner.settings import Settings
 from runner.workers import Worker, Workers, check_workers, run_workers
 from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
@@ -174,6 +178,14 @@ def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | No
     assert 3 <= rig.waits(S) <= 5
 
 
+def health(workers: Workers) -> str:
+    """What /healthz of an operator with these workers answers; empty when it is well."""
+    given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
+    operator = Operator(Settings(**given), Kube())  # type: ignore[arg-type]
+    operator._workers = workers
+    return operator._check_health()
+
+
 def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
     rig = Rig()
     arrived, leave = threading.Event(), threading.Event()
@@ -188,12 +200,14 @@ def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
     thread = threading.Thread(target=rig.workers.work, args=(rig.worker,))
     thread.start()
     assert rig.workers.find_stuck(0) == []
+    assert health(rig.workers) == ""
     rig.queue.add(KEY)
     assert arrived.wait(30)
     rig.now += 900
     assert rig.workers.find_stuck(900) == []
     rig.now += 1
     assert rig.workers.find_stuck(900) == ["worker-0"]
+    assert "worker-0" in health(rig.workers)
     rig.stopping.set()
     leave.set()
     thread.join(30)
