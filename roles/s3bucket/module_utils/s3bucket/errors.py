@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The reasons an object is not Ready, and which AWS error leads to which.
 
-``retry`` says when it is worth trying again: ``transient`` soon with back-off, ``slow`` at the next sync,
-``permanent`` when the spec changes or at the next sync.
+``retry`` says when it is worth trying again: ``immediate`` at once, as the run made progress and has more to do;
+``transient`` soon with back-off, ``slow`` at the next sync, ``permanent`` when the spec changes or at the next sync.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
         """Stands in where botocore is missing."""
 
 
+IMMEDIATE = "immediate"
 TRANSIENT = "transient"
 SLOW = "slow"
 PERMANENT = "permanent"
 
 RETRY = {
     "Pending": TRANSIENT,
+    "Emptying": IMMEDIATE,
     "InvalidSpec": PERMANENT,
     "Conflict": PERMANENT,
     "BucketNameTaken": PERMANENT,
