@@ -25,7 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
-from runner.sandbox import GivenUp, Sandbox
+from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -231,7 +231,7 @@ class DriftCheck:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
-        except GivenUp as error:
+        except GivenUpError as error:
             return _given_up(error)
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
         if seen.lacks:
@@ -255,7 +255,7 @@ class DriftCheck:
                 found = self._changes.changes_of(wanted, seen, sources)
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
-        except GivenUp as error:
+        except GivenUpError as error:
             return Plan(refusal=_given_up(error))
         return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
 
@@ -267,7 +267,7 @@ class DriftCheck:
         try:
             if not item["metadata"].get("deletionTimestamp"):
                 self._try_policy(item)
-        except GivenUp as error:
+        except GivenUpError as error:
             return _given_up(error)
         return None
 
@@ -365,7 +365,7 @@ def _told(refusal: Any) -> Outcome:
     return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
 
 
-def _given_up(error: GivenUp) -> Outcome:
+def _given_up(error: GivenUpError) -> Outcome:
     return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
 
 
