@@ -92,6 +92,11 @@ class Wanted:
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags}
 
+    @property
+    def user_tags(self) -> dict[str, str]:
+        """The tags that the IAM user gets in the call that creates it; with them it claims the bucket's name."""
+        return {**self.identity.tags, owner.BUCKET: self.bucket}
+
     def effective(self, is_adopted: bool) -> dict[str, Any]:
         """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
         values = {
