@@ -28,7 +28,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
 from runner.owned import Owned, ReadError
-from runner.sandbox import GivenUp, Sandbox
+from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -304,7 +304,7 @@ class DriftCheck:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
-        except GivenUp as error:
+        except GivenUpError as error:
             return _given_up(error)
         except _CheckTimeoutError:
             message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
@@ -350,7 +350,7 @@ class DriftCheck:
                 deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
-        except GivenUp as error:
+        except GivenUpError as error:
             return Plan(refusal=_given_up(error))
         changes = tuple(Change(*change) for change in found)
         return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
@@ -363,7 +363,7 @@ class DriftCheck:
         try:
             if not item["metadata"].get("deletionTimestamp"):
                 self._try_policy(item)
-        except GivenUp as error:
+        except GivenUpError as error:
             return _given_up(error)
         return None
 
@@ -541,7 +541,7 @@ def _told(refusal: Any) -> Outcome:
     return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
 
 
-def _given_up(error: GivenUp) -> Outcome:
+def _given_up(error: GivenUpError) -> Outcome:
     return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
 
 
