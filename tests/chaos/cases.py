@@ -10,8 +10,8 @@ AWS, KUBERNETES = "aws", "kubernetes"
 # Every write of a run of the role in its order, as the gates name them. A test compares it with a run.
 WRITES = {
     "create": (
-        "aws:CreateBucket#1",
         "aws:CreateUser#1",
+        "aws:CreateBucket#1",
         "aws:PutUserPolicy#1",
         "aws:PutBucketVersioning#1",
         "kubernetes:POST services#1",

@@ -165,7 +165,8 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "policy": wanted.user_policy,
         "puts_policy": seen.puts_policy,
         # A user that is created gets all its tags in that call.
-        "sets_tags": seen.user_exists and ("user" in seen.differs or starts_issue),
+        "sets_tags": seen.user_exists
+        and ("user" in seen.differs or starts_issue or owner.BUCKET not in seen.user.tags),
         "tags": tags,
         "boundary": sources.rules.boundary,
         "settled_tags": {

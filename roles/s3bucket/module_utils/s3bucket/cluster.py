@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ except ImportError:
 
 _TIMEOUT_S = 30
 _MAX_MESSAGE = 400
+_VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+# Anybody's Secret may have the name that is read, with 1 MB in it, which parsed is many times that. Threads read and
+# parse one at a time, and keep what is needed.
+_PARSING = threading.Lock()
 
 
 class ApiServer:
@@ -99,6 +104,7 @@ class ApiServer:
         path, names = f"/api/v1/{place}/{{name}}", {"namespace": namespace, "name": name}
         try:
             answer = self._api.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
+            text = answer.data
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -106,7 +112,16 @@ class ApiServer:
             raise Refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
         except HTTPError as error:
             raise _unreachable(error) from error
-        return dict(json.loads(answer.data))
+        with _PARSING:
+            return _reduced(json.loads(text))
+
+
+def _reduced(found: dict[str, Any]) -> dict[str, Any]:
+    """An object without managedFields and, of a Secret, without any but the two values of a key."""
+    found["metadata"].pop("managedFields", None)
+    if "data" in found:
+        found["data"] = {name: value for name, value in (found["data"] or {}).items() if name in _VALUES}
+    return found
 
 
 def _message_of(error: ApiException) -> str:
@@ -138,4 +153,7 @@ def connect() -> ApiServer:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
-    return ApiServer(client.ApiClient())
+    settings = client.Configuration.get_default_copy()
+    # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
+    settings.retries = False
+    return ApiServer(client.ApiClient(settings))
