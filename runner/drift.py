@@ -224,7 +224,6 @@ class _Cluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
-        self.dry_run = live.dry_run
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Secret", namespace, name)
@@ -233,6 +232,9 @@ class _Cluster:
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
+
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        self._live.dry_run(manifest)
 
 
 class DriftCheck:
