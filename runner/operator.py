@@ -31,6 +31,8 @@ from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
 from runner.leader import Election, Terms
 from runner.metrics import Metrics
+from runner.orphans import Orphans
+from runner.owned import Owned
 from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
 from runner.settings import Settings
@@ -42,6 +44,8 @@ _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
 _JOIN_S = 10.0
+# How often new reads of all IAM users are asked for, at least.
+_ORPHAN_PERIOD_S = 60.0
 # A run id in the warm process's environment is overwritten by longer ones.
 _RUN_ID_ROOM = 64
 
@@ -58,8 +62,10 @@ class Operator:
         self._is_lost = False
         self._watchers: list[Watcher] = []
         self._caches = Caches()
+        self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
+        self._check: DriftCheck | None = None
         self._job: AnsibleJob | None = None
         self._may_run: Callable[[], bool] = lambda: True
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
@@ -126,6 +132,8 @@ class Operator:
     def _clean_up(self) -> None:
         if self._warm:
             self._warm.stop()
+        if self._check:
+            self._check.close()
         processes.remove_own_folders(self._settings.work_dir)
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
@@ -152,12 +160,20 @@ class Operator:
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
         self._job = job
-        check = DriftCheck(
+        self._check = check = DriftCheck(
             settings.project_dir,
             RoleSettings.of({**vars(settings), "cluster_name": name}),
             self._caches.find,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
+        )
+        self._orphans = Orphans(
+            self._kube,
+            check,
+            self._metrics,
+            lambda key: self._caches.find("S3", *key),
+            (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
+            grace_s=settings.orphan_grace_period_s,
         )
         reconciler = Reconciler(
             self._kube,
@@ -187,6 +203,9 @@ class Operator:
         self._metrics.watch_queue(self._queue)
         for namespace in self._kube.namespaces:
             self._watch(namespace)
+        if self._orphans:
+            period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
+            self._start("orphaned-users", self._orphans.run, self._stopping, self._is_synced, period_s)
         count = self._settings.max_concurrent_reconciles
         runs = (Lane.FRESH, Lane.REPAIR) if self._settings.drift_check else tuple(Lane)
         for number in range(count):
@@ -254,8 +273,13 @@ class Operator:
 
     def _run_role(self, item: dict[str, Any]) -> Outcome:
         if self._job is None or not self._may_run():
-            return Outcome(False, Reason.RUN_CANCELLED, "the Lease is not held any more", "transient")
-        return self._job.run(item)
+            return _not_leading()
+        return (self._check.try_policy(item) if self._check else None) or self._job.run(item)
+
+    def _deactivate(self, user: Owned, cluster: str) -> Outcome:
+        if self._job is None or not self._may_run():
+            return _not_leading()
+        return self._job.deactivate(user, cluster)
 
     def _lose(self, left_s: float) -> None:
         """The Lease is lost: in so many seconds another replica may begin, and nothing of ours may be writing."""
@@ -304,10 +328,16 @@ class Operator:
         return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:
-        waiting = [watcher for watcher in self._watchers if not watcher.synced.is_set()]
         if self._stopping.is_set():
             return "stopping"
-        return "waiting for the first list" if waiting else ""
+        return "" if self._is_synced() else "waiting for the first list"
+
+    def _is_synced(self) -> bool:
+        return all(watcher.synced.is_set() for watcher in self._watchers)
+
+
+def _not_leading() -> Outcome:
+    return Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
 
 
 def _end_at_once() -> None:
