@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import boto3
 from botocore.config import Config
@@ -30,7 +31,9 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
 
     :param wait_s: for so long an operator may take to begin its work
     """
-    yield "Kubernetes", lambda: _check_kubernetes(kube)
+    for namespace in kube.namespaces:
+        place = f"namespace {namespace}" if namespace else "all namespaces"
+        yield place, partial(_check_namespace, kube, namespace)
     yield "AWS", _check_aws
     yield "operator", lambda: _check_operator(election, wait_s)
 
@@ -56,16 +59,18 @@ def _names(kube: Kube) -> Iterator[str]:
             yield f"{item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
-def _check_kubernetes(kube: Kube) -> str:
+def _check_namespace(kube: Kube, namespace: str | None) -> str:
     try:
-        count = sum(1 for _ in _names(kube))
-        for namespace in kube.namespaces:
-            for kind in ("Secret", "Service"):
-                # To its end: each page is asked for by itself.
-                deque(kube.iterate_children(kind, namespace), maxlen=0)
+        count = sum(1 for _ in kube.iterate_objects(namespace))
+        for kind in ("Secret", "Service"):
+            # To its end: each page is asked for by itself.
+            deque(kube.iterate_children(kind, namespace), maxlen=0)
     except KubeError as error:
-        raise CheckError(f"{error}: is the CRD installed, and has the ServiceAccount its rights?") from error
-    return f"{count} S3 objects in {', '.join(namespace or 'all namespaces' for namespace in kube.namespaces)}"
+        advice = "is the CRD installed, and has the ServiceAccount its rights?"
+        if error.is_denied and namespace:
+            advice = f"namespace {namespace} is missing, or the operator's RoleBinding in it; the others are served"
+        raise CheckError(f"{error}: {advice}") from error
+    return f"{count} S3 objects"
 
 
 def _check_aws() -> str:

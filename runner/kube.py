@@ -45,7 +45,7 @@ _WATCH_S = 240
 _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
-_GONE = 410
+_GONE, _FORBIDDEN = 410, 403
 # That of client-go.
 _PAGE = 500
 # A page of more bytes is given up and asked for again with fewer items: 500 Secrets can have 700 MB.
@@ -77,6 +77,11 @@ class KubeError(Exception):
     def is_conflict(self) -> bool:
         """Somebody else was faster. A JSON patch whose test fails answers 422."""
         return self.status in (409, 422)
+
+    @property
+    def is_denied(self) -> bool:
+        """The operator has no right to. So it is in a namespace that does not exist, without rights in all of them."""
+        return self.status == _FORBIDDEN
 
     @property
     def is_expired(self) -> bool:

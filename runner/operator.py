@@ -37,7 +37,7 @@ from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
 from runner.settings import Settings
 from runner.warm.process import WarmProcess
-from runner.watch import Watcher
+from runner.watch import NamespaceWatch, Watcher
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
@@ -60,7 +60,8 @@ class Operator:
         self._queue = WorkQueue()
         self._stopping = threading.Event()
         self._is_lost = False
-        self._watchers: list[Watcher] = []
+        self._namespaces: list[NamespaceWatch] = []
+        self._object_watchers: list[Watcher] = []
         self._caches = Caches()
         self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
@@ -216,27 +217,29 @@ class Operator:
             self._start(f"worker-resync-{number}", self._work, reconciler, (Lane.RESYNC,))
 
     def _watch(self, namespace: str | None) -> None:
-        kube = self._kube
-        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
+        kube, place = self._kube, namespace or "all namespaces"
         objects = Watcher(
-            "S3",
+            f"S3 in {place}",
             lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
-            handler,
+            ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3")),
             self._stopping,
         )
-        self._watchers.append(objects)
-        for kind in _CHILD_KINDS:
-            self._watchers.append(
-                Watcher(
-                    kind,
-                    lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
-                    lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                    ChildHandler(self._queue, self._caches.add(kind)),
-                    self._stopping,
-                )
+        self._object_watchers.append(objects)
+        children = [
+            Watcher(
+                f"{kind} in {place}",
+                lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
+                lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
+                ChildHandler(self._queue, self._caches.add(kind)),
+                self._stopping,
             )
-        for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
+            for kind in _CHILD_KINDS
+        ]
+        watched = NamespaceWatch(namespace, [objects, *children])
+        self._namespaces.append(watched)
+        self._metrics.watch_namespace(watched)
+        for watcher in watched.watchers:
             self._start("watch", watcher.run)
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
@@ -321,7 +324,8 @@ class Operator:
 
     def _check_health(self) -> str:
         # A standby has no watchers and is healthy; so is one that waits for the API server.
-        stuck = [watcher for watcher in self._watchers if watcher.idle_s > _MAX_IDLE_S]
+        watchers = [watcher for namespace in self._namespaces for watcher in namespace.watchers]
+        stuck = [watcher for watcher in watchers if watcher.idle_s > _MAX_IDLE_S]
         dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
         if dead:
             return f"threads have ended: {', '.join(dead)}"
@@ -330,10 +334,16 @@ class Operator:
     def _check_ready(self) -> str:
         if self._stopping.is_set():
             return "stopping"
-        return "" if self._is_synced() else "waiting for the first list"
+        if any(not (namespace.is_watched or namespace.denial) for namespace in self._namespaces):
+            return "waiting for the first list"
+        # One namespace without rights is reported, and does not keep the others from being served.
+        if self._namespaces and not any(namespace.is_watched for namespace in self._namespaces):
+            return f"no namespace can be watched: {self._namespaces[0].denial}"
+        return ""
 
     def _is_synced(self) -> bool:
-        return all(watcher.synced.is_set() for watcher in self._watchers)
+        """Whether all S3 objects are known."""
+        return all(watcher.synced.is_set() for watcher in self._object_watchers)
 
 
 def _not_leading() -> Outcome:
