@@ -36,6 +36,7 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
         yield place, partial(_check_namespace, kube, namespace)
     yield "AWS", _check_aws
     yield "operator", lambda: _check_operator(election, wait_s)
+    yield "other operators", lambda: _check_overlapping(election)
 
 
 def uninstall_warning(kube: Kube) -> str:
@@ -96,3 +97,16 @@ def _check_operator(election: Election, wait_s: float) -> str:
     except KubeError as error:
         raise CheckError(str(error)) from error
     return "at work"
+
+
+def _check_overlapping(election: Election) -> str:
+    try:
+        found = election.find_overlapping(None)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to list Leases"
+        raise CheckError(str(error)) from error
+    if found:
+        shown = "; ".join(found[:_SHOWN])
+        raise CheckError(f"these watch the same namespaces: {shown}: set watchNamespaces, or uninstall one of them")
+    return "none watches the same namespaces"

@@ -80,6 +80,11 @@ class Metrics:
             ["namespace"],
             registry=registry,
         )
+        self.overlapping = Gauge(
+            "s3_operator_overlapping_operators",
+            "Operators with another Lease that watch namespaces that this one watches",
+            registry=registry,
+        )
         self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
         build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
         build.labels(__version__).set(1)

@@ -29,7 +29,7 @@ from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
 from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
-from runner.leader import Election, Terms
+from runner.leader import Election, Terms, scope_of
 from runner.metrics import Metrics
 from runner.orphans import Orphans
 from runner.owned import Owned
@@ -71,7 +71,14 @@ class Operator:
         self._may_run: Callable[[], bool] = lambda: True
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
-        self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
+        self._election = Election(
+            self._kube,
+            settings.leader_election_namespace,
+            identity,
+            terms,
+            name=settings.lease_name,
+            scope=scope_of(kube.namespaces),
+        )
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Returns the exit status."""
@@ -108,6 +115,7 @@ class Operator:
         # At once: what comes before the work may take longer than a Lease lasts.
         self._start("lease", self._election.renew, self._stopping)
         self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
+        self._start("overlap", self._election.report_overlapping, self._stopping, self._metrics.overlapping.set)
         return True
 
     def once(self) -> int:
@@ -334,6 +342,8 @@ class Operator:
     def _check_ready(self) -> str:
         if self._stopping.is_set():
             return "stopping"
+        if self._election.refusal:
+            return self._election.refusal
         if any(not (namespace.is_watched or namespace.denial) for namespace in self._namespaces):
             return "waiting for the first list"
         # One namespace without rights is reported, and does not keep the others from being served.

@@ -208,6 +208,10 @@ priorityClassName: {{ . }}
   resourceNames: {{ concat .Values.watchNamespaces (ternary (list) (list "kube-system") (not (empty .Values.clusterName))) | uniq | toJson }}
   {{- end }}
   verbs: [get]
+# Whether another operator watches the same namespaces: its Lease says so.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [list]
 {{- end -}}
 
 {{/* For all namespaces, or for each watched one. */}}

@@ -95,10 +95,7 @@ def values() -> st.SearchStrategy[Any]:
 
 def statements() -> st.SearchStrategy[Any]:
     element = st.one_of(wildcards(), st.lists(wildcards(), max_size=6), values())
-    parts = {
-        name: element
-        for name in ("Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition", "Sid")
-    }
+    parts = dict.fromkeys(("Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition", "Sid"), element)
     whole = st.fixed_dictionaries({"Effect": st.sampled_from(["Allow", "Deny", None, 1])}, optional=parts)
     return st.one_of(whole, values())
 
