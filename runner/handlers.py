@@ -97,7 +97,7 @@ class ChildHandler:
             self._keep(item)
 
     def deny(self) -> None:
-        """Their S3 objects are checked at once: each Secret and Service is then read by name, with what that answers."""
+        """Their S3 objects are checked at once: each Secret and Service is then read by name."""
         self.replace_all(())
 
     def _keep(self, item: dict[str, Any]) -> None:

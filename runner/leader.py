@@ -5,9 +5,9 @@ for its duration, on our own clock; a leader that could not renew for the renew 
 Lease can expire. Each attempt, GET and PUT together, has one time limit, and the deadline is watched by a thread of its
 own: a call that hangs delays neither. The Lease is released at the end, so that the next replica need not wait.
 
-Each release has a Lease of its own, which also names the namespaces that it watches: its scope. An operator does not work
-while another one of its own namespace has a Lease and a scope that overlaps; one in another namespace is only reported, as
-tenants may write Leases there.
+Each release has a Lease of its own, which also names the namespaces that it watches: its scope. An operator does not
+work while another one in its own namespace holds a Lease with an overlapping scope. One in another namespace is only
+reported, as tenants may write Leases there.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Election:
         return ""
 
     def acquire(self, stopped: threading.Event) -> bool:
-        """Wait for the Lease, and until no other operator of the namespace has the same scope; False when stopped first."""
+        """Wait for the Lease, and for other operators with an overlapping scope; False when stopped first."""
         while not stopped.is_set():
             try:
                 if self._take():

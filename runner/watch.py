@@ -1,8 +1,8 @@
 """Watching one kind in one namespace (or all): list, then watch, for ever; back-off when it fails.
 
 A watcher only multiplexes: it passes what is there and what changed to its handler, and remembers just the
-resourceVersion. 410 Gone means list again. A watcher that is not allowed to list (403) is denied: it goes on trying, and
-the other watchers do not wait for it. Each watcher is one thread.
+resourceVersion. 410 Gone means list again. A watcher that is not allowed to list (403) is denied: it goes on trying,
+and the other watchers do not wait for it. Each watcher is one thread.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Handler(Protocol):
 
 
 class Watcher:
-    """Watches until ``stopped`` is set. ``name`` is for logs; ``denial`` is why it may not watch, empty while it may."""
+    """Watches until ``stopped`` is set. ``name`` is for logs; ``denial``: why it may not watch, or empty."""
 
     def __init__(self, name: str, lister: Lister, watch: Watch, handler: Handler, stopped: threading.Event) -> None:
         self._name = name

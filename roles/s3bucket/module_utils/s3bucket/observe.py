@@ -324,7 +324,7 @@ def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, 
 
 
 def _children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """As :func:`_children`. In a namespace that is being deleted, the operator's rights may be deleted before the object.
+    """As :func:`_children`. In a namespace that is being deleted, the operator's rights may be deleted first.
 
     Secret and Service are then deleted by Kubernetes together with the namespace, and count as absent.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
