@@ -137,6 +137,10 @@ class Unknown(Refused):
     """AWS did not say what is there: never to be taken as absent."""
 
 
+class Forbidden(Refused):
+    """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
+
+
 class NoSuchRegion(Refused):
     """A region that this botocore does not know, and that has no endpoint."""
 
