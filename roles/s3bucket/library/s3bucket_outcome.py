@@ -27,6 +27,10 @@ options:
     description: The AWS error code that a module of amazon.aws gave.
     type: str
     default: ""
+  emptied:
+    description: How many objects this run deleted from the bucket before the task failed.
+    type: int
+    default: 0
   message:
     description: The failed task's message; empty for a task that touches a key.
     type: str
@@ -63,12 +67,16 @@ def main() -> None:
             "action": {"type": "str", "required": True},
             "reason": {"type": "str", "default": ""},
             "code": {"type": "str", "default": ""},
+            "emptied": {"type": "int", "default": 0},
             "message": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     given = module.params
     reason = given["reason"] or reason_of_task(given["action"], given["code"], given["message"])
+    if reason == "BucketNotEmpty" and given["emptied"]:
+        # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
+        reason = "Emptying"
     message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
     if not given["reason"]:
         message = with_field(given["code"], message)
