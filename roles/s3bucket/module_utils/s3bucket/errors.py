@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 try:
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+    from botocore.parsers import ResponseParserError
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
@@ -22,6 +23,9 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
         """Stands in where botocore is missing."""
 
     class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef]
+        """Stands in where botocore is missing."""
+
+    class ResponseParserError(Exception):  # type: ignore[no-redef]
         """Stands in where botocore is missing."""
 
 
@@ -177,6 +181,9 @@ def reason_of(code: str, message: str) -> str:
 
 def unknown(verb: str, error: BaseException) -> Unknown:
     """A typed error "failed to <verb>" for a botocore error."""
+    if isinstance(error, ResponseParserError):
+        # Its text holds the answer, which says nothing about the cause and may be anybody's.
+        return Unknown("AWSError", f"failed to {verb}: the answer cannot be parsed")
     code = code_of(error)
     return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 
@@ -196,4 +203,4 @@ def is_nowhere(region: str, error: BaseException | None, known: Callable[[], set
     return is_aws and region not in known()
 
 
-AWS_ERRORS = (ClientError, BotoCoreError)
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
