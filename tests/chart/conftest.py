@@ -78,6 +78,9 @@ EVERYTHING = (
 )
 """Arguments with which the chart makes every kind of object that it has."""
 
+OPENSHIFT = "--set=podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"
+"""The README's values for OpenShift: what the SCC restricted-v2 chooses by itself."""
+
 
 @pytest.fixture(scope="session")
 def everything() -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import yaml
 
 from runner import __version__
 from runner.metrics import Metrics
-from tests.chart.conftest import CHART, EVERYTHING, HELMS, find, pods, render, run_helm
+from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
 from tests.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
@@ -196,10 +196,6 @@ def test_every_pod_is_hardened(everything: list[dict[str, Any]]) -> None:
         assert work["emptyDir"]["medium"] == "Memory"
     container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert {"livenessProbe", "readinessProbe", "resources"} <= set(container)
-
-
-# What restricted-v2 of OpenShift chooses by itself, by its documentation ("Managing security context constraints").
-OPENSHIFT = "--set=podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"
 
 
 @pytest.mark.parametrize("helm", HELMS)
