@@ -26,7 +26,7 @@ _TIMEOUT_S = 300
 
 
 class Cluster:
-    """Everything at once. ``bin`` holds helm, helm3 and kubectl; both helms add what this machine's node needs to a release."""
+    """Everything at once. ``bin`` holds helm, helm3 and kubectl; a helm adds what this node needs to each release."""
 
     def __init__(
         self, plane: ControlPlane, node: Node, world: World, folder: Path, image_facts: dict[str, Any]
