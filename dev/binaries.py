@@ -101,7 +101,8 @@ def _build(name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
         if name in _HELMS:
             package, version = _HELMS[name]
-            command = [find_go(), "install", "-trimpath", "-ldflags", "-s -w", f"{package}@v{version}"]
+            flags = _helm3_flags() if name == "helm3" else "-s -w"
+            command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:
             command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]
             command.append(_PACKAGES[name])
@@ -116,6 +117,13 @@ def _version_flags() -> str:
     major, minor, _ = KUBERNETES_VERSION.split(".")
     values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     return " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
+
+
+def _helm3_flags() -> str:
+    # As its Makefile sets them: without, it believes in a Kubernetes 1.20, which the chart refuses.
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    places = (f"helm.sh/helm/v3/pkg/{package}.k8sVersion" for package in ("chartutil", "lint/rules"))
+    return " ".join(["-s", "-w", *(f"-X {place}Major={major} -X {place}Minor={minor}" for place in places)])
 
 
 def _run(command: list[str], name: str, more: dict[str, str]) -> None:

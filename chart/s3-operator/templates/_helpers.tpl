@@ -18,7 +18,18 @@
 {{- printf "%s:%s" .Release.Namespace (include "s3-operator.fullname" .) -}}
 {{- end -}}
 
+{{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
+{{- define "s3-operator.checkValues" -}}
+{{- range list "aws" "iam" "networkPolicy" "testPod" -}}
+{{- if not (kindIs "map" (index $.Values .)) -}}
+{{- fail (printf "the value %s is missing, as in another version of the chart: use --reset-then-reuse-values instead of --reuse-values" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Every template begins with these. */}}
 {{- define "s3-operator.labels" -}}
+{{- include "s3-operator.checkValues" . -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -159,9 +170,6 @@ names, but drops nulls of a parent chart's values.yaml, where only "" can be wri
 {{- end -}}
 
 {{- define "s3-operator.podBasics" -}}
-{{- if not (kindIs "map" .Values.aws) -}}
-{{- fail "these are the values of another version of the chart: use --reset-then-reuse-values instead of --reuse-values" -}}
-{{- end -}}
 serviceAccountName: {{ include "s3-operator.serviceAccountName" . }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
