@@ -172,7 +172,7 @@ class World:
             settle_s,
             "s3.amazonaws.com",
             rules,
-            find_users_of=lambda bucket: read.find_users_of(self.iam, bucket),
+            read_users=lambda: read.read_all_users(self.iam),
         )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:

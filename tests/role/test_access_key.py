@@ -34,25 +34,6 @@ def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object:
     world.tenant(cr).list_objects_v2(Bucket=cr["spec"]["bucketName"])
 
 
-def test_failed_secret_write_heals_and_leaves_no_key_behind(world: World, new_object: NewObject) -> None:
-    cr = new_object()
-    namespace = cr["metadata"]["namespace"]
-    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}}
-    # The API server refuses the Secret by a quota; its status is what admission goes by.
-    world.core.create_namespaced_resource_quota(namespace, quota)
-    world.core.patch_namespaced_resource_quota_status(
-        "none", namespace, {"status": {"hard": {"count/secrets": "0"}, "used": {"count/secrets": "0"}}}
-    )
-    failed = world.reconcile(cr)
-    assert failed.outcome, failed.output
-    assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "KubernetesError"), failed.output
-    assert len(keys_of(world, cr)) == 1
-    world.core.delete_namespaced_resource_quota("none", namespace)
-    healed = world.reconcile(cr)
-    assert healed.outcome["done"], healed.output
-    assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
-
-
 def test_foreign_key_is_kept_and_reported(world: World, new_object: NewObject) -> None:
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
