@@ -266,7 +266,7 @@ def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> Non
 @main.command("warn-uninstall")
 @_with([_WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
-    """Print a warning while S3 objects exist. The chart runs it before an uninstall; it never stops that."""
+    """Print a warning while S3 objects exist: to be run before an uninstall. The exit status is always 0."""
     kube = _kube(watch_namespaces)
     from runner.check import uninstall_warning
     from runner.kube import KubeError
