@@ -48,7 +48,7 @@ def install(world: World, crd: dict[str, Any], folder: Path) -> None:
     file = folder / "crd.yaml"
     file.write_text(yaml.safe_dump(crd))
     kubectl = [str(find_binaries()["kubectl"]), f"--kubeconfig={world.kubeconfig}"]
-    subprocess.run([*kubectl, "replace", "--force", "-f", str(file)], check=True)
+    subprocess.run([*kubectl, "apply", "--server-side", "--force-conflicts", "-f", str(file)], check=True)
     wait = ["wait", "--for=jsonpath={.status.acceptedNames.kind}=S3", "crd/s3s.agill.apps"]
     subprocess.run([*kubectl, *wait], check=True)
     subprocess.run([*kubectl, "wait", "--for=condition=Established", "crd/s3s.agill.apps"], check=True)
@@ -65,7 +65,17 @@ def wait_for_checks(operator: Operator, cr: dict[str, Any], number: int = 3) -> 
 
 
 def missing_in_log(operator: Operator) -> list[list[str]]:
-    return [line["fields"] for line in operator.lines("the CRD does not have all fields of this operator: they are not stored")]  # fmt: skip
+    message = "the CRD does not have all fields of this operator: they are not stored"
+    return [line["fields"] for line in operator.lines(message)]
+
+
+def wait_for_field(world: World, spec: dict[str, Any], field: str) -> None:
+    """Wait until the API server serves a CRD that has a field of the spec."""
+    body = {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": "dry-run"}, "spec": spec}
+    at = ("agill.apps", "v1alpha1", "default", "s3s")
+    wait_until(
+        lambda: field in world.custom.create_namespaced_custom_object(*at, body, dry_run="All")["spec"], "the new CRD"
+    )
 
 
 def test_nothing_repeats_with_the_go_operators_crd(
@@ -103,6 +113,7 @@ def test_report_never_repairs_where_the_applied_generation_cannot_be_stored(
     install(own_world, crd, tmp_path)
     first = start()
     spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "driftPolicy": "Report"}
+    wait_for_field(own_world, spec, "driftPolicy")
     cr = own_world.make_object("default", new_name("cr"), spec)
     wait_until(lambda: ((live(own_world, cr) or {}).get("status") or {}).get("status") == "Ready", "Ready")
     assert first.stop() == 0
