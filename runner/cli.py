@@ -78,9 +78,9 @@ _OPTIONS = [
     click.option("--sync-period", "sync_period_s", type=click.FloatRange(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
                  help="Every object is looked at again after so many seconds, give or take 10 %."),
-    click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=2, show_default=True,
+    click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
-                 help="How many objects are worked on at a time."),
+                 help="How many objects are worked on at a time; of one namespace at most one less."),
     click.option("--resync-workers", type=click.IntRange(min=1), default=8, show_default=True,
                  envvar="RESYNC_WORKERS", show_envvar=True,
                  help="How many drift checks are under way at a time. They wait for AWS most of the time."),
@@ -266,7 +266,7 @@ def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> Non
 @main.command("warn-uninstall")
 @_with([_WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
-    """Print a warning while S3 objects exist. The chart runs it before an uninstall; it never stops that."""
+    """Print a warning while S3 objects exist: to be run before an uninstall. The exit status is always 0."""
     kube = _kube(watch_namespaces)
     from runner.check import uninstall_warning
     from runner.kube import KubeError

@@ -100,7 +100,7 @@ class Metrics:
 
     def count_run(self, outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
         """A run has ended."""
-        result = "done" if outcome.is_done else "failed"
+        result = "done" if outcome.is_done else "progress" if outcome.retry == "immediate" else "failed"
         self._runs.labels(result, outcome.reason.value).inc()
         self._duration.observe(duration_s)
         if outcome.reason.value in _AWS_REASONS:

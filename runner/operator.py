@@ -33,18 +33,24 @@ from runner.leader import Election, Terms, scope_of
 from runner.metrics import Metrics
 from runner.orphans import Orphans
 from runner.owned import Owned
-from runner.queue import Key, Lane, WorkQueue
+from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
 from runner.schema import unstored_fields
 from runner.settings import Settings
 from runner.stored import StoredObjects
 from runner.warm.process import WarmProcess
 from runner.watch import NamespaceWatch, Watcher
+from runner.workers import Workers, check_workers, run_workers
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
+# Of a worker, beyond a run's time limit: ending the run, and requests to a slow API server before and after it.
+_MAX_OVERRUN_S = 300.0
+_MAX_CHECK_S = 120.0
+# How long one run empties a bucket; the next one goes on. Other objects are served between them.
+_MAX_EMPTY_S = 60.0
 _JOIN_S = 10.0
 # How often new reads of all IAM users are asked for, at least.
 _ORPHAN_PERIOD_S = 60.0
@@ -64,6 +70,7 @@ class Operator:
         self._is_lost = False
         self._namespaces: list[NamespaceWatch] = []
         self._object_watchers: list[Watcher] = []
+        self._workers: Workers | None = None
         self._caches = Caches()
         self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
@@ -165,8 +172,8 @@ class Operator:
             "S3_OPERATOR_IAM_PATH": settings.iam_path,
             "S3_OPERATOR_PERMISSIONS_BOUNDARY": settings.permissions_boundary,
             "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
-            # Half of a run's time: the rest is for what comes before and after.
-            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(settings.run_timeout_s / 2))),
+            # At most half of a run's time: the rest is for what comes before and after.
+            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(min(_MAX_EMPTY_S, settings.run_timeout_s / 2)))),
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
@@ -177,6 +184,7 @@ class Operator:
             self._caches.find,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
+            limit_s=min(_MAX_CHECK_S, settings.run_timeout_s),
         )
         self._orphans = Orphans(
             self._kube,
@@ -196,6 +204,7 @@ class Operator:
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
+            run_timeout_s=settings.run_timeout_s,
         )
         return job, reconciler
 
@@ -226,14 +235,20 @@ class Operator:
         if self._orphans:
             period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
             self._start("orphaned-users", self._orphans.run, self._stopping, self._is_synced, period_s)
-        count = self._settings.max_concurrent_reconciles
-        runs = (Lane.FRESH, Lane.REPAIR) if self._settings.drift_check else tuple(Lane)
-        for number in range(count):
-            # However much there is to repair, a new object finds a worker.
-            is_kept_free = number == 0 and count > 1
-            self._start(f"worker-{number}", self._work, reconciler, (Lane.FRESH,) if is_kept_free else runs)
-        for number in range(self._settings.resync_workers if self._settings.drift_check else 0):
-            self._start(f"worker-resync-{number}", self._work, reconciler, (Lane.RESYNC,))
+        self._start_workers(reconciler)
+
+    def _start_workers(self, reconciler: Reconciler) -> None:
+        settings, namespaces = self._settings, self._kube.namespaces
+        # A single namespace that is watched keeps no other one waiting.
+        has_many = len(namespaces) > 1 or namespaces[0] is None
+        checks = settings.drift_check
+        self._workers = Workers(self._queue, reconciler, has_checkers=checks, stopping=self._stopping)
+        count = settings.max_concurrent_reconciles
+        found = run_workers(count, has_many_namespaces=has_many, has_checkers=checks)
+        if checks:
+            found += check_workers(settings.resync_workers, has_many_namespaces=has_many)
+        for worker in found:
+            self._start(worker.name, self._workers.work, worker)
 
     def _watch(self, namespace: str | None) -> None:
         kube, place = self._kube, namespace or "all namespaces"
@@ -266,32 +281,6 @@ class Operator:
         thread = threading.Thread(target=body, args=arguments, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-    def _work(self, reconciler: Reconciler, lanes: tuple[Lane, ...]) -> None:
-        while not self._stopping.is_set():
-            found = self._queue.get(lanes=lanes)
-            if found is None:
-                return
-            key, lane = found
-            again: tuple[Lane, float] | None = None
-            try:
-                again = self._handle(reconciler, key, lane)
-            except KubeError as error:
-                again = (Lane.FRESH, 0.0) if error.is_conflict else (Lane.RESYNC, reconciler.retry_s(key))
-                _LOG.warning("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
-            except Exception:
-                again = Lane.RESYNC, reconciler.retry_s(key)
-                _LOG.exception("not reconciled", extra={"namespace": key[0], "name_": key[1]})
-            finally:
-                if again is not None:
-                    self._queue.postpone(key, *again)
-                self._queue.done(key)
-
-    def _handle(self, reconciler: Reconciler, key: Key, lane: Lane) -> tuple[Lane, float] | None:
-        if lane is Lane.RESYNC and self._settings.drift_check:
-            return reconciler.resync(key)
-        wait_s = reconciler.reconcile(key)
-        return None if wait_s is None else (Lane.FRESH if wait_s == 0 else Lane.RESYNC, wait_s)
 
     def _run_role(self, item: dict[str, Any]) -> Outcome:
         if self._job is None or not self._may_run():
@@ -348,6 +337,10 @@ class Operator:
         dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
         if dead:
             return f"threads have ended: {', '.join(dead)}"
+        limit_s = self._settings.run_timeout_s + _MAX_OVERRUN_S
+        busy = self._workers.find_stuck(limit_s) if self._workers else []
+        if busy:
+            return f"workers have been busy with one object for more than {limit_s:g} s: {', '.join(busy)}"
         return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:

@@ -95,11 +95,15 @@ class FakeCheck:
     def __init__(self, *outcomes: Outcome) -> None:
         self._outcomes = list(outcomes)
         self.looks = 0
+        self.nothing: Outcome | None = None
         self.forgotten: list[str] = []
 
     def look(self, item: dict[str, Any]) -> Outcome:
         self.looks += 1
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        return self.nothing
 
     def forget(self, item: dict[str, Any]) -> None:
         self.forgotten.append(item["metadata"]["name"])

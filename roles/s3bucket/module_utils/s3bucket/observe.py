@@ -487,8 +487,9 @@ def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
 def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None) -> None:
     # IAM is eventually consistent: what we made within settle_s and is not to be seen is not gone.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    # A time in the future is what somebody wrote, or another clock's: it must not hold up the object until then.
     ago = children.issued_ago_s(secret, sources.now)
-    if ago is None or ago >= sources.settle_s:
+    if ago is None or abs(ago) >= sources.settle_s:
         return
     pair = children.pair_in(secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
