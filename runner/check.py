@@ -68,6 +68,8 @@ def _names(kube: Kube) -> Iterator[str]:
 
 def _check_namespace(kube: Kube, namespace: str | None) -> str:
     try:
+        if namespace and not kube.has_namespace(namespace):
+            raise CheckError(f"namespace {namespace} does not exist; the others are served")
         count = sum(1 for _ in kube.iterate_objects(namespace))
         for kind in ("Secret", "Service"):
             # To its end: each page is asked for by itself.

@@ -132,6 +132,17 @@ class Kube:
         with _failing_to("read namespace kube-system"):
             return str(self._get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether a namespace exists; True where there is no right to read it."""
+        with _failing_to(f"read namespace {namespace}"):
+            try:
+                self._get("/api/v1/namespaces/{namespace}", namespace=namespace)
+            except ApiException as error:
+                if error.status in (404, _FORBIDDEN):
+                    return bool(error.status == _FORBIDDEN)
+                raise
+            return True
+
     def get_crd(self) -> Item:
         """The CustomResourceDefinition of S3 objects."""
         with _failing_to("read CustomResourceDefinition s3s.agill.apps"):

@@ -16,7 +16,7 @@ _MAX_DEPTH = 12
 
 
 def unstored_fields(crd: dict[str, Any], project_dir: Path) -> tuple[str, ...]:
-    """The fields that the operator knows and the stored CRD does not have. None where the operator's own is not there."""
+    """The fields that the operator knows and the stored CRD does not have; none without the operator's own CRD."""
     path = project_dir / "crds" / "s3s.agill.apps.yaml"
     if not path.exists():
         return ()

@@ -1,9 +1,9 @@
 """S3 objects with the status that the operator wrote, where the CRD is too old to store all of it.
 
-The API server drops a field that the CRD does not have. Read back, the status would seem to be another one than the one
-that was written, and each sync would write it, publish an Event, and run the role again. So what was written is
-remembered, as long as what is stored is what is left of it. Memory: one status an object, and none where the CRD has all
-fields. Threads: any; one at a time for an object.
+The API server drops a field that the CRD does not have. Read back, the status would differ from the one that was
+written, and each sync would write it, publish an Event, and run the role again. So what was written is remembered, as
+long as what is stored is what is left of it. Memory: one status an object, and none where the CRD has all fields.
+Threads: any; one at a time for an object.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class StoredObjects:
     def _counts_as_applied(self, item: dict[str, Any], status: dict[str, Any]) -> bool:
         """Whether an object with driftPolicy Report has to be taken for one whose spec was applied.
 
-        Without status.appliedGeneration nobody knows, after a restart, whether what differs is drift, which must be left
-        as it is, or a spec that was not applied yet. An object that was Ready before is left as it is.
+        Without status.appliedGeneration nobody knows, after a restart, whether what differs is drift, which must be
+        left as it is, or a spec that was not applied yet. An object that was Ready before is left as it is.
         """
         if _APPLIED not in self._missing or (item.get("spec") or {}).get("driftPolicy") != "Report":
             return False
