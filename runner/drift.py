@@ -28,6 +28,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
 from runner.owned import Owned, ReadError
+from runner.projection import oversized_message
 from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
@@ -339,6 +340,9 @@ class DriftCheck:
 
         Its user is read by itself: for a few objects that is less than all of the account's.
         """
+        too_large = oversized_message(item)
+        if too_large and not item["metadata"].get("deletionTimestamp"):
+            return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, too_large, "permanent"))
         try:
             wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)

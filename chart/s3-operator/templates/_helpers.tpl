@@ -240,6 +240,11 @@ priorityClassName: {{ . }}
   resourceNames: {{ concat .Values.watchNamespaces (ternary (list) (list "kube-system") (not (empty .Values.clusterName))) | uniq | toJson }}
   {{- end }}
   verbs: [get]
+# Whether the CRD has all fields that this version knows.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [s3s.agill.apps]
+  verbs: [get]
 # Whether another operator watches the same namespaces: its Lease says so.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
