@@ -54,6 +54,7 @@ class Gate:
         times: int | None = None,
         delay_s: float = 0.0,
         spares_per_s: float = 0.0,
+        message: str = "",
         body: str | None = None,
         **match: str,
     ) -> None:
@@ -65,7 +66,7 @@ class Gate:
         """
         fault: dict[str, Any] = {"action": action, "status": status, "times": times, "delay_s": delay_s, "match": match}
         fault["spares_per_s"] = spares_per_s
-        given = {"code": code or None, "body": body}
+        given = {"code": code or None, "message": message or None, "body": body}
         self._ask("POST", "faults", {**fault, **{name: value for name, value in given.items() if value is not None}})
 
     def clear_faults(self) -> None:

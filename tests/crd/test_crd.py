@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-dot": ({NAME: "a.b"}, "no dot: the Service"),
     "name-digit": ({NAME: "1a"}, "must begin with a letter"),
     "no-region": ({"region": None}, "spec.region: Required"),
-    "region-words": ({"region": "Ireland"}, "must be the name of an AWS region"),
+    "region-words": ({"region": "Ireland"}, "must be the name of a region"),
     "no-bucket": ({"bucketName": None}, "spec.bucketName: Required"),
     "bucket-short": ({"bucketName": "ab"}, "at least 3"),
     "bucket-long": ({"bucketName": "a" * 64}, "may not be more than 63"),

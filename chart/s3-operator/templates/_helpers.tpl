@@ -18,7 +18,18 @@
 {{- printf "%s:%s" .Release.Namespace (include "s3-operator.fullname" .) -}}
 {{- end -}}
 
+{{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
+{{- define "s3-operator.checkValues" -}}
+{{- range list "aws" "iam" "networkPolicy" "testPod" -}}
+{{- if not (kindIs "map" (index $.Values .)) -}}
+{{- fail (printf "the value %s is missing, as in another version of the chart: use --reset-then-reuse-values instead of --reuse-values" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Every template begins with these. */}}
 {{- define "s3-operator.labels" -}}
+{{- include "s3-operator.checkValues" . -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -71,7 +82,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{/* What every container of the image needs: the operator's, the test's and the uninstall warning's. */}}
+{{/* The TCP ports of the NetworkPolicy, as a JSON list: those that are given, and those of the endpoints. */}}
+{{- define "s3-operator.egressPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.egressPorts -}}{{- $ports = append $ports (int .) -}}{{- end -}}
+{{- range list .Values.aws.endpointURL .Values.aws.s3EndpointURL .Values.aws.iamEndpointURL .Values.aws.stsEndpointURL -}}
+{{- with . -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $ports = append $ports (int (default (ternary 443 80 (eq $url.scheme "https")) $port)) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* What every container of the image needs: the operator's and the test's. */}}
 {{- define "s3-operator.env" -}}
 - name: HOME
   value: /tmp
@@ -110,11 +135,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 image: {{ include "s3-operator.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 command: [s3-operator]
+{{- with include "s3-operator.withoutNulls" .Values.securityContext }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
+  {{- . | nindent 2 }}
+{{- end }}
 env:
   {{- include "s3-operator.env" . | nindent 2 }}
 volumeMounts:
@@ -132,22 +156,30 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{- define "s3-operator.podBasics" -}}
-{{- if not (kindIs "map" .Values.aws) -}}
-{{- fail "these are the values of another version of the chart: use --reset-then-reuse-values instead of --reuse-values" -}}
+{{/* A map as YAML without the fields that are null or ""; empty when none is left. Helm removes a default that a user's null
+names, but drops nulls of a parent chart's values.yaml, where only "" can be written. */}}
+{{- define "s3-operator.withoutNulls" -}}
+{{- $kept := dict -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value -}}
+{{- with include "s3-operator.withoutNulls" $value -}}{{- $_ := set $kept $key (fromYaml .) -}}{{- end -}}
+{{- else if not (or (kindIs "invalid" $value) (eq (toString $value) "")) -}}
+{{- $_ := set $kept $key $value -}}
 {{- end -}}
+{{- end -}}
+{{- if $kept -}}{{- toYaml $kept -}}{{- end -}}
+{{- end -}}
+
+{{- define "s3-operator.podBasics" -}}
 serviceAccountName: {{ include "s3-operator.serviceAccountName" . }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with include "s3-operator.withoutNulls" .Values.podSecurityContext }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 1001
-  runAsGroup: 1001
-  fsGroup: 1001
-  seccompProfile:
-    type: RuntimeDefault
+  {{- . | nindent 2 }}
+{{- end }}
 {{- if .Values.hostNetwork }}
 hostNetwork: true
 {{- end }}
@@ -190,8 +222,8 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* One list for the ClusterRole and for the Role of each watched namespace. */}}
-{{- define "s3-operator.rules" -}}
+{{/* For the whole cluster: what the operator may do with S3 objects, and what it reads by name. No Secret. */}}
+{{- define "s3-operator.objectRules" -}}
 - apiGroups: [agill.apps]
   resources: [s3s]
   verbs: [get, list, watch, patch]
@@ -202,15 +234,26 @@ priorityClassName: {{ . }}
 - apiGroups: [agill.apps]
   resources: [s3s/finalizers]
   verbs: [update]
-# RBAC cannot limit list and watch by label: ours among them are told by their ownerReference.
+# Whether a namespace is being deleted. The uid of kube-system is the cluster's name where clusterName gives none.
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- if .Values.watchNamespaces }}
+  resourceNames: {{ concat .Values.watchNamespaces (ternary (list) (list "kube-system") (not (empty .Values.clusterName))) | uniq | toJson }}
+  {{- end }}
+  verbs: [get]
+# Whether another operator watches the same namespaces: its Lease says so.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [list]
+{{- end -}}
+
+{{/* For all namespaces, or for each watched one. */}}
+{{- define "s3-operator.namespaceRules" -}}
+# RBAC cannot limit list and watch by label: ours among them are known by their ownerReference.
 - apiGroups: [""]
   resources: [secrets, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
-# Whether it is being deleted.
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [get]
 {{- end -}}

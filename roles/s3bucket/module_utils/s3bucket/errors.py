@@ -168,6 +168,10 @@ class Unknown(Refused):
     """AWS did not say what is there: never to be taken as absent."""
 
 
+class Forbidden(Refused):
+    """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
+
+
 class NoSuchRegion(Refused):
     """A region where nothing of ours can be: it has no endpoint, or the account has not enabled it.
 

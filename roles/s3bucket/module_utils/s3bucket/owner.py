@@ -76,8 +76,8 @@ class Identity:
         if tags.get(UID, "") in ("", self.uid):
             return ""
         return (
-            ". The tags differ only in the uid: they are of an earlier object of this name, or of a second cluster with "
-            f"the cluster name {self.cluster}: then start its operator with another --cluster-name"
+            ". The tags differ only in the uid: they are of an earlier object of this name, or of a second cluster "
+            f"with the cluster name {self.cluster}: then start its operator with another --cluster-name"
         )
 
     def consents_to_adoption(self, tags: dict[str, str]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 _DEFAULT = "aws"
 
@@ -65,10 +66,8 @@ def s3_host_of(region: str) -> str:
     return "s3.amazonaws.com" if partition.name == _DEFAULT else f"s3.{region}.{partition.dns_suffix}"
 
 
-def _partition(item: dict[str, object]) -> Partition:
+def _partition(item: dict[str, Any]) -> Partition:
     outputs = item["outputs"]
-    assert isinstance(outputs, dict)
-    assert isinstance(item["regions"], dict)
     # The pseudo region of global services (aws-global) is not one where a bucket may be.
     regions = frozenset(region for region in item["regions"] if not region.endswith("-global"))
     return Partition(

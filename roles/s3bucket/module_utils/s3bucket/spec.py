@@ -258,7 +258,7 @@ def check_namespace(wanted: Wanted, account: str) -> None:
         return
     raise invalid(
         "spec.bucketName",
-        f"ends like a bucket of account {wanted.namespace[0]} in {wanted.namespace[1]}, for which AWS reserves the name: "
+        f"AWS reserves the name for account {wanted.namespace[0]} in {wanted.namespace[1]}: "
         f"end it with -{account}-{wanted.region}-an, or choose one that does not end with -an",
     )
 
