@@ -467,14 +467,14 @@ class DriftCheck:
         region = wanted.region
         s3, iam, sts = self._get_clients(region)
 
-        def home_sts() -> Any:
+        def sts_of(elsewhere: str) -> Any:
             # Asked anew: whether the keys are valid now is the question.
-            return self._get_clients(wanted.home_region)[2].sts
+            return self._get_clients(elsewhere)[2].sts
 
         users = self._read.LiveUsers(iam)
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are told in the same words.
-            self._observe.ask_account(wanted, sts, home_sts)
+            self._observe.ask_account(wanted, sts, sts_of)
             users = self._users.source_for(iam, wanted.username)
 
         def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
@@ -494,7 +494,7 @@ class DriftCheck:
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
             rules=self._rules,
-            home_sts=home_sts,
+            sts_of=sts_of,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
             # A check changes nothing: the run that follows asks who claims the name. A plan must say what a run would.
             read_users=None if reads_all_users else lambda: self._read_everyone(iam),

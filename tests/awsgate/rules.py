@@ -376,8 +376,13 @@ def refuse_with_access_points(call: Call) -> Answer | None:
     """
     if call.action != "DeleteBucket" or call.bucket not in WITH_ACCESS_POINTS:
         return None
-    text = "The bucket you tried to delete has access points attached. Delete your access points before deleting your bucket."
-    return error(call, 400, "BucketHasAccessPointsAttached", text)
+    return error(
+        call,
+        400,
+        "BucketHasAccessPointsAttached",
+        "The bucket you tried to delete has access points attached. Delete your access points before deleting your "
+        "bucket.",
+    )
 
 
 def refuse_without_mfa(call: Call) -> Answer | None:
@@ -419,11 +424,15 @@ def refuse_namespace_without_header(call: Call) -> Answer | None:
     """
     if call.action != "CreateBucket" or not re.fullmatch(r".+-\d{12}-[a-z]+(-[a-z]+)+-\d+-an", call.bucket):
         return None
-    header = call.headers.get("x-amz-bucket-namespace")
-    if header is None:
-        text = "The requested bucket is an account-regional namespace bucket, but your request is missing the required x-amz-bucket-namespace header."
-        return error(call, 400, "MissingNamespaceHeader", text)
-    return None
+    if "x-amz-bucket-namespace" in call.headers:
+        return None
+    return error(
+        call,
+        400,
+        "MissingNamespaceHeader",
+        "The requested bucket is an account-regional namespace bucket, but your request is missing the required "
+        "x-amz-bucket-namespace header.",
+    )
 
 
 def encode_listed_versions(call: Call, answer: Answer) -> None:

@@ -118,7 +118,7 @@ def main() -> None:
         if wanted.is_deleting:
             answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
         else:
-            answer = answer_present(wanted, make_sources(module, cluster, wanted.home_region))
+            answer = answer_present(wanted, make_sources(module, cluster))
     except Refused as refusal:
         refuse(module, refusal)
     module.exit_json(changed=False, **answer)
@@ -203,11 +203,11 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
 
 def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> Deletion:
     try:
-        return observe_deletion(wanted, make_sources(module, cluster, wanted.home_region))
-    except NoSuchRegion:
+        return observe_deletion(wanted, make_sources(module, cluster))
+    except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
-        module.params["region"] = wanted.home_region
-        return observe_deletion(wanted, make_sources(module, cluster, wanted.home_region))
+        module.params["region"] = refusal.elsewhere
+        return observe_deletion(wanted, make_sources(module, cluster))
 
 
 def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:

@@ -173,10 +173,14 @@ class Forbidden(Refused):
 
 
 class NoSuchRegion(Refused):
-    """A region where nothing of ours can be: it has no endpoint, or the account has not enabled it.
+    """A region where nothing of ours can be: it has no endpoint, or does not know our credentials.
 
-    A deletion asks another region of the partition instead.
+    :param elsewhere: a region that a deletion can ask instead
     """
+
+    def __init__(self, message: str, elsewhere: str) -> None:
+        super().__init__("InvalidSpec", message)
+        self.elsewhere = elsewhere
 
 
 def code_of(error: BaseException) -> str:

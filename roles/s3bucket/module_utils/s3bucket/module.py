@@ -38,11 +38,8 @@ def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> W
     return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
 
 
-def make_sources(module: AnsibleAWSModule, cluster: ApiServer, home_region: str) -> Sources:
-    """Clients with the module's credentials, region and endpoint.
-
-    :param home_region: a region of the partition that every account has
-    """
+def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
+    """Clients with the module's credentials, region and endpoint."""
 
     def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
         session = _session(*values_in(secret))
@@ -63,7 +60,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer, home_region: str)
         external_name=module.params["service_external_name"],
         rules=rules_of(module.params),
         read_users=lambda: read_all_users(iam),
-        home_sts=lambda: module.client("sts", region=home_region),
+        sts_of=lambda region: module.client("sts", region=region),
     )
 
 

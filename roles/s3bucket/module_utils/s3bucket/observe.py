@@ -17,9 +17,13 @@ from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhe
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import is_same
 from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
+from .regions import own_region, partition_of
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
 from .state import BucketState, UserState
 from .users import NO_RULES, UserRules, claims, may_use
+
+# What STS answers to a key that it does not know.
+_UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
 class Users(Protocol):
@@ -55,7 +59,7 @@ class Sources:
     ``rules``: what the cluster forces on users; ``read_users``: reads all users of the account, for the check of who
     else claims the bucket's name; None skips that check, for a caller that changes nothing. Without a ``cluster``
     Secret and Service are taken to be in order. ``try_policy`` is called with the text of the bucket's policy before
-    it is parsed. ``home_sts`` makes an STS client of a region that every account has.
+    it is parsed. ``sts_of`` makes an STS client of another region.
     """
 
     s3: Any
@@ -69,7 +73,7 @@ class Sources:
     rules: UserRules = NO_RULES
     read_users: Callable[[], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
-    home_sts: Callable[[], Any] | None = None
+    sts_of: Callable[[str], Any] | None = None
 
 
 @dataclass
@@ -124,7 +128,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     :raises Refused: with the reason and what to do about it
     """
-    account = ask_account(wanted, sources.sts, sources.home_sts)
+    account = ask_account(wanted, sources.sts, sources.sts_of)
     check_namespace(wanted, account)
     check_lockout(wanted, account)
     bucket = _find_bucket(wanted, sources, account)
@@ -242,7 +246,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
     :raises Refused: when AWS does not say what is there; NoSuchRegion: ask again where there is a region
     """
-    account = ask_account(wanted, sources.sts, sources.home_sts)
+    account = ask_account(wanted, sources.sts, sources.sts_of)
     # A name that AWS does not allow cannot be there, and asking would fail for ever.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     has_user = bool(USER_NAME.fullmatch(wanted.username))
@@ -297,41 +301,45 @@ def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, pr
         gone.bucket_tags = wanted.identity.tags
 
 
-def ask_account(wanted: Wanted, sts: Any, home_sts: Callable[[], Any] | None = None) -> str:
+def ask_account(wanted: Wanted, sts: Any, sts_of: Callable[[str], Any] | None = None) -> str:
     """The account that our credentials belong to.
 
-    :param home_sts: makes a client of the partition's home region; None never blames the account's regions
+    :param sts_of: makes an STS client of a region; None never takes the region for the cause
     :raises Refused: NoSuchRegion, or when AWS does not say
     """
     try:
         return get_account(sts)
     except Unknown as refusal:
         _blame_region(wanted, refusal)
-        if home_sts is not None:
-            _blame_disabled_region(wanted, refusal, home_sts)
+        if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
+            _blame_unknown_key(wanted, refusal, sts_of)
         raise
 
 
-def _blame_disabled_region(wanted: Wanted, refusal: Unknown, home_sts: Callable[[], Any]) -> None:
-    """STS of a region that the account has not enabled answers as if the key did not exist.
+def _blame_unknown_key(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any]) -> None:
+    """STS of a region that the account has not enabled, or of another partition, answers as if the key did not exist.
 
-    The home region, which cannot be disabled, tells that from a key that does not exist.
+    A home region, which cannot be disabled, tells that from a key that does not exist.
     https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
     """
-    is_unknown_key = code_of(refusal.__cause__ or refusal) in ("InvalidClientTokenId", "UnrecognizedClientException")
-    if not is_unknown_key or wanted.region == wanted.home_region:
-        return
-    try:
-        account = get_account(home_sts())
-    except Unknown:
-        # Not known there either, or not asked: it stays what it was.
-        return
-    raise NoSuchRegion(
-        "InvalidSpec",
-        f"spec.region: {wanted.region} is not enabled in this account ({account}): enable it there, or, as it cannot "
-        "be changed, delete the object and create it again in another region. A session token of the global STS "
-        "endpoint is not valid there either",
-    ) from refusal
+    own = partition_of(own_region())
+    for home in dict.fromkeys((wanted.home_region, own.home)):
+        if home == wanted.region:
+            continue
+        try:
+            account = get_account(sts_of(home))
+        except Unknown:
+            # Not known there either, or no answer: it stays what it was.
+            continue
+        if home == wanted.home_region:
+            why = f"is not enabled in this account ({account}), or the session token is not valid there: enable it"
+        else:
+            why = f"is in the partition {wanted.partition}, and this operator's credentials are of {own.name}"
+        raise NoSuchRegion(
+            f"spec.region: {wanted.region} {why}; or, as it cannot be changed, delete the object and create it again "
+            "in another region",
+            home,
+        ) from refusal
 
 
 def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
@@ -345,9 +353,9 @@ def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState 
 def _blame_region(wanted: Wanted, refusal: Unknown) -> None:
     if is_nowhere(wanted.region, refusal.__cause__):
         raise NoSuchRegion(
-            "InvalidSpec",
             f"spec.region: {wanted.region} is not known to this operator and has no endpoint that can be reached. It "
             f"cannot be changed: delete the object and create it again in a region of AWS ({refusal.message})",
+            wanted.home_region,
         ) from refusal
 
 

@@ -7,6 +7,7 @@ session reads to answer the same, is 1.2 MB.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -64,6 +65,11 @@ def s3_host_of(region: str) -> str:
     """
     partition = partition_of(region)
     return "s3.amazonaws.com" if partition.name == _DEFAULT else f"s3.{region}.{partition.dns_suffix}"
+
+
+def own_region() -> str:
+    """The region that the environment sets for this process, or AWS's first."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def _partition(item: dict[str, Any]) -> Partition:
