@@ -71,13 +71,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. */}}
+{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. A DNS name is lower case.
+     Nothing where there is no endpoint: the operator derives the host from each object's region. */}}
 {{- define "s3-operator.externalName" -}}
 {{- $endpoint := default .Values.aws.endpointURL .Values.aws.s3EndpointURL -}}
 {{- if .Values.serviceExternalName -}}
-{{- .Values.serviceExternalName -}}
+{{- .Values.serviceExternalName | lower -}}
 {{- else if $endpoint -}}
-{{- (urlParse $endpoint).hostname -}}
+{{- (urlParse $endpoint).hostname | lower -}}
 {{- end -}}
 {{- end -}}
 
