@@ -81,6 +81,7 @@ BAD_VALUES = {
         "networkPolicy.credentialEndpoints[0].cidr=169.254.170.23/32",
         "/networkPolicy/credentialEndpoints/0",
     ),
+    "one-port-for-both": ("health.port=8080", "must differ"),
     "test-resources": ("testPod.resources.limit.cpu=1", "/testPod/resources"),
     "test-labels": ("testPod.labels=a", "/testPod/labels"),
     "misspelled-test": ("testPod.annotation.a=b", "/testPod"),
@@ -344,6 +345,50 @@ def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) 
     arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     assert {"--sync-period=2000000", "--run-timeout=1000000", "--full-sync-period=1000000"} <= set(arguments)
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 1000000
+
+
+def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
+    # A release and a namespace may have such names, and Kubernetes refuses a label that is a number.
+    arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
+    done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
+    assert done.returncode == 0, done.stdout
+    for item in [item for item in yaml.safe_load_all(done.stdout) if item]:
+        assert item["metadata"].get("namespace") in (None, "1e3", "kube-system")
+        assert all(isinstance(value, str) for value in item["metadata"]["labels"].values())
+        assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "2024"
+        for subject in item.get("subjects", []):
+            assert (subject["name"], subject["namespace"]) == ("0", "1e3")
+        for pod in pods([item]):
+            assert pod["serviceAccountName"] == "0"
+            assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"8"}
+
+
+def test_values_that_repeat_a_key_of_the_chart_render(tmp_path: Path) -> None:
+    # YAML allows a key only once, and a server-side apply an environment variable.
+    repeated = {"app.kubernetes.io/name": "x", "team": "a"}
+    given = {
+        "extraLabels": repeated,
+        "podLabels": {"name": "x", "team": "b"},
+        "podAnnotations": {"kubectl.kubernetes.io/default-container": "sidecar"},
+        "testPod": {"labels": repeated, "annotations": {"helm.sh/hook": "pre-delete"}},
+        "extraEnv": [{"name": "HOME", "value": "/home"}, {"name": "AWS_DEFAULT_REGION", "value": "eu-west-1"}],
+        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"team": "c"}}},
+    }
+    objects = render(values=given, folder=tmp_path)
+    template = find(objects, "Deployment")["spec"]["template"]
+    # The selector's label is the chart's; a label of the Pod wins over one of everything.
+    assert template["metadata"]["labels"] == {
+        "name": "s3-operator",
+        "app.kubernetes.io/name": "s3-operator",
+        "app.kubernetes.io/instance": "s3-operator",
+        "team": "b",
+    }
+    assert template["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": "sidecar"}
+    assert find(objects, "Pod")["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    for pod in pods(objects):
+        environment = pod["containers"][0]["env"]
+        assert len(environment) == len({item["name"] for item in environment})
+        assert {"name": "HOME", "value": "/home"} in environment
 
 
 def test_deployment_keeps_the_go_operators_selector(everything: list[dict[str, Any]]) -> None:
