@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import boto3
 from botocore.config import Config
@@ -30,9 +31,12 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
 
     :param wait_s: for so long an operator may take to begin its work
     """
-    yield "Kubernetes", lambda: _check_kubernetes(kube)
+    for namespace in kube.namespaces:
+        place = f"namespace {namespace}" if namespace else "all namespaces"
+        yield place, partial(_check_namespace, kube, namespace)
     yield "AWS", _check_aws
     yield "operator", lambda: _check_operator(election, wait_s)
+    yield "other operators", lambda: _check_overlapping(election)
 
 
 def uninstall_warning(kube: Kube) -> str:
@@ -56,16 +60,18 @@ def _names(kube: Kube) -> Iterator[str]:
             yield f"{item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
-def _check_kubernetes(kube: Kube) -> str:
+def _check_namespace(kube: Kube, namespace: str | None) -> str:
     try:
-        count = sum(1 for _ in _names(kube))
-        for namespace in kube.namespaces:
-            for kind in ("Secret", "Service"):
-                # To its end: each page is asked for by itself.
-                deque(kube.iterate_children(kind, namespace), maxlen=0)
+        count = sum(1 for _ in kube.iterate_objects(namespace))
+        for kind in ("Secret", "Service"):
+            # To its end: each page is asked for by itself.
+            deque(kube.iterate_children(kind, namespace), maxlen=0)
     except KubeError as error:
-        raise CheckError(f"{error}: is the CRD installed, and has the ServiceAccount its rights?") from error
-    return f"{count} S3 objects in {', '.join(namespace or 'all namespaces' for namespace in kube.namespaces)}"
+        advice = "is the CRD installed, and has the ServiceAccount its rights?"
+        if error.is_denied and namespace:
+            advice = f"namespace {namespace} is missing, or the operator's RoleBinding in it; the others are served"
+        raise CheckError(f"{error}: {advice}") from error
+    return f"{count} S3 objects"
 
 
 def _check_aws() -> str:
@@ -91,3 +97,16 @@ def _check_operator(election: Election, wait_s: float) -> str:
     except KubeError as error:
         raise CheckError(str(error)) from error
     return "at work"
+
+
+def _check_overlapping(election: Election) -> str:
+    try:
+        found = election.find_overlapping(None)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to list Leases"
+        raise CheckError(str(error)) from error
+    if found:
+        shown = "; ".join(found[:_SHOWN])
+        raise CheckError(f"these watch the same namespaces: {shown}: set watchNamespaces, or uninstall one of them")
+    return "none watches the same namespaces"

@@ -13,8 +13,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
 from runner.owned import Owned, ReadError
-from runner.sandbox import GivenUp, Sandbox
+from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -81,6 +82,48 @@ class Plan:
     refusal: Outcome | None = None
 
 
+class _CheckTimeoutError(Exception):
+    """The check has used up its time."""
+
+
+class _TimeLimit(threading.local):
+    """How long the check in this thread may still take. It is given up where it would send its next request."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float]) -> None:
+        self.limit_s = limit_s
+        self._clock = clock
+        self._end = math.inf
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The check is what is done in the block."""
+        self._end = self._clock() + self.limit_s
+        try:
+            yield
+        finally:
+            self._end = math.inf
+
+    def get_left_s(self) -> float:
+        """How many seconds are left.
+
+        :raises _CheckTimeoutError: when there are none
+        """
+        left_s = self._end - self._clock()
+        if left_s <= 0:
+            raise _CheckTimeoutError
+        return left_s
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock that another thread may keep for as long as AWS takes to answer it."""
+        if not lock.acquire(timeout=min(self.get_left_s(), threading.TIMEOUT_MAX)):
+            raise _CheckTimeoutError
+        try:
+            yield
+        finally:
+            lock.release()
+
+
 class _Identity:
     """An STS client that is asked once: whose credentials these are does not change."""
 
@@ -101,7 +144,10 @@ class _Users:
     has so many others that its pages would cost more calls than our users.
     """
 
-    def __init__(self, read: Any, refused: Any, period_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, read: Any, refused: Any, period_s: float, clock: Callable[[], float], time_limit: _TimeLimit
+    ) -> None:
+        self._time_limit = time_limit
         self._read = read
         self._refused = refused
         self._period_s = period_s
@@ -131,7 +177,7 @@ class _Users:
 
         :raises Refused: when AWS does not say which users there are
         """
-        with self._lock:
+        with self._time_limit.holding(self._lock):
             if self._clock() >= self._read_at + self._period_s:
                 self._renew(iam)
             self._looks += 1
@@ -178,7 +224,6 @@ class _Cluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
-        self.dry_run = live.dry_run
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Secret", namespace, name)
@@ -188,6 +233,9 @@ class _Cluster:
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
 
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        self._live.dry_run(manifest)
+
 
 class DriftCheck:
     """Looks at objects.
@@ -196,6 +244,7 @@ class DriftCheck:
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
     :param cached: where Secrets and Services are read first; None: all are read from the API server
+    :param limit_s: how long one check may take
     :param has_cluster: False asks Kubernetes nothing: Secrets and Services are taken to be in order
     :raises ImportError: when the role is not there
     """
@@ -209,6 +258,7 @@ class DriftCheck:
         has_cluster: bool = True,
         period_s: float = 300,
         count_call: Callable[[str], None] | None = None,
+        limit_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         role = project_dir / "roles" / "s3bucket"
@@ -220,9 +270,10 @@ class DriftCheck:
         self._errors = importlib.import_module("s3bucket.errors")
         self._refused = self._errors.Refused
         self._count_call = count_call
+        self._time_limit = _TimeLimit(limit_s, clock)
         self._read = importlib.import_module("s3bucket.read")
         self._owner = importlib.import_module("s3bucket.owner")
-        self._users = _Users(self._read, self._refused, period_s, clock)
+        self._users = _Users(self._read, self._refused, period_s, clock, self._time_limit)
         self._children = importlib.import_module("s3bucket.children")
         self._live: Any = importlib.import_module("s3bucket.cluster").connect() if has_cluster else None
         self._cluster = _Cluster(cached, self._live) if cached else self._live
@@ -248,14 +299,18 @@ class DriftCheck:
         used as it is. A problem that keeps some steps from being done (``Observation.deferred``) is the reason.
         """
         try:
-            wanted = self._wanted_of(item)
-            seen = self._observe.observe(wanted, self._sources(wanted))
+            with self._time_limit.running():
+                wanted = self._wanted_of(item)
+                seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
-        except GivenUp as error:
+        except GivenUpError as error:
             return _given_up(error)
+        except _CheckTimeoutError:
+            message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
+            return Outcome(False, Reason.RUN_TIMEOUT, message, "slow")
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
         if seen.deferred:
             return replace(_told(seen.deferred[0]), status=status, drift=drift)
@@ -263,6 +318,21 @@ class DriftCheck:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
         return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
+
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        """The outcome of the deletion of an object that owns nothing.
+
+        None when it owns something, or when that is unknown: then the role must run. Everything is read now, nothing
+        from a cache.
+        """
+        try:
+            with self._time_limit.running():
+                wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+                sources = self._sources(wanted, reads_all_users=False, cluster=self._live)
+                seen = self._observe.observe_deletion(wanted, sources)
+        except (self._refused, _CheckTimeoutError):
+            return None
+        return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
     def plan(self, item: dict[str, Any]) -> Plan:
         """What a run of the role would do about an object, or about the end of one that is being deleted.
@@ -282,7 +352,7 @@ class DriftCheck:
                 deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
-        except GivenUp as error:
+        except GivenUpError as error:
             return Plan(refusal=_given_up(error))
         changes = tuple(Change(*change) for change in found)
         return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
@@ -295,7 +365,7 @@ class DriftCheck:
         try:
             if not item["metadata"].get("deletionTimestamp"):
                 self._try_policy(item)
-        except GivenUp as error:
+        except GivenUpError as error:
             return _given_up(error)
         return None
 
@@ -393,7 +463,7 @@ class DriftCheck:
         partition = _partition_of(region)
         return self._spec.HOME_REGIONS.get(partition, region), self._get_clients(region, partition)[1]
 
-    def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
+    def _sources(self, wanted: Any, *, reads_all_users: bool = True, cluster: Any = None) -> Any:
         region = wanted.region
         s3, iam, sts = self._get_clients(region, wanted.partition)
         users = self._read.LiveUsers(iam)
@@ -413,7 +483,7 @@ class DriftCheck:
             s3=s3,
             users=users,
             sts=sts,
-            cluster=self._cluster,
+            cluster=cluster or self._cluster,
             clients_of=clients_of,
             now=datetime.now(UTC),
             settle_s=self._settings.iam_settle_s,
@@ -456,6 +526,7 @@ class DriftCheck:
 
     def _count(self, event_name: str, **_: Any) -> None:
         # before-send.s3.HeadBucket
+        self._time_limit.get_left_s()
         if self._count_call:
             self._count_call(event_name.rpartition(".")[2])
 
@@ -472,7 +543,7 @@ def _told(refusal: Any) -> Outcome:
     return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
 
 
-def _given_up(error: GivenUp) -> Outcome:
+def _given_up(error: GivenUpError) -> Outcome:
     return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
 
 

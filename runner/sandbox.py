@@ -40,7 +40,7 @@ _GIVEN_UP_S = 600.0
 _IDLE_S = 60.0
 
 
-class GivenUp(Exception):
+class GivenUpError(Exception):
     """The evaluation of a text was ended because it took too long."""
 
 
@@ -65,7 +65,7 @@ class Sandbox:
     def try_text(self, text: str, bucket_arn: str) -> None:
         """Return once it is known that the text can be evaluated within the limits.
 
-        :raises GivenUp: when it cannot
+        :raises GivenUpError: when it cannot
         """
         self._end_unused()
         content = text.encode(errors="surrogatepass")
@@ -78,7 +78,9 @@ class Sandbox:
             given_up_until = 0 if self._evaluate(content, arn) else self._clock() + _GIVEN_UP_S
             self._remember(digest, given_up_until)
         if given_up_until:
-            raise GivenUp(f"its evaluation took more than {CPU_LIMIT_S} seconds and was given up: simplify the policy")
+            raise GivenUpError(
+                f"its evaluation took more than {CPU_LIMIT_S} seconds and was given up: simplify the policy"
+            )
 
     def close(self) -> None:
         """End the idle process; none is kept from now on."""

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote_plus
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from moto.iam.models import iam_backends
 from moto.s3.models import FakeBucket, FakeGrant, PublicAccessBlock, s3_backends
@@ -22,6 +23,7 @@ from .calls import ACCOUNT, Call
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 # Buckets of other accounts whose policy lets us in, as a stranger's may.
 OPEN_BUCKETS: set[str] = set()
+_UPLOADS_A_PAGE = 10
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -346,6 +348,71 @@ def name_undeleted_versions(call: Call, answer: Answer) -> None:
     answer.body = re.sub(rb"<Error>.*</Error>", lambda _: named, answer.body, flags=re.DOTALL)
 
 
+def refuse_unreadable_xml(call: Call) -> Answer | None:
+    """A key with a character that XML 1.0 does not know makes AWS refuse the whole DeleteObjects.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (MalformedXML),
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html (XML related object key constraints),
+    https://github.com/boto/boto3/issues/2005 (AWS's answer), https://github.com/aws/aws-sdk-java/issues/333
+    """
+    if call.action != "DeleteObjects" or is_xml(call.body):
+        return None
+    return error(
+        call,
+        400,
+        "MalformedXML",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )
+
+
+def encode_listed_versions(call: Call, answer: Answer) -> None:
+    """Keys and markers of a listing are url-encoded where the request asks for it; moto does so for ListObjects only.
+
+    Without it a key with a character that XML 1.0 does not know makes the answer unparsable, here as there.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html (encoding-type)
+    """
+    if call.action != "ListObjectVersions" or call.query.get("encoding-type") != "url":
+        return
+
+    def encoded(found: re.Match[bytes]) -> bytes:
+        name, text = found.groups()
+        return b"<%s>%s<" % (name, _listed(unescape(text.decode()), "url").encode())
+
+    body = re.sub(rb"<(Key|KeyMarker|NextKeyMarker)>([^<]+)<", encoded, answer.body)
+    answer.body = re.sub(rb"(<ListVersionsResult[^>]*>)", rb"\1<EncodingType>url</EncodingType>", body, count=1)
+
+
+def page_uploads(call: Call, answer: Answer) -> None:
+    """Uploads are listed by key, in pages, with url-encoded keys where asked; moto does neither.
+
+    AWS's pages have up to a thousand; here they are short, so that a test of them needs few requests.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    """
+    found = find_bucket(call.bucket) if call.action == "ListMultipartUploads" else None
+    if found is None:
+        return
+    encoding = call.query.get("encoding-type", "")
+    after = call.query.get("key-marker", ""), call.query.get("upload-id-marker", "")
+    uploads = sorted((item.key_name, item.id) for item in found[1].multiparts.values())
+    left = [item for item in uploads if item > after]
+    page = left[: min(_UPLOADS_A_PAGE, int(call.query.get("max-uploads", "1000")))]
+    is_truncated = len(page) < len(left)
+    parts = [f"<Upload><Key>{_listed(key, encoding)}</Key><UploadId>{name}</UploadId></Upload>" for key, name in page]
+    if encoding:
+        parts.append(f"<EncodingType>{encoding}</EncodingType>")
+    if is_truncated:
+        key, name = page[-1]
+        parts.append(f"<NextKeyMarker>{_listed(key, encoding)}</NextKeyMarker>")
+        parts.append(f"<NextUploadIdMarker>{name}</NextUploadIdMarker>")
+    parts.append(f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>")
+    answer.body = f"<ListMultipartUploadsResult>{''.join(parts)}</ListMultipartUploadsResult>".encode()
+
+
+def _listed(key: str, encoding: str) -> str:
+    return quote_plus(key, safe="/") if encoding == "url" else escape(key)
+
+
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_inactive_key,
     refuse_strangers_bucket,
@@ -358,6 +425,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     answer_service_credentials,
     answer_retention,
     answer_users_boundary,
+    refuse_unreadable_xml,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
@@ -368,7 +436,18 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
+    encode_listed_versions,
+    page_uploads,
 )
+
+
+def is_xml(body: bytes) -> bool:
+    """Whether a body can be parsed."""
+    try:
+        ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return False
+    return True
 
 
 def _requested_versions(body: bytes) -> list[tuple[str, str]]:

@@ -80,7 +80,8 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
             wait_ready(world, last)
             wait_until(lambda: len(operator.looks_at(last)) > 3, "syncs go on")
             assert operator.process.poll() is None
-            assert peak_mb(operator.process.pid) < _PEAK_MB
+            peak = peak_mb(operator.process.pid)
+            assert peak < _PEAK_MB
             assert operator.stop() == 0
         finally:
             operator.kill()

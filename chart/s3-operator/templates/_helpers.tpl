@@ -213,8 +213,8 @@ priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* One list for the ClusterRole and for the Role of each watched namespace. */}}
-{{- define "s3-operator.rules" -}}
+{{/* For the whole cluster: what the operator may do with S3 objects, and what it reads by name. No Secret. */}}
+{{- define "s3-operator.objectRules" -}}
 - apiGroups: [agill.apps]
   resources: [s3s]
   verbs: [get, list, watch, patch]
@@ -225,15 +225,26 @@ priorityClassName: {{ . | quote }}
 - apiGroups: [agill.apps]
   resources: [s3s/finalizers]
   verbs: [update]
-# RBAC cannot limit list and watch by label: ours among them are told by their ownerReference.
+# Whether a namespace is being deleted. The uid of kube-system is the cluster's name where clusterName gives none.
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- if .Values.watchNamespaces }}
+  resourceNames: {{ concat .Values.watchNamespaces (ternary (list) (list "kube-system") (not (empty .Values.clusterName))) | uniq | toJson }}
+  {{- end }}
+  verbs: [get]
+# Whether another operator watches the same namespaces: its Lease says so.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [list]
+{{- end -}}
+
+{{/* For all namespaces, or for each watched one. */}}
+{{- define "s3-operator.namespaceRules" -}}
+# RBAC cannot limit list and watch by label: ours among them are known by their ownerReference.
 - apiGroups: [""]
   resources: [secrets, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
-# Whether it is being deleted.
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [get]
 {{- end -}}

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The reasons an object is not Ready, and which AWS error leads to which.
 
-``retry`` says when it is worth trying again: ``transient`` soon with back-off, ``slow`` at the next sync,
-``permanent`` when the spec changes or at the next sync.
+``retry`` says when it is worth trying again: ``immediate`` at once, as the run made progress and has more to do;
+``transient`` soon with back-off, ``slow`` at the next sync, ``permanent`` when the spec changes or at the next sync.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 try:
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+    from botocore.parsers import ResponseParserError
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
@@ -24,13 +25,18 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
     class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef]
         """Stands in where botocore is missing."""
 
+    class ResponseParserError(Exception):  # type: ignore[no-redef]
+        """Stands in where botocore is missing."""
 
+
+IMMEDIATE = "immediate"
 TRANSIENT = "transient"
 SLOW = "slow"
 PERMANENT = "permanent"
 
 RETRY = {
     "Pending": TRANSIENT,
+    "Emptying": IMMEDIATE,
     "InvalidSpec": PERMANENT,
     "Conflict": PERMANENT,
     "BucketNameTaken": PERMANENT,
@@ -135,6 +141,10 @@ class Unknown(Refused):
     """AWS did not say what is there: never to be taken as absent."""
 
 
+class Forbidden(Refused):
+    """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
+
+
 class NoSuchRegion(Refused):
     """A region that this botocore does not know, and that has no endpoint."""
 
@@ -171,6 +181,9 @@ def reason_of(code: str, message: str) -> str:
 
 def unknown(verb: str, error: BaseException) -> Unknown:
     """A typed error "failed to <verb>" for a botocore error."""
+    if isinstance(error, ResponseParserError):
+        # Its text holds the answer, which says nothing about the cause and may be anybody's.
+        return Unknown("AWSError", f"failed to {verb}: the answer cannot be parsed")
     code = code_of(error)
     return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 
@@ -190,4 +203,4 @@ def is_nowhere(region: str, error: BaseException | None, known: Callable[[], set
     return is_aws and region not in known()
 
 
-AWS_ERRORS = (ClientError, BotoCoreError)
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)

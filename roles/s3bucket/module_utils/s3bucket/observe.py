@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from . import aspects, children, owner
-from .errors import NoSuchRegion, Refused, Unknown, is_nowhere
+from .errors import Forbidden, NoSuchRegion, Refused, Unknown, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import is_same
 from .read import NEW_BUCKET, find_bucket, get_account, is_proven, known_regions, read_settings
@@ -240,7 +240,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     gone = Deletion(account=account)
     bucket = _find_unless_taken(wanted, sources, account, gone) if has_bucket else None
     user = sources.users.find(wanted.username) if has_user else None
-    secret, service = _children(wanted, sources)
+    secret, service = _children_of_deletion(wanted, sources)
     ours = secret if secret is not None and children.is_ours(secret, wanted) else None
     if user is not None:
         sources.users.read_rights(wanted.username, user)
@@ -321,6 +321,20 @@ def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, 
     namespace, name = wanted.identity.namespace, wanted.identity.name
     secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
     return secret, sources.cluster.find_service(namespace, name, is_wanted=wanted.service)
+
+
+def _children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """As :func:`_children`. In a namespace that is being deleted, the operator's rights may be deleted first.
+
+    Secret and Service are then deleted by Kubernetes together with the namespace, and count as absent.
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+    """
+    try:
+        return _children(wanted, sources)
+    except Forbidden:
+        if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
+            raise
+        return None, None
 
 
 def _check_children(wanted: Wanted, secret: dict[str, Any] | None, service: dict[str, Any] | None) -> None:
@@ -473,8 +487,9 @@ def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
 def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None) -> None:
     # IAM is eventually consistent: what we made within settle_s and is not to be seen is not gone.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    # A time in the future is what somebody wrote, or another clock's: it must not hold up the object until then.
     ago = children.issued_ago_s(secret, sources.now)
-    if ago is None or ago >= sources.settle_s:
+    if ago is None or abs(ago) >= sources.settle_s:
         return
     pair = children.pair_in(secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
