@@ -72,13 +72,17 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. */}}
+{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. Kubernetes takes only lower case
+there, and no IP address. */}}
 {{- define "s3-operator.externalName" -}}
 {{- $endpoint := default .Values.aws.endpointURL .Values.aws.s3EndpointURL -}}
 {{- if .Values.serviceExternalName -}}
 {{- .Values.serviceExternalName -}}
 {{- else if $endpoint -}}
-{{- (urlParse $endpoint).hostname -}}
+{{- $host := (urlParse $endpoint).hostname | lower -}}
+{{- if not (or (contains ":" $host) (regexMatch "^[0-9.]+$" $host)) -}}
+{{- $host -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -96,7 +100,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
 
-{{/* What every container of the image needs: the operator's and the test's. */}}
+{{/* What every container of the image needs: the operator's and the test's. Settings that commands share (check, plan,
+warn-uninstall) are here and not among the arguments of `run`, so that they hold for kubectl exec, too. */}}
 {{- define "s3-operator.env" -}}
 {{- $own := dict "HOME" "/tmp" "AWS_DEFAULT_REGION" (default "us-east-1" .Values.aws.region) -}}
 {{- if include "s3-operator.credentialsSecret" . -}}
@@ -108,6 +113,14 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
   "AWS_ENDPOINT_URL_S3" .Values.aws.s3EndpointURL
   "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
   "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
+  "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
+  "LEADER_ELECTION_NAMESPACE" .Release.Namespace
+  "LEASE_NAME" (include "s3-operator.fullname" .)
+  "CLUSTER_NAME" .Values.clusterName
+  "DELETION_POLICY" .Values.deletionPolicy
+  "IAM_PATH" .Values.iam.path
+  "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
+  "SERVICE_EXTERNAL_NAME" (include "s3-operator.externalName" .)
 -}}
 {{- with $value -}}{{- $_ := set $own $name . -}}{{- end -}}
 {{- end -}}
