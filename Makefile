@@ -87,8 +87,8 @@ bench: kubernetes ## measure time, CPU, memory and calls into bench/results (30 
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m bench
 
-fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, other ones each time
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py
+fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, and 20 times as many policies, other ones each time
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py tests/unit/role/test_policy_fuzz.py
 
 test-stock-sample: kubernetes ## run the drift rows and a flow of the operator with --executor stock
 	S3_OPERATOR_TEST_EXECUTOR=stock $(PYTEST) --numprocesses=2 --dist=loadfile tests/role/test_drift.py \

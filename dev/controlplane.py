@@ -28,6 +28,8 @@ _CONTROLLERS = (
     "replicaset-controller",
     "job-controller",
     "clusterrole-aggregation-controller",
+    # Quotas that are real: their status is what admission goes by.
+    "resourcequota-controller",
 )
 _TOKEN_BYTES = 16
 # What ServiceAccounts ask, one line a request: a test compares it with what they may. Kubernetes' own are left out.

@@ -6,8 +6,8 @@ Reads only. One thread. What is wrong is said with what to do; no key is ever in
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -37,7 +37,7 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
 
 def uninstall_warning(kube: Kube) -> str:
     """What to think of before the operator goes; empty when no S3 object is there."""
-    names = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in _objects(kube)]
+    names = list(_names(kube))
     if not names:
         return ""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -50,16 +50,19 @@ def uninstall_warning(kube: Kube) -> str:
     )
 
 
-def _objects(kube: Kube) -> list[dict[str, Any]]:
-    return [item for namespace in kube.namespaces for item in kube.list_objects(namespace)[0]]
+def _names(kube: Kube) -> Iterator[str]:
+    for namespace in kube.namespaces:
+        for item in kube.iterate_objects(namespace):
+            yield f"{item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
 def _check_kubernetes(kube: Kube) -> str:
     try:
-        count = len(_objects(kube))
+        count = sum(1 for _ in _names(kube))
         for namespace in kube.namespaces:
             for kind in ("Secret", "Service"):
-                kube.list_children(kind, namespace)
+                # To its end: each page is asked for by itself.
+                deque(kube.iterate_children(kind, namespace), maxlen=0)
     except KubeError as error:
         raise CheckError(f"{error}: is the CRD installed, and has the ServiceAccount its rights?") from error
     return f"{count} S3 objects in {', '.join(namespace or 'all namespaces' for namespace in kube.namespaces)}"

@@ -95,6 +95,13 @@ _OPTIONS = [
     click.option("--grace-period", "grace_period_s", type=click.FloatRange(min=0), default=20, show_default=True,
                  envvar="GRACE_PERIOD", show_envvar=True,
                  help="At the end, runs may finish for so many seconds before they are cancelled."),
+    click.option("--orphan-policy", type=click.Choice(["Deactivate", "Report"]), default="Deactivate",
+                 envvar="ORPHAN_POLICY", show_envvar=True, show_default=True,
+                 help="What happens to the access keys of an IAM user whose S3 object no longer exists. Report: metric "
+                      "and log only."),
+    click.option("--orphan-grace-period", "orphan_grace_period_s", type=click.FloatRange(min=0), default=600,
+                 show_default=True, envvar="ORPHAN_GRACE_PERIOD", show_envvar=True,
+                 help="Seconds for which an S3 object must be missing before the keys of its user are deactivated."),
     _WATCH_NAMESPACE,
     *_ROLE_OPTIONS,
     click.option("--leader-elect/--no-leader-elect", default=True, show_default=True,
@@ -168,7 +175,7 @@ def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, wai
 
     namespace = leader_election_namespace or default_identity_namespace()
     is_well = True
-    for name, look in checks(kube, Election(kube, namespace, "check", Terms(0, 0, 0)), wait_s):
+    for name, look in checks(kube, Election(kube, namespace, "check", Terms(15, 10, 2)), wait_s):
         try:
             click.echo(f"ok      {name}: {look()}")
         except CheckError as error:
@@ -221,6 +228,29 @@ def plan(
         click.echo(json_of(planned) if output == "json" else text_of(planned))
         sys.exit(status_of(planned))
     except PlanError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        processes.remove_own_folders(base)
+
+
+@main.command(cls=_PlanCommand)
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How it is printed.")  # fmt: skip
+@_with([_WATCH_NAMESPACE, *_ROLE_OPTIONS])
+def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> None:
+    """List IAM users and buckets with this cluster's owner tags whose S3 object no longer exists. Changes nothing.
+
+    Exit status 0: there are none; 2: there are some; 1: AWS or Kubernetes does not say.
+    """
+    base = _private_environment(flags["work_dir"])
+    logs.set_up("text", "error")
+    from runner.orphan_list import OrphanError, find_all, json_of, text_of
+
+    try:
+        found = find_all(_kube(watch_namespaces), flags)
+        click.echo(json_of(found) if output == "json" else text_of(found))
+        sys.exit(2 if found.orphans else 0)
+    except OrphanError as error:
         raise click.ClickException(str(error)) from error
     finally:
         processes.remove_own_folders(base)
@@ -299,7 +329,12 @@ def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     base = _private_environment(flags["work_dir"])
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
+    from runner.leader import TermsError
     from runner.operator import Operator, default_identity_namespace
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
-    return Operator(Settings(**{**flags, "work_dir": processes.short_path(base)}), _kube(flags["watch_namespaces"]))
+    settings = Settings(**{**flags, "work_dir": processes.short_path(base)})
+    try:
+        return Operator(settings, _kube(flags["watch_namespaces"]))
+    except TermsError as error:
+        raise click.UsageError(str(error)) from error

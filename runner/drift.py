@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
+from runner.owned import Owned, ReadError
+from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -37,6 +40,10 @@ _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 
 _CALLS_A_USER = 4
 _USERS_A_PAGE = 1000
 _MAX_MESSAGE = 600
+# A bucket's name has at most 63 characters; a file may say anything.
+_MAX_ARN = 100
+# Buckets whose tags are read at a time.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the role would do about an object; ``refusal`` tells why it would do nothing."""
+    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,6 +157,20 @@ class _Users:
         self._read_at = -math.inf
         self._changed_at: dict[str, float] = {}
         self._looks = 0
+        self._refusal: Any = None
+
+    def read_all(self, iam: Any) -> tuple[float, dict[str, Any]] | None:
+        """All users by name, and when they were read; None when they are read one by one in this period.
+
+        :raises Refused: when AWS does not say which users there are, or does not allow the question
+        """
+        with self._lock:
+            self._looks += 1
+            if self._clock() >= self._read_at + self._period_s:
+                self._renew(iam)
+            if self._refusal:
+                raise self._refusal
+            return (self._read_at, self._users) if self._users else None
 
     def source_for(self, iam: Any, username: str) -> Any:
         """Where to read this user. Blocks while another thread reads all users.
@@ -174,13 +195,14 @@ class _Users:
         pages = 1 + len(self._users) // _USERS_A_PAGE
         is_worth_it = not self._users or pages <= self._looks * _CALLS_A_USER
         self._looks = 0
+        self._refusal = None
         try:
             # An account that was too large is asked again only when there are looks enough to be worth it.
             self._users = self._read.read_all_users(iam) if is_worth_it else {}
         except self._refused as refusal:
             if refusal.reason != Reason.ACCESS_DENIED:
                 raise
-            self._users = {}
+            self._users, self._refusal = {}, refusal
             _LOG.warning("IAM users are read one by one", extra={"error": refusal.message[:_MAX_MESSAGE]})
         self._read_at = now
         self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
@@ -210,6 +232,9 @@ class _Cluster:
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
+
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        self._live.dry_run(manifest)
 
 
 class DriftCheck:
@@ -247,6 +272,7 @@ class DriftCheck:
         self._count_call = count_call
         self._time_limit = _TimeLimit(limit_s, clock)
         self._read = importlib.import_module("s3bucket.read")
+        self._owner = importlib.import_module("s3bucket.owner")
         self._users = _Users(self._read, self._refused, period_s, clock, self._time_limit)
         self._children = importlib.import_module("s3bucket.children")
         self._live: Any = importlib.import_module("s3bucket.cluster").connect() if has_cluster else None
@@ -256,8 +282,10 @@ class DriftCheck:
         if settings.deletion_policy:
             self._defaults["deletionPolicy"] = settings.deletion_policy
         self._external_name = settings.service_external_name or defaults["s3bucket_service_external_name"]
-        self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
+        self._user_rules = importlib.import_module("s3bucket.users")
+        self._rules = self._user_rules.rules_of(vars(settings))
         self._settings = settings
+        self._sandbox = Sandbox(role / "module_utils")
         self._lock = threading.Lock()
         # S3 and STS by region, IAM by partition.
         self._clients: dict[str, tuple[Any, Any]] = {}
@@ -267,20 +295,25 @@ class DriftCheck:
     def look(self, item: dict[str, Any]) -> Outcome:
         """What is so of an object that should be there.
 
-        ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
+        ``drift`` names the aspects that differ and that a run can repair. Done, all the same, if what is there can be
+        used as it is. A problem that keeps some steps from being done (``Observation.deferred``) is the reason.
         """
         try:
             with self._time_limit.running():
-                wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+                wanted = self._wanted_of(item)
                 seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
+        except GivenUpError as error:
+            return _given_up(error)
         except _CheckTimeoutError:
             message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
             return Outcome(False, Reason.RUN_TIMEOUT, message, "slow")
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
+        if seen.deferred:
+            return replace(_told(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
@@ -307,21 +340,128 @@ class DriftCheck:
         Its user is read by itself: for a few objects that is less than all of the account's.
         """
         try:
-            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+            wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
                 found = self._changes.changes_of_deletion(wanted, seen)
+                deferred = []
             else:
                 seen = self._observe.observe(wanted, sources)
                 found = self._changes.changes_of(wanted, seen, sources)
+                deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
-        return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
+        except GivenUpError as error:
+            return Plan(refusal=_given_up(error))
+        changes = tuple(Change(*change) for change in found)
+        return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
+
+    def try_policy(self, item: dict[str, Any]) -> Outcome | None:
+        """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.
+
+        An object that is being deleted does not need its policy.
+        """
+        try:
+            if not item["metadata"].get("deletionTimestamp"):
+                self._try_policy(item)
+        except GivenUpError as error:
+            return _given_up(error)
+        return None
+
+    def close(self) -> None:
+        """End the processes that this check has started."""
+        self._sandbox.close()
 
     def forget(self, item: dict[str, Any]) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
         self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
+
+    def _wanted_of(self, item: dict[str, Any]) -> Any:
+        metadata = item.get("metadata")
+        if not (isinstance(metadata, dict) and metadata.get("deletionTimestamp")):
+            self._try_policy(item)
+        return self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+
+    def _try_policy(self, item: dict[str, Any]) -> None:
+        spec = item.get("spec")
+        text = spec.get("bucketPolicy") if isinstance(spec, dict) else None
+        if isinstance(spec, dict) and isinstance(text, str):
+            # Which partition the ARN has makes no difference to the time.
+            self._sandbox.try_text(text, f"arn:aws:s3:::{spec.get('bucketName', '')}"[:_MAX_ARN])
+
+    def find_owned_users(self) -> tuple[float, list[Owned]] | None:
+        """The IAM users with this cluster's owner tags, and when they were read; None when they are not read now.
+
+        A user of an object that was only a file, which has no uid, is not among them.
+
+        :raises ReadError: when AWS does not say
+        """
+        try:
+            region, iam = self._get_iam()
+            found = self._users.read_all(iam)
+        except self._refused as refusal:
+            raise ReadError(refusal.message) from refusal
+        if found is None:
+            return None
+        users = [
+            self._owned("user", name, user.tags, region, self._user_rules.claim_of(name, user))
+            for name, user in found[1].items()
+        ]
+        return found[0], [user for user in users if user is not None]
+
+    def has_active_key(self, user: Owned) -> bool:
+        """Whether an IAM user has an active access key. A user that is gone has none.
+
+        :raises ReadError: when AWS does not say
+        """
+        try:
+            return "Active" in self._read.list_keys(self._get_iam()[1], user.name).values()
+        except self._errors.AWS_ERRORS as error:
+            if self._errors.code_of(error) == "NoSuchEntity":
+                return False
+            verb = f"read the keys of IAM user {user.name} (iam:ListAccessKeys)"
+            raise ReadError(self._errors.unknown(verb, error).message) from error
+
+    def find_owned_buckets(self) -> tuple[list[Owned], list[str]]:
+        """The buckets with this cluster's owner tags, and the names of those whose tags AWS does not show.
+
+        :raises ReadError: when AWS does not list the buckets
+        """
+        region = _home_region()
+        try:
+            s3, _, sts = self._get_clients(region, _partition_of(region))
+            account = self._read.get_account(sts)
+            pages = s3.get_paginator("list_buckets").paginate()
+            names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
+        except self._refused as refusal:
+            raise ReadError(refusal.message) from refusal
+        except self._errors.AWS_ERRORS as error:
+            raise ReadError(f"failed to list the buckets (s3:ListAllMyBuckets): {error}") from error
+
+        def find_tags(name: str) -> Any:
+            try:
+                return self._read.get_bucket_tags(s3, name, account) or {}
+            except self._refused:
+                return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tags = dict(zip(names, pool.map(find_tags, names), strict=True))
+        found = [self._owned("bucket", name, of_it, region, name) for name, of_it in tags.items() if of_it]
+        return [bucket for bucket in found if bucket], [name for name, of_it in tags.items() if of_it is None]
+
+    def _owned(self, kind: str, name: str, tags: dict[str, str], region: str, bucket: str) -> Owned | None:
+        owner = self._owner
+        if tags.get(owner.CLUSTER) != self._settings.cluster_name or not owner.Identity.owner_of(tags):
+            return None
+        uid = tags.get(owner.UID, "")
+        return Owned(kind, name, tags[owner.NAMESPACE], tags[owner.NAME], uid, bucket, region) if uid else None
+
+    def _get_iam(self) -> tuple[str, Any]:
+        """An IAM client, and the region that it asks."""
+        region = _home_region()
+        partition = _partition_of(region)
+        return self._spec.HOME_REGIONS.get(partition, region), self._get_clients(region, partition)[1]
 
     def _sources(self, wanted: Any, *, reads_all_users: bool = True, cluster: Any = None) -> Any:
         region = wanted.region
@@ -349,7 +489,14 @@ class DriftCheck:
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
             rules=self._rules,
+            try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
+            # A check changes nothing: the run that follows asks who claims the name. A plan must say what a run would.
+            read_users=None if reads_all_users else lambda: self._read_everyone(iam),
         )
+
+    def _read_everyone(self, iam: Any) -> Any:
+        found = self._users.read_all(iam)
+        return found[1] if found else self._read.read_all_users(iam)
 
     def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
         with self._lock:
@@ -394,6 +541,21 @@ class DriftCheck:
 
 def _told(refusal: Any) -> Outcome:
     return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
+
+
+def _given_up(error: GivenUpError) -> Outcome:
+    return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
+
+
+def _home_region() -> str:
+    return boto3.session.Session().region_name or "us-east-1"
+
+
+def _partition_of(region: str) -> str:
+    try:
+        return str(boto3.session.Session().get_partition_for_region(region))
+    except BotoCoreError:
+        return "aws"
 
 
 def _credentials_file() -> object:

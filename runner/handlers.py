@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from runner.backoff import EditRate
@@ -39,13 +40,12 @@ class ObjectHandler:
         self._edits = edits or EditRate()
         self._chance = chance or random.Random()  # noqa: S311 - jitter
 
-    def replace_all(self, items: list[dict[str, Any]]) -> None:
-        """After a list."""
-        present = {key_of(item) for item in items}
-        for key in set(self._cache.keys()) - present:
-            self._forget(key)
+    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
+        """After a list, or while it arrives: if it breaks off, the next one does the rest."""
+        present = set()
         for item in items:
             key = key_of(item)
+            present.add(key)
             is_new = self._cache.find(key) is None
             if is_new and is_settled(item) and not item["metadata"].get("deletionTimestamp"):
                 self._cache.put(key, item)
@@ -53,6 +53,8 @@ class ObjectHandler:
                 self._queue.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
             else:
                 self._look(item)
+        for key in set(self._cache.keys()) - present:
+            self._forget(key)
 
     def change(self, kind: str, item: dict[str, Any]) -> None:
         """After a watch event."""
@@ -88,13 +90,14 @@ class ChildHandler:
         self._cache = cache
         self._edits = edits or EditRate()
 
-    def replace_all(self, items: list[dict[str, Any]]) -> None:
+    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
         """After a list: what changed or went while nobody watched counts, unless this is the first list."""
-        present = {key_of(item) for item in items}
+        present = set()
+        for item in items:
+            present.add(key_of(item))
+            self._keep(item)
         for key in set(self._cache.keys()) - present:
             self._go(key)
-        for item in items:
-            self._keep(item)
 
     def change(self, kind: str, item: dict[str, Any]) -> None:
         """After a watch event."""

@@ -57,6 +57,12 @@ class Metrics:
         self._info = Gauge(
             "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
         )
+        self._orphans = Gauge(
+            "s3_operator_orphans",
+            "IAM users whose S3 object no longer exists, and bucket names that they claim; NaN: not known",
+            ["kind"],
+            registry=registry,
+        )
         self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
         self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
         build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
@@ -100,6 +106,11 @@ class Metrics:
         """A full run changed what the drift check had not seen."""
         for aspect in aspects:
             self._missed.labels(aspect).inc()
+
+    def show_orphans(self, counts: dict[str, float]) -> None:
+        """So many orphans of each kind were found."""
+        for kind, count in counts.items():
+            self._orphans.labels(kind).set(count)
 
     def forget(self, key: Key) -> None:
         """An object is gone."""

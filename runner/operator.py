@@ -1,8 +1,8 @@
 """The operator: wires watch, queue, workers, election and HTTP together; ``run`` for ever, ``once`` for one pass.
 
-Threads: one a watcher, one a worker, one for the election, one a HTTP server; the main thread waits for a
+Threads: one a watcher, one a worker, two for the election, one a HTTP server; the main thread waits for a
 signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
-Lease, exit 0. A lost Lease means: cancel runs at once, exit 1, and let Kubernetes start us anew.
+Lease, exit 0. A lost Lease means: kill runs at once, exit 1, and let Kubernetes start us anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from runner import processes
 from runner.cache import Caches
 from runner.claims import Claims
-from runner.conditions import Outcome
+from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
 from runner.environment import ansible_environment, make_folders
 from runner.handlers import ChildHandler, ObjectHandler, key_of
@@ -29,6 +31,8 @@ from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
 from runner.leader import Election, Terms
 from runner.metrics import Metrics
+from runner.orphans import Orphans
+from runner.owned import Owned
 from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
 from runner.settings import Settings
@@ -46,6 +50,8 @@ _MAX_CHECK_S = 120.0
 # How long one run empties a bucket; the next one goes on. Other objects are served between them.
 _MAX_EMPTY_S = 60.0
 _JOIN_S = 10.0
+# How often new reads of all IAM users are asked for, at least.
+_ORPHAN_PERIOD_S = 60.0
 # A run id in the warm process's environment is overwritten by longer ones.
 _RUN_ID_ROOM = 64
 
@@ -63,8 +69,12 @@ class Operator:
         self._watchers: list[Watcher] = []
         self._workers: Workers | None = None
         self._caches = Caches()
+        self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
+        self._check: DriftCheck | None = None
+        self._job: AnsibleJob | None = None
+        self._may_run: Callable[[], bool] = lambda: True
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
         self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
@@ -84,17 +94,27 @@ class Operator:
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
         self._start("orphans", processes.reap_orphans, self._stopping)
-        if self._settings.leader_elect and not self._election.acquire(self._stopping):
+        if self._settings.leader_elect and not self._lead():
             return 0
         made = self._make_reconciler()
-        if made is not None:
+        if made is not None and not self._stopping.is_set():
             job, reconciler = made
-            self._start_work(job, reconciler)
+            self._start_work(reconciler)
             self._stopping.wait()
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
             self._election.release()
         return 1 if self._is_lost else 0
+
+    def _lead(self) -> bool:
+        """Wait for the Lease, and keep it from then on; False when stopped first."""
+        if not self._election.acquire(self._stopping):
+            return False
+        self._may_run = self._election.is_leading
+        # At once: what comes before the work may take longer than a Lease lasts.
+        self._start("lease", self._election.renew, self._stopping)
+        self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
+        return True
 
     def once(self) -> int:
         """One pass over all objects. Returns 0 if every one is Ready (or gone, if it was being deleted)."""
@@ -119,6 +139,8 @@ class Operator:
     def _clean_up(self) -> None:
         if self._warm:
             self._warm.stop()
+        if self._check:
+            self._check.close()
         processes.remove_own_folders(self._settings.work_dir)
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
@@ -144,7 +166,8 @@ class Operator:
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
-        check = DriftCheck(
+        self._job = job
+        self._check = check = DriftCheck(
             settings.project_dir,
             RoleSettings.of({**vars(settings), "cluster_name": name}),
             self._caches.find,
@@ -152,9 +175,17 @@ class Operator:
             count_call=self._metrics.count_call,
             limit_s=min(_MAX_CHECK_S, settings.run_timeout_s),
         )
+        self._orphans = Orphans(
+            self._kube,
+            check,
+            self._metrics,
+            lambda key: self._caches.find("S3", *key),
+            (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
+            grace_s=settings.orphan_grace_period_s,
+        )
         reconciler = Reconciler(
             self._kube,
-            Claims(job.run, self._caches.find_naming),
+            Claims(self._run_role, self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
             find_seen=lambda key: self._caches.find("S3", *key),
@@ -176,13 +207,14 @@ class Operator:
         warm.start()
         return warm
 
-    def _start_work(self, job: AnsibleJob, reconciler: Reconciler) -> None:
+    def _start_work(self, reconciler: Reconciler) -> None:
         self._metrics.leading.set(1)
         self._metrics.watch_queue(self._queue)
         for namespace in self._kube.namespaces:
             self._watch(namespace)
-        if self._settings.leader_elect:
-            self._start("lease", self._hold_lease, job)
+        if self._orphans:
+            period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
+            self._start("orphaned-users", self._orphans.run, self._stopping, self._is_synced, period_s)
         self._start_workers(reconciler)
 
     def _start_workers(self, reconciler: Reconciler) -> None:
@@ -203,7 +235,7 @@ class Operator:
         handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
         objects = Watcher(
             "S3",
-            lambda: kube.list_objects(namespace),
+            lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
             handler,
             self._stopping,
@@ -213,7 +245,7 @@ class Operator:
             self._watchers.append(
                 Watcher(
                     kind,
-                    lambda kind=kind: kube.list_children(kind, namespace),  # type: ignore[misc]
+                    lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
                     lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
                     ChildHandler(self._queue, self._caches.add(kind)),
                     self._stopping,
@@ -228,12 +260,27 @@ class Operator:
         thread.start()
         self._threads.append(thread)
 
-    def _hold_lease(self, job: AnsibleJob) -> None:
-        if not self._election.hold(self._stopping):
-            self._is_lost = True
-            # Before the Lease expires nothing of ours may be writing.
-            job.cancel()
-            self._stopping.set()
+    def _run_role(self, item: dict[str, Any]) -> Outcome:
+        if self._job is None or not self._may_run():
+            return _not_leading()
+        return (self._check.try_policy(item) if self._check else None) or self._job.run(item)
+
+    def _deactivate(self, user: Owned, cluster: str) -> Outcome:
+        if self._job is None or not self._may_run():
+            return _not_leading()
+        return self._job.deactivate(user, cluster)
+
+    def _lose(self, left_s: float) -> None:
+        """The Lease is lost: in so many seconds another replica may begin, and nothing of ours may be writing."""
+        self._is_lost = True
+        # Whatever hangs, the process ends.
+        end = threading.Timer(max(0.0, left_s / 2), _end_at_once)
+        end.daemon = True
+        end.start()
+        self._stopping.set()
+        if self._job is not None:
+            self._job.cancel()
+        processes.kill_own_runs(max(0.0, left_s / 2))
 
     def _stop_work(self, job: AnsibleJob) -> None:
         _LOG.info("stopping", extra={"grace_s": self._settings.grace_period_s})
@@ -242,8 +289,10 @@ class Operator:
         timer = threading.Timer(0 if self._is_lost else self._settings.grace_period_s, job.cancel)
         timer.daemon = True
         timer.start()
+        # For all of them together: each may wait for an API server that does not answer.
+        deadline = time.monotonic() + self._settings.grace_period_s + _JOIN_S
         for thread in workers:
-            thread.join(self._settings.grace_period_s + _JOIN_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
         timer.cancel()
         self._metrics.leading.set(0)
 
@@ -272,10 +321,21 @@ class Operator:
         return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:
-        waiting = [watcher for watcher in self._watchers if not watcher.synced.is_set()]
         if self._stopping.is_set():
             return "stopping"
-        return "waiting for the first list" if waiting else ""
+        return "" if self._is_synced() else "waiting for the first list"
+
+    def _is_synced(self) -> bool:
+        return all(watcher.synced.is_set() for watcher in self._watchers)
+
+
+def _not_leading() -> Outcome:
+    return Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
+
+
+def _end_at_once() -> None:
+    processes.kill_own_runs(1.0)
+    os._exit(1)
 
 
 def _look_once(reconciler: Reconciler, key: Key) -> bool:

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple, Protocol
 from runner.backoff import Backoff, jittered
 from runner.conditions import Outcome, Reason, is_applied, ready_condition, reports_drift, status_of
 from runner.events import Event, event_at_start, event_of
-from runner.kube import FINALIZER, KubeError
+from runner.kube import KubeError
 from runner.metrics import Metrics
+from runner.projection import FINALIZER, oversized_message
 from runner.queue import Key, Lane, Standing
 
 _LOG = logging.getLogger(__name__)
@@ -234,6 +235,8 @@ class Reconciler:
 
     def _check_for(self, item: dict[str, Any]) -> Check | None:
         """What looks at an object before the role may run; None where the role runs in any case."""
+        if oversized_message(item):
+            return None
         return self._check if _is_known(item) and (self._checks_all or reports_drift(item)) else None
 
     def _must_run(self, key: Key, item: dict[str, Any], seen: Outcome) -> bool:
@@ -270,7 +273,8 @@ class Reconciler:
 
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()
-        outcome = self._job.run(item)
+        too_large = "" if _is_deleting(item) else oversized_message(item)
+        outcome = Outcome(False, Reason.INVALID_SPEC, too_large, "permanent") if too_large else self._job.run(item)
         if self._check:
             self._check.forget(item)
         duration_s = time.monotonic() - started

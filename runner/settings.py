@@ -21,6 +21,8 @@ class Settings:
     watch_namespaces: tuple[str, ...]
     cluster_name: str
     deletion_policy: str
+    orphan_policy: str
+    orphan_grace_period_s: float
     service_external_name: str
     iam_path: str
     permissions_boundary: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from runner.backoff import Backoff
@@ -19,14 +19,23 @@ _LOG = logging.getLogger(__name__)
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
 
-Lister = Callable[[], tuple[list[dict[str, Any]], str]]
+
+class Listing(Protocol):
+    """Items as they arrive; ``version``, after the last one, is the resourceVersion to watch from."""
+
+    version: str
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+
+Lister = Callable[[], Listing]
 Watch = Callable[[str], Iterator[WatchEvent]]
 
 
 class Handler(Protocol):
     """Takes what a watcher sees."""
 
-    def replace_all(self, items: list[dict[str, Any]]) -> None:
+    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
         """This is all there is now."""
 
     def change(self, kind: str, item: dict[str, Any]) -> None:
@@ -68,11 +77,16 @@ class Watcher:
                 self._pause()
 
     def _relist(self) -> str:
-        items, version = self._list()
-        self._turned_at = time.monotonic()
-        self._handler.replace_all(items)
+        listing = self._list()
+        self._handler.replace_all(self._turning(listing))
         self.synced.set()
-        return version
+        return listing.version
+
+    def _turning(self, items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        self._turned_at = time.monotonic()
+        for item in items:
+            self._turned_at = time.monotonic()
+            yield item
 
     def _follow(self, version: str) -> str:
         is_silent = True

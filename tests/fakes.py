@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from runner.conditions import Outcome, Reason
@@ -115,24 +115,43 @@ class FakeLeases:
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
         self.error: KubeError | None = None
+        # Called at each call, which may take its time.
+        self.before_call: Callable[[], None] = lambda: None
+        self.timeouts: list[float] = []
         self._version = 0
 
-    def find_lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> dict[str, Any] | None:
+        self.timeouts.append(timeout_s)
+        self.before_call()
         if self.error:
             raise self.error
         return copy.deepcopy(self.lease)
 
     def write_lease(
-        self, namespace: str, name: str, holder: str, duration_s: int, now: datetime, old: dict[str, Any] | None
+        self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
     ) -> None:
+        self.timeouts.append(timeout_s)
+        self.before_call()
         if self.error:
             raise self.error
         if (self.lease or {}).get("version") != (old or {}).get("version"):
             raise kube_error(409)
         self._version += 1
-        self.lease = {
-            "holder": holder, "renewed": now, "duration_s": duration_s, "transitions": 0, "version": str(self._version),
-        }  # fmt: skip
+        self.lease = {**spec, "renewed": datetime.now(UTC), "transitions": 0, "version": str(self._version)}
+
+
+class FakeListing:
+    """A list's items and version; an exception is raised when they are read."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.version = ""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        items, self.version = self._answer
+        yield from items
 
 
 class FakeApi:
@@ -143,11 +162,8 @@ class FakeApi:
         self._watches = watches
         self.watched_from: list[str] = []
 
-    def list(self) -> tuple[list[dict[str, Any]], str]:
-        answer = self._lists.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer  # type: ignore[no-any-return]
+    def list(self) -> FakeListing:
+        return FakeListing(self._lists.pop(0))
 
     def watch(self, version: str) -> Iterator[WatchEvent]:
         self.watched_from.append(version)

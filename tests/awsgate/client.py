@@ -52,6 +52,7 @@ class Gate:
         times: int | None = None,
         delay_s: float = 0.0,
         spares_per_s: float = 0.0,
+        message: str = "",
         **match: str,
     ) -> None:
         """Answer an action (``*``: any) with an error, so many times (None: for ever), and/or after a delay.
@@ -61,6 +62,8 @@ class Gate:
         """
         fault: dict[str, Any] = {"action": action, "status": status, "times": times, "delay_s": delay_s, "match": match}
         fault["spares_per_s"] = spares_per_s
+        if message:
+            fault["message"] = message
         self._ask("POST", "faults", {**fault, "code": code} if code else fault)
 
     def clear_faults(self) -> None:

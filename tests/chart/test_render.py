@@ -52,6 +52,7 @@ BAD_VALUES = {
     "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),
     "full-sync-period": ("fullSyncPeriod=24h", "/fullSyncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
+    "orphan-policy": ("orphanPolicy=Delete", "/orphanPolicy"),
     "iam-path": ("iam.path=team", "/iam/path"),
     "iam-path-pattern": ("iam.path=/*/", "/iam/path"),
     "boundary-name": ("iam.permissionsBoundary=tenant", "/iam/permissionsBoundary"),

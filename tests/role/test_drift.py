@@ -136,7 +136,7 @@ def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
     """What a watch would have told by now."""
-    found = Kube((namespace,)).list_children(kind, namespace)[0]
+    found = Kube((namespace,)).iterate_children(kind, namespace)
     return next((item for item in found if item["metadata"]["name"] == name), None)
 
 

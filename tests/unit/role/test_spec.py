@@ -117,3 +117,30 @@ def test_effective_of_adopted_bucket_shows_given_fields_only(defaults) -> None:
     assert effective["enableVersioning"] is True
     assert "bucketACL" not in effective
     assert effective["deletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        pytest.param(
+            {"bucketPolicy": '{"Statement": [{"Sid": "\\ud800"}]}'}, "spec.bucketPolicy", id="policy-surrogate"
+        ),
+        pytest.param({"bucketPolicy": "\ud800"}, "spec.bucketPolicy", id="policy-raw-surrogate"),
+        pytest.param({"bucketPolicy": "[" * 20_000}, "spec.bucketPolicy", id="policy-deep"),
+        pytest.param({"bucketPolicy": "x" * 10**6}, "spec.bucketPolicy", id="policy-long"),
+        pytest.param({"bucketPolicy": '{"Statement": [1]}'}, "spec.bucketPolicy", id="policy-statement"),
+        pytest.param({"bucketPolicy": 1}, "spec.bucketPolicy", id="policy-number"),
+        pytest.param({"region": "\udc00"}, "spec.region", id="region"),
+        pytest.param({"tags": {"a": "\ud800"}}, "spec.tags[a]", id="tag"),
+        pytest.param({"tags": {"\ud800": "a"}}, "spec.tags[\\ud800]", id="tag-key"),
+        pytest.param({"tags": {"a": "b\0"}}, "spec.tags[a]", id="tag-nul"),
+    ],
+)
+def test_wanted_of_text_that_cannot_be_used_names_its_field(defaults, spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read(defaults, **spec)
+    assert refused.value.reason == "InvalidSpec"
+    assert refused.value.message.startswith(f"{field}: ")
+    # It can be shown, logged, and stored in a status.
+    assert refused.value.message.isprintable()
+    assert len(refused.value.message) < 200

@@ -13,6 +13,7 @@ from runner.backoff import FIRST_S
 from runner.conditions import Outcome, Reason
 from runner.kube import FINALIZER, KubeError
 from runner.metrics import Metrics
+from runner.projection import OVERSIZED
 from runner.queue import Lane, Standing
 from runner.reconcile import Next, Reconciler
 from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
@@ -467,6 +468,29 @@ def test_repair_that_fails_shows_what_still_differs() -> None:
     assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
     assert checked.status["drift"] == []
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1
+
+
+TOO_LARGE = {OVERSIZED: ["bucketPolicy"]}
+
+
+def test_object_that_is_too_large_is_refused_without_a_run_and_told_once() -> None:
+    reconciler, kube, job = make({**make_item(**OURS), **TOO_LARGE}, READY)
+    reconciler.reconcile(KEY)
+    assert job.runs == []
+    assert kube.item is not None
+    ready = kube.item["status"]["conditions"][0]
+    assert (ready["reason"], "spec.bucketPolicy: too large" in ready["message"]) == ("InvalidSpec", True)
+    kube.writes.clear()
+    assert reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
+    reconciler.reconcile(KEY)
+    assert (job.runs, kube.writes) == ([], [])
+
+
+def test_object_that_is_too_large_can_be_deleted() -> None:
+    reconciler, kube, job = make({**make_item(**GOING), **TOO_LARGE}, READY)
+    assert reconciler.reconcile(KEY) is None
+    assert len(job.runs) == 1
+    assert kube.item is None
 
 
 def test_deletion_of_what_owns_nothing_needs_no_run() -> None:

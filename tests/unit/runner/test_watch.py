@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from runner.cache import Cache, Caches
@@ -21,8 +22,8 @@ class Recorder:
         self.seen: list[str] = []
         self._stopped = stopped
 
-    def replace_all(self, items: list[dict[str, Any]]) -> None:
-        self.seen.append(f"all:{len(items)}")
+    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
+        self.seen.append(f"all:{len(list(items))}")
 
     def change(self, kind: str, item: dict[str, Any]) -> None:
         self.seen.append(f"{kind}:{item['metadata']['name']}")

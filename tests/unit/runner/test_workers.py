@@ -181,6 +181,7 @@ def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | No
 def health(workers: Workers) -> str:
     """What /healthz of an operator with these workers answers; empty when it is well."""
     given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
+    given |= {"renew_deadline_s": 60, "retry_period_s": 6}
     operator = Operator(Settings(**given), Kube())  # type: ignore[arg-type]
     operator._workers = workers
     return operator._check_health()
@@ -197,7 +198,8 @@ def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
         return run(item)
 
     rig.job.run = hang  # type: ignore[method-assign]
-    thread = threading.Thread(target=rig.workers.work, args=(rig.worker,))
+    # A daemon: a failed assertion must not keep the process.
+    thread = threading.Thread(target=rig.workers.work, args=(rig.worker,), daemon=True)
     thread.start()
     assert rig.workers.find_stuck(0) == []
     assert health(rig.workers) == ""

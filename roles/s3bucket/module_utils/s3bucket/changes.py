@@ -62,11 +62,10 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
 
 
 def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
-    return [
-        Change("user", "iamUser", _MISSING, _CREATED),
-        Change("user", "accessKey", _MISSING, "issued"),
-        *_of_rewritten_secret("user", seen, sources),
-    ]
+    found = [Change("user", "iamUser", _MISSING, _CREATED)]
+    if not seen.keys.issue:
+        return found
+    return [*found, Change("user", "accessKey", _MISSING, "issued"), *_of_rewritten_secret("user", seen, sources)]
 
 
 def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:

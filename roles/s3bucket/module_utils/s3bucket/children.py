@@ -1,12 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The Secret and the Service of an S3 object: whose they are and what they should hold. Pure.
+"""The Secret and the Service of an S3 object: whose they are, what they should hold, and how they are written. Pure.
 
 Objects are plain dicts as the API server sends them. A Secret's values leave this file as fingerprints only.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,13 @@ ANNOTATION_KEY = "agill.apps/key"
 ANNOTATION_ISSUED = "agill.apps/key-issued"
 KEY_ID = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of the value
+# No object has it. The API server replaces it in a creation and refuses a patch with another uid than the object's
+# (metadata.uid is immutable), so kubernetes.core.k8s, which patches what it finds, cannot take over what appeared
+# after it was read. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
+NEW_UID = "00000000-0000-0000-0000-000000000000"
+# AWS's own example key pair, as long as a real one, for dry runs.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html
+_EXAMPLE = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", SECRET_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 
 
 def labels_of(wanted: Wanted) -> dict[str, str]:
@@ -96,12 +103,56 @@ def service_spec(external_name: str) -> dict[str, str]:
     return {"type": "ExternalName", "externalName": external_name}
 
 
+def secret_manifest(wanted: Wanted, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """What is written of the Secret, without a key pair."""
+    found = existing if existing is not None and not existing.get("immutable") else None
+    return _manifest(wanted, "Secret", wanted.secret_name, found, {} if found else {"type": "Opaque"})
+
+
+def service_manifest(wanted: Wanted, existing: dict[str, Any] | None, external_name: str) -> dict[str, Any]:
+    """What is written of the Service."""
+    return _manifest(wanted, "Service", wanted.identity.name, existing, {"spec": service_spec(external_name)})
+
+
+def with_example_pair(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A Secret's manifest for a dry run, with AWS's example key pair, which is as long as a real one."""
+    pair = Pair(_EXAMPLE[KEY_ID], fingerprint_of(_EXAMPLE[SECRET_KEY]))
+    annotations = {ANNOTATION_KEY: str(pair), ANNOTATION_ISSUED: "2006-01-02T15:04:05Z"}
+    data = {key: b64encode(value.encode()).decode() for key, value in _EXAMPLE.items()}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}, "data": data}
+
+
+def beside(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest under a name that is free, for the dry run of a creation while another object has the name."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "name"}
+    return {**manifest, "metadata": {**metadata, "generateName": f"{manifest['metadata']['name']}-"}}
+
+
+def is_new(manifest: dict[str, Any]) -> bool:
+    """Whether the manifest creates an object."""
+    return bool(manifest["metadata"]["uid"] == NEW_UID)
+
+
 def is_service_same(service: dict[str, Any], wanted: Wanted, external_name: str) -> bool:
     """Whether our Service is as it should be."""
     spec = service.get("spec", {})
     return has_labels(service, wanted) and all(
         spec.get(key) == value for key, value in service_spec(external_name).items()
     )
+
+
+def _manifest(
+    wanted: Wanted, kind: str, name: str, existing: dict[str, Any] | None, body: dict[str, Any]
+) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "namespace": wanted.identity.namespace,
+        # Of the object that was read: the API server refuses the patch if another one has the name by then.
+        "uid": existing["metadata"]["uid"] if existing is not None else NEW_UID,
+        "labels": labels_of(wanted),
+        "ownerReferences": owner_references(wanted),
+    }
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **body}
 
 
 def _decoded(text: str) -> str:

@@ -8,7 +8,7 @@ Both only read. What may not be touched is refused here, before anything is writ
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from .policy import is_same
 from .read import NEW_BUCKET, find_bucket, get_account, is_proven, known_regions, read_settings
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout
 from .state import BucketState, UserState
-from .users import NO_RULES, UserRules
+from .users import NO_RULES, UserRules, claims, may_use
 
 
 class Users(Protocol):
@@ -42,6 +42,8 @@ class Cluster(Protocol):
 
     def is_terminating(self, namespace: str) -> bool: ...
 
+    def dry_run(self, manifest: dict[str, Any]) -> None: ...
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -49,9 +51,10 @@ class Sources:
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
-    ``rules``: what the cluster forces on users; ``find_users_of``: tells the users that have the operator's policy for
-    a bucket, which who takes one over must know; None for who only looks. Without a ``cluster`` Secret and Service are
-    taken to be in order.
+    ``rules``: what the cluster forces on users; ``read_users``: reads all users of the account, for the check of who
+    else claims the bucket's name; None skips that check, for a caller that changes nothing. Without a ``cluster``
+    Secret and Service are taken to be in order. ``try_policy`` is called with the text of the bucket's policy before
+    it is parsed.
     """
 
     s3: Any
@@ -63,7 +66,8 @@ class Sources:
     settle_s: float
     external_name: str
     rules: UserRules = NO_RULES
-    find_users_of: Callable[[str], dict[str, UserState]] | None = None
+    read_users: Callable[[], dict[str, UserState]] | None = None
+    try_policy: Callable[[str], None] | None = None
 
 
 @dataclass
@@ -71,6 +75,8 @@ class Observation:
     """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
 
     ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
+    ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
+    everything else of the object is maintained, and the object is not Ready.
     """
 
     account: str
@@ -90,6 +96,17 @@ class Observation:
     secret: dict[str, Any] | None = None
     service: dict[str, Any] | None = None
     has_key: bool = True
+    deferred: list[Refused] = field(default_factory=list)
+
+    def defer(self, problem: Refused, *aspects: str) -> None:
+        """Record a problem, and leave out the aspects whose steps it prevents."""
+        self.deferred.append(problem)
+        self.differs = [aspect for aspect in self.differs if aspect not in aspects]
+
+    def defer_key(self, problem: Refused) -> None:
+        """Record a problem that keeps key and Secret as they are."""
+        self.defer(problem, "access_key", "secret")
+        self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
 
     @property
     def lacks(self) -> list[str]:
@@ -114,7 +131,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
     is_adopting = _settle_bucket(wanted, bucket, proof)
     _settle_user(wanted, user, proof)
-    _check_others(wanted, sources, bucket, user)
+    _check_claims(wanted, sources, bucket, user)
     _wait_for_iam(wanted, sources, user, secret)
 
     seen = Observation(account=account, secret=secret, service=service)
@@ -125,6 +142,8 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
     if makes_children and sources.cluster and sources.cluster.is_terminating(wanted.identity.namespace):
         raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
+    if sources.cluster is not None:
+        _try_children(wanted, sources.cluster, sources.external_name, seen)
     return seen
 
 
@@ -132,8 +151,48 @@ def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     """What the object's status tells of what was seen."""
     status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": wanted.effective(seen.is_adopted)}
     if wanted.username:
-        status |= {"userARN": seen.user_arn, "accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+        status["userARN"] = seen.user_arn
+        # While there is no key in a Secret, and none will be in this run, the status shows the last one.
+        if seen.has_key or not seen.deferred:
+            status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
     return status
+
+
+def writes_secret(wanted: Wanted, seen: Observation) -> bool:
+    """Whether the Secret is to be written, with a new key pair or without."""
+    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
+
+
+def _try_children(wanted: Wanted, cluster: Cluster, external_name: str, seen: Observation) -> None:
+    """Ask the API server whether it would store what is to be written, before anything is.
+
+    A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+    """
+    if "service" in seen.differs and wanted.service:
+        try:
+            cluster.dry_run(children.service_manifest(wanted, seen.service, external_name))
+        except Refused as rejection:
+            seen.defer(rejection, "service")
+    if writes_secret(wanted, seen):
+        try:
+            _try_secret(wanted, cluster, seen)
+        except Refused as rejection:
+            seen.defer_key(rejection)
+
+
+def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
+    manifest = children.secret_manifest(wanted, seen.secret)
+    is_replaced = seen.secret is not None and children.is_new(manifest)
+    finalizers = (seen.secret or {}).get("metadata", {}).get("finalizers")
+    if is_replaced and finalizers:
+        raise Refused(
+            "KubernetesError",
+            f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
+            f"({', '.join(map(str, finalizers))}): remove them",
+        )
+    if seen.keys.issue:
+        manifest = children.with_example_pair(manifest)
+    cluster.dry_run(children.beside(manifest) if is_replaced else manifest)
 
 
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
@@ -356,35 +415,67 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
         )
 
 
-def _check_others(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
-    """A bucket is not taken over while another object's key reaches it.
+def _check_claims(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
+    """Refuse a bucket name that another IAM user claims, and a user name that IAM would not allow.
 
-    Whoever has that key may write any tags on the bucket, this object's too; but nobody's key can give rights in IAM,
-    so this object's user with the operator's policy shows that the object had the bucket before.
+    Nothing is created or taken over while another user's key would reach it. The bucket itself proves nothing: who has
+    a key for it may delete it, create it again, and write any tags on it. Our own user's policy was put when the bucket
+    was ours, so with bucket and policy in place no other user is read.
     """
-    has_proof = user is not None and wanted.policy_name in user.policies
-    if bucket is None or has_proof or sources.find_users_of is None:
+    is_in_use = bucket is not None and user is not None and may_use(wanted.username, user, wanted.bucket)
+    if sources.read_users is None or is_in_use:
         return
-    found = sources.find_users_of(wanted.bucket)
+    users = sources.read_users()
+    if wanted.username and user is None:
+        _check_case(wanted, users)
     others = {
-        name: wanted.identity.owner_of(other.tags)
-        for name, other in found.items()
-        if name != wanted.username and not wanted.identity.is_owner(other.tags)
+        name: other
+        for name, other in users.items()
+        if name != wanted.username and claims(name, other, wanted.bucket) and not _yields(wanted, user, name, other)
     }
     if others:
-        whose = ", ".join(f"{name} of S3 object {owner or 'unknown'}" for name, owner in sorted(others.items()))
+        raise _claimed(wanted, others)
+
+
+def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:
+    """Whether another user's claim counts for less than ours: it has no rights, and ours has them or is older.
+
+    Two who create at the same time, in two clusters, may each have missed the other's claim. S3 gives the bucket to
+    one of them, who then gets rights.
+    """
+    if user is None or may_use(name, other, wanted.bucket):
+        return False
+    if may_use(wanted.username, user, wanted.bucket):
+        return True
+    is_claiming = user.tags.get(owner.BUCKET) == wanted.bucket
+    return is_claiming and (user.created, user.arn) < (other.created, other.arn)
+
+
+def _claimed(wanted: Wanted, others: dict[str, UserState]) -> Refused:
+    named = [f"{name} of S3 object {wanted.identity.owner_of(user.tags) or 'unknown'}" for name, user in others.items()]
+    return Refused(
+        "Conflict",
+        f"bucket name {wanted.bucket} is claimed by IAM user {', '.join(sorted(named))}: delete that S3 object first "
+        "(or the IAM user, if its S3 object no longer exists), or choose another bucketName",
+    )
+
+
+def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are not distinguished by case.
+    same = next((name for name in users if name.lower() == wanted.username.lower() and name != wanted.username), "")
+    if same:
         raise Refused(
             "Conflict",
-            f"bucket {wanted.bucket} can still be used by IAM user {whose}: delete that S3 object first, or choose "
-            "another bucketName",
+            f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another iamUser.username",
         )
 
 
 def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None) -> None:
     # IAM is eventually consistent: what we made within settle_s and is not to be seen is not gone.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    # A time in the future is what somebody wrote, or another clock's: it must not hold up the object until then.
     ago = children.issued_ago_s(secret, sources.now)
-    if ago is None or ago >= sources.settle_s:
+    if ago is None or abs(ago) >= sources.settle_s:
         return
     pair = children.pair_in(secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
@@ -404,6 +495,8 @@ def _see_bucket(
     seen.bucket_exists = True
     seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
     seen.settings = settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    if sources.try_policy and isinstance(settings["policy"], str):
+        sources.try_policy(settings["policy"])
     seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, is_adopting)
@@ -419,15 +512,18 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.differs.append("user")
         seen.has_key = False
         seen.user_arn = sources.rules.arn_of(wanted.partition, seen.account, wanted.username)
+        seen.user_tags = wanted.user_tags
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
     seen.user_exists, seen.user = True, user
     seen.user_arn = user.arn
-    identity_tags = wanted.identity.tags
+    tags = wanted.user_tags
     if not wanted.identity.uid:
-        identity_tags.pop(owner.UID)
-    if any(user.tags.get(key) != value for key, value in identity_tags.items()) or sources.rules.differ(user):
+        tags.pop(owner.UID)
+    # A user from before the claim's tag claims by its policy's name, and gets the tag when it is written next.
+    due = {key: value for key, value in tags.items() if key != owner.BUCKET or key in user.tags}
+    if any(user.tags.get(key) != value for key, value in due.items()) or sources.rules.differ(user):
         seen.differs.append("user")
     seen.notes += sources.rules.notes_on(wanted.username, user)
     seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
@@ -440,7 +536,11 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
     )
     in_secret = recorded if sources.cluster is None else None if is_spent else children.pair_in(seen.secret)
-    seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    too_many: Refused | None = None
+    try:
+        seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    except Refused as refusal:
+        too_many = refusal
     is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"
     seen.has_key = is_key_sound and recorded in (in_secret, children.pair_in(seen.secret))
     if (
@@ -456,9 +556,11 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.notes.append(
             f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}"
         )
-    seen.user_tags = {**user.tags, **identity_tags}
+    seen.user_tags = {**user.tags, **tags}
     if recorded is not None and recorded == in_secret and seen.keys.live:
         seen.user_tags[owner.KEY] = str(recorded)
+    if too_many is not None:
+        seen.defer_key(too_many)
 
 
 def _see_service(wanted: Wanted, sources: Sources, seen: Observation) -> None:

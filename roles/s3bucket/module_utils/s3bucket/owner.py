@@ -23,6 +23,8 @@ RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
 FOREIGN_KEYS = PREFIX + "foreign-keys"
+# On users: the bucket name that the user claims. No key that we issue can write tags in IAM.
+BUCKET = PREFIX + "bucket"
 
 _OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from . import owner
 from .errors import Refused
-from .policy import POLICY_ACTIONS, is_public, locks_out
+from .policy import POLICY_ACTIONS, PolicyError, is_public, locks_out, parse, text_problem
 from .users import policy_name_of
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
@@ -92,6 +91,11 @@ class Wanted:
         """The tags that the bucket gets in the call that creates it."""
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags}
+
+    @property
+    def user_tags(self) -> dict[str, str]:
+        """The tags that the IAM user gets in the call that creates it; with them it claims the bucket's name."""
+        return {**self.identity.tags, owner.BUCKET: self.bucket}
 
     def effective(self, is_adopted: bool) -> dict[str, Any]:
         """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
@@ -242,17 +246,10 @@ def _check_block(wanted: Wanted) -> None:
 def _policy(text: Any) -> dict[str, Any]:
     if not isinstance(text, str):
         raise invalid("spec.bucketPolicy", "must be a string that holds a JSON object")
-    if not text.strip():
-        return {}
     try:
-        policy = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid("spec.bucketPolicy", f"is not JSON: {error}") from error
-    if not isinstance(policy, dict):
-        raise invalid("spec.bucketPolicy", "must hold a JSON object")
-    if policy and not policy.get("Statement"):
-        raise invalid("spec.bucketPolicy", "has no Statement")
-    return policy
+        return parse(text)
+    except PolicyError as error:
+        raise invalid("spec.bucketPolicy", str(error)) from error
 
 
 def _block(given: dict[str, Any], acl: str, policy: dict[str, Any] | None) -> dict[str, bool]:
@@ -279,6 +276,9 @@ def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
     for key, text in tags.items():
         if not isinstance(text, str):
             raise invalid(f"spec.tags[{key}]", "must be a string: put it in quotes")
+        problem = text_problem(key) or text_problem(text)
+        if problem:
+            raise invalid(f"spec.tags[{ascii(key)[1:-1]}]", f"holds {problem}")
         if key.lower().startswith("aws:") or key.startswith(owner.PREFIX):
             raise invalid(f"spec.tags[{key}]", f"the prefixes aws: and {owner.PREFIX} are reserved")
         if key.startswith(_UNSAFE_KEY_PREFIX):
@@ -295,6 +295,9 @@ def _mapping(value: Any, field: str) -> dict[str, Any]:
 def _text(value: Any, field: str) -> str:
     if not isinstance(value, str):
         raise invalid(field, "must be a string: put it in quotes")
+    problem = text_problem(value)
+    if problem:
+        raise invalid(field, f"holds {problem}")
     return value
 
 
