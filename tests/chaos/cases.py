@@ -12,12 +12,12 @@ WRITES = {
     "create": (
         "aws:CreateUser#1",
         "aws:CreateBucket#1",
-        "aws:PutBucketVersioning#1",
         "aws:PutUserPolicy#1",
+        "aws:PutBucketVersioning#1",
+        "kubernetes:POST services#1",
         "aws:CreateAccessKey#1",
         "aws:TagUser#1",
         "kubernetes:POST secrets#1",
-        "kubernetes:POST services#1",
         "aws:UntagUser#1",
     ),
     "rotate": (
@@ -29,10 +29,10 @@ WRITES = {
         "aws:UntagUser#1",
     ),
     "repair": (
-        "aws:PutBucketVersioning#1",
         "aws:PutUserPolicy#1",
-        "kubernetes:PATCH secrets#1",
+        "aws:PutBucketVersioning#1",
         "kubernetes:POST services#1",
+        "kubernetes:PATCH secrets#1",
     ),
     "delete": (
         "aws:DeleteAccessKey#1",

@@ -10,7 +10,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.htm
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +68,8 @@ SETTINGS: dict[str, Setting] = {
         False,
     ),
     "acceleration": Setting("get_bucket_accelerate_configuration", lambda answer: answer.get("Status") == "Enabled"),
-    "policy": Setting("get_bucket_policy", lambda answer: json.loads(answer["Policy"]), ("NoSuchBucketPolicy",)),
+    # As text: it is a tenant's, and whoever needs the document parses it within limits (policy.py).
+    "policy": Setting("get_bucket_policy", lambda answer: str(answer["Policy"]), ("NoSuchBucketPolicy",)),
 }
 
 # What a bucket has that AWS has just made:
@@ -91,15 +91,6 @@ def get_account(sts: Any) -> str:
         return str(sts.get_caller_identity()["Account"])
     except AWS_ERRORS as error:
         raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
-
-
-def known_regions() -> set[str]:
-    """The regions of all partitions that the installed botocore knows."""
-    import botocore.session
-
-    session = botocore.session.get_session()
-    partitions = session.get_available_partitions()
-    return {region for partition in partitions for region in session.get_available_regions("s3", partition)}
 
 
 def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
