@@ -260,7 +260,7 @@ class Reconciler:
         return outcome
 
     def _count_check(self, key: Key, seen: Outcome) -> None:
-        self._metrics.count_check("differs" if seen.drift else "in_sync" if seen.is_done else "failed")
+        self._metrics.count_check(seen)
         fields = {"namespace": key[0], "name_": key[1], "reason": seen.reason.value, "differs": list(seen.drift)}
         _LOG.debug("checked", extra=fields)
 
