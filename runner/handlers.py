@@ -63,6 +63,9 @@ class ObjectHandler:
         else:
             self._look(item)
 
+    def deny(self) -> None:
+        """Objects stay as they were seen last: each is read by name before anything is done."""
+
     def _look(self, item: dict[str, Any]) -> None:
         key = key_of(item)
         before = self._cache.find(key)
@@ -76,6 +79,8 @@ class ObjectHandler:
         self._cache.remove(key)
         self._queue.forget(key)
         self._edits.forget(key)
+        # What is kept of it elsewhere goes as well, after what may be going on with it.
+        self._queue.add(key, Lane.RESYNC)
 
 
 class ChildHandler:
@@ -105,6 +110,10 @@ class ChildHandler:
             self._go(key_of(item))
         else:
             self._keep(item)
+
+    def deny(self) -> None:
+        """Their S3 objects are checked at once: each Secret and Service is then read by name."""
+        self.replace_all(())
 
     def _keep(self, item: dict[str, Any]) -> None:
         # Whoever touches it makes another resourceVersion.

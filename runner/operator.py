@@ -29,15 +29,17 @@ from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
 from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
-from runner.leader import Election, Terms
+from runner.leader import Election, Terms, scope_of
 from runner.metrics import Metrics
 from runner.orphans import Orphans
 from runner.owned import Owned
 from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
+from runner.schema import unstored_fields
 from runner.settings import Settings
+from runner.stored import StoredObjects
 from runner.warm.process import WarmProcess
-from runner.watch import Watcher
+from runner.watch import NamespaceWatch, Watcher
 from runner.workers import Workers, check_workers, run_workers
 
 _LOG = logging.getLogger(__name__)
@@ -66,7 +68,8 @@ class Operator:
         self._queue = WorkQueue()
         self._stopping = threading.Event()
         self._is_lost = False
-        self._watchers: list[Watcher] = []
+        self._namespaces: list[NamespaceWatch] = []
+        self._object_watchers: list[Watcher] = []
         self._workers: Workers | None = None
         self._caches = Caches()
         self._orphans: Orphans | None = None
@@ -77,7 +80,14 @@ class Operator:
         self._may_run: Callable[[], bool] = lambda: True
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
-        self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
+        self._election = Election(
+            self._kube,
+            settings.leader_election_namespace,
+            identity,
+            terms,
+            name=settings.lease_name,
+            scope=scope_of(kube.namespaces),
+        )
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Returns the exit status."""
@@ -114,6 +124,7 @@ class Operator:
         # At once: what comes before the work may take longer than a Lease lasts.
         self._start("lease", self._election.renew, self._stopping)
         self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
+        self._start("overlap", self._election.report_overlapping, self._stopping, self._metrics.overlapping.set)
         return True
 
     def once(self) -> int:
@@ -183,18 +194,27 @@ class Operator:
             (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
             grace_s=settings.orphan_grace_period_s,
         )
+        objects = StoredObjects(self._kube, lambda key: self._caches.find("S3", *key), self._unstored_fields())
         reconciler = Reconciler(
-            self._kube,
+            objects,
             Claims(self._run_role, self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
-            find_seen=lambda key: self._caches.find("S3", *key),
+            find_seen=objects.find_seen,
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
             run_timeout_s=settings.run_timeout_s,
         )
         return job, reconciler
+
+    def _unstored_fields(self) -> tuple[str, ...]:
+        try:
+            return unstored_fields(self._kube.get_crd(), self._settings.project_dir)
+        except KubeError as error:
+            # Without the right to read it, what is missing is noticed when a status is written.
+            _LOG.info("CRD not read", extra={"error": str(error)})
+            return ()
 
     def _start_warm(self, environment: dict[str, str]) -> WarmProcess:
         folder = processes.own_folder(self._settings.work_dir, "warm")
@@ -231,27 +251,29 @@ class Operator:
             self._start(worker.name, self._workers.work, worker)
 
     def _watch(self, namespace: str | None) -> None:
-        kube = self._kube
-        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
+        kube, place = self._kube, namespace or "all namespaces"
         objects = Watcher(
-            "S3",
+            f"S3 in {place}",
             lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
-            handler,
+            ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3")),
             self._stopping,
         )
-        self._watchers.append(objects)
-        for kind in _CHILD_KINDS:
-            self._watchers.append(
-                Watcher(
-                    kind,
-                    lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
-                    lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                    ChildHandler(self._queue, self._caches.add(kind)),
-                    self._stopping,
-                )
+        self._object_watchers.append(objects)
+        children = [
+            Watcher(
+                f"{kind} in {place}",
+                lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
+                lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
+                ChildHandler(self._queue, self._caches.add(kind)),
+                self._stopping,
             )
-        for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
+            for kind in _CHILD_KINDS
+        ]
+        watched = NamespaceWatch(namespace, [objects, *children])
+        self._namespaces.append(watched)
+        self._metrics.watch_namespace(watched)
+        for watcher in watched.watchers:
             self._start("watch", watcher.run)
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
@@ -310,7 +332,8 @@ class Operator:
 
     def _check_health(self) -> str:
         # A standby has no watchers and is healthy; so is one that waits for the API server.
-        stuck = [watcher for watcher in self._watchers if watcher.idle_s > _MAX_IDLE_S]
+        watchers = [watcher for namespace in self._namespaces for watcher in namespace.watchers]
+        stuck = [watcher for watcher in watchers if watcher.idle_s > _MAX_IDLE_S]
         dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
         if dead:
             return f"threads have ended: {', '.join(dead)}"
@@ -323,10 +346,18 @@ class Operator:
     def _check_ready(self) -> str:
         if self._stopping.is_set():
             return "stopping"
-        return "" if self._is_synced() else "waiting for the first list"
+        if self._election.refusal:
+            return self._election.refusal
+        if any(not (namespace.is_watched or namespace.denial) for namespace in self._namespaces):
+            return "waiting for the first list"
+        # One namespace without rights is reported, and does not keep the others from being served.
+        if self._namespaces and not any(namespace.is_watched for namespace in self._namespaces):
+            return f"no namespace can be watched: {self._namespaces[0].denial}"
+        return ""
 
     def _is_synced(self) -> bool:
-        return all(watcher.synced.is_set() for watcher in self._watchers)
+        """Whether all S3 objects are known."""
+        return all(watcher.synced.is_set() for watcher in self._object_watchers)
 
 
 def _not_leading() -> Outcome:
