@@ -450,6 +450,17 @@ def test_endpoint_reaches_operator_and_services(given: str, environment: dict[st
         assert found.get("SERVICE_EXTERNAL_NAME", "") == external_name
 
 
+def test_nothing_in_the_chart_is_bound_to_one_ip_family(everything: list[dict[str, Any]]) -> None:
+    text = json.dumps([item for item in everything if item["kind"] != "NetworkPolicy"])
+    assert not re.search(r"[0-9]+(\.[0-9]+){3}", text.replace(__version__, ""))
+    container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert {"--metrics-bind-address=:8080", "--health-probe-bind-address=:8081"} <= set(container["args"])
+    for probe in ("livenessProbe", "readinessProbe"):
+        # Without a host the kubelet asks the Pod's own address, of whichever family.
+        assert set(container[probe]["httpGet"]) == {"path", "port"}
+    assert "ipFamilies" not in find(everything, "Service")["spec"]
+
+
 def test_path_and_boundary_of_users_reach_the_operator() -> None:
     arn = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
     given = render(f"--set=iam.path=/s3-operator/,iam.permissionsBoundary={arn}")
