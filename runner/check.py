@@ -5,10 +5,12 @@ Reads only. One thread. What is wrong is said with what to do; no key is ever in
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
@@ -16,10 +18,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runner.kube import Kube, KubeError
 from runner.leader import Election
+from runner.schema import unstored_fields
+from runner.stored import HINT
 
 _CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2})
 _POLL_S = 1.0
 _SHOWN = 20
+_PROJECT = Path(os.environ.get("PROJECT_DIR") or Path(__file__).parents[1])
 
 
 class CheckError(Exception):
@@ -34,6 +39,7 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
     for namespace in kube.namespaces:
         place = f"namespace {namespace}" if namespace else "all namespaces"
         yield place, partial(_check_namespace, kube, namespace)
+    yield "CRD", partial(_check_crd, kube)
     yield "AWS", _check_aws
     yield "operator", lambda: _check_operator(election, wait_s)
     yield "other operators", lambda: _check_overlapping(election)
@@ -62,6 +68,8 @@ def _names(kube: Kube) -> Iterator[str]:
 
 def _check_namespace(kube: Kube, namespace: str | None) -> str:
     try:
+        if namespace and not kube.has_namespace(namespace):
+            raise CheckError(f"namespace {namespace} does not exist; the others are served")
         count = sum(1 for _ in kube.iterate_objects(namespace))
         for kind in ("Secret", "Service"):
             # To its end: each page is asked for by itself.
@@ -72,6 +80,19 @@ def _check_namespace(kube: Kube, namespace: str | None) -> str:
             advice = f"namespace {namespace} is missing, or the operator's RoleBinding in it; the others are served"
         raise CheckError(f"{error}: {advice}") from error
     return f"{count} S3 objects"
+
+
+def _check_crd(kube: Kube) -> str:
+    try:
+        missing = unstored_fields(kube.get_crd(), _PROJECT)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to read it"
+        raise CheckError(f"{error}: install the chart with crds.install=true") from error
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise CheckError(f"does not have {', '.join(missing[:_SHOWN])}{more}: {HINT}")
+    return "has all fields"
 
 
 def _check_aws() -> str:

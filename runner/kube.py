@@ -132,6 +132,22 @@ class Kube:
         with _failing_to("read namespace kube-system"):
             return str(self._get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether a namespace exists; True where there is no right to read it."""
+        with _failing_to(f"read namespace {namespace}"):
+            try:
+                self._get("/api/v1/namespaces/{namespace}", namespace=namespace)
+            except ApiException as error:
+                if error.status in (404, _FORBIDDEN):
+                    return bool(error.status == _FORBIDDEN)
+                raise
+            return True
+
+    def get_crd(self) -> Item:
+        """The CustomResourceDefinition of S3 objects."""
+        with _failing_to("read CustomResourceDefinition s3s.agill.apps"):
+            return self._get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}")
+
     def find_object(self, namespace: str, name: str) -> Item | None:
         """The S3 object as it is now, as :func:`runner.projection.keep_object` leaves it."""
         with _failing_to(f"read S3 object {namespace}/{name}"):
@@ -175,17 +191,18 @@ class Kube:
         finalizers = item["metadata"].get("finalizers") or []
         self._patch_finalizers(item, [name for name in finalizers if name != FINALIZER])
 
-    def write_status(self, item: Item, status: Item) -> None:
-        """Set the status, on the status subresource. An object that is gone has none."""
+    def write_status(self, item: Item, status: Item) -> Item | None:
+        """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
         metadata = item["metadata"]
         # The uid keeps the status off a re-created object of this name.
         body = {"metadata": {"uid": metadata["uid"]}, "status": status}
         with _failing_to(f"write the status of {metadata['namespace']}/{metadata['name']}"):
             try:
-                self._patch(f"{_OBJECT_PATH}/status", item, body, _MERGE_PATCH)
+                return dict(self._patch(f"{_OBJECT_PATH}/status", item, body, _MERGE_PATCH).get("status") or {})
             except ApiException as error:
-                if error.status != 404:
-                    raise
+                if error.status == 404:
+                    return None
+                raise
 
     def write_event(self, item: Item, event: Event) -> None:
         """Publish an Event about an S3 object."""

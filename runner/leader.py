@@ -249,7 +249,8 @@ class Election:
             self.release()
             self._renewed_at = -math.inf
             return False
-        return True
+        # Unless asking for the others took longer than the Lease is ours for certain.
+        return self.is_leading()
 
     def _is_refused(self) -> bool:
         refusal = self._find_refusal()

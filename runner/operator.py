@@ -35,7 +35,9 @@ from runner.orphans import Orphans
 from runner.owned import Owned
 from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
+from runner.schema import unstored_fields
 from runner.settings import Settings
+from runner.stored import StoredObjects
 from runner.warm.process import WarmProcess
 from runner.watch import NamespaceWatch, Watcher
 from runner.workers import Workers, check_workers, run_workers
@@ -192,18 +194,27 @@ class Operator:
             (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
             grace_s=settings.orphan_grace_period_s,
         )
+        objects = StoredObjects(self._kube, lambda key: self._caches.find("S3", *key), self._unstored_fields())
         reconciler = Reconciler(
-            self._kube,
+            objects,
             Claims(self._run_role, self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
-            find_seen=lambda key: self._caches.find("S3", *key),
+            find_seen=objects.find_seen,
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
             run_timeout_s=settings.run_timeout_s,
         )
         return job, reconciler
+
+    def _unstored_fields(self) -> tuple[str, ...]:
+        try:
+            return unstored_fields(self._kube.get_crd(), self._settings.project_dir)
+        except KubeError as error:
+            # Without the right to read it, what is missing is noticed when a status is written.
+            _LOG.info("CRD not read", extra={"error": str(error)})
+            return ()
 
     def _start_warm(self, environment: dict[str, str]) -> WarmProcess:
         folder = processes.own_folder(self._settings.work_dir, "warm")

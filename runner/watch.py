@@ -19,6 +19,8 @@ from runner.kube import KubeError, WatchEvent
 _LOG = logging.getLogger(__name__)
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
+# So many refusals in a row, some seconds apart, count as a right that is missing.
+_DENIALS = 3
 
 
 class Listing(Protocol):
@@ -59,6 +61,7 @@ class Watcher:
         self._turned_at = time.monotonic()
         self.synced = threading.Event()
         self.denial = ""
+        self._denials = 0
 
     @property
     def idle_s(self) -> float:
@@ -87,17 +90,19 @@ class Watcher:
     def _relist(self) -> str:
         listing = self._list()
         self._handler.replace_all(self._turning(listing))
-        if self.denial:
-            self.denial = ""
+        if self._denials >= _DENIALS:
             _LOG.info("watching again", extra={"watch": self._name})
+        self.denial, self._denials = "", 0
         self.synced.set()
         return listing.version
 
     def _deny(self, error: KubeError) -> None:
-        if not self.denial:
+        self.denial = str(error)
+        self._denials += 1
+        # An API server that has just started knows no RoleBindings for a moment.
+        if self._denials == _DENIALS:
             _LOG.warning("not allowed to watch", extra={"watch": self._name, "error": str(error)})
             self._handler.deny()
-        self.denial = str(error)
 
     def _turning(self, items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         self._turned_at = time.monotonic()

@@ -23,6 +23,10 @@ from .calls import ACCOUNT, Call
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 # Buckets of other accounts whose policy lets us in, as a stranger's may.
 OPEN_BUCKETS: set[str] = set()
+# What tests set: buckets with access points, and with MFA Delete; regions that the account has not enabled.
+WITH_ACCESS_POINTS: set[str] = set()
+WITH_MFA_DELETE: set[str] = set()
+DISABLED_REGIONS: set[str] = set()
 _UPLOADS_A_PAGE = 10
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
@@ -365,6 +369,72 @@ def refuse_unreadable_xml(call: Call) -> Answer | None:
     )
 
 
+def refuse_with_access_points(call: Call) -> Answer | None:
+    """A bucket with access points is not deleted.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (BucketHasAccessPointsAttached)
+    """
+    if call.action != "DeleteBucket" or call.bucket not in WITH_ACCESS_POINTS:
+        return None
+    return error(
+        call,
+        400,
+        "BucketHasAccessPointsAttached",
+        "The bucket you tried to delete has access points attached. Delete your access points before deleting your "
+        "bucket.",
+    )
+
+
+def refuse_without_mfa(call: Call) -> Answer | None:
+    """With MFA Delete nobody deletes a version or changes the versioning without the header x-amz-mfa.
+
+    A DeleteObjects that names a version fails as a whole.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html (x-amz-mfa)
+    """
+    if call.bucket not in WITH_MFA_DELETE or "x-amz-mfa" in call.headers:
+        return None
+    names_version = (call.action == "DeleteObjects" and b"<VersionId>" in call.body) or (
+        call.action == "DeleteObject" and "versionId" in call.query
+    )
+    if not names_version and call.action != "PutBucketVersioning":
+        return None
+    return error(call, 403, "AccessDenied", "Mfa Authentication must be used for this request")
+
+
+def refuse_disabled_region(call: Call) -> Answer | None:
+    """A region that the account has not enabled does not know its keys.
+
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html,
+    https://github.com/grafana/grafana-aws-sdk/pull/129 (the answer of STS)
+    """
+    if call.region not in DISABLED_REGIONS:
+        return None
+    if call.service == "s3":
+        text = "The AWS Access Key Id you provided does not exist in our records."
+        return error(call, 403, "InvalidAccessKeyId", text)
+    return error(call, 403, "InvalidClientTokenId", "The security token included in the request is invalid")
+
+
+def refuse_namespace_without_header(call: Call) -> Answer | None:
+    """A name in an account regional namespace needs a header, and is refused in any other account or region.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html,
+    https://github.com/ansible-collections/amazon.aws/issues/2935 (AWS's answer)
+    """
+    if call.action != "CreateBucket" or not re.fullmatch(r".+-\d{12}-[a-z]+(-[a-z]+)+-\d+-an", call.bucket):
+        return None
+    if "x-amz-bucket-namespace" in call.headers:
+        return None
+    return error(
+        call,
+        400,
+        "MissingNamespaceHeader",
+        "The requested bucket is an account-regional namespace bucket, but your request is missing the required "
+        "x-amz-bucket-namespace header.",
+    )
+
+
 def encode_listed_versions(call: Call, answer: Answer) -> None:
     """Keys and markers of a listing are url-encoded where the request asks for it; moto does so for ListObjects only.
 
@@ -414,6 +484,7 @@ def _listed(key: str, encoding: str) -> str:
 
 
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
+    refuse_disabled_region,
     refuse_inactive_key,
     refuse_strangers_bucket,
     check_expected_owner,
@@ -426,6 +497,9 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     answer_retention,
     answer_users_boundary,
     refuse_unreadable_xml,
+    refuse_with_access_points,
+    refuse_without_mfa,
+    refuse_namespace_without_header,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,

@@ -691,7 +691,7 @@ def test_check_and_warning_say_what_is_there(world: World, release: Release, nam
     wait_ready(world, cr)
     well = ask("check", lease)
     assert well.returncode == 0, well.stdout
-    assert [line[:6] for line in well.stdout.splitlines()] == ["ok    "] * 3
+    assert [line[:6] for line in well.stdout.splitlines()] == ["ok    "] * 5
     assert f"account {world.account}" in well.stdout
     warning = ask("warn-uninstall")
     assert warning.returncode == 0

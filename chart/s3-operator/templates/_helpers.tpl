@@ -72,17 +72,14 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. Kubernetes takes only lower case
-there, and no IP address. */}}
+{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. A DNS name is lower case.
+     Nothing where there is no endpoint: the operator derives the host from each object's region. */}}
 {{- define "s3-operator.externalName" -}}
 {{- $endpoint := default .Values.aws.endpointURL .Values.aws.s3EndpointURL -}}
 {{- if .Values.serviceExternalName -}}
-{{- .Values.serviceExternalName -}}
+{{- .Values.serviceExternalName | lower -}}
 {{- else if $endpoint -}}
-{{- $host := (urlParse $endpoint).hostname | lower -}}
-{{- if not (or (contains ":" $host) (regexMatch "^[0-9.]+$" $host)) -}}
-{{- $host -}}
-{{- end -}}
+{{- (urlParse $endpoint).hostname | lower -}}
 {{- end -}}
 {{- end -}}
 
@@ -244,6 +241,11 @@ priorityClassName: {{ . | quote }}
   {{- if .Values.watchNamespaces }}
   resourceNames: {{ concat .Values.watchNamespaces (ternary (list) (list "kube-system") (not (empty .Values.clusterName))) | uniq | toJson }}
   {{- end }}
+  verbs: [get]
+# Whether the CRD has all fields that this version knows.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [s3s.agill.apps]
   verbs: [get]
 # Whether another operator watches the same namespaces: its Lease says so.
 - apiGroups: [coordination.k8s.io]

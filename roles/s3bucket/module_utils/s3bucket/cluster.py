@@ -110,8 +110,8 @@ class ApiServer:
             if error.status == _FORBIDDEN and namespace:
                 raise Forbidden(
                     "KubernetesError",
-                    f"failed to read {kind} {name}: the operator has no right to in namespace {namespace} (403): its "
-                    "RoleBinding there is missing, or the namespace is",
+                    f"failed to read {kind} {name}: the operator has no right to read it in namespace {namespace} "
+                    "(403): its RoleBinding in this namespace, or the namespace, is missing",
                 ) from error
             refused = Forbidden if error.status == _FORBIDDEN else Refused
             why = f"{error.reason} ({error.status})"
