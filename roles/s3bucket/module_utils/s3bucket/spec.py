@@ -13,7 +13,7 @@ from .policy import POLICY_ACTIONS, PolicyError, is_public, locks_out, parse, te
 from .users import policy_name_of
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
-# CR field -> amazon.aws.s3_bucket suboption of public_access and boto3 key of the same meaning
+# CR field -> boto3 key of the same meaning
 BLOCK_FIELDS = {
     "blockPublicACLs": "BlockPublicAcls",
     "ignorePublicACLs": "IgnorePublicAcls",
@@ -28,6 +28,8 @@ MAX_POLICY_NAME = 128
 # A region that there surely is, by partition.
 HOME_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 MAX_TAGS = 42
+# What spec.unmanagedFields may name.
+UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
 
 
@@ -55,6 +57,7 @@ class Wanted:
     drift_policy: str
     service: bool
     given: frozenset[str]
+    unmanaged: frozenset[str] = frozenset()
 
     @property
     def policy_name(self) -> str:
@@ -88,9 +91,16 @@ class Wanted:
 
     @property
     def bucket_tags(self) -> dict[str, str]:
-        """The tags that the bucket gets in the call that creates it."""
+        """The tags that the bucket should have for this object."""
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags}
+
+    @property
+    def creation_tags(self) -> dict[str, str]:
+        """The tags that the bucket gets in the call that creates it: unmanaged fields are still to be applied once."""
+        # CR tags are in that call, too.
+        initial = " ".join(sorted((self.unmanaged & self.given) - {"tags"}))
+        return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     @property
     def user_tags(self) -> dict[str, str]:
@@ -117,6 +127,7 @@ class Wanted:
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
             "driftPolicy": self.drift_policy,
+            "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
 
@@ -173,6 +184,7 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
         drift_policy=_text(value["driftPolicy"], "spec.driftPolicy"),
         service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
         given=frozenset(given),
+        unmanaged=_unmanaged(value["unmanagedFields"]),
     )
     _check_identity(wanted)
     if not is_deleting:
@@ -284,6 +296,13 @@ def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
         if key.startswith(_UNSAFE_KEY_PREFIX):
             raise invalid(f"spec.tags[{key}]", f"the prefix {_UNSAFE_KEY_PREFIX} is reserved")
     return dict(tags)
+
+
+def _unmanaged(value: Any) -> frozenset[str]:
+    names = value if isinstance(value, list) else [None]
+    if any(name not in UNMANAGED_FIELDS for name in names):
+        raise invalid("spec.unmanagedFields", f"must be a list of {', '.join(UNMANAGED_FIELDS)}")
+    return frozenset(names)
 
 
 def _mapping(value: Any, field: str) -> dict[str, Any]:
