@@ -41,7 +41,7 @@ lock: ## write container/requirements.lock anew, with the newest versions in ran
 	  --no-annotate --no-header --no-emit-find-links --no-emit-index-url -o container/requirements.lock pyproject.toml
 
 e2e: e2e-packages kubernetes ## run the chart and the image in a real Pod (needs root; installs containerd, runc, buildah, debootstrap)
-	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
+	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet
 	$(PYTEST) tests/e2e
 
 e2e-packages: ## install what a node needs, where apt-get is there to do it
@@ -54,7 +54,7 @@ chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, th
 	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
 
 test: kubernetes ## run every test, two at a time
-	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
+	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet
 	$(PYTEST) --numprocesses=2 --dist=loadfile
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)
@@ -67,7 +67,7 @@ test-cluster: kubernetes ## run the tests of the operator process only
 	$(PYTEST) tests/cluster
 
 test-chart: kubernetes ## run the tests of the chart only
-	$(BIN)/python -m dev.binaries helm
+	$(BIN)/python -m dev.binaries helm helm3
 	$(PYTEST) tests/chart
 
 test-matrix: ## run every test with both environments, warm and stock each

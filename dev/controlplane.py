@@ -67,6 +67,11 @@ class ControlPlane:
         return f"https://127.0.0.1:{self._port}"
 
     @property
+    def etcd_url(self) -> str:
+        """etcd's address: what the API server stores, for tests of what older versions of Kubernetes left there."""
+        return f"http://127.0.0.1:{self._etcd_port}"
+
+    @property
     def pids(self) -> list[int]:
         """The processes, for a later run to end."""
         return [child.process.pid for child in reversed(self._children.values())]

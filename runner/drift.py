@@ -13,8 +13,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
 from runner.owned import Owned, ReadError
+from runner.projection import oversized_message
 from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
@@ -81,16 +83,58 @@ class Plan:
     refusal: Outcome | None = None
 
 
+class _CheckTimeoutError(Exception):
+    """The check has used up its time."""
+
+
+class _TimeLimit(threading.local):
+    """How long the check in this thread may still take. It is given up where it would send its next request."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float]) -> None:
+        self.limit_s = limit_s
+        self._clock = clock
+        self._end = math.inf
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The check is what is done in the block."""
+        self._end = self._clock() + self.limit_s
+        try:
+            yield
+        finally:
+            self._end = math.inf
+
+    def get_left_s(self) -> float:
+        """How many seconds are left.
+
+        :raises _CheckTimeoutError: when there are none
+        """
+        left_s = self._end - self._clock()
+        if left_s <= 0:
+            raise _CheckTimeoutError
+        return left_s
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock that another thread may keep for as long as AWS takes to answer it."""
+        if not lock.acquire(timeout=min(self.get_left_s(), threading.TIMEOUT_MAX)):
+            raise _CheckTimeoutError
+        try:
+            yield
+        finally:
+            lock.release()
+
+
 class _Identity:
     """An STS client that is asked once: whose credentials these are does not change."""
 
     def __init__(self, sts: Any) -> None:
-        self._sts = sts
+        self.sts = sts
         self._answer: Any = None
 
     def get_caller_identity(self) -> Any:
         if self._answer is None:
-            self._answer = self._sts.get_caller_identity()
+            self._answer = self.sts.get_caller_identity()
         return self._answer
 
 
@@ -101,7 +145,10 @@ class _Users:
     has so many others that its pages would cost more calls than our users.
     """
 
-    def __init__(self, read: Any, refused: Any, period_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, read: Any, refused: Any, period_s: float, clock: Callable[[], float], time_limit: _TimeLimit
+    ) -> None:
+        self._time_limit = time_limit
         self._read = read
         self._refused = refused
         self._period_s = period_s
@@ -131,7 +178,7 @@ class _Users:
 
         :raises Refused: when AWS does not say which users there are
         """
-        with self._lock:
+        with self._time_limit.holding(self._lock):
             if self._clock() >= self._read_at + self._period_s:
                 self._renew(iam)
             self._looks += 1
@@ -178,7 +225,6 @@ class _Cluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
-        self.dry_run = live.dry_run
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
         found = self._cached("Secret", namespace, name)
@@ -188,6 +234,9 @@ class _Cluster:
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
 
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        self._live.dry_run(manifest)
+
 
 class DriftCheck:
     """Looks at objects.
@@ -196,6 +245,7 @@ class DriftCheck:
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
     :param cached: where Secrets and Services are read first; None: all are read from the API server
+    :param limit_s: how long one check may take
     :param has_cluster: False asks Kubernetes nothing: Secrets and Services are taken to be in order
     :raises ImportError: when the role is not there
     """
@@ -209,6 +259,7 @@ class DriftCheck:
         has_cluster: bool = True,
         period_s: float = 300,
         count_call: Callable[[str], None] | None = None,
+        limit_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         role = project_dir / "roles" / "s3bucket"
@@ -216,13 +267,15 @@ class DriftCheck:
             sys.path.append(str(role / "module_utils"))
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
+        self._regions = importlib.import_module("s3bucket.regions")
         self._changes = importlib.import_module("s3bucket.changes")
         self._errors = importlib.import_module("s3bucket.errors")
         self._refused = self._errors.Refused
         self._count_call = count_call
+        self._time_limit = _TimeLimit(limit_s, clock)
         self._read = importlib.import_module("s3bucket.read")
         self._owner = importlib.import_module("s3bucket.owner")
-        self._users = _Users(self._read, self._refused, period_s, clock)
+        self._users = _Users(self._read, self._refused, period_s, clock, self._time_limit)
         self._children = importlib.import_module("s3bucket.children")
         self._live: Any = importlib.import_module("s3bucket.cluster").connect() if has_cluster else None
         self._cluster = _Cluster(cached, self._live) if cached else self._live
@@ -230,7 +283,7 @@ class DriftCheck:
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
             self._defaults["deletionPolicy"] = settings.deletion_policy
-        self._external_name = settings.service_external_name or defaults["s3bucket_service_external_name"]
+        self._external_name = settings.service_external_name
         self._user_rules = importlib.import_module("s3bucket.users")
         self._rules = self._user_rules.rules_of(vars(settings))
         self._settings = settings
@@ -248,14 +301,18 @@ class DriftCheck:
         used as it is. A problem that keeps some steps from being done (``Observation.deferred``) is the reason.
         """
         try:
-            wanted = self._wanted_of(item)
-            seen = self._observe.observe(wanted, self._sources(wanted))
+            with self._time_limit.running():
+                wanted = self._wanted_of(item)
+                seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
         except GivenUpError as error:
             return _given_up(error)
+        except _CheckTimeoutError:
+            message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
+            return Outcome(False, Reason.RUN_TIMEOUT, message, "slow")
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
         if seen.deferred:
             return replace(_told(seen.deferred[0]), status=status, drift=drift)
@@ -264,11 +321,29 @@ class DriftCheck:
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
         return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
 
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        """The outcome of the deletion of an object that owns nothing.
+
+        None when it owns something, or when that is unknown: then the role must run. Everything is read now, nothing
+        from a cache.
+        """
+        try:
+            with self._time_limit.running():
+                wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+                sources = self._sources(wanted, reads_all_users=False, cluster=self._live)
+                seen = self._observe.observe_deletion(wanted, sources)
+        except (self._refused, _CheckTimeoutError):
+            return None
+        return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
+
     def plan(self, item: dict[str, Any]) -> Plan:
         """What a run of the role would do about an object, or about the end of one that is being deleted.
 
         Its user is read by itself: for a few objects that is less than all of the account's.
         """
+        too_large = oversized_message(item)
+        if too_large and not item["metadata"].get("deletionTimestamp"):
+            return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, too_large, "permanent"))
         try:
             wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)
@@ -360,7 +435,7 @@ class DriftCheck:
         """
         region = _home_region()
         try:
-            s3, _, sts = self._get_clients(region, _partition_of(region))
+            s3, _, sts = self._get_clients(region)
             account = self._read.get_account(sts)
             pages = s3.get_paginator("list_buckets").paginate()
             names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
@@ -390,16 +465,20 @@ class DriftCheck:
     def _get_iam(self) -> tuple[str, Any]:
         """An IAM client, and the region that it asks."""
         region = _home_region()
-        partition = _partition_of(region)
-        return self._spec.HOME_REGIONS.get(partition, region), self._get_clients(region, partition)[1]
+        return self._regions.partition_of(region).home, self._get_clients(region)[1]
 
-    def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
+    def _sources(self, wanted: Any, *, reads_all_users: bool = True, cluster: Any = None) -> Any:
         region = wanted.region
-        s3, iam, sts = self._get_clients(region, wanted.partition)
+        s3, iam, sts = self._get_clients(region)
+
+        def sts_of(elsewhere: str) -> Any:
+            # Asked anew: whether the keys are valid now is the question.
+            return self._get_clients(elsewhere)[2].sts
+
         users = self._read.LiveUsers(iam)
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are told in the same words.
-            self._observe.ask_account(wanted, sts)
+            self._observe.ask_account(wanted, sts, sts_of)
             users = self._users.source_for(iam, wanted.username)
 
         def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
@@ -413,12 +492,13 @@ class DriftCheck:
             s3=s3,
             users=users,
             sts=sts,
-            cluster=self._cluster,
+            cluster=cluster or self._cluster,
             clients_of=clients_of,
             now=datetime.now(UTC),
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
             rules=self._rules,
+            sts_of=sts_of,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
             # A check changes nothing: the run that follows asks who claims the name. A plan must say what a run would.
             read_users=None if reads_all_users else lambda: self._read_everyone(iam),
@@ -428,7 +508,8 @@ class DriftCheck:
         found = self._users.read_all(iam)
         return found[1] if found else self._read.read_all_users(iam)
 
-    def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
+    def _get_clients(self, region: str) -> tuple[Any, ...]:
+        partition = self._regions.partition_of(region)
         with self._lock:
             # A mounted Secret that was changed is a changed file.
             credentials = _credentials_file()
@@ -439,10 +520,10 @@ class DriftCheck:
                 s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
                 self._clients[region] = s3, _Identity(sts)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
-            if partition not in self._iam:
-                self._iam[partition] = self._make_client("iam", self._spec.HOME_REGIONS[partition], _IAM_CONFIG)
+            if partition.name not in self._iam:
+                self._iam[partition.name] = self._make_client("iam", partition.home, _IAM_CONFIG)
             s3, identity = self._clients[region]
-            return s3, self._iam[partition], identity
+            return s3, self._iam[partition.name], identity
 
     def _make_client(self, service: str, region: str, config: Config) -> Any:
         try:
@@ -456,6 +537,7 @@ class DriftCheck:
 
     def _count(self, event_name: str, **_: Any) -> None:
         # before-send.s3.HeadBucket
+        self._time_limit.get_left_s()
         if self._count_call:
             self._count_call(event_name.rpartition(".")[2])
 
@@ -478,13 +560,6 @@ def _given_up(error: GivenUpError) -> Outcome:
 
 def _home_region() -> str:
     return boto3.session.Session().region_name or "us-east-1"
-
-
-def _partition_of(region: str) -> str:
-    try:
-        return str(boto3.session.Session().get_partition_for_region(region))
-    except BotoCoreError:
-        return "aws"
 
 
 def _credentials_file() -> object:

@@ -38,6 +38,9 @@ _PATHS = {
 }
 _OBJECT_PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}/{{name}}"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+# By this label, people and operators find the Leases of all operators; the annotation names what they watch.
+_LEASE_LABEL, _LEASE_KIND, _LEASE_SCOPE = "agill.apps/lease", "operator", "agill.apps/watch-namespaces"
+_MAX_TEXT, _MAX_SCOPE = 253, 64 * 1024
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
 _WATCH_S = 240
@@ -45,7 +48,7 @@ _WATCH_S = 240
 _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
-_GONE = 410
+_GONE, _FORBIDDEN = 410, 403
 # That of client-go.
 _PAGE = 500
 # A page of more bytes is given up and asked for again with fewer items: 500 Secrets can have 700 MB.
@@ -77,6 +80,11 @@ class KubeError(Exception):
     def is_conflict(self) -> bool:
         """Somebody else was faster. A JSON patch whose test fails answers 422."""
         return self.status in (409, 422)
+
+    @property
+    def is_denied(self) -> bool:
+        """The operator has no right to. So it is in a namespace that does not exist, without rights in all of them."""
+        return self.status == _FORBIDDEN
 
     @property
     def is_expired(self) -> bool:
@@ -124,6 +132,22 @@ class Kube:
         with _failing_to("read namespace kube-system"):
             return str(self._get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether a namespace exists; True where there is no right to read it."""
+        with _failing_to(f"read namespace {namespace}"):
+            try:
+                self._get("/api/v1/namespaces/{namespace}", namespace=namespace)
+            except ApiException as error:
+                if error.status in (404, _FORBIDDEN):
+                    return bool(error.status == _FORBIDDEN)
+                raise
+            return True
+
+    def get_crd(self) -> Item:
+        """The CustomResourceDefinition of S3 objects."""
+        with _failing_to("read CustomResourceDefinition s3s.agill.apps"):
+            return self._get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}")
+
     def find_object(self, namespace: str, name: str) -> Item | None:
         """The S3 object as it is now, as :func:`runner.projection.keep_object` leaves it."""
         with _failing_to(f"read S3 object {namespace}/{name}"):
@@ -167,17 +191,18 @@ class Kube:
         finalizers = item["metadata"].get("finalizers") or []
         self._patch_finalizers(item, [name for name in finalizers if name != FINALIZER])
 
-    def write_status(self, item: Item, status: Item) -> None:
-        """Set the status, on the status subresource. An object that is gone has none."""
+    def write_status(self, item: Item, status: Item) -> Item | None:
+        """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
         metadata = item["metadata"]
         # The uid keeps the status off a re-created object of this name.
         body = {"metadata": {"uid": metadata["uid"]}, "status": status}
         with _failing_to(f"write the status of {metadata['namespace']}/{metadata['name']}"):
             try:
-                self._patch(f"{_OBJECT_PATH}/status", item, body, _MERGE_PATCH)
+                return dict(self._patch(f"{_OBJECT_PATH}/status", item, body, _MERGE_PATCH).get("status") or {})
             except ApiException as error:
-                if error.status != 404:
-                    raise
+                if error.status == 404:
+                    return None
+                raise
 
     def write_event(self, item: Item, event: Event) -> None:
         """Publish an Event about an S3 object."""
@@ -214,33 +239,40 @@ class Kube:
             _read(answer, _MAX_OBJECT)
 
     def find_lease(self, namespace: str, name: str, timeout_s: float) -> Item | None:
-        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``version``."""
+        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``scope``, ``version``."""
         with _failing_to(f"read Lease {namespace}/{name}"):
             try:
-                lease = self._ask_lease("GET", f"{_LEASES}/{{name}}", namespace, name, timeout_s)
+                return _keep_lease(self._ask_lease("GET", f"{_LEASES}/{{name}}", namespace, name, timeout_s))
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
-        spec = lease.get("spec") or {}
-        return {
-            "holder": spec.get("holderIdentity") or "",
-            "renewed": _datetime(spec.get("renewTime")),
-            "duration_s": spec.get("leaseDurationSeconds") or 0,
-            "transitions": spec.get("leaseTransitions") or 0,
-            "version": lease["metadata"]["resourceVersion"],
-        }
+
+    def list_leases(self, namespace: str | None) -> list[Item]:
+        """The Leases of operators in a namespace, or in all, as :meth:`find_lease` has one."""
+        place = f"/namespaces/{namespace}" if namespace else ""
+        path = f"/apis/coordination.k8s.io/v1{place}/leases"
+        lister = partial(
+            self._raw.request, "GET", path, serialize=False, label_selector=f"{_LEASE_LABEL}={_LEASE_KIND}"
+        )
+        return list(Listing("list Leases", _keep_lease, lister))
 
     def write_lease(self, namespace: str, name: str, spec: Item, old: Item | None, timeout_s: float) -> None:
         """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says.
 
-        :param spec: ``holder`` and ``duration_s``
+        :param spec: ``holder``, ``duration_s`` and ``scope``
         """
         is_taken_over = old is not None and old["holder"] != spec["holder"] and bool(spec["holder"])
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": name, "namespace": namespace, **({"resourceVersion": old["version"]} if old else {})},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {_LEASE_LABEL: _LEASE_KIND},
+                "annotations": {_LEASE_SCOPE: spec["scope"]},
+                **({"resourceVersion": old["version"]} if old else {}),
+            },
             "spec": {
                 "holderIdentity": spec["holder"],
                 "leaseDurationSeconds": spec["duration_s"],
@@ -430,6 +462,22 @@ def _event(keep: Callable[[Item], Item | None], line: bytearray) -> WatchEvent:
         if kept is not None:
             return kind, kept
         return "BOOKMARK" if kind == "BOOKMARK" else "DELETED", reference_to(item)
+
+
+def _keep_lease(lease: Item) -> Item:
+    metadata, spec = lease["metadata"], lease.get("spec") or {}
+    scope = (metadata.get("annotations") or {}).get(_LEASE_SCOPE, "")
+    return {
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "holder": (spec.get("holderIdentity") or "")[:_MAX_TEXT],
+        "renewed": _datetime(spec.get("renewTime")),
+        "duration_s": spec.get("leaseDurationSeconds") or 0,
+        "transitions": spec.get("leaseTransitions") or 0,
+        # What is too long to be kept may be any namespaces.
+        "scope": scope if len(scope) <= _MAX_SCOPE else "",
+        "version": metadata["resourceVersion"],
+    }
 
 
 def _timestamp(moment: datetime) -> str:

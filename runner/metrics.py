@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runner import __version__
 from runner.conditions import Outcome
 from runner.queue import Key, Lane, WorkQueue
+
+
+class NamespaceWatch(Protocol):
+    """Whether a namespace is watched."""
+
+    name: str
+
+    @property
+    def is_watched(self) -> bool: ...
+
 
 _AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError")
 
@@ -64,6 +74,17 @@ class Metrics:
             registry=registry,
         )
         self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
+        self._watched = Gauge(
+            "s3_operator_namespace_watched",
+            "1 for a namespace that is watched, 0 for one where rights are missing; empty: all namespaces",
+            ["namespace"],
+            registry=registry,
+        )
+        self.overlapping = Gauge(
+            "s3_operator_overlapping_operators",
+            "Operators with another Lease that watch namespaces that this one watches",
+            registry=registry,
+        )
         self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
         build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
         build.labels(__version__).set(1)
@@ -73,9 +94,13 @@ class Metrics:
         for lane in Lane:
             self._depth.labels(lane.name.lower()).set_function(partial(_depth_of, queue, lane))
 
+    def watch_namespace(self, namespace: NamespaceWatch) -> None:
+        """Show at each scrape whether a namespace is watched."""
+        self._watched.labels(namespace.name).set_function(lambda: float(namespace.is_watched))
+
     def count_run(self, outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
         """A run has ended."""
-        result = "done" if outcome.is_done else "failed"
+        result = "done" if outcome.is_done else "progress" if outcome.retry == "immediate" else "failed"
         self._runs.labels(result, outcome.reason.value).inc()
         self._duration.observe(duration_s)
         if outcome.reason.value in _AWS_REASONS:

@@ -29,20 +29,28 @@ from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
 from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
-from runner.leader import Election, Terms
+from runner.leader import Election, Terms, scope_of
 from runner.metrics import Metrics
 from runner.orphans import Orphans
 from runner.owned import Owned
-from runner.queue import Key, Lane, WorkQueue
+from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
+from runner.schema import unstored_fields
 from runner.settings import Settings
+from runner.stored import StoredObjects
 from runner.warm.process import WarmProcess
-from runner.watch import Watcher
+from runner.watch import NamespaceWatch, Watcher
+from runner.workers import Workers, check_workers, run_workers
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
+# Of a worker, beyond a run's time limit: ending the run, and requests to a slow API server before and after it.
+_MAX_OVERRUN_S = 300.0
+_MAX_CHECK_S = 120.0
+# How long one run empties a bucket; the next one goes on. Other objects are served between them.
+_MAX_EMPTY_S = 60.0
 _JOIN_S = 10.0
 # How often new reads of all IAM users are asked for, at least.
 _ORPHAN_PERIOD_S = 60.0
@@ -60,7 +68,9 @@ class Operator:
         self._queue = WorkQueue()
         self._stopping = threading.Event()
         self._is_lost = False
-        self._watchers: list[Watcher] = []
+        self._namespaces: list[NamespaceWatch] = []
+        self._object_watchers: list[Watcher] = []
+        self._workers: Workers | None = None
         self._caches = Caches()
         self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
@@ -70,7 +80,14 @@ class Operator:
         self._may_run: Callable[[], bool] = lambda: True
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
-        self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
+        self._election = Election(
+            self._kube,
+            settings.leader_election_namespace,
+            identity,
+            terms,
+            name=settings.lease_name,
+            scope=scope_of(kube.namespaces),
+        )
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Returns the exit status."""
@@ -107,6 +124,7 @@ class Operator:
         # At once: what comes before the work may take longer than a Lease lasts.
         self._start("lease", self._election.renew, self._stopping)
         self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
+        self._start("overlap", self._election.report_overlapping, self._stopping, self._metrics.overlapping.set)
         return True
 
     def once(self) -> int:
@@ -154,8 +172,8 @@ class Operator:
             "S3_OPERATOR_IAM_PATH": settings.iam_path,
             "S3_OPERATOR_PERMISSIONS_BOUNDARY": settings.permissions_boundary,
             "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
-            # Half of a run's time: the rest is for what comes before and after.
-            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(settings.run_timeout_s / 2))),
+            # At most half of a run's time: the rest is for what comes before and after.
+            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(min(_MAX_EMPTY_S, settings.run_timeout_s / 2)))),
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
@@ -166,6 +184,7 @@ class Operator:
             self._caches.find,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
+            limit_s=min(_MAX_CHECK_S, settings.run_timeout_s),
         )
         self._orphans = Orphans(
             self._kube,
@@ -175,17 +194,27 @@ class Operator:
             (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
             grace_s=settings.orphan_grace_period_s,
         )
+        objects = StoredObjects(self._kube, lambda key: self._caches.find("S3", *key), self._unstored_fields())
         reconciler = Reconciler(
-            self._kube,
+            objects,
             Claims(self._run_role, self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
-            find_seen=lambda key: self._caches.find("S3", *key),
+            find_seen=objects.find_seen,
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
+            run_timeout_s=settings.run_timeout_s,
         )
         return job, reconciler
+
+    def _unstored_fields(self) -> tuple[str, ...]:
+        try:
+            return unstored_fields(self._kube.get_crd(), self._settings.project_dir)
+        except KubeError as error:
+            # Without the right to read it, what is missing is noticed when a status is written.
+            _LOG.info("CRD not read", extra={"error": str(error)})
+            return ()
 
     def _start_warm(self, environment: dict[str, str]) -> WarmProcess:
         folder = processes.own_folder(self._settings.work_dir, "warm")
@@ -206,37 +235,45 @@ class Operator:
         if self._orphans:
             period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
             self._start("orphaned-users", self._orphans.run, self._stopping, self._is_synced, period_s)
-        count = self._settings.max_concurrent_reconciles
-        runs = (Lane.FRESH, Lane.REPAIR) if self._settings.drift_check else tuple(Lane)
-        for number in range(count):
-            # However much there is to repair, a new object finds a worker.
-            is_kept_free = number == 0 and count > 1
-            self._start(f"worker-{number}", self._work, reconciler, (Lane.FRESH,) if is_kept_free else runs)
-        for number in range(self._settings.resync_workers if self._settings.drift_check else 0):
-            self._start(f"worker-resync-{number}", self._work, reconciler, (Lane.RESYNC,))
+        self._start_workers(reconciler)
+
+    def _start_workers(self, reconciler: Reconciler) -> None:
+        settings, namespaces = self._settings, self._kube.namespaces
+        # A single namespace that is watched keeps no other one waiting.
+        has_many = len(namespaces) > 1 or namespaces[0] is None
+        checks = settings.drift_check
+        self._workers = Workers(self._queue, reconciler, has_checkers=checks, stopping=self._stopping)
+        count = settings.max_concurrent_reconciles
+        found = run_workers(count, has_many_namespaces=has_many, has_checkers=checks)
+        if checks:
+            found += check_workers(settings.resync_workers, has_many_namespaces=has_many)
+        for worker in found:
+            self._start(worker.name, self._workers.work, worker)
 
     def _watch(self, namespace: str | None) -> None:
-        kube = self._kube
-        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
+        kube, place = self._kube, namespace or "all namespaces"
         objects = Watcher(
-            "S3",
+            f"S3 in {place}",
             lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
-            handler,
+            ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3")),
             self._stopping,
         )
-        self._watchers.append(objects)
-        for kind in _CHILD_KINDS:
-            self._watchers.append(
-                Watcher(
-                    kind,
-                    lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
-                    lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                    ChildHandler(self._queue, self._caches.add(kind)),
-                    self._stopping,
-                )
+        self._object_watchers.append(objects)
+        children = [
+            Watcher(
+                f"{kind} in {place}",
+                lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
+                lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
+                ChildHandler(self._queue, self._caches.add(kind)),
+                self._stopping,
             )
-        for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
+            for kind in _CHILD_KINDS
+        ]
+        watched = NamespaceWatch(namespace, [objects, *children])
+        self._namespaces.append(watched)
+        self._metrics.watch_namespace(watched)
+        for watcher in watched.watchers:
             self._start("watch", watcher.run)
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
@@ -244,32 +281,6 @@ class Operator:
         thread = threading.Thread(target=body, args=arguments, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-    def _work(self, reconciler: Reconciler, lanes: tuple[Lane, ...]) -> None:
-        while not self._stopping.is_set():
-            found = self._queue.get(lanes=lanes)
-            if found is None:
-                return
-            key, lane = found
-            again: tuple[Lane, float] | None = None
-            try:
-                again = self._handle(reconciler, key, lane)
-            except KubeError as error:
-                again = (Lane.FRESH, 0.0) if error.is_conflict else (Lane.RESYNC, reconciler.retry_s(key))
-                _LOG.warning("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
-            except Exception:
-                again = Lane.RESYNC, reconciler.retry_s(key)
-                _LOG.exception("not reconciled", extra={"namespace": key[0], "name_": key[1]})
-            finally:
-                if again is not None:
-                    self._queue.postpone(key, *again)
-                self._queue.done(key)
-
-    def _handle(self, reconciler: Reconciler, key: Key, lane: Lane) -> tuple[Lane, float] | None:
-        if lane is Lane.RESYNC and self._settings.drift_check:
-            return reconciler.resync(key)
-        wait_s = reconciler.reconcile(key)
-        return None if wait_s is None else (Lane.FRESH if wait_s == 0 else Lane.RESYNC, wait_s)
 
     def _run_role(self, item: dict[str, Any]) -> Outcome:
         if self._job is None or not self._may_run():
@@ -321,19 +332,32 @@ class Operator:
 
     def _check_health(self) -> str:
         # A standby has no watchers and is healthy; so is one that waits for the API server.
-        stuck = [watcher for watcher in self._watchers if watcher.idle_s > _MAX_IDLE_S]
+        watchers = [watcher for namespace in self._namespaces for watcher in namespace.watchers]
+        stuck = [watcher for watcher in watchers if watcher.idle_s > _MAX_IDLE_S]
         dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
         if dead:
             return f"threads have ended: {', '.join(dead)}"
+        limit_s = self._settings.run_timeout_s + _MAX_OVERRUN_S
+        busy = self._workers.find_stuck(limit_s) if self._workers else []
+        if busy:
+            return f"workers have been busy with one object for more than {limit_s:g} s: {', '.join(busy)}"
         return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:
         if self._stopping.is_set():
             return "stopping"
-        return "" if self._is_synced() else "waiting for the first list"
+        if self._election.refusal:
+            return self._election.refusal
+        if any(not (namespace.is_watched or namespace.denial) for namespace in self._namespaces):
+            return "waiting for the first list"
+        # One namespace without rights is reported, and does not keep the others from being served.
+        if self._namespaces and not any(namespace.is_watched for namespace in self._namespaces):
+            return f"no namespace can be watched: {self._namespaces[0].denial}"
+        return ""
 
     def _is_synced(self) -> bool:
-        return all(watcher.synced.is_set() for watcher in self._watchers)
+        """Whether all S3 objects are known."""
+        return all(watcher.synced.is_set() for watcher in self._object_watchers)
 
 
 def _not_leading() -> Outcome:

@@ -29,6 +29,7 @@ class Settings:
     iam_settle_s: int
     leader_elect: bool
     leader_election_namespace: str
+    lease_name: str
     lease_duration_s: float
     renew_deadline_s: float
     retry_period_s: float

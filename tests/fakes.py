@@ -95,21 +95,26 @@ class FakeCheck:
     def __init__(self, *outcomes: Outcome) -> None:
         self._outcomes = list(outcomes)
         self.looks = 0
+        self.nothing: Outcome | None = None
         self.forgotten: list[str] = []
 
     def look(self, item: dict[str, Any]) -> Outcome:
         self.looks += 1
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        return self.nothing
+
     def forget(self, item: dict[str, Any]) -> None:
         self.forgotten.append(item["metadata"]["name"])
 
 
 class FakeLeases:
-    """One Lease in memory."""
+    """Leases in memory; ``lease`` is the one of the default name."""
 
     def __init__(self) -> None:
-        self.lease: dict[str, Any] | None = None
+        self.leases: dict[str, dict[str, Any]] = {}
+        self.list_error: KubeError | None = None
         self.error: KubeError | None = None
         # Called at each call, which may take its time.
         self.before_call: Callable[[], None] = lambda: None
@@ -121,7 +126,7 @@ class FakeLeases:
         self.before_call()
         if self.error:
             raise self.error
-        return copy.deepcopy(self.lease)
+        return copy.deepcopy(self.leases.get(name))
 
     def write_lease(
         self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
@@ -130,10 +135,21 @@ class FakeLeases:
         self.before_call()
         if self.error:
             raise self.error
-        if (self.lease or {}).get("version") != (old or {}).get("version"):
+        if self.leases.get(name, {}).get("version") != (old or {}).get("version"):
             raise kube_error(409)
         self._version += 1
-        self.lease = {**spec, "renewed": datetime.now(UTC), "transitions": 0, "version": str(self._version)}
+        kept = {"namespace": namespace, "name": name, "transitions": 0, "version": str(self._version)}
+        self.leases[name] = {**spec, **kept, "renewed": datetime.now(UTC)}
+
+    def list_leases(self, namespace: str | None) -> list[dict[str, Any]]:
+        if self.list_error:
+            raise self.list_error
+        # By their label: one of an earlier version has none, and no scope.
+        return [copy.deepcopy(lease) for lease in self.leases.values() if lease["scope"]]
+
+    @property
+    def lease(self) -> dict[str, Any] | None:
+        return self.leases.get("s3-operator")
 
 
 class FakeListing:

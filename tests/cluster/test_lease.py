@@ -57,7 +57,7 @@ def test_leader_without_an_api_server_steps_down_and_comes_back_as_a_candidate(
 ) -> None:
     with StallProxy(world.kubeconfig, tmp_path) as proxy:
         environment = world.environment(KUBECONFIG=str(proxy.kubeconfig))
-        operator = start_operator("--lease-duration", "4", "--renew-deadline", "3", "--retry-period", "1",
+        operator = start_operator("--lease-duration", "8", "--renew-deadline", "6", "--retry-period", "1",
                                   environment=environment)  # fmt: skip
         wait_until(lambda: operator.lines("leading"), "it leads")
         proxy.stall()

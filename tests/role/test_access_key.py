@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from s3bucket.errors import Refused
+from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
 
 from tests.world import NewObject, World, deleting
@@ -90,6 +91,23 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
         observe(world.wanted(cr), world.sources(settle_s=600))
     assert refused.value.reason == "WaitingForIAM"
     assert "access_key" in world.differs(cr)
+
+
+@pytest.mark.parametrize("issued", ["3026-01-01T00:00:00Z", "9999-12-31T23:59:59+23:59", "never"])
+def test_forged_time_of_issue_holds_up_neither_repair_nor_deletion(
+    world: World, new_object: NewObject, issued: str
+) -> None:
+    """Whoever may edit the Secret may write any pair into it, with a record and a time that fit."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    forged = Pair("AKIAFORGED", fingerprint_of("x"))
+    body = {
+        "metadata": {"annotations": {"agill.apps/key": str(forged), "agill.apps/key-issued": issued}},
+        "stringData": {"AWS_ACCESS_KEY_ID": forged.id, "AWS_SECRET_ACCESS_KEY": "x"},
+    }
+    world.core.patch_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], body)
+    assert observe(world.wanted(cr), world.sources(settle_s=60)).differs == ["secret"]
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=60)).deletes_user
 
 
 def test_creation_while_iam_lags_ends_with_one_live_key(world: World, new_object: NewObject) -> None:

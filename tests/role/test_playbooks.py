@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import config
 
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from runner.kube import Kube
 from tests.world import NewObject, World
 
 
@@ -121,3 +123,26 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
         world.custom.delete_namespaced_custom_object(*at, "s3-operator")
     assert (run.code == 0) == (age_s > 0), run.output
     assert ("an operator is running" in run.output) == (age_s == 0)
+
+
+def make_lease(world: World, namespace: str, name: str, scope: str) -> None:
+    """The Lease of an operator that is running."""
+    config.load_kube_config(str(world.kubeconfig))
+    Kube().write_lease(namespace, name, {"holder": "somebody", "duration_s": 300, "scope": scope}, None, 10)
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_free"), [("*", False), ("{namespace},other", False), ("other,another", True)],
+    ids=["all-namespaces", "this-namespace", "others"],
+)  # fmt: skip
+def test_playbook_refuses_for_any_operator_that_watches_the_namespace(
+    world: World, namespace: str, scope: str, is_free: bool
+) -> None:
+    make_lease(world, namespace, "release-s3-operator", scope.format(namespace=namespace))
+    try:
+        run = world.playbook("sync.yml", "-e", f"namespace={namespace}")
+    finally:
+        at = ("coordination.k8s.io", "v1", namespace, "leases", "release-s3-operator")
+        world.custom.delete_namespaced_custom_object(*at)
+    assert (run.code == 0) == is_free, run.output
+    assert (f"somebody holds Lease {namespace}/release-s3-operator and watches" in run.output) != is_free

@@ -75,6 +75,7 @@ from typing import Any
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused
 from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse, refuse_aws
+from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
@@ -111,9 +112,13 @@ def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
     configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
-    s3.create_bucket(
-        Bucket=wanted.bucket, CreateBucketConfiguration=configuration, ObjectLockEnabledForBucket=wanted.object_lock
-    )
+    with namespace_arguments(s3, wanted) as namespace:
+        s3.create_bucket(
+            Bucket=wanted.bucket,
+            CreateBucketConfiguration=configuration,
+            ObjectLockEnabledForBucket=wanted.object_lock,
+            **namespace,
+        )
     # In us-east-1 a create on a bucket that the account has already answers 200 as if it were new.
     tags = get_bucket_tags(s3, wanted.bucket, account)
     if tags is None or not wanted.identity.is_same_life(tags):

@@ -28,6 +28,10 @@ options:
     description: The AWS error code that a module of amazon.aws gave.
     type: str
     default: ""
+  emptied:
+    description: How many objects this run deleted from the bucket before the task failed.
+    type: int
+    default: 0
   message:
     description: The failed task's message; empty for a task that touches a key.
     type: str
@@ -101,6 +105,7 @@ def main() -> None:
             "action": {"type": "str", "required": True},
             "reason": {"type": "str", "default": ""},
             "code": {"type": "str", "default": ""},
+            "emptied": {"type": "int", "default": 0},
             "message": {"type": "str", "default": ""},
             "step": {"type": "str", "required": True},
             "has_bucket": {"type": "bool", "default": False},
@@ -125,6 +130,9 @@ def main() -> None:
 def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
     """Reason, message and retry for a failed task that asked AWS, or nobody."""
     reason = given["reason"] or reason_of(given["code"], given["message"])
+    if reason == "BucketNotEmpty" and given["emptied"]:
+        # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
+        reason = "Emptying"
     message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
     return reason, message if given["reason"] else with_field(given["code"], message), RETRY[reason]
 

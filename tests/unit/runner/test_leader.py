@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -202,3 +203,75 @@ def test_is_held_by_other() -> None:
     first.try_once()
     assert second.is_held_by_other()
     assert not first.is_held_by_other()
+
+
+def candidate(leases: FakeLeases, name: str, scope: str) -> Election:
+    return Election(leases, "ns", f"{name}-pod", TERMS, Clock(), name=name, scope=scope)
+
+
+def acquire(election: Election) -> str:
+    """What keeps it from leading; empty when it leads."""
+    return election.acquire_unless_held(threading.Event())
+
+
+def test_operators_of_different_namespaces_lead_at_the_same_time() -> None:
+    leases = FakeLeases()
+    assert acquire(candidate(leases, "first", "a,b")) == ""
+    assert acquire(candidate(leases, "second", "c")) == ""
+
+
+@pytest.mark.parametrize(("one", "other"), [("a,b", "b,c"), ("*", "c"), ("a", "*"), ("*", "*")])
+def test_operator_whose_scope_overlaps_does_not_lead_and_names_the_other(one: str, other: str) -> None:
+    leases = FakeLeases()
+    first, second = candidate(leases, "first", one), candidate(leases, "second", other)
+    assert acquire(first) == ""
+    refusal = acquire(second)
+    assert f"another operator watches the same namespaces: first-pod (Lease ns/first, watches {one})" in refusal
+    # It has not even written its Lease: the one that leads has nothing to report.
+    assert list(leases.leases) == ["first"]
+    first.release()
+    assert acquire(second) == ""
+    assert second.refusal == ""
+
+
+def test_of_two_that_begin_at_once_not_both_lead() -> None:
+    leases = FakeLeases()
+    first, second = candidate(leases, "first", "a"), candidate(leases, "second", "a")
+    write, is_writing = leases.write_lease, threading.Event()
+
+    def write_after_the_other(*arguments: Any) -> None:
+        # Between the second one's look at others and its own write the first one becomes a leader.
+        if not is_writing.is_set():
+            is_writing.set()
+            assert acquire(first) == ""
+        write(*arguments)
+
+    leases.write_lease = write_after_the_other  # type: ignore[method-assign]
+    assert "first-pod" in acquire(second)
+    assert not second.is_leading()
+    assert first.is_leading()
+
+
+def test_operator_waits_for_one_of_an_earlier_version_with_the_old_lease() -> None:
+    leases = FakeLeases()
+    former = candidate(leases, "s3-operator", "")
+    assert former.try_once()
+    new = candidate(leases, "release-s3-operator", "a")
+    assert "an operator of an earlier version is working: s3-operator-pod (Lease ns/s3-operator" in acquire(new)
+    former.release()
+    assert acquire(new) == ""
+
+
+def test_operator_without_the_right_to_list_leases_leads() -> None:
+    leases = FakeLeases()
+    leases.list_error = kube_error(403)
+    assert acquire(candidate(leases, "first", "a")) == ""
+
+
+def test_operator_that_cannot_ask_for_others_does_not_lead() -> None:
+    leases = FakeLeases()
+    leases.list_error = kube_error(500)
+    election = candidate(leases, "first", "a")
+    with pytest.raises(KubeError):
+        acquire(election)
+    assert not election.is_leading()

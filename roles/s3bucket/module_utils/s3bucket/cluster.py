@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .children import is_new
-from .errors import Refused
+from .errors import Forbidden, Refused
 
 try:
     from kubernetes import client, config
@@ -24,6 +24,7 @@ except ImportError:
     HAS_KUBERNETES = False
 
 _TIMEOUT_S = 30
+_FORBIDDEN = 403
 _MAX_MESSAGE = 400
 _VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # Anybody's Secret may have the name that is read, with 1 MB in it, which parsed is many times that. Threads read and
@@ -53,10 +54,8 @@ class ApiServer:
         """Whether the namespace is being deleted; False where we may not read namespaces."""
         try:
             found = self._find("Namespace", "namespaces", namespace)
-        except Refused as refusal:
-            if "(403)" in refusal.message:
-                return False
-            raise
+        except Forbidden:
+            return False
         return found is not None and found.get("status", {}).get("phase") == "Terminating"
 
     def dry_run(self, manifest: dict[str, Any]) -> None:
@@ -108,8 +107,15 @@ class ApiServer:
         except ApiException as error:
             if error.status == 404:
                 return None
+            if error.status == _FORBIDDEN and namespace:
+                raise Forbidden(
+                    "KubernetesError",
+                    f"failed to read {kind} {name}: the operator has no right to read it in namespace {namespace} "
+                    "(403): its RoleBinding in this namespace, or the namespace, is missing",
+                ) from error
+            refused = Forbidden if error.status == _FORBIDDEN else Refused
             why = f"{error.reason} ({error.status})"
-            raise Refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
+            raise refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
         except HTTPError as error:
             raise _unreachable(error) from error
         with _PARSING:

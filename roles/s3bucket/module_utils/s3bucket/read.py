@@ -93,15 +93,6 @@ def get_account(sts: Any) -> str:
         raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
 
 
-def known_regions() -> set[str]:
-    """The regions of all partitions that the installed botocore knows."""
-    import botocore.session
-
-    session = botocore.session.get_session()
-    partitions = session.get_available_partitions()
-    return {region for partition in partitions for region in session.get_available_regions("s3", partition)}
-
-
 def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
