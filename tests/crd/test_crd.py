@@ -80,6 +80,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "tag-count": ({"tags": {f"k{n}": "" for n in range(43)}}, "must have at most 42 items"),
     "deletion-policy": ({"deletionPolicy": "Orphan"}, "Unsupported value"),
     "adoption-policy": ({"adoptionPolicy": "Always"}, "Unsupported value"),
+    "unmanaged-fields": ({"unmanagedFields": ["region"]}, 'spec.unmanagedFields[0]: Unsupported value: "region"'),
+    "unmanaged-fields-twice": (
+        {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
+    ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
@@ -111,6 +115,7 @@ FULL: dict[str, Any] = {
     "forceDelete": False,
     "adoptionPolicy": "IfExists",
     "driftPolicy": "Report",
+    "unmanagedFields": ["bucketPolicy", "tags"],
     "service": {"enabled": False},
 }
 
