@@ -13,11 +13,17 @@ _PRUNE_AT = 1000
 
 
 class Backoff:
-    """Exponential back-off with jitter: 5 s, 10 s, 20 s ... up to ``limit_s``, each less up to a quarter."""
+    """Exponential back-off with jitter: 5 s, 10 s, 20 s ... up to ``limit_s``, each less up to a quarter.
 
-    def __init__(self, limit_s: float, first_s: float = FIRST_S, chance: random.Random | None = None) -> None:
+    :param steady: how many failures wait no longer than the first one
+    """
+
+    def __init__(
+        self, limit_s: float, first_s: float = FIRST_S, chance: random.Random | None = None, *, steady: int = 1
+    ) -> None:
         self._limit_s = limit_s
         self._first_s = first_s
+        self._steady = steady
         self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._failures: dict[object, int] = {}
 
@@ -25,7 +31,7 @@ class Backoff:
         """Count a failure and say how many seconds to wait."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        wait_s = min(self._limit_s, self._first_s * 2.0 ** min(failures, 30))
+        wait_s = min(self._limit_s, self._first_s * 2.0 ** min(max(0, failures + 1 - self._steady), 30))
         return wait_s * (1 - self._chance.random() / 4)
 
     def reset(self, key: object = None) -> None:

@@ -129,12 +129,12 @@ class _Identity:
     """An STS client that is asked once: whose credentials these are does not change."""
 
     def __init__(self, sts: Any) -> None:
-        self._sts = sts
+        self.sts = sts
         self._answer: Any = None
 
     def get_caller_identity(self) -> Any:
         if self._answer is None:
-            self._answer = self._sts.get_caller_identity()
+            self._answer = self.sts.get_caller_identity()
         return self._answer
 
 
@@ -267,6 +267,7 @@ class DriftCheck:
             sys.path.append(str(role / "module_utils"))
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
+        self._regions = importlib.import_module("s3bucket.regions")
         self._changes = importlib.import_module("s3bucket.changes")
         self._errors = importlib.import_module("s3bucket.errors")
         self._refused = self._errors.Refused
@@ -282,7 +283,7 @@ class DriftCheck:
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
             self._defaults["deletionPolicy"] = settings.deletion_policy
-        self._external_name = settings.service_external_name or defaults["s3bucket_service_external_name"]
+        self._external_name = settings.service_external_name
         self._user_rules = importlib.import_module("s3bucket.users")
         self._rules = self._user_rules.rules_of(vars(settings))
         self._settings = settings
@@ -328,10 +329,10 @@ class DriftCheck:
         """
         try:
             with self._time_limit.running():
-                wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+                wanted = self._wanted_of(item)
                 sources = self._sources(wanted, reads_all_users=False, cluster=self._live)
                 seen = self._observe.observe_deletion(wanted, sources)
-        except (self._refused, _CheckTimeoutError):
+        except (self._refused, GivenUpError, _CheckTimeoutError):
             return None
         return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
@@ -434,7 +435,7 @@ class DriftCheck:
         """
         region = _home_region()
         try:
-            s3, _, sts = self._get_clients(region, _partition_of(region))
+            s3, _, sts = self._get_clients(region)
             account = self._read.get_account(sts)
             pages = s3.get_paginator("list_buckets").paginate()
             names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
@@ -464,16 +465,20 @@ class DriftCheck:
     def _get_iam(self) -> tuple[str, Any]:
         """An IAM client, and the region that it asks."""
         region = _home_region()
-        partition = _partition_of(region)
-        return self._spec.HOME_REGIONS.get(partition, region), self._get_clients(region, partition)[1]
+        return self._regions.partition_of(region).home, self._get_clients(region)[1]
 
     def _sources(self, wanted: Any, *, reads_all_users: bool = True, cluster: Any = None) -> Any:
         region = wanted.region
-        s3, iam, sts = self._get_clients(region, wanted.partition)
+        s3, iam, sts = self._get_clients(region)
+
+        def sts_of(elsewhere: str) -> Any:
+            # Asked anew: whether the keys are valid now is the question.
+            return self._get_clients(elsewhere)[2].sts
+
         users = self._read.LiveUsers(iam)
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are told in the same words.
-            self._observe.ask_account(wanted, sts)
+            self._observe.ask_account(wanted, sts, sts_of)
             users = self._users.source_for(iam, wanted.username)
 
         def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
@@ -493,6 +498,7 @@ class DriftCheck:
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
             rules=self._rules,
+            sts_of=sts_of,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
             # A check changes nothing: the run that follows asks who claims the name. A plan must say what a run would.
             read_users=None if reads_all_users else lambda: self._read_everyone(iam),
@@ -502,7 +508,8 @@ class DriftCheck:
         found = self._users.read_all(iam)
         return found[1] if found else self._read.read_all_users(iam)
 
-    def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
+    def _get_clients(self, region: str) -> tuple[Any, ...]:
+        partition = self._regions.partition_of(region)
         with self._lock:
             # A mounted Secret that was changed is a changed file.
             credentials = _credentials_file()
@@ -513,10 +520,10 @@ class DriftCheck:
                 s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
                 self._clients[region] = s3, _Identity(sts)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
-            if partition not in self._iam:
-                self._iam[partition] = self._make_client("iam", self._spec.HOME_REGIONS[partition], _IAM_CONFIG)
+            if partition.name not in self._iam:
+                self._iam[partition.name] = self._make_client("iam", partition.home, _IAM_CONFIG)
             s3, identity = self._clients[region]
-            return s3, self._iam[partition], identity
+            return s3, self._iam[partition.name], identity
 
     def _make_client(self, service: str, region: str, config: Config) -> Any:
         try:
@@ -553,13 +560,6 @@ def _given_up(error: GivenUpError) -> Outcome:
 
 def _home_region() -> str:
     return boto3.session.Session().region_name or "us-east-1"
-
-
-def _partition_of(region: str) -> str:
-    try:
-        return str(boto3.session.Session().get_partition_for_region(region))
-    except BotoCoreError:
-        return "aws"
 
 
 def _credentials_file() -> object:

@@ -28,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 _FIRST_CONFLICT_S = 0.1
 _MAX_CONFLICT_S = 60.0
 _MAX_TIMEOUT_BACKOFF_S = 3600.0
+# What IAM has just stored, other services of AWS know within a minute, as a rule: for so long, every few seconds.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+_STEADY_IAM_RETRIES = 12
 
 
 class Next(NamedTuple):
@@ -118,6 +121,7 @@ class Reconciler:
         self._full_run_at: dict[Key, float] = {}
         self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._backoff = Backoff(sync_period_s, chance=self._chance)
+        self._iam_backoff = Backoff(sync_period_s, chance=self._chance, steady=_STEADY_IAM_RETRIES)
         self._conflict_backoff = Backoff(_MAX_CONFLICT_S, _FIRST_CONFLICT_S, self._chance)
         # Each further attempt may hold a worker for as long again.
         longest_s = max(run_timeout_s, _MAX_TIMEOUT_BACKOFF_S)
@@ -172,8 +176,12 @@ class Reconciler:
             return Next(Lane.RESYNC, self._timeout_backoff.next_s(key), Standing.TIMED_OUT)
         self._timeout_backoff.reset(key)
         if outcome is not None and outcome.retry == "transient":
-            return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
+            is_iam = outcome.reason is Reason.WAITING_FOR_IAM
+            backoff, other = (self._iam_backoff, self._backoff) if is_iam else (self._backoff, self._iam_backoff)
+            other.reset(key)
+            return Next(Lane.RESYNC, backoff.next_s(key), Standing.FAILED)
         self._backoff.reset(key)
+        self._iam_backoff.reset(key)
         if outcome is None:
             return None
         if outcome.retry == "immediate":
@@ -252,7 +260,8 @@ class Reconciler:
         outcome = self._run(item)
         self._full_run_at[key] = self._clock() + jittered(self._full_sync_period_s, self._chance)
         if not outcome.is_done:
-            return replace(outcome, drift=seen.drift)
+            # A run that failed in one step may have repaired what the others are for.
+            return replace(outcome, drift=tuple(aspect for aspect in seen.drift if aspect not in outcome.changed))
         if not seen.drift and outcome.changed:
             self._metrics.count_missed(outcome.changed)
             fields = {"namespace": key[0], "name_": key[1], "aspects": list(outcome.changed)}
@@ -260,7 +269,7 @@ class Reconciler:
         return outcome
 
     def _count_check(self, key: Key, seen: Outcome) -> None:
-        self._metrics.count_check("differs" if seen.drift else "in_sync" if seen.is_done else "failed")
+        self._metrics.count_check(seen)
         fields = {"namespace": key[0], "name_": key[1], "reason": seen.reason.value, "differs": list(seen.drift)}
         _LOG.debug("checked", extra=fields)
 
@@ -270,6 +279,8 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)
         self._full_run_at.pop(key, None)
+        for backoff in (self._backoff, self._conflict_backoff, self._timeout_backoff):
+            backoff.reset(key)
 
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()

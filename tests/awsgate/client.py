@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,15 @@ class Gate:
         """A bucket of another account, whose policy lets us in or not."""
         body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
+
+    @contextmanager
+    def marked(self, kind: str, name: str) -> Iterator[None]:
+        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``."""
+        self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
+        try:
+            yield
+        finally:
+            self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": False})
 
     def fill_bucket(
         self, bucket: str, *, versions: int = 0, markers: int = 0, keys: Sequence[str] = (), uploads: Sequence[str] = ()

@@ -175,6 +175,7 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "marks"): lambda: set_marks(**body),
                 ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
@@ -199,7 +200,8 @@ class Gate:
         self._policies.clear()
         self._holds.disarm()
         self._set_lag(0.0)
-        rules.OPEN_BUCKETS.clear()
+        for marked in (rules.OPEN_BUCKETS, rules.WITH_ACCESS_POINTS, rules.WITH_MFA_DELETE, rules.DISABLED_REGIONS):
+            marked.clear()
         self._reset()
 
 
@@ -211,6 +213,16 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
     bucket = backend.create_bucket(name, "us-east-1")
     if tags:
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def set_marks(kind: str, name: str, is_set: bool) -> None:
+    """Mark a bucket or region as one of the sets in the rules has it, or take the mark away."""
+    marks = {
+        "access-points": rules.WITH_ACCESS_POINTS,
+        "mfa-delete": rules.WITH_MFA_DELETE,
+        "disabled-region": rules.DISABLED_REGIONS,
+    }[kind]
+    (marks.add if is_set else marks.discard)(name)
 
 
 def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], keys: list[str]) -> None:

@@ -23,6 +23,10 @@ from .calls import ACCOUNT, Call
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 # Buckets of other accounts whose policy lets us in, as a stranger's may.
 OPEN_BUCKETS: set[str] = set()
+# What tests set: buckets with access points, and with MFA Delete; regions that the account has not enabled.
+WITH_ACCESS_POINTS: set[str] = set()
+WITH_MFA_DELETE: set[str] = set()
+DISABLED_REGIONS: set[str] = set()
 _UPLOADS_A_PAGE = 10
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
@@ -348,6 +352,72 @@ def name_undeleted_versions(call: Call, answer: Answer) -> None:
     answer.body = re.sub(rb"<Error>.*</Error>", lambda _: named, answer.body, flags=re.DOTALL)
 
 
+def rewrite_policy(call: Call, answer: Answer) -> None:
+    """AWS gives a bucket's policy back in a form of its own; moto gives the text that was sent.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-accounts
+    (an account's id for its root), https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/
+    private-content-restricting-access-to-s3-oai.html (a CanonicalUser is saved as the identity's ARN), and the issues
+    of terraform-provider-aws about policies that differ for ever (single values, repeated values, empty elements,
+    numbers as text, as Java writes them).
+    """
+    found = find_bucket(call.bucket) if call.action == "GetBucketPolicy" else None
+    if found is None:
+        return
+    try:
+        document = json.loads(answer.body)
+        document["Statement"] = [_rewritten(item, found[1].region_name) for item in _as_list(document["Statement"])]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return
+    if document.get("Id") == "":
+        del document["Id"]
+    answer.body = json.dumps(document, separators=(",", ":")).encode()
+
+
+def _rewritten(statement: dict[str, Any], region: str) -> dict[str, Any]:
+    new = {name: value for name, value in statement.items() if not (name == "Condition" and value == {})}
+    for name in ("Action", "NotAction", "Resource", "NotResource"):
+        if name in new:
+            new[name] = _shortened(new[name])
+    if isinstance(new.get("Principal"), dict):
+        new["Principal"] = _rewritten_principal(new["Principal"], region)
+    if "Condition" in new:
+        new["Condition"] = {
+            operator: {key: _shortened([_as_java(value) for value in _as_list(values)]) for key, values in tests.items()}
+            for operator, tests in new["Condition"].items()
+        }
+    return new
+
+
+def _rewritten_principal(principal: dict[str, Any], region: str) -> dict[str, Any]:
+    partition = "aws-cn" if region.startswith("cn-") else "aws"
+    names = [
+        f"arn:{partition}:iam::{name}:root" if re.fullmatch(r"\d{12}", name) else name
+        for name in _as_list(principal.get("AWS", []))
+    ]
+    names += [
+        f"arn:{partition}:iam::cloudfront:user/CloudFront Origin Access Identity E{name[:13].upper()}"
+        for name in _as_list(principal.get("CanonicalUser", []))
+    ]
+    rest = {kind: _shortened(value) for kind, value in principal.items() if kind not in ("AWS", "CanonicalUser")}
+    return {**rest, "AWS": _shortened(names)} if names else rest
+
+
+def _shortened(values: Any) -> Any:
+    unique = list(dict.fromkeys(_as_list(values)))
+    return unique[0] if len(unique) == 1 else unique
+
+
+def _as_java(value: Any) -> str:
+    """A scalar as Java writes it: that of a double has an exponent from 1E7 on."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and abs(value) >= 1e7:
+        digits, _, exponent = f"{value:E}".partition("E")
+        return f"{float(digits)}E{int(exponent)}"
+    return str(value)
+
+
 def refuse_unreadable_xml(call: Call) -> Answer | None:
     """A key with a character that XML 1.0 does not know makes AWS refuse the whole DeleteObjects.
 
@@ -362,6 +432,72 @@ def refuse_unreadable_xml(call: Call) -> Answer | None:
         400,
         "MalformedXML",
         "The XML you provided was not well-formed or did not validate against our published schema",
+    )
+
+
+def refuse_with_access_points(call: Call) -> Answer | None:
+    """A bucket with access points is not deleted.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (BucketHasAccessPointsAttached)
+    """
+    if call.action != "DeleteBucket" or call.bucket not in WITH_ACCESS_POINTS:
+        return None
+    return error(
+        call,
+        400,
+        "BucketHasAccessPointsAttached",
+        "The bucket you tried to delete has access points attached. Delete your access points before deleting your "
+        "bucket.",
+    )
+
+
+def refuse_without_mfa(call: Call) -> Answer | None:
+    """With MFA Delete nobody deletes a version or changes the versioning without the header x-amz-mfa.
+
+    A DeleteObjects that names a version fails as a whole.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html (x-amz-mfa)
+    """
+    if call.bucket not in WITH_MFA_DELETE or "x-amz-mfa" in call.headers:
+        return None
+    names_version = (call.action == "DeleteObjects" and b"<VersionId>" in call.body) or (
+        call.action == "DeleteObject" and "versionId" in call.query
+    )
+    if not names_version and call.action != "PutBucketVersioning":
+        return None
+    return error(call, 403, "AccessDenied", "Mfa Authentication must be used for this request")
+
+
+def refuse_disabled_region(call: Call) -> Answer | None:
+    """A region that the account has not enabled does not know its keys.
+
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html,
+    https://github.com/grafana/grafana-aws-sdk/pull/129 (the answer of STS)
+    """
+    if call.region not in DISABLED_REGIONS:
+        return None
+    if call.service == "s3":
+        text = "The AWS Access Key Id you provided does not exist in our records."
+        return error(call, 403, "InvalidAccessKeyId", text)
+    return error(call, 403, "InvalidClientTokenId", "The security token included in the request is invalid")
+
+
+def refuse_namespace_without_header(call: Call) -> Answer | None:
+    """A name in an account regional namespace needs a header, and is refused in any other account or region.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html,
+    https://github.com/ansible-collections/amazon.aws/issues/2935 (AWS's answer)
+    """
+    if call.action != "CreateBucket" or not re.fullmatch(r".+-\d{12}-[a-z]+(-[a-z]+)+-\d+-an", call.bucket):
+        return None
+    if "x-amz-bucket-namespace" in call.headers:
+        return None
+    return error(
+        call,
+        400,
+        "MissingNamespaceHeader",
+        "The requested bucket is an account-regional namespace bucket, but your request is missing the required "
+        "x-amz-bucket-namespace header.",
     )
 
 
@@ -414,6 +550,7 @@ def _listed(key: str, encoding: str) -> str:
 
 
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
+    refuse_disabled_region,
     refuse_inactive_key,
     refuse_strangers_bucket,
     check_expected_owner,
@@ -426,6 +563,9 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     answer_retention,
     answer_users_boundary,
     refuse_unreadable_xml,
+    refuse_with_access_points,
+    refuse_without_mfa,
+    refuse_namespace_without_header,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
@@ -436,8 +576,12 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
+<<<<<<< HEAD
+    rewrite_policy,
+=======
     encode_listed_versions,
     page_uploads,
+>>>>>>> main
 )
 
 

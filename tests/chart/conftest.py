@@ -71,6 +71,11 @@ def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def settings(pod: dict[str, Any]) -> dict[str, str]:
+    """The environment of a Pod's container: settings that all commands of the operator share."""
+    return {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
+
+
 EVERYTHING = (
     "--set=AWS_ACCESS_KEY_ID=AKIAEXAMPLE,AWS_SECRET_ACCESS_KEY=plain/secret+value",
     "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.service.enabled=true",

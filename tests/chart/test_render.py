@@ -10,12 +10,14 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from runner import __version__
+from runner.cli import main
 from runner.metrics import Metrics
-from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
+from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
 from tests.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
@@ -81,6 +83,10 @@ BAD_VALUES = {
         "networkPolicy.credentialEndpoints[0].cidr=169.254.170.23/32",
         "/networkPolicy/credentialEndpoints/0",
     ),
+    "bracket": ("aws.endpointURL=http://[::1", "/aws/endpointURL"),
+    "password": ("aws.endpointURL=http://user:pass@minio", "/aws/endpointURL"),
+    "no-section": ("metrics=null", "the value metrics is null"),
+    "one-port-for-both": ("health.port=8080", "must differ"),
     "test-resources": ("testPod.resources.limit.cpu=1", "/testPod/resources"),
     "test-labels": ("testPod.labels=a", "/testPod/labels"),
     "misspelled-test": ("testPod.annotation.a=b", "/testPod"),
@@ -346,6 +352,50 @@ def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) 
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 1000000
 
 
+def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
+    # A release and a namespace may have such names, and Kubernetes refuses a label that is a number.
+    arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
+    done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
+    assert done.returncode == 0, done.stdout
+    for item in [item for item in yaml.safe_load_all(done.stdout) if item]:
+        assert item["metadata"].get("namespace") in (None, "1e3", "kube-system")
+        assert all(isinstance(value, str) for value in item["metadata"]["labels"].values())
+        assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "2024"
+        for subject in item.get("subjects", []):
+            assert (subject["name"], subject["namespace"]) == ("0", "1e3")
+        for pod in pods([item]):
+            assert pod["serviceAccountName"] == "0"
+            assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"8"}
+
+
+def test_values_that_repeat_a_key_of_the_chart_render(tmp_path: Path) -> None:
+    # YAML allows a key only once, and a server-side apply an environment variable.
+    repeated = {"app.kubernetes.io/name": "x", "team": "a"}
+    given = {
+        "extraLabels": repeated,
+        "podLabels": {"name": "x", "team": "b"},
+        "podAnnotations": {"kubectl.kubernetes.io/default-container": "sidecar"},
+        "testPod": {"labels": repeated, "annotations": {"helm.sh/hook": "pre-delete"}},
+        "extraEnv": [{"name": "HOME", "value": "/home"}, {"name": "AWS_DEFAULT_REGION", "value": "eu-west-1"}],
+        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"team": "c"}}},
+    }
+    objects = render(values=given, folder=tmp_path)
+    template = find(objects, "Deployment")["spec"]["template"]
+    # The selector's label is the chart's; a label of the Pod wins over one of everything.
+    assert template["metadata"]["labels"] == {
+        "name": "s3-operator",
+        "app.kubernetes.io/name": "s3-operator",
+        "app.kubernetes.io/instance": "s3-operator",
+        "team": "b",
+    }
+    assert template["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": "sidecar"}
+    assert find(objects, "Pod")["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    for pod in pods(objects):
+        environment = pod["containers"][0]["env"]
+        assert len(environment) == len({item["name"] for item in environment})
+        assert {"name": "HOME", "value": "/home"} in environment
+
+
 def test_deployment_keeps_the_go_operators_selector(everything: list[dict[str, Any]]) -> None:
     deployment = find(everything, "Deployment")
     assert deployment["metadata"]["name"] == "s3-operator"
@@ -363,20 +413,18 @@ def test_off_by_default() -> None:
     assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "Secret"}
 
 
-def test_watched_namespaces_have_a_role_each_and_there_is_no_cluster_role() -> None:
+def test_watched_namespaces_have_a_role_each_and_secrets_no_other() -> None:
     objects = render("--set=watchNamespaces={team-a,team-b},rbac.aggregate=false")
-    assert not [item for item in objects if item["kind"].startswith("ClusterRole")]
-    roles = {item["metadata"]["namespace"] for item in objects if item["kind"] == "Role"}
-    assert roles == {"s3-operator", "kube-system", "team-a", "team-b"}
-    arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert [text for text in arguments if "watch" in text] == ["--watch-namespace=team-a", "--watch-namespace=team-b"]
-    rules = {json.dumps(item["rules"]) for item in objects
-             if item["kind"] == "Role" and item["metadata"]["namespace"].startswith("team")}  # fmt: skip
-    whole = render("--set=rbac.aggregate=false")
-    # One list for both.
-    assert rules == {json.dumps(find(whole, "ClusterRole")["rules"])}
-    named = render("--set=watchNamespaces={team-a},clusterName=prod")
-    assert "kube-system" not in {item["metadata"].get("namespace") for item in named}
+    roles = {item["metadata"]["namespace"]: item["rules"] for item in objects if item["kind"] == "Role"}
+    assert roles.keys() == {"s3-operator", "team-a", "team-b"}
+    assert roles["team-a"] == roles["team-b"]
+    of_cluster = find(objects, "ClusterRole")["rules"]
+    assert not {"secrets", "services"} & {resource for rule in of_cluster for resource in rule["resources"]}
+    # For all namespaces the same rules are in the ClusterRole.
+    assert [rule for rule in find(render("--set=rbac.aggregate=false"), "ClusterRole")["rules"]
+            if rule["resources"] != ["namespaces"]] == [
+                *(rule for rule in of_cluster if rule["resources"] != ["namespaces"]), *roles["team-a"]]  # fmt: skip
+    assert {settings(pod)["WATCH_NAMESPACE"] for pod in pods(objects)} == {"team-a,team-b"}
 
 
 ENDPOINTS = {
@@ -386,25 +434,63 @@ ENDPOINTS = {
                 "s3.example.com"),
     "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
                    "b.example"),
+    "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, ""),
+    "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, ""),
+    "upper-case": ("aws.endpointURL=https://S3.Example.com", {"AWS_ENDPOINT_URL": "https://S3.Example.com"},
+                   "s3.example.com"),
     "iam-only": ("aws.iamEndpointURL=https://iam.example", {"AWS_ENDPOINT_URL_IAM": "https://iam.example"}, ""),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "environment", "external_name"), ENDPOINTS.values(), ids=ENDPOINTS)
 def test_endpoint_reaches_operator_and_services(given: str, environment: dict[str, str], external_name: str) -> None:
-    container = find(render(f"--set={given}"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    found = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("AWS_ENDPOINT")}
-    assert found == environment
-    names = [text.partition("=")[2] for text in container["args"] if text.startswith("--service-external-name")]
-    assert names == ([external_name] if external_name else [])
+    for pod in pods(render(f"--set={given}")):
+        found = settings(pod)
+        assert {name: value for name, value in found.items() if name.startswith("AWS_ENDPOINT")} == environment
+        assert found.get("SERVICE_EXTERNAL_NAME", "") == external_name
+
+
+def test_nothing_in_the_chart_is_bound_to_one_ip_family(everything: list[dict[str, Any]]) -> None:
+    text = json.dumps([item for item in everything if item["kind"] != "NetworkPolicy"])
+    assert not re.search(r"[0-9]+(\.[0-9]+){3}", text.replace(__version__, ""))
+    container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert {"--metrics-bind-address=:8080", "--health-probe-bind-address=:8081"} <= set(container["args"])
+    for probe in ("livenessProbe", "readinessProbe"):
+        # Without a host the kubelet asks the Pod's own address, of whichever family.
+        assert set(container[probe]["httpGet"]) == {"path", "port"}
+    assert "ipFamilies" not in find(everything, "Service")["spec"]
 
 
 def test_path_and_boundary_of_users_reach_the_operator() -> None:
     arn = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
     given = render(f"--set=iam.path=/s3-operator/,iam.permissionsBoundary={arn}")
-    for objects, wanted in ((given, ["--iam-path=/s3-operator/", f"--permissions-boundary={arn}"]), (render(), [])):
-        arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-        assert [text for text in arguments if text.startswith(("--iam-path", "--permissions"))] == wanted
+    for objects, wanted in ((given, ("/s3-operator/", arn)), (render(), (None, None))):
+        for pod in pods(objects):
+            assert (settings(pod).get("IAM_PATH"), settings(pod).get("PERMISSIONS_BOUNDARY")) == wanted
+
+
+def test_every_command_in_the_pod_has_the_operators_settings() -> None:
+    # kubectl exec gives a command (check, plan, warn-uninstall) the container's environment, not its arguments.
+    given = "--set=watchNamespaces={a,b},clusterName=prod,deletionPolicy=Retain,serviceExternalName=s3.example"
+    wanted = {
+        "WATCH_NAMESPACE": "a,b",
+        "LEADER_ELECTION_NAMESPACE": "s3-operator",
+        "LEASE_NAME": "s3-operator",
+        "CLUSTER_NAME": "prod",
+        "DELETION_POLICY": "Retain",
+        "SERVICE_EXTERNAL_NAME": "s3.example",
+    }
+    for pod in pods(render(given)):
+        assert wanted.items() <= settings(pod).items()
+    # The names are those of the command line.
+    options = {name for command in main.commands.values() for option in command.params for name in names(option)}
+    assert wanted.keys() <= options
+    assert {"IAM_PATH", "PERMISSIONS_BOUNDARY"} <= options
+
+
+def names(option: click.Parameter) -> set[str]:
+    """The environment variables of an option."""
+    return {option.envvar} if isinstance(option.envvar, str) else set(option.envvar or ())
 
 
 def test_alerts_name_metrics_that_exist(everything: list[dict[str, Any]]) -> None:

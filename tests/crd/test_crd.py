@@ -30,7 +30,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-dot": ({NAME: "a.b"}, "no dot: the Service"),
     "name-digit": ({NAME: "1a"}, "must begin with a letter"),
     "no-region": ({"region": None}, "spec.region: Required"),
-    "region-words": ({"region": "Ireland"}, "must be the name of an AWS region"),
+    "region-words": ({"region": "Ireland"}, "must be the name of a region"),
+    "region-dash": ({"region": "eu-west-"}, "must be the name of a region"),
     "no-bucket": ({"bucketName": None}, "spec.bucketName: Required"),
     "bucket-short": ({"bucketName": "ab"}, "at least 3"),
     "bucket-long": ({"bucketName": "a" * 64}, "may not be more than 63"),
@@ -79,6 +80,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "tag-count": ({"tags": {f"k{n}": "" for n in range(43)}}, "must have at most 42 items"),
     "deletion-policy": ({"deletionPolicy": "Orphan"}, "Unsupported value"),
     "adoption-policy": ({"adoptionPolicy": "Always"}, "Unsupported value"),
+    "unmanaged-fields": ({"unmanagedFields": ["region"]}, 'spec.unmanagedFields[0]: Unsupported value: "region"'),
+    "unmanaged-fields-twice": (
+        {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
+    ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
@@ -110,6 +115,7 @@ FULL: dict[str, Any] = {
     "forceDelete": False,
     "adoptionPolicy": "IfExists",
     "driftPolicy": "Report",
+    "unmanagedFields": ["bucketPolicy", "tags"],
     "service": {"enabled": False},
 }
 
@@ -145,6 +151,11 @@ def test_crd_refuses_with_a_message_that_says_why(world: World, room: str, row: 
     assert message in json.loads(refused.value.body)["message"]
 
 
+@pytest.mark.parametrize("region", ["eusc-de-east-1", "us-isob-east-1", "us-gov-west-1", "garage", "default"])
+def test_crd_admits_regions_of_all_partitions_and_of_stores(world: World, room: str, region: str) -> None:
+    create(world, room, build(f"in-{region}", {"region": region}))
+
+
 @pytest.mark.parametrize("row", IMMUTABLE)
 def test_crd_refuses_a_change(world: World, room: str, row: str) -> None:
     first, change, message = IMMUTABLE[row]
@@ -167,12 +178,13 @@ def find_rules(schema: dict[str, Any]) -> Iterator[str]:
         yield from find_rules(child)
 
 
-def test_every_field_is_described_and_none_has_a_default() -> None:
+def test_every_field_is_described_and_none_has_a_default_but_what_was_not_seen_yet() -> None:
     schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     fields = dict(find_fields({name: schema[name] for name in ("spec", "status")}))
     assert "spec.publicAccessBlock.blockPublicACLs" in fields
     assert [name for name, field in fields.items() if "description" not in field] == []
-    assert [name for name, field in fields.items() if "default" in field] == []
+    found = {name: field["default"] for name, field in fields.items() if "default" in field}
+    assert found == {"status": {"observedGeneration": -1}}
 
 
 def find_fields(properties: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

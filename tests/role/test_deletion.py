@@ -143,6 +143,16 @@ def test_deletion_that_aws_denies_is_told_and_done_once_allowed(
     assert is_all_gone(world, cr)
 
 
+def test_deletion_of_a_bucket_with_access_points_names_them_and_waits(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    with world.aws.gate.marked("access-points", cr["spec"]["bucketName"]):
+        outcome = world.reconcile(deleting(cr)).outcome
+    assert (outcome["done"], outcome["reason"], outcome["retry"]) == (False, "AccessPointsAttached", "slow"), outcome
+    assert outcome["message"].startswith("the bucket has access points: delete them first")
+    assert world.reconcile(deleting(cr)).outcome["done"]
+
+
 def test_bad_spec_can_be_deleted(world: World, new_object: NewObject) -> None:
     cr = new_object()
     cr["spec"] |= {"bucketPolicy": "{", "bucketName": "No_Name", "tags": {"aws:x": "1"}}

@@ -14,7 +14,7 @@ from tests.awsgate.calls import ACCOUNT
 from tests.world import ROLE  # noqa: F401 - puts the core on the path
 
 from s3bucket.emptying import Emptying  # isort: skip
-from s3bucket.errors import AWS_ERRORS, Refused  # isort: skip
+from s3bucket.errors import AWS_ERRORS, Refused, unknown  # isort: skip
 
 # Any tenant can upload these; XML 1.0 carries the second half.
 NOT_IN_XML = ("\x01", "a/\x10\x1fb", "\ufffe", "\x0b + %41")
@@ -139,6 +139,29 @@ def test_what_is_refused_does_not_keep_the_rest(
         found = error.response["Error"]["Code"]
     gate.clear_faults()
     assert (found, left_in(s3, bucket)) == (reason, left)
+
+
+def test_mfa_delete_names_who_can_delete_and_uploads_are_aborted(gate: Any, s3: Any, bucket: str) -> None:
+    put(s3, bucket, "a", "b", "\x01")
+    s3.create_multipart_upload(Bucket=bucket, Key="u")
+    with gate.marked("mfa-delete", bucket):
+        try:
+            found = empty(s3, bucket)[1:]
+        except AWS_ERRORS as error:
+            refusal = unknown("empty the bucket", error)
+            found = refusal.reason, refusal.retry, refusal.message
+        assert found[:2] == ("MFARequired", "slow")
+        assert "root user, with the MFA device" in found[2]
+        assert left_in(s3, bucket) == ["\x01", "a", "b"]
+
+
+def test_mfa_delete_of_single_keys_has_the_same_reason(gate: Any, s3: Any, bucket: str) -> None:
+    put(s3, bucket, "\x01")
+    with gate.marked("mfa-delete", bucket):
+        reason, retry, message = empty(s3, bucket)[1:]
+    assert (reason, retry) == ("MFARequired", "slow")
+    assert "1 object versions" in message
+    assert "root user, with the MFA device" in message
 
 
 def test_version_that_somebody_else_deleted_is_no_refusal(gate: Any, s3: Any, bucket: str) -> None:

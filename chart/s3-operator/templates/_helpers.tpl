@@ -20,29 +20,30 @@
 
 {{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
 {{- define "s3-operator.checkValues" -}}
-{{- range list "aws" "iam" "networkPolicy" "testPod" -}}
+{{- range list "aws" "crds" "health" "iam" "image" "metrics" "networkPolicy" "podDisruptionBudget" "rbac" "serviceAccount" "testPod" -}}
 {{- if not (kindIs "map" (index $.Values .)) -}}
-{{- fail (printf "the value %s is missing, as in another version of the chart: use --reset-then-reuse-values instead of --reuse-values" .) -}}
+{{- fail (printf "the value %s is null or missing; if these are values of another version of the chart, use --reset-then-reuse-values instead of --reuse-values" .) -}}
 {{- end -}}
+{{- end -}}
+{{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
+{{- fail "metrics.port and health.port must differ: each is served by its own listener" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Every template begins with these. */}}
+{{/* Every template begins with these. Ours win over the user's of the same name: YAML allows a key only once. */}}
 {{- define "s3-operator.labels" -}}
 {{- include "s3-operator.checkValues" . -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{ include "s3-operator.selectorLabels" . }}
-{{- with .Values.extraLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := include "s3-operator.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- merge $own .Values.extraLabels | toYaml -}}
 {{- end -}}
 
 {{/* What tells our Pods from others, for all but the Deployment, whose selector cannot be changed. */}}
 {{- define "s3-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "s3-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "s3-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "s3-operator.serviceAccountName" -}}
@@ -71,13 +72,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. */}}
+{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. A DNS name is lower case.
+     Nothing where there is no endpoint: the operator derives the host from each object's region. */}}
 {{- define "s3-operator.externalName" -}}
 {{- $endpoint := default .Values.aws.endpointURL .Values.aws.s3EndpointURL -}}
 {{- if .Values.serviceExternalName -}}
-{{- .Values.serviceExternalName -}}
+{{- .Values.serviceExternalName | lower -}}
 {{- else if $endpoint -}}
-{{- (urlParse $endpoint).hostname -}}
+{{- (urlParse $endpoint).hostname | lower -}}
 {{- end -}}
 {{- end -}}
 
@@ -95,35 +97,35 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
 
-{{/* What every container of the image needs: the operator's and the test's. */}}
+{{/* What every container of the image needs: the operator's and the test's. Settings that commands share (check, plan,
+warn-uninstall) are here and not among the arguments of `run`, so that they hold for kubectl exec, too. */}}
 {{- define "s3-operator.env" -}}
-- name: HOME
-  value: /tmp
-{{- if include "s3-operator.credentialsSecret" . }}
-- name: AWS_SHARED_CREDENTIALS_FILE
-  value: /etc/s3-operator/aws/credentials
-{{- end }}
-{{- with .Values.aws.profile }}
-- name: AWS_PROFILE
-  value: {{ . | quote }}
-{{- end }}
-- name: AWS_DEFAULT_REGION
-  value: {{ default "us-east-1" .Values.aws.region | quote }}
-{{- with .Values.aws.endpointURL }}
-- name: AWS_ENDPOINT_URL
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.aws.s3EndpointURL }}
-- name: AWS_ENDPOINT_URL_S3
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.aws.iamEndpointURL }}
-- name: AWS_ENDPOINT_URL_IAM
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.aws.stsEndpointURL }}
-- name: AWS_ENDPOINT_URL_STS
-  value: {{ . | quote }}
+{{- $own := dict "HOME" "/tmp" "AWS_DEFAULT_REGION" (default "us-east-1" .Values.aws.region) -}}
+{{- if include "s3-operator.credentialsSecret" . -}}
+{{- $_ := set $own "AWS_SHARED_CREDENTIALS_FILE" "/etc/s3-operator/aws/credentials" -}}
+{{- end -}}
+{{- range $name, $value := dict
+  "AWS_PROFILE" .Values.aws.profile
+  "AWS_ENDPOINT_URL" .Values.aws.endpointURL
+  "AWS_ENDPOINT_URL_S3" .Values.aws.s3EndpointURL
+  "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
+  "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
+  "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
+  "LEADER_ELECTION_NAMESPACE" .Release.Namespace
+  "LEASE_NAME" (include "s3-operator.fullname" .)
+  "CLUSTER_NAME" .Values.clusterName
+  "DELETION_POLICY" .Values.deletionPolicy
+  "IAM_PATH" .Values.iam.path
+  "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
+  "SERVICE_EXTERNAL_NAME" (include "s3-operator.externalName" .)
+-}}
+{{- with $value -}}{{- $_ := set $own $name . -}}{{- end -}}
+{{- end -}}
+{{- /* extraEnv wins: a server-side apply refuses a name that is there twice. */ -}}
+{{- range .Values.extraEnv -}}{{- $_ := unset $own .name -}}{{- end -}}
+{{- range $name, $value := $own }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
@@ -131,7 +133,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{- define "s3-operator.containerBasics" -}}
-image: {{ include "s3-operator.image" . }}
+image: {{ include "s3-operator.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 command: [s3-operator]
 {{- with include "s3-operator.withoutNulls" .Values.securityContext }}
@@ -139,7 +141,7 @@ securityContext:
   {{- . | nindent 2 }}
 {{- end }}
 env:
-  {{- include "s3-operator.env" . | nindent 2 }}
+  {{- include "s3-operator.env" . | trim | nindent 2 }}
 volumeMounts:
   - name: work
     mountPath: /run/s3-operator
@@ -170,7 +172,7 @@ names, but drops nulls of a parent chart's values.yaml, where only "" can be wri
 {{- end -}}
 
 {{- define "s3-operator.podBasics" -}}
-serviceAccountName: {{ include "s3-operator.serviceAccountName" . }}
+serviceAccountName: {{ include "s3-operator.serviceAccountName" . | quote }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -195,10 +197,10 @@ volumes:
   {{- with include "s3-operator.credentialsSecret" . }}
   - name: aws
     secret:
-      secretName: {{ . }}
+      secretName: {{ . | quote }}
       defaultMode: 0440
       items:
-        - key: {{ ternary $.Values.aws.existingSecretKey "credentials" (not (empty $.Values.aws.existingSecret)) }}
+        - key: {{ ternary $.Values.aws.existingSecretKey "credentials" (not (empty $.Values.aws.existingSecret)) | quote }}
           path: credentials
   {{- end }}
   {{- with .Values.extraVolumes }}
@@ -217,7 +219,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

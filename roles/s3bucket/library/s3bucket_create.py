@@ -12,7 +12,7 @@ description:
     first, and with it a claim on the bucket's name, in IAM, where no key of a tenant can write.
   - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
     over an existing user. This module fails with reason Conflict instead.
-  - Answers with what C(amazon.aws.s3_bucket) has to change in a bucket that was just made.
+  - Answers with what C(s3bucket_settings) has to change in a bucket that was just made.
 author: s3-operator contributors
 options:
   cr:
@@ -65,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 bucket_arguments:
-  description: The arguments of amazon.aws.s3_bucket that bring a new bucket in order.
+  description: The arguments of s3bucket_settings that bring a new bucket in order.
   type: dict
   returned: success
 """
@@ -75,6 +75,7 @@ from typing import Any
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused
 from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse, refuse_aws
+from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
@@ -108,12 +109,16 @@ def main() -> None:
 
 def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-    configuration: dict[str, Any] = {"Tags": listed(wanted.bucket_tags)}
+    configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
-    s3.create_bucket(
-        Bucket=wanted.bucket, CreateBucketConfiguration=configuration, ObjectLockEnabledForBucket=wanted.object_lock
-    )
+    with namespace_arguments(s3, wanted) as namespace:
+        s3.create_bucket(
+            Bucket=wanted.bucket,
+            CreateBucketConfiguration=configuration,
+            ObjectLockEnabledForBucket=wanted.object_lock,
+            **namespace,
+        )
     # In us-east-1 a create on a bucket that the account has already answers 200 as if it were new.
     tags = get_bucket_tags(s3, wanted.bucket, account)
     if tags is None or not wanted.identity.is_same_life(tags):

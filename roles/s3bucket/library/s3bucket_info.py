@@ -38,9 +38,11 @@ options:
     type: int
     default: 60
   service_external_name:
-    description: The host that the Service points to.
+    description:
+      - The host that the Service points to. Empty means AWS's for the object's region.
+      - For an IP address there is no Service.
     type: str
-    default: s3.amazonaws.com
+    default: ""
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -101,14 +103,14 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
-from ansible.module_utils.s3bucket.spec import HOME_REGIONS, Wanted
+from ansible.module_utils.s3bucket.spec import Wanted
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
 def main() -> None:
     module = make_module(
         iam_settle_s={"type": "int", "default": 60},
-        service_external_name={"type": "str", "default": "s3.amazonaws.com"},
+        service_external_name={"type": "str", "default": ""},
     )
     try:
         cluster = connect()
@@ -131,10 +133,10 @@ def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
         "user": plan_user(wanted, seen, sources),
         "secret": plan_secret(wanted, seen),
         "secret_name": wanted.secret_name,
-        "service": plan_service(wanted, seen, sources),
+        "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
-        "service_uid": unwanted_service(wanted, seen),
+        "service_uid": unwanted_service(seen),
         "recreate_secret_uid": immutable_secret(wanted, seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
@@ -181,14 +183,14 @@ def plan_secret(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     return children.secret_manifest(wanted, seen.secret) if writes_secret(wanted, seen) else {}
 
 
-def plan_service(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
-    if "service" not in seen.differs or not wanted.service:
+def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    if "service" not in seen.differs or not seen.service_host:
         return {}
-    return children.service_manifest(wanted, seen.service, sources.external_name)
+    return children.service_manifest(wanted, seen.service, seen.service_host)
 
 
-def unwanted_service(wanted: Wanted, seen: Observation) -> str:
-    if "service" not in seen.differs or wanted.service or seen.service is None:
+def unwanted_service(seen: Observation) -> str:
+    if "service" not in seen.differs or seen.service_host or seen.service is None:
         return ""
     return str(seen.service["metadata"]["uid"])
 
@@ -202,9 +204,9 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
 def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> Deletion:
     try:
         return observe_deletion(wanted, make_sources(module, cluster))
-    except NoSuchRegion:
+    except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
-        module.params["region"] = HOME_REGIONS[wanted.partition]
+        module.params["region"] = refusal.elsewhere
         return observe_deletion(wanted, make_sources(module, cluster))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from runner.backoff import FIRST_S
 from runner.conditions import Outcome, Reason
@@ -126,6 +127,15 @@ def test_failures_back_off_exponentially_and_success_resets() -> None:
     waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(5)]
     for wait_s, base in zip(waits, (5, 10, 20, 300, 5), strict=True):
         assert base * 0.7 <= wait_s <= base * 1.1
+
+
+def test_wait_for_iam_is_retried_every_few_seconds_for_a_minute() -> None:
+    waiting = Outcome(False, Reason.WAITING_FOR_IAM, "not yet", "transient")
+    reconciler, _, _ = make(make_item(**OURS), *[waiting] * 15)
+    waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(15)]
+    assert max(waits[:12]) <= 5
+    assert sum(waits[:12]) >= 40
+    assert waits[14] > 10, "then less and less often"
 
 
 def test_permanent_refusal_waits_for_the_next_sync() -> None:
@@ -378,6 +388,21 @@ def test_report_tells_again_only_what_is_new_and_what_is_over() -> None:
     assert checked.status["drift"] == []
 
 
+def test_run_that_fails_in_one_step_reports_only_what_it_left_as_drift() -> None:
+    left = Outcome(False, Reason.ACCESS_DENIED, "no", "transient", changed=("tags",))
+    checked = Checked(DIFFERS, runs=(left,))
+    checked.reconciler.reconcile(KEY)
+    assert checked.status["drift"] == ["policy"]
+
+
+def test_deferred_problem_starts_no_run_once_nothing_else_differs() -> None:
+    rejected = Outcome(False, Reason.KUBERNETES_ERROR, "exceeded quota", "transient")
+    checked = Checked(replace(rejected, drift=("tags",)), *[rejected] * 3, runs=(rejected,))
+    for _ in range(4):
+        checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 2, "the first one, and one for the tags"
+
+
 def test_report_of_what_cannot_be_used_is_not_ready_and_waits_for_the_next_sync() -> None:
     checked = Checked(UNUSABLE, policy="Report")
     wait_s = delay_of(checked.reconciler.reconcile(KEY))
@@ -521,3 +546,16 @@ def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
     assert reasons(kube) == ["DELETING"]
     # The announcement, and once that it is being emptied.
     assert kube.writes.count("write_status") == 2
+
+
+def test_object_that_lost_its_finalizer_and_is_gone_leaves_nothing_behind() -> None:
+    checked = Checked(DENIED)
+    checked.reconciler.resync(KEY)
+    assert "photos" in generate_latest(checked.metrics.registry).decode()
+    assert delay_of(checked.reconciler.resync(KEY)) > FIRST_S
+    checked.kube.item = None
+    assert checked.reconciler.resync(KEY) is None
+    assert "photos" not in generate_latest(checked.metrics.registry).decode()
+    checked.kube.item = make_item()
+    checked.job.run = lambda item: DENIED  # type: ignore[method-assign]
+    assert delay_of(checked.reconciler.reconcile(KEY)) <= FIRST_S

@@ -33,7 +33,7 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
     if wanted.username:
         found += _of_user(wanted, seen, sources) if seen.user else _of_new_user(seen, sources)
     if "service" in seen.differs:
-        found += _of_service(wanted, seen, sources)
+        found += _of_service(wanted, seen)
     return found
 
 
@@ -54,7 +54,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     found = [] if seen.bucket_exists else [Change("bucket", "bucket", _MISSING, _CREATED)]
     if not seen.bucket_exists and wanted.object_lock:
         found.append(Change("bucket", "enableObjectLock", False, True))
-    for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted):
+    for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted, seen.unmanaged):
         values = aspects.values(aspect, wanted, seen.settings, seen.is_adopted)
         found += _differing(aspect if seen.bucket_exists else "bucket", "", values)
     is_now, would_be = seen.tags
@@ -115,13 +115,13 @@ def _of_rewritten_secret(aspect: str, seen: Observation, sources: Sources) -> li
     return [Change(aspect, "secret", is_now, "holds the new key")]
 
 
-def _of_service(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
+def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     service = seen.service
     if service is None:
         return [Change("service", "service", _MISSING, _CREATED)]
-    if not wanted.service:
+    if not seen.service_host:
         return [Change("service", "service", _THERE, "deleted")]
-    spec = _paired(service.get("spec", {}), children.service_spec(sources.external_name), keeps=True)
+    spec = _paired(service.get("spec", {}), children.service_spec(seen.service_host), keeps=True)
     return _differing("service", "service.", spec) + _of_labels("service", service, wanted)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 from .keys import Pair, fingerprint_in, fingerprint_of
+from .regions import s3_host_of
 from .spec import Wanted
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -96,6 +98,28 @@ def issued_ago_s(secret: dict[str, Any] | None, now: datetime) -> float | None:
     if issued.tzinfo is None:
         issued = issued.replace(tzinfo=UTC)
     return (now - issued).total_seconds()
+
+
+def service_host(wanted: Wanted, given: str) -> str:
+    """The host that the Service points to; empty where there is to be no Service.
+
+    An ExternalName is a DNS name: for an IP address there can be no Service.
+
+    :param given: the operator's setting; empty derives the host from the object's region
+    """
+    if not wanted.service:
+        return ""
+    host = (given or s3_host_of(wanted.region)).lower().rstrip(".")
+    return "" if is_address(host) else host
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, with brackets or without."""
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def service_spec(external_name: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote_plus
 
-from .errors import AWS_ERRORS, Refused, code_of, reason_of
+from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
 
 # A character that XML 1.0 cannot carry, not even as a reference, so that no DeleteObjects can name the key:
 # https://www.w3.org/TR/xml/#charsets, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html,
@@ -24,7 +24,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _STOPPING = ("Throttled", "CredentialsInvalid")
 _ABSENT = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload")
 # Of several reasons the one that takes the longest to go away says when to try again.
-_ORDER = {"ObjectLocked": 0, "AccessDenied": 1}
+_ORDER = {"ObjectLocked": 0, "MFARequired": 1, "AccessDenied": 2}
 _LOCKED_SHOWN = 100
 # How many deleted items are remembered to notice a listing that keeps showing them.
 _REMEMBERED = 1000
@@ -42,15 +42,17 @@ class Left:
     def __init__(self, what: str, right: str) -> None:
         self.what = what
         self.right = right
-        self.codes: Counter[str] = Counter()
+        # By reason and error code.
+        self.codes: Counter[tuple[str, str]] = Counter()
         # AWS answers AccessDenied for a locked version and for one that we may not delete.
         self.denied: list[Item] = []
         self.is_lock_named = False
 
     def add(self, item: Item, code: str, message: str) -> None:
         """Count an item that was not deleted."""
-        self.codes[code] += 1
-        if code == "AccessDenied" and len(self.denied) < _LOCKED_SHOWN:
+        reason = reason_of(code, message)
+        self.codes[reason, code] += 1
+        if reason == "AccessDenied" and len(self.denied) < _LOCKED_SHOWN:
             self.denied.append(item)
         self.is_lock_named |= "object lock" in message.lower()
 
@@ -65,10 +67,10 @@ class Left:
         if dates or self.is_lock_named:
             until = f"until {max(dates)}" if dates else "by a legal hold or to a date that AWS does not tell"
             return self._refused("ObjectLocked", bucket, f"are locked {until}")
-        if self.codes["AccessDenied"]:
+        if self.denied:
             return self._refused("AccessDenied", bucket, f"AWS does not let the operator delete ({self.right})")
-        code = self.codes.most_common(1)[0][0]
-        return self._refused(reason_of(code, ""), bucket, f"AWS did not delete ({code})")
+        reason, code = self.codes.most_common(1)[0][0]
+        return self._refused(reason, bucket, with_remedy(reason, f"AWS did not delete ({code})"))
 
     def _refused(self, reason: str, bucket: str, why: str) -> Refused:
         return Refused(reason, f"bucket {bucket} has {self.codes.total()} {self.what} that {why}")

@@ -60,6 +60,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
         external_name=module.params["service_external_name"],
         rules=rules_of(module.params),
         read_users=lambda: read_all_users(iam),
+        sts_of=lambda region: module.client("sts", region=region),
     )
 
 

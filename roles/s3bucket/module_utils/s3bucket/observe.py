@@ -13,13 +13,17 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from . import aspects, children, owner
-from .errors import Forbidden, NoSuchRegion, Refused, Unknown, is_nowhere
+from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import is_same
-from .read import NEW_BUCKET, find_bucket, get_account, is_proven, known_regions, read_settings
-from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout
+from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
+from .regions import own_region, partition_of
+from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
 from .state import BucketState, UserState
 from .users import NO_RULES, UserRules, claims, may_use
+
+# What STS answers to a key that it does not know.
+_UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
 class Users(Protocol):
@@ -50,11 +54,12 @@ class Sources:
     """Where to look, and the role's settings that matter for it.
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
-    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
+    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target,
+    or empty for one that the region tells;
     ``rules``: what the cluster forces on users; ``read_users``: reads all users of the account, for the check of who
     else claims the bucket's name; None skips that check, for a caller that changes nothing. Without a ``cluster``
     Secret and Service are taken to be in order. ``try_policy`` is called with the text of the bucket's policy before
-    it is parsed.
+    it is parsed. ``sts_of`` makes an STS client of another region.
     """
 
     s3: Any
@@ -68,12 +73,14 @@ class Sources:
     rules: UserRules = NO_RULES
     read_users: Callable[[], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
+    sts_of: Callable[[str], Any] | None = None
 
 
 @dataclass
 class Observation:
     """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
 
+    ``service_host`` is empty where there is to be no Service.
     ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
     ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
     everything else of the object is maintained, and the object is not Ready.
@@ -86,6 +93,7 @@ class Observation:
     settings: dict[str, Any] = field(default_factory=dict)
     tags: tuple[dict[str, str], dict[str, str]] = ({}, {})
     is_adopted: bool = False
+    unmanaged: frozenset[str] = frozenset()
     user_exists: bool = False
     user: UserState | None = None
     user_arn: str = ""
@@ -95,6 +103,7 @@ class Observation:
     notes: list[str] = field(default_factory=list)
     secret: dict[str, Any] | None = None
     service: dict[str, Any] | None = None
+    service_host: str = ""
     has_key: bool = True
     deferred: list[Refused] = field(default_factory=list)
 
@@ -120,12 +129,14 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     :raises Refused: with the reason and what to do about it
     """
-    account = ask_account(wanted, sources.sts)
+    account = ask_account(wanted, sources.sts, sources.sts_of)
+    check_namespace(wanted, account)
     check_lockout(wanted, account)
     bucket = _find_bucket(wanted, sources, account)
     user = sources.users.find(wanted.username) if wanted.username else None
     secret, service = _children(wanted, sources)
-    _check_children(wanted, secret, service)
+    host = children.service_host(wanted, sources.external_name)
+    _check_children(wanted, secret, service if host else None)
     if user is not None:
         sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
@@ -134,22 +145,25 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     _check_claims(wanted, sources, bucket, user)
     _wait_for_iam(wanted, sources, user, secret)
 
-    seen = Observation(account=account, secret=secret, service=service)
-    _see_bucket(wanted, sources, seen, bucket, is_adopting)
+    seen = Observation(account=account, secret=secret, service=service, service_host=host)
+    _see_bucket(wanted, sources, seen, bucket, is_adopting, _policy_record(wanted, bucket, user))
     if wanted.username:
         _see_user(wanted, sources, seen, user, proof)
     _see_service(wanted, sources, seen)
-    makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
+    makes_children = ("secret" in seen.differs and secret is None) or (
+        "service" in seen.differs and bool(seen.service_host)
+    )
     if makes_children and sources.cluster and sources.cluster.is_terminating(wanted.identity.namespace):
         raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
     if sources.cluster is not None:
-        _try_children(wanted, sources.cluster, sources.external_name, seen)
+        _try_children(wanted, sources.cluster, seen)
     return seen
 
 
 def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     """What the object's status tells of what was seen."""
-    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": wanted.effective(seen.is_adopted)}
+    effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
+    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": effective}
     if wanted.username:
         status["userARN"] = seen.user_arn
         # While there is no key in a Secret, and none will be in this run, the status shows the last one.
@@ -163,14 +177,14 @@ def writes_secret(wanted: Wanted, seen: Observation) -> bool:
     return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
 
 
-def _try_children(wanted: Wanted, cluster: Cluster, external_name: str, seen: Observation) -> None:
+def _try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     """Ask the API server whether it would store what is to be written, before anything is.
 
     A key whose Secret cannot be stored would be lost, and every further try would issue another one.
     """
-    if "service" in seen.differs and wanted.service:
+    if "service" in seen.differs and seen.service_host:
         try:
-            cluster.dry_run(children.service_manifest(wanted, seen.service, external_name))
+            cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
         except Refused as rejection:
             seen.defer(rejection, "service")
     if writes_secret(wanted, seen):
@@ -196,9 +210,12 @@ def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
 
 
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
-    """The arguments of amazon.aws.s3_bucket for a bucket that was made just now."""
+    """The arguments of the tasks in bucket.yml for a bucket that was made just now."""
     settings = read_settings(s3, wanted.bucket, account)
-    return aspects.arguments(wanted, settings, aspects.differing(wanted, settings, False), False)
+    found = aspects.arguments(wanted, settings, aspects.differing(wanted, settings, False), False)
+    if owner.INITIAL in wanted.creation_tags:
+        found |= {"tags": wanted.bucket_tags, "purge_tags": True}
+    return found
 
 
 @dataclass
@@ -233,7 +250,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
     :raises Refused: when AWS does not say what is there; NoSuchRegion: ask again where there is a region
     """
-    account = ask_account(wanted, sources.sts)
+    account = ask_account(wanted, sources.sts, sources.sts_of)
     # A name that AWS does not allow cannot be there, and asking would fail for ever.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     has_user = bool(USER_NAME.fullmatch(wanted.username))
@@ -254,7 +271,8 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
             gone.user_tags = wanted.identity.tags
         gone.deletes_user = gone.user_tags is not None or wanted.identity.is_same_life(user.tags)
         if not gone.deletes_user:
-            gone.notes.append(f"IAM user {wanted.username} is not this object's and was left alone")
+            hint = wanted.identity.cluster_hint(user.tags)
+            gone.notes.append(f"IAM user {wanted.username} is not this object's and was left alone{hint}")
     gone.secret_uid = ours["metadata"].get("uid", "") if ours else ""
     if service is not None and children.is_ours(service, wanted):
         gone.service_uid = service["metadata"].get("uid", "")
@@ -274,7 +292,8 @@ def _find_unless_taken(wanted: Wanted, sources: Sources, account: str, gone: Del
 def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None) -> None:
     is_seed = proof is not None and not owner.has_owner_tag(bucket.tags)
     if not is_seed and not wanted.identity.is_same_life(bucket.tags):
-        gone.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone")
+        hint = wanted.identity.cluster_hint(bucket.tags)
+        gone.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone{hint}")
         return
     if wanted.deletion_policy_for(owner.ADOPTED in bucket.tags) == "Retain":
         kept = owner.without_owner_tags(bucket.tags)
@@ -286,16 +305,45 @@ def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, pr
         gone.bucket_tags = wanted.identity.tags
 
 
-def ask_account(wanted: Wanted, sts: Any) -> str:
+def ask_account(wanted: Wanted, sts: Any, sts_of: Callable[[str], Any] | None = None) -> str:
     """The account that our credentials belong to.
 
+    :param sts_of: makes an STS client of a region; None never takes the region for the cause
     :raises Refused: NoSuchRegion, or when AWS does not say
     """
     try:
         return get_account(sts)
     except Unknown as refusal:
         _blame_region(wanted, refusal)
+        if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
+            _blame_unknown_key(wanted, refusal, sts_of)
         raise
+
+
+def _blame_unknown_key(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any]) -> None:
+    """STS of a region that the account has not enabled, or of another partition, answers as if the key did not exist.
+
+    A home region, which cannot be disabled, tells that from a key that does not exist.
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+    """
+    own = partition_of(own_region())
+    for home in dict.fromkeys((wanted.home_region, own.home)):
+        if home == wanted.region:
+            continue
+        try:
+            account = get_account(sts_of(home))
+        except Unknown:
+            # Not known there either, or no answer: it stays what it was.
+            continue
+        if home == wanted.home_region:
+            why = f"is not enabled in this account ({account}), or the session token is not valid there: enable it"
+        else:
+            why = f"is in the partition {wanted.partition}, and this operator's credentials are of {own.name}"
+        raise NoSuchRegion(
+            f"spec.region: {wanted.region} {why}; or, as it cannot be changed, delete the object and create it again "
+            "in another region",
+            home,
+        ) from refusal
 
 
 def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
@@ -307,11 +355,11 @@ def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState 
 
 
 def _blame_region(wanted: Wanted, refusal: Unknown) -> None:
-    if is_nowhere(wanted.region, refusal.__cause__, known_regions):
+    if is_nowhere(wanted.region, refusal.__cause__):
         raise NoSuchRegion(
-            "InvalidSpec",
             f"spec.region: {wanted.region} is not known to this operator and has no endpoint that can be reached. It "
             f"cannot be changed: delete the object and create it again in a region of AWS ({refusal.message})",
+            wanted.home_region,
         ) from refusal
 
 
@@ -320,7 +368,8 @@ def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, 
         return None, None
     namespace, name = wanted.identity.namespace, wanted.identity.name
     secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
-    return secret, sources.cluster.find_service(namespace, name, is_wanted=wanted.service)
+    has_service = bool(children.service_host(wanted, sources.external_name))
+    return secret, sources.cluster.find_service(namespace, name, is_wanted=has_service)
 
 
 def _children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
@@ -340,7 +389,7 @@ def _children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[dict[str, A
 def _check_children(wanted: Wanted, secret: dict[str, Any] | None, service: dict[str, Any] | None) -> None:
     if secret is not None and wanted.username and not children.is_ours(secret, wanted):
         raise _foreign("Secret", wanted.secret_name)
-    if service is not None and wanted.service and not children.is_ours(service, wanted):
+    if service is not None and not children.is_ours(service, wanted):
         raise _foreign("Service", wanted.identity.name)
 
 
@@ -400,7 +449,8 @@ def _settle_bucket(wanted: Wanted, bucket: BucketState | None, proof: Pair | Non
         return False
     other = identity.owner_of(bucket.tags)
     if other:
-        raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName")
+        hint = identity.cluster_hint(bucket.tags)
+        raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName{hint}")
     if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
         raise Refused(
             "Conflict",
@@ -419,7 +469,8 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
     if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
         other = identity.owner_of(user.tags)
         whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
-        raise Refused("Conflict", f"IAM user {name} {whose}: choose another iamUser.username")
+        hint = identity.cluster_hint(user.tags)
+        raise Refused("Conflict", f"IAM user {name} {whose}: choose another iamUser.username{hint}")
     extra = [f"group {group}" for group in user.groups]
     extra += [f"policy {policy}" for policy in [*user.attached, *user.policies] if policy != wanted.policy_name]
     if extra:
@@ -467,10 +518,11 @@ def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState)
 
 def _claimed(wanted: Wanted, others: dict[str, UserState]) -> Refused:
     named = [f"{name} of S3 object {wanted.identity.owner_of(user.tags) or 'unknown'}" for name, user in others.items()]
+    hint = next((text for user in others.values() if (text := wanted.identity.cluster_hint(user.tags))), "")
     return Refused(
         "Conflict",
         f"bucket name {wanted.bucket} is claimed by IAM user {', '.join(sorted(named))}: delete that S3 object first "
-        "(or the IAM user, if its S3 object no longer exists), or choose another bucketName",
+        f"(or the IAM user, if its S3 object no longer exists), or choose another bucketName{hint}",
     )
 
 
@@ -497,8 +549,14 @@ def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secr
         raise Refused("WaitingForIAM", f"IAM does not show user {wanted.username} and its new key everywhere yet")
 
 
+def _policy_record(wanted: Wanted, bucket: BucketState | None, user: UserState | None) -> str:
+    """The record of what AWS made of the policy. Of an object with a user never the bucket's tag: its key writes it."""
+    place = user if wanted.username else bucket
+    return place.tags.get(owner.POLICY, "") if place else ""
+
+
 def _see_bucket(
-    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, is_adopting: bool
+    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, is_adopting: bool, record: str
 ) -> None:
     if bucket is None:
         seen.differs.append("bucket")
@@ -508,10 +566,12 @@ def _see_bucket(
         return
     seen.bucket_exists = True
     seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
-    seen.settings = settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    settings = {**read_settings(sources.s3, wanted.bucket, seen.account), "policy_record": record}
+    seen.settings = settings
     if sources.try_policy and isinstance(settings["policy"], str):
         sources.try_policy(settings["policy"])
-    seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
+    seen.unmanaged = aspects.unmanaged_now(wanted, bucket.tags)
+    seen.differs += aspects.differing(wanted, settings, seen.is_adopted, seen.unmanaged)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, is_adopting)
     seen.tags = bucket.tags, tags
@@ -579,10 +639,15 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
 
 def _see_service(wanted: Wanted, sources: Sources, seen: Observation) -> None:
     service = seen.service
+    if wanted.service and not seen.service_host:
+        seen.notes.append(
+            f"there is no Service: the endpoint {sources.external_name} is an IP address, which no Service of type "
+            "ExternalName can point to"
+        )
     if sources.cluster is None:
         return
-    if not wanted.service:
+    if not seen.service_host:
         if service is not None and children.is_ours(service, wanted):
             seen.differs.append("service")
-    elif service is None or not children.is_service_same(service, wanted, sources.external_name):
+    elif service is None or not children.is_service_same(service, wanted, seen.service_host):
         seen.differs.append("service")

@@ -93,15 +93,6 @@ def get_account(sts: Any) -> str:
         raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
 
 
-def known_regions() -> set[str]:
-    """The regions of all partitions that the installed botocore knows."""
-    import botocore.session
-
-    session = botocore.session.get_session()
-    partitions = session.get_available_partitions()
-    return {region for partition in partitions for region in session.get_available_regions("s3", partition)}
-
-
 def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
@@ -134,6 +125,15 @@ def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
             return None
         raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
     return _tags(answer.get("TagSet", []))
+
+
+def find_bucket_policy(s3: Any, name: str, account: str) -> str | None:
+    """The text of the bucket's policy as AWS answers it now; None when there is none.
+
+    :raises Unknown: when AWS does not say
+    """
+    found = _read_setting(s3, name, account, "policy", SETTINGS["policy"])
+    return found if isinstance(found, str) else None
 
 
 def read_settings(s3: Any, name: str, account: str) -> dict[str, Any]:

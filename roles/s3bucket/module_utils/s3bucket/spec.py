@@ -10,10 +10,11 @@ from typing import Any
 from . import owner
 from .errors import Refused
 from .policy import POLICY_ACTIONS, PolicyError, is_public, locks_out, parse, text_problem
+from .regions import is_known, partition_of
 from .users import policy_name_of
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
-# CR field -> amazon.aws.s3_bucket suboption of public_access and boto3 key of the same meaning
+# CR field -> boto3 key of the same meaning
 BLOCK_FIELDS = {
     "blockPublicACLs": "BlockPublicAcls",
     "ignorePublicACLs": "IgnorePublicAcls",
@@ -25,9 +26,13 @@ BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
-# A region that there surely is, by partition.
-HOME_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+# Any label of a host: which regions there are, botocore knows, or the endpoint that an operator sets.
+REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
 MAX_TAGS = 42
+# What spec.unmanagedFields may name.
+UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
 
 
@@ -55,6 +60,7 @@ class Wanted:
     drift_policy: str
     service: bool
     given: frozenset[str]
+    unmanaged: frozenset[str] = frozenset()
 
     @property
     def policy_name(self) -> str:
@@ -69,7 +75,18 @@ class Wanted:
     @property
     def partition(self) -> str:
         """The ARN partition that the region is in."""
-        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rpartition("-")[0].rpartition("-")[0], "aws")
+        return partition_of(self.region).name
+
+    @property
+    def home_region(self) -> str:
+        """A region of the partition that every account has: IAM is asked there, and what has no region."""
+        return partition_of(self.region).home
+
+    @property
+    def namespace(self) -> tuple[str, str] | None:
+        """Account and region of the account regional namespace that the bucket's name is in; None for most names."""
+        found = ACCOUNT_REGIONAL.fullmatch(self.bucket)
+        return (found[1], found[2]) if found and (is_known(found[2]) or found[2] == self.region) else None
 
     @property
     def bucket_arn(self) -> str:
@@ -88,9 +105,16 @@ class Wanted:
 
     @property
     def bucket_tags(self) -> dict[str, str]:
-        """The tags that the bucket gets in the call that creates it."""
+        """The tags that the bucket should have for this object."""
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags}
+
+    @property
+    def creation_tags(self) -> dict[str, str]:
+        """The tags that the bucket gets in the call that creates it: unmanaged fields are still to be applied once."""
+        # CR tags are in that call, too.
+        initial = " ".join(sorted((self.unmanaged & self.given) - {"tags"}))
+        return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     @property
     def user_tags(self) -> dict[str, str]:
@@ -117,6 +141,7 @@ class Wanted:
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
             "driftPolicy": self.drift_policy,
+            "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
 
@@ -173,6 +198,7 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
         drift_policy=_text(value["driftPolicy"], "spec.driftPolicy"),
         service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
         given=frozenset(given),
+        unmanaged=_unmanaged(value["unmanagedFields"]),
     )
     _check_identity(wanted)
     if not is_deleting:
@@ -194,6 +220,8 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     # The CRD refuses all of this; objects stored before it, and CR files of people, come this way too.
     if not wanted.region:
         raise invalid("spec.region", "is missing")
+    if not REGION.fullmatch(wanted.region):
+        raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
@@ -231,6 +259,20 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
         if action not in POLICY_ACTIONS:
             so = "the operator could not look at the bucket any more"
         raise invalid("spec.bucketPolicy", f"denies {action} to everyone without a Condition: {so}")
+
+
+def check_namespace(wanted: Wanted, account: str) -> None:
+    """Refuse a name in the account regional namespace of another account or region, which AWS reserves for that one.
+
+    :raises Refused: InvalidSpec
+    """
+    if wanted.namespace is None or wanted.namespace == (account, wanted.region):
+        return
+    raise invalid(
+        "spec.bucketName",
+        f"AWS reserves the name for account {wanted.namespace[0]} in {wanted.namespace[1]}: "
+        f"end it with -{account}-{wanted.region}-an, or choose one that does not end with -an",
+    )
 
 
 def _check_block(wanted: Wanted) -> None:
@@ -284,6 +326,13 @@ def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
         if key.startswith(_UNSAFE_KEY_PREFIX):
             raise invalid(f"spec.tags[{key}]", f"the prefix {_UNSAFE_KEY_PREFIX} is reserved")
     return dict(tags)
+
+
+def _unmanaged(value: Any) -> frozenset[str]:
+    names = value if isinstance(value, list) else [None]
+    if any(name not in UNMANAGED_FIELDS for name in names):
+        raise invalid("spec.unmanagedFields", f"must be a list of {', '.join(UNMANAGED_FIELDS)}")
+    return frozenset(names)
 
 
 def _mapping(value: Any, field: str) -> dict[str, Any]:
