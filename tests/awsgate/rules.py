@@ -576,12 +576,9 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
-<<<<<<< HEAD
     rewrite_policy,
-=======
     encode_listed_versions,
     page_uploads,
->>>>>>> main
 )
 
 
