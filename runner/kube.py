@@ -403,7 +403,8 @@ def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
     """
     parts, size, deadline = [], 0, time.monotonic() + timeout_s
     try:
-        for part in answer.stream(_CHUNK, decode_content=True):
+        # Not stream(), which waits for the whole of its size, however slowly it comes.
+        while part := answer.read1(_CHUNK):
             size += len(part)
             if size > most:
                 raise _TooLargeError(f"the answer has more than {most} bytes")
@@ -441,7 +442,7 @@ def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], vers
 
 def _lines(answer: Any) -> Iterator[bytearray]:
     buffer = bytearray()
-    for part in answer.stream(_CHUNK, decode_content=True):
+    while part := answer.read1(_CHUNK):
         at = len(buffer)
         buffer += part
         while (end := buffer.find(b"\n", at)) >= 0:
