@@ -58,7 +58,7 @@ _ROLE_OPTIONS = [
                  envvar="DELETION_POLICY", show_envvar=True,
                  help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
     click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
-                 help="The host that Services point to; for an IP address there are none. Default: AWS's for the region."),
+                 help="The host that Services point to; an IP address means none. Default: AWS's for the region."),
     click.option("--iam-path", default="", callback=_matching(iam_policy.PATH), envvar="IAM_PATH", show_envvar=True,
                  help="The IAM path of users that are made. Default: /."),
     click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),
@@ -298,7 +298,7 @@ def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     help="Only users with it get rights: the operator's own --permissions-boundary. Default: all.",
 )
 @click.option("--partition", default="aws", show_default=True, callback=_matching(iam_policy.PARTITION),
-              help="aws, aws-cn or aws-us-gov.")  # fmt: skip
+              help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
 def print_iam_policy(**settings: str) -> None:
     """Print the least rights that the operator needs in AWS, as an IAM policy."""
     click.echo(json.dumps(iam_policy.policy_for(iam_policy.PolicySettings(**settings)), indent=2))

@@ -386,6 +386,11 @@ ENDPOINTS = {
                 "s3.example.com"),
     "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
                    "b.example"),
+    "upper-case": ("aws.s3EndpointURL=https://S3.Example.COM:9000", {"AWS_ENDPOINT_URL_S3": "https://S3.Example.COM:9000"},
+                   "s3.example.com"),
+    "name-upper-case": ("serviceExternalName=B.Example", {}, "b.example"),
+    # The operator then makes no Services.
+    "address": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, "10.0.0.1"),
     "iam-only": ("aws.iamEndpointURL=https://iam.example", {"AWS_ENDPOINT_URL_IAM": "https://iam.example"}, ""),
 }  # fmt: skip
 
