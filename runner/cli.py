@@ -298,7 +298,7 @@ def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     help="Only users with it get rights: the operator's own --permissions-boundary. Default: all.",
 )
 @click.option("--partition", default="aws", show_default=True, callback=_matching(iam_policy.PARTITION),
-              help="aws, aws-cn or aws-us-gov.")  # fmt: skip
+              help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
 def print_iam_policy(**settings: str) -> None:
     """Print the least rights that the operator needs in AWS, as an IAM policy."""
     click.echo(json.dumps(iam_policy.policy_for(iam_policy.PolicySettings(**settings)), indent=2))
