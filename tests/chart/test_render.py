@@ -434,8 +434,9 @@ ENDPOINTS = {
                 "s3.example.com"),
     "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
                    "b.example"),
-    "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, ""),
-    "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, ""),
+    # Of an address the operator makes no Service: it must not point to AWS.
+    "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, "fd00::1"),
+    "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, "10.0.0.1"),
     "upper-case": ("aws.endpointURL=https://S3.Example.com", {"AWS_ENDPOINT_URL": "https://S3.Example.com"},
                    "s3.example.com"),
     "iam-only": ("aws.iamEndpointURL=https://iam.example", {"AWS_ENDPOINT_URL_IAM": "https://iam.example"}, ""),
