@@ -35,6 +35,16 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
     yield "operator", lambda: _check_operator(election, wait_s)
 
 
+def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The same where no cluster can be asked, for the reason given."""
+
+    def fail() -> str:
+        raise CheckError(problem)
+
+    yield "Kubernetes", fail
+    yield "AWS", _check_aws
+
+
 def uninstall_warning(kube: Kube) -> str:
     """What to think of before the operator goes; empty when no S3 object is there."""
     names = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in _objects(kube)]
@@ -56,6 +66,9 @@ def _objects(kube: Kube) -> list[dict[str, Any]]:
 
 def _check_kubernetes(kube: Kube) -> str:
     try:
+        missing = kube.find_missing_namespaces()
+        if missing:
+            raise CheckError(f"namespace {missing[0]} does not exist: create it, or leave it out of --watch-namespace")
         count = len(_objects(kube))
         for namespace in kube.namespaces:
             for kind in ("Secret", "Service"):

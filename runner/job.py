@@ -28,6 +28,8 @@ from runner.environment import ansible_environment, make_folders
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
 _MAX_MESSAGE = 500
+# Ansible writes modules and results in files of some KiB each; with less left a run fails in any of its tasks.
+_MIN_FREE = 64 * 1024
 _OUTCOME = "s3bucket_outcome"
 
 
@@ -80,17 +82,24 @@ class AnsibleJob:
         """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
         if self._cancelled.is_set():
             return Outcome(False, Reason.RUN_CANCELLED, "the operator is stopping", "transient")
-        number = str(next(self._numbers))
+        record = _Record()
+        try:
+            self._run(str(next(self._numbers)), item, record)
+        except OSError as error:
+            record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
+        return self._outcome(record)
+
+    def _run(self, number: str, item: dict[str, Any], record: _Record) -> None:
         run_id = f"{processes.operator_id()}-{number}"
         folder = processes.own_folder(self._work_dir, "run", number)
-        record = _Record()
         try:
             _prepare(folder, item)
             self._start(folder, run_id, item, record)
+            if not record.outcome and _is_full(folder):
+                record.failure = "the work directory is full: free space, or change --work-dir"
         finally:
             processes.kill_run(run_id)
             shutil.rmtree(folder, ignore_errors=True)
-        return self._outcome(record)
 
     def _start(self, folder: Path, run_id: str, item: dict[str, Any], record: _Record) -> None:
         ansible_runner.run(
@@ -159,6 +168,12 @@ def _prepare(folder: Path, item: dict[str, Any]) -> None:
     make_folders(folder)
     (folder / "env").mkdir(mode=0o700)
     (folder / "env" / "extravars").write_text(json.dumps(extra_vars(item)))
+
+
+def _is_full(folder: Path) -> bool:
+    space = os.statvfs(folder)
+    # Zero inodes in all: a file system that does not count them.
+    return space.f_bavail * space.f_frsize < _MIN_FREE or (space.f_files > 0 and space.f_favail == 0)
 
 
 class _Deadline:

@@ -11,19 +11,17 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config, watch
+from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException
 from kubernetes.dynamic import DynamicClient
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
+from runner import kubeconfig
 from runner.events import Event
 
 GROUP, VERSION, PLURAL, KIND = "agill.apps", "v1alpha1", "s3s", "S3"
@@ -42,6 +40,7 @@ _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _GONE = 410
+_UNAUTHORIZED = 401
 # That of client-go.
 _PAGE = 500
 
@@ -53,8 +52,7 @@ class KubeError(Exception):
 
     def __init__(self, verb: str, cause: Exception) -> None:
         self.status = int(getattr(cause, "status", 0) or 0)
-        detail = getattr(cause, "reason", None) or type(cause).__name__
-        super().__init__(f"failed to {verb}: {detail} ({self.status})")
+        super().__init__(f"failed to {verb}: {_detail_of(cause, self.status)}")
 
     @property
     def is_conflict(self) -> bool:
@@ -67,28 +65,45 @@ class KubeError(Exception):
         return self.status == _GONE
 
 
+class ConfigError(KubeError):
+    """No way to a cluster is configured (``is_absent``), or what is configured cannot be used."""
+
+    def __init__(self, cause: kubeconfig.ConfigurationError) -> None:
+        self.status = 0
+        self.is_absent = cause.is_absent
+        Exception.__init__(self, str(cause))
+
+
 @contextlib.contextmanager
 def _failing_to(verb: str) -> Iterator[None]:
     try:
         yield
-    except (ApiException, HTTPError, OSError) as error:
+    # An answer that is not JSON comes from another server than Kubernetes.
+    except (ApiException, HTTPError, OSError, json.JSONDecodeError) as error:
         raise KubeError(verb, error) from error
+
+
+def _detail_of(cause: Exception, status: int) -> str:
+    """What went wrong in one line, with what to do about it where the configuration may be wrong."""
+    if isinstance(cause, MaxRetryError):
+        why = " ".join(str(cause.reason).split()).rpartition(": ")[2]
+        return f"the API server {cause.pool.host}:{cause.pool.port} does not answer ({why}): check KUBECONFIG"
+    if isinstance(cause, json.JSONDecodeError):
+        return "the server's answer is not that of a Kubernetes API server: check KUBECONFIG"
+    detail = " ".join(str(getattr(cause, "reason", None) or type(cause).__name__).split())
+    hint = ": check the user of the kubeconfig" if status == _UNAUTHORIZED else ""
+    return f"{detail} ({status}){hint}"
 
 
 def load_config() -> None:
     """Use KUBECONFIG, the default kubeconfig, or the Pod's ServiceAccount.
 
-    :raises KubeError: when there is none of them
+    :raises ConfigError: when there is none of them, or it cannot be used
     """
     try:
-        # config.load_config would tell the log, and know no list of files in KUBECONFIG.
-        if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
-            # Named, as the library looks at KUBECONFIG when it is imported only.
-            config.load_kube_config(os.environ.get("KUBECONFIG"))
-        else:
-            config.load_incluster_config()
-    except (ConfigException, OSError) as error:
-        raise KubeError("find a kubeconfig or a ServiceAccount", error) from error
+        kubeconfig.load()
+    except kubeconfig.ConfigurationError as error:
+        raise ConfigError(error) from error
 
 
 class Kube:
@@ -104,11 +119,31 @@ class Kube:
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system."""
-        with _failing_to("read namespace kube-system"):
+        with _failing_to("read the uid of namespace kube-system, the default of --cluster-name"):
             answer = self._raw.request(
                 "GET", "/api/v1/namespaces/kube-system", serialize=False, _request_timeout=_TIMEOUT_S
             )
             return str(json.loads(answer.data)["metadata"]["uid"])
+
+    def find_missing_namespaces(self) -> tuple[str, ...]:
+        """Those of :attr:`namespaces` that do not exist. One that we may not read counts as existing."""
+        return tuple(name for name in self.namespaces if name and self._is_missing(name))
+
+    def _is_missing(self, namespace: str) -> bool:
+        with _failing_to(f"read namespace {namespace}"):
+            try:
+                self._raw.request(
+                    "GET",
+                    "/api/v1/namespaces/{name}",
+                    path_params={"name": namespace},
+                    serialize=False,
+                    _request_timeout=_TIMEOUT_S,
+                ).drain_conn()
+            except ApiException as error:
+                if error.status not in (403, 404):
+                    raise
+                return bool(error.status == 404)
+        return False
 
     def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The S3 object as it is now."""

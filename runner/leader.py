@@ -79,11 +79,39 @@ class Election:
 
     def is_held_by_other(self) -> bool:
         """Whether another holds the Lease by its own dates. For commands that look once."""
-        lease = self._leases.find_lease(self._namespace, LEASE)
+        return bool(self.find_holder())
+
+    def find_holder(self) -> str:
+        """Who else holds the Lease by its own dates; empty when nobody does."""
+        return self._holder_of(self._leases.find_lease(self._namespace, LEASE))
+
+    def _holder_of(self, lease: dict[str, Any] | None) -> str:
         if lease is None or lease["holder"] in ("", self._identity) or lease["renewed"] is None:
-            return False
+            return ""
         age_s = (datetime.now(UTC) - lease["renewed"]).total_seconds()
-        return bool(age_s < lease["duration_s"])
+        return str(lease["holder"]) if age_s < lease["duration_s"] else ""
+
+    def acquire_unless_held(self, stopped: threading.Event) -> str:
+        """Take the Lease unless another holds it. Returns that holder; empty when the Lease is ours, or when stopped.
+
+        A Lease whose dates say that it has expired is taken only when nobody renews it for its duration: the clock
+        of its holder may be another than ours.
+
+        :raises KubeError: when the API server does not answer
+        """
+        first: object = None
+        while not stopped.is_set():
+            lease = self._leases.find_lease(self._namespace, LEASE)
+            seen = (lease["holder"], lease["renewed"]) if lease else None
+            first = first or seen
+            holder = self._holder_of(lease) or (str(lease["holder"]) if lease and seen != first else "")
+            if holder:
+                return holder
+            if self.try_once():
+                _LOG.info("leading", extra={"identity": self._identity})
+                return ""
+            stopped.wait(self._terms.retry_period_s)
+        return ""
 
     def acquire(self, stopped: threading.Event) -> bool:
         """Wait for the Lease; False when stopped first."""

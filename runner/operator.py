@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from runner import processes
 from runner.cache import Caches
 from runner.claims import Claims
-from runner.conditions import Outcome
 from runner.drift import DriftCheck, RoleSettings
 from runner.environment import ansible_environment, make_folders
 from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
 from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
-from runner.leader import Election, Terms
+from runner.leader import LEASE, Election, Terms
 from runner.metrics import Metrics
 from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
@@ -70,8 +68,7 @@ class Operator:
             self._clean_up()
 
     def _run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        processes.handle_stop_signals(lambda _: self._stopping.set())
         processes.share_heaps()
         self._serve()
         processes.become_subreaper()
@@ -90,24 +87,87 @@ class Operator:
         return 1 if self._is_lost else 0
 
     def once(self) -> int:
-        """One pass over all objects. Returns 0 if every one is Ready (or gone, if it was being deleted)."""
-        if self._election.is_held_by_other():
-            _LOG.error("another operator holds the lease: it does the work")
+        """One pass over all objects. Returns 0: all are Ready, or deleted; 1: some are not; 2: nothing was done."""
+        processes.handle_stop_signals(lambda _: self._stopping.set())
+        try:
+            return self._once()
+        except KubeError as error:
+            _LOG.error("nothing was done", extra={"error": str(error)})
+            return 2
+        finally:
+            self._clean_up()
+
+    def _once(self) -> int:
+        holder = self._take_lease()
+        if holder or self._stopping.is_set():
             return 2
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
-        made = self._make_reconciler()
-        if made is None:
-            return 2
-        reconciler = made[1]
-        items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
+        try:
+            items, is_complete = self._list_once()
+            made = self._make_reconciler() if is_complete or items else None
+            if made is None:
+                return 2
+            is_ready = self._reconcile_all(*made, items)
+        finally:
+            if self._settings.leader_elect and not self._is_lost:
+                self._election.release()
+        return 0 if is_ready and is_complete else 1
+
+    def _take_lease(self) -> str:
+        """Become the one that works. Returns who else is; empty when nobody is, or when stopped."""
+        if self._settings.leader_elect:
+            holder = self._election.acquire_unless_held(self._stopping)
+        else:
+            holder = self._election.find_holder()
+        if holder:
+            place = f"{self._settings.leader_election_namespace}/{LEASE}"
+            fields = {"holder": holder, "lease": place}
+            _LOG.error("another s3-operator holds the Lease: it does the work", extra=fields)
+        return holder
+
+    def _list_once(self) -> tuple[list[dict[str, Any]], bool]:
+        """The objects of all namespaces, and whether all namespaces are there.
+
+        :raises KubeError: when Kubernetes does not answer
+        """
+        if not self._settings.cluster_name:
+            # Here it is an error; an operator would wait for it.
+            self._kube.get_cluster_id()
+        missing = self._kube.find_missing_namespaces()
+        for name in missing:
+            _LOG.error("the namespace does not exist (--watch-namespace)", extra={"namespace": name})
+        found = [name for name in self._kube.namespaces if name not in missing]
+        return [item for name in found for item in self._kube.list_objects(name)[0]], not missing
+
+    def _reconcile_all(self, job: AnsibleJob, reconciler: Reconciler, items: list[dict[str, Any]]) -> bool:
+        """Reconcile each object, while the Lease is ours and nobody asks to stop. Whether all are Ready, or deleted."""
         seen = self._caches.add("S3")
         for item in items:
             seen.put(key_of(item), item)
+        if self._settings.leader_elect:
+            self._start("lease", self._hold_lease, job)
+        self._start("stop", self._cancel_when_stopped, job)
         with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
-            results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
-        self._clean_up()
-        return 0 if all(results) else 1
+            results = list(pool.map(lambda item: self._reconcile_once(reconciler, key_of(item)), items))
+        return all(results)
+
+    def _cancel_when_stopped(self, job: AnsibleJob) -> None:
+        self._stopping.wait()
+        # Daemon: the process does not wait for it when the runs have ended by themselves.
+        if not self._is_lost:
+            threading.Event().wait(self._settings.grace_period_s)
+        job.cancel()
+
+    def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
+        if self._stopping.is_set():
+            return False
+        try:
+            outcome = reconciler.look(key)
+        except KubeError as error:
+            _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
+            return False
+        return outcome is None or outcome.is_done
 
     def _clean_up(self) -> None:
         if self._warm:
@@ -283,15 +343,6 @@ class Operator:
         if self._stopping.is_set():
             return "stopping"
         return "waiting for the first list" if waiting else ""
-
-
-def _look_once(reconciler: Reconciler, key: Key) -> bool:
-    try:
-        outcome: Outcome | None = reconciler.look(key)
-    except KubeError as error:
-        _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
-        return False
-    return outcome is None or outcome.is_done
 
 
 def default_identity_namespace() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from .errors import Refused
 
 try:
+    import yaml
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
@@ -89,4 +90,9 @@ def connect() -> ApiServer:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # Never its text: a kubeconfig holds credentials.
+        raise Refused(
+            "KubernetesError", "KUBECONFIG is not a kubeconfig: correct the file, or set it to another"
+        ) from error
     return ApiServer(client.ApiClient())
