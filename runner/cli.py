@@ -331,7 +331,9 @@ def _private_environment(work_dir: Path | None) -> Iterator[Path]:
     try:
         _make_private(base, is_default=work_dir is None)
         processes.handle_stop_signals(_exit_by_signal)
-        credentials.clean_environment(base)
+        # A new start of this program must not lose a signal, nor die of it before it can remove the credentials file.
+        with processes.stop_signals_held():
+            credentials.clean_environment(base)
         yield base
     except OSError as error:
         if error.errno not in _NO_SPACE and not str(error.filename or "").startswith(str(base)):

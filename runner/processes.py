@@ -17,7 +17,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
@@ -54,6 +54,16 @@ def handle_stop_signals(stop: Callable[[int], None]) -> None:
     for number in _STOP_SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda received, _: stop(received))
+
+
+@contextlib.contextmanager
+def stop_signals_held() -> Iterator[None]:
+    """Deliver signals that ask to stop only afterwards; a program that replaces this one inherits that they wait."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
 def forbid_core_dumps() -> None:
