@@ -7,11 +7,12 @@ Lease, exit 0. A lost Lease means: cancel runs at once, exit 1, and let Kubernet
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -38,6 +39,7 @@ _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
 _JOIN_S = 10.0
+_POLL_S = 0.5
 # A run id in the warm process's environment is overwritten by longer ones.
 _RUN_ID_ROOM = 64
 
@@ -147,21 +149,35 @@ class Operator:
             seen.put(key_of(item), item)
         if self._settings.leader_elect:
             self._start("lease", self._hold_lease, job)
-        self._start("stop", self._cancel_when_stopped, job)
-        with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
-            results = list(pool.map(lambda item: self._reconcile_once(reconciler, key_of(item)), items))
-        return all(results)
+        keys: SimpleQueue[Key] = SimpleQueue()
+        for item in items:
+            keys.put(key_of(item))
+        results: list[bool] = []
+        for number in range(self._settings.max_concurrent_reconciles):
+            self._start(f"worker-{number}", self._drain, reconciler, keys, results)
+        is_late = threading.Event()
+        self._start("stop", self._cancel_when_stopped, job, is_late)
+        workers = [thread for thread in self._threads if thread.name.startswith("worker-")]
+        for thread in workers:
+            while thread.is_alive() and not is_late.is_set():
+                thread.join(_POLL_S)
+        return len(results) == len(items) and all(results)
 
-    def _cancel_when_stopped(self, job: AnsibleJob) -> None:
+    def _drain(self, reconciler: Reconciler, keys: SimpleQueue[Key], results: list[bool]) -> None:
+        with contextlib.suppress(Empty):
+            while not self._stopping.is_set():
+                results.append(self._reconcile_once(reconciler, keys.get_nowait()))
+
+    def _cancel_when_stopped(self, job: AnsibleJob, is_late: threading.Event) -> None:
+        """Let runs end for the grace period, cancel them then, and give up what still waits for AWS."""
         self._stopping.wait()
-        # Daemon: the process does not wait for it when the runs have ended by themselves.
         if not self._is_lost:
-            threading.Event().wait(self._settings.grace_period_s)
+            is_late.wait(self._settings.grace_period_s)
         job.cancel()
+        is_late.wait(_JOIN_S)
+        is_late.set()
 
     def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
-        if self._stopping.is_set():
-            return False
         try:
             outcome = reconciler.look(key)
         except KubeError as error:
