@@ -29,7 +29,8 @@ _POLL_S = 0.05
 _ORPHAN_S = 5.0
 _STARTTIME_FIELD = 19
 # What own_folder makes: nothing else in a work directory is ours to remove.
-_OWN_FOLDER = re.compile(r"[a-z]+-([0-9]+-[0-9]+(?:-[0-9]+)?)")
+_OWN_KINDS = ("credentials", "run", "warm")
+_OWN_FOLDER = re.compile(rf"(?:{'|'.join(_OWN_KINDS)})-([0-9]+-[0-9]+(?:-[0-9]+)?)")
 # The terminal's end (SIGHUP) asks for the same as a service manager (SIGTERM) or Ctrl-C (SIGINT).
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # man 7 unix: a socket's path has 107 bytes. Of these, "/run-<pid>-<start time>-<number>/tmp" and what Python's
@@ -129,7 +130,12 @@ def short_path(work_dir: Path) -> Path:
 
 
 def own_folder(work_dir: Path, kind: str, number: str = "") -> Path:
-    """Make a 0700 folder that is removed when this operator ends, or by the next one's sweep."""
+    """Make a 0700 folder that is removed when this operator ends, or by the next one's sweep.
+
+    :param kind: one of those that :func:`sweep` knows
+    """
+    if kind not in _OWN_KINDS:
+        raise ValueError(f"no sweep would remove a folder of kind {kind}")
     folder = work_dir / f"{kind}-{operator_id()}{number and '-'}{number}"
     folder.mkdir(mode=0o700)
     return folder
