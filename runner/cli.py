@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import json
@@ -164,10 +165,11 @@ def run(log_format: str, log_level: str, **flags: Any) -> None:
 
     with _private_environment(flags["work_dir"]) as base:
         try:
-            sys.exit(_operator(base, log_format, log_level, flags).run())
+            status = _operator(base, log_format, log_level, flags).run()
         except AddressError as error:
             hint = "--metrics-bind-address and --health-probe-bind-address choose others"
             raise click.ClickException(f"{error}: {hint}") from error
+    _end(status)
 
 
 @main.command()
@@ -180,9 +182,10 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
     """
     try:
         with _private_environment(flags["work_dir"]) as base:
-            sys.exit(_operator(base, log_format, log_level, flags).once())
+            status = _operator(base, log_format, log_level, flags).once()
     except click.ClickException as error:
         raise _NothingDone(error.message) from error
+    _end(status)
 
 
 @main.command()
@@ -361,6 +364,14 @@ def _make_private(base: Path, *, is_default: bool) -> None:
 
 def _exit_by_signal(number: int) -> NoReturn:
     sys.exit(128 + number)
+
+
+def _end(status: int) -> NoReturn:
+    """Exit although threads may still wait for an answer: Python aborts when such a thread holds a lock at its end."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _operator(base: Path, log_format: str, log_level: str, flags: dict[str, Any]) -> Any:

@@ -161,6 +161,12 @@ class Operator:
         for thread in workers:
             while thread.is_alive() and not is_late.is_set():
                 thread.join(_POLL_S)
+        self._stopping.set()
+        is_late.set()
+        # A renewal that is under way would meet the Lease's release.
+        for thread in self._threads:
+            if thread not in workers:
+                thread.join(_JOIN_S)
         return len(results) == len(items) and all(results)
 
     def _drain(self, reconciler: Reconciler, keys: SimpleQueue[Key], results: list[bool]) -> None:
