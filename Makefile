@@ -41,7 +41,7 @@ lock: ## write container/requirements.lock anew, with the newest versions in ran
 	  --no-annotate --no-header --no-emit-find-links --no-emit-index-url -o container/requirements.lock pyproject.toml
 
 e2e: e2e-packages kubernetes ## run the chart and the image in a real Pod (needs root; installs containerd, runc, buildah, debootstrap)
-	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
+	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet
 	$(PYTEST) tests/e2e
 
 e2e-packages: ## install what a node needs, where apt-get is there to do it
@@ -54,7 +54,7 @@ chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, th
 	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
 
 test: kubernetes ## run every test, two at a time
-	$(BIN)/python -m dev.binaries helm kube-scheduler kubelet
+	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet
 	$(PYTEST) --numprocesses=2 --dist=loadfile
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)
@@ -67,7 +67,7 @@ test-cluster: kubernetes ## run the tests of the operator process only
 	$(PYTEST) tests/cluster
 
 test-chart: kubernetes ## run the tests of the chart only
-	$(BIN)/python -m dev.binaries helm
+	$(BIN)/python -m dev.binaries helm helm3
 	$(PYTEST) tests/chart
 
 test-matrix: ## run every test with both environments, warm and stock each
@@ -87,8 +87,8 @@ bench: kubernetes ## measure time, CPU, memory and calls into bench/results (30 
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m bench
 
-fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, other ones each time
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py
+fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, and 20 times as many policies, other ones each time
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py tests/unit/role/test_policy_fuzz.py
 
 test-stock-sample: kubernetes ## run the drift rows and a flow of the operator with --executor stock
 	S3_OPERATOR_TEST_EXECUTOR=stock $(PYTEST) --numprocesses=2 --dist=loadfile tests/role/test_drift.py \

@@ -1,4 +1,4 @@
-"""Where etcd, Kubernetes' programs and helm come from: ``KUBEBUILDER_ASSETS``, PATH, or built once from Go modules.
+"""Where etcd, Kubernetes' programs, helm (4) and helm3 come from: ``KUBEBUILDER_ASSETS``, PATH, or built once by Go.
 
 ``python -m dev.binaries [NAME...]`` tells where they are. What is built lands in a cache outside the checkout, keyed
 by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in
@@ -21,16 +21,20 @@ from pathlib import Path
 
 KUBERNETES_VERSION = "1.36.3"
 HELM_VERSION = "4.3.1"
+HELM3_VERSION = "3.22.0"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
-_HELM = "helm.sh/helm/v4/cmd/helm"
+# Programs of modules of their own: name -> package, version.
+_HELMS = {
+    "helm": ("helm.sh/helm/v4/cmd/helm", HELM_VERSION),
+    "helm3": ("helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
+}
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
-    "helm": _HELM,
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
     "kubelet": "k8s.io/kubernetes/cmd/kubelet",
 }
@@ -47,7 +51,7 @@ def cache_folder() -> Path:
 
 def _built_folder(name: str) -> Path:
     system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    project = f"helm-v{HELM_VERSION}" if name == "helm" else f"kubernetes-v{KUBERNETES_VERSION}"
+    project = f"helm-v{_HELMS[name][1]}" if name in _HELMS else f"kubernetes-v{KUBERNETES_VERSION}"
     return cache_folder() / f"{project}-{system}-{machine}"
 
 
@@ -69,9 +73,17 @@ def _find(name: str) -> Path | None:
     places = [os.environ.get("KUBEBUILDER_ASSETS", ""), os.environ.get("PATH", ""), str(_built_folder(name))]
     for place in places:
         path = shutil.which(name, path=place) if place else None
-        if path:
+        if path and _is_wanted(name, path):
             return Path(path)
     return None
+
+
+def _is_wanted(name: str, path: str) -> bool:
+    """Whether a program that was found has the major version that is wanted: a machine's ``helm`` may be 3 or 4."""
+    if name not in _HELMS:
+        return True
+    done = subprocess.run([path, "version", "--short"], capture_output=True, text=True, check=False)
+    return done.stdout.startswith(f"v{_HELMS[name][1].split('.')[0]}.")
 
 
 @contextmanager
@@ -87,13 +99,15 @@ def _build(name: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _report(f"building {name} from Go modules (once; kept in {target.parent})")
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
-        if name == "helm":
-            command = [find_go(), "install", "-trimpath", "-ldflags", "-s -w", f"{_HELM}@v{HELM_VERSION}"]
+        if name in _HELMS:
+            package, version = _HELMS[name]
+            flags = _helm3_flags() if name == "helm3" else "-s -w"
+            command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:
             command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]
             command.append(_PACKAGES[name])
         _run(command, name, {"GOBIN": folder})
-        # etcd's package is named server.
+        # etcd's package is named server, and Helm 3's helm.
         next(Path(folder).iterdir()).rename(target)
     return target
 
@@ -103,6 +117,13 @@ def _version_flags() -> str:
     major, minor, _ = KUBERNETES_VERSION.split(".")
     values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     return " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
+
+
+def _helm3_flags() -> str:
+    # As its Makefile sets them: without, it believes in a Kubernetes 1.20, which the chart refuses.
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    places = (f"helm.sh/helm/v3/pkg/{package}.k8sVersion" for package in ("chartutil", "lint/rules"))
+    return " ".join(["-s", "-w", *(f"-X {place}Major={major} -X {place}Minor={minor}" for place in places)])
 
 
 def _run(command: list[str], name: str, more: dict[str, str]) -> None:

@@ -28,6 +28,8 @@ _CONTROLLERS = (
     "replicaset-controller",
     "job-controller",
     "clusterrole-aggregation-controller",
+    # Quotas that are real: their status is what admission goes by.
+    "resourcequota-controller",
 )
 _TOKEN_BYTES = 16
 # What ServiceAccounts ask, one line a request: a test compares it with what they may. Kubernetes' own are left out.
@@ -63,6 +65,11 @@ class ControlPlane:
     def url(self) -> str:
         """The API server's address."""
         return f"https://127.0.0.1:{self._port}"
+
+    @property
+    def etcd_url(self) -> str:
+        """etcd's address: what the API server stores, for tests of what older versions of Kubernetes left there."""
+        return f"http://127.0.0.1:{self._etcd_port}"
 
     @property
     def pids(self) -> list[int]:

@@ -5,9 +5,12 @@ Reads only. One thread. What is wrong is said with what to do; no key is ever in
 
 from __future__ import annotations
 
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
@@ -15,10 +18,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runner.kube import Kube, KubeError
 from runner.leader import Election
+from runner.schema import unstored_fields
+from runner.stored import HINT
 
 _CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2})
 _POLL_S = 1.0
 _SHOWN = 20
+_PROJECT = Path(os.environ.get("PROJECT_DIR") or Path(__file__).parents[1])
 
 
 class CheckError(Exception):
@@ -30,9 +36,13 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
 
     :param wait_s: for so long an operator may take to begin its work
     """
-    yield "Kubernetes", lambda: _check_kubernetes(kube)
+    for namespace in kube.namespaces:
+        place = f"namespace {namespace}" if namespace else "all namespaces"
+        yield place, partial(_check_namespace, kube, namespace)
+    yield "CRD", partial(_check_crd, kube)
     yield "AWS", _check_aws
     yield "operator", lambda: _check_operator(election, wait_s)
+    yield "other operators", lambda: _check_overlapping(election)
 
 
 def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -47,7 +57,7 @@ def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str
 
 def uninstall_warning(kube: Kube) -> str:
     """What to think of before the operator goes; empty when no S3 object is there."""
-    names = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in _objects(kube)]
+    names = list(_names(kube))
     if not names:
         return ""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -60,22 +70,39 @@ def uninstall_warning(kube: Kube) -> str:
     )
 
 
-def _objects(kube: Kube) -> list[dict[str, Any]]:
-    return [item for namespace in kube.namespaces for item in kube.list_objects(namespace)[0]]
+def _names(kube: Kube) -> Iterator[str]:
+    for namespace in kube.namespaces:
+        for item in kube.iterate_objects(namespace):
+            yield f"{item['metadata']['namespace']}/{item['metadata']['name']}"
 
 
-def _check_kubernetes(kube: Kube) -> str:
+def _check_namespace(kube: Kube, namespace: str | None) -> str:
     try:
-        missing = kube.find_missing_namespaces()
-        if missing:
-            raise CheckError(f"namespace {missing[0]} does not exist: create it, or leave it out of --watch-namespace")
-        count = len(_objects(kube))
-        for namespace in kube.namespaces:
-            for kind in ("Secret", "Service"):
-                kube.list_children(kind, namespace)
+        if namespace and not kube.has_namespace(namespace):
+            raise CheckError(f"namespace {namespace} does not exist; the others are served")
+        count = sum(1 for _ in kube.iterate_objects(namespace))
+        for kind in ("Secret", "Service"):
+            # To its end: each page is asked for by itself.
+            deque(kube.iterate_children(kind, namespace), maxlen=0)
     except KubeError as error:
-        raise CheckError(f"{error}: is the CRD installed, and has the ServiceAccount its rights?") from error
-    return f"{count} S3 objects in {', '.join(namespace or 'all namespaces' for namespace in kube.namespaces)}"
+        advice = "is the CRD installed, and has the ServiceAccount its rights?"
+        if error.is_denied and namespace:
+            advice = f"namespace {namespace} is missing, or the operator's RoleBinding in it; the others are served"
+        raise CheckError(f"{error}: {advice}") from error
+    return f"{count} S3 objects"
+
+
+def _check_crd(kube: Kube) -> str:
+    try:
+        missing = unstored_fields(kube.get_crd(), _PROJECT)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to read it"
+        raise CheckError(f"{error}: install the chart with crds.install=true") from error
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise CheckError(f"does not have {', '.join(missing[:_SHOWN])}{more}: {HINT}")
+    return "has all fields"
 
 
 def _check_aws() -> str:
@@ -101,3 +128,16 @@ def _check_operator(election: Election, wait_s: float) -> str:
     except KubeError as error:
         raise CheckError(str(error)) from error
     return "at work"
+
+
+def _check_overlapping(election: Election) -> str:
+    try:
+        found = election.find_overlapping(None)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to list Leases"
+        raise CheckError(str(error)) from error
+    if found:
+        shown = "; ".join(found[:_SHOWN])
+        raise CheckError(f"these watch the same namespaces: {shown}: set watchNamespaces, or uninstall one of them")
+    return "none watches the same namespaces"

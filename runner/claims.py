@@ -1,48 +1,126 @@
-"""Whose bucket name is it: of two S3 objects that ask for one bucket, the one that has it keeps it.
+"""Claims on bucket names, while IAM cannot show them yet: of two S3 objects, the one that ran first keeps the name.
 
-Who holds the key of the first may delete its bucket, or mark it as the second's. If the second then got a bucket of
-that name, the first one's key would reach it. The role sees the bucket and its tags, which that key can change; here
-the objects are seen, which it cannot. Only what the watches know is asked. Threads: any.
+The role records a claim in IAM with the user that it creates, and reads all users before it creates a bucket
+(``observe._check_claims``). But IAM is eventually consistent: what one run wrote, the next may not read. So a claim is
+also kept here, from before a run starts until some time after its end. It does not depend on an object's status, which
+its namespace may be able to write: status is only a hint, for the time after a restart. Threads: any.
 """
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from runner.conditions import Outcome, Reason
 
+# IAM is eventually consistent, and AWS names no bound; this is several times what is usual.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+CONSISTENCY_S = 120.0
+
+
+@dataclass
+class _Claim:
+    """``expires_at`` is infinite while a run of the object is under way."""
+
+    uid: str
+    name: str
+    expires_at: float = math.inf
+
 
 class Claims:
-    """Runs the role for an object, unless another one has its bucket.
+    """Runs the role for an object, unless another one claims its bucket's name.
 
-    :param run: runs the role
-    :param find_naming: the objects that ask for a bucket of this name, as the watches saw them last
+    :param run: runs the role; called for one object by one thread at a time
+    :param find_naming: the objects that ask for a bucket of this name, from the informer cache
     """
 
     def __init__(
-        self, run: Callable[[dict[str, Any]], Outcome], find_naming: Callable[[str], list[dict[str, Any]]]
+        self,
+        run: Callable[[dict[str, Any]], Outcome],
+        find_naming: Callable[[str], list[dict[str, Any]]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run = run
         self._find_naming = find_naming
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._claims: dict[str, _Claim] = {}
 
     def run(self, item: dict[str, Any]) -> Outcome:
-        """The outcome of the run, or Conflict."""
-        return self._refusal(item) or self._run(item)
+        """The outcome of the run; Conflict or Pending while another object claims the bucket's name."""
+        bucket = _bucket_of(item)
+        if not bucket:
+            return self._run(item)
+        is_deleting = bool(item["metadata"].get("deletionTimestamp"))
+        refusal = None if is_deleting else self._claim(bucket, item)
+        if refusal:
+            return refusal
+        is_unused = False
+        try:
+            outcome = self._run(item)
+            is_unused = is_deleting and outcome.is_done
+            return outcome
+        finally:
+            self._release(bucket, item, is_unused=is_unused)
 
-    def _refusal(self, item: dict[str, Any]) -> Outcome | None:
-        bucket = str((item.get("spec") or {}).get("bucketName", ""))
-        if item["metadata"].get("deletionTimestamp") or not bucket or _has_bucket(item):
+    def _claim(self, bucket: str, item: dict[str, Any]) -> Outcome | None:
+        """Record the claim of an object that is about to run, or say why it must not."""
+        uid, holder = item["metadata"]["uid"], self._find(bucket)
+        if holder is None or holder.uid != uid:
+            # A cleared status hides an object only after a restart, and then IAM still shows its claim.
+            refusal = self._refusal_by_status(bucket, item)
+            if refusal:
+                return refusal
+        with self._lock:
+            claim = self._claims.setdefault(bucket, _Claim(uid, _name_of(item)))
+            if claim.uid == uid:
+                claim.expires_at = math.inf
+                return None
+        message = (
+            f"S3 object {claim.name} asked first for a bucket of the name {bucket}: waiting for what becomes of it"
+        )
+        return Outcome(False, Reason.PENDING, message, "transient")
+
+    def _find(self, bucket: str) -> _Claim | None:
+        now = self._clock()
+        with self._lock:
+            self._claims = {name: claim for name, claim in self._claims.items() if claim.expires_at > now}
+            return self._claims.get(bucket)
+
+    def _release(self, bucket: str, item: dict[str, Any], *, is_unused: bool) -> None:
+        """After a run. ``is_unused``: it left nothing that uses the name."""
+        with self._lock:
+            claim = self._claims.get(bucket)
+            if claim is None or claim.uid != item["metadata"]["uid"]:
+                return
+            if is_unused:
+                del self._claims[bucket]
+            else:
+                claim.expires_at = self._clock() + CONSISTENCY_S
+
+    def _refusal_by_status(self, bucket: str, item: dict[str, Any]) -> Outcome | None:
+        if _has_bucket(item):
             return None
         uid = item["metadata"]["uid"]
         for other in self._find_naming(bucket):
-            if other["metadata"]["uid"] != uid and other["spec"].get("bucketName") == bucket and _has_bucket(other):
-                name = f"{other['metadata']['namespace']}/{other['metadata']['name']}"
+            if other["metadata"]["uid"] != uid and _bucket_of(other) == bucket and _has_bucket(other):
+                name = _name_of(other)
                 message = f"bucket {bucket} is that of S3 object {name}: delete it first, or choose another bucketName"
                 return Outcome(False, Reason.CONFLICT, message, "permanent")
         return None
 
 
+def _bucket_of(item: dict[str, Any]) -> str:
+    return str((item.get("spec") or {}).get("bucketName", ""))
+
+
+def _name_of(item: dict[str, Any]) -> str:
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+
+
 def _has_bucket(item: dict[str, Any]) -> bool:
-    # Told when the object was Ready first, and kept whatever becomes of the bucket.
     return bool((item.get("status") or {}).get("bucketARN"))

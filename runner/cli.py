@@ -57,7 +57,11 @@ _WATCH_NAMESPACE = click.option(
 )  # fmt: skip
 _LEASE_NAMESPACE = click.option(
     "--leader-election-namespace", default="", envvar="LEADER_ELECTION_NAMESPACE", show_envvar=True,
-    help="Where the Lease s3-operator is. Default: the Pod's namespace, or default.",
+    help="The namespace of the operator's Lease. Default: the Pod's namespace, or default.",
+)  # fmt: skip
+_LEASE_NAME = click.option(
+    "--lease-name", default="s3-operator", show_default=True, envvar="LEASE_NAME", show_envvar=True,
+    help="The operator's Lease. Operators that watch different namespaces need different ones.",
 )  # fmt: skip
 # What the role is told, and where it and its secrets are.
 _ROLE_OPTIONS = [
@@ -67,7 +71,7 @@ _ROLE_OPTIONS = [
                  envvar="DELETION_POLICY", show_envvar=True,
                  help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
     click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
-                 help="The host that Services point to. Default: s3.amazonaws.com."),
+                 help="The host that Services point to; none for an IP address. Default: AWS's for the region."),
     click.option("--iam-path", default="", callback=_matching(iam_policy.PATH), envvar="IAM_PATH", show_envvar=True,
                  help="The IAM path of users that are made. Default: /."),
     click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),
@@ -87,9 +91,9 @@ _OPTIONS = [
     click.option("--sync-period", "sync_period_s", type=click.FloatRange(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
                  help="Every object is looked at again after so many seconds, give or take 10 %."),
-    click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=2, show_default=True,
+    click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
-                 help="How many objects are worked on at a time."),
+                 help="How many objects are worked on at a time; of one namespace at most one less."),
     click.option("--resync-workers", type=click.IntRange(min=1), default=8, show_default=True,
                  envvar="RESYNC_WORKERS", show_envvar=True,
                  help="How many drift checks are under way at a time. They wait for AWS most of the time."),
@@ -108,11 +112,19 @@ _OPTIONS = [
     click.option("--grace-period", "grace_period_s", type=click.FloatRange(min=0), default=20, show_default=True,
                  envvar="GRACE_PERIOD", show_envvar=True,
                  help="At the end, runs may finish for so many seconds before they are cancelled."),
+    click.option("--orphan-policy", type=click.Choice(["Deactivate", "Report"]), default="Deactivate",
+                 envvar="ORPHAN_POLICY", show_envvar=True, show_default=True,
+                 help="What happens to the access keys of an IAM user whose S3 object no longer exists. Report: metric "
+                      "and log only."),
+    click.option("--orphan-grace-period", "orphan_grace_period_s", type=click.FloatRange(min=0), default=600,
+                 show_default=True, envvar="ORPHAN_GRACE_PERIOD", show_envvar=True,
+                 help="Seconds for which an S3 object must be missing before the keys of its user are deactivated."),
     _WATCH_NAMESPACE,
     *_ROLE_OPTIONS,
     click.option("--leader-elect/--no-leader-elect", default=True, show_default=True,
                  envvar="LEADER_ELECT", show_envvar=True, help="Whether replicas elect one that works, by a Lease."),
     _LEASE_NAMESPACE,
+    _LEASE_NAME,
     click.option("--lease-duration", "lease_duration_s", type=click.FloatRange(min=2), default=15, show_default=True,
                  help="For so many seconds a Lease is its holder's."),
     click.option("--renew-deadline", "renew_deadline_s", type=click.FloatRange(min=1), default=10, show_default=True,
@@ -189,19 +201,21 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
 
 
 @main.command()
-@_with([_WATCH_NAMESPACE, _LEASE_NAMESPACE])
+@_with([_WATCH_NAMESPACE, _LEASE_NAMESPACE, _LEASE_NAME])
 @click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=60, show_default=True,
               help="For so many seconds an operator may take to begin its work.")  # fmt: skip
-def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, wait_s: float) -> None:
+def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Tell whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
     from runner.check import CheckError, checks, checks_without_cluster
-    from runner.leader import Election, Terms
+    from runner.leader import Election, Terms, scope_of
     from runner.operator import default_identity_namespace
 
     namespace = leader_election_namespace or default_identity_namespace()
     try:
         kube = _kube(watch_namespaces)
-        found = checks(kube, Election(kube, namespace, "check", Terms(0, 0, 0)), wait_s)
+        scope = scope_of(watch_namespaces)
+        election = Election(kube, namespace, "check", Terms(15, 10, 2), name=lease_name, scope=scope)
+        found = checks(kube, election, wait_s)
     except click.ClickException as error:
         found = checks_without_cluster(error.message)
     is_well = True
@@ -267,10 +281,31 @@ def plan(
             raise click.ClickException(str(error)) from error
 
 
+@main.command(cls=_PlanCommand)
+@click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How it is printed.")  # fmt: skip
+@_with([_WATCH_NAMESPACE, *_ROLE_OPTIONS])
+def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> None:
+    """List IAM users and buckets with this cluster's owner tags whose S3 object no longer exists. Changes nothing.
+
+    Exit status 0: there are none; 2: there are some; 1: AWS or Kubernetes does not say.
+    """
+    with _private_environment(flags["work_dir"]):
+        logs.set_up("text", "error")
+        from runner.orphan_list import OrphanError, find_all, json_of, text_of
+
+        try:
+            found = find_all(_kube(watch_namespaces), flags)
+            click.echo(json_of(found) if output == "json" else text_of(found))
+            sys.exit(2 if found.orphans else 0)
+        except OrphanError as error:
+            raise click.ClickException(str(error)) from error
+
+
 @main.command("warn-uninstall")
 @_with([_WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
-    """Print a warning while S3 objects exist. The chart runs it before an uninstall; it never stops that."""
+    """Print a warning while S3 objects exist: to be run before an uninstall. The exit status is always 0."""
     from runner.check import uninstall_warning
     from runner.kube import KubeError
 
@@ -377,7 +412,12 @@ def _end(status: int) -> NoReturn:
 def _operator(base: Path, log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
+    from runner.leader import TermsError
     from runner.operator import Operator, default_identity_namespace
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
-    return Operator(Settings(**{**flags, "work_dir": processes.short_path(base)}), _kube(flags["watch_namespaces"]))
+    settings = Settings(**{**flags, "work_dir": processes.short_path(base)})
+    try:
+        return Operator(settings, _kube(flags["watch_namespaces"]))
+    except TermsError as error:
+        raise click.UsageError(str(error)) from error

@@ -19,6 +19,7 @@ class Reason(StrEnum):
 
     READY = "Ready"
     PENDING = "Pending"
+    EMPTYING = "Emptying"
     DELETING = "Deleting"
     INVALID_SPEC = "InvalidSpec"
     CONFLICT = "Conflict"
@@ -26,6 +27,9 @@ class Reason(StrEnum):
     BUCKET_NOT_FOUND = "BucketNotFound"
     BUCKET_NOT_EMPTY = "BucketNotEmpty"
     OBJECT_LOCKED = "ObjectLocked"
+    ACCESS_POINTS_ATTACHED = "AccessPointsAttached"
+    MFA_REQUIRED = "MFARequired"
+    DELETION_REFUSED = "DeletionRefused"
     WRONG_REGION = "WrongRegion"
     TOO_MANY_KEYS = "TooManyKeys"
     WAITING_FOR_IAM = "WaitingForIAM"
@@ -46,8 +50,8 @@ class Reason(StrEnum):
 class Outcome:
     """What one run of the role, or one look, ended with.
 
-    ``retry`` is none, transient, permanent or slow; ``changed`` names the aspects that the run mended, ``drift`` those
-    that differ from the spec and were not.
+    ``retry`` is none, immediate, transient, permanent or slow; ``changed`` names the aspects that the run mended,
+    ``drift`` those that differ from the spec and were not.
     """
 
     is_done: bool

@@ -13,8 +13,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +27,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.conditions import Outcome, Reason
+from runner.owned import Owned, ReadError
+from runner.projection import oversized_message
+from runner.sandbox import GivenUpError, Sandbox
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -36,6 +41,10 @@ _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 
 _CALLS_A_USER = 4
 _USERS_A_PAGE = 1000
 _MAX_MESSAGE = 600
+# A bucket's name has at most 63 characters; a file may say anything.
+_MAX_ARN = 100
+# Buckets whose tags are read at a time.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -67,23 +76,65 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the role would do about an object; ``refusal`` tells why it would do nothing."""
+    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     refusal: Outcome | None = None
 
 
+class _CheckTimeoutError(Exception):
+    """The check has used up its time."""
+
+
+class _TimeLimit(threading.local):
+    """How long the check in this thread may still take. It is given up where it would send its next request."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float]) -> None:
+        self.limit_s = limit_s
+        self._clock = clock
+        self._end = math.inf
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The check is what is done in the block."""
+        self._end = self._clock() + self.limit_s
+        try:
+            yield
+        finally:
+            self._end = math.inf
+
+    def get_left_s(self) -> float:
+        """How many seconds are left.
+
+        :raises _CheckTimeoutError: when there are none
+        """
+        left_s = self._end - self._clock()
+        if left_s <= 0:
+            raise _CheckTimeoutError
+        return left_s
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock that another thread may keep for as long as AWS takes to answer it."""
+        if not lock.acquire(timeout=min(self.get_left_s(), threading.TIMEOUT_MAX)):
+            raise _CheckTimeoutError
+        try:
+            yield
+        finally:
+            lock.release()
+
+
 class _Identity:
     """An STS client that is asked once: whose credentials these are does not change."""
 
     def __init__(self, sts: Any) -> None:
-        self._sts = sts
+        self.sts = sts
         self._answer: Any = None
 
     def get_caller_identity(self) -> Any:
         if self._answer is None:
-            self._answer = self._sts.get_caller_identity()
+            self._answer = self.sts.get_caller_identity()
         return self._answer
 
 
@@ -94,7 +145,10 @@ class _Users:
     has so many others that its pages would cost more calls than our users.
     """
 
-    def __init__(self, read: Any, refused: Any, period_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, read: Any, refused: Any, period_s: float, clock: Callable[[], float], time_limit: _TimeLimit
+    ) -> None:
+        self._time_limit = time_limit
         self._read = read
         self._refused = refused
         self._period_s = period_s
@@ -104,13 +158,27 @@ class _Users:
         self._read_at = -math.inf
         self._changed_at: dict[str, float] = {}
         self._looks = 0
+        self._refusal: Any = None
+
+    def read_all(self, iam: Any) -> tuple[float, dict[str, Any]] | None:
+        """All users by name, and when they were read; None when they are read one by one in this period.
+
+        :raises Refused: when AWS does not say which users there are, or does not allow the question
+        """
+        with self._lock:
+            self._looks += 1
+            if self._clock() >= self._read_at + self._period_s:
+                self._renew(iam)
+            if self._refusal:
+                raise self._refusal
+            return (self._read_at, self._users) if self._users else None
 
     def source_for(self, iam: Any, username: str) -> Any:
         """Where to read this user. Blocks while another thread reads all users.
 
         :raises Refused: when AWS does not say which users there are
         """
-        with self._lock:
+        with self._time_limit.holding(self._lock):
             if self._clock() >= self._read_at + self._period_s:
                 self._renew(iam)
             self._looks += 1
@@ -128,13 +196,14 @@ class _Users:
         pages = 1 + len(self._users) // _USERS_A_PAGE
         is_worth_it = not self._users or pages <= self._looks * _CALLS_A_USER
         self._looks = 0
+        self._refusal = None
         try:
             # An account that was too large is asked again only when there are looks enough to be worth it.
             self._users = self._read.read_all_users(iam) if is_worth_it else {}
         except self._refused as refusal:
             if refusal.reason != Reason.ACCESS_DENIED:
                 raise
-            self._users = {}
+            self._users, self._refusal = {}, refusal
             _LOG.warning("IAM users are read one by one", extra={"error": refusal.message[:_MAX_MESSAGE]})
         self._read_at = now
         self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
@@ -165,6 +234,9 @@ class _Cluster:
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
 
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        self._live.dry_run(manifest)
+
 
 class DriftCheck:
     """Looks at objects.
@@ -173,6 +245,7 @@ class DriftCheck:
     :param period_s: how often all IAM users are read
     :param count_call: told of each request to AWS, by its operation
     :param cached: where Secrets and Services are read first; None: all are read from the API server
+    :param limit_s: how long one check may take
     :param has_cluster: False asks Kubernetes nothing: Secrets and Services are taken to be in order
     :raises ImportError: when the role is not there
     """
@@ -186,6 +259,7 @@ class DriftCheck:
         has_cluster: bool = True,
         period_s: float = 300,
         count_call: Callable[[str], None] | None = None,
+        limit_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         role = project_dir / "roles" / "s3bucket"
@@ -193,12 +267,15 @@ class DriftCheck:
             sys.path.append(str(role / "module_utils"))
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
+        self._regions = importlib.import_module("s3bucket.regions")
         self._changes = importlib.import_module("s3bucket.changes")
         self._errors = importlib.import_module("s3bucket.errors")
         self._refused = self._errors.Refused
         self._count_call = count_call
+        self._time_limit = _TimeLimit(limit_s, clock)
         self._read = importlib.import_module("s3bucket.read")
-        self._users = _Users(self._read, self._refused, period_s, clock)
+        self._owner = importlib.import_module("s3bucket.owner")
+        self._users = _Users(self._read, self._refused, period_s, clock, self._time_limit)
         self._children = importlib.import_module("s3bucket.children")
         self._live: Any = importlib.import_module("s3bucket.cluster").connect() if has_cluster else None
         self._cluster = _Cluster(cached, self._live) if cached else self._live
@@ -206,9 +283,11 @@ class DriftCheck:
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
             self._defaults["deletionPolicy"] = settings.deletion_policy
-        self._external_name = settings.service_external_name or defaults["s3bucket_service_external_name"]
-        self._rules = importlib.import_module("s3bucket.users").rules_of(vars(settings))
+        self._external_name = settings.service_external_name
+        self._user_rules = importlib.import_module("s3bucket.users")
+        self._rules = self._user_rules.rules_of(vars(settings))
         self._settings = settings
+        self._sandbox = Sandbox(role / "module_utils")
         self._lock = threading.Lock()
         # S3 and STS by region, IAM by partition.
         self._clients: dict[str, tuple[Any, Any]] = {}
@@ -218,50 +297,188 @@ class DriftCheck:
     def look(self, item: dict[str, Any]) -> Outcome:
         """What is so of an object that should be there.
 
-        ``drift`` names the aspects that differ. Done, all the same, if what is there can be used as it is.
+        ``drift`` names the aspects that differ and that a run can repair. Done, all the same, if what is there can be
+        used as it is. A problem that keeps some steps from being done (``Observation.deferred``) is the reason.
         """
         try:
-            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
-            seen = self._observe.observe(wanted, self._sources(wanted))
+            with self._time_limit.running():
+                wanted = self._wanted_of(item)
+                seen = self._observe.observe(wanted, self._sources(wanted))
         except self._refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._forget_clients()
             return _told(refusal)
+        except GivenUpError as error:
+            return _given_up(error)
+        except _CheckTimeoutError:
+            message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
+            return Outcome(False, Reason.RUN_TIMEOUT, message, "slow")
         status, drift = self._observe.outcome_status(wanted, seen), tuple(seen.differs)
+        if seen.deferred:
+            return replace(_told(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
         return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
+
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        """The outcome of the deletion of an object that owns nothing.
+
+        None when it owns something, or when that is unknown: then the role must run. Everything is read now, nothing
+        from a cache.
+        """
+        try:
+            with self._time_limit.running():
+                wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+                sources = self._sources(wanted, reads_all_users=False, cluster=self._live)
+                seen = self._observe.observe_deletion(wanted, sources)
+        except (self._refused, _CheckTimeoutError):
+            return None
+        return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
     def plan(self, item: dict[str, Any]) -> Plan:
         """What a run of the role would do about an object, or about the end of one that is being deleted.
 
         Its user is read by itself: for a few objects that is less than all of the account's.
         """
+        too_large = oversized_message(item)
+        if too_large and not item["metadata"].get("deletionTimestamp"):
+            return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, too_large, "permanent"))
         try:
-            wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+            wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
                 found = self._changes.changes_of_deletion(wanted, seen)
+                deferred = []
             else:
                 seen = self._observe.observe(wanted, sources)
                 found = self._changes.changes_of(wanted, seen, sources)
+                deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
-        return Plan(tuple(Change(*change) for change in found), tuple(seen.notes))
+        except GivenUpError as error:
+            return Plan(refusal=_given_up(error))
+        changes = tuple(Change(*change) for change in found)
+        return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
+
+    def try_policy(self, item: dict[str, Any]) -> Outcome | None:
+        """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.
+
+        An object that is being deleted does not need its policy.
+        """
+        try:
+            if not item["metadata"].get("deletionTimestamp"):
+                self._try_policy(item)
+        except GivenUpError as error:
+            return _given_up(error)
+        return None
+
+    def close(self) -> None:
+        """End the processes that this check has started."""
+        self._sandbox.close()
 
     def forget(self, item: dict[str, Any]) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
         self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
 
-    def _sources(self, wanted: Any, *, reads_all_users: bool = True) -> Any:
+    def _wanted_of(self, item: dict[str, Any]) -> Any:
+        metadata = item.get("metadata")
+        if not (isinstance(metadata, dict) and metadata.get("deletionTimestamp")):
+            self._try_policy(item)
+        return self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+
+    def _try_policy(self, item: dict[str, Any]) -> None:
+        spec = item.get("spec")
+        text = spec.get("bucketPolicy") if isinstance(spec, dict) else None
+        if isinstance(spec, dict) and isinstance(text, str):
+            # Which partition the ARN has makes no difference to the time.
+            self._sandbox.try_text(text, f"arn:aws:s3:::{spec.get('bucketName', '')}"[:_MAX_ARN])
+
+    def find_owned_users(self) -> tuple[float, list[Owned]] | None:
+        """The IAM users with this cluster's owner tags, and when they were read; None when they are not read now.
+
+        A user of an object that was only a file, which has no uid, is not among them.
+
+        :raises ReadError: when AWS does not say
+        """
+        try:
+            region, iam = self._get_iam()
+            found = self._users.read_all(iam)
+        except self._refused as refusal:
+            raise ReadError(refusal.message) from refusal
+        if found is None:
+            return None
+        users = [
+            self._owned("user", name, user.tags, region, self._user_rules.claim_of(name, user))
+            for name, user in found[1].items()
+        ]
+        return found[0], [user for user in users if user is not None]
+
+    def has_active_key(self, user: Owned) -> bool:
+        """Whether an IAM user has an active access key. A user that is gone has none.
+
+        :raises ReadError: when AWS does not say
+        """
+        try:
+            return "Active" in self._read.list_keys(self._get_iam()[1], user.name).values()
+        except self._errors.AWS_ERRORS as error:
+            if self._errors.code_of(error) == "NoSuchEntity":
+                return False
+            verb = f"read the keys of IAM user {user.name} (iam:ListAccessKeys)"
+            raise ReadError(self._errors.unknown(verb, error).message) from error
+
+    def find_owned_buckets(self) -> tuple[list[Owned], list[str]]:
+        """The buckets with this cluster's owner tags, and the names of those whose tags AWS does not show.
+
+        :raises ReadError: when AWS does not list the buckets
+        """
+        region = _home_region()
+        try:
+            s3, _, sts = self._get_clients(region)
+            account = self._read.get_account(sts)
+            pages = s3.get_paginator("list_buckets").paginate()
+            names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
+        except self._refused as refusal:
+            raise ReadError(refusal.message) from refusal
+        except self._errors.AWS_ERRORS as error:
+            raise ReadError(f"failed to list the buckets (s3:ListAllMyBuckets): {error}") from error
+
+        def find_tags(name: str) -> Any:
+            try:
+                return self._read.get_bucket_tags(s3, name, account) or {}
+            except self._refused:
+                return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tags = dict(zip(names, pool.map(find_tags, names), strict=True))
+        found = [self._owned("bucket", name, of_it, region, name) for name, of_it in tags.items() if of_it]
+        return [bucket for bucket in found if bucket], [name for name, of_it in tags.items() if of_it is None]
+
+    def _owned(self, kind: str, name: str, tags: dict[str, str], region: str, bucket: str) -> Owned | None:
+        owner = self._owner
+        if tags.get(owner.CLUSTER) != self._settings.cluster_name or not owner.Identity.owner_of(tags):
+            return None
+        uid = tags.get(owner.UID, "")
+        return Owned(kind, name, tags[owner.NAMESPACE], tags[owner.NAME], uid, bucket, region) if uid else None
+
+    def _get_iam(self) -> tuple[str, Any]:
+        """An IAM client, and the region that it asks."""
+        region = _home_region()
+        return self._regions.partition_of(region).home, self._get_clients(region)[1]
+
+    def _sources(self, wanted: Any, *, reads_all_users: bool = True, cluster: Any = None) -> Any:
         region = wanted.region
-        s3, iam, sts = self._get_clients(region, wanted.partition)
+        s3, iam, sts = self._get_clients(region)
+
+        def sts_of(elsewhere: str) -> Any:
+            # Asked anew: whether the keys are valid now is the question.
+            return self._get_clients(elsewhere)[2].sts
+
         users = self._read.LiveUsers(iam)
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are told in the same words.
-            self._observe.ask_account(wanted, sts)
+            self._observe.ask_account(wanted, sts, sts_of)
             users = self._users.source_for(iam, wanted.username)
 
         def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
@@ -275,15 +492,24 @@ class DriftCheck:
             s3=s3,
             users=users,
             sts=sts,
-            cluster=self._cluster,
+            cluster=cluster or self._cluster,
             clients_of=clients_of,
             now=datetime.now(UTC),
             settle_s=self._settings.iam_settle_s,
             external_name=self._external_name,
             rules=self._rules,
+            sts_of=sts_of,
+            try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
+            # A check changes nothing: the run that follows asks who claims the name. A plan must say what a run would.
+            read_users=None if reads_all_users else lambda: self._read_everyone(iam),
         )
 
-    def _get_clients(self, region: str, partition: str) -> tuple[Any, ...]:
+    def _read_everyone(self, iam: Any) -> Any:
+        found = self._users.read_all(iam)
+        return found[1] if found else self._read.read_all_users(iam)
+
+    def _get_clients(self, region: str) -> tuple[Any, ...]:
+        partition = self._regions.partition_of(region)
         with self._lock:
             # A mounted Secret that was changed is a changed file.
             credentials = _credentials_file()
@@ -294,10 +520,10 @@ class DriftCheck:
                 s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
                 self._clients[region] = s3, _Identity(sts)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
-            if partition not in self._iam:
-                self._iam[partition] = self._make_client("iam", self._spec.HOME_REGIONS[partition], _IAM_CONFIG)
+            if partition.name not in self._iam:
+                self._iam[partition.name] = self._make_client("iam", partition.home, _IAM_CONFIG)
             s3, identity = self._clients[region]
-            return s3, self._iam[partition], identity
+            return s3, self._iam[partition.name], identity
 
     def _make_client(self, service: str, region: str, config: Config) -> Any:
         try:
@@ -311,6 +537,7 @@ class DriftCheck:
 
     def _count(self, event_name: str, **_: Any) -> None:
         # before-send.s3.HeadBucket
+        self._time_limit.get_left_s()
         if self._count_call:
             self._count_call(event_name.rpartition(".")[2])
 
@@ -325,6 +552,14 @@ class DriftCheck:
 
 def _told(refusal: Any) -> Outcome:
     return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
+
+
+def _given_up(error: GivenUpError) -> Outcome:
+    return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
+
+
+def _home_region() -> str:
+    return boto3.session.Session().region_name or "us-east-1"
 
 
 def _credentials_file() -> object:

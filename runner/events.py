@@ -8,6 +8,7 @@ from typing import Any
 from runner.conditions import Outcome, Reason, is_applied, ready_condition, synced_condition
 
 _CONFLICTS = (Reason.CONFLICT, Reason.BUCKET_NAME_TAKEN)
+_PROGRESS = (Reason.PENDING, Reason.EMPTYING)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def event_of(item: dict[str, Any], outcome: Outcome) -> Event | None:
     if not outcome.is_done:
         is_known = (condition.get("reason"), condition.get("message")) == (outcome.reason.value, outcome.message)
         name = "Conflict" if outcome.reason in _CONFLICTS else "FAILED"
-        return None if is_known or outcome.reason is Reason.PENDING else Event("Warning", name, _text(outcome))
+        return None if is_known or outcome.reason in _PROGRESS else Event("Warning", name, _text(outcome))
     if item["metadata"].get("deletionTimestamp"):
         return Event("Normal", "DELETED", outcome.message or "everything of the object is gone")
     if outcome.changed and is_applied(item):

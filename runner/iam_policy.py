@@ -70,6 +70,7 @@ _USERS = (
     "iam:ListSigningCertificates",
     "iam:TagUser",
     "iam:UntagUser",
+    "iam:UpdateAccessKey",
 )
 # What gives a user rights: with a boundary, only to users that have it.
 _BOUND_USERS = ("iam:CreateUser", "iam:PutUserPolicy")

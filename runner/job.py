@@ -24,6 +24,7 @@ from ansible_runner.utils import get_callback_dir
 from runner import processes
 from runner.conditions import Outcome, Reason
 from runner.environment import ansible_environment, make_folders
+from runner.owned import Owned
 
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
@@ -80,39 +81,47 @@ class AnsibleJob:
 
     def run(self, item: dict[str, Any]) -> Outcome:
         """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
+        return self._run("reconcile.yml", extra_vars(item), item["metadata"])
+
+    def deactivate(self, user: Owned, cluster: str) -> Outcome:
+        """Deactivate the keys of an IAM user that nobody's S3 object names, as :meth:`run` does everything else."""
+        metadata = {"namespace": user.namespace, "name": user.object_name}
+        return self._run("deactivate.yml", orphan_vars(user, cluster), metadata)
+
+    def _run(self, playbook: str, variables: dict[str, Any], metadata: dict[str, Any]) -> Outcome:
         if self._cancelled.is_set():
             return Outcome(False, Reason.RUN_CANCELLED, "the operator is stopping", "transient")
+        run_id = f"{processes.operator_id()}-{next(self._numbers)}"
         record = _Record()
         try:
-            self._run(str(next(self._numbers)), item, record)
+            self._run_in_folder(run_id, playbook, variables, _EventHandler(metadata, run_id, record))
         except OSError as error:
             record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
         return self._outcome(record)
 
-    def _run(self, number: str, item: dict[str, Any], record: _Record) -> None:
-        run_id = f"{processes.operator_id()}-{number}"
-        folder = processes.own_folder(self._work_dir, "run", number)
+    def _run_in_folder(self, run_id: str, playbook: str, variables: dict[str, Any], handler: _EventHandler) -> None:
+        folder = processes.own_folder(self._work_dir, "run", run_id.rpartition("-")[2])
         try:
-            _prepare(folder, item)
-            self._start(folder, run_id, item, record)
-            if not record.outcome and _is_full(folder):
-                record.failure = "the work directory is full: free space, or change --work-dir"
+            _prepare(folder, variables)
+            self._start(folder, run_id, playbook, handler)
+            if not handler.record.outcome and _is_full(folder):
+                handler.record.failure = "the work directory is full: free space, or change --work-dir"
         finally:
             processes.kill_run(run_id)
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _start(self, folder: Path, run_id: str, item: dict[str, Any], record: _Record) -> None:
+    def _start(self, folder: Path, run_id: str, playbook: str, handler: _EventHandler) -> None:
         ansible_runner.run(
             private_data_dir=str(folder),
             project_dir=str(self._project_dir),
-            playbook=str(self._project_dir / "playbooks" / "reconcile.yml"),
+            playbook=str(self._project_dir / "playbooks" / playbook),
             inventory="localhost,",
             ident="run",
             envvars=self._envvars(folder, run_id),
             quiet=True,
             # In the main thread ansible-runner would replace our SIGTERM handler; with a callback of ours it does not.
-            cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, record),
-            event_handler=_EventHandler(item, run_id, record),
+            cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, handler.record),
+            event_handler=handler,
             settings={"suppress_env_files": True, "suppress_ansible_output": True},
         )
 
@@ -164,10 +173,17 @@ def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
     return {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}
 
 
-def _prepare(folder: Path, item: dict[str, Any]) -> None:
+def orphan_vars(user: Owned, cluster: str) -> dict[str, Any]:
+    """The one extra-var of a deactivation, in the same form."""
+    owner = {"cluster": cluster, "namespace": user.namespace, "name": user.object_name, "uid": user.uid}
+    text = json.dumps({"user": user.name, "owner": owner, "region": user.region})
+    return {"s3bucket_orphan_json": {"__ansible_unsafe": text}}
+
+
+def _prepare(folder: Path, variables: dict[str, Any]) -> None:
     make_folders(folder)
     (folder / "env").mkdir(mode=0o700)
-    (folder / "env" / "extravars").write_text(json.dumps(extra_vars(item)))
+    (folder / "env" / "extravars").write_text(json.dumps(variables))
 
 
 def _is_full(folder: Path) -> bool:
@@ -198,18 +214,17 @@ class _Deadline:
 class _EventHandler:
     """Takes the outcome, the failure and the changed tasks from ansible-runner's events; keeps none on disk."""
 
-    def __init__(self, item: dict[str, Any], run_id: str, record: _Record) -> None:
-        metadata = item["metadata"]
+    def __init__(self, metadata: dict[str, Any], run_id: str, record: _Record) -> None:
         self._fields = {"namespace": metadata["namespace"], "name_": metadata["name"], "run": run_id}
-        self._record = record
+        self.record = record
 
     def __call__(self, event: dict[str, Any]) -> bool:
         kind, data = event.get("event"), event.get("event_data") or {}
         if kind == "playbook_on_stats":
-            self._record.outcome = (data.get("artifact_data") or {}).get(_OUTCOME) or {}
+            self.record.outcome = (data.get("artifact_data") or {}).get(_OUTCOME) or {}
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
-            self._record.failure = _failure(data)
-            _LOG.info("task failed", extra={**self._fields, "task": data.get("task"), "error": self._record.failure})
+            self.record.failure = _failure(data)
+            _LOG.info("task failed", extra={**self._fields, "task": data.get("task"), "error": self.record.failure})
         elif kind == "runner_on_ok" and (data.get("res") or {}).get("changed"):
             _LOG.info("task changed something", extra={**self._fields, "task": data.get("task")})
         return False

@@ -1,37 +1,44 @@
 """All that the loop says to Kubernetes. Nothing else imports the client library.
 
 Reads and watches S3 objects, their Secrets and Services; writes an S3 object's status and finalizer,
-Events and Leases. Every call has a time-out. Values of Secrets do not leave this file, but for the access key's
-id: of the others digests are handed on. Threads: any.
+Events and Leases. Every call has a time-out and is sent once: a hidden retry would multiply it. Answers are read up to
+a size, and of what is in them only :mod:`runner.projection` is handed on. Threads: any.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from kubernetes import client, watch
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from runner import kubeconfig
 from runner.events import Event
+from runner.projection import FINALIZER as FINALIZER
+from runner.projection import GROUP as GROUP
+from runner.projection import KIND as KIND
+from runner.projection import keep_child, keep_listed_object, keep_object, reference_to
 
-GROUP, VERSION, PLURAL, KIND = "agill.apps", "v1alpha1", "s3s", "S3"
-FINALIZER = "agill.apps.s3"
+VERSION, PLURAL = "v1alpha1", "s3s"
 _PATHS = {
     KIND: (f"/apis/{GROUP}/{VERSION}", PLURAL),
     "Secret": ("/api/v1", "secrets"),
     "Service": ("/api/v1", "services"),
 }
-_KEY_ID = "AWS_ACCESS_KEY_ID"
+_OBJECT_PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}/{{name}}"
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+# By this label, people and operators find the Leases of all operators; the annotation names what they watch.
+_LEASE_LABEL, _LEASE_KIND, _LEASE_SCOPE = "agill.apps/lease", "operator", "agill.apps/watch-namespaces"
+_MAX_TEXT, _MAX_SCOPE = 253, 64 * 1024
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
 _WATCH_S = 240
@@ -39,12 +46,24 @@ _WATCH_S = 240
 _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
-_GONE = 410
-_UNAUTHORIZED = 401
+_GONE, _FORBIDDEN, _UNAUTHORIZED = 410, 403, 401
 # That of client-go.
 _PAGE = 500
+# A page of more bytes is given up and asked for again with fewer items: 500 Secrets can have 700 MB.
+_FIRST_PAGE = 100
+_MAX_PAGE = 2 * 1024 * 1024
+# etcd takes requests of 1.5 MiB, unless it is told otherwise: https://etcd.io/docs/v3.6/dev-guide/limit/
+_MAX_OBJECT = 16 * 1024 * 1024
+_CHUNK = 64 * 1024
+# So many pages are read at a time, by all watches together.
+_PAGES = threading.BoundedSemaphore(4)
+_PAGES_WAIT_S = 120.0
+# JSON takes up to twenty times its bytes once it is parsed, so one large text is at a time.
+_PARSING = threading.Lock()
+_SMALL = 64 * 1024
 
-WatchEvent = tuple[str, dict[str, Any]]
+Item = dict[str, Any]
+WatchEvent = tuple[str, Item]
 
 
 class KubeError(Exception):
@@ -58,6 +77,11 @@ class KubeError(Exception):
     def is_conflict(self) -> bool:
         """Somebody else was faster. A JSON patch whose test fails answers 422."""
         return self.status in (409, 422)
+
+    @property
+    def is_denied(self) -> bool:
+        """The operator has no right to. So it is in a namespace that does not exist, without rights in all of them."""
+        return self.status == _FORBIDDEN
 
     @property
     def is_expired(self) -> bool:
@@ -78,8 +102,8 @@ class ConfigError(KubeError):
 def _failing_to(verb: str) -> Iterator[None]:
     try:
         yield
-    # An answer that is not JSON comes from another server than Kubernetes.
-    except (ApiException, HTTPError, OSError, json.JSONDecodeError) as error:
+    except (ApiException, HTTPError, OSError, ValueError) as error:
+        # ValueError: what answers is no API server, and sends no JSON.
         raise KubeError(verb, error) from error
 
 
@@ -88,7 +112,7 @@ def _detail_of(cause: Exception, status: int) -> str:
     if isinstance(cause, MaxRetryError):
         why = " ".join(str(cause.reason).split()).rpartition(": ")[2]
         return f"the API server {cause.pool.host}:{cause.pool.port} does not answer ({why}): check KUBECONFIG"
-    if isinstance(cause, json.JSONDecodeError):
+    if isinstance(cause, ValueError):
         return "the server's answer is not that of a Kubernetes API server: check KUBECONFIG"
     detail = " ".join(str(getattr(cause, "reason", None) or type(cause).__name__).split())
     hint = ": check the user of the kubeconfig" if status == _UNAUTHORIZED else ""
@@ -111,107 +135,95 @@ class Kube:
 
     def __init__(self, namespaces: tuple[str, ...] = ()) -> None:
         self.namespaces: tuple[str | None, ...] = namespaces or (None,)
-        api = client.ApiClient()
-        self._custom = client.CustomObjectsApi(api)
-        self._coordination = client.CoordinationV1Api(api)
-        # Plain JSON by path. CoreV1Api would import 20 MB of models, and make one of each object that a watch tells of.
-        self._raw = DynamicClient(api, discoverer=lambda *_: None)
+        # Plain JSON by path. CoreV1Api would import 20 MB of models, and make one of each object that a watch reads.
+        self._raw = _connect()
+        # Connections of its own: a Lease does not wait for, or break with, any other call.
+        self._lease_raw = _connect()
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system."""
         with _failing_to("read the uid of namespace kube-system, the default of --cluster-name"):
-            answer = self._raw.request(
-                "GET", "/api/v1/namespaces/kube-system", serialize=False, _request_timeout=_TIMEOUT_S
-            )
-            return str(json.loads(answer.data)["metadata"]["uid"])
+            return str(self._get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether a namespace exists; True where there is no right to read it."""
+        with _failing_to(f"read namespace {namespace}"):
+            try:
+                self._get("/api/v1/namespaces/{namespace}", namespace=namespace)
+            except ApiException as error:
+                if error.status in (404, _FORBIDDEN):
+                    return bool(error.status == _FORBIDDEN)
+                raise
+            return True
 
     def find_missing_namespaces(self) -> tuple[str, ...]:
         """Those of :attr:`namespaces` that do not exist. One that we may not read counts as existing."""
-        return tuple(name for name in self.namespaces if name and self._is_missing(name))
+        return tuple(name for name in self.namespaces if name and not self.has_namespace(name))
 
-    def _is_missing(self, namespace: str) -> bool:
-        with _failing_to(f"read namespace {namespace}"):
-            try:
-                self._raw.request(
-                    "GET",
-                    "/api/v1/namespaces/{name}",
-                    path_params={"name": namespace},
-                    serialize=False,
-                    _request_timeout=_TIMEOUT_S,
-                ).drain_conn()
-            except ApiException as error:
-                if error.status not in (403, 404):
-                    raise
-                return bool(error.status == 404)
-        return False
+    def get_crd(self) -> Item:
+        """The CustomResourceDefinition of S3 objects."""
+        with _failing_to("read CustomResourceDefinition s3s.agill.apps"):
+            return self._get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}")
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The S3 object as it is now."""
+    def find_object(self, namespace: str, name: str) -> Item | None:
+        """The S3 object as it is now, as :func:`runner.projection.keep_object` leaves it."""
         with _failing_to(f"read S3 object {namespace}/{name}"):
             try:
-                return dict(
-                    self._custom.get_namespaced_custom_object(
-                        GROUP, VERSION, namespace, PLURAL, name, _request_timeout=_TIMEOUT_S
-                    )
-                )
+                return keep_object(self._get(_OBJECT_PATH, namespace=namespace, name=name))
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
 
-    def list_objects(self, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
-        """All S3 objects and the resourceVersion to watch from."""
-        with _failing_to("list S3 objects"):
-            return _list(_kept_object, self._lister(KIND, namespace))
+    def iterate_objects(self, namespace: str | None) -> Listing:
+        """All S3 objects, as :func:`runner.projection.keep_listed_object` leaves them."""
+        return Listing("list S3 objects", keep_listed_object, self._lister(KIND, namespace))
+
+    def list_objects(self, namespace: str | None) -> tuple[list[Item], str]:
+        """As :meth:`iterate_objects`, all at once, and the resourceVersion to watch from."""
+        listing = self.iterate_objects(namespace)
+        return list(listing), listing.version
 
     def watch_objects(self, namespace: str | None, version: str) -> Iterator[WatchEvent]:
         """Changes of S3 objects since a resourceVersion, until the server ends the watch."""
-        for change, item in _watch(self._lister(KIND, namespace), version):
-            yield change, _kept_object(item)
+        return _watch(keep_listed_object, self._lister(KIND, namespace), version)
 
-    def list_children(self, kind: str, namespace: str | None) -> tuple[list[dict[str, Any]], str]:
-        """Secrets or Services with our label, as :func:`_kept_child` leaves them."""
-        with _failing_to(f"list {kind}s"):
-            return _list(_kept_child, self._lister(kind, namespace), label_selector=_CHILD_SELECTOR)
+    def iterate_children(self, kind: str, namespace: str | None) -> Listing:
+        """The Secrets or Services of S3 objects, as :func:`runner.projection.keep_child` leaves them."""
+        lister = partial(self._lister(kind, namespace), label_selector=_CHILD_SELECTOR)
+        return Listing(f"list {kind}s", partial(keep_child, kind), lister)
 
     def watch_children(self, kind: str, namespace: str | None, version: str) -> Iterator[WatchEvent]:
-        """Changes of Secrets or Services with our label."""
-        for change, item in _watch(self._lister(kind, namespace), version, label_selector=_CHILD_SELECTOR):
-            yield change, _kept_child(item)
+        """Changes of Secrets or Services of S3 objects. One that is no S3 object's any more is DELETED."""
+        lister = partial(self._lister(kind, namespace), label_selector=_CHILD_SELECTOR)
+        return _watch(partial(keep_child, kind), lister, version)
 
-    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
+    def add_finalizer(self, item: Item) -> Item:
         """Put our finalizer on; returns the object with it."""
         finalizers = item["metadata"].get("finalizers") or []
         return self._patch_finalizers(item, [*finalizers, FINALIZER])
 
-    def remove_finalizer(self, item: dict[str, Any]) -> None:
+    def remove_finalizer(self, item: Item) -> None:
         """Take our finalizer off; others' stay."""
         finalizers = item["metadata"].get("finalizers") or []
         self._patch_finalizers(item, [name for name in finalizers if name != FINALIZER])
 
-    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None:
-        """Set the status, on the status subresource. An object that is gone has none."""
+    def write_status(self, item: Item, status: Item) -> Item | None:
+        """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
         metadata = item["metadata"]
+        # The uid keeps the status off a re-created object of this name.
+        body = {"metadata": {"uid": metadata["uid"]}, "status": status}
         with _failing_to(f"write the status of {metadata['namespace']}/{metadata['name']}"):
             try:
-                self._custom.patch_namespaced_custom_object_status(
-                    GROUP,
-                    VERSION,
-                    metadata["namespace"],
-                    PLURAL,
-                    metadata["name"],
-                    # The uid keeps the status off a re-created object of this name.
-                    {"metadata": {"uid": metadata["uid"]}, "status": status},
-                    _content_type=_MERGE_PATCH,
-                    _request_timeout=_TIMEOUT_S,
-                )
+                return dict(self._patch(f"{_OBJECT_PATH}/status", item, body, _MERGE_PATCH).get("status") or {})
             except ApiException as error:
-                if error.status != 404:
-                    raise
+                if error.status == 404:
+                    return None
+                raise
 
-    def write_event(self, item: dict[str, Any], event: Event) -> None:
-        """Tell an Event about an S3 object."""
-        metadata, now = item["metadata"], datetime.now(UTC)
+    def write_event(self, item: Item, event: Event) -> None:
+        """Publish an Event about an S3 object."""
+        metadata, now = item["metadata"], _timestamp(datetime.now(UTC))
         body = {
             "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
             "involvedObject": {
@@ -241,49 +253,81 @@ class Kube:
                 _request_timeout=_TIMEOUT_S,
             )
             # What is not read keeps its connection.
-            answer.drain_conn()
+            _read(answer, _MAX_OBJECT)
 
-    def find_lease(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``version``."""
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Item | None:
+        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``scope``, ``version``."""
         with _failing_to(f"read Lease {namespace}/{name}"):
             try:
-                lease = self._coordination.read_namespaced_lease(name, namespace, _request_timeout=_TIMEOUT_S)
+                return _keep_lease(self._ask_lease("GET", f"{_LEASES}/{{name}}", namespace, name, timeout_s))
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
-        return {
-            "holder": lease.spec.holder_identity or "",
-            "renewed": lease.spec.renew_time,
-            "duration_s": lease.spec.lease_duration_seconds or 0,
-            "transitions": lease.spec.lease_transitions or 0,
-            "version": lease.metadata.resource_version,
-        }
 
-    def write_lease(
-        self, namespace: str, name: str, holder: str, duration_s: int, now: datetime, old: dict[str, Any] | None
-    ) -> None:
-        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says."""
-        is_taken_over = old is not None and old["holder"] != holder and bool(holder)
-        spec = {
-            "holderIdentity": holder,
-            "leaseDurationSeconds": duration_s,
-            "renewTime": now,
-            "leaseTransitions": (old["transitions"] if old else 0) + is_taken_over,
+    def list_leases(self, namespace: str | None) -> list[Item]:
+        """The Leases of operators in a namespace, or in all, as :meth:`find_lease` has one."""
+        place = f"/namespaces/{namespace}" if namespace else ""
+        path = f"/apis/coordination.k8s.io/v1{place}/leases"
+        lister = partial(
+            self._raw.request, "GET", path, serialize=False, label_selector=f"{_LEASE_LABEL}={_LEASE_KIND}"
+        )
+        return list(Listing("list Leases", _keep_lease, lister))
+
+    def write_lease(self, namespace: str, name: str, spec: Item, old: Item | None, timeout_s: float) -> None:
+        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says.
+
+        :param spec: ``holder``, ``duration_s`` and ``scope``
+        """
+        is_taken_over = old is not None and old["holder"] != spec["holder"] and bool(spec["holder"])
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {_LEASE_LABEL: _LEASE_KIND},
+                "annotations": {_LEASE_SCOPE: spec["scope"]},
+                **({"resourceVersion": old["version"]} if old else {}),
+            },
+            "spec": {
+                "holderIdentity": spec["holder"],
+                "leaseDurationSeconds": spec["duration_s"],
+                "renewTime": _timestamp(datetime.now(UTC)),
+                "leaseTransitions": (old["transitions"] if old else 0) + is_taken_over,
+            },
         }
-        metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+        method, path = ("PUT", f"{_LEASES}/{{name}}") if old else ("POST", _LEASES)
         with _failing_to(f"write Lease {namespace}/{name}"):
-            if old is None:
-                self._coordination.create_namespaced_lease(
-                    namespace, {"metadata": metadata, "spec": spec}, _request_timeout=_TIMEOUT_S
-                )
-            else:
-                metadata["resourceVersion"] = old["version"]
-                self._coordination.replace_namespaced_lease(
-                    name, namespace, {"metadata": metadata, "spec": spec}, _request_timeout=_TIMEOUT_S
-                )
+            self._ask_lease(method, path, namespace, name, timeout_s, body)
 
-    def _patch_finalizers(self, item: dict[str, Any], finalizers: list[str]) -> dict[str, Any]:
+    def _ask_lease(
+        self, method: str, path: str, namespace: str, name: str, timeout_s: float, body: Item | None = None
+    ) -> Item:
+        names = {"namespace": namespace, "name": name}
+        answer = self._lease_raw.request(
+            method, path, body, path_params=names, serialize=False, _request_timeout=timeout_s
+        )
+        return _parse(_read(answer, _MAX_OBJECT, timeout_s))
+
+    def _get(self, path: str, **names: str) -> Item:
+        answer = self._raw.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
+        return _parse(_read(answer, _MAX_OBJECT))
+
+    def _patch(self, path: str, item: Item, patch: Any, content_type: str) -> Item:
+        names = {name: item["metadata"][name] for name in ("namespace", "name")}
+        answer = self._raw.request(
+            "PATCH",
+            path,
+            patch,
+            path_params=names,
+            content_type=content_type,
+            serialize=False,
+            _request_timeout=_TIMEOUT_S,
+        )
+        return _parse(_read(answer, _MAX_OBJECT))
+
+    def _patch_finalizers(self, item: Item, finalizers: list[str]) -> Item:
         metadata = item["metadata"]
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
@@ -291,18 +335,7 @@ class Kube:
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
         with _failing_to(f"patch the finalizers of {metadata['namespace']}/{metadata['name']}"):
-            return dict(
-                self._custom.patch_namespaced_custom_object(
-                    GROUP,
-                    VERSION,
-                    metadata["namespace"],
-                    PLURAL,
-                    metadata["name"],
-                    patch,
-                    _content_type=_JSON_PATCH,
-                    _request_timeout=_TIMEOUT_S,
-                )
-            )
+            return keep_object(self._patch(_OBJECT_PATH, item, patch, _JSON_PATCH))
 
     def _lister(self, kind: str, namespace: str | None) -> Callable[..., Any]:
         base, plural = _PATHS[kind]
@@ -310,63 +343,163 @@ class Kube:
         return partial(self._raw.request, "GET", path, path_params={"namespace": namespace}, serialize=False)
 
 
-def _list(
-    keep: Callable[[dict[str, Any]], dict[str, Any]], lister: Callable[..., Any], **more: Any
-) -> tuple[list[dict[str, Any]], str]:
-    """What is kept of each item, and the resourceVersion, which is one for all pages.
+class Listing:
+    """The items of a list as they arrive, page by page. ``version``: after the last item, where a watch begins.
 
-    Page by page, as an answer is many times what is kept of it. A list that takes so long that its next page is
-    forgotten is a 410 like an old watch.
+    An answer is many times what is kept of it, and is freed before the next page. Iterating raises KubeError; a list
+    that takes so long that its next page is forgotten is a 410 like an old watch.
+
+    :param keep: what is kept of an item; None for an item that is not
     """
-    kept: list[dict[str, Any]] = []
-    while True:
-        page = json.loads(lister(limit=_PAGE, _request_timeout=_TIMEOUT_S, **more).data)
-        kept += [keep(item) for item in page["items"]]
-        more["_continue"] = page["metadata"].get("continue")
-        if not more["_continue"]:
-            return kept, page["metadata"]["resourceVersion"]
+
+    def __init__(self, verb: str, keep: Callable[[Item], Item | None], lister: Callable[..., Any]) -> None:
+        self._verb = verb
+        self._keep = keep
+        self._lister = lister
+        self.version = ""
+
+    def __iter__(self) -> Iterator[Item]:
+        limit, token = min(_PAGE, _FIRST_PAGE), None
+        while True:
+            with _failing_to(self._verb):
+                kept, metadata, size = self._read_page(limit, token)
+            if kept is None:
+                limit = max(1, limit // 8)
+                continue
+            yield from kept
+            token = metadata.get("continue")
+            if not token:
+                self.version = metadata["resourceVersion"]
+                return
+            if size < _MAX_PAGE // 4:
+                limit = min(_PAGE, limit * 2)
+
+    def _read_page(self, limit: int, token: str | None) -> tuple[list[Item] | None, Item, int]:
+        """What is kept of a page, its metadata and its bytes; None for a page that is too large."""
+        if not _PAGES.acquire(timeout=_PAGES_WAIT_S):
+            raise _AnswerError("other lists are not answered")
+        try:
+            answer = self._lister(limit=limit, _continue=token, _request_timeout=_TIMEOUT_S)
+            text = _read(answer, _MAX_PAGE if limit > 1 else _MAX_OBJECT)
+        except _TooLargeError:
+            if limit == 1:
+                raise
+            return None, {}, 0
+        finally:
+            _PAGES.release()
+        with _PARSING:
+            page = json.loads(text)
+            kept = [found for item in page["items"] if (found := self._keep(item)) is not None]
+            return kept, page["metadata"], len(text)
 
 
-def _watch(lister: Callable[..., Any], version: str, **more: Any) -> Iterator[WatchEvent]:
-    watcher = watch.Watch()
+class _AnswerError(OSError):
+    """An answer is not read to its end. ``reason`` is for :class:`KubeError`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _TooLargeError(_AnswerError):
+    """An answer has more bytes than are read of one."""
+
+
+def _connect() -> DynamicClient:
+    settings = client.Configuration.get_default_copy()
+    # By default urllib3 sends a GET or PUT that is not answered four times, each with the whole time-out.
+    settings.retries = False
+    # Of the dynamic client only its requests by path; what it would discover is known.
+    return DynamicClient(client.ApiClient(settings), discoverer=lambda *_: None)
+
+
+def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
+    """An answer's bytes, at most so many, within so many seconds: the client's time-out is that of one packet.
+
+    :raises OSError: for an answer that is larger or slower
+    """
+    parts, size, deadline = [], 0, time.monotonic() + timeout_s
+    try:
+        for part in answer.stream(_CHUNK, decode_content=True):
+            size += len(part)
+            if size > most:
+                raise _TooLargeError(f"the answer has more than {most} bytes")
+            if time.monotonic() > deadline:
+                raise _AnswerError(f"the answer takes more than {timeout_s:g} s")
+            parts.append(part)
+    except BaseException:
+        # What is not read to its end would be read by the next request.
+        answer.close()
+        raise
+    return b"".join(parts)
+
+
+def _parse(text: bytes) -> Item:
+    with _PARSING if len(text) > _SMALL else contextlib.nullcontext():
+        return dict(json.loads(text))
+
+
+def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], version: str) -> Iterator[WatchEvent]:
     with _failing_to("watch"):
-        stream = watcher.stream(
-            lister,
+        answer = lister(
+            watch=True,
             resource_version=version,
             timeout_seconds=_WATCH_S,
             allow_watch_bookmarks=True,
             _request_timeout=_WATCH_SILENCE_S,
-            **more,
         )
-        for event in stream:
-            raw = event["raw_object"]
-            if event["type"] == "ERROR":
-                raise ApiException(status=raw.get("code", 0), reason=raw.get("reason", ""))
-            yield event["type"], raw
+        try:
+            for line in _lines(answer):
+                yield _event(keep, line)
+        finally:
+            # A watch that is left in the middle is no connection for another request.
+            answer.close()
 
 
-def _kept_object(item: dict[str, Any]) -> dict[str, Any]:
-    """An S3 object without who wrote which field."""
-    metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
-    annotations = {name: value for name, value in (metadata.pop("annotations", None) or {}).items() if _is_ours(name)}
-    return {**item, "metadata": {**metadata, **({"annotations": annotations} if annotations else {})}}
+def _lines(answer: Any) -> Iterator[bytearray]:
+    buffer = bytearray()
+    for part in answer.stream(_CHUNK, decode_content=True):
+        at = len(buffer)
+        buffer += part
+        while (end := buffer.find(b"\n", at)) >= 0:
+            line, buffer, at = buffer[:end], buffer[end + 1 :], 0
+            if line.strip():
+                yield line
+        if len(buffer) > _MAX_OBJECT:
+            raise _TooLargeError(f"an event has more than {_MAX_OBJECT} bytes")
 
 
-def _kept_child(item: dict[str, Any]) -> dict[str, Any]:
-    """A Secret or Service with what says whose it is and what it holds; ``digests``: SHA-256 of values, in hex."""
-    metadata = item["metadata"]
-    names = ("name", "namespace", "uid", "labels", "ownerReferences", "resourceVersion")
-    kept = {"metadata": {name: metadata[name] for name in names if name in metadata}}
-    annotations = {name: text for name, text in (metadata.get("annotations") or {}).items() if _is_ours(name)}
-    if annotations:
-        kept["metadata"]["annotations"] = annotations
-    kept |= {name: item[name] for name in ("spec", "type", "immutable") if name in item}
-    data = {name: value for name, value in (item.get("data") or {}).items() if value}
-    if data:
-        kept["data"] = {name: value for name, value in data.items() if name == _KEY_ID}
-        kept["digests"] = {name: hashlib.sha256(base64.b64decode(value)).hexdigest() for name, value in data.items()}
-    return kept
+def _event(keep: Callable[[Item], Item | None], line: bytearray) -> WatchEvent:
+    with _PARSING if len(line) > _SMALL else contextlib.nullcontext():
+        event = json.loads(line)
+        kind, item = event["type"], event["object"]
+        if kind == "ERROR":
+            raise ApiException(status=item.get("code", 0), reason=item.get("reason", ""))
+        kept = None if kind == "BOOKMARK" else keep(item)
+        if kept is not None:
+            return kind, kept
+        return "BOOKMARK" if kind == "BOOKMARK" else "DELETED", reference_to(item)
 
 
-def _is_ours(annotation: str) -> bool:
-    return annotation.startswith(f"{GROUP}/")
+def _keep_lease(lease: Item) -> Item:
+    metadata, spec = lease["metadata"], lease.get("spec") or {}
+    scope = (metadata.get("annotations") or {}).get(_LEASE_SCOPE, "")
+    return {
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "holder": (spec.get("holderIdentity") or "")[:_MAX_TEXT],
+        "renewed": _datetime(spec.get("renewTime")),
+        "duration_s": spec.get("leaseDurationSeconds") or 0,
+        "transitions": spec.get("leaseTransitions") or 0,
+        # What is too long to be kept may be any namespaces.
+        "scope": scope if len(scope) <= _MAX_SCOPE else "",
+        "version": metadata["resourceVersion"],
+    }
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _datetime(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runner import __version__
 from runner.conditions import Outcome
 from runner.queue import Key, Lane, WorkQueue
+
+
+class NamespaceWatch(Protocol):
+    """Whether a namespace is watched."""
+
+    name: str
+
+    @property
+    def is_watched(self) -> bool: ...
+
 
 _AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError")
 
@@ -57,7 +67,24 @@ class Metrics:
         self._info = Gauge(
             "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
         )
+        self._orphans = Gauge(
+            "s3_operator_orphans",
+            "IAM users whose S3 object no longer exists, and bucket names that they claim; NaN: not known",
+            ["kind"],
+            registry=registry,
+        )
         self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
+        self._watched = Gauge(
+            "s3_operator_namespace_watched",
+            "1 for a namespace that is watched, 0 for one where rights are missing; empty: all namespaces",
+            ["namespace"],
+            registry=registry,
+        )
+        self.overlapping = Gauge(
+            "s3_operator_overlapping_operators",
+            "Operators with another Lease that watch namespaces that this one watches",
+            registry=registry,
+        )
         self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
         build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
         build.labels(__version__).set(1)
@@ -67,9 +94,13 @@ class Metrics:
         for lane in Lane:
             self._depth.labels(lane.name.lower()).set_function(partial(_depth_of, queue, lane))
 
+    def watch_namespace(self, namespace: NamespaceWatch) -> None:
+        """Show at each scrape whether a namespace is watched."""
+        self._watched.labels(namespace.name).set_function(lambda: float(namespace.is_watched))
+
     def count_run(self, outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
         """A run has ended."""
-        result = "done" if outcome.is_done else "failed"
+        result = "done" if outcome.is_done else "progress" if outcome.retry == "immediate" else "failed"
         self._runs.labels(result, outcome.reason.value).inc()
         self._duration.observe(duration_s)
         if outcome.reason.value in _AWS_REASONS:
@@ -100,6 +131,11 @@ class Metrics:
         """A full run changed what the drift check had not seen."""
         for aspect in aspects:
             self._missed.labels(aspect).inc()
+
+    def show_orphans(self, counts: dict[str, float]) -> None:
+        """So many orphans of each kind were found."""
+        for kind, count in counts.items():
+            self._orphans.labels(kind).set(count)
 
     def forget(self, key: Key) -> None:
         """An object is gone."""

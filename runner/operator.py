@@ -1,8 +1,8 @@
 """The operator: wires watch, queue, workers, election and HTTP together; ``run`` for ever, ``once`` for one pass.
 
-Threads: one a watcher, one a worker, one for the election, one a HTTP server; the main thread waits for a
+Threads: one a watcher, one a worker, two for the election, one a HTTP server; the main thread waits for a
 signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
-Lease, exit 0. A lost Lease means: cancel runs at once, exit 1, and let Kubernetes start us anew.
+Lease, exit 0. A lost Lease means: kill runs at once, exit 1, and let Kubernetes start us anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 import os
 import socket
 import threading
+import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -20,26 +22,39 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from runner import processes
 from runner.cache import Caches
 from runner.claims import Claims
+from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
 from runner.environment import ansible_environment, make_folders
 from runner.handlers import ChildHandler, ObjectHandler, key_of
 from runner.health import check_page, serve
 from runner.job import AnsibleJob, callback_environment
 from runner.kube import Kube, KubeError
-from runner.leader import LEASE, Election, Terms
+from runner.leader import Election, Terms, scope_of
 from runner.metrics import Metrics
-from runner.queue import Key, Lane, WorkQueue
+from runner.orphans import Orphans
+from runner.owned import Owned
+from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
+from runner.schema import unstored_fields
 from runner.settings import Settings
+from runner.stored import StoredObjects
 from runner.warm.process import WarmProcess
-from runner.watch import Watcher
+from runner.watch import NamespaceWatch, Watcher
+from runner.workers import Workers, check_workers, run_workers
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
 # Longer than a watch may be silent, with its back-off.
 _MAX_IDLE_S = 600.0
+# Of a worker, beyond a run's time limit: ending the run, and requests to a slow API server before and after it.
+_MAX_OVERRUN_S = 300.0
+_MAX_CHECK_S = 120.0
+# How long one run empties a bucket; the next one goes on. Other objects are served between them.
+_MAX_EMPTY_S = 60.0
 _JOIN_S = 10.0
 _POLL_S = 0.5
+# How often new reads of all IAM users are asked for, at least.
+_ORPHAN_PERIOD_S = 60.0
 # A run id in the warm process's environment is overwritten by longer ones.
 _RUN_ID_ROOM = 64
 
@@ -54,13 +69,26 @@ class Operator:
         self._queue = WorkQueue()
         self._stopping = threading.Event()
         self._is_lost = False
-        self._watchers: list[Watcher] = []
+        self._namespaces: list[NamespaceWatch] = []
+        self._object_watchers: list[Watcher] = []
+        self._workers: Workers | None = None
         self._caches = Caches()
+        self._orphans: Orphans | None = None
         self._threads: list[threading.Thread] = []
         self._warm: WarmProcess | None = None
+        self._check: DriftCheck | None = None
+        self._job: AnsibleJob | None = None
+        self._may_run: Callable[[], bool] = lambda: True
         terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         identity = f"{socket.gethostname()}_{processes.operator_id()}"
-        self._election = Election(self._kube, settings.leader_election_namespace, identity, terms)
+        self._election = Election(
+            self._kube,
+            settings.leader_election_namespace,
+            identity,
+            terms,
+            name=settings.lease_name,
+            scope=scope_of(kube.namespaces),
+        )
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT. Returns the exit status."""
@@ -76,17 +104,31 @@ class Operator:
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
         self._start("orphans", processes.reap_orphans, self._stopping)
-        if self._settings.leader_elect and not self._election.acquire(self._stopping):
+        if self._settings.leader_elect and not self._lead():
             return 0
         made = self._make_reconciler()
-        if made is not None:
+        if made is not None and not self._stopping.is_set():
             job, reconciler = made
-            self._start_work(job, reconciler)
+            self._start_work(reconciler)
             self._stopping.wait()
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
             self._election.release()
         return 1 if self._is_lost else 0
+
+    def _lead(self) -> bool:
+        """Wait for the Lease, and keep it from then on; False when stopped first."""
+        if not self._election.acquire(self._stopping):
+            return False
+        self._keep_lease()
+        self._start("overlap", self._election.report_overlapping, self._stopping, self._metrics.overlapping.set)
+        return True
+
+    def _keep_lease(self) -> None:
+        self._may_run = self._election.is_leading
+        # At once: what comes before the work may take longer than a Lease lasts.
+        self._start("lease", self._election.renew, self._stopping)
+        self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
 
     def once(self) -> int:
         """One pass over all objects. Returns 0: all are Ready, or deleted; 1: some are not; 2: nothing was done."""
@@ -123,9 +165,11 @@ class Operator:
         else:
             holder = self._election.find_holder()
         if holder:
-            place = f"{self._settings.leader_election_namespace}/{LEASE}"
+            place = f"{self._settings.leader_election_namespace}/{self._settings.lease_name}"
             fields = {"holder": holder, "lease": place}
             _LOG.error("another s3-operator holds the Lease: it does the work", extra=fields)
+        elif self._settings.leader_elect:
+            self._keep_lease()
         return holder
 
     def _list_once(self) -> tuple[list[dict[str, Any]], bool]:
@@ -147,8 +191,6 @@ class Operator:
         seen = self._caches.add("S3")
         for item in items:
             seen.put(key_of(item), item)
-        if self._settings.leader_elect:
-            self._start("lease", self._hold_lease, job)
         keys: SimpleQueue[Key] = SimpleQueue()
         for item in items:
             keys.put(key_of(item))
@@ -194,6 +236,8 @@ class Operator:
     def _clean_up(self) -> None:
         if self._warm:
             self._warm.stop()
+        if self._check:
+            self._check.close()
         processes.remove_own_folders(self._settings.work_dir)
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
@@ -214,29 +258,49 @@ class Operator:
             "S3_OPERATOR_IAM_PATH": settings.iam_path,
             "S3_OPERATOR_PERMISSIONS_BOUNDARY": settings.permissions_boundary,
             "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
-            # Half of a run's time: the rest is for what comes before and after.
-            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(settings.run_timeout_s / 2))),
+            # At most half of a run's time: the rest is for what comes before and after.
+            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(min(_MAX_EMPTY_S, settings.run_timeout_s / 2)))),
         }
         self._warm = self._start_warm(environment) if settings.executor == "warm" else None
         job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
-        check = DriftCheck(
+        self._job = job
+        self._check = check = DriftCheck(
             settings.project_dir,
             RoleSettings.of({**vars(settings), "cluster_name": name}),
             self._caches.find,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
+            limit_s=min(_MAX_CHECK_S, settings.run_timeout_s),
         )
-        reconciler = Reconciler(
+        self._orphans = Orphans(
             self._kube,
-            Claims(job.run, self._caches.find_naming),
+            check,
+            self._metrics,
+            lambda key: self._caches.find("S3", *key),
+            (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
+            grace_s=settings.orphan_grace_period_s,
+        )
+        objects = StoredObjects(self._kube, lambda key: self._caches.find("S3", *key), self._unstored_fields())
+        reconciler = Reconciler(
+            objects,
+            Claims(self._run_role, self._caches.find_naming),
             self._metrics,
             settings.sync_period_s,
-            find_seen=lambda key: self._caches.find("S3", *key),
+            find_seen=objects.find_seen,
             check=check,
             checks_all=settings.drift_check,
             full_sync_period_s=settings.full_sync_period_s,
+            run_timeout_s=settings.run_timeout_s,
         )
         return job, reconciler
+
+    def _unstored_fields(self) -> tuple[str, ...]:
+        try:
+            return unstored_fields(self._kube.get_crd(), self._settings.project_dir)
+        except KubeError as error:
+            # Without the right to read it, what is missing is noticed when a status is written.
+            _LOG.info("CRD not read", extra={"error": str(error)})
+            return ()
 
     def _start_warm(self, environment: dict[str, str]) -> WarmProcess:
         folder = processes.own_folder(self._settings.work_dir, "warm")
@@ -249,44 +313,53 @@ class Operator:
         warm.start()
         return warm
 
-    def _start_work(self, job: AnsibleJob, reconciler: Reconciler) -> None:
+    def _start_work(self, reconciler: Reconciler) -> None:
         self._metrics.leading.set(1)
         self._metrics.watch_queue(self._queue)
         for namespace in self._kube.namespaces:
             self._watch(namespace)
-        if self._settings.leader_elect:
-            self._start("lease", self._hold_lease, job)
-        count = self._settings.max_concurrent_reconciles
-        runs = (Lane.FRESH, Lane.REPAIR) if self._settings.drift_check else tuple(Lane)
-        for number in range(count):
-            # However much there is to repair, a new object finds a worker.
-            is_kept_free = number == 0 and count > 1
-            self._start(f"worker-{number}", self._work, reconciler, (Lane.FRESH,) if is_kept_free else runs)
-        for number in range(self._settings.resync_workers if self._settings.drift_check else 0):
-            self._start(f"worker-resync-{number}", self._work, reconciler, (Lane.RESYNC,))
+        if self._orphans:
+            period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
+            self._start("orphaned-users", self._orphans.run, self._stopping, self._is_synced, period_s)
+        self._start_workers(reconciler)
+
+    def _start_workers(self, reconciler: Reconciler) -> None:
+        settings, namespaces = self._settings, self._kube.namespaces
+        # A single namespace that is watched keeps no other one waiting.
+        has_many = len(namespaces) > 1 or namespaces[0] is None
+        checks = settings.drift_check
+        self._workers = Workers(self._queue, reconciler, has_checkers=checks, stopping=self._stopping)
+        count = settings.max_concurrent_reconciles
+        found = run_workers(count, has_many_namespaces=has_many, has_checkers=checks)
+        if checks:
+            found += check_workers(settings.resync_workers, has_many_namespaces=has_many)
+        for worker in found:
+            self._start(worker.name, self._workers.work, worker)
 
     def _watch(self, namespace: str | None) -> None:
-        kube = self._kube
-        handler = ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3"))
+        kube, place = self._kube, namespace or "all namespaces"
         objects = Watcher(
-            "S3",
-            lambda: kube.list_objects(namespace),
+            f"S3 in {place}",
+            lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
-            handler,
+            ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3")),
             self._stopping,
         )
-        self._watchers.append(objects)
-        for kind in _CHILD_KINDS:
-            self._watchers.append(
-                Watcher(
-                    kind,
-                    lambda kind=kind: kube.list_children(kind, namespace),  # type: ignore[misc]
-                    lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                    ChildHandler(self._queue, self._caches.add(kind)),
-                    self._stopping,
-                )
+        self._object_watchers.append(objects)
+        children = [
+            Watcher(
+                f"{kind} in {place}",
+                lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
+                lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
+                ChildHandler(self._queue, self._caches.add(kind)),
+                self._stopping,
             )
-        for watcher in self._watchers[-1 - len(_CHILD_KINDS) :]:
+            for kind in _CHILD_KINDS
+        ]
+        watched = NamespaceWatch(namespace, [objects, *children])
+        self._namespaces.append(watched)
+        self._metrics.watch_namespace(watched)
+        for watcher in watched.watchers:
             self._start("watch", watcher.run)
 
     def _start(self, name: str, body: Any, *arguments: Any) -> None:
@@ -295,38 +368,27 @@ class Operator:
         thread.start()
         self._threads.append(thread)
 
-    def _work(self, reconciler: Reconciler, lanes: tuple[Lane, ...]) -> None:
-        while not self._stopping.is_set():
-            found = self._queue.get(lanes=lanes)
-            if found is None:
-                return
-            key, lane = found
-            again: tuple[Lane, float] | None = None
-            try:
-                again = self._handle(reconciler, key, lane)
-            except KubeError as error:
-                again = (Lane.FRESH, 0.0) if error.is_conflict else (Lane.RESYNC, reconciler.retry_s(key))
-                _LOG.warning("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
-            except Exception:
-                again = Lane.RESYNC, reconciler.retry_s(key)
-                _LOG.exception("not reconciled", extra={"namespace": key[0], "name_": key[1]})
-            finally:
-                if again is not None:
-                    self._queue.postpone(key, *again)
-                self._queue.done(key)
+    def _run_role(self, item: dict[str, Any]) -> Outcome:
+        if self._job is None or not self._may_run():
+            return _not_leading()
+        return (self._check.try_policy(item) if self._check else None) or self._job.run(item)
 
-    def _handle(self, reconciler: Reconciler, key: Key, lane: Lane) -> tuple[Lane, float] | None:
-        if lane is Lane.RESYNC and self._settings.drift_check:
-            return reconciler.resync(key)
-        wait_s = reconciler.reconcile(key)
-        return None if wait_s is None else (Lane.FRESH if wait_s == 0 else Lane.RESYNC, wait_s)
+    def _deactivate(self, user: Owned, cluster: str) -> Outcome:
+        if self._job is None or not self._may_run():
+            return _not_leading()
+        return self._job.deactivate(user, cluster)
 
-    def _hold_lease(self, job: AnsibleJob) -> None:
-        if not self._election.hold(self._stopping):
-            self._is_lost = True
-            # Before the Lease expires nothing of ours may be writing.
-            job.cancel()
-            self._stopping.set()
+    def _lose(self, left_s: float) -> None:
+        """The Lease is lost: in so many seconds another replica may begin, and nothing of ours may be writing."""
+        self._is_lost = True
+        # Whatever hangs, the process ends.
+        end = threading.Timer(max(0.0, left_s / 2), _end_at_once)
+        end.daemon = True
+        end.start()
+        self._stopping.set()
+        if self._job is not None:
+            self._job.cancel()
+        processes.kill_own_runs(max(0.0, left_s / 2))
 
     def _stop_work(self, job: AnsibleJob) -> None:
         _LOG.info("stopping", extra={"grace_s": self._settings.grace_period_s})
@@ -335,8 +397,10 @@ class Operator:
         timer = threading.Timer(0 if self._is_lost else self._settings.grace_period_s, job.cancel)
         timer.daemon = True
         timer.start()
+        # For all of them together: each may wait for an API server that does not answer.
+        deadline = time.monotonic() + self._settings.grace_period_s + _JOIN_S
         for thread in workers:
-            thread.join(self._settings.grace_period_s + _JOIN_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
         timer.cancel()
         self._metrics.leading.set(0)
 
@@ -354,17 +418,41 @@ class Operator:
 
     def _check_health(self) -> str:
         # A standby has no watchers and is healthy; so is one that waits for the API server.
-        stuck = [watcher for watcher in self._watchers if watcher.idle_s > _MAX_IDLE_S]
+        watchers = [watcher for namespace in self._namespaces for watcher in namespace.watchers]
+        stuck = [watcher for watcher in watchers if watcher.idle_s > _MAX_IDLE_S]
         dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._stopping.is_set()]
         if dead:
             return f"threads have ended: {', '.join(dead)}"
+        limit_s = self._settings.run_timeout_s + _MAX_OVERRUN_S
+        busy = self._workers.find_stuck(limit_s) if self._workers else []
+        if busy:
+            return f"workers have been busy with one object for more than {limit_s:g} s: {', '.join(busy)}"
         return "a watch is stuck" if stuck else ""
 
     def _check_ready(self) -> str:
-        waiting = [watcher for watcher in self._watchers if not watcher.synced.is_set()]
         if self._stopping.is_set():
             return "stopping"
-        return "waiting for the first list" if waiting else ""
+        if self._election.refusal:
+            return self._election.refusal
+        if any(not (namespace.is_watched or namespace.denial) for namespace in self._namespaces):
+            return "waiting for the first list"
+        # One namespace without rights is reported, and does not keep the others from being served.
+        if self._namespaces and not any(namespace.is_watched for namespace in self._namespaces):
+            return f"no namespace can be watched: {self._namespaces[0].denial}"
+        return ""
+
+    def _is_synced(self) -> bool:
+        """Whether all S3 objects are known."""
+        return all(watcher.synced.is_set() for watcher in self._object_watchers)
+
+
+def _not_leading() -> Outcome:
+    return Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
+
+
+def _end_at_once() -> None:
+    processes.kill_own_runs(1.0)
+    os._exit(1)
 
 
 def default_identity_namespace() -> str:

@@ -257,8 +257,8 @@ def _lines_of(one: Planned) -> Iterator[str]:
     if plan.refusal:
         where = "" if one.document.source == "cluster" else f" ({one.document.source})"
         yield f"{name}{where}: {plan.refusal.reason}: {plan.refusal.message}"
-        return
-    yield name if plan.changes else f"{name}: nothing differs"
+    else:
+        yield name if plan.changes else f"{name}: nothing differs"
     for change in plan.changes:
         yield f"  {change.field}: {_shown(change.is_now)} -> {_shown(change.would_be)}"
     for note in plan.notes:
@@ -274,7 +274,10 @@ def _record_of(one: Planned) -> dict[str, Any]:
     ]
     record = {"namespace": namespace, "name": name, "source": one.document.source, "result": result}
     if plan.refusal:
-        return {**record, "reason": plan.refusal.reason.value, "message": plan.refusal.message}
+        record |= {"reason": plan.refusal.reason.value, "message": plan.refusal.message}
+        # Some of the object's steps are refused, and the others would be done.
+        if not changes:
+            return record
     return {**record, "changes": changes, "notes": list(plan.notes)}
 
 

@@ -102,6 +102,17 @@ def kill_run(run_id: str) -> None:
         time.sleep(_POLL_S)
 
 
+def kill_own_runs(timeout_s: float) -> bool:
+    """End every process of every run of this operator at once. Whether none is left."""
+    own, deadline = f"{operator_id()}-", time.monotonic() + timeout_s
+    while pids := [pid for pid, run_id in _runs() if run_id.startswith(own) and pid != os.getpid()]:
+        _signal(pids, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
 def reap_orphans(stopping: threading.Event) -> None:
     """Until stopped, wait for children that nobody else waits for: what a run left, or was killed with.
 

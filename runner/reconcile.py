@@ -13,16 +13,35 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runner.backoff import Backoff, jittered
 from runner.conditions import Outcome, Reason, is_applied, ready_condition, reports_drift, status_of
 from runner.events import Event, event_at_start, event_of
-from runner.kube import FINALIZER, KubeError
+from runner.kube import KubeError
 from runner.metrics import Metrics
-from runner.queue import Key, Lane
+from runner.projection import FINALIZER, oversized_message
+from runner.queue import Key, Lane, Standing
 
 _LOG = logging.getLogger(__name__)
+# Somebody else wrote the object at the same moment: the next read sees it.
+_FIRST_CONFLICT_S = 0.1
+_MAX_CONFLICT_S = 60.0
+_MAX_TIMEOUT_BACKOFF_S = 3600.0
+# What IAM has just stored, other services of AWS know within a minute, as a rule: for so long, every few seconds.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+_STEADY_IAM_RETRIES = 12
+
+
+class Next(NamedTuple):
+    """The lane in which an object is reconciled next, and in how many seconds.
+
+    ``standing``: how the reconcile ended; None when that stays to be seen.
+    """
+
+    lane: Lane
+    delay_s: float
+    standing: Standing | None = None
 
 
 class Objects(Protocol):
@@ -50,6 +69,9 @@ class Check(Protocol):
 
     def look(self, item: dict[str, Any]) -> Outcome: ...
 
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        """The outcome of deleting an object that owns nothing; None when it owns something, or that is unknown."""
+
     def forget(self, item: dict[str, Any]) -> None: ...
 
 
@@ -66,6 +88,7 @@ class Reconciler:
     :param check: looks first at objects whose spec was acted on already; None runs the role at every look
     :param checks_all: False looks first only at objects that report their drift, and runs the role for the others
     :param full_sync_period_s: how often the role runs although the check finds nothing
+    :param run_timeout_s: how long an object waits, at first, whose run or check hit its time limit
     """
 
     def __init__(
@@ -79,6 +102,7 @@ class Reconciler:
         check: Check | None = None,
         checks_all: bool = True,
         full_sync_period_s: float = math.inf,
+        run_timeout_s: float = 600.0,
         now: Callable[[], str] = utc_now,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
@@ -97,19 +121,24 @@ class Reconciler:
         self._full_run_at: dict[Key, float] = {}
         self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._backoff = Backoff(sync_period_s, chance=self._chance)
+        self._iam_backoff = Backoff(sync_period_s, chance=self._chance, steady=_STEADY_IAM_RETRIES)
+        self._conflict_backoff = Backoff(_MAX_CONFLICT_S, _FIRST_CONFLICT_S, self._chance)
+        # Each further attempt may hold a worker for as long again.
+        longest_s = max(run_timeout_s, _MAX_TIMEOUT_BACKOFF_S)
+        self._timeout_backoff = Backoff(longest_s, run_timeout_s, self._chance)
 
-    def reconcile(self, key: Key) -> float | None:
-        """Look at an object. Returns in how many seconds to look again; None when it is gone.
+    def reconcile(self, key: Key) -> Next | None:
+        """Reconcile an object. Returns when it is reconciled next; None when it no longer exists.
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
-        return self._next_look_s(key, self.look(key))
+        return self._next(key, self.look(key))
 
-    def resync(self, key: Key) -> tuple[Lane, float] | None:
+    def resync(self, key: Key) -> Next | None:
         """Check an object that nobody changed. Never runs the role.
 
-        Returns the lane in which to look again, and in how many seconds: REPAIR at once where the role must run.
-        None when the object is gone. Asks Kubernetes nothing where there is nothing to tell.
+        Returns when it is reconciled next: in REPAIR at once where the role must run. None when the object no longer
+        exists. Asks Kubernetes nothing where there is nothing to report.
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
@@ -119,32 +148,47 @@ class Reconciler:
             return None
         check = self._check_for(item)
         if check is None:
-            return Lane.REPAIR, 0.0
+            return Next(Lane.REPAIR, 0.0)
         seen = check.look(item)
         if self._must_run(key, item, seen):
-            return Lane.REPAIR, 0.0
+            return Next(Lane.REPAIR, 0.0)
         self._count_check(key, seen)
         if status_of(item, seen, self._now()) is not None:
             live = self._kube.find_object(*key)
             if live is None or not _is_same(live, item):
                 # The watch will say so too, in time.
-                return Lane.FRESH, 0.0
+                return Next(Lane.FRESH, 0.0)
             self._tell(live, seen)
-        wait_s = self._next_look_s(key, seen)
-        return None if wait_s is None else (Lane.RESYNC, wait_s)
+        return self._next(key, seen)
 
-    def _next_look_s(self, key: Key, outcome: Outcome | None) -> float | None:
-        if outcome is None:
-            self._backoff.reset(key)
-            return None
-        if outcome.retry == "transient":
-            return self._backoff.next_s(key)
+    def after_error(self, key: Key, *, is_conflict: bool = False) -> Next:
+        """When to try again after an error that no outcome reports.
+
+        :param is_conflict: somebody else has just written the object
+        """
+        if is_conflict:
+            return Next(Lane.FRESH, self._conflict_backoff.next_s(key))
+        return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
+
+    def _next(self, key: Key, outcome: Outcome | None) -> Next | None:
+        self._conflict_backoff.reset(key)
+        if outcome is not None and outcome.reason is Reason.RUN_TIMEOUT:
+            return Next(Lane.RESYNC, self._timeout_backoff.next_s(key), Standing.TIMED_OUT)
+        self._timeout_backoff.reset(key)
+        if outcome is not None and outcome.retry == "transient":
+            is_iam = outcome.reason is Reason.WAITING_FOR_IAM
+            backoff, other = (self._iam_backoff, self._backoff) if is_iam else (self._backoff, self._iam_backoff)
+            other.reset(key)
+            return Next(Lane.RESYNC, backoff.next_s(key), Standing.FAILED)
         self._backoff.reset(key)
-        return jittered(self._sync_period_s, self._chance)
-
-    def retry_s(self, key: Key) -> float:
-        """When to try again after an error that no outcome tells of."""
-        return self._backoff.next_s(key)
+        self._iam_backoff.reset(key)
+        if outcome is None:
+            return None
+        if outcome.retry == "immediate":
+            # It made progress, and goes on in its namespace's next turn.
+            return Next(Lane.REPAIR, 0.0, Standing.GOOD)
+        standing = Standing.GOOD if outcome.is_done else Standing.FAILED
+        return Next(Lane.RESYNC, jittered(self._sync_period_s, self._chance), standing)
 
     def look(self, key: Key) -> Outcome | None:
         """Bring an object in order, or delete what it has. None when there is nothing to do (any more)."""
@@ -153,8 +197,13 @@ class Reconciler:
         if item is None:
             self._forget(key)
             return None
-        if item["metadata"].get("deletionTimestamp"):
+        if _is_deleting(item):
             if FINALIZER not in (item["metadata"].get("finalizers") or []):
+                return None
+            nothing = self._look_for_nothing(item)
+            if nothing is not None:
+                _LOG.info("nothing to delete", extra={"namespace": key[0], "name_": key[1]})
+                self._finish_deletion(item, nothing)
                 return None
         elif FINALIZER not in (item["metadata"].get("finalizers") or []):
             item = self._kube.add_finalizer(item)
@@ -162,12 +211,22 @@ class Reconciler:
         check = self._check_for(item)
         item = self._announce(item)
         outcome = self._check_or_run(key, item, check) if check else self._run(item)
+        if outcome.is_done and _is_deleting(item):
+            self._finish_deletion(item, outcome)
+            return None
         self._tell(item, outcome)
-        is_gone = outcome.is_done and bool(item["metadata"].get("deletionTimestamp"))
-        if is_gone:
-            self._release(item)
-            self._forget(key)
-        return None if is_gone else outcome
+        return outcome
+
+    def _look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        # What was Ready once has something, as a rule: the role reads all of it anyway.
+        if self._check is None or (item.get("status") or {}).get("appliedGeneration"):
+            return None
+        return self._check.look_for_nothing(item)
+
+    def _finish_deletion(self, item: dict[str, Any], outcome: Outcome) -> None:
+        self._tell(item, outcome)
+        self._release(item)
+        self._forget((item["metadata"]["namespace"], item["metadata"]["name"]))
 
     def _announce(self, item: dict[str, Any]) -> dict[str, Any]:
         event = event_at_start(item)
@@ -184,6 +243,8 @@ class Reconciler:
 
     def _check_for(self, item: dict[str, Any]) -> Check | None:
         """What looks at an object before the role may run; None where the role runs in any case."""
+        if oversized_message(item):
+            return None
         return self._check if _is_known(item) and (self._checks_all or reports_drift(item)) else None
 
     def _must_run(self, key: Key, item: dict[str, Any], seen: Outcome) -> bool:
@@ -199,7 +260,8 @@ class Reconciler:
         outcome = self._run(item)
         self._full_run_at[key] = self._clock() + jittered(self._full_sync_period_s, self._chance)
         if not outcome.is_done:
-            return replace(outcome, drift=seen.drift)
+            # A run that failed in one step may have repaired what the others are for.
+            return replace(outcome, drift=tuple(aspect for aspect in seen.drift if aspect not in outcome.changed))
         if not seen.drift and outcome.changed:
             self._metrics.count_missed(outcome.changed)
             fields = {"namespace": key[0], "name_": key[1], "aspects": list(outcome.changed)}
@@ -220,7 +282,8 @@ class Reconciler:
 
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()
-        outcome = self._job.run(item)
+        too_large = "" if _is_deleting(item) else oversized_message(item)
+        outcome = Outcome(False, Reason.INVALID_SPEC, too_large, "permanent") if too_large else self._job.run(item)
         if self._check:
             self._check.forget(item)
         duration_s = time.monotonic() - started
@@ -249,7 +312,7 @@ class Reconciler:
         event = event_of(item, outcome)
         if event is not None:
             self._write_event(item, event)
-        if outcome.is_done and item["metadata"].get("deletionTimestamp"):
+        if outcome.is_done and _is_deleting(item):
             return
         status = status_of(item, outcome, self._now())
         if status is not None:

@@ -21,12 +21,15 @@ class Settings:
     watch_namespaces: tuple[str, ...]
     cluster_name: str
     deletion_policy: str
+    orphan_policy: str
+    orphan_grace_period_s: float
     service_external_name: str
     iam_path: str
     permissions_boundary: str
     iam_settle_s: int
     leader_elect: bool
     leader_election_namespace: str
+    lease_name: str
     lease_duration_s: float
     renew_deadline_s: float
     retry_period_s: float

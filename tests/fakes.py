@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from runner.conditions import Outcome, Reason
@@ -95,40 +95,75 @@ class FakeCheck:
     def __init__(self, *outcomes: Outcome) -> None:
         self._outcomes = list(outcomes)
         self.looks = 0
+        self.nothing: Outcome | None = None
         self.forgotten: list[str] = []
 
     def look(self, item: dict[str, Any]) -> Outcome:
         self.looks += 1
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 
+    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+        return self.nothing
+
     def forget(self, item: dict[str, Any]) -> None:
         self.forgotten.append(item["metadata"]["name"])
 
 
 class FakeLeases:
-    """One Lease in memory."""
+    """Leases in memory; ``lease`` is the one of the default name."""
 
     def __init__(self) -> None:
-        self.lease: dict[str, Any] | None = None
+        self.leases: dict[str, dict[str, Any]] = {}
+        self.list_error: KubeError | None = None
         self.error: KubeError | None = None
+        # Called at each call, which may take its time.
+        self.before_call: Callable[[], None] = lambda: None
+        self.timeouts: list[float] = []
         self._version = 0
 
-    def find_lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> dict[str, Any] | None:
+        self.timeouts.append(timeout_s)
+        self.before_call()
         if self.error:
             raise self.error
-        return copy.deepcopy(self.lease)
+        return copy.deepcopy(self.leases.get(name))
 
     def write_lease(
-        self, namespace: str, name: str, holder: str, duration_s: int, now: datetime, old: dict[str, Any] | None
+        self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
     ) -> None:
+        self.timeouts.append(timeout_s)
+        self.before_call()
         if self.error:
             raise self.error
-        if (self.lease or {}).get("version") != (old or {}).get("version"):
+        if self.leases.get(name, {}).get("version") != (old or {}).get("version"):
             raise kube_error(409)
         self._version += 1
-        self.lease = {
-            "holder": holder, "renewed": now, "duration_s": duration_s, "transitions": 0, "version": str(self._version),
-        }  # fmt: skip
+        kept = {"namespace": namespace, "name": name, "transitions": 0, "version": str(self._version)}
+        self.leases[name] = {**spec, **kept, "renewed": datetime.now(UTC)}
+
+    def list_leases(self, namespace: str | None) -> list[dict[str, Any]]:
+        if self.list_error:
+            raise self.list_error
+        # By their label: one of an earlier version has none, and no scope.
+        return [copy.deepcopy(lease) for lease in self.leases.values() if lease["scope"]]
+
+    @property
+    def lease(self) -> dict[str, Any] | None:
+        return self.leases.get("s3-operator")
+
+
+class FakeListing:
+    """A list's items and version; an exception is raised when they are read."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.version = ""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        items, self.version = self._answer
+        yield from items
 
 
 class FakeApi:
@@ -139,11 +174,8 @@ class FakeApi:
         self._watches = watches
         self.watched_from: list[str] = []
 
-    def list(self) -> tuple[list[dict[str, Any]], str]:
-        answer = self._lists.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer  # type: ignore[no-any-return]
+    def list(self) -> FakeListing:
+        return FakeListing(self._lists.pop(0))
 
     def watch(self, version: str) -> Iterator[WatchEvent]:
         self.watched_from.append(version)

@@ -39,6 +39,8 @@ from s3bucket.users import NO_RULES, UserRules  # noqa: E402
 
 from runner import processes  # noqa: E402
 from runner.iam_policy import PolicySettings, policy_for  # noqa: E402
+from runner.job import orphan_vars  # noqa: E402
+from runner.owned import Owned  # noqa: E402
 from runner.warm.process import WarmProcess  # noqa: E402
 from tests.awsgate.client import write_key  # noqa: E402
 
@@ -150,6 +152,14 @@ class World:
         path.write_text(json.dumps({"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}))
         return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
+    def deactivate(self, user: str, cr: dict[str, Any], **environment: str) -> Run:
+        """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
+        metadata = cr["metadata"]
+        owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
+        path = self.folder / f"orphan-{metadata['name']}.json"
+        path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
+        return self.playbook("deactivate.yml", "-e", f"@{path}", **environment)
+
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
@@ -172,7 +182,7 @@ class World:
             settle_s,
             "s3.amazonaws.com",
             rules,
-            find_users_of=lambda bucket: read.find_users_of(self.iam, bucket),
+            read_users=lambda: read.read_all_users(self.iam),
         )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote
 from moto.iam.models import iam_backends
 
 ACCOUNT = "123456789012"
-_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/")
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 _READ_VERBS = ("Get", "List", "Head")
 
 # Sub-resource of a bucket or object -> the noun in its action's name.
@@ -50,6 +50,8 @@ class Call:
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    # The one that the request was signed for.
+    region: str = ""
 
     @property
     def is_write(self) -> bool:
@@ -71,15 +73,16 @@ def call_of(environ: dict[str, Any]) -> Call:
     body = environ["wsgi.input"].read(length) if length else b""
     environ["wsgi.input"] = io.BytesIO(body)
     found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-    access_key, service = found.groups() if found else ("", "s3")
+    access_key, region, service = found.groups() if found else ("", "", "s3")
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if service == "s3":
-        return _s3_call(environ, access_key, headers, body)
+        call = _s3_call(environ, access_key, headers, body)
+        call.region = region
+        return call
     form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     user = form.get("UserName", "")
-    return Call(
-        service, form.get("Action", ""), user=user, access_key=access_key, query=form, headers=headers, body=body
-    )
+    action = form.get("Action", "")
+    return Call(service, action, "", "", user, access_key, form, headers, body, region)
 
 
 def _s3_call(environ: dict[str, Any], access_key: str, headers: dict[str, str], body: bytes) -> Call:

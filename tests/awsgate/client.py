@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +54,20 @@ class Gate:
         times: int | None = None,
         delay_s: float = 0.0,
         spares_per_s: float = 0.0,
+        message: str = "",
+        body: str | None = None,
         **match: str,
     ) -> None:
         """Answer an action (``*``: any) with an error, so many times (None: for ever), and/or after a delay.
 
         :param spares_per_s: so many requests a second pass, as AWS throttles
+        :param body: answer 200 with this instead, and do nothing
         :param match: only for this ``service``, ``bucket``, ``user`` or ``access_key``
         """
         fault: dict[str, Any] = {"action": action, "status": status, "times": times, "delay_s": delay_s, "match": match}
         fault["spares_per_s"] = spares_per_s
-        self._ask("POST", "faults", {**fault, "code": code} if code else fault)
+        given = {"code": code or None, "message": message or None, "body": body}
+        self._ask("POST", "faults", {**fault, **{name: value for name, value in given.items() if value is not None}})
 
     def clear_faults(self) -> None:
         """No more injected errors."""
@@ -75,6 +81,22 @@ class Gate:
         """A bucket of another account, whose policy lets us in or not."""
         body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
+
+    @contextmanager
+    def marked(self, kind: str, name: str) -> Iterator[None]:
+        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``."""
+        self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
+        try:
+            yield
+        finally:
+            self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": False})
+
+    def fill_bucket(
+        self, bucket: str, *, versions: int = 0, markers: int = 0, keys: Sequence[str] = (), uploads: Sequence[str] = ()
+    ) -> None:
+        """Fill a bucket with so many versions and delete markers, these objects and these uploads, in one request."""
+        names = {"keys": list(keys), "uploads": list(uploads)}
+        self._ask("POST", "fill", {"bucket": bucket, "versions": versions, "markers": markers, **names})
 
     def delete_policy_as_root(self, bucket: str) -> None:
         """Take a bucket's policy away as the account's root user, who alone may do it where it denies everyone."""

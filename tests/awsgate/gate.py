@@ -13,6 +13,7 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
+from requests.structures import CaseInsensitiveDict
 
 from . import access, rules
 from .answers import Answer, error
@@ -150,6 +151,8 @@ class Gate:
                 if not fault["times"]:
                     self._faults.remove(fault)
         time.sleep(fault.get("delay_s", 0))
+        if "body" in fault:
+            return Answer(200, fault["body"].encode(), {"Content-Type": "text/xml"})
         if "code" not in fault:
             return None
         return error(call, fault.get("status", 400), fault["code"], fault.get("message", "injected by the test"))
@@ -172,6 +175,8 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "marks"): lambda: set_marks(**body),
+                ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
                 ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
@@ -195,7 +200,8 @@ class Gate:
         self._policies.clear()
         self._holds.disarm()
         self._set_lag(0.0)
-        rules.OPEN_BUCKETS.clear()
+        for marked in (rules.OPEN_BUCKETS, rules.WITH_ACCESS_POINTS, rules.WITH_MFA_DELETE, rules.DISABLED_REGIONS):
+            marked.clear()
         self._reset()
 
 
@@ -207,6 +213,37 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
     bucket = backend.create_bucket(name, "us-east-1")
     if tags:
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def set_marks(kind: str, name: str, is_set: bool) -> None:
+    """Mark a bucket or region as one of the sets in the rules has it, or take the mark away."""
+    marks = {
+        "access-points": rules.WITH_ACCESS_POINTS,
+        "mfa-delete": rules.WITH_MFA_DELETE,
+        "disabled-region": rules.DISABLED_REGIONS,
+    }[kind]
+    (marks.add if is_set else marks.discard)(name)
+
+
+def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], keys: list[str]) -> None:
+    """Put objects with several versions, delete markers and uploads into a bucket, without a request for each.
+
+    :param versions: how many in all, three an object
+    :param uploads: their keys
+    :param keys: one version of each; moto's web server takes no request for some of them
+    """
+    account, found = rules.find_bucket(bucket) or ("", None)
+    assert found is not None, f"there is no bucket {bucket}"
+    backend = s3_backends[account]["aws"]
+    found.versioning_status = "Enabled"
+    for number in range(versions):
+        backend.put_object(bucket, f"many/{number // 3:05}", b"x", disable_notification=True)
+    for key in keys:
+        backend.put_object(bucket, key, b"x", disable_notification=True)
+    for number in range(markers):
+        backend.delete_object(bucket, f"many/{number:05}")
+    for key in uploads:
+        backend.create_multipart_upload(bucket, key, CaseInsensitiveDict(), "STANDARD", {}, None, "", "")
 
 
 def delete_policy_as_root(bucket: str) -> None:

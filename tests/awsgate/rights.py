@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from moto.iam.models import iam_backends
 
 from .calls import ACCOUNT, Call
-from .rules import find_bucket
+from .rules import find_bucket, is_xml
 
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 UNKNOWN = "gate:UnknownRequest"
@@ -143,7 +143,9 @@ def deletion_action(version: str) -> str:
 
 
 def objects_to_delete(call: Call) -> list[tuple[str, str]]:
-    """Key and version id of each object that a DeleteObjects names."""
+    """Key and version id of each object that a DeleteObjects names; none of one that nobody can read."""
+    if not is_xml(call.body):
+        return []
     items = ElementTree.fromstring(call.body).iter(f"{_S3}Object")
     return [(item.findtext(f"{_S3}Key", ""), item.findtext(f"{_S3}VersionId", "")) for item in items]
 

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote_plus
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from moto.iam.models import iam_backends
 from moto.s3.models import FakeBucket, FakeGrant, PublicAccessBlock, s3_backends
@@ -22,6 +23,11 @@ from .calls import ACCOUNT, Call
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 # Buckets of other accounts whose policy lets us in, as a stranger's may.
 OPEN_BUCKETS: set[str] = set()
+# What tests set: buckets with access points, and with MFA Delete; regions that the account has not enabled.
+WITH_ACCESS_POINTS: set[str] = set()
+WITH_MFA_DELETE: set[str] = set()
+DISABLED_REGIONS: set[str] = set()
+_UPLOADS_A_PAGE = 10
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -346,7 +352,139 @@ def name_undeleted_versions(call: Call, answer: Answer) -> None:
     answer.body = re.sub(rb"<Error>.*</Error>", lambda _: named, answer.body, flags=re.DOTALL)
 
 
+def refuse_unreadable_xml(call: Call) -> Answer | None:
+    """A key with a character that XML 1.0 does not know makes AWS refuse the whole DeleteObjects.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (MalformedXML),
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html (XML related object key constraints),
+    https://github.com/boto/boto3/issues/2005 (AWS's answer), https://github.com/aws/aws-sdk-java/issues/333
+    """
+    if call.action != "DeleteObjects" or is_xml(call.body):
+        return None
+    return error(
+        call,
+        400,
+        "MalformedXML",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )
+
+
+def refuse_with_access_points(call: Call) -> Answer | None:
+    """A bucket with access points is not deleted.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (BucketHasAccessPointsAttached)
+    """
+    if call.action != "DeleteBucket" or call.bucket not in WITH_ACCESS_POINTS:
+        return None
+    return error(
+        call,
+        400,
+        "BucketHasAccessPointsAttached",
+        "The bucket you tried to delete has access points attached. Delete your access points before deleting your "
+        "bucket.",
+    )
+
+
+def refuse_without_mfa(call: Call) -> Answer | None:
+    """With MFA Delete nobody deletes a version or changes the versioning without the header x-amz-mfa.
+
+    A DeleteObjects that names a version fails as a whole.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html (x-amz-mfa)
+    """
+    if call.bucket not in WITH_MFA_DELETE or "x-amz-mfa" in call.headers:
+        return None
+    names_version = (call.action == "DeleteObjects" and b"<VersionId>" in call.body) or (
+        call.action == "DeleteObject" and "versionId" in call.query
+    )
+    if not names_version and call.action != "PutBucketVersioning":
+        return None
+    return error(call, 403, "AccessDenied", "Mfa Authentication must be used for this request")
+
+
+def refuse_disabled_region(call: Call) -> Answer | None:
+    """A region that the account has not enabled does not know its keys.
+
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html,
+    https://github.com/grafana/grafana-aws-sdk/pull/129 (the answer of STS)
+    """
+    if call.region not in DISABLED_REGIONS:
+        return None
+    if call.service == "s3":
+        text = "The AWS Access Key Id you provided does not exist in our records."
+        return error(call, 403, "InvalidAccessKeyId", text)
+    return error(call, 403, "InvalidClientTokenId", "The security token included in the request is invalid")
+
+
+def refuse_namespace_without_header(call: Call) -> Answer | None:
+    """A name in an account regional namespace needs a header, and is refused in any other account or region.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html,
+    https://github.com/ansible-collections/amazon.aws/issues/2935 (AWS's answer)
+    """
+    if call.action != "CreateBucket" or not re.fullmatch(r".+-\d{12}-[a-z]+(-[a-z]+)+-\d+-an", call.bucket):
+        return None
+    if "x-amz-bucket-namespace" in call.headers:
+        return None
+    return error(
+        call,
+        400,
+        "MissingNamespaceHeader",
+        "The requested bucket is an account-regional namespace bucket, but your request is missing the required "
+        "x-amz-bucket-namespace header.",
+    )
+
+
+def encode_listed_versions(call: Call, answer: Answer) -> None:
+    """Keys and markers of a listing are url-encoded where the request asks for it; moto does so for ListObjects only.
+
+    Without it a key with a character that XML 1.0 does not know makes the answer unparsable, here as there.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html (encoding-type)
+    """
+    if call.action != "ListObjectVersions" or call.query.get("encoding-type") != "url":
+        return
+
+    def encoded(found: re.Match[bytes]) -> bytes:
+        name, text = found.groups()
+        return b"<%s>%s<" % (name, _listed(unescape(text.decode()), "url").encode())
+
+    body = re.sub(rb"<(Key|KeyMarker|NextKeyMarker)>([^<]+)<", encoded, answer.body)
+    answer.body = re.sub(rb"(<ListVersionsResult[^>]*>)", rb"\1<EncodingType>url</EncodingType>", body, count=1)
+
+
+def page_uploads(call: Call, answer: Answer) -> None:
+    """Uploads are listed by key, in pages, with url-encoded keys where asked; moto does neither.
+
+    AWS's pages have up to a thousand; here they are short, so that a test of them needs few requests.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    """
+    found = find_bucket(call.bucket) if call.action == "ListMultipartUploads" else None
+    if found is None:
+        return
+    encoding = call.query.get("encoding-type", "")
+    after = call.query.get("key-marker", ""), call.query.get("upload-id-marker", "")
+    uploads = sorted((item.key_name, item.id) for item in found[1].multiparts.values())
+    left = [item for item in uploads if item > after]
+    page = left[: min(_UPLOADS_A_PAGE, int(call.query.get("max-uploads", "1000")))]
+    is_truncated = len(page) < len(left)
+    parts = [f"<Upload><Key>{_listed(key, encoding)}</Key><UploadId>{name}</UploadId></Upload>" for key, name in page]
+    if encoding:
+        parts.append(f"<EncodingType>{encoding}</EncodingType>")
+    if is_truncated:
+        key, name = page[-1]
+        parts.append(f"<NextKeyMarker>{_listed(key, encoding)}</NextKeyMarker>")
+        parts.append(f"<NextUploadIdMarker>{name}</NextUploadIdMarker>")
+    parts.append(f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>")
+    answer.body = f"<ListMultipartUploadsResult>{''.join(parts)}</ListMultipartUploadsResult>".encode()
+
+
+def _listed(key: str, encoding: str) -> str:
+    return quote_plus(key, safe="/") if encoding == "url" else escape(key)
+
+
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
+    refuse_disabled_region,
     refuse_inactive_key,
     refuse_strangers_bucket,
     check_expected_owner,
@@ -358,6 +496,10 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     answer_service_credentials,
     answer_retention,
     answer_users_boundary,
+    refuse_unreadable_xml,
+    refuse_with_access_points,
+    refuse_without_mfa,
+    refuse_namespace_without_header,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,
@@ -368,7 +510,18 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
+    encode_listed_versions,
+    page_uploads,
 )
+
+
+def is_xml(body: bytes) -> bool:
+    """Whether a body can be parsed."""
+    try:
+        ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return False
+    return True
 
 
 def _requested_versions(body: bytes) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from botocore.exceptions import ClientError
@@ -255,6 +256,56 @@ def test_locked_version_is_named_in_the_answer(s3: Any, new_name: Names) -> None
     version = s3.put_object(Bucket=name, Key="a", Body=b"x", **lock)["VersionId"]
     answer = s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "a", "VersionId": version}]})
     assert [(item["VersionId"], item["Code"]) for item in answer["Errors"]] == [(version, "AccessDenied")]
+
+
+def test_delete_of_keys_that_xml_cannot_carry_is_refused_as_a_whole(s3: Any, bucket: str) -> None:
+    for key in ("plain", "a\x01b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    both = {"Objects": [{"Key": "plain"}, {"Key": "a\x01b"}]}
+    assert code_of(lambda: s3.delete_objects(Bucket=bucket, Delete=both)) == "MalformedXML"
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
+    s3.delete_object(Bucket=bucket, Key="a\x01b")
+    assert [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["plain"]
+
+
+KEYS = ["\x01", "a b+c%41&<>", "ordner/ä\U0001f600", "\ufffe"]
+
+
+def test_listing_of_versions_is_encoded_where_asked(aws: Aws, s3: Any, bucket: str) -> None:
+    keys = [*KEYS, "new\r\nline"]
+    aws.gate.fill_bucket(bucket, keys=keys)
+    # botocore asks, and decodes.
+    assert sorted(item["Key"] for item in s3.list_object_versions(Bucket=bucket)["Versions"]) == sorted(keys)
+    asked = s3.list_object_versions(Bucket=bucket, EncodingType="url")
+    assert (asked["EncodingType"], asked["Versions"][0]["Key"]) == ("url", "%01")
+
+
+def test_listing_of_uploads_is_encoded_where_asked_and_else_cannot_be_parsed(aws: Aws, s3: Any, bucket: str) -> None:
+    aws.gate.fill_bucket(bucket, uploads=KEYS)
+    listed = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url")["Uploads"]
+    assert sorted(unquote_plus(item["Key"]) for item in listed) == sorted(KEYS)
+    # botocore takes an answer that it cannot parse for an error of the server.
+    assert code_of(lambda: s3.list_multipart_uploads(Bucket=bucket)) == "500"
+
+
+def test_listing_of_uploads_has_pages(s3: Any, bucket: str) -> None:
+    names = [s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in ("a", "a", "b", "c")]
+    pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, MaxUploads=3)
+    listed = [[item["UploadId"] for item in page["Uploads"]] for page in pages]
+    assert [len(page) for page in listed] == [3, 1]
+    assert sorted(listed[0] + listed[1]) == sorted(names)
+
+
+def test_listing_after_a_deleted_marker_skips_the_rest(aws: Aws, s3: Any, bucket: str) -> None:
+    # moto's own way; a store that hands out markers may do the same, and tests of emptying rely on it.
+    aws.gate.fill_bucket(bucket, versions=3)
+    first = s3.list_object_versions(Bucket=bucket, MaxKeys=2)
+    after = {"KeyMarker": first["NextKeyMarker"], "VersionIdMarker": first["NextVersionIdMarker"]}
+    assert len(s3.list_object_versions(Bucket=bucket, **after)["Versions"]) == 1
+    items = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in first["Versions"]]
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": items})
+    assert "Versions" not in s3.list_object_versions(Bucket=bucket, **after)
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 1
 
 
 def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3: Any, bucket: str) -> None:

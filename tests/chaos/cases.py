@@ -10,14 +10,14 @@ AWS, KUBERNETES = "aws", "kubernetes"
 # Every write of a run of the role in its order, as the gates name them. A test compares it with a run.
 WRITES = {
     "create": (
-        "aws:CreateBucket#1",
         "aws:CreateUser#1",
-        "aws:PutBucketVersioning#1",
+        "aws:CreateBucket#1",
         "aws:PutUserPolicy#1",
+        "aws:PutBucketVersioning#1",
+        "kubernetes:POST services#1",
         "aws:CreateAccessKey#1",
         "aws:TagUser#1",
         "kubernetes:POST secrets#1",
-        "kubernetes:POST services#1",
         "aws:UntagUser#1",
     ),
     "rotate": (
@@ -29,10 +29,10 @@ WRITES = {
         "aws:UntagUser#1",
     ),
     "repair": (
-        "aws:PutBucketVersioning#1",
         "aws:PutUserPolicy#1",
-        "kubernetes:PATCH secrets#1",
+        "aws:PutBucketVersioning#1",
         "kubernetes:POST services#1",
+        "kubernetes:PATCH secrets#1",
     ),
     "delete": (
         "aws:DeleteAccessKey#1",

@@ -16,11 +16,15 @@ from tests.world import PROJECT
 CHART = PROJECT / "chart" / "s3-operator"
 
 
-def run_helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run helm; standard error is part of the output."""
+# Helm 4 and Helm 3, as dev.binaries names them.
+HELMS = ("helm", "helm3")
+
+
+def run_helm(*arguments: str, kubeconfig: Path | None = None, helm: str = "helm") -> subprocess.CompletedProcess[str]:
+    """Run a helm of :data:`HELMS`; standard error is part of the output."""
     environment = {**plain_environment(), "KUBECONFIG": str(kubeconfig or "/dev/null")}
     return subprocess.run(
-        [str(find_binaries(["helm"])["helm"]), *arguments],
+        [str(find_binaries([helm])[helm]), *arguments],
         env=environment,
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
@@ -31,14 +35,20 @@ def run_helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.Comp
     )
 
 
-def render(*arguments: str, values: dict[str, Any] | None = None, folder: Path | None = None) -> list[dict[str, Any]]:
+def render(
+    *arguments: str,
+    values: dict[str, Any] | None = None,
+    folder: Path | None = None,
+    helm: str = "helm",
+    chart: Path = CHART,
+) -> list[dict[str, Any]]:
     """The objects that the chart makes."""
     if values is not None:
         assert folder is not None
         file = folder / "values.yaml"
         file.write_text(yaml.safe_dump(values))
         arguments = (*arguments, "-f", str(file))
-    done = run_helm("template", "s3-operator", str(CHART), "--namespace=s3-operator", *arguments)
+    done = run_helm("template", "s3-operator", str(chart), "--namespace=s3-operator", *arguments, helm=helm)
     assert done.returncode == 0, done.stdout
     return [item for item in yaml.safe_load_all(done.stdout) if item]
 
@@ -61,11 +71,23 @@ def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def settings(pod: dict[str, Any]) -> dict[str, str]:
+    """The environment of a Pod's container: settings that all commands of the operator share."""
+    return {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
+
+
+EVERYTHING = (
+    "--set=AWS_ACCESS_KEY_ID=AKIAEXAMPLE,AWS_SECRET_ACCESS_KEY=plain/secret+value",
+    "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.service.enabled=true",
+    "--set=networkPolicy.enabled=true,podDisruptionBudget.enabled=true,extraLabels.team=storage",
+)
+"""Arguments with which the chart makes every kind of object that it has."""
+
+OPENSHIFT = "--set=podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"
+"""The README's values for OpenShift: what the SCC restricted-v2 chooses by itself."""
+
+
 @pytest.fixture(scope="session")
 def everything() -> list[dict[str, Any]]:
     """All objects, with everything on."""
-    return render(
-        "--set=AWS_ACCESS_KEY_ID=AKIAEXAMPLE,AWS_SECRET_ACCESS_KEY=plain/secret+value",
-        "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.service.enabled=true",
-        "--set=networkPolicy.enabled=true,podDisruptionBudget.enabled=true,extraLabels.team=storage",
-    )
+    return render(*EVERYTHING)

@@ -4,23 +4,28 @@ own command, arguments and environment as a process, with a token of its Service
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
+import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from dev.aws import Aws
 from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
-from tests.chart.conftest import CHART, pods, render, run_helm
-from tests.cluster.conftest import delete, live, wait_gone, wait_ready, wait_until
+from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
+from tests.cluster.conftest import condition, delete, live, wait_gone, wait_ready, wait_until
 from tests.world import PROJECT, World, make_as_go_operator
 
 _GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
@@ -33,17 +38,20 @@ class Release:
         self.world = world
         self.namespace = namespace
         self.folder = folder
+        self.program = "helm"
         self.children: list[Child] = []
         keys = world.aws.admin_key()
+        self.ports = get_free_port(), get_free_port()
         self.values = [
             f"--set=AWS_ACCESS_KEY_ID={keys[0]},AWS_SECRET_ACCESS_KEY={keys[1]}",
             f"--set=aws.endpointURL={world.aws.endpoint_url},serviceExternalName=s3.amazonaws.com",
-            f"--set=metrics.port={get_free_port()},health.port={get_free_port()},logLevel=debug",
+            f"--set=metrics.port={self.ports[0]},health.port={self.ports[1]},logLevel=debug",
             "--set=extraArgs={--iam-settle=0}",
         ]
 
     def helm(self, *arguments: str) -> str:
-        done = run_helm(*arguments, f"--namespace={self.namespace}", kubeconfig=self.world.kubeconfig)
+        namespace = f"--namespace={self.namespace}"
+        done = run_helm(*arguments, namespace, kubeconfig=self.world.kubeconfig, helm=self.program)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -74,6 +82,13 @@ class Release:
             yield operator
         finally:
             operator.stop()
+
+    def check(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``s3-operator check`` as the chart's test Pod runs it."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        container = read_container(self.world.kubeconfig, self.namespace, "s3-operator", folder)
+        command = [container.command[0], "check", f"--leader-election-namespace={self.namespace}", "--wait=0"]
+        return subprocess.run([*command, *arguments], env=container.environment, capture_output=True, text=True)
 
     def patch(self, cr: dict[str, Any], patch: dict[str, Any], *more: str) -> None:
         """Change an S3 object as somebody else would."""
@@ -203,6 +218,100 @@ def test_rights_are_just_what_the_operator_calls(
     assert rules - needed == openshift
 
 
+def scrape(release: Release, operator: Child, name: str) -> dict[str, float]:
+    """A metric of the operator, by the label namespace."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{release.ports[0]}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {sample.labels["namespace"]: sample.value for family in families for sample in family.samples
+            if sample.name == name}  # fmt: skip
+
+
+def is_ready(release: Release) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{release.ports[1]}/readyz", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def two_namespaces(world: World, new_name: Callable[[str], str]) -> tuple[str, str]:
+    names = new_name("watched"), new_name("watched")
+    for name in names:
+        world.make_namespace(name)
+    return names
+
+
+def new_cr(world: World, namespace: str, new_name: Callable[[str], str]) -> dict[str, Any]:
+    spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+    return world.make_object(namespace, new_name("cr"), spec)
+
+
+def test_delete_of_a_watched_namespace_completes_with_its_buckets_removed(
+    world: World, release: Release, two_namespaces: tuple[str, str], new_name: Callable[[str], str]
+) -> None:
+    kept, namespace = two_namespaces
+    values = ["--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{kept},{namespace}}}"]
+    release.upgrade(*values)
+    with release.running():
+        objects = [new_cr(world, namespace, new_name) for _ in range(2)]
+        for cr in objects:
+            wait_ready(world, cr)
+        # As it may happen in any order: the operator's rights go before the objects.
+        selector = "--selector=app.kubernetes.io/instance=s3-operator"
+        release.kubectl(f"--namespace={namespace}", "delete", "rolebinding,role", selector)
+        release.kubectl("delete", "namespace", namespace, "--timeout=120s")
+        for cr in objects:
+            assert world.s3.list_buckets(Prefix=cr["spec"]["bucketName"])["Buckets"] == []
+            users = [user["UserName"] for user in world.iam.list_users()["Users"]]
+            assert cr["spec"]["iamUser"]["username"] not in users
+    # A namespace that is missing: the other one is served, also by an operator that starts now.
+    operator = release.start()
+    wait_until(lambda: is_ready(release), "Ready with one namespace missing")
+    wait_ready(world, new_cr(world, kept, new_name))
+    assert scrape(release, operator, "s3_operator_namespace_watched") == {kept: 1, namespace: 0}
+    operator.stop()
+
+
+def test_rolebinding_that_somebody_deletes_is_named_and_recovers(
+    world: World, release: Release, two_namespaces: tuple[str, str], new_name: Callable[[str], str]
+) -> None:
+    kept, namespace = two_namespaces
+    values = ["--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{kept},{namespace}}}"]
+    release.upgrade(*values, "--set=syncPeriod=2")
+    binding = f"{release.namespace}:s3-operator"
+    first = release.start()
+    cr = new_cr(world, namespace, new_name)
+    wait_ready(world, cr)
+    before = world.snapshot(cr)
+    manifest = release.kubectl(f"--namespace={namespace}", "get", "rolebinding", binding, "-o", "json")
+    release.kubectl(f"--namespace={namespace}", "delete", "rolebinding", binding)
+    first.stop()
+
+    operator = release.start()
+    found = wait_until(lambda: (condition(world, cr).get("status") == "False") and condition(world, cr), "not Ready")
+    assert found["reason"] == "KubernetesError"
+    assert f"no right to in namespace {namespace} (403): its RoleBinding there is missing" in found["message"]
+    wait_until(lambda: is_ready(release), "Ready without one RoleBinding")
+    wait_ready(world, new_cr(world, kept, new_name))
+    assert scrape(release, operator, "s3_operator_namespace_watched") == {kept: 1, namespace: 0}
+    assert operator.log.read_text().count(f'"not allowed to watch", "watch": "Secret in {namespace}"') == 1
+    lines = release.check(f"--watch-namespace={kept}", f"--watch-namespace={namespace}").stdout.splitlines()
+    assert any(line.startswith(f"ok      namespace {kept}:") for line in lines)
+    assert any(line.startswith(f"FAILED  namespace {namespace}:") and "RoleBinding" in line for line in lines)
+
+    saved = json.loads(manifest)
+    saved["metadata"] = {name: saved["metadata"][name] for name in ("name", "namespace", "labels")}
+    file = release.folder / "binding.json"
+    file.write_text(json.dumps(saved))
+    release.kubectl("create", "-f", str(file))
+    wait_ready(world, cr)
+    wait_until(lambda: scrape(release, operator, "s3_operator_namespace_watched")[namespace] == 1, "watched again")
+    # Nothing was made anew meanwhile.
+    assert world.snapshot(cr) == before
+    operator.stop()
+
+
 def test_viewer_and_editor_roles_reach_view_edit_and_admin(world: World, release: Release, namespace: str) -> None:
     release.upgrade("--set=crds.install=false", *release.values)
     for role in ("view", "edit", "admin"):
@@ -219,15 +328,52 @@ def test_viewer_and_editor_roles_reach_view_edit_and_admin(world: World, release
     assert not may("view", "get", "secrets")
 
 
+def crd_field(release: Release, path: str) -> str:
+    return release.kubectl("get", "crd", "s3s.agill.apps", "-o", f"jsonpath={{.{path}}}")
+
+
 def crd_uid(release: Release) -> str:
-    return release.kubectl("get", "crd", "s3s.agill.apps", "-o", "jsonpath={.metadata.uid}")
+    return crd_field(release, "metadata.uid")
 
 
-@pytest.mark.parametrize("has_record", [True, False], ids=["upgraded", "taken-over"])
+def store_as_v1beta1(plane: ControlPlane) -> None:
+    """Give the stored CRD ``preserveUnknownFields: true``, as one has that Kubernetes before 1.22 stored.
+
+    The API server no longer accepts it, so it goes into etcd directly, by its JSON gateway.
+    """
+    key = base64.b64encode(b"/registry/apiextensions.k8s.io/customresourcedefinitions/s3s.agill.apps").decode()
+
+    def call(verb: str, body: dict[str, str]) -> dict[str, Any]:
+        request = urllib.request.Request(f"{plane.etcd_url}/v3/kv/{verb}", json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request) as answer:
+            return dict(json.load(answer))
+
+    stored = json.loads(base64.b64decode(call("range", {"key": key})["kvs"][0]["value"]))
+    stored["spec"]["preserveUnknownFields"] = True
+    call("put", {"key": key, "value": base64.b64encode(json.dumps(stored).encode()).decode()})
+
+
+# The program, its arguments at an upgrade, and whether the Go operator's release is there.
+UPGRADES: dict[str, tuple[str, list[str], bool]] = {
+    "upgraded": ("helm", [], True),
+    "taken-over": ("helm", ["--take-ownership"], False),
+    # The Go operator's own command.
+    "forced-by-helm-3": ("helm3", ["--force"], True),
+}
+
+
+@pytest.mark.parametrize(("program", "more", "has_record"), UPGRADES.values(), ids=UPGRADES)
 def test_upgrade_from_the_go_operators_release_and_on(
-    own_release: Release, new_name: Callable[[str], str], tmp_path: Path, has_record: bool
+    own_release: Release,
+    own_plane: ControlPlane,
+    new_name: Callable[[str], str],
+    tmp_path: Path,
+    program: str,
+    more: list[str],
+    has_record: bool,
 ) -> None:
     world, release = own_release.world, own_release
+    release.program = program
     release.upgrade("--set=AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b", chart=_GO_CHART)
     # In two steps, as dev.cluster does: a new CRD has no conditions at all for a moment, on which kubectl fails.
     release.kubectl("wait", "--for=jsonpath={.status.acceptedNames.kind}=S3", "crd/s3s.agill.apps")
@@ -260,19 +406,22 @@ def test_upgrade_from_the_go_operators_release_and_on(
 
     if has_record:
         reused = ["upgrade", "s3-operator", str(CHART), "--namespace=s3-operator", "--reuse-values"]
-        refused = run_helm(*reused, kubeconfig=world.kubeconfig)
+        refused = run_helm(*reused, kubeconfig=world.kubeconfig, helm=program)
         assert refused.returncode != 0
         assert "--reset-then-reuse-values" in refused.stdout
         check()
-        release.upgrade(*release.values)
+        release.upgrade(*release.values, *more)
         # What the Go chart made for the whole cluster is gone with its release.
         assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
     else:
-        # A record with a v1beta1 CRD cannot be upgraded (the README says how); such a CRD cannot be made here.
+        # A record with a v1beta1 CRD cannot be upgraded (the README says how). Its CRD stores what v1 no longer takes.
+        store_as_v1beta1(own_plane)
+        assert crd_field(release, "spec.preserveUnknownFields") == "true"
         selector = "--selector=owner=helm,name=s3-operator"
         release.kubectl("--namespace=s3-operator", "delete", "secret", selector)
-        release.upgrade(*release.values, "--take-ownership")
+        release.upgrade(*release.values, *more)
     check()
+    assert not crd_field(release, "spec.preserveUnknownFields")
     deployment = json.loads(release.kubectl("-n", "s3-operator", "get", "deployment", "s3-operator", "-o", "json"))
     assert deployment["spec"]["template"]["spec"]["containers"][0]["command"] == ["s3-operator"]
     assert "AWS_SECRET_ACCESS_KEY" not in json.dumps(deployment)
@@ -290,17 +439,17 @@ def test_upgrade_from_the_go_operators_release_and_on(
     before = world.snapshot(cr)
     copied = tmp_path / "next" / "s3-operator"
     copy_chart(copied, "1.0.1")
-    release.upgrade(*release.values, "--set=replicas=2,syncPeriod=2", chart=copied)
+    release.upgrade(*release.values, *more, "--set=replicas=2,syncPeriod=2", chart=copied)
     with release.running() as operator:
         wait_until(lambda: '"msg": "checked"' in operator.log.read_text(), "a look at the object")
         check()
         assert world.snapshot(cr) == before
 
-    # An uninstall keeps the CRD, so the objects, so the buckets. The warning's Pod is tests/e2e's.
-    release.helm("uninstall", "s3-operator", "--no-hooks")
+    # An uninstall keeps the CRD, so the objects, so the buckets.
+    release.helm("uninstall", "s3-operator")
     check()
     assert world.snapshot(cr) == before
-    release.upgrade(*release.values)
+    release.upgrade(*release.values, *more)
     check()
 
 
@@ -351,6 +500,166 @@ def test_every_pod_is_admitted_where_only_restricted_ones_are(release: Release) 
         assert answer == f"pod/pod-{number} created (server dry run)"
 
 
+# As SCC restricted-v2 admits Pods: a UID or fsGroup that is given must be in the namespace's range (OpenShift,
+# "Managing security context constraints": MustRunAsRange, MustRunAs). One that is not given it would choose.
+SCC = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {name}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - {{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}}
+  variables:
+    - name: range
+      expression: namespaceObject.metadata.annotations['openshift.io/sa.scc.uid-range'].split('/').map(text, int(text))
+    - name: contexts
+      expression: "[object.spec.?securityContext] + object.spec.containers.map(one, one.?securityContext)"
+    - name: ids
+      expression: >-
+        variables.contexts.filter(one, one.hasValue()).map(one, one.value()).map(one,
+        [one.?runAsUser, one.?fsGroup].filter(id, id.hasValue()).map(id, id.value())).flatten()
+  validations:
+    - expression: variables.ids.all(id, id >= variables.range[0] && id < variables.range[0] + variables.range[1])
+      message: must be in the ranges of restricted-v2
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {name}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+  matchResources:
+    namespaceSelector:
+      matchLabels:
+        kubernetes.io/metadata.name: {name}
+"""
+
+
+def create_pod(release: Release, pod: dict[str, Any]) -> str:
+    """What the API server answers to a Pod that is tried only."""
+    file = release.folder / "pod.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried"}, "spec": pod}))
+    command = ["create", "--dry-run=server", f"--namespace={release.namespace}", "-f", str(file)]
+    return release.kubectl(*command, is_checked=False)
+
+
+def test_openshift_admits_every_pod_without_fixed_ids(release: Release) -> None:
+    namespace = f"--namespace={release.namespace}"
+    release.kubectl("create", "namespace", release.namespace)
+    release.kubectl("annotate", "namespace", release.namespace, "openshift.io/sa.scc.uid-range=1000680000/10000")
+    file = release.folder / "scc.yaml"
+    file.write_text(SCC.format(name=release.namespace))
+    release.kubectl("apply", "-f", str(file))
+    release.kubectl("create", "serviceaccount", "s3-operator", namespace, "--save-config")
+    fixed = pods(render(*release.values))
+    wait_until(lambda: "ranges of restricted-v2" in create_pod(release, fixed[0]), "the policy is in force")
+    assert all("ranges of restricted-v2" in create_pod(release, pod) for pod in fixed)
+    for pod in pods(render(*release.values, OPENSHIFT)):
+        assert "created" in create_pod(release, pod)
+    # Within the range a UID may also be given.
+    chosen = "--set=podSecurityContext.runAsUser=1000680000,podSecurityContext.fsGroup=1000680000"
+    assert "created" in create_pod(release, pods(render(*release.values, chosen))[0])
+    # And the Pod that the Deployment makes.
+    release.upgrade("--set=crds.install=false", *release.values, OPENSHIFT, "--take-ownership")
+    get = ["get", "pods", namespace, "--selector=name=s3-operator", "-o", "jsonpath={.items[*].spec.securityContext}"]
+    found = wait_until(lambda: release.kubectl(*get), "the Deployment's Pod")
+    assert json.loads(found) == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+QUOTA = "--hard=requests.cpu=4,requests.memory=4Gi,limits.cpu=4,limits.memory=4Gi"
+
+
+@pytest.mark.parametrize("program", HELMS)
+def test_uninstall_completes_where_no_pod_may_start(release: Release, program: str) -> None:
+    release.program = program
+    namespace = f"--namespace={release.namespace}"
+    release.upgrade("--set=crds.install=false", *release.values)
+    # No Pod, no Job, and no other object that a hook could be.
+    release.kubectl("create", "quota", "nothing", namespace, "--hard=pods=0,count/jobs.batch=0,configmaps=0")
+    done = release.helm("uninstall", "s3-operator", "--timeout=60s", "--wait")
+    assert 'release "s3-operator" uninstalled' in done
+
+
+def test_quota_on_requests_and_limits_admits_the_test_pod(release: Release) -> None:
+    namespace = f"--namespace={release.namespace}"
+    release.upgrade("--set=crds.install=false", *release.values)
+    release.kubectl("create", "quota", "compute", namespace, QUOTA)
+    pod = find(render(*release.values), "Pod")["spec"]
+    without = {**pod, "containers": [{**pod["containers"][0], "resources": {}}]}
+    wait_until(lambda: "must specify limits.cpu" in create_pod(release, without), "the quota is in force")
+    assert "created" in create_pod(release, pod)
+
+
+MONITORING = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: {plural}.monitoring.coreos.com
+spec:
+  group: monitoring.coreos.com
+  names: {{kind: {kind}, plural: {plural}}}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+
+
+def differences(rendered: Any, stored: Any, path: str = "") -> list[str]:
+    """The fields of a rendered object that are not stored as they are rendered. Stored defaults do not count."""
+    if isinstance(rendered, dict) and isinstance(stored, dict):
+        return [
+            line
+            for key, value in rendered.items()
+            for line in (
+                differences(value, stored[key], f"{path}.{key}") if key in stored else [f"{path}.{key}: not stored"]
+            )
+        ]
+    if isinstance(rendered, list) and isinstance(stored, list) and len(rendered) == len(stored):
+        return [
+            line
+            for number, (one, other) in enumerate(zip(rendered, stored, strict=True))
+            for line in differences(one, other, f"{path}[{number}]")
+        ]
+    return [] if rendered == stored else [f"{path}: {rendered!r} is stored as {stored!r}"]
+
+
+def test_objects_are_stored_as_they_are_rendered(own_release: Release) -> None:
+    """What Argo CD compares: it reports a field as OutOfSync that is rendered and not stored like that."""
+    release = own_release
+    file = release.folder / "monitoring.yaml"
+    kinds = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}
+    file.write_text("---".join(MONITORING.format(kind=kind, plural=plural) for kind, plural in kinds.items()))
+    release.kubectl("apply", "-f", str(file))
+    release.kubectl("wait", "--for=condition=Established", "-f", str(file))
+    release.upgrade(*EVERYTHING)
+    items = [item for item in render(*EVERYTHING) if "helm.sh/hook" not in item["metadata"].get("annotations", {})]
+    for item in items:
+        kind = f"{item['kind'].lower()}.{item['apiVersion'].rpartition('/')[0]}".rstrip(".")
+        namespace = f"--namespace={item['metadata'].get('namespace', 'default')}"
+        stored = json.loads(release.kubectl("get", kind, item["metadata"]["name"], namespace, "-o", "json"))
+        assert differences(item, stored) == [], item["kind"]
+        if item["kind"] == "CustomResourceDefinition":
+            # The one default of the API server.
+            assert stored["spec"].pop("conversion") == {"strategy": "None"}
+            assert stored["spec"] == item["spec"]
+    # As Argo CD with server-side apply, over and over: nothing changes after the first time.
+    file.write_text(yaml.safe_dump_all(items))
+    apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller", "-f", str(file)]
+    release.kubectl(*apply)
+    versions = [*("get", "-f", str(file)), "-o", "jsonpath={.items[*].metadata.resourceVersion}"]
+    before = release.kubectl(*versions)
+    release.kubectl(*apply)
+    assert release.kubectl(*versions) == before
+
+
 def test_check_and_warning_say_what_is_there(world: World, release: Release, namespace: str, new_name: Any) -> None:
     release.upgrade("--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{namespace}}}")
     folder = release.folder / "check"
@@ -373,7 +682,7 @@ def test_check_and_warning_say_what_is_there(world: World, release: Release, nam
     wait_ready(world, cr)
     well = ask("check", lease)
     assert well.returncode == 0, well.stdout
-    assert [line[:6] for line in well.stdout.splitlines()] == ["ok    "] * 3
+    assert [line[:6] for line in well.stdout.splitlines()] == ["ok    "] * 5
     assert f"account {world.account}" in well.stdout
     warning = ask("warn-uninstall")
     assert warning.returncode == 0

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import shutil
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
 from runner import __version__
+from runner.cli import main
 from runner.metrics import Metrics
-from tests.chart.conftest import CHART, find, pods, render, run_helm
+from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
 from tests.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
@@ -34,8 +39,9 @@ def test_versions_are_those_of_the_operator(everything: list[dict[str, Any]]) ->
     assert {pod["containers"][0]["image"] for pod in pods(everything)} == {f"agill17/s3-operator:{__version__}"}
 
 
-def test_lint_is_clean() -> None:
-    done = run_helm("lint", "--strict", str(CHART))
+@pytest.mark.parametrize("helm", HELMS)
+def test_lint_is_clean(helm: str) -> None:
+    done = run_helm("lint", "--strict", str(CHART), helm=helm)
     assert done.returncode == 0, done.stdout
     assert "WARNING" not in done.stdout
 
@@ -52,6 +58,7 @@ BAD_VALUES = {
     "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),
     "full-sync-period": ("fullSyncPeriod=24h", "/fullSyncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
+    "orphan-policy": ("orphanPolicy=Delete", "/orphanPolicy"),
     "iam-path": ("iam.path=team", "/iam/path"),
     "iam-path-pattern": ("iam.path=/*/", "/iam/path"),
     "boundary-name": ("iam.permissionsBoundary=tenant", "/iam/permissionsBoundary"),
@@ -62,6 +69,24 @@ BAD_VALUES = {
     "port": ("metrics.port=70000", "/metrics/port"),
     "annotations": ("serviceAccount.annotations=arn", "/serviceAccount/annotations"),
     "key-in-environment": ("extraEnv[0].name=AWS_SECRET_ACCESS_KEY", "/extraEnv/0/name"),
+    "uid-text": ("podSecurityContext.runAsUser=root", "/podSecurityContext/runAsUser"),
+    "misspelled-pod-security": ("podSecurityContext.runAsuser=1", "/podSecurityContext"),
+    "misspelled-security": ("securityContext.readonlyRootFilesystem=true", "/securityContext"),
+    "capabilities-text": ("securityContext.capabilities.drop=ALL", "/securityContext/capabilities/drop"),
+    "pod-field-of-a-container": ("securityContext.fsGroup=1", "/securityContext"),
+    "dns-port": ("networkPolicy.dnsPorts={dns}", "/networkPolicy/dnsPorts/0"),
+    "credential-address": (
+        "networkPolicy.credentialEndpoints[0].cidr=169.254.170.23,networkPolicy.credentialEndpoints[0].port=80",
+        "/networkPolicy/credentialEndpoints/0/cidr",
+    ),
+    "credential-port": (
+        "networkPolicy.credentialEndpoints[0].cidr=169.254.170.23/32",
+        "/networkPolicy/credentialEndpoints/0",
+    ),
+    "one-port-for-both": ("health.port=8080", "must differ"),
+    "test-resources": ("testPod.resources.limit.cpu=1", "/testPod/resources"),
+    "test-labels": ("testPod.labels=a", "/testPod/labels"),
+    "misspelled-test": ("testPod.annotation.a=b", "/testPod"),
     "one-key-only": ("AWS_ACCESS_KEY_ID=AKIA", "given together"),
     "two-sources-of-keys": ("AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b,aws.existingSecret=c", "not both"),
 }
@@ -86,7 +111,9 @@ def keys(values: dict[str, Any], schema: dict[str, Any]) -> tuple[Any, Any]:
     """The names in values.yaml and in the schema, as far down as the schema lists names."""
     if "properties" not in schema or not isinstance(values, dict):
         return None, None
-    in_schema = {name: child for name, child in schema["properties"].items() if name != "global"}
+    in_schema = {
+        name: child for name, child in schema["properties"].items() if name not in ("global", "uninstallWarning")
+    }
     pairs = {name: keys(values.get(name, {}), in_schema.get(name, {})) for name in {*values, *in_schema}}
     return (
         {name: pairs[name][0] for name in values},
@@ -96,9 +123,13 @@ def keys(values: dict[str, Any], schema: dict[str, Any]) -> tuple[Any, Any]:
 
 def test_schema_is_closed_and_lists_what_values_yaml_lists() -> None:
     assert closed(SCHEMA) == []
-    # Of resources, values.yaml shows only what it sets.
+    # Of what Kubernetes defines, values.yaml shows only what it sets.
     schema = json.loads(json.dumps(SCHEMA))
-    del schema["properties"]["resources"]["properties"]
+    properties = schema["properties"]
+    for section in (properties, properties["testPod"]["properties"]):
+        del section["resources"]["properties"]
+    for name in ("podSecurityContext", "securityContext"):
+        assert set(VALUES[name]) <= set(properties[name].pop("properties"))
     in_values, in_schema = keys(VALUES, schema)
     assert in_values == in_schema
 
@@ -115,7 +146,8 @@ def test_go_charts_values_are_taken(tmp_path: Path) -> None:
 
 def test_keys_are_in_a_secret_that_is_mounted_and_nowhere_else(everything: list[dict[str, Any]]) -> None:
     secret = find(everything, "Secret")
-    assert "aws_secret_access_key = plain/secret+value\n" in secret["stringData"]["credentials"]
+    text = base64.b64decode(secret["data"]["credentials"]).decode()
+    assert text == ("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = plain/secret+value\n")
     others = json.dumps([item for item in everything if item["kind"] != "Secret"])
     assert "plain/secret+value" not in others
     assert "AKIAEXAMPLE" not in others
@@ -155,7 +187,7 @@ def test_service_account_of_others_is_used_and_not_made() -> None:
 
 
 def test_every_pod_is_hardened(everything: list[dict[str, Any]]) -> None:
-    assert len(pods(everything)) == 3
+    assert len(pods(everything)) == 2
     for pod in pods(everything):
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 1001
@@ -168,6 +200,197 @@ def test_every_pod_is_hardened(everything: list[dict[str, Any]]) -> None:
         assert work["emptyDir"]["medium"] == "Memory"
     container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert {"livenessProbe", "readinessProbe", "resources"} <= set(container)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_null_removes_a_field_of_a_security_context(helm: str, tmp_path: Path) -> None:
+    given = {
+        "podSecurityContext": {"runAsUser": None, "fsGroup": 1000680000, "seccompProfile": {"type": None}},
+        "securityContext": {"readOnlyRootFilesystem": None, "runAsUser": 1000680000, "capabilities": None},
+    }
+    umbrella = make_umbrella(tmp_path / "umbrella", {})
+    for objects in (
+        render(values=given, folder=tmp_path, helm=helm),
+        render(values={"s3-operator": given}, folder=tmp_path, helm=helm, chart=umbrella),
+    ):
+        assert len(pods(objects)) == 2
+        for pod in pods(objects):
+            assert pod["securityContext"] == {"runAsNonRoot": True, "runAsGroup": 1001, "fsGroup": 1000680000}
+            assert pod["containers"][0]["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "runAsUser": 1000680000,
+            }
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_empty_text_removes_an_id_in_a_parent_charts_values(helm: str, tmp_path: Path) -> None:
+    # Helm drops the nulls of a parent chart's own values.yaml before they reach a dependency.
+    given = {"podSecurityContext": {"runAsUser": "", "runAsGroup": "", "fsGroup": ""}}
+    for pod in pods(render(helm=helm, chart=make_umbrella(tmp_path / "umbrella", given))):
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_null_removes_a_whole_security_context(helm: str) -> None:
+    for pod in pods(render("--set=podSecurityContext=null,securityContext=null", helm=helm)):
+        assert "securityContext" not in pod
+        assert "securityContext" not in pod["containers"][0]
+
+
+def make_umbrella(folder: Path, values: dict[str, Any]) -> Path:
+    """A chart with ours as its dependency."""
+    shutil.copytree(CHART, folder / "charts" / "s3-operator")
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    dependency = {"name": "s3-operator", "version": version}
+    chart = {"apiVersion": "v2", "name": "umbrella", "version": "1.0.0", "dependencies": [dependency]}
+    (folder / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    (folder / "values.yaml").write_text(yaml.safe_dump({"s3-operator": values}))
+    return folder
+
+
+@pytest.mark.parametrize("more", [(), (OPENSHIFT,)], ids=["defaults", "openshift"])
+def test_helm_3_and_helm_4_render_the_same(more: tuple[str, ...]) -> None:
+    four, three = (render(*EVERYTHING, *more, helm=helm) for helm in HELMS)
+    assert three == four
+
+
+def test_nothing_runs_at_an_uninstall(everything: list[dict[str, Any]]) -> None:
+    # A hook waits for its Pod, which a quota, a policy, a sidecar or a registry may keep from ending.
+    hooks = {item["metadata"].get("annotations", {}).get("helm.sh/hook") for item in everything}
+    assert hooks == {None, "test"}
+
+
+def test_values_of_the_removed_uninstall_hook_are_still_accepted() -> None:
+    assert render("--set=uninstallWarning.enabled=false") == render()
+
+
+def test_test_pod_has_resources_labels_and_annotations(tmp_path: Path) -> None:
+    pod = find(render(), "Pod")
+    assert pod["spec"]["containers"][0]["resources"] == VALUES["testPod"]["resources"]
+    assert {"cpu", "memory"} == set(VALUES["testPod"]["resources"]["limits"])
+    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+    assert pod["metadata"]["annotations"]["linkerd.io/inject"] == "disabled"
+    given = {"labels": {"team": "a"}, "annotations": {"b": "c"}, "resources": {"limits": {"cpu": "2"}}}
+    pod = find(render(values={"testPod": given}, folder=tmp_path), "Pod")
+    assert pod["metadata"]["labels"]["team"] == "a"
+    assert pod["metadata"]["annotations"]["b"] == "c"
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "256Mi"}
+
+
+def allowed(policy: dict[str, Any], address: str, protocol: str, port: int) -> bool:
+    """Whether the egress rules of a NetworkPolicy allow a connection, as its API reference defines."""
+    for rule in policy["spec"]["egress"]:
+        peers = [ip_network(peer["ipBlock"]["cidr"]) for peer in rule.get("to") or []]
+        ports = [(item["protocol"], item["port"]) for item in rule.get("ports") or []]
+        is_peer = not peers or any(ip_address(address) in peer for peer in peers)
+        if is_peer and (not ports or (protocol, port) in ports):
+            return True
+    return False
+
+
+# By their documentation: Amazon EKS, "EKS Pod Identity restrictions"; Amazon EC2, "Use the Instance Metadata Service";
+# OpenShift, "DNS Operator": the Pods of dns-default listen on 5353.
+REACHED = {
+    "pod-identity": ("169.254.170.23", "TCP", 80),
+    "pod-identity-ipv6": ("fd00:ec2::23", "TCP", 80),
+    "imds": ("169.254.169.254", "TCP", 80),
+    "imds-ipv6": ("fd00:ec2::254", "TCP", 80),
+    "dns": ("10.0.0.10", "UDP", 53),
+    "dns-tcp": ("10.0.0.10", "TCP", 53),
+    "dns-openshift": ("10.128.0.5", "UDP", 5353),
+    "aws": ("52.95.110.1", "TCP", 443),
+}
+
+
+@pytest.mark.parametrize(("address", "protocol", "port"), REACHED.values(), ids=REACHED)
+def test_network_policy_lets_the_operator_reach(
+    everything: list[dict[str, Any]], address: str, protocol: str, port: int
+) -> None:
+    assert allowed(find(everything, "NetworkPolicy"), address, protocol, port)
+
+
+def test_network_policy_allows_only_what_is_listed(everything: list[dict[str, Any]], tmp_path: Path) -> None:
+    policy = find(everything, "NetworkPolicy")
+    # Port 80 elsewhere, other ports of the link-local address, and DNS ports' neighbors.
+    assert not allowed(policy, "10.0.0.1", "TCP", 80)
+    assert not allowed(policy, "169.254.169.254", "TCP", 8080)
+    assert not allowed(policy, "10.0.0.10", "UDP", 5354)
+    given = {"enabled": True, "dnsPorts": [8053], "egressPorts": [], "credentialEndpoints": []}
+    policy = find(render(values={"networkPolicy": given}, folder=tmp_path), "NetworkPolicy")
+    assert allowed(policy, "10.0.0.10", "UDP", 8053)
+    # An empty list allows nothing; a rule without ports would allow everything.
+    assert not allowed(policy, "52.95.110.1", "TCP", 443)
+    assert not allowed(policy, "169.254.170.23", "TCP", 80)
+
+
+def test_network_policy_allows_the_ports_of_endpoints() -> None:
+    endpoints = (
+        "aws.endpointURL=http://minio:9000,aws.iamEndpointURL=http://[fd00::1]:9001,aws.stsEndpointURL=http://sts"
+    )
+    policy = find(render(f"--set=networkPolicy.enabled=true,{endpoints}"), "NetworkPolicy")
+    for port in (9000, 9001, 80):
+        assert allowed(policy, "10.0.0.1", "TCP", port)
+    assert not allowed(policy, "10.0.0.1", "TCP", 9002)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) -> None:
+    # Helm reads numbers as floats, and Go prints those from a million on as 1e+06.
+    given = {
+        "syncPeriod": 2000000,
+        "runTimeout": 1000000,
+        "fullSyncPeriod": 1000000,
+        "terminationGracePeriodSeconds": 1000000,
+    }
+    deployment = find(render(values=given, folder=tmp_path, helm=helm), "Deployment")
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {"--sync-period=2000000", "--run-timeout=1000000", "--full-sync-period=1000000"} <= set(arguments)
+    assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 1000000
+
+
+def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
+    # A release and a namespace may have such names, and Kubernetes refuses a label that is a number.
+    arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
+    done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
+    assert done.returncode == 0, done.stdout
+    for item in [item for item in yaml.safe_load_all(done.stdout) if item]:
+        assert item["metadata"].get("namespace") in (None, "1e3", "kube-system")
+        assert all(isinstance(value, str) for value in item["metadata"]["labels"].values())
+        assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "2024"
+        for subject in item.get("subjects", []):
+            assert (subject["name"], subject["namespace"]) == ("0", "1e3")
+        for pod in pods([item]):
+            assert pod["serviceAccountName"] == "0"
+            assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"8"}
+
+
+def test_values_that_repeat_a_key_of_the_chart_render(tmp_path: Path) -> None:
+    # YAML allows a key only once, and a server-side apply an environment variable.
+    repeated = {"app.kubernetes.io/name": "x", "team": "a"}
+    given = {
+        "extraLabels": repeated,
+        "podLabels": {"name": "x", "team": "b"},
+        "podAnnotations": {"kubectl.kubernetes.io/default-container": "sidecar"},
+        "testPod": {"labels": repeated, "annotations": {"helm.sh/hook": "pre-delete"}},
+        "extraEnv": [{"name": "HOME", "value": "/home"}, {"name": "AWS_DEFAULT_REGION", "value": "eu-west-1"}],
+        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"team": "c"}}},
+    }
+    objects = render(values=given, folder=tmp_path)
+    template = find(objects, "Deployment")["spec"]["template"]
+    # The selector's label is the chart's; a label of the Pod wins over one of everything.
+    assert template["metadata"]["labels"] == {
+        "name": "s3-operator",
+        "app.kubernetes.io/name": "s3-operator",
+        "app.kubernetes.io/instance": "s3-operator",
+        "team": "b",
+    }
+    assert template["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": "sidecar"}
+    assert find(objects, "Pod")["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    for pod in pods(objects):
+        environment = pod["containers"][0]["env"]
+        assert len(environment) == len({item["name"] for item in environment})
+        assert {"name": "HOME", "value": "/home"} in environment
 
 
 def test_deployment_keeps_the_go_operators_selector(everything: list[dict[str, Any]]) -> None:
@@ -187,20 +410,18 @@ def test_off_by_default() -> None:
     assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "Secret"}
 
 
-def test_watched_namespaces_have_a_role_each_and_there_is_no_cluster_role() -> None:
+def test_watched_namespaces_have_a_role_each_and_secrets_no_other() -> None:
     objects = render("--set=watchNamespaces={team-a,team-b},rbac.aggregate=false")
-    assert not [item for item in objects if item["kind"].startswith("ClusterRole")]
-    roles = {item["metadata"]["namespace"] for item in objects if item["kind"] == "Role"}
-    assert roles == {"s3-operator", "kube-system", "team-a", "team-b"}
-    arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert [text for text in arguments if "watch" in text] == ["--watch-namespace=team-a", "--watch-namespace=team-b"]
-    rules = {json.dumps(item["rules"]) for item in objects
-             if item["kind"] == "Role" and item["metadata"]["namespace"].startswith("team")}  # fmt: skip
-    whole = render("--set=rbac.aggregate=false")
-    # One list for both.
-    assert rules == {json.dumps(find(whole, "ClusterRole")["rules"])}
-    named = render("--set=watchNamespaces={team-a},clusterName=prod")
-    assert "kube-system" not in {item["metadata"].get("namespace") for item in named}
+    roles = {item["metadata"]["namespace"]: item["rules"] for item in objects if item["kind"] == "Role"}
+    assert roles.keys() == {"s3-operator", "team-a", "team-b"}
+    assert roles["team-a"] == roles["team-b"]
+    of_cluster = find(objects, "ClusterRole")["rules"]
+    assert not {"secrets", "services"} & {resource for rule in of_cluster for resource in rule["resources"]}
+    # For all namespaces the same rules are in the ClusterRole.
+    assert [rule for rule in find(render("--set=rbac.aggregate=false"), "ClusterRole")["rules"]
+            if rule["resources"] != ["namespaces"]] == [
+                *(rule for rule in of_cluster if rule["resources"] != ["namespaces"]), *roles["team-a"]]  # fmt: skip
+    assert {settings(pod)["WATCH_NAMESPACE"] for pod in pods(objects)} == {"team-a,team-b"}
 
 
 ENDPOINTS = {
@@ -210,25 +431,52 @@ ENDPOINTS = {
                 "s3.example.com"),
     "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
                    "b.example"),
+    "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, ""),
+    "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, ""),
+    "upper-case": ("aws.endpointURL=https://S3.Example.com", {"AWS_ENDPOINT_URL": "https://S3.Example.com"},
+                   "s3.example.com"),
     "iam-only": ("aws.iamEndpointURL=https://iam.example", {"AWS_ENDPOINT_URL_IAM": "https://iam.example"}, ""),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("given", "environment", "external_name"), ENDPOINTS.values(), ids=ENDPOINTS)
 def test_endpoint_reaches_operator_and_services(given: str, environment: dict[str, str], external_name: str) -> None:
-    container = find(render(f"--set={given}"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    found = {item["name"]: item["value"] for item in container["env"] if item["name"].startswith("AWS_ENDPOINT")}
-    assert found == environment
-    names = [text.partition("=")[2] for text in container["args"] if text.startswith("--service-external-name")]
-    assert names == ([external_name] if external_name else [])
+    for pod in pods(render(f"--set={given}")):
+        found = settings(pod)
+        assert {name: value for name, value in found.items() if name.startswith("AWS_ENDPOINT")} == environment
+        assert found.get("SERVICE_EXTERNAL_NAME", "") == external_name
 
 
 def test_path_and_boundary_of_users_reach_the_operator() -> None:
     arn = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
     given = render(f"--set=iam.path=/s3-operator/,iam.permissionsBoundary={arn}")
-    for objects, wanted in ((given, ["--iam-path=/s3-operator/", f"--permissions-boundary={arn}"]), (render(), [])):
-        arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-        assert [text for text in arguments if text.startswith(("--iam-path", "--permissions"))] == wanted
+    for objects, wanted in ((given, ("/s3-operator/", arn)), (render(), (None, None))):
+        for pod in pods(objects):
+            assert (settings(pod).get("IAM_PATH"), settings(pod).get("PERMISSIONS_BOUNDARY")) == wanted
+
+
+def test_every_command_in_the_pod_has_the_operators_settings() -> None:
+    # kubectl exec gives a command (check, plan, warn-uninstall) the container's environment, not its arguments.
+    given = "--set=watchNamespaces={a,b},clusterName=prod,deletionPolicy=Retain,serviceExternalName=s3.example"
+    wanted = {
+        "WATCH_NAMESPACE": "a,b",
+        "LEADER_ELECTION_NAMESPACE": "s3-operator",
+        "LEASE_NAME": "s3-operator",
+        "CLUSTER_NAME": "prod",
+        "DELETION_POLICY": "Retain",
+        "SERVICE_EXTERNAL_NAME": "s3.example",
+    }
+    for pod in pods(render(given)):
+        assert wanted.items() <= settings(pod).items()
+    # The names are those of the command line.
+    options = {name for command in main.commands.values() for option in command.params for name in names(option)}
+    assert wanted.keys() <= options
+    assert {"IAM_PATH", "PERMISSIONS_BOUNDARY"} <= options
+
+
+def names(option: click.Parameter) -> set[str]:
+    """The environment variables of an option."""
+    return {option.envvar} if isinstance(option.envvar, str) else set(option.envvar or ())
 
 
 def test_alerts_name_metrics_that_exist(everything: list[dict[str, Any]]) -> None:

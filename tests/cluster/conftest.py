@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Operator:
         *arguments: str,
         environment: dict[str, str] | None = None,
         work_dir: Path | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.log_file = folder / "operator.log"
         self.work_dir = work_dir or folder / "work"
@@ -48,7 +49,7 @@ class Operator:
         command += ["--work-dir", str(self.work_dir), "--cluster-name", CLUSTER, "--iam-settle", "0"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments],
+                [*prefix, *command, *arguments],
                 env=environment or world.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Iterator
@@ -55,6 +56,52 @@ def test_silent_watch_is_an_error(silent_server: str, monkeypatch: pytest.Monkey
         next(silent.watch_objects(None, "1"))
 
 
+def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
+    """What a tenant can make that the operator has to read: a Secret of the object's, with any data."""
+    metadata = cr["metadata"]
+    owner = {
+        "apiVersion": cr["apiVersion"], "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
+        "controller": True,
+    }  # fmt: skip
+    labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": metadata["name"]}
+    name = f"{metadata['name']}-iam-secret"
+    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "stringData": data}
+
+
+def test_page_that_is_too_large_is_asked_for_with_fewer_items(
+    world: World, namespace: str, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "_MAX_PAGE", 50_000)
+    objects = [new_object() for _ in range(12)]
+    for item in objects:
+        # One of them is larger than a page.
+        size = 60_000 if item is objects[5] else 8_000
+        world.core.create_namespaced_secret(namespace, secret_of(item, {"large": "x" * size}))
+    config.load_kube_config(str(world.kubeconfig))
+    found = list(Kube((namespace,)).iterate_children("Secret", namespace))
+    assert sorted(item["metadata"]["name"] for item in found) == sorted(
+        f"{item['metadata']['name']}-iam-secret" for item in objects
+    )
+    assert all("large" not in str(item) for item in found)
+
+
+def test_secret_that_loses_its_owner_is_deleted_for_the_watch(
+    world: World, namespace: str, new_object: NewObject
+) -> None:
+    cr = new_object()
+    config.load_kube_config(str(world.kubeconfig))
+    api = Kube((namespace,))
+    listing = api.iterate_children("Secret", namespace)
+    assert list(listing) == []
+    body = secret_of(cr, {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"})
+    name = body["metadata"]["name"]
+    world.core.create_namespaced_secret(namespace, body)
+    world.core.patch_namespaced_secret(name, namespace, {"metadata": {"ownerReferences": None}})
+    events = api.watch_children("Secret", namespace, listing.version)
+    seen = [(kind, item["metadata"]["name"]) for kind, item in itertools.islice(events, 2)]
+    assert seen == [("ADDED", name), ("DELETED", name)]
+
+
 def test_lists_come_in_pages_and_are_whole(
     world: World, namespace: str, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,17 +115,16 @@ def test_lists_come_in_pages_and_are_whole(
 
     monkeypatch.setattr(RESTClientObject, "request", request)
     objects = [new_object() for _ in range(5)]
-    metadata = {"labels": {"app.kubernetes.io/managed-by": "s3-operator"}}
     for item in objects:
-        body = {"metadata": {**metadata, "name": item["metadata"]["name"]}}
-        world.core.create_namespaced_secret(namespace, body)
+        world.core.create_namespaced_secret(namespace, secret_of(item, {}))
     # A test with a control plane of its own may have set another default.
     config.load_kube_config(str(world.kubeconfig))
     api = Kube((namespace,))
     wanted = [item["metadata"]["name"] for item in objects]
-    for found, version in (api.list_objects(namespace), api.list_children("Secret", namespace)):
-        assert sorted(item["metadata"]["name"] for item in found) == sorted(wanted)
-        assert int(version) > 0
+    secrets = api.iterate_children("Secret", namespace)
+    for listing, suffix in ((api.iterate_objects(namespace), ""), (secrets, "-iam-secret")):
+        assert sorted(item["metadata"]["name"] for item in listing) == sorted(f"{name}{suffix}" for name in wanted)
+        assert int(listing.version) > 0
     assert pages == ["s3s"] * 3 + ["secrets"] * 3
     everywhere = {item["metadata"]["name"] for item in api.list_objects(None)[0]}
     assert everywhere >= set(wanted)

@@ -248,7 +248,7 @@ def test_restart_changes_nothing(world: World, new_object: NewObject, start_oper
 def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
     world: World, new_object: NewObject, start_operator: StartOperator
 ) -> None:
-    terms = ("--lease-duration", "4", "--renew-deadline", "3", "--retry-period", "0.5")
+    terms = ("--lease-duration", "10", "--renew-deadline", "8", "--retry-period", "0.5")
     first = start_operator(*terms)
     # The run hangs in AWS: stock in a worker that left ansible-playbook's process group, warm in the run's own process.
     cr = new_object()
@@ -274,7 +274,7 @@ def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
 def test_second_replica_waits_and_takes_over(
     world: World, new_object: NewObject, start_operator: StartOperator
 ) -> None:
-    terms = ("--lease-duration", "6", "--renew-deadline", "4", "--retry-period", "0.5")
+    terms = ("--lease-duration", "30", "--renew-deadline", "20", "--retry-period", "0.5")
     first = start_operator(*terms)
     wait_until(lambda: first.lines("leading"), "the first leads")
     second = start_operator(*terms)

@@ -30,7 +30,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-dot": ({NAME: "a.b"}, "no dot: the Service"),
     "name-digit": ({NAME: "1a"}, "must begin with a letter"),
     "no-region": ({"region": None}, "spec.region: Required"),
-    "region-words": ({"region": "Ireland"}, "must be the name of an AWS region"),
+    "region-words": ({"region": "Ireland"}, "must be the name of a region"),
+    "region-dash": ({"region": "eu-west-"}, "must be the name of a region"),
     "no-bucket": ({"bucketName": None}, "spec.bucketName: Required"),
     "bucket-short": ({"bucketName": "ab"}, "at least 3"),
     "bucket-long": ({"bucketName": "a" * 64}, "may not be more than 63"),
@@ -143,6 +144,11 @@ def test_crd_refuses_with_a_message_that_says_why(world: World, room: str, row: 
         create(world, room, build("bad", change))
     assert refused.value.status in (400, 422)
     assert message in json.loads(refused.value.body)["message"]
+
+
+@pytest.mark.parametrize("region", ["eusc-de-east-1", "us-isob-east-1", "us-gov-west-1", "garage", "default"])
+def test_crd_admits_regions_of_all_partitions_and_of_stores(world: World, room: str, region: str) -> None:
+    create(world, room, build(f"in-{region}", {"region": region}))
 
 
 @pytest.mark.parametrize("row", IMMUTABLE)

@@ -26,7 +26,7 @@ _TIMEOUT_S = 300
 
 
 class Cluster:
-    """Everything at once. ``bin`` holds helm and kubectl; helm adds what this machine's node needs to each release."""
+    """Everything at once. ``bin`` holds helm, helm3 and kubectl; a helm adds what this node needs to each release."""
 
     def __init__(
         self, plane: ControlPlane, node: Node, world: World, folder: Path, image_facts: dict[str, Any]
@@ -60,13 +60,14 @@ class Cluster:
 
     def _write_commands(self) -> None:
         self._bin.mkdir()
-        found = find_binaries(["helm", "kubectl"])
+        found = find_binaries(["helm", "helm3", "kubectl"])
         (self._bin / "kubectl").symlink_to(found["kubectl"])
-        helm = self._bin / "helm"
-        real, values = shlex.quote(str(found["helm"])), shlex.quote(str(self.values))
-        lines = ["#!/bin/sh", 'case "$1" in', f'  install|upgrade) exec {real} "$@" -f {values} ;;']
-        helm.write_text("\n".join([*lines, f'  *) exec {real} "$@" ;;', "esac", ""]))
-        helm.chmod(0o755)
+        for name in ("helm", "helm3"):
+            helm = self._bin / name
+            real, values = shlex.quote(str(found[name])), shlex.quote(str(self.values))
+            lines = ["#!/bin/sh", 'case "$1" in', f'  install|upgrade) exec {real} "$@" -f {values} ;;']
+            helm.write_text("\n".join([*lines, f'  *) exec {real} "$@" ;;', "esac", ""]))
+            helm.chmod(0o755)
 
     def shell(self, script: str, **environment: str) -> str:
         """Run shell text as a user in a checkout would; returns all that it printed."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from s3bucket.errors import Refused
+from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
 
 from tests.world import NewObject, World, deleting
@@ -32,25 +33,6 @@ def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object:
     assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
     assert world.differs(cr) == []
     world.tenant(cr).list_objects_v2(Bucket=cr["spec"]["bucketName"])
-
-
-def test_failed_secret_write_heals_and_leaves_no_key_behind(world: World, new_object: NewObject) -> None:
-    cr = new_object()
-    namespace = cr["metadata"]["namespace"]
-    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}}
-    # The API server refuses the Secret by a quota; its status is what admission goes by.
-    world.core.create_namespaced_resource_quota(namespace, quota)
-    world.core.patch_namespaced_resource_quota_status(
-        "none", namespace, {"status": {"hard": {"count/secrets": "0"}, "used": {"count/secrets": "0"}}}
-    )
-    failed = world.reconcile(cr)
-    assert failed.outcome, failed.output
-    assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "KubernetesError"), failed.output
-    assert len(keys_of(world, cr)) == 1
-    world.core.delete_namespaced_resource_quota("none", namespace)
-    healed = world.reconcile(cr)
-    assert healed.outcome["done"], healed.output
-    assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
 
 
 def test_foreign_key_is_kept_and_reported(world: World, new_object: NewObject) -> None:
@@ -109,6 +91,23 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
         observe(world.wanted(cr), world.sources(settle_s=600))
     assert refused.value.reason == "WaitingForIAM"
     assert "access_key" in world.differs(cr)
+
+
+@pytest.mark.parametrize("issued", ["3026-01-01T00:00:00Z", "9999-12-31T23:59:59+23:59", "never"])
+def test_forged_time_of_issue_holds_up_neither_repair_nor_deletion(
+    world: World, new_object: NewObject, issued: str
+) -> None:
+    """Whoever may edit the Secret may write any pair into it, with a record and a time that fit."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    forged = Pair("AKIAFORGED", fingerprint_of("x"))
+    body = {
+        "metadata": {"annotations": {"agill.apps/key": str(forged), "agill.apps/key-issued": issued}},
+        "stringData": {"AWS_ACCESS_KEY_ID": forged.id, "AWS_SECRET_ACCESS_KEY": "x"},
+    }
+    world.core.patch_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], body)
+    assert observe(world.wanted(cr), world.sources(settle_s=60)).differs == ["secret"]
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=60)).deletes_user
 
 
 def test_creation_while_iam_lags_ends_with_one_live_key(world: World, new_object: NewObject) -> None:

@@ -71,6 +71,7 @@ def statements() -> st.SearchStrategy[dict[str, Any]]:
             {"AWS": "arn:aws:iam::123456789012:user/nobody"}, {"Service": "logging.s3.amazonaws.com"}, "nobody",
         ]),
         "Action": st.sampled_from([
+            f"s3:{'*' * 30}x", f"s3:{'*Get*' * 30}",
             "s3:GetObject", "S3:getobject", "s3:*", ["s3:GetObject", "s3:PutObject"], "s3:ListBucket", "s3:Put*",
             "ec2:RunInstances", "s3:PutBucketTagging", "*",
         ]),
@@ -92,6 +93,7 @@ def policies() -> st.SearchStrategy[str]:
         optional={"Version": st.sampled_from(["2012-10-17", "2008-10-17"]), "Id": st.sampled_from(TEMPLATES)},
     )
     broken = ["", " \n", "{}", "{ }", '{"Statement": [}', '{"a": 1}', "{" + TEMPLATES[0] + "}", '{"Statement": "x"}']
+    broken += ['{"Statement": [{"Sid": "\\ud800"}]}', '{"Id": "a", "Id": "b"}', '{"a":' * 50 + "1" + "}" * 50]
     return st.one_of(documents.map(json.dumps), st.sampled_from(broken))
 
 

@@ -31,6 +31,10 @@ def policy(bucket: str, **parts: Any) -> str:
 SPECS: dict[str, tuple[Callable[[str], dict[str, Any]], str]] = {
     "policy-no-json": (lambda bucket: {"bucketPolicy": '{"Statement": [}'}, "spec.bucketPolicy: is not JSON"),
     "policy-empty": (lambda bucket: {"bucketPolicy": '{"Statement": []}'}, "spec.bucketPolicy: has no Statement"),
+    "policy-key-twice": (
+        lambda bucket: {"bucketPolicy": policy(bucket).replace("{", '{"Version": "2012-10-17", "Version": "", ', 1)},
+        "spec.bucketPolicy: has the key 'Version' twice in one object",
+    ),
     "policy-locks-out": (
         lambda bucket: {"bucketPolicy": policy(bucket, Action="s3:*", Resource=f"arn:aws:s3:::{bucket}")},
         "spec.bucketPolicy: denies s3:PutBucketPolicy to everyone",

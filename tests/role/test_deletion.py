@@ -66,10 +66,20 @@ def test_deletion_that_runs_out_of_time_goes_on_in_the_next_run(world: World, ne
     fill(world, bucket)
     # No time at all: the check comes after the first page.
     first = world.reconcile(deleting(cr), S3_OPERATOR_EMPTY_TIME_S="-1")
-    assert (first.outcome["done"], first.outcome["reason"], first.outcome["retry"]) == (False, "Pending", "transient")
+    assert (first.outcome["done"], first.outcome["reason"], first.outcome["retry"]) == (False, "Emptying", "immediate")
     assert world.snapshot(cr)["bucket"] is not None
     assert world.reconcile(deleting(cr)).outcome["done"]
     assert is_all_gone(world, cr)
+
+
+def test_deletion_that_emptied_and_finds_new_objects_is_continued_at_once(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
+    world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=1)
+    first = world.reconcile(deleting(cr))
+    assert (first.outcome["reason"], first.outcome["retry"]) == ("Emptying", "immediate"), first.output
+    assert world.reconcile(deleting(cr)).outcome["done"]
 
 
 def test_deletion_with_retain_keeps_bucket_contents_and_settings(world: World, new_object: NewObject) -> None:
@@ -131,6 +141,16 @@ def test_deletion_that_aws_denies_is_told_and_done_once_allowed(
     assert (run.outcome["done"], run.outcome["reason"]) == (False, "AccessDenied"), run.output
     assert world.reconcile(deleting(cr)).outcome["done"]
     assert is_all_gone(world, cr)
+
+
+def test_deletion_of_a_bucket_with_access_points_names_them_and_waits(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    with world.aws.gate.marked("access-points", cr["spec"]["bucketName"]):
+        outcome = world.reconcile(deleting(cr)).outcome
+    assert (outcome["done"], outcome["reason"], outcome["retry"]) == (False, "AccessPointsAttached", "slow"), outcome
+    assert outcome["message"].startswith("the bucket has access points: delete them first")
+    assert world.reconcile(deleting(cr)).outcome["done"]
 
 
 def test_bad_spec_can_be_deleted(world: World, new_object: NewObject) -> None:

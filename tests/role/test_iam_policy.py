@@ -107,7 +107,7 @@ def make_owned(world: World, cr: dict[str, Any]) -> None:
     )
     if not wanted.username:
         return
-    tags = [{"Key": key, "Value": value} for key, value in wanted.identity.tags.items()]
+    tags = [{"Key": key, "Value": value} for key, value in wanted.user_tags.items()]
     world.iam.create_user(UserName=wanted.username, Path=PATH, PermissionsBoundary=BOUNDARY, Tags=tags)
     world.iam.put_user_policy(
         UserName=wanted.username, PolicyName=wanted.policy_name, PolicyDocument=json.dumps(wanted.user_policy)
@@ -224,10 +224,21 @@ def delete_locked_versions(operator: Operator, make: NewObject) -> str:
     return "Ready" if outcome["reason"] == "ObjectLocked" and is_told else f"{outcome['reason']} without a date"
 
 
+def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
+    cr, world = make(), operator.world
+    make_owned(world, cr)
+    user = cr["spec"]["iamUser"]["username"]
+    run = world.deactivate(user, cr, **operator.environment)
+    if not run.outcome["done"]:
+        return str(run.outcome["reason"])
+    found = world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
+    return "Ready" if [key["Status"] for key in found] == ["Inactive"] else str(found)
+
+
 # Those that run no Ansible first: the first that uses an action is the one that is run without it.
 FLOWS = (
     look, look_at_strangers_bucket, read_all_users, delete_with_retain, delete_with_versions_and_uploads,
-    repair_every_aspect, create_with_every_field, delete_locked_versions,
+    deactivate_keys_of_an_orphan, repair_every_aspect, create_with_every_field, delete_locked_versions,
 )  # fmt: skip
 
 
@@ -274,14 +285,19 @@ def code_of(call: Callable[[], Any]) -> str:
     return "allowed"
 
 
-def test_bucket_outside_the_prefix_is_denied_and_nothing_is_made(
+def test_bucket_outside_the_prefix_is_denied_and_its_user_gets_no_rights(
     new_operator: NewOperator, make: NewObject, world: World, new_name: Callable[[str], str]
 ) -> None:
     cr = make(bucketName=new_name("other"))
     outcome = new_operator(POLICY).reconcile(cr).outcome
     assert (outcome["done"], outcome["reason"]) == (False, "AccessDenied")
     assert "s3:CreateBucket" in outcome["message"]
-    assert not any(world.snapshot(cr).values())
+    found = world.snapshot(cr)
+    user = found.pop("user")
+    assert (user["policies"], user["keys"]) == ({}, {}), "it only claims the bucket's name"
+    assert not any(found.values())
+    assert world.reconcile(deleting(cr)).outcome["done"]
+    assert world.snapshot(cr)["user"] is None
 
 
 def test_user_of_another_path_is_a_conflict_and_cannot_be_touched(

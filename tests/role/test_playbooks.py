@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import config
 
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from runner.kube import Kube
 from tests.apigate import ApiGate
 from tests.awsgate.holds import Hold
 from tests.world import NewObject, Run, World
@@ -138,7 +140,7 @@ def test_sync_handles_objects_that_change_meanwhile_and_stops_when_an_operator_t
 
         def take_over() -> None:
             edit_all("twice")
-            make_lease(world, namespace)
+            make_former_lease(world, namespace)
 
         run = sync_with(world, gate, namespace, take_over)
     # The object that was under way is finished, the other is the operator's.
@@ -146,7 +148,7 @@ def test_sync_handles_objects_that_change_meanwhile_and_stops_when_an_operator_t
     left = [item["metadata"]["name"] for item in world.custom.list_namespaced_custom_object(*at)["items"]]
     assert len(left) == 1
     text = " ".join(run.output.split())
-    assert f"{namespace}/{left[0]}: an operator is running (somebody holds Lease {namespace}/s3-operator)" in text
+    assert f"{namespace}/{left[0]}: an operator is running (somebody holds Lease {namespace}/s3-operator" in text
     assert "422" not in run.output
     world.custom.delete_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases", "s3-operator")
 
@@ -165,7 +167,7 @@ def test_sync_of_a_whole_cluster(aws: Aws, new_name: Any, tmp_path: Path) -> Non
         assert [own.differs(cr) for cr in crs] == [[], []]
 
 
-def make_lease(world: World, namespace: str, age_s: int = 0) -> tuple[str, ...]:
+def make_former_lease(world: World, namespace: str, age_s: int = 0) -> tuple[str, ...]:
     """The operator's Lease, held by somebody who renewed it so many seconds ago. Returns where Leases are."""
     renewed = datetime.fromtimestamp(datetime.now(UTC).timestamp() - age_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     lease = {
@@ -181,7 +183,7 @@ def make_lease(world: World, namespace: str, age_s: int = 0) -> tuple[str, ...]:
 def test_playbooks_refuse_while_an_operator_holds_its_lease(
     world: World, namespace: str, new_name: Any, tmp_path: Path, age_s: int
 ) -> None:
-    at = make_lease(world, namespace, age_s)
+    at = make_former_lease(world, namespace, age_s)
     path = write_cr(tmp_path / "cr.yaml", namespace, "held", bucketName=new_name("held"))
     try:
         run = world.playbook("reconcile.yml", "-e", f"cr={path}")
@@ -189,3 +191,26 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
         world.custom.delete_namespaced_custom_object(*at, "s3-operator")
     assert (run.code == 0) == (age_s > 0), run.output
     assert ("an operator is running" in run.output) == (age_s == 0)
+
+
+def make_lease(world: World, namespace: str, name: str, scope: str) -> None:
+    """The Lease of an operator that is running."""
+    config.load_kube_config(str(world.kubeconfig))
+    Kube().write_lease(namespace, name, {"holder": "somebody", "duration_s": 300, "scope": scope}, None, 10)
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_free"), [("*", False), ("{namespace},other", False), ("other,another", True)],
+    ids=["all-namespaces", "this-namespace", "others"],
+)  # fmt: skip
+def test_playbook_refuses_for_any_operator_that_watches_the_namespace(
+    world: World, namespace: str, scope: str, is_free: bool
+) -> None:
+    make_lease(world, namespace, "release-s3-operator", scope.format(namespace=namespace))
+    try:
+        run = world.playbook("sync.yml", "-e", f"namespace={namespace}")
+    finally:
+        at = ("coordination.k8s.io", "v1", namespace, "leases", "release-s3-operator")
+        world.custom.delete_namespaced_custom_object(*at)
+    assert (run.code == 0) == is_free, run.output
+    assert (f"somebody holds Lease {namespace}/release-s3-operator and watches" in run.output) != is_free

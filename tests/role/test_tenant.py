@@ -133,6 +133,23 @@ def test_bucket_whose_policy_denies_everyone_is_denied_not_absent(
     assert world.snapshot(shared) == before
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"Id": "a", "Id": "b", "Statement": [%s]}', id="key-twice"),
+        pytest.param('{"Statement": [%s], "Id": "\\ud800"}', id="surrogate"),
+        pytest.param('{"Statement": [%s], "Id": 1e999}', id="number"),
+    ],
+)
+def test_bucket_policy_that_cannot_be_parsed_is_drift_and_no_error(
+    world: World, shared: dict[str, Any], text: str
+) -> None:
+    statement = json.dumps(json.loads(deny_everyone(shared, Action="s3:PutObject"))["Statement"][0])
+    world.tenant(shared).put_bucket_policy(Bucket=bucket_of(shared), Policy=text % statement)
+    assert world.differs(shared) == ["policy"]
+    world.tenant(shared).delete_bucket_policy(Bucket=bucket_of(shared))
+
+
 def test_bucket_policy_that_lets_others_in_is_taken_away(world: World, shared: dict[str, Any]) -> None:
     policy = deny_everyone(shared, Effect="Allow", Principal={"AWS": "999999999999"})
     world.tenant(shared).put_bucket_policy(Bucket=bucket_of(shared), Policy=policy)

@@ -90,7 +90,7 @@ def test_policy_and_tag_with_templates_reach_aws_as_they_are(
     run = world.reconcile(cr)
     assert run.outcome["done"], run.output
     snapshot = world.snapshot(cr)["bucket"]
-    assert snapshot["settings"]["policy"] == policy
+    assert json.loads(snapshot["settings"]["policy"]) == policy
     assert (snapshot["tags"]["a"], snapshot["tags"][text]) == (text, "b")
     assert not owned.exists()
 

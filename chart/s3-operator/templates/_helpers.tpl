@@ -18,20 +18,32 @@
 {{- printf "%s:%s" .Release.Namespace (include "s3-operator.fullname" .) -}}
 {{- end -}}
 
+{{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
+{{- define "s3-operator.checkValues" -}}
+{{- range list "aws" "iam" "networkPolicy" "testPod" -}}
+{{- if not (kindIs "map" (index $.Values .)) -}}
+{{- fail (printf "the value %s is missing, as in another version of the chart: use --reset-then-reuse-values instead of --reuse-values" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
+{{- fail "metrics.port and health.port must differ: each is served by its own listener" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Every template begins with these. Ours win over the user's of the same name: YAML allows a key only once. */}}
 {{- define "s3-operator.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{ include "s3-operator.selectorLabels" . }}
-{{- with .Values.extraLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "s3-operator.checkValues" . -}}
+{{- $own := include "s3-operator.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- merge $own .Values.extraLabels | toYaml -}}
 {{- end -}}
 
 {{/* What tells our Pods from others, for all but the Deployment, whose selector cannot be changed. */}}
 {{- define "s3-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "s3-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "s3-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "s3-operator.serviceAccountName" -}}
@@ -60,45 +72,60 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. */}}
+{{/* Where the ExternalName Services point to: the host of the endpoint, without its port. A DNS name is lower case.
+     Nothing where there is no endpoint: the operator derives the host from each object's region. */}}
 {{- define "s3-operator.externalName" -}}
 {{- $endpoint := default .Values.aws.endpointURL .Values.aws.s3EndpointURL -}}
 {{- if .Values.serviceExternalName -}}
-{{- .Values.serviceExternalName -}}
+{{- .Values.serviceExternalName | lower -}}
 {{- else if $endpoint -}}
-{{- (urlParse $endpoint).hostname -}}
+{{- (urlParse $endpoint).hostname | lower -}}
 {{- end -}}
 {{- end -}}
 
-{{/* What every container of the image needs: the operator's, the test's and the uninstall warning's. */}}
+{{/* The TCP ports of the NetworkPolicy, as a JSON list: those that are given, and those of the endpoints. */}}
+{{- define "s3-operator.egressPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.egressPorts -}}{{- $ports = append $ports (int .) -}}{{- end -}}
+{{- range list .Values.aws.endpointURL .Values.aws.s3EndpointURL .Values.aws.iamEndpointURL .Values.aws.stsEndpointURL -}}
+{{- with . -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $ports = append $ports (int (default (ternary 443 80 (eq $url.scheme "https")) $port)) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* What every container of the image needs: the operator's and the test's. Settings that commands share (check, plan,
+warn-uninstall) are here and not among the arguments of `run`, so that they hold for kubectl exec, too. */}}
 {{- define "s3-operator.env" -}}
-- name: HOME
-  value: /tmp
-{{- if include "s3-operator.credentialsSecret" . }}
-- name: AWS_SHARED_CREDENTIALS_FILE
-  value: /etc/s3-operator/aws/credentials
-{{- end }}
-{{- with .Values.aws.profile }}
-- name: AWS_PROFILE
-  value: {{ . | quote }}
-{{- end }}
-- name: AWS_DEFAULT_REGION
-  value: {{ default "us-east-1" .Values.aws.region | quote }}
-{{- with .Values.aws.endpointURL }}
-- name: AWS_ENDPOINT_URL
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.aws.s3EndpointURL }}
-- name: AWS_ENDPOINT_URL_S3
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.aws.iamEndpointURL }}
-- name: AWS_ENDPOINT_URL_IAM
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.aws.stsEndpointURL }}
-- name: AWS_ENDPOINT_URL_STS
-  value: {{ . | quote }}
+{{- $own := dict "HOME" "/tmp" "AWS_DEFAULT_REGION" (default "us-east-1" .Values.aws.region) -}}
+{{- if include "s3-operator.credentialsSecret" . -}}
+{{- $_ := set $own "AWS_SHARED_CREDENTIALS_FILE" "/etc/s3-operator/aws/credentials" -}}
+{{- end -}}
+{{- range $name, $value := dict
+  "AWS_PROFILE" .Values.aws.profile
+  "AWS_ENDPOINT_URL" .Values.aws.endpointURL
+  "AWS_ENDPOINT_URL_S3" .Values.aws.s3EndpointURL
+  "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
+  "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
+  "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
+  "LEADER_ELECTION_NAMESPACE" .Release.Namespace
+  "LEASE_NAME" (include "s3-operator.fullname" .)
+  "CLUSTER_NAME" .Values.clusterName
+  "DELETION_POLICY" .Values.deletionPolicy
+  "IAM_PATH" .Values.iam.path
+  "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
+  "SERVICE_EXTERNAL_NAME" (include "s3-operator.externalName" .)
+-}}
+{{- with $value -}}{{- $_ := set $own $name . -}}{{- end -}}
+{{- end -}}
+{{- /* extraEnv wins: a server-side apply refuses a name that is there twice. */ -}}
+{{- range .Values.extraEnv -}}{{- $_ := unset $own .name -}}{{- end -}}
+{{- range $name, $value := $own }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
@@ -106,16 +133,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{- define "s3-operator.containerBasics" -}}
-image: {{ include "s3-operator.image" . }}
+image: {{ include "s3-operator.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 command: [s3-operator]
+{{- with include "s3-operator.withoutNulls" .Values.securityContext }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
+  {{- . | nindent 2 }}
+{{- end }}
 env:
-  {{- include "s3-operator.env" . | nindent 2 }}
+  {{- include "s3-operator.env" . | trim | nindent 2 }}
 volumeMounts:
   - name: work
     mountPath: /run/s3-operator
@@ -131,22 +157,30 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{- define "s3-operator.podBasics" -}}
-{{- if not (kindIs "map" .Values.aws) -}}
-{{- fail "these are the values of another version of the chart: use --reset-then-reuse-values instead of --reuse-values" -}}
+{{/* A map as YAML without the fields that are null or ""; empty when none is left. Helm removes a default that a user's null
+names, but drops nulls of a parent chart's values.yaml, where only "" can be written. */}}
+{{- define "s3-operator.withoutNulls" -}}
+{{- $kept := dict -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value -}}
+{{- with include "s3-operator.withoutNulls" $value -}}{{- $_ := set $kept $key (fromYaml .) -}}{{- end -}}
+{{- else if not (or (kindIs "invalid" $value) (eq (toString $value) "")) -}}
+{{- $_ := set $kept $key $value -}}
 {{- end -}}
-serviceAccountName: {{ include "s3-operator.serviceAccountName" . }}
+{{- end -}}
+{{- if $kept -}}{{- toYaml $kept -}}{{- end -}}
+{{- end -}}
+
+{{- define "s3-operator.podBasics" -}}
+serviceAccountName: {{ include "s3-operator.serviceAccountName" . | quote }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with include "s3-operator.withoutNulls" .Values.podSecurityContext }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 1001
-  runAsGroup: 1001
-  fsGroup: 1001
-  seccompProfile:
-    type: RuntimeDefault
+  {{- . | nindent 2 }}
+{{- end }}
 {{- if .Values.hostNetwork }}
 hostNetwork: true
 {{- end }}
@@ -163,10 +197,10 @@ volumes:
   {{- with include "s3-operator.credentialsSecret" . }}
   - name: aws
     secret:
-      secretName: {{ . }}
+      secretName: {{ . | quote }}
       defaultMode: 0440
       items:
-        - key: {{ ternary $.Values.aws.existingSecretKey "credentials" (not (empty $.Values.aws.existingSecret)) }}
+        - key: {{ ternary $.Values.aws.existingSecretKey "credentials" (not (empty $.Values.aws.existingSecret)) | quote }}
           path: credentials
   {{- end }}
   {{- with .Values.extraVolumes }}
@@ -185,12 +219,12 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* One list for the ClusterRole and for the Role of each watched namespace. */}}
-{{- define "s3-operator.rules" -}}
+{{/* For the whole cluster: what the operator may do with S3 objects, and what it reads by name. No Secret. */}}
+{{- define "s3-operator.objectRules" -}}
 - apiGroups: [agill.apps]
   resources: [s3s]
   verbs: [get, list, watch, patch]
@@ -201,15 +235,31 @@ priorityClassName: {{ . }}
 - apiGroups: [agill.apps]
   resources: [s3s/finalizers]
   verbs: [update]
-# RBAC cannot limit list and watch by label: ours among them are told by their ownerReference.
+# Whether a namespace is being deleted. The uid of kube-system is the cluster's name where clusterName gives none.
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- if .Values.watchNamespaces }}
+  resourceNames: {{ concat .Values.watchNamespaces (ternary (list) (list "kube-system") (not (empty .Values.clusterName))) | uniq | toJson }}
+  {{- end }}
+  verbs: [get]
+# Whether the CRD has all fields that this version knows.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames: [s3s.agill.apps]
+  verbs: [get]
+# Whether another operator watches the same namespaces: its Lease says so.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [list]
+{{- end -}}
+
+{{/* For all namespaces, or for each watched one. */}}
+{{- define "s3-operator.namespaceRules" -}}
+# RBAC cannot limit list and watch by label: ours among them are known by their ownerReference.
 - apiGroups: [""]
   resources: [secrets, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
-# Whether it is being deleted.
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [get]
 {{- end -}}

@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: s3bucket_create
 short_description: Create an S3 object's bucket and IAM user, never touching one that exists
 description:
-  - Owner tags are in the call that creates, so that nothing of ours is ever without them.
+  - Owner tags are in the call that creates, so that nothing of ours is ever without them. The user is created
+    first, and with it a claim on the bucket's name, in IAM, where no key of a tenant can write.
   - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
     over an existing user. This module fails with reason Conflict instead.
   - Answers with what C(amazon.aws.s3_bucket) has to change in a bucket that was just made.
@@ -74,6 +75,7 @@ from typing import Any
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused
 from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse, refuse_aws
+from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
@@ -91,10 +93,13 @@ def main() -> None:
         wanted = read_wanted(module)
         if module.check_mode:
             module.exit_json(changed=True, bucket_arguments={})
-        if module.params["creates_bucket"]:
-            arguments = create_bucket(module.client("s3"), wanted, module.params["account"])
+        # The user first: with it the bucket's name is claimed before the bucket exists, and a quota of IAM leaves none.
         if module.params["creates_user"]:
             create_user(module.client("iam"), wanted, rules_of(module.params))
+        elif module.params["creates_bucket"] and wanted.username:
+            claim(module.client("iam"), wanted)
+        if module.params["creates_bucket"]:
+            arguments = create_bucket(module.client("s3"), wanted, module.params["account"])
     except Refused as refusal:
         refuse(module, refusal)
     except AWS_ERRORS as error:
@@ -104,12 +109,16 @@ def main() -> None:
 
 def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-    configuration: dict[str, Any] = {"Tags": [{"Key": key, "Value": text} for key, text in wanted.bucket_tags.items()]}
+    configuration: dict[str, Any] = {"Tags": listed(wanted.bucket_tags)}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
-    s3.create_bucket(
-        Bucket=wanted.bucket, CreateBucketConfiguration=configuration, ObjectLockEnabledForBucket=wanted.object_lock
-    )
+    with namespace_arguments(s3, wanted) as namespace:
+        s3.create_bucket(
+            Bucket=wanted.bucket,
+            CreateBucketConfiguration=configuration,
+            ObjectLockEnabledForBucket=wanted.object_lock,
+            **namespace,
+        )
     # In us-east-1 a create on a bucket that the account has already answers 200 as if it were new.
     tags = get_bucket_tags(s3, wanted.bucket, account)
     if tags is None or not wanted.identity.is_same_life(tags):
@@ -122,10 +131,18 @@ def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
 
 
 def create_user(iam: Any, wanted: Wanted, rules: UserRules) -> None:
-    tags = {**wanted.identity.tags, owner.FOREIGN_KEYS: "-"}
+    tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-"}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
-    listed = [{"Key": key, "Value": text} for key, text in tags.items()]
-    iam.create_user(UserName=wanted.username, Tags=listed, **rules.creation)
+    iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)
+
+
+def claim(iam: Any, wanted: Wanted) -> None:
+    """Claim the bucket's name with a user of ours that exists already."""
+    iam.tag_user(UserName=wanted.username, Tags=listed({owner.BUCKET: wanted.bucket}))
+
+
+def listed(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ options:
     type: int
     default: 60
   service_external_name:
-    description: The host that the Service points to.
+    description:
+      - The host that the Service points to. Empty means AWS's for the object's region.
+      - For an IP address there is no Service.
     type: str
-    default: s3.amazonaws.com
+    default: ""
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -74,6 +76,11 @@ notes:
   type: list
   elements: str
   returned: success
+deferred:
+  description: Problems whose steps are skipped, as outcome records; everything else of the object is maintained.
+  type: list
+  elements: dict
+  returned: success
 s3bucket_reason:
   description: Why the object is refused.
   type: str
@@ -94,15 +101,16 @@ from ansible.module_utils.s3bucket.observe import (
     observe,
     observe_deletion,
     outcome_status,
+    writes_secret,
 )
-from ansible.module_utils.s3bucket.spec import HOME_REGIONS, Wanted
+from ansible.module_utils.s3bucket.spec import Wanted
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
 def main() -> None:
     module = make_module(
         iam_settle_s={"type": "int", "default": 60},
-        service_external_name={"type": "str", "default": "s3.amazonaws.com"},
+        service_external_name={"type": "str", "default": ""},
     )
     try:
         cluster = connect()
@@ -120,16 +128,32 @@ def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
     seen = observe(wanted, sources)
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
+        "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "user": plan_user(wanted, seen, sources),
-        "children": plan_children(wanted, seen, sources),
-        "service_uid": unwanted_service(wanted, seen),
-        "recreate_secret_uid": immutable_secret(seen),
+        "secret": plan_secret(wanted, seen),
+        "secret_name": wanted.secret_name,
+        "service": plan_service(wanted, seen),
+        "service_name": wanted.identity.name,
+        "namespace": wanted.identity.namespace,
+        "service_uid": unwanted_service(seen),
+        "recreate_secret_uid": immutable_secret(wanted, seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
         "account": seen.account,
     }
-    return {"differs": seen.differs, "plan": plan, "outcome_status": outcome_status(wanted, seen), "notes": seen.notes}
+    return {
+        "differs": seen.differs,
+        "plan": plan,
+        "outcome_status": outcome_status(wanted, seen),
+        "notes": seen.notes,
+        "deferred": [outcome_of(problem) for problem in seen.deferred],
+    }
+
+
+def outcome_of(problem: Refused) -> dict[str, Any]:
+    """A problem as the outcome record shows it."""
+    return {"done": False, "reason": problem.reason, "message": problem.message, "retry": problem.retry}
 
 
 def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
@@ -143,7 +167,8 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "policy": wanted.user_policy,
         "puts_policy": seen.puts_policy,
         # A user that is created gets all its tags in that call.
-        "sets_tags": seen.user_exists and ("user" in seen.differs or starts_issue),
+        "sets_tags": seen.user_exists
+        and ("user" in seen.differs or starts_issue or owner.BUCKET not in seen.user.tags),
         "tags": tags,
         "boundary": sources.rules.boundary,
         "settled_tags": {
@@ -154,42 +179,24 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
     }
 
 
-def plan_children(wanted: Wanted, seen: Observation, sources: Sources) -> list[dict[str, Any]]:
-    wants_secret = bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
-    found = []
-    if wants_secret:
-        found.append(manifest(wanted, "Secret", wanted.secret_name, seen.secret, {"type": "Opaque"}))
-    if "service" in seen.differs and wanted.service:
-        spec = {"spec": children.service_spec(sources.external_name)}
-        found.append(manifest(wanted, "Service", wanted.identity.name, seen.service, spec))
-    return found
+def plan_secret(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    return children.secret_manifest(wanted, seen.secret) if writes_secret(wanted, seen) else {}
 
 
-def manifest(
-    wanted: Wanted, kind: str, name: str, existing: dict[str, Any] | None, body: dict[str, Any]
-) -> dict[str, Any]:
-    # The uid makes the API server refuse the patch if another object took the name meanwhile.
-    metadata = {
-        "name": name,
-        "namespace": wanted.identity.namespace,
-        "labels": children.labels_of(wanted),
-        "ownerReferences": children.owner_references(wanted),
-    }
-    if existing is not None and not existing.get("immutable"):
-        metadata["uid"] = existing["metadata"]["uid"]
-        if kind == "Secret":
-            body = {}
-    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **body}
+def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    if "service" not in seen.differs or not seen.service_host:
+        return {}
+    return children.service_manifest(wanted, seen.service, seen.service_host)
 
 
-def unwanted_service(wanted: Wanted, seen: Observation) -> str:
-    if "service" not in seen.differs or wanted.service or seen.service is None:
+def unwanted_service(seen: Observation) -> str:
+    if "service" not in seen.differs or seen.service_host or seen.service is None:
         return ""
     return str(seen.service["metadata"]["uid"])
 
 
-def immutable_secret(seen: Observation) -> str:
-    if seen.secret is None or not seen.secret.get("immutable") or not (seen.keys.issue or "secret" in seen.differs):
+def immutable_secret(wanted: Wanted, seen: Observation) -> str:
+    if seen.secret is None or not seen.secret.get("immutable") or not writes_secret(wanted, seen):
         return ""
     return str(seen.secret["metadata"]["uid"])
 
@@ -197,9 +204,9 @@ def immutable_secret(seen: Observation) -> str:
 def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> Deletion:
     try:
         return observe_deletion(wanted, make_sources(module, cluster))
-    except NoSuchRegion:
+    except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
-        module.params["region"] = HOME_REGIONS[wanted.partition]
+        module.params["region"] = refusal.elsewhere
         return observe_deletion(wanted, make_sources(module, cluster))
 
 
@@ -214,7 +221,7 @@ def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
         "service_name": wanted.identity.name,
         "force_delete": wanted.force_delete,
     }
-    return {"differs": gone.differs, "plan": plan, "outcome_status": {}, "notes": gone.notes}
+    return {"differs": gone.differs, "plan": plan, "outcome_status": {}, "notes": gone.notes, "deferred": []}
 
 
 if __name__ == "__main__":

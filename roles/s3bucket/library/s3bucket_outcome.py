@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: s3bucket_outcome
 short_description: Tell the reason for a task that failed
 description:
-  - Makes the outcome record of a run that did not end well, from what the failed task said.
+  - Makes the outcome record of a run that did not end well, from what the failed task said, and names the
+    steps that are skipped because of it.
 author: s3-operator contributors
 options:
   task:
@@ -27,10 +28,34 @@ options:
     description: The AWS error code that a module of amazon.aws gave.
     type: str
     default: ""
+  emptied:
+    description: How many objects this run deleted from the bucket before the task failed.
+    type: int
+    default: 0
   message:
     description: The failed task's message; empty for a task that touches a key.
     type: str
     default: ""
+  step:
+    description: The step that the task belongs to.
+    type: str
+    required: true
+  has_bucket:
+    description: Whether the bucket was there before the run.
+    type: bool
+    default: false
+  child:
+    description: The Secret or Service that the step writes, as C(Secret photos-iam-secret).
+    type: str
+    default: ""
+  http_reason:
+    description: The HTTP reason that a module of kubernetes.core gave.
+    type: str
+    default: ""
+  is_not_the_one_read:
+    description: Whether another object has the name of the Secret or Service than when it was read.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -40,6 +65,7 @@ EXAMPLES = r"""
     action: amazon.aws.s3_bucket
     code: AccessDenied
     message: "Failed to set bucket versioning"
+    step: settings
   register: outcome
 """
 
@@ -48,12 +74,28 @@ outcome:
   description: The outcome record, with done, reason, message, retry.
   type: dict
   returned: always
+skips:
+  description: The steps that do not run, or did not succeed, because of it.
+  type: list
+  elements: str
+  returned: always
+undone:
+  description: The aspects that those steps bring in order.
+  type: list
+  elements: str
+  returned: always
 """
 
+import json
+from http import HTTPStatus
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.s3bucket.errors import RETRY, reason_of, with_field
+from ansible.module_utils.s3bucket.errors import PERMANENT, RETRY, SLOW, reason_of, with_field
+from ansible.module_utils.s3bucket.steps import aspects_of, skipped_after
 
 _MAX_MESSAGE = 600
+_STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
 
 
 def main() -> None:
@@ -63,26 +105,62 @@ def main() -> None:
             "action": {"type": "str", "required": True},
             "reason": {"type": "str", "default": ""},
             "code": {"type": "str", "default": ""},
+            "emptied": {"type": "int", "default": 0},
             "message": {"type": "str", "default": ""},
+            "step": {"type": "str", "required": True},
+            "has_bucket": {"type": "bool", "default": False},
+            "child": {"type": "str", "default": ""},
+            "http_reason": {"type": "str", "default": ""},
+            "is_not_the_one_read": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     given = module.params
-    reason = given["reason"] or reason_of_task(given["action"], given["code"], given["message"])
-    message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
-    if not given["reason"]:
-        message = with_field(given["code"], message)
+    is_kubernetes = given["action"].startswith("kubernetes.core.")
+    reason, message, retry = of_kubernetes(given) if is_kubernetes else of_aws(given)
+    skips = skipped_after(given["step"], reason, has_bucket=given["has_bucket"])
     module.exit_json(
         changed=False,
-        outcome={"done": False, "reason": reason, "message": message[:_MAX_MESSAGE], "retry": RETRY[reason]},
+        outcome={"done": False, "reason": reason, "message": message[:_MAX_MESSAGE], "retry": retry},
+        skips=skips,
+        undone=aspects_of(skips),
     )
 
 
-def reason_of_task(action: str, code: str, message: str) -> str:
-    """The reason for a failed task that gave none itself."""
-    if action.startswith("kubernetes.core."):
-        return "KubernetesError"
-    return reason_of(code, message)
+def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
+    """Reason, message and retry for a failed task that asked AWS, or nobody."""
+    reason = given["reason"] or reason_of(given["code"], given["message"])
+    if reason == "BucketNotEmpty" and given["emptied"]:
+        # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
+        reason = "Emptying"
+    message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
+    return reason, message if given["reason"] else with_field(given["code"], message), RETRY[reason]
+
+
+def of_kubernetes(given: dict[str, Any]) -> tuple[str, str, str]:
+    """Reason, message and retry for a failed task of kubernetes.core."""
+    child = given["child"]
+    if child and given["is_not_the_one_read"]:
+        message = (
+            f"{child} was created by someone else during the run and was left alone: delete or rename it, or rename "
+            "the S3 object"
+        )
+        return "Conflict", message, PERMANENT
+    status = _STATUS_OF_REASON.get(given["http_reason"], 0)
+    answer = f"{given['http_reason']} ({status})" if status else ""
+    told = status_message_in(given["message"]) or given["message"]
+    message = ": ".join(text for text in (f"{given['task']} failed", told, answer) if text)
+    # Rejected although the dry run was not: each further try issues a key, so there are few.
+    is_rejected = given["step"] == "access" and 400 <= status < 500 and status not in (409, 429)
+    return "KubernetesError", message, SLOW if is_rejected else RETRY["KubernetesError"]
+
+
+def status_message_in(text: str) -> str:
+    """The message of the API server's Status object, which kubernetes.core puts into its own; or nothing."""
+    try:
+        return str(json.JSONDecoder().raw_decode(text[text.index("{") :])[0]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 if __name__ == "__main__":

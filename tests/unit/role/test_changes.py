@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from s3bucket.aspects import TABLE
 from s3bucket.changes import changes_of, changes_of_deletion
+from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
 from s3bucket.read import NEW_BUCKET
@@ -53,12 +54,19 @@ def test_new_object_shows_what_its_bucket_gets_beside_aws_own_defaults(defaults)
 )
 def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(defaults, cluster: Any, secret: Any) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
-    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET)
+    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(issue=True))
     assert rows(changes_of(wanted, seen, sources(cluster=cluster))) == [
         ("user", "iamUser", "missing", "created"),
         ("user", "accessKey", "missing", "issued"),
         *secret,
     ]
+
+
+def test_new_user_without_a_secret_that_can_be_stored_shows_no_key(defaults) -> None:
+    wanted = want(defaults, iamUser={"username": "photos"})
+    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(issue=True))
+    seen.defer_key(Refused("KubernetesError", "exceeded quota"))
+    assert rows(changes_of(wanted, seen, sources(cluster=object()))) == [("user", "iamUser", "missing", "created")]
 
 
 def test_adopted_bucket_shows_only_what_the_spec_gives(defaults) -> None:

@@ -37,3 +37,20 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
 def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
     tags = {**ME.tags, owner.ADOPT: "c/n/x", owner.ADOPTED: "true", "team": "a"}
     assert owner.without_owner_tags(tags) == {owner.ADOPT: "c/n/x", "team": "a"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
+        pytest.param({**ME.tags, owner.CLUSTER: "old"}, "start this one with --cluster-name=old", id="other-cluster"),
+        pytest.param({**ME.tags, owner.CLUSTER: "old", owner.UID: "u1"}, "--cluster-name=old", id="rebuilt-cluster"),
+        pytest.param({**ME.tags, owner.UID: "u1"}, "a second cluster with the cluster name cluster", id="other-uid"),
+        pytest.param(ME.tags, "", id="ours"),
+        pytest.param({**ME.tags, owner.UID: ""}, "", id="made-from-a-file"),
+        pytest.param({**ME.tags, owner.CLUSTER: "old", owner.NAME: "x"}, "", id="other-object"),
+        pytest.param({}, "", id="none"),
+    ],
+)
+def test_hint_names_the_setting_where_only_cluster_or_uid_differ(tags: dict[str, str], text: str) -> None:
+    assert text in ME.cluster_hint(tags)
+    assert bool(ME.cluster_hint(tags)) is bool(text)

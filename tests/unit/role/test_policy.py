@@ -1,11 +1,22 @@
-"""What counts as public, and what would lock everyone out."""
+"""What is a policy document, which are equal, what counts as public, and what would lock everyone out."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from s3bucket.policy import is_public, is_same, locks_out
+from s3bucket.policy import (
+    MAX_BYTES,
+    PolicyError,
+    is_public,
+    is_same,
+    is_same_text,
+    locks_out,
+    matches,
+    parse,
+    shown,
+)
 
 ARN, ACCOUNT = "arn:aws:s3:::photos", "123456789012"
 
@@ -76,3 +87,114 @@ def test_is_same_ignores_order_and_single_element_lists() -> None:
     assert not is_same(statement(), statement(Action="s3:*"))
     assert is_same(None, {})
     assert not is_same(None, one)
+
+
+def of_statement(text: str) -> str:
+    return '{"Statement": [' + text + "]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("{", "is not JSON", id="no-json"),
+        pytest.param("\ufeff{}", "is not JSON", id="byte-order-mark"),
+        pytest.param("[]", "must hold a JSON object", id="list"),
+        pytest.param('{"Version": "2012-10-17"}', "has no Statement", id="no-statement"),
+        pytest.param('{"Statement": "x"}', "neither an object nor a list of objects", id="statement-text"),
+        pytest.param(of_statement('{"Effect": "Deny"}, 1'), "neither an object nor a list", id="statement-number"),
+        pytest.param(of_statement("{}"), "neither an object nor a list of objects", id="statement-empty"),
+        pytest.param(of_statement('{"Condition": {"a": 1}, "Condition": {}}'), "'Condition' twice", id="key-twice"),
+        pytest.param(of_statement('{"Condition": {"B": {"k": 1, "k": 1}}}'), "'k' twice", id="key-twice-deep"),
+        pytest.param('{"Statement": [], "Statement": [{"Effect": "Deny"}]}', "'Statement' twice", id="key-twice-top"),
+        pytest.param(of_statement('{"Sid": "\\ud800"}'), "half of a surrogate pair", id="surrogate-escaped"),
+        pytest.param(of_statement('{"\\udc00": 1}'), "half of a surrogate pair", id="surrogate-in-key"),
+        pytest.param(of_statement('{"Sid": "\ud800"}'), "half of a surrogate pair", id="surrogate"),
+        pytest.param(of_statement('{"Sid": "\\u0000"}'), "a NUL character", id="nul-escaped"),
+        pytest.param(of_statement('{"Sid": "\0"}'), "a NUL character", id="nul"),
+        pytest.param(of_statement('{"Sid": NaN}'), "NaN is not a number", id="nan"),
+        pytest.param(of_statement('{"Sid": -Infinity}'), "-Infinity is not a number", id="infinity"),
+        pytest.param(of_statement('{"Sid": 1e999}'), "1e999, which is too large", id="too-large"),
+        pytest.param(of_statement('{"Sid": %s}' % ("9" * 5000)), "more than 40 digits", id="long-number"),
+        pytest.param(of_statement('{"Sid": 0.%s}' % ("9" * 5000)), "more than 40 digits", id="long-fraction"),
+        pytest.param("[" * 10_000, "more than 12 levels", id="deep-list"),
+        pytest.param('{"a":' * 3000 + "1" + "}" * 3000, "more than 12 levels", id="deep-object"),
+        pytest.param(of_statement('{"Sid": "%s"}' % ("x" * MAX_BYTES)), "more than 20480 bytes", id="long"),
+        pytest.param(of_statement('{"Sid": "%s"}' % ("é" * 11_000)), "more than 20480 bytes", id="long-in-bytes"),
+    ],
+)
+def test_parse_refuses_what_is_no_policy(text: str, problem: str) -> None:
+    with pytest.raises(PolicyError, match=r"^[a-z]") as caught:
+        parse(text)
+    assert problem in str(caught.value)
+    assert str(caught.value).isprintable()
+    # In AWS the same text is a difference, and no error.
+    assert not is_same_text(text, statement())
+    assert not is_same_text(text, None)
+    assert shown(text).isprintable()
+
+
+@pytest.mark.parametrize("text", ["", " \n", "{}", "{ }"])
+def test_parse_blank_text_is_no_policy(text: str) -> None:
+    assert parse(text) == {}
+
+
+def test_parse_takes_brackets_in_texts_and_all_levels_of_a_policy() -> None:
+    document = statement(
+        Sid='[[[[[[[{{{{{{{{"\\', Condition={"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["a"]}}
+    )
+    assert parse(json.dumps(document)) == document
+
+
+def test_is_same_ignores_what_aws_rewrites() -> None:
+    account = statement(Principal={"AWS": ACCOUNT})
+    for partition in ("aws", "aws-cn", "aws-us-gov", "aws-eusc"):
+        assert is_same(account, statement(Principal={"AWS": [f"arn:{partition}:iam::{ACCOUNT}:root"]}))
+    assert is_same(statement(), statement(Principal={"AWS": "*"}))
+    assert is_same(statement(Action=["a", "b"]), statement(Action=["b", "a", "b"]))
+    assert is_same(statement(), {**statement(), "Id": "", "Statement": [*statement()["Statement"]] * 2})
+    assert is_same(statement(), statement(Condition={}))
+    assert is_same(statement(), {**statement(), "Statement": statement()["Statement"][0]})
+    number, text = ({"NumericLessThan": {"s3:max-keys": value}} for value in (10, "10"))
+    assert is_same(statement(Condition=number), statement(Condition=text))
+    assert is_same({**statement(), "Version": "2008-10-17"}, {"Statement": statement()["Statement"]})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(0.25, 0.75, id="floats"),
+        pytest.param(1, 1.5, id="number-and-float"),
+        pytest.param(0.1, 0.10000000000000002, id="close-floats"),
+        pytest.param("true", "false", id="texts"),
+        pytest.param(["a", ["b"]], ["a", "b"], id="nested-list"),
+        pytest.param({"a": "b"}, ["a", "b"], id="object-and-list"),
+        pytest.param(None, "null", id="null"),
+        pytest.param([], "", id="empty"),
+        # Only a principal may be named either way.
+        pytest.param(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id="account-in-a-condition"),
+    ],
+)
+def test_is_same_sees_any_other_difference(one: Any, other: Any) -> None:
+    policies = [statement(Condition={"NumericLessThan": {"s3:max-keys": value}}) for value in (one, other)]
+    assert not is_same(*policies)
+    assert all(is_same(policy, policy) for policy in policies)
+
+
+def test_is_same_document_that_is_too_deep_differs_from_all() -> None:
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    assert not is_same(statement(Sid=deep), statement())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "expected"),
+    [
+        ("*", "", True), ("", "", True), ("", "a", False), ("?", "", False), ("s3:*", "s3:getobject", True),
+        ("s3:get?bject", "s3:getobject", True), ("*object", "s3:getobject", True), ("*get*ject", "s3:getobject", True),
+        ("s3:[g]etobject", "s3:getobject", False), ("a*b*c", "abbc", True), ("a*bc", "abbcc", False),
+        ("a**", "a", True),
+    ],
+)  # fmt: skip
+def test_matches(pattern: str, value: str, expected: bool) -> None:
+    assert matches(pattern, value) is expected

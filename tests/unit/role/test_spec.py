@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from s3bucket.errors import Refused
-from s3bucket.spec import Wanted, wanted_of
+from s3bucket.spec import Wanted, check_namespace, wanted_of
 
 
 def read(defaults: dict[str, Any], metadata: dict[str, Any] | None = None, **spec: Any) -> Wanted:
@@ -37,10 +37,37 @@ def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults) -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("eusc-de-east-1", "aws-eusc")]
 )
 def test_wanted_of_region_gives_the_partition(defaults, region: str, partition: str) -> None:
-    assert read(defaults, region=region).bucket_arn == f"arn:{partition}:s3:::photos-bucket"
+    wanted = read(defaults, region=region)
+    assert wanted.bucket_arn == f"arn:{partition}:s3:::photos-bucket"
+    assert wanted.user_policy["Statement"][0]["Resource"] == [wanted.bucket_arn, f"{wanted.bucket_arn}/*"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "namespace"),
+    [
+        ("photos-123456789012-eu-west-1-an", ("123456789012", "eu-west-1")),
+        ("photos-999999999999-us-iso-east-1-an", ("999999999999", "us-iso-east-1")),
+        ("photos-an", None),
+        ("photos-123-eu-west-1-an", None),
+        ("photos-123456789012-elsewhere-an", None),
+        ("-123456789012-eu-west-1-an", None),
+    ],
+)
+def test_name_of_a_namespace_is_recognized(defaults, bucket: str, namespace: tuple[str, str] | None) -> None:
+    wanted = read(defaults, {"deletionTimestamp": "2026-01-01T00:00:00Z"}, bucketName=bucket)
+    assert wanted.namespace == namespace
+
+
+@pytest.mark.parametrize(("account", "region"), [("999999999999", "eu-west-1"), ("123456789012", "us-east-1")])
+def test_name_in_a_foreign_namespace_is_refused(defaults, account: str, region: str) -> None:
+    wanted = read(defaults, bucketName="photos-123456789012-eu-west-1-an", region=region)
+    with pytest.raises(Refused, match="AWS reserves the name for account 123456789012 in eu-west-1") as refused:
+        check_namespace(wanted, account)
+    assert (refused.value.reason, refused.value.message.split(":")[0]) == ("InvalidSpec", "spec.bucketName")
+    check_namespace(read(defaults, bucketName="photos-123456789012-eu-west-1-an"), "123456789012")
 
 
 def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults) -> None:
@@ -94,6 +121,7 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"tags": {"a": 1}}, "put it in quotes", id="tag-number"),
         pytest.param({"tags": {f"k{n}": "" for n in range(43)}}, "at most 42", id="too-many-tags"),
         pytest.param({"region": None}, "spec.region", id="no-region"),
+        pytest.param({"region": "Ireland, please"}, "spec.region: is not the name of a region", id="region-words"),
     ],
 )
 def test_wanted_of_bad_spec_is_refused_by_field(defaults, spec: dict[str, Any], message: str) -> None:
@@ -117,3 +145,30 @@ def test_effective_of_adopted_bucket_shows_given_fields_only(defaults) -> None:
     assert effective["enableVersioning"] is True
     assert "bucketACL" not in effective
     assert effective["deletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        pytest.param(
+            {"bucketPolicy": '{"Statement": [{"Sid": "\\ud800"}]}'}, "spec.bucketPolicy", id="policy-surrogate"
+        ),
+        pytest.param({"bucketPolicy": "\ud800"}, "spec.bucketPolicy", id="policy-raw-surrogate"),
+        pytest.param({"bucketPolicy": "[" * 20_000}, "spec.bucketPolicy", id="policy-deep"),
+        pytest.param({"bucketPolicy": "x" * 10**6}, "spec.bucketPolicy", id="policy-long"),
+        pytest.param({"bucketPolicy": '{"Statement": [1]}'}, "spec.bucketPolicy", id="policy-statement"),
+        pytest.param({"bucketPolicy": 1}, "spec.bucketPolicy", id="policy-number"),
+        pytest.param({"region": "\udc00"}, "spec.region", id="region"),
+        pytest.param({"tags": {"a": "\ud800"}}, "spec.tags[a]", id="tag"),
+        pytest.param({"tags": {"\ud800": "a"}}, "spec.tags[\\ud800]", id="tag-key"),
+        pytest.param({"tags": {"a": "b\0"}}, "spec.tags[a]", id="tag-nul"),
+    ],
+)
+def test_wanted_of_text_that_cannot_be_used_names_its_field(defaults, spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read(defaults, **spec)
+    assert refused.value.reason == "InvalidSpec"
+    assert refused.value.message.startswith(f"{field}: ")
+    # It can be shown, logged, and stored in a status.
+    assert refused.value.message.isprintable()
+    assert len(refused.value.message) < 200

@@ -1,15 +1,18 @@
-"""Of two objects that ask for one bucket, the one that has it keeps it."""
+"""Of two objects that ask for one bucket name, the one that ran first keeps it, whatever status says."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from runner.cache import Cache
-from runner.claims import Claims
-from runner.conditions import Reason
+from runner.claims import CONSISTENCY_S, Claims
+from runner.conditions import Outcome, Reason
 from tests.fakes import READY
+
+FAILED = Outcome(False, Reason.AWS_ERROR, retry="transient")
 
 
 def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metadata: Any) -> dict[str, Any]:
@@ -20,15 +23,33 @@ def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metad
     }
 
 
-def run(new: dict[str, Any], *others: dict[str, Any]) -> Any:
-    cache = Cache()
-    for other in others:
-        cache.put((other["metadata"]["namespace"], other["metadata"]["name"]), other)
-    return Claims(lambda _: READY, lambda bucket: cache.find_all("bucketName", bucket)).run(new)
+class World:
+    """Claims over objects that a cache holds, with a clock that is set."""
+
+    def __init__(self, *others: dict[str, Any]) -> None:
+        self.now = 0.0
+        self.outcome = READY
+        self.during: Callable[[], Any] = lambda: None
+        self._cache = Cache()
+        for other in others:
+            self.store(other)
+        self.claims = Claims(self._job, lambda bucket: self._cache.find_all("bucketName", bucket), lambda: self.now)
+
+    def store(self, one: dict[str, Any]) -> None:
+        self._cache.put((one["metadata"]["namespace"], one["metadata"]["name"]), one)
+
+    def run(self, one: dict[str, Any], outcome: Outcome = READY) -> Outcome:
+        self.outcome = outcome
+        return self.claims.run(one)
+
+    def _job(self, _: dict[str, Any]) -> Outcome:
+        outcome, during, self.during = self.outcome, self.during, lambda: None
+        during()
+        return outcome
 
 
 def test_new_object_waits_for_the_one_that_has_the_bucket() -> None:
-    outcome = run(item("second"), item("first", has_bucket=True), item("third"))
+    outcome = World(item("second"), item("first", has_bucket=True), item("third")).run(item("second"))
     assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.CONFLICT, "permanent")
     assert "team/first" in outcome.message
 
@@ -44,8 +65,63 @@ def test_new_object_waits_for_the_one_that_has_the_bucket() -> None:
     ],
 )
 def test_role_runs_for_an_object(new: dict[str, Any], other: dict[str, Any]) -> None:
-    assert run(new, other) is READY
+    assert World(other).run(new) is READY
 
 
 def test_object_without_a_spec_is_left_to_the_role() -> None:
-    assert run({"metadata": {"name": "a", "uid": "a"}}, item("first", has_bucket=True)) is READY
+    assert World(item("first", has_bucket=True)).run({"metadata": {"name": "a", "uid": "a"}}) is READY
+
+
+@pytest.mark.parametrize("outcome", [READY, FAILED], ids=["done", "failed"])
+def test_name_is_kept_while_iam_may_not_show_what_a_run_made(outcome: Outcome) -> None:
+    """The status of the first says nothing: it was cleared, or never written."""
+    world = World(item("first"), item("second"))
+    world.run(item("first"), outcome)
+    world.now = CONSISTENCY_S - 1
+    refused = world.run(item("second"))
+    assert (refused.reason, refused.retry) == (Reason.PENDING, "transient")
+    assert "team/first" in refused.message
+    assert world.run(item("first")) is READY, "the first itself goes on"
+    world.now += CONSISTENCY_S
+    assert world.run(item("second")) is READY, "from now on IAM shows it, and the role reads that"
+
+
+def test_name_is_kept_while_a_run_is_under_way_however_long() -> None:
+    world, refused = World(), []
+
+    def ask() -> None:
+        world.now += 100 * CONSISTENCY_S
+        refused.append(world.run(item("second")).reason)
+
+    world.during = ask
+    world.run(item("first"))
+    assert refused == [Reason.PENDING]
+
+
+def test_forged_status_takes_no_name_from_an_object_that_ran() -> None:
+    world = World(item("first"))
+    world.run(item("first"), FAILED)
+    world.store(item("forger", has_bucket=True))
+    assert world.run(item("forger", has_bucket=True)).reason is Reason.PENDING
+    assert world.run(item("first")) is READY
+
+
+def test_deleted_object_gives_its_name_up_only_when_all_is_deleted() -> None:
+    world = World()
+    world.run(item("first"))
+    world.run(item("first", deletionTimestamp="now"), FAILED)
+    assert world.run(item("second")).reason is Reason.PENDING
+    world.run(item("first", deletionTimestamp="now"))
+    assert world.run(item("second")) is READY
+
+
+def test_run_that_raises_keeps_the_name() -> None:
+    world = World()
+
+    def fail() -> None:
+        raise OSError("no space left")
+
+    world.during = fail
+    with pytest.raises(OSError, match="space"):
+        world.run(item("first"))
+    assert world.run(item("second")).reason is Reason.PENDING

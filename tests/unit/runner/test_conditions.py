@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from runner.conditions import Outcome, Reason, is_settled, ready_condition, status_of, synced_condition
+from runner.events import event_of
 from tests.fakes import READY, make_item
 from tests.world import ROLE
 
@@ -98,3 +99,13 @@ def test_reasons_are_the_roles_and_the_loops_own() -> None:
 
     own = {"Ready", "Deleting", "RunFailed", "RunTimeout", "RunCancelled", "InSync", "Drifted"}
     assert {reason.value for reason in Reason} == set(RETRY) | own
+
+
+def test_run_that_deleted_a_part_writes_no_warning() -> None:
+    item = make_item(deletionTimestamp=NOW)
+    item["status"] = status_of(item, Outcome(False, Reason.DELETING), NOW)
+    part = Outcome(False, Reason.EMPTYING, "1000 versions deleted", "immediate")
+    assert event_of(item, part) is None
+    status = status_of(item, part, LATER)
+    assert status is not None
+    assert (status["status"], ready_condition(status)["reason"]) == ("Deleting", "Emptying")

@@ -39,7 +39,7 @@ def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
 
 def handle(*events: dict[str, Any]) -> _Record:
     record = _Record()
-    handler = _EventHandler(make_item(), "run", record)
+    handler = _EventHandler(make_item()["metadata"], "run", record)
     assert [handler(event) for event in events] == [False] * len(events)
     return record
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from runner.kube import KubeError
-from runner.leader import Election, Terms
+from runner.leader import Election, Terms, TermsError
 from tests.fakes import FakeLeases, kube_error
 
 TERMS = Terms(15, 10, 2)
@@ -66,19 +67,118 @@ def test_release_of_a_lost_lease_leaves_it_alone() -> None:
     assert leases.lease["holder"] == "second"
 
 
-def test_hold_ends_before_the_lease_expires_when_renewing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+class Losses:
+    """Takes what ``lose`` gets; the deadline's thread, and how it is ended."""
+
+    def __init__(self, election: Election) -> None:
+        self.left_s: list[float] = []
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(
+            target=election.watch_deadline, args=(self.stopped, self.left_s.append), daemon=True
+        )
+
+    def join(self) -> None:
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+def test_deadline_strikes_while_a_renewal_hangs() -> None:
     first, _, leases, clock = pair()
     first.try_once()
-    leases.error = kube_error(0)
-    stopped = threading.Event()
+    hangs, is_over = threading.Event(), threading.Event()
 
-    def wait(timeout: float) -> bool:
-        clock.now += timeout
-        return False
+    def hang() -> None:
+        hangs.set()
+        is_over.wait()
 
-    monkeypatch.setattr(stopped, "wait", wait)
-    assert first.hold(stopped) is False
-    assert TERMS.renew_deadline_s <= clock.now < TERMS.duration_s
+    leases.before_call = hang
+    losses, stopped = Losses(first), threading.Event()
+    fast = Terms(TERMS.duration_s, TERMS.renew_deadline_s, 0.01)
+    first._terms = fast
+    renewal = threading.Thread(target=first.renew, args=(stopped,), daemon=True)
+    renewal.start()
+    assert hangs.wait(30)
+    clock.now = TERMS.renew_deadline_s - 0.1
+    assert first.is_leading()
+    clock.now = TERMS.renew_deadline_s
+    assert not first.is_leading()
+    losses.thread.start()
+    losses.join()
+    assert losses.left_s == [TERMS.duration_s - TERMS.renew_deadline_s]
+    stopped.set()
+    is_over.set()
+    renewal.join(30)
+
+
+def test_time_of_a_hanging_call_counts_from_before_it() -> None:
+    # What is written at second 9 was asked for at second 0: others may count from any moment between.
+    first, _, leases, clock = pair()
+
+    def pass_time() -> None:
+        clock.now += 4.5
+
+    leases.before_call = pass_time
+    assert first.try_once()
+    assert clock.now == 9
+    assert first.is_leading()
+    clock.now = TERMS.renew_deadline_s
+    assert not first.is_leading()
+
+
+def test_read_and_write_of_a_lease_share_one_time_limit() -> None:
+    first, _, leases, clock = pair()
+
+    def pass_time() -> None:
+        clock.now += 1.5
+
+    leases.before_call = pass_time
+    first.try_once()
+    assert leases.timeouts == [TERMS.attempt_s, TERMS.attempt_s - 1.5]
+    assert TERMS.attempt_s <= TERMS.retry_period_s
+
+
+def test_lease_that_another_took_is_lost_at_once() -> None:
+    first, second, _, clock = pair()
+    first.try_once()
+    second.try_once()
+    clock.now += 16
+    second.try_once()
+    # A clock that stood still would say that it is ours.
+    clock.now = 1
+    assert not first.try_once()
+    assert not first.is_leading()
+
+
+def test_leader_whose_write_conflicts_keeps_the_lease_until_the_deadline() -> None:
+    # Somebody annotated it between read and write.
+    first, _, leases, clock = pair()
+    first.try_once()
+    write = leases.write_lease
+
+    def lose(*_: object) -> None:
+        raise kube_error(409)
+
+    leases.write_lease = lose  # type: ignore[method-assign,assignment]
+    clock.now = 5
+    assert not first.try_once()
+    assert first.is_leading()
+    leases.write_lease = write  # type: ignore[method-assign]
+    assert first.try_once()
+    clock.now = 14
+    assert first.is_leading()
+
+
+@pytest.mark.parametrize("terms", [(10, 10, 2), (10, 12, 2), (15, 2, 2), (15, 10, 0)])
+def test_terms_under_which_two_could_lead_are_refused(terms: tuple[float, float, float]) -> None:
+    with pytest.raises(TermsError, match="--lease-duration"):
+        Terms(*terms)
+
+
+def test_written_duration_is_not_shorter_than_the_terms() -> None:
+    leases = FakeLeases()
+    Election(leases, "ns", "first", Terms(2.5, 2.2, 1)).try_once()
+    assert leases.lease is not None
+    assert leases.lease["duration_s"] == 3
 
 
 def test_conflict_while_taking_it_is_no_error() -> None:
@@ -144,3 +244,75 @@ def test_expired_lease_is_taken_only_when_nobody_renews_it(is_alive: bool) -> No
 
     assert second.acquire_unless_held(Stopped(clock, renew)) == ("first" if is_alive else "")
     assert (clock.now >= TERMS.duration_s) is not is_alive
+
+
+def candidate(leases: FakeLeases, name: str, scope: str) -> Election:
+    return Election(leases, "ns", f"{name}-pod", TERMS, Clock(), name=name, scope=scope)
+
+
+def acquire(election: Election) -> str:
+    """What keeps it from leading; empty when it leads."""
+    return election.acquire_unless_held(threading.Event())
+
+
+def test_operators_of_different_namespaces_lead_at_the_same_time() -> None:
+    leases = FakeLeases()
+    assert acquire(candidate(leases, "first", "a,b")) == ""
+    assert acquire(candidate(leases, "second", "c")) == ""
+
+
+@pytest.mark.parametrize(("one", "other"), [("a,b", "b,c"), ("*", "c"), ("a", "*"), ("*", "*")])
+def test_operator_whose_scope_overlaps_does_not_lead_and_names_the_other(one: str, other: str) -> None:
+    leases = FakeLeases()
+    first, second = candidate(leases, "first", one), candidate(leases, "second", other)
+    assert acquire(first) == ""
+    refusal = acquire(second)
+    assert f"another operator watches the same namespaces: first-pod (Lease ns/first, watches {one})" in refusal
+    # It has not even written its Lease: the one that leads has nothing to report.
+    assert list(leases.leases) == ["first"]
+    first.release()
+    assert acquire(second) == ""
+    assert second.refusal == ""
+
+
+def test_of_two_that_begin_at_once_not_both_lead() -> None:
+    leases = FakeLeases()
+    first, second = candidate(leases, "first", "a"), candidate(leases, "second", "a")
+    write, is_writing = leases.write_lease, threading.Event()
+
+    def write_after_the_other(*arguments: Any) -> None:
+        # Between the second one's look at others and its own write the first one becomes a leader.
+        if not is_writing.is_set():
+            is_writing.set()
+            assert acquire(first) == ""
+        write(*arguments)
+
+    leases.write_lease = write_after_the_other  # type: ignore[method-assign]
+    assert "first-pod" in acquire(second)
+    assert not second.is_leading()
+    assert first.is_leading()
+
+
+def test_operator_waits_for_one_of_an_earlier_version_with_the_old_lease() -> None:
+    leases = FakeLeases()
+    former = candidate(leases, "s3-operator", "")
+    assert former.try_once()
+    new = candidate(leases, "release-s3-operator", "a")
+    assert "an operator of an earlier version is working: s3-operator-pod (Lease ns/s3-operator" in acquire(new)
+    former.release()
+    assert acquire(new) == ""
+
+
+def test_operator_without_the_right_to_list_leases_leads() -> None:
+    leases = FakeLeases()
+    leases.list_error = kube_error(403)
+    assert acquire(candidate(leases, "first", "a")) == ""
+
+
+def test_operator_that_cannot_ask_for_others_does_not_lead() -> None:
+    leases = FakeLeases()
+    leases.list_error = kube_error(500)
+    election = candidate(leases, "first", "a")
+    with pytest.raises(KubeError):
+        acquire(election)
+    assert not election.is_leading()

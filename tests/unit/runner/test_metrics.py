@@ -48,6 +48,8 @@ def test_drift_and_aws_errors_are_counted() -> None:
     assert "acl" not in shown
     assert 's3_operator_aws_errors_total{reason="Throttled"} 1.0' in shown
     assert 's3_operator_reconcile_total{reason="Throttled",result="failed"} 1.0' in shown
+    metrics.count_run(Outcome(False, Reason.EMPTYING, retry="immediate"), 1.0, is_drift=False)
+    assert 's3_operator_reconcile_total{reason="Emptying",result="progress"} 1.0' in text(metrics)
 
 
 def test_queue_depth_is_read_at_each_scrape() -> None:

@@ -150,6 +150,14 @@ def test_text_has_a_line_a_field_and_nothing_that_a_terminal_acts_on() -> None:
     )
 
 
+def test_object_that_is_refused_in_part_shows_the_reason_and_what_would_be_done_all_the_same() -> None:
+    partly = Plan(DIFFERS.changes, refusal=DENIED.refusal)
+    assert text_of([planned(partly)]) == "team/photos: AccessDenied: no\n  enableVersioning: false -> true"
+    (shown,) = json.loads(json_of([planned(partly)]))["objects"]
+    assert (shown["result"], shown["reason"], len(shown["changes"])) == ("refused", "AccessDenied", 1)
+    assert status_of([planned(partly)]) == 1
+
+
 def test_json_has_the_values_as_they_are() -> None:
     shown = json.loads(json_of([planned(DIFFERS), planned(Plan()), planned(DENIED)]))["objects"]
     change = {"aspect": "versioning", "field": "enableVersioning", "is": False, "wouldBe": True}

@@ -1,8 +1,12 @@
-"""The work queue: order, exclusivity, delays."""
+"""The work queue: order, exclusivity, delays, fairness between namespaces."""
 
 from __future__ import annotations
 
-from runner.queue import Lane, WorkQueue
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from runner.queue import FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
 
 A, B, C = ("ns", "a"), ("ns", "b"), ("ns", "c")
 
@@ -120,3 +124,146 @@ def test_get_serves_only_the_lanes_it_is_asked_for() -> None:
     queue.add(C, Lane.FRESH)
     assert [queue.get(0, (Lane.FRESH, Lane.REPAIR)) for _ in range(3)] == [(C, Lane.FRESH), (B, Lane.REPAIR), None]
     assert queue.get(0, (Lane.RESYNC,)) == (A, Lane.RESYNC)
+
+
+def drain(
+    queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), pool: Pool | None = None, at_most: int = 1000
+) -> list[str]:
+    """What one worker is served, one after the other, as namespace/name."""
+    served = []
+    while len(served) < at_most:
+        found = queue.get(0, lanes, *([pool] if pool else []))
+        if found is None:
+            break
+        served.append("/".join(found[0]))
+        queue.done(found[0])
+    return served
+
+
+@pytest.mark.parametrize("lane", list(Lane), ids=[lane.name.lower() for lane in Lane])
+@pytest.mark.parametrize(
+    ("added", "served"),
+    [
+        ("a/1 a/2 a/3 b/1", "a/1 b/1 a/2 a/3"),
+        ("a/1 a/2 b/1 b/2 c/1", "a/1 b/1 c/1 a/2 b/2"),
+        ("a/3 a/1 a/2", "a/3 a/1 a/2"),
+        ("b/1 a/1 b/2 a/2", "b/1 a/1 b/2 a/2"),
+    ],
+    ids=["noisy-and-quiet", "three", "one-in-order-of-time", "equal"],
+)
+def test_get_namespaces_take_turns(lane: Lane, added: str, served: str) -> None:
+    queue, clock = make()
+    for word in added.split():
+        namespace, _, name = word.partition("/")
+        queue.add((namespace, name), lane)
+        clock.now += 0.001
+    assert drain(queue) == served.split()
+
+
+def test_get_quiet_namespace_is_next_however_long_the_backlog_is() -> None:
+    queue, clock = make()
+    for number in range(300):
+        queue.add(("noisy", f"o{number}"))
+        clock.now += 0.001
+    assert len(drain(queue, at_most=10)) == 10
+    queue.add(("quiet", "new"))
+    assert "quiet/new" in drain(queue, at_most=2)
+
+
+@pytest.mark.parametrize(
+    ("per_namespace", "noisy", "quiet"), [(1, 1, 1), (2, 2, 1), (7, 7, 1)], ids=["two-workers", "three", "eight"]
+)
+def test_get_namespace_has_at_most_its_share_of_a_pool(per_namespace: int, noisy: int, quiet: int) -> None:
+    queue, _ = make()
+    pool = Pool("run", per_namespace)
+    for number in range(20):
+        queue.add(("noisy", f"o{number}"))
+    held = [queue.get(0, pool=pool) for _ in range(noisy)]
+    assert None not in held
+    assert queue.get(0, pool=pool) is None
+    queue.add(("quiet", "new"))
+    assert queue.get(0, pool=pool) == (("quiet", "new"), Lane.FRESH)
+    assert queue.get(0, pool=pool) is None
+    # Another pool has workers of its own, and whoever finishes makes room.
+    assert queue.get(0, pool=Pool("check", 1)) is not None
+    assert held[0] is not None
+    queue.done(held[0][0])
+    assert queue.get(0, pool=pool) is not None
+
+
+def test_done_wakes_a_worker_that_waits_for_room() -> None:
+    queue = WorkQueue()
+    pool = Pool("run", 1)
+    queue.add(A)
+    queue.add(B)
+    assert queue.get(0, pool=pool) is not None
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(queue.get, None, tuple(Lane), pool)
+        queue.done(A)
+        assert waiting.result(30) == (B, Lane.FRESH)
+
+
+def test_get_lanes_are_served_in_the_workers_order_of_preference() -> None:
+    queue, _ = make()
+    for name, lane in (("fresh", Lane.FRESH), ("repair", Lane.REPAIR)):
+        queue.add(("ns", name), lane)
+    assert drain(queue, (Lane.REPAIR, Lane.FRESH)) == ["ns/repair", "ns/fresh"]
+
+
+def test_get_object_that_failed_waits_behind_those_of_its_namespace_that_did_not() -> None:
+    queue, clock = make()
+    for key in (A, B):
+        queue.add(key, Lane.REPAIR)
+        queue.get(0)
+        queue.rank(key, Standing.FAILED)
+        queue.done(key)
+        queue.postpone(key, Lane.REPAIR, 5)
+    queue.add(C, Lane.REPAIR, 6)
+    clock.now += 10
+    # It is due first, and served last; in another namespace nobody waits for it.
+    queue.add(("other", "failing"), Lane.REPAIR)
+    assert drain(queue) == ["ns/c", "other/failing", "ns/a", "ns/b"]
+
+
+def test_get_object_that_failed_is_served_at_last_where_there_is_always_more_to_do() -> None:
+    queue, clock = make()
+    queue.rank(A, Standing.FAILED)
+    queue.add(A)
+    served = []
+    for number in range(int(FAILED_WAITS_S) + 2):
+        queue.add(("ns", f"new{number}"))
+        clock.now += 1
+        served += drain(queue, at_most=1)
+    assert "ns/a" in served
+    queue.rank(A, Standing.GOOD)
+    queue.add(A)
+    clock.now += 1
+    queue.add(("ns", "newer"))
+    assert drain(queue)[-2:] == ["ns/a", "ns/newer"]
+
+
+def test_get_objects_that_timed_out_share_one_worker_whatever_their_namespace() -> None:
+    queue, clock = make()
+    pool = Pool("run", 2)
+    slow = [(namespace, name) for namespace in "xyz" for name in "ab"]
+    for key in slow:
+        queue.rank(key, Standing.TIMED_OUT)
+        queue.add(key)
+    clock.now += 1
+    queue.add(A)
+    held = [queue.get(0, pool=pool), queue.get(0, pool=pool), queue.get(0, pool=pool)]
+    assert held == [(slow[0], Lane.FRESH), (A, Lane.FRESH), None]
+    queue.done(slow[0])
+    assert queue.get(0, pool=pool) == (slow[1], Lane.FRESH)
+
+
+def test_forget_drops_how_an_object_ended() -> None:
+    queue, _ = make()
+    queue.rank(A, Standing.TIMED_OUT)
+    queue.forget(A)
+    queue.add(A)
+    queue.rank(B, Standing.TIMED_OUT)
+    queue.add(B)
+    pool = Pool("run", 2)
+    # Of B's group one worker is taken already if A were still in it.
+    assert {queue.get(0, pool=pool), queue.get(0, pool=pool)} == {(A, Lane.FRESH), (B, Lane.FRESH)}

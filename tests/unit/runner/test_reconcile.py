@@ -13,8 +13,9 @@ from runner.backoff import FIRST_S
 from runner.conditions import Outcome, Reason
 from runner.kube import FINALIZER, KubeError
 from runner.metrics import Metrics
-from runner.queue import Lane
-from runner.reconcile import Reconciler
+from runner.projection import OVERSIZED
+from runner.queue import Lane, Standing
+from runner.reconcile import Next, Reconciler
 from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
@@ -47,12 +48,16 @@ def reasons(kube: FakeKube) -> list[str]:
     return [event.reason for event in kube.events]
 
 
+def delay_of(after: Next | None) -> float:
+    assert after is not None
+    return after.delay_s
+
+
 def test_new_object_gets_its_finalizer_before_the_first_run() -> None:
     reconciler, kube, job = make(make_item(), READY)
-    wait_s = reconciler.reconcile(KEY)
+    wait_s = delay_of(reconciler.reconcile(KEY))
     assert kube.writes == ["add_finalizer", "write_status", "run", "write_status"]
     assert reasons(kube) == ["CREATING", "CREATED"]
-    assert wait_s is not None
     assert 270 <= wait_s <= 330
     assert job.runs[0]["metadata"]["finalizers"] == [FINALIZER]
 
@@ -88,12 +93,11 @@ def test_deletion_removes_the_finalizer_when_nothing_is_left() -> None:
 
 def test_deletion_that_failed_keeps_the_finalizer_and_tells() -> None:
     reconciler, kube, _ = make(make_item(**GOING), DENIED)
-    wait_s = reconciler.reconcile(KEY)
+    wait_s = delay_of(reconciler.reconcile(KEY))
     assert "remove_finalizer" not in kube.writes
     assert kube.item is not None
     assert kube.item["status"]["status"] == "Deleting"
     assert reasons(kube) == ["DELETING", "FAILED"]
-    assert wait_s is not None
     assert wait_s <= FIRST_S
 
 
@@ -119,14 +123,23 @@ def test_object_recreated_during_its_deletion_keeps_its_finalizer() -> None:
 
 def test_failures_back_off_exponentially_and_success_resets() -> None:
     reconciler, _, _ = make(make_item(**OURS), DENIED, DENIED, DENIED, READY, DENIED)
-    waits = [reconciler.reconcile(KEY) or 0 for _ in range(5)]
+    waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(5)]
     for wait_s, base in zip(waits, (5, 10, 20, 300, 5), strict=True):
         assert base * 0.7 <= wait_s <= base * 1.1
 
 
+def test_wait_for_iam_is_retried_every_few_seconds_for_a_minute() -> None:
+    waiting = Outcome(False, Reason.WAITING_FOR_IAM, "not yet", "transient")
+    reconciler, _, _ = make(make_item(**OURS), *[waiting] * 15)
+    waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(15)]
+    assert max(waits[:12]) <= 5
+    assert sum(waits[:12]) >= 40
+    assert waits[14] > 10, "then less and less often"
+
+
 def test_permanent_refusal_waits_for_the_next_sync() -> None:
     reconciler, kube, _ = make(make_item(**OURS), CONFLICT)
-    assert (reconciler.reconcile(KEY) or 0) >= 270
+    assert delay_of(reconciler.reconcile(KEY)) >= 270
     assert kube.item is not None
     assert kube.item["status"]["status"] == "Conflict"
     assert reasons(kube) == ["CREATING", "Conflict"]
@@ -220,9 +233,8 @@ def test_new_object_is_run_without_a_check() -> None:
 
 def test_check_that_finds_nothing_means_no_run_and_no_write() -> None:
     checked = Checked(READY)
-    wait_s = checked.reconciler.reconcile(KEY)
+    wait_s = delay_of(checked.reconciler.reconcile(KEY))
     assert (checked.check.looks, checked.kube.writes) == (1, [])
-    assert wait_s is not None
     assert wait_s >= 270
     assert checked.value("s3_operator_drift_checks_total", result="in_sync") == 1
 
@@ -237,11 +249,10 @@ def test_check_that_finds_a_difference_means_a_run_and_counts_it_as_drift() -> N
 
 def test_check_that_fails_is_told_without_a_run_and_tried_again_soon() -> None:
     checked = Checked(DENIED)
-    wait_s = checked.reconciler.reconcile(KEY)
+    wait_s = delay_of(checked.reconciler.reconcile(KEY))
     assert checked.kube.writes == ["write_status"]
     assert checked.kube.item is not None
     assert checked.kube.item["status"]["conditions"][0]["reason"] == "AccessDenied"
-    assert wait_s is not None
     assert wait_s <= FIRST_S
 
 
@@ -288,7 +299,7 @@ def test_resync_that_finds_nothing_writes_nothing_and_comes_again_in_a_period() 
 
 def test_resync_that_finds_a_difference_leaves_the_run_to_the_workers_for_runs() -> None:
     checked = Checked(DIFFERS)
-    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
     assert len(checked.job.runs) == 1
 
 
@@ -308,7 +319,7 @@ def test_resync_of_a_changed_object_looks_at_nothing(change: dict[str, Any]) -> 
     checked = Checked(READY)
     assert checked.kube.item is not None
     checked.kube.item["metadata"] |= change
-    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
     assert checked.check.looks == 0
 
 
@@ -316,7 +327,7 @@ def test_resync_leads_to_a_full_run_once_a_period() -> None:
     checked = Checked(READY)
     checked.reconciler.resync(KEY)
     checked.time_s = 86400
-    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 2
     again = checked.reconciler.resync(KEY)
@@ -331,7 +342,7 @@ def test_resync_that_looked_at_an_outdated_object_tells_nothing_and_looks_again(
     outdated = copy.deepcopy(checked.kube.item)
     checked.seen = lambda: outdated
     checked.kube.item["metadata"] |= change
-    assert checked.reconciler.resync(KEY) == (Lane.FRESH, 0.0)
+    assert checked.reconciler.resync(KEY) == Next(Lane.FRESH, 0.0)
     assert checked.kube.writes == []
 
 
@@ -376,10 +387,24 @@ def test_report_tells_again_only_what_is_new_and_what_is_over() -> None:
     assert checked.status["drift"] == []
 
 
+def test_run_that_fails_in_one_step_reports_only_what_it_left_as_drift() -> None:
+    left = Outcome(False, Reason.ACCESS_DENIED, "no", "transient", changed=("tags",))
+    checked = Checked(DIFFERS, runs=(left,))
+    checked.reconciler.reconcile(KEY)
+    assert checked.status["drift"] == ["policy"]
+
+
+def test_deferred_problem_starts_no_run_once_nothing_else_differs() -> None:
+    rejected = Outcome(False, Reason.KUBERNETES_ERROR, "exceeded quota", "transient")
+    checked = Checked(replace(rejected, drift=("tags",)), *[rejected] * 3, runs=(rejected,))
+    for _ in range(4):
+        checked.reconciler.reconcile(KEY)
+    assert len(checked.job.runs) == 2, "the first one, and one for the tags"
+
+
 def test_report_of_what_cannot_be_used_is_not_ready_and_waits_for_the_next_sync() -> None:
     checked = Checked(UNUSABLE, policy="Report")
-    wait_s = checked.reconciler.reconcile(KEY)
-    assert wait_s is not None
+    wait_s = delay_of(checked.reconciler.reconcile(KEY))
     assert wait_s >= 270
     assert len(checked.job.runs) == 1
     assert checked.told("Ready") == ("False", "Drifted", "there is no bucket")
@@ -440,7 +465,7 @@ def test_report_that_could_not_look_keeps_what_it_knew() -> None:
 
 def test_without_drift_check_objects_that_repair_are_not_checked() -> None:
     checked = Checked(DIFFERS, runs=(REPAIRED,), checks_all=False)
-    assert checked.reconciler.resync(KEY) == (Lane.REPAIR, 0.0)
+    assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
     checked.reconciler.reconcile(KEY)
     assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
 
@@ -467,3 +492,56 @@ def test_repair_that_fails_shows_what_still_differs() -> None:
     assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
     assert checked.status["drift"] == []
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1
+
+
+TOO_LARGE = {OVERSIZED: ["bucketPolicy"]}
+
+
+def test_object_that_is_too_large_is_refused_without_a_run_and_told_once() -> None:
+    reconciler, kube, job = make({**make_item(**OURS), **TOO_LARGE}, READY)
+    reconciler.reconcile(KEY)
+    assert job.runs == []
+    assert kube.item is not None
+    ready = kube.item["status"]["conditions"][0]
+    assert (ready["reason"], "spec.bucketPolicy: too large" in ready["message"]) == ("InvalidSpec", True)
+    kube.writes.clear()
+    assert reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
+    reconciler.reconcile(KEY)
+    assert (job.runs, kube.writes) == ([], [])
+
+
+def test_object_that_is_too_large_can_be_deleted() -> None:
+    reconciler, kube, job = make({**make_item(**GOING), **TOO_LARGE}, READY)
+    assert reconciler.reconcile(KEY) is None
+    assert len(job.runs) == 1
+    assert kube.item is None
+
+
+def test_deletion_of_what_owns_nothing_needs_no_run() -> None:
+    checked = Checked(READY)
+    checked.kube.item = make_item(**GOING, name="conflicting")
+    checked.check.nothing = replace(READY, message="bucket photos is not this object's and was left alone")
+    assert checked.reconciler.reconcile(KEY) is None
+    assert (len(checked.job.runs), checked.kube.writes, checked.kube.item) == (1, ["remove_finalizer"], None)
+    assert reasons(checked.kube) == ["DELETED"]
+
+
+@pytest.mark.parametrize(
+    ("status", "nothing"), [({}, None), ({"appliedGeneration": 1}, READY)], ids=["unknown", "was-ready"]
+)
+def test_deletion_of_what_may_own_something_runs_the_role(status: dict[str, Any], nothing: Outcome | None) -> None:
+    checked = Checked(READY)
+    checked.kube.item = {**make_item(**GOING), "status": status}
+    checked.check.nothing = nothing
+    assert checked.reconciler.reconcile(KEY) is None
+    assert len(checked.job.runs) == 2
+
+
+def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
+    emptying = Outcome(False, Reason.EMPTYING, "1000 of the bucket's versions are deleted", "immediate")
+    reconciler, kube, _ = make(make_item(**GOING), emptying)
+    for _ in range(3):
+        assert reconciler.reconcile(KEY) == Next(Lane.REPAIR, 0.0, Standing.GOOD)
+    assert reasons(kube) == ["DELETING"]
+    # The announcement, and once that it is being emptied.
+    assert kube.writes.count("write_status") == 2

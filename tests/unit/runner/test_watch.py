@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from runner.cache import Cache, Caches
 from runner.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
 from runner.queue import Lane, WorkQueue
-from runner.watch import Watcher
+from runner.watch import NamespaceWatch, Watcher
 from tests.fakes import FakeApi, kube_error, make_item
 
 KEY = ("team", "photos")
@@ -21,8 +22,8 @@ class Recorder:
         self.seen: list[str] = []
         self._stopped = stopped
 
-    def replace_all(self, items: list[dict[str, Any]]) -> None:
-        self.seen.append(f"all:{len(items)}")
+    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
+        self.seen.append(f"all:{len(list(items))}")
 
     def change(self, kind: str, item: dict[str, Any]) -> None:
         self.seen.append(f"{kind}:{item['metadata']['name']}")
@@ -184,3 +185,31 @@ def test_child_deleted_while_nobody_watched_is_found_by_the_list() -> None:
     handler.replace_all([])
     assert queue.get(0) == (KEY, Lane.RESYNC)
     assert cache.keys() == []
+
+
+class DeniedRecorder(Recorder):
+    def deny(self) -> None:
+        self.seen.append("denied")
+
+
+def test_watch_that_is_not_allowed_goes_on_trying_and_recovers(monkeypatch: Any) -> None:
+    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: False)
+    # An API server that has just started refuses, too, for a moment: that is not a right that is missing.
+    lists = [kube_error(403), ([], "1"), *[kube_error(403)] * 4, ([], "2")]
+    api = FakeApi(lists, [[kube_error(403)], [("ADDED", at("3", "last"))]])
+    stopped = threading.Event()
+    recorder = DeniedRecorder(stopped)
+    watcher = Watcher("test", api.list, api.watch, recorder, stopped)
+    namespace = NamespaceWatch("team", [watcher])
+    assert (namespace.is_watched, namespace.denial) == (False, "")
+    watcher.run()
+    assert recorder.seen == ["all:0", "denied", "all:0", "ADDED:last"]
+    assert (namespace.is_watched, namespace.denial) == (True, "")
+
+
+def test_child_that_may_no_longer_be_watched_is_asked_for_by_name() -> None:
+    cache = Cache()
+    handler, queue = children(cache)
+    handler.deny()
+    assert cache.keys() == []
+    assert queue.get(0) == (KEY, Lane.RESYNC)

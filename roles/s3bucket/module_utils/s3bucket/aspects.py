@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import owner
-from .policy import is_same
+from .policy import is_same_text, shown
 from .spec import BLOCK_FIELDS, PUBLIC_ACLS, Wanted, invalid
 from .state import UNSUPPORTED, BucketState
 
@@ -130,10 +130,10 @@ TABLE: dict[str, Row] = {
     ),
     "policy": Row(
         "bucketPolicy",
-        lambda wanted, settings: not is_same(settings["policy"], wanted.policy),
+        lambda wanted, settings: not is_same_text(settings["policy"], wanted.policy),
         lambda wanted, settings: {"policy": wanted.policy or {}},
         lambda wanted: wanted.policy is not None,
-        lambda wanted, settings: {"bucketPolicy": (settings["policy"], wanted.policy)},
+        lambda wanted, settings: {"bucketPolicy": (shown(settings["policy"]), wanted.policy)},
     ),
 }
 

@@ -33,7 +33,7 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
     if wanted.username:
         found += _of_user(wanted, seen, sources) if seen.user else _of_new_user(seen, sources)
     if "service" in seen.differs:
-        found += _of_service(wanted, seen, sources)
+        found += _of_service(wanted, seen)
     return found
 
 
@@ -62,11 +62,10 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
 
 
 def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
-    return [
-        Change("user", "iamUser", _MISSING, _CREATED),
-        Change("user", "accessKey", _MISSING, "issued"),
-        *_of_rewritten_secret("user", seen, sources),
-    ]
+    found = [Change("user", "iamUser", _MISSING, _CREATED)]
+    if not seen.keys.issue:
+        return found
+    return [*found, Change("user", "accessKey", _MISSING, "issued"), *_of_rewritten_secret("user", seen, sources)]
 
 
 def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
@@ -116,13 +115,13 @@ def _of_rewritten_secret(aspect: str, seen: Observation, sources: Sources) -> li
     return [Change(aspect, "secret", is_now, "holds the new key")]
 
 
-def _of_service(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
+def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     service = seen.service
     if service is None:
         return [Change("service", "service", _MISSING, _CREATED)]
-    if not wanted.service:
+    if not seen.service_host:
         return [Change("service", "service", _THERE, "deleted")]
-    spec = _paired(service.get("spec", {}), children.service_spec(sources.external_name), keeps=True)
+    spec = _paired(service.get("spec", {}), children.service_spec(seen.service_host), keeps=True)
     return _differing("service", "service.", spec) + _of_labels("service", service, wanted)
 
 

@@ -1,16 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The Secret and the Service of an S3 object: whose they are and what they should hold. Pure.
+"""The Secret and the Service of an S3 object: whose they are, what they should hold, and how they are written. Pure.
 
 Objects are plain dicts as the API server sends them. A Secret's values leave this file as fingerprints only.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 from .keys import Pair, fingerprint_in, fingerprint_of
+from .regions import s3_host_of
 from .spec import Wanted
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -20,6 +22,13 @@ ANNOTATION_KEY = "agill.apps/key"
 ANNOTATION_ISSUED = "agill.apps/key-issued"
 KEY_ID = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of the value
+# No object has it. The API server replaces it in a creation and refuses a patch with another uid than the object's
+# (metadata.uid is immutable), so kubernetes.core.k8s, which patches what it finds, cannot take over what appeared
+# after it was read. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
+NEW_UID = "00000000-0000-0000-0000-000000000000"
+# AWS's own example key pair, as long as a real one, for dry runs.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html
+_EXAMPLE = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", SECRET_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 
 
 def labels_of(wanted: Wanted) -> dict[str, str]:
@@ -91,9 +100,61 @@ def issued_ago_s(secret: dict[str, Any] | None, now: datetime) -> float | None:
     return (now - issued).total_seconds()
 
 
+def service_host(wanted: Wanted, given: str) -> str:
+    """The host that the Service points to; empty where there is to be no Service.
+
+    An ExternalName is a DNS name: for an IP address there can be no Service.
+
+    :param given: the operator's setting; empty derives the host from the object's region
+    """
+    if not wanted.service:
+        return ""
+    host = (given or s3_host_of(wanted.region)).lower().rstrip(".")
+    return "" if is_address(host) else host
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, with brackets or without."""
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
 def service_spec(external_name: str) -> dict[str, str]:
     """What we say in the Service's spec."""
     return {"type": "ExternalName", "externalName": external_name}
+
+
+def secret_manifest(wanted: Wanted, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """What is written of the Secret, without a key pair."""
+    found = existing if existing is not None and not existing.get("immutable") else None
+    return _manifest(wanted, "Secret", wanted.secret_name, found, {} if found else {"type": "Opaque"})
+
+
+def service_manifest(wanted: Wanted, existing: dict[str, Any] | None, external_name: str) -> dict[str, Any]:
+    """What is written of the Service."""
+    return _manifest(wanted, "Service", wanted.identity.name, existing, {"spec": service_spec(external_name)})
+
+
+def with_example_pair(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A Secret's manifest for a dry run, with AWS's example key pair, which is as long as a real one."""
+    pair = Pair(_EXAMPLE[KEY_ID], fingerprint_of(_EXAMPLE[SECRET_KEY]))
+    annotations = {ANNOTATION_KEY: str(pair), ANNOTATION_ISSUED: "2006-01-02T15:04:05Z"}
+    data = {key: b64encode(value.encode()).decode() for key, value in _EXAMPLE.items()}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}, "data": data}
+
+
+def beside(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest under a name that is free, for the dry run of a creation while another object has the name."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "name"}
+    return {**manifest, "metadata": {**metadata, "generateName": f"{manifest['metadata']['name']}-"}}
+
+
+def is_new(manifest: dict[str, Any]) -> bool:
+    """Whether the manifest creates an object."""
+    return bool(manifest["metadata"]["uid"] == NEW_UID)
 
 
 def is_service_same(service: dict[str, Any], wanted: Wanted, external_name: str) -> bool:
@@ -102,6 +163,20 @@ def is_service_same(service: dict[str, Any], wanted: Wanted, external_name: str)
     return has_labels(service, wanted) and all(
         spec.get(key) == value for key, value in service_spec(external_name).items()
     )
+
+
+def _manifest(
+    wanted: Wanted, kind: str, name: str, existing: dict[str, Any] | None, body: dict[str, Any]
+) -> dict[str, Any]:
+    metadata = {
+        "name": name,
+        "namespace": wanted.identity.namespace,
+        # Of the object that was read: the API server refuses the patch if another one has the name by then.
+        "uid": existing["metadata"]["uid"] if existing is not None else NEW_UID,
+        "labels": labels_of(wanted),
+        "ownerReferences": owner_references(wanted),
+    }
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **body}
 
 
 def _decoded(text: str) -> str:

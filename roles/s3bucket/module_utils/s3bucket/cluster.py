@@ -1,14 +1,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading Secrets, Services and namespaces from the API server, for the role's modules."""
+"""Reading Secrets, Services and namespaces from the API server, and dry runs of writes, for the role's modules."""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
+from .children import is_new
+from .errors import Forbidden, Refused
 
 try:
     import yaml
@@ -23,6 +25,12 @@ except ImportError:
     HAS_KUBERNETES = False
 
 _TIMEOUT_S = 30
+_FORBIDDEN = 403
+_MAX_MESSAGE = 400
+_VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+# Anybody's Secret may have the name that is read, with 1 MB in it, which parsed is many times that. Threads read and
+# parse one at a time, and keep what is needed.
+_PARSING = threading.Lock()
 
 
 class ApiServer:
@@ -47,11 +55,43 @@ class ApiServer:
         """Whether the namespace is being deleted; False where we may not read namespaces."""
         try:
             found = self._find("Namespace", "namespaces", namespace)
-        except Refused as refusal:
-            if "(403)" in refusal.message:
-                return False
-            raise
+        except Forbidden:
+            return False
         return found is not None and found.get("status", {}).get("phase") == "Terminating"
+
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        """Ask the API server whether it would store a Secret or Service as the role writes it. Stores nothing.
+
+        Quotas and admission policies answer as they would for the write itself.
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
+
+        :param manifest: as ``children`` makes it; it must hold no secret, as it may be in the answer
+        :raises Refused: KubernetesError with the API server's message
+        """
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        path, names = f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s", {"namespace": metadata["namespace"]}
+        method, content_type = "POST", "application/json"
+        if not is_new(manifest):
+            path, names = f"{path}/{{name}}", {**names, "name": metadata["name"]}
+            method, content_type = "PATCH", "application/strategic-merge-patch+json"
+        try:
+            self._api.request(
+                method,
+                path,
+                manifest,
+                path_params=names,
+                query_params=[("dryRun", "All")],
+                content_type=content_type,
+                _request_timeout=_TIMEOUT_S,
+            )
+        except ApiException as error:
+            message = _message_of(error)
+            # A webhook that predates admissionregistration.k8s.io/v1: only the write itself can tell.
+            if error.status == 400 and "does not support dry run" in message:
+                return
+            raise Refused("KubernetesError", f"Kubernetes rejects the {kind}: {message} ({error.status})") from error
+        except HTTPError as error:
+            raise _unreachable(error) from error
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system: the cluster's name where none is set."""
@@ -64,14 +104,44 @@ class ApiServer:
         path, names = f"/api/v1/{place}/{{name}}", {"namespace": namespace, "name": name}
         try:
             answer = self._api.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
+            text = answer.data
         except ApiException as error:
             if error.status == 404:
                 return None
+            if error.status == _FORBIDDEN and namespace:
+                raise Forbidden(
+                    "KubernetesError",
+                    f"failed to read {kind} {name}: the operator has no right to read it in namespace {namespace} "
+                    "(403): its RoleBinding in this namespace, or the namespace, is missing",
+                ) from error
+            refused = Forbidden if error.status == _FORBIDDEN else Refused
             why = f"{error.reason} ({error.status})"
-            raise Refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
+            raise refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
         except HTTPError as error:
-            raise Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}") from error
-        return dict(json.loads(answer.data))
+            raise _unreachable(error) from error
+        with _PARSING:
+            return _reduced(json.loads(text))
+
+
+def _reduced(found: dict[str, Any]) -> dict[str, Any]:
+    """An object without managedFields and, of a Secret, without any but the two values of a key."""
+    found["metadata"].pop("managedFields", None)
+    if "data" in found:
+        found["data"] = {name: value for name, value in (found["data"] or {}).items() if name in _VALUES}
+    return found
+
+
+def _message_of(error: ApiException) -> str:
+    """The API server's message, else the HTTP reason."""
+    try:
+        message = str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        message = ""
+    return (message or str(error.reason))[:_MAX_MESSAGE]
+
+
+def _unreachable(error: Exception) -> Refused:
+    return Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}")
 
 
 def connect() -> ApiServer:
@@ -95,4 +165,7 @@ def connect() -> ApiServer:
         raise Refused(
             "KubernetesError", "KUBECONFIG is not a kubeconfig: correct the file, or set it to another"
         ) from error
-    return ApiServer(client.ApiClient())
+    settings = client.Configuration.get_default_copy()
+    # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
+    settings.retries = False
+    return ApiServer(client.ApiClient(settings))

@@ -1,18 +1,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The reasons an object is not Ready, and which AWS error leads to which.
 
-``retry`` says when it is worth trying again: ``transient`` soon with back-off, ``slow`` at the next sync,
-``permanent`` when the spec changes or at the next sync.
+``retry`` says when it is worth trying again: ``immediate`` at once, as the run made progress and has more to do;
+``transient`` soon with back-off, ``slow`` at the next sync, ``permanent`` when the spec changes or at the next sync.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from urllib.parse import urlsplit
+
+from .regions import is_known, partition_of
 
 try:
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+    from botocore.parsers import ResponseParserError
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
@@ -24,19 +26,27 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
     class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef]
         """Stands in where botocore is missing."""
 
+    class ResponseParserError(Exception):  # type: ignore[no-redef]
+        """Stands in where botocore is missing."""
 
+
+IMMEDIATE = "immediate"
 TRANSIENT = "transient"
 SLOW = "slow"
 PERMANENT = "permanent"
 
 RETRY = {
     "Pending": TRANSIENT,
+    "Emptying": IMMEDIATE,
     "InvalidSpec": PERMANENT,
     "Conflict": PERMANENT,
     "BucketNameTaken": PERMANENT,
     "BucketNotFound": PERMANENT,
     "BucketNotEmpty": SLOW,
     "ObjectLocked": SLOW,
+    "AccessPointsAttached": SLOW,
+    "MFARequired": SLOW,
+    "DeletionRefused": SLOW,
     "WrongRegion": PERMANENT,
     "TooManyKeys": SLOW,
     "WaitingForIAM": TRANSIENT,
@@ -54,6 +64,7 @@ _REASON_OF_CODE = {
     "Conflict": ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"),
     "BucketNameTaken": ("BucketAlreadyExists",),
     "BucketNotEmpty": ("BucketNotEmpty",),
+    "AccessPointsAttached": ("BucketHasAccessPointsAttached",),
     "InvalidSpec": (
         "MalformedPolicy",
         "MalformedPolicyDocument",
@@ -112,7 +123,29 @@ _FIELD_OF_CODE = {
     "IllegalLocationConstraintException": "spec.region",
 }
 _REASON = {code: reason for reason, codes in _REASON_OF_CODE.items() for code in codes}
-_CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the \w+ operation")
+# Codes of a deletion that may succeed soon, or has succeeded.
+_PASSING_CODES = (
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "NoSuchBucket",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceFailure",
+    "ServiceUnavailable",
+)
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html: AWS answers AccessDenied,
+# "Mfa Authentication must be used for this request".
+_MFA_MESSAGE = "mfa authentication must be used"
+# What a person can do about a reason, for the message.
+_REMEDIES = {
+    "AccessPointsAttached": "the bucket has access points: delete them first (aws s3control list-access-points "
+    "--bucket, delete-access-point), or set deletionPolicy: Retain",
+    "MFARequired": "MFA Delete is enabled on the bucket: only the account's root user, with the MFA device, can delete "
+    "its versions or disable MFA Delete (aws s3api put-bucket-versioning --mfa); or set deletionPolicy: Retain",
+    "DeletionRefused": "AWS does not delete the bucket: remove what its answer names, or set deletionPolicy: Retain",
+}
+_CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
 _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
@@ -135,8 +168,19 @@ class Unknown(Refused):
     """AWS did not say what is there: never to be taken as absent."""
 
 
+class Forbidden(Refused):
+    """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
+
+
 class NoSuchRegion(Refused):
-    """A region that this botocore does not know, and that has no endpoint."""
+    """A region where nothing of ours can be: it has no endpoint, or does not know our credentials.
+
+    :param elsewhere: a region that a deletion can ask instead
+    """
+
+    def __init__(self, message: str, elsewhere: str) -> None:
+        super().__init__("InvalidSpec", message)
+        self.elsewhere = elsewhere
 
 
 def code_of(error: BaseException) -> str:
@@ -154,40 +198,60 @@ def code_in(code: str, message: str) -> str:
 
 
 def with_field(code: str, message: str) -> str:
-    """The message, which begins with the field of the spec that AWS refuses, where the code tells it."""
+    """The message, which begins with the field of the spec that AWS refuses, or else with what to do, if known."""
     field = _FIELD_OF_CODE.get(code_in(code, message))
-    return f"{field}: AWS refuses it: {message}" if field else message
+    if field:
+        return f"{field}: AWS refuses it: {message}"
+    return with_remedy(reason_of(code, message), message)
+
+
+def with_remedy(reason: str, message: str) -> str:
+    """The message, which begins with what a person can do about the reason, where that is known."""
+    remedy = _REMEDIES.get(reason)
+    return f"{remedy}: {message}" if remedy else message
 
 
 def reason_of(code: str, message: str) -> str:
     """The reason for an AWS error code; for an error without one, told by botocore's message."""
     code = code_in(code, message)
     if code:
-        return _REASON.get(code, "AWSError")
+        reason = _REASON.get(code, "AWSError")
+        if reason == "AccessDenied" and _MFA_MESSAGE in message.lower():
+            return "MFARequired"
+        return "DeletionRefused" if reason == "AWSError" and _is_refused_deletion(code, message) else reason
     if _CREDENTIALS_MESSAGE.search(message):
         return "CredentialsInvalid"
     return "AWSUnreachable" if _UNREACHABLE_MESSAGE.search(message) else "AWSError"
 
 
+def _is_refused_deletion(code: str, message: str) -> bool:
+    """Whether AWS refuses to delete a bucket for a reason that has no code here, and will go on to."""
+    found = _CLIENT_ERROR_MESSAGE.search(message)
+    is_deletion = found is not None and found[2] == "DeleteBucket"
+    return is_deletion and code not in _PASSING_CODES and not code.startswith("5")
+
+
 def unknown(verb: str, error: BaseException) -> Unknown:
     """A typed error "failed to <verb>" for a botocore error."""
+    if isinstance(error, ResponseParserError):
+        # Its text holds the answer, which says nothing about the cause and may be anybody's.
+        return Unknown("AWSError", f"failed to {verb}: the answer cannot be parsed")
     code = code_of(error)
     return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 
 
-def is_nowhere(region: str, error: BaseException | None, known: Callable[[], set[str]]) -> bool:
+def is_nowhere(region: str, error: BaseException | None) -> bool:
     """Whether it is the region that keeps AWS from being reached.
 
     A region that botocore knows is never blamed, nor one with an endpoint of its own that answers, which a new region
     has before botocore knows it, nor any where another endpoint than AWS's own is set.
-
-    :param known: the regions that botocore knows; asked only when it matters
     """
     if not isinstance(error, EndpointConnectionError):
         return False
     host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname or ""
-    is_aws = f".{region}.amazonaws." in f"{host}."
-    return is_aws and region not in known()
+    partition = partition_of(region)
+    is_aws = host.endswith(tuple(f".{region}.{name}" for name in (partition.dns_suffix, partition.dual_stack_suffix)))
+    return is_aws and not is_known(region)
 
 
-AWS_ERRORS = (ClientError, BotoCoreError)
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)

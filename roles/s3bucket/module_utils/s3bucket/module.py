@@ -13,7 +13,7 @@ from .children import values_in
 from .cluster import ApiServer, connect
 from .errors import Refused, unknown
 from .observe import Sources
-from .read import LiveUsers, find_users_of
+from .read import LiveUsers, read_all_users
 from .spec import Wanted, wanted_of
 from .users import rules_of
 
@@ -59,7 +59,8 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
         settle_s=module.params["iam_settle_s"],
         external_name=module.params["service_external_name"],
         rules=rules_of(module.params),
-        find_users_of=lambda bucket: find_users_of(iam, bucket),
+        read_users=lambda: read_all_users(iam),
+        sts_of=lambda region: module.client("sts", region=region),
     )
 
 

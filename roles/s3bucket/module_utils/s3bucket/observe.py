@@ -8,18 +8,22 @@ Both only read. What may not be touched is refused here, before anything is writ
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from . import aspects, children, owner
-from .errors import NoSuchRegion, Refused, Unknown, is_nowhere
+from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import is_same
-from .read import NEW_BUCKET, find_bucket, get_account, is_proven, known_regions, read_settings
-from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout
+from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
+from .regions import own_region, partition_of
+from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
 from .state import BucketState, UserState
-from .users import NO_RULES, UserRules
+from .users import NO_RULES, UserRules, claims, may_use
+
+# What STS answers to a key that it does not know.
+_UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
 class Users(Protocol):
@@ -42,16 +46,20 @@ class Cluster(Protocol):
 
     def is_terminating(self, namespace: str) -> bool: ...
 
+    def dry_run(self, manifest: dict[str, Any]) -> None: ...
+
 
 @dataclass(frozen=True)
 class Sources:
     """Where to look, and the role's settings that matter for it.
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
-    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target;
-    ``rules``: what the cluster forces on users; ``find_users_of``: tells the users that have the operator's policy for
-    a bucket, which who takes one over must know; None for who only looks. Without a ``cluster`` Secret and Service are
-    taken to be in order.
+    ``settle_s``: for so long IAM may not show what we made; ``external_name``: the Service's target,
+    or empty for one that the region tells;
+    ``rules``: what the cluster forces on users; ``read_users``: reads all users of the account, for the check of who
+    else claims the bucket's name; None skips that check, for a caller that changes nothing. Without a ``cluster``
+    Secret and Service are taken to be in order. ``try_policy`` is called with the text of the bucket's policy before
+    it is parsed. ``sts_of`` makes an STS client of another region.
     """
 
     s3: Any
@@ -63,14 +71,19 @@ class Sources:
     settle_s: float
     external_name: str
     rules: UserRules = NO_RULES
-    find_users_of: Callable[[str], dict[str, UserState]] | None = None
+    read_users: Callable[[], dict[str, UserState]] | None = None
+    try_policy: Callable[[str], None] | None = None
+    sts_of: Callable[[str], Any] | None = None
 
 
 @dataclass
 class Observation:
     """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
 
+    ``service_host`` is empty where there is to be no Service.
     ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
+    ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
+    everything else of the object is maintained, and the object is not Ready.
     """
 
     account: str
@@ -89,7 +102,19 @@ class Observation:
     notes: list[str] = field(default_factory=list)
     secret: dict[str, Any] | None = None
     service: dict[str, Any] | None = None
+    service_host: str = ""
     has_key: bool = True
+    deferred: list[Refused] = field(default_factory=list)
+
+    def defer(self, problem: Refused, *aspects: str) -> None:
+        """Record a problem, and leave out the aspects whose steps it prevents."""
+        self.deferred.append(problem)
+        self.differs = [aspect for aspect in self.differs if aspect not in aspects]
+
+    def defer_key(self, problem: Refused) -> None:
+        """Record a problem that keeps key and Secret as they are."""
+        self.defer(problem, "access_key", "secret")
+        self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
 
     @property
     def lacks(self) -> list[str]:
@@ -103,37 +128,84 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     :raises Refused: with the reason and what to do about it
     """
-    account = ask_account(wanted, sources.sts)
+    account = ask_account(wanted, sources.sts, sources.sts_of)
+    check_namespace(wanted, account)
     check_lockout(wanted, account)
     bucket = _find_bucket(wanted, sources, account)
     user = sources.users.find(wanted.username) if wanted.username else None
     secret, service = _children(wanted, sources)
-    _check_children(wanted, secret, service)
+    host = children.service_host(wanted, sources.external_name)
+    _check_children(wanted, secret, service if host else None)
     if user is not None:
         sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
     is_adopting = _settle_bucket(wanted, bucket, proof)
     _settle_user(wanted, user, proof)
-    _check_others(wanted, sources, bucket, user)
+    _check_claims(wanted, sources, bucket, user)
     _wait_for_iam(wanted, sources, user, secret)
 
-    seen = Observation(account=account, secret=secret, service=service)
+    seen = Observation(account=account, secret=secret, service=service, service_host=host)
     _see_bucket(wanted, sources, seen, bucket, is_adopting)
     if wanted.username:
         _see_user(wanted, sources, seen, user, proof)
     _see_service(wanted, sources, seen)
-    makes_children = ("secret" in seen.differs and secret is None) or ("service" in seen.differs and wanted.service)
+    makes_children = ("secret" in seen.differs and secret is None) or (
+        "service" in seen.differs and bool(seen.service_host)
+    )
     if makes_children and sources.cluster and sources.cluster.is_terminating(wanted.identity.namespace):
         raise Refused("Pending", f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it")
+    if sources.cluster is not None:
+        _try_children(wanted, sources.cluster, seen)
     return seen
 
 
 def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     """What the object's status tells of what was seen."""
-    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": wanted.effective(seen.is_adopted)}
+    effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
+    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": effective}
     if wanted.username:
-        status |= {"userARN": seen.user_arn, "accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+        status["userARN"] = seen.user_arn
+        # While there is no key in a Secret, and none will be in this run, the status shows the last one.
+        if seen.has_key or not seen.deferred:
+            status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
     return status
+
+
+def writes_secret(wanted: Wanted, seen: Observation) -> bool:
+    """Whether the Secret is to be written, with a new key pair or without."""
+    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
+
+
+def _try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
+    """Ask the API server whether it would store what is to be written, before anything is.
+
+    A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+    """
+    if "service" in seen.differs and seen.service_host:
+        try:
+            cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
+        except Refused as rejection:
+            seen.defer(rejection, "service")
+    if writes_secret(wanted, seen):
+        try:
+            _try_secret(wanted, cluster, seen)
+        except Refused as rejection:
+            seen.defer_key(rejection)
+
+
+def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
+    manifest = children.secret_manifest(wanted, seen.secret)
+    is_replaced = seen.secret is not None and children.is_new(manifest)
+    finalizers = (seen.secret or {}).get("metadata", {}).get("finalizers")
+    if is_replaced and finalizers:
+        raise Refused(
+            "KubernetesError",
+            f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
+            f"({', '.join(map(str, finalizers))}): remove them",
+        )
+    if seen.keys.issue:
+        manifest = children.with_example_pair(manifest)
+    cluster.dry_run(children.beside(manifest) if is_replaced else manifest)
 
 
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
@@ -174,14 +246,14 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
     :raises Refused: when AWS does not say what is there; NoSuchRegion: ask again where there is a region
     """
-    account = ask_account(wanted, sources.sts)
+    account = ask_account(wanted, sources.sts, sources.sts_of)
     # A name that AWS does not allow cannot be there, and asking would fail for ever.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     has_user = bool(USER_NAME.fullmatch(wanted.username))
     gone = Deletion(account=account)
     bucket = _find_unless_taken(wanted, sources, account, gone) if has_bucket else None
     user = sources.users.find(wanted.username) if has_user else None
-    secret, service = _children(wanted, sources)
+    secret, service = _children_of_deletion(wanted, sources)
     ours = secret if secret is not None and children.is_ours(secret, wanted) else None
     if user is not None:
         sources.users.read_rights(wanted.username, user)
@@ -195,7 +267,8 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
             gone.user_tags = wanted.identity.tags
         gone.deletes_user = gone.user_tags is not None or wanted.identity.is_same_life(user.tags)
         if not gone.deletes_user:
-            gone.notes.append(f"IAM user {wanted.username} is not this object's and was left alone")
+            hint = wanted.identity.cluster_hint(user.tags)
+            gone.notes.append(f"IAM user {wanted.username} is not this object's and was left alone{hint}")
     gone.secret_uid = ours["metadata"].get("uid", "") if ours else ""
     if service is not None and children.is_ours(service, wanted):
         gone.service_uid = service["metadata"].get("uid", "")
@@ -215,7 +288,8 @@ def _find_unless_taken(wanted: Wanted, sources: Sources, account: str, gone: Del
 def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None) -> None:
     is_seed = proof is not None and not owner.has_owner_tag(bucket.tags)
     if not is_seed and not wanted.identity.is_same_life(bucket.tags):
-        gone.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone")
+        hint = wanted.identity.cluster_hint(bucket.tags)
+        gone.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone{hint}")
         return
     if wanted.deletion_policy_for(owner.ADOPTED in bucket.tags) == "Retain":
         kept = owner.without_owner_tags(bucket.tags)
@@ -227,16 +301,45 @@ def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, pr
         gone.bucket_tags = wanted.identity.tags
 
 
-def ask_account(wanted: Wanted, sts: Any) -> str:
+def ask_account(wanted: Wanted, sts: Any, sts_of: Callable[[str], Any] | None = None) -> str:
     """The account that our credentials belong to.
 
+    :param sts_of: makes an STS client of a region; None never takes the region for the cause
     :raises Refused: NoSuchRegion, or when AWS does not say
     """
     try:
         return get_account(sts)
     except Unknown as refusal:
         _blame_region(wanted, refusal)
+        if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
+            _blame_unknown_key(wanted, refusal, sts_of)
         raise
+
+
+def _blame_unknown_key(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any]) -> None:
+    """STS of a region that the account has not enabled, or of another partition, answers as if the key did not exist.
+
+    A home region, which cannot be disabled, tells that from a key that does not exist.
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+    """
+    own = partition_of(own_region())
+    for home in dict.fromkeys((wanted.home_region, own.home)):
+        if home == wanted.region:
+            continue
+        try:
+            account = get_account(sts_of(home))
+        except Unknown:
+            # Not known there either, or no answer: it stays what it was.
+            continue
+        if home == wanted.home_region:
+            why = f"is not enabled in this account ({account}), or the session token is not valid there: enable it"
+        else:
+            why = f"is in the partition {wanted.partition}, and this operator's credentials are of {own.name}"
+        raise NoSuchRegion(
+            f"spec.region: {wanted.region} {why}; or, as it cannot be changed, delete the object and create it again "
+            "in another region",
+            home,
+        ) from refusal
 
 
 def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
@@ -248,11 +351,11 @@ def _find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState 
 
 
 def _blame_region(wanted: Wanted, refusal: Unknown) -> None:
-    if is_nowhere(wanted.region, refusal.__cause__, known_regions):
+    if is_nowhere(wanted.region, refusal.__cause__):
         raise NoSuchRegion(
-            "InvalidSpec",
             f"spec.region: {wanted.region} is not known to this operator and has no endpoint that can be reached. It "
             f"cannot be changed: delete the object and create it again in a region of AWS ({refusal.message})",
+            wanted.home_region,
         ) from refusal
 
 
@@ -261,13 +364,28 @@ def _children(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, 
         return None, None
     namespace, name = wanted.identity.namespace, wanted.identity.name
     secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
-    return secret, sources.cluster.find_service(namespace, name, is_wanted=wanted.service)
+    has_service = bool(children.service_host(wanted, sources.external_name))
+    return secret, sources.cluster.find_service(namespace, name, is_wanted=has_service)
+
+
+def _children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """As :func:`_children`. In a namespace that is being deleted, the operator's rights may be deleted first.
+
+    Secret and Service are then deleted by Kubernetes together with the namespace, and count as absent.
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+    """
+    try:
+        return _children(wanted, sources)
+    except Forbidden:
+        if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
+            raise
+        return None, None
 
 
 def _check_children(wanted: Wanted, secret: dict[str, Any] | None, service: dict[str, Any] | None) -> None:
     if secret is not None and wanted.username and not children.is_ours(secret, wanted):
         raise _foreign("Secret", wanted.secret_name)
-    if service is not None and wanted.service and not children.is_ours(service, wanted):
+    if service is not None and not children.is_ours(service, wanted):
         raise _foreign("Service", wanted.identity.name)
 
 
@@ -327,7 +445,8 @@ def _settle_bucket(wanted: Wanted, bucket: BucketState | None, proof: Pair | Non
         return False
     other = identity.owner_of(bucket.tags)
     if other:
-        raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName")
+        hint = identity.cluster_hint(bucket.tags)
+        raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName{hint}")
     if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
         raise Refused(
             "Conflict",
@@ -346,7 +465,8 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
     if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
         other = identity.owner_of(user.tags)
         whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
-        raise Refused("Conflict", f"IAM user {name} {whose}: choose another iamUser.username")
+        hint = identity.cluster_hint(user.tags)
+        raise Refused("Conflict", f"IAM user {name} {whose}: choose another iamUser.username{hint}")
     extra = [f"group {group}" for group in user.groups]
     extra += [f"policy {policy}" for policy in [*user.attached, *user.policies] if policy != wanted.policy_name]
     if extra:
@@ -356,35 +476,68 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
         )
 
 
-def _check_others(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
-    """A bucket is not taken over while another object's key reaches it.
+def _check_claims(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
+    """Refuse a bucket name that another IAM user claims, and a user name that IAM would not allow.
 
-    Whoever has that key may write any tags on the bucket, this object's too; but nobody's key can give rights in IAM,
-    so this object's user with the operator's policy shows that the object had the bucket before.
+    Nothing is created or taken over while another user's key would reach it. The bucket itself proves nothing: who has
+    a key for it may delete it, create it again, and write any tags on it. Our own user's policy was put when the bucket
+    was ours, so with bucket and policy in place no other user is read.
     """
-    has_proof = user is not None and wanted.policy_name in user.policies
-    if bucket is None or has_proof or sources.find_users_of is None:
+    is_in_use = bucket is not None and user is not None and may_use(wanted.username, user, wanted.bucket)
+    if sources.read_users is None or is_in_use:
         return
-    found = sources.find_users_of(wanted.bucket)
+    users = sources.read_users()
+    if wanted.username and user is None:
+        _check_case(wanted, users)
     others = {
-        name: wanted.identity.owner_of(other.tags)
-        for name, other in found.items()
-        if name != wanted.username and not wanted.identity.is_owner(other.tags)
+        name: other
+        for name, other in users.items()
+        if name != wanted.username and claims(name, other, wanted.bucket) and not _yields(wanted, user, name, other)
     }
     if others:
-        whose = ", ".join(f"{name} of S3 object {owner or 'unknown'}" for name, owner in sorted(others.items()))
+        raise _claimed(wanted, others)
+
+
+def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:
+    """Whether another user's claim counts for less than ours: it has no rights, and ours has them or is older.
+
+    Two who create at the same time, in two clusters, may each have missed the other's claim. S3 gives the bucket to
+    one of them, who then gets rights.
+    """
+    if user is None or may_use(name, other, wanted.bucket):
+        return False
+    if may_use(wanted.username, user, wanted.bucket):
+        return True
+    is_claiming = user.tags.get(owner.BUCKET) == wanted.bucket
+    return is_claiming and (user.created, user.arn) < (other.created, other.arn)
+
+
+def _claimed(wanted: Wanted, others: dict[str, UserState]) -> Refused:
+    named = [f"{name} of S3 object {wanted.identity.owner_of(user.tags) or 'unknown'}" for name, user in others.items()]
+    hint = next((text for user in others.values() if (text := wanted.identity.cluster_hint(user.tags))), "")
+    return Refused(
+        "Conflict",
+        f"bucket name {wanted.bucket} is claimed by IAM user {', '.join(sorted(named))}: delete that S3 object first "
+        f"(or the IAM user, if its S3 object no longer exists), or choose another bucketName{hint}",
+    )
+
+
+def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are not distinguished by case.
+    same = next((name for name in users if name.lower() == wanted.username.lower() and name != wanted.username), "")
+    if same:
         raise Refused(
             "Conflict",
-            f"bucket {wanted.bucket} can still be used by IAM user {whose}: delete that S3 object first, or choose "
-            "another bucketName",
+            f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another iamUser.username",
         )
 
 
 def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secret: dict[str, Any] | None) -> None:
     # IAM is eventually consistent: what we made within settle_s and is not to be seen is not gone.
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    # A time in the future is what somebody wrote, or another clock's: it must not hold up the object until then.
     ago = children.issued_ago_s(secret, sources.now)
-    if ago is None or ago >= sources.settle_s:
+    if ago is None or abs(ago) >= sources.settle_s:
         return
     pair = children.pair_in(secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
@@ -404,6 +557,8 @@ def _see_bucket(
     seen.bucket_exists = True
     seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
     seen.settings = settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    if sources.try_policy and isinstance(settings["policy"], str):
+        sources.try_policy(settings["policy"])
     seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, is_adopting)
@@ -419,15 +574,18 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.differs.append("user")
         seen.has_key = False
         seen.user_arn = sources.rules.arn_of(wanted.partition, seen.account, wanted.username)
+        seen.user_tags = wanted.user_tags
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
     seen.user_exists, seen.user = True, user
     seen.user_arn = user.arn
-    identity_tags = wanted.identity.tags
+    tags = wanted.user_tags
     if not wanted.identity.uid:
-        identity_tags.pop(owner.UID)
-    if any(user.tags.get(key) != value for key, value in identity_tags.items()) or sources.rules.differ(user):
+        tags.pop(owner.UID)
+    # A user from before the claim's tag claims by its policy's name, and gets the tag when it is written next.
+    due = {key: value for key, value in tags.items() if key != owner.BUCKET or key in user.tags}
+    if any(user.tags.get(key) != value for key, value in due.items()) or sources.rules.differ(user):
         seen.differs.append("user")
     seen.notes += sources.rules.notes_on(wanted.username, user)
     seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
@@ -440,7 +598,11 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
     )
     in_secret = recorded if sources.cluster is None else None if is_spent else children.pair_in(seen.secret)
-    seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    too_many: Refused | None = None
+    try:
+        seen.keys = plan_keys(user.keys, recorded, foreign_tag, in_secret)
+    except Refused as refusal:
+        too_many = refusal
     is_key_sound = recorded is not None and user.keys.get(recorded.id) == "Active"
     seen.has_key = is_key_sound and recorded in (in_secret, children.pair_in(seen.secret))
     if (
@@ -456,17 +618,24 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.notes.append(
             f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}"
         )
-    seen.user_tags = {**user.tags, **identity_tags}
+    seen.user_tags = {**user.tags, **tags}
     if recorded is not None and recorded == in_secret and seen.keys.live:
         seen.user_tags[owner.KEY] = str(recorded)
+    if too_many is not None:
+        seen.defer_key(too_many)
 
 
 def _see_service(wanted: Wanted, sources: Sources, seen: Observation) -> None:
     service = seen.service
+    if wanted.service and not seen.service_host:
+        seen.notes.append(
+            f"there is no Service: the endpoint {sources.external_name} is an IP address, which no Service of type "
+            "ExternalName can point to"
+        )
     if sources.cluster is None:
         return
-    if not wanted.service:
+    if not seen.service_host:
         if service is not None and children.is_ours(service, wanted):
             seen.differs.append("service")
-    elif service is None or not children.is_service_same(service, wanted, sources.external_name):
+    elif service is None or not children.is_service_same(service, wanted, seen.service_host):
         seen.differs.append("service")

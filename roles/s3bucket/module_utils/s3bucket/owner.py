@@ -23,6 +23,8 @@ RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
 FOREIGN_KEYS = PREFIX + "foreign-keys"
+# On users: the bucket name that the user claims. No key that we issue can write tags in IAM.
+BUCKET = PREFIX + "bucket"
 
 _OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
 
@@ -57,6 +59,26 @@ class Identity:
         """``cluster/namespace/name`` as the tags say, or an empty string for no complete set."""
         parts = [tags.get(key, "") for key in (CLUSTER, NAMESPACE, NAME)]
         return "/".join(parts) if all(parts) else ""
+
+    def cluster_hint(self, tags: dict[str, str]) -> str:
+        """What a person should know where the tags differ from this object's only in the cluster or the uid.
+
+        Empty for tags of another object. Goes at the end of a sentence.
+        """
+        if (tags.get(NAMESPACE), tags.get(NAME)) != (self.namespace, self.name):
+            return ""
+        cluster = tags.get(CLUSTER, "")
+        if cluster and cluster != self.cluster:
+            return (
+                f". The tags differ only in the cluster: if this cluster replaces {cluster} (rebuilt, restored or "
+                f"renamed), and no operator works there any more, start this one with --cluster-name={cluster}"
+            )
+        if tags.get(UID, "") in ("", self.uid):
+            return ""
+        return (
+            ". The tags differ only in the uid: they are of an earlier object of this name, or of a second cluster "
+            f"with the cluster name {self.cluster}: then start its operator with another --cluster-name"
+        )
 
     def consents_to_adoption(self, tags: dict[str, str]) -> bool:
         """Whether AWS's side of an adoption is there: the bucket is offered to this object."""

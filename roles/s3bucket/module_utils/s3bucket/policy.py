@@ -1,13 +1,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Policy documents: are two the same, is one public, would one lock us out."""
+"""Policy documents: parse them, compare them, and find statements that are public or lock the operator out.
+
+The texts come from tenants: from a CR, or from a bucket whose policy a tenant's key may write. So every function here
+needs time and memory that are bounded by :data:`MAX_BYTES`, and raises nothing but :class:`PolicyError`. No regular
+expression is built from such a text. This file imports the standard library only: the operator evaluates a new text
+first in a process of its own that it can end (``runner/sandbox.py``), and that process should be small.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import json
+import math
+from typing import Any, NoReturn
 
-from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
-
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html ("limited to 20 KB in size")
+MAX_BYTES = 20 * 1024
+# A policy has six levels: document, statements, statement, Condition, operator, values.
+MAX_DEPTH = 12
+# Longer numbers than any that AWS compares.
+_MAX_DIGITS = 40
+_MAX_SHOWN = 60
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html
+_DEFAULT_VERSION = "2008-10-17"
+_PRINCIPALS = ("Principal", "NotPrincipal")
 # A condition on one of these with fixed values makes a statement non-public:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
 _NARROWING_KEYS = {
@@ -26,9 +41,9 @@ _NARROWING_KEYS = {
     "s3:dataaccesspointarn",
     "s3:dataaccesspointaccount",
 }
-# What mends a policy, and what every look at a bucket asks for before anything can be mended.
+# What repairs a policy, and what every check of a bucket asks for before anything can be repaired.
 POLICY_ACTIONS = ("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy")
-_LOOK_ACTIONS = (
+_READ_ACTIONS = (
     "s3:ListBucket",
     "s3:GetBucketTagging",
     "s3:GetBucketOwnershipControls",
@@ -40,11 +55,83 @@ _LOOK_ACTIONS = (
 )
 
 
+class PolicyError(ValueError):
+    """A text that is not a policy document. The message continues a sentence that begins with the field's name."""
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Parse the JSON text of a policy document; blank text and ``{}`` mean no policy and give an empty dict.
+
+    Stricter than ``json.loads``, where AWS is, or where the result would not be what the author wrote: of two equal
+    keys only the last would count.
+
+    :raises PolicyError: whatever is wrong with the text
+    """
+    _check_text(text, "it")
+    if len(text.encode()) > MAX_BYTES:
+        raise PolicyError(f"has more than {MAX_BYTES} bytes, which is AWS's limit for a bucket policy")
+    if not text.strip():
+        return {}
+    _check_depth(text)
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
+        )
+    except PolicyError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise PolicyError(f"is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise PolicyError("must hold a JSON object")
+    _check_texts(document)
+    _check_statements(document)
+    return document
+
+
 def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Whether two documents mean the same (amazon.aws compares the same way before it writes)."""
+    """Whether two documents are equal as AWS reads them.
+
+    These are the only differences that do not count: a single value in place of a list with this value; the order of a
+    list, and repeated values in it; ``"*"`` for ``{"AWS": "*"}`` as principal; an account's id for the ARN of its root;
+    a number or boolean for the same text; an empty ``Condition`` or ``Id``; a missing ``Version`` for 2008-10-17.
+    """
     if not one or not other:
         return not one and not other
-    return not compare_policies(one, other)
+    try:
+        return _canonical(one) == _canonical(other)
+    except PolicyError:
+        return False
+
+
+def is_same_text(text: str | None, policy: dict[str, Any] | None) -> bool:
+    """Whether a text from AWS, None for no policy, is this document. A text that cannot be parsed is not."""
+    if text is None:
+        return not policy
+    try:
+        return is_same(parse(text), policy)
+    except PolicyError:
+        return False
+
+
+def shown(text: str | None) -> Any:
+    """A text from AWS for a person: the document, or the beginning of what is not one."""
+    try:
+        return parse(text) if text is not None else None
+    except PolicyError:
+        return _cut(str(text))
+
+
+def examine(text: str, bucket_arn: str) -> None:
+    """Do everything that is ever done with a text, whatever its statements are: the operator's trial of a new text.
+
+    :raises PolicyError: as :func:`parse`
+    """
+    policy = parse(text)
+    is_same(policy, policy)
+    is_public(policy)
+    for statement in statements(policy):
+        _names_any(statement, {""})
+        _denied_action(statement, bucket_arn)
 
 
 def is_public(policy: dict[str, Any] | None) -> bool:
@@ -60,13 +147,13 @@ def locks_out(policy: dict[str, Any] | None, bucket_arn: str, account: str = "")
 
     :param account: an id, if it is known by now: who names it, names all in it
     """
-    names = {"*", account, *(f"arn:{partition}:iam::{account}:root" for partition in ("aws", "aws-cn", "aws-us-gov"))}
+    names = {"*", account} - {""}
     for statement in statements(policy):
-        if statement.get("Effect") != "Deny" or not _names_any(statement, names) or statement.get("Condition"):
+        if statement.get("Effect") != "Deny" or statement.get("Condition") or not _names_any(statement, names):
             continue
-        for action in (*POLICY_ACTIONS, *_LOOK_ACTIONS):
-            if _covers(statement, "Action", action.lower()) and _covers(statement, "Resource", bucket_arn):
-                return action
+        action = _denied_action(statement, bucket_arn)
+        if action:
+            return action
     return None
 
 
@@ -74,6 +161,171 @@ def statements(policy: dict[str, Any] | None) -> list[dict[str, Any]]:
     """The statements of a document; AWS takes a single one without its list."""
     found = (policy or {}).get("Statement", [])
     return [item for item in _as_list(found) if isinstance(item, dict)]
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether a value fits a pattern with ``*`` and ``?``, as IAM matches them.
+
+    Two positions and one place to resume from: at most ``len(pattern) + len(value) ** 2`` steps, whatever the pattern.
+    Only the last ``*`` is ever tried again, since an earlier one could only leave less of the value to the rest.
+    """
+    at, place = 0, 0
+    star, resume = -1, 0
+    while place < len(value):
+        char = pattern[at] if at < len(pattern) else ""
+        if char == "*":
+            star, resume = at, place
+            at += 1
+        elif char and char in ("?", value[place]):
+            at, place = at + 1, place + 1
+        elif star >= 0:
+            resume += 1
+            at, place = star + 1, resume
+        else:
+            return False
+    return not pattern[at:].strip("*")
+
+
+def _check_depth(text: str) -> None:
+    # Before json.loads, whose limit depends on the Python and on how deep the caller is.
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    depth, is_string, is_escaped = 0, False, False
+    for char in text:
+        if is_escaped:
+            is_escaped = False
+        elif is_string:
+            is_string, is_escaped = char != '"', char == "\\"
+        elif char == '"':
+            is_string = True
+        elif char in "{[":
+            depth += 1
+        elif char in "}]":
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise PolicyError(f"has more than {MAX_DEPTH} levels of objects and lists")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys: set[str] = set()
+        for key, _ in pairs:
+            if key in keys:
+                raise PolicyError(f"has the key {_cut(key)} twice in one object: only the last one would count")
+            keys.add(key)
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise PolicyError(f"is not JSON: {name} is not a number")
+
+
+def _integer(literal: str) -> int:
+    if len(literal) > _MAX_DIGITS:
+        raise PolicyError(f"has a number with more than {_MAX_DIGITS} digits: write it as text, in quotes")
+    return int(literal)
+
+
+def _float(literal: str) -> float:
+    if len(literal) > _MAX_DIGITS:
+        raise PolicyError(f"has a number with more than {_MAX_DIGITS} digits: write it as text, in quotes")
+    number = float(literal)
+    if not math.isfinite(number):
+        raise PolicyError(f"has the number {literal}, which is too large: write it as text, in quotes")
+    return number
+
+
+def _check_texts(value: Any) -> None:
+    # At most MAX_DEPTH calls deep.
+    if isinstance(value, str):
+        _check_text(value, "a text in it")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key, "a key in it")
+            _check_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item)
+
+
+def _check_text(text: str, what: str) -> None:
+    problem = text_problem(text)
+    if problem:
+        raise PolicyError(f"cannot be sent to AWS: {what} holds {problem}")
+
+
+def text_problem(text: str) -> str:
+    """What in a text cannot be sent to AWS or Kubernetes, in words; an empty string for nothing."""
+    if "\0" in text:
+        return "a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair (\\ud800 to \\udfff), which is not a character"
+    return ""
+
+
+def _check_statements(document: dict[str, Any]) -> None:
+    if not document:
+        return
+    found = document.get("Statement")
+    if not found:
+        raise PolicyError("has no Statement")
+    if not all(isinstance(item, dict) and item for item in _as_list(found)):
+        raise PolicyError("has a Statement that is neither an object nor a list of objects")
+
+
+def _canonical(policy: dict[str, Any]) -> Any:
+    """A hashable form that is equal for documents that :func:`is_same` takes for equal."""
+    top = {"Version": _DEFAULT_VERSION, **policy}
+    if top.get("Id") == "":
+        del top["Id"]
+    if "Statement" in top:
+        top["Statement"] = [_without_empty_condition(item) for item in _as_list(top["Statement"])]
+    return _canonical_item(top, False, MAX_DEPTH)
+
+
+def _without_empty_condition(statement: Any) -> Any:
+    if isinstance(statement, dict) and statement.get("Condition") in ({}, []):
+        return {key: value for key, value in statement.items() if key != "Condition"}
+    return statement
+
+
+def _canonical_item(item: Any, is_principal: bool, room: int) -> Any:
+    if not room:
+        raise PolicyError(f"has more than {MAX_DEPTH} levels of objects and lists")
+    if isinstance(item, dict):
+        return frozenset(_canonical_pair(key, value, is_principal, room) for key, value in item.items())
+    if isinstance(item, list):
+        return "list", _canonical_set(item, is_principal, room - 1)
+    if isinstance(item, bool):
+        return str(item).lower()
+    if isinstance(item, int | float):
+        return str(item)
+    return _canonical_principal(item) if is_principal and isinstance(item, str) else item
+
+
+def _canonical_pair(key: str, value: Any, is_principal: bool, room: int) -> tuple[str, Any]:
+    is_named = key in _PRINCIPALS
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-anonymous
+    if is_named and value == "*":
+        value = {"AWS": "*"}
+    return key, _canonical_set(value, is_principal or is_named, room - 1)
+
+
+def _canonical_set(value: Any, is_principal: bool, room: int) -> frozenset[Any]:
+    return frozenset(_canonical_item(item, is_principal, room) for item in _as_list(value))
+
+
+def _canonical_principal(name: str) -> str:
+    """The account's id for the ARN of its root, in any partition.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-accounts
+    """
+    parts = name.split(":")
+    is_root = len(parts) == 6 and parts[0] == "arn" and parts[2:4] == ["iam", ""] and parts[5] == "root"
+    return parts[4] if is_root else name
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -85,7 +337,7 @@ def _names_any(statement: dict[str, Any], names: set[str]) -> bool:
         return True
     principal = statement.get("Principal")
     listed = principal.values() if isinstance(principal, dict) else [principal]
-    return any(str(name) in names for value in listed for name in _as_list(value))
+    return any(_canonical_principal(str(name)) in names for value in listed for name in _as_list(value))
 
 
 def _is_narrowed(statement: dict[str, Any]) -> bool:
@@ -100,16 +352,29 @@ def _is_narrowed(statement: dict[str, Any]) -> bool:
     )
 
 
-def _covers(statement: dict[str, Any], element: str, value: str) -> bool:
+def _denied_action(statement: dict[str, Any], bucket_arn: str) -> str | None:
+    """The first of the operator's actions on the bucket that a statement is about."""
+    if not _covers(_patterns(statement, "Resource"), bucket_arn):
+        return None
+    is_inverted, patterns = _patterns(statement, "Action")
+    actions = is_inverted, {pattern.lower() for pattern in patterns}
+    wanted = (*POLICY_ACTIONS, *_READ_ACTIONS)
+    return next((action for action in wanted if _covers(actions, action.lower())), None)
+
+
+def _patterns(statement: dict[str, Any], element: str) -> tuple[bool, set[str]]:
+    """Whether a statement is about all but these patterns, and the patterns."""
     # What AWS asks for and is not there, AWS refuses: here it counts as everything.
     is_inverted = f"Not{element}" in statement
-    patterns = [str(pattern) for pattern in _as_list(statement.get(f"Not{element}" if is_inverted else element, "*"))]
-    if element == "Action":
-        patterns = [pattern.lower() for pattern in patterns]
-    return any(_matches(pattern, value) for pattern in patterns) != is_inverted
+    listed = _as_list(statement.get(f"Not{element}" if is_inverted else element, "*"))
+    return is_inverted, {str(pattern) for pattern in listed}
 
 
-def _matches(pattern: str, value: str) -> bool:
-    # With * and ? only: fnmatch's [ ] would be wrong here.
-    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
-    return re.fullmatch(expression, value, re.DOTALL) is not None
+def _covers(patterns: tuple[bool, set[str]], value: str) -> bool:
+    is_inverted, listed = patterns
+    return (value in listed or any(matches(pattern, value) for pattern in listed)) != is_inverted
+
+
+def _cut(text: str) -> str:
+    short = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return ascii(short)

@@ -10,7 +10,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.htm
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,6 @@ from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_nam
 
 from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
 from .state import UNSUPPORTED, BucketState, UserState
-from .users import policy_name_of
 
 _UNSUPPORTED_CODES = (
     "NotImplemented",
@@ -70,7 +68,8 @@ SETTINGS: dict[str, Setting] = {
         False,
     ),
     "acceleration": Setting("get_bucket_accelerate_configuration", lambda answer: answer.get("Status") == "Enabled"),
-    "policy": Setting("get_bucket_policy", lambda answer: json.loads(answer["Policy"]), ("NoSuchBucketPolicy",)),
+    # As text: it is a tenant's, and whoever needs the document parses it within limits (policy.py).
+    "policy": Setting("get_bucket_policy", lambda answer: str(answer["Policy"]), ("NoSuchBucketPolicy",)),
 }
 
 # What a bucket has that AWS has just made:
@@ -92,15 +91,6 @@ def get_account(sts: Any) -> str:
         return str(sts.get_caller_identity()["Account"])
     except AWS_ERRORS as error:
         raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
-
-
-def known_regions() -> set[str]:
-    """The regions of all partitions that the installed botocore knows."""
-    import botocore.session
-
-    session = botocore.session.get_session()
-    partitions = session.get_available_partitions()
-    return {region for partition in partitions for region in session.get_available_regions("s3", partition)}
 
 
 def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
@@ -160,7 +150,12 @@ def find_user(iam: Any, name: str) -> UserState | None:
         if code_of(error) == "NoSuchEntity":
             return None
         raise unknown(f"read IAM user {name} (iam:GetUser)", error) from error
-    return UserState(arn=found["Arn"], tags=_tags(found.get("Tags", [])), boundary=boundary_of(found))
+    return UserState(
+        arn=found["Arn"],
+        tags=_tags(found.get("Tags", [])),
+        boundary=boundary_of(found),
+        created=str(found.get("CreateDate", "")),
+    )
 
 
 def read_rights(iam: Any, name: str, user: UserState) -> None:
@@ -243,14 +238,6 @@ def read_all_users(iam: Any) -> dict[str, UserState]:
         raise unknown("read all IAM users (iam:GetAccountAuthorizationDetails)", error) from error
 
 
-def find_users_of(iam: Any, bucket: str) -> dict[str, UserState]:
-    """The users, by name, that have the operator's policy for a bucket. Reads all users of the account.
-
-    :raises Unknown: when AWS does not say
-    """
-    return {name: user for name, user in read_all_users(iam).items() if policy_name_of(name, bucket) in user.policies}
-
-
 def _user_in(detail: dict[str, Any]) -> UserState:
     return UserState(
         arn=detail["Arn"],
@@ -259,6 +246,7 @@ def _user_in(detail: dict[str, Any]) -> UserState:
         policies={item["PolicyName"]: item["PolicyDocument"] for item in detail.get("UserPolicyList", [])},
         attached=[item["PolicyName"] for item in detail.get("AttachedManagedPolicies", [])],
         groups=list(detail.get("GroupList", [])),
+        created=str(detail.get("CreateDate", "")),
     )
 
 

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from . import owner
 from .errors import Refused
-from .policy import POLICY_ACTIONS, is_public, locks_out
+from .policy import POLICY_ACTIONS, PolicyError, is_public, locks_out, parse, text_problem
+from .regions import is_known, partition_of
 from .users import policy_name_of
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
@@ -26,8 +26,10 @@ BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
-# A region that there surely is, by partition.
-HOME_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+# Any label of a host: which regions there are, botocore knows, or the endpoint that an operator sets.
+REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
 MAX_TAGS = 42
 _UNSAFE_KEY_PREFIX = "__ansible"
 
@@ -70,7 +72,18 @@ class Wanted:
     @property
     def partition(self) -> str:
         """The ARN partition that the region is in."""
-        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rpartition("-")[0].rpartition("-")[0], "aws")
+        return partition_of(self.region).name
+
+    @property
+    def home_region(self) -> str:
+        """A region of the partition that every account has: IAM is asked there, and what has no region."""
+        return partition_of(self.region).home
+
+    @property
+    def namespace(self) -> tuple[str, str] | None:
+        """Account and region of the account regional namespace that the bucket's name is in; None for most names."""
+        found = ACCOUNT_REGIONAL.fullmatch(self.bucket)
+        return (found[1], found[2]) if found and (is_known(found[2]) or found[2] == self.region) else None
 
     @property
     def bucket_arn(self) -> str:
@@ -92,6 +105,11 @@ class Wanted:
         """The tags that the bucket gets in the call that creates it."""
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags}
+
+    @property
+    def user_tags(self) -> dict[str, str]:
+        """The tags that the IAM user gets in the call that creates it; with them it claims the bucket's name."""
+        return {**self.identity.tags, owner.BUCKET: self.bucket}
 
     def effective(self, is_adopted: bool) -> dict[str, Any]:
         """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
@@ -190,6 +208,8 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     # The CRD refuses all of this; objects stored before it, and CR files of people, come this way too.
     if not wanted.region:
         raise invalid("spec.region", "is missing")
+    if not REGION.fullmatch(wanted.region):
+        raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
@@ -229,6 +249,20 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
         raise invalid("spec.bucketPolicy", f"denies {action} to everyone without a Condition: {so}")
 
 
+def check_namespace(wanted: Wanted, account: str) -> None:
+    """Refuse a name in the account regional namespace of another account or region, which AWS reserves for that one.
+
+    :raises Refused: InvalidSpec
+    """
+    if wanted.namespace is None or wanted.namespace == (account, wanted.region):
+        return
+    raise invalid(
+        "spec.bucketName",
+        f"AWS reserves the name for account {wanted.namespace[0]} in {wanted.namespace[1]}: "
+        f"end it with -{account}-{wanted.region}-an, or choose one that does not end with -an",
+    )
+
+
 def _check_block(wanted: Wanted) -> None:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
     if wanted.block["blockPublicACLs"] and wanted.acl in PUBLIC_ACLS:
@@ -242,17 +276,10 @@ def _check_block(wanted: Wanted) -> None:
 def _policy(text: Any) -> dict[str, Any]:
     if not isinstance(text, str):
         raise invalid("spec.bucketPolicy", "must be a string that holds a JSON object")
-    if not text.strip():
-        return {}
     try:
-        policy = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid("spec.bucketPolicy", f"is not JSON: {error}") from error
-    if not isinstance(policy, dict):
-        raise invalid("spec.bucketPolicy", "must hold a JSON object")
-    if policy and not policy.get("Statement"):
-        raise invalid("spec.bucketPolicy", "has no Statement")
-    return policy
+        return parse(text)
+    except PolicyError as error:
+        raise invalid("spec.bucketPolicy", str(error)) from error
 
 
 def _block(given: dict[str, Any], acl: str, policy: dict[str, Any] | None) -> dict[str, bool]:
@@ -279,6 +306,9 @@ def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
     for key, text in tags.items():
         if not isinstance(text, str):
             raise invalid(f"spec.tags[{key}]", "must be a string: put it in quotes")
+        problem = text_problem(key) or text_problem(text)
+        if problem:
+            raise invalid(f"spec.tags[{ascii(key)[1:-1]}]", f"holds {problem}")
         if key.lower().startswith("aws:") or key.startswith(owner.PREFIX):
             raise invalid(f"spec.tags[{key}]", f"the prefixes aws: and {owner.PREFIX} are reserved")
         if key.startswith(_UNSAFE_KEY_PREFIX):
@@ -295,6 +325,9 @@ def _mapping(value: Any, field: str) -> dict[str, Any]:
 def _text(value: Any, field: str) -> str:
     if not isinstance(value, str):
         raise invalid(field, "must be a string: put it in quotes")
+    problem = text_problem(value)
+    if problem:
+        raise invalid(field, f"holds {problem}")
     return value
 
 

@@ -37,6 +37,8 @@ class UserState:
     groups: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     boundary: str = ""
+    # RFC 3339; of two users that claim one bucket name without rights on it, the older one keeps it.
+    created: str = ""
 
 
 @dataclass

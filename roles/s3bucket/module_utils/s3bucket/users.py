@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from . import owner
 from .errors import Refused
 from .state import UserState
 
@@ -23,6 +24,27 @@ BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", r
 def policy_name_of(username: str, bucket: str) -> str:
     """The inline policy's name, as the Go operator made it."""
     return f"{username}-{bucket}-s3-restricted"
+
+
+def may_use(name: str, user: UserState, bucket: str) -> bool:
+    """Whether a user has the operator's policy for a bucket of this name, whoever its owner is."""
+    return policy_name_of(name, bucket) in user.policies
+
+
+def claims(name: str, user: UserState, bucket: str) -> bool:
+    """Whether a user claims a bucket name: by the operator's policy, or by the tag that it was created with.
+
+    Both are in IAM, where no key of a tenant can write. Users made before the tag existed have the policy only.
+    """
+    return may_use(name, user, bucket) or user.tags.get(owner.BUCKET) == bucket
+
+
+def claim_of(name: str, user: UserState) -> str:
+    """The bucket name that a user claims; empty for none."""
+    prefix, suffix = policy_name_of(name, "\0").split("\0")
+    policies = (policy for policy in user.policies if policy.startswith(prefix) and policy.endswith(suffix))
+    named = (policy.removeprefix(prefix).removesuffix(suffix) for policy in policies)
+    return user.tags.get(owner.BUCKET) or next(named, "")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3bucket_orphan
+short_description: List the active access keys of an IAM user that a deleted S3 object left behind
+description:
+  - Reads the user's owner tags again. A user that is not that object's any more is refused with the reason Conflict.
+  - A user that does not exist has no keys. Changes nothing.
+author: s3-operator contributors
+options:
+  user:
+    description: The IAM user's name.
+    type: str
+    required: true
+  owner:
+    description: The owner that the user's tags must name, by C(cluster), C(namespace), C(name) and C(uid).
+    type: dict
+    required: true
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: List the active keys
+  s3bucket_orphan:
+    user: photos
+    owner: {cluster: prod, namespace: team, name: photos, uid: 0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a}
+    region: us-east-1
+  register: orphan
+"""
+
+RETURN = r"""
+active_keys:
+  description: The ids of the active access keys.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from typing import Any
+
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
+from ansible.module_utils.s3bucket.module import refuse
+from ansible.module_utils.s3bucket.owner import Identity
+from ansible.module_utils.s3bucket.read import find_user, list_keys
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+
+def main() -> None:
+    module = AnsibleAWSModule(
+        argument_spec={
+            "user": {"type": "str", "required": True},
+            "owner": {"type": "dict", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    owner = module.params["owner"]
+    identity = Identity(owner["cluster"], owner["namespace"], owner["name"], owner["uid"])
+    try:
+        keys = find_active_keys(module.client("iam"), module.params["user"], identity)
+    except Refused as refusal:
+        refuse(module, refusal)
+    module.exit_json(changed=False, active_keys=keys)
+
+
+def find_active_keys(iam: Any, name: str, identity: Identity) -> list[str]:
+    user = find_user(iam, name)
+    if user is None:
+        return []
+    if any(user.tags.get(key) != value for key, value in identity.tags.items()):
+        other = identity.owner_of(user.tags) or "none"
+        raise Refused("Conflict", f"IAM user {name} is no longer S3 object {identity}'s (owner: {other})")
+    try:
+        return sorted(key for key, status in list_keys(iam, name).items() if status == "Active")
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchEntity":
+            return []
+        raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
+
+
+if __name__ == "__main__":
+    main()

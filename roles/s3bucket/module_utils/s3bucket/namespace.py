@@ -1,0 +1,39 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The account regional namespace of bucket names: what a CreateBucket says for a name that is in it.
+
+Without it AWS answers MissingNamespaceHeader, for ever.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .spec import Wanted
+
+_VALUE = "account-regional"
+_HEADER = "x-amz-bucket-namespace"
+
+
+@contextmanager
+def namespace_arguments(s3: Any, wanted: Wanted) -> Iterator[dict[str, str]]:
+    """The argument of ``create_bucket`` that names the namespace; none for a name outside of it.
+
+    A botocore from before 2026 does not know the argument: for the time of this context it sends the header.
+    """
+    if wanted.namespace is None:
+        yield {}
+    elif "BucketNamespace" in s3.meta.service_model.operation_model("CreateBucket").input_shape.members:
+        yield {"BucketNamespace": _VALUE}
+    else:
+        s3.meta.events.register("before-call.s3.CreateBucket", _add_header)
+        try:
+            yield {}
+        finally:
+            s3.meta.events.unregister("before-call.s3.CreateBucket", _add_header)
+
+
+def _add_header(params: dict[str, Any], **_: Any) -> None:
+    params["headers"][_HEADER] = _VALUE

@@ -1,0 +1,162 @@
+"""What the operator keeps of the objects that it reads: the fields that it uses, each of bounded size. Pure.
+
+Whoever may write a Secret, a Service or an S3 object chooses its size (up to 1.5 MB in etcd), so nothing is kept that
+is not needed. Values of Secrets stop here, but for the access key's id: of the secret access key a digest is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+
+GROUP, KIND = "agill.apps", "S3"
+FINALIZER = "agill.apps.s3"
+OVERSIZED = "oversized"
+"""Names of the spec's fields that were too large to be kept (or kept in part), at the top level of an object."""
+
+_KEY_ID, _SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+_SECRET_SUFFIX = "-iam-secret"  # noqa: S105 - the end of a name
+_LABELS = ("app.kubernetes.io/managed-by", "agill.apps/s3")
+# An access key's id has at most 128 characters, in base64 172:
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html
+_MAX_KEY_ID = 172
+# A uid of the API server has 36, a name at most 253 characters.
+_MAX_UID, _MAX_NAME = 64, 253
+_MAX_ANNOTATION, _MAX_ANNOTATIONS = 256, 16
+# Characters of the spec as JSON. What the CRD admits has less than half of that: a bucketPolicy has 20,480.
+MAX_SPEC = 128 * 1024
+_MAX_SUBFIELD = 1024
+_MAX_SHOWN = 5
+
+
+def keep_object(item: dict[str, Any]) -> dict[str, Any]:
+    """An S3 object as it is read by name, without labels, managedFields and other programs' annotations.
+
+    A spec of more than :data:`MAX_SPEC` characters lacks its largest fields, which :data:`OVERSIZED` names.
+    """
+    metadata = item["metadata"]
+    names = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+    kept = {name: metadata[name] for name in (*names, "finalizers") if name in metadata}
+    annotations = _own_annotations(metadata)
+    if annotations:
+        kept["annotations"] = annotations
+    spec, oversized = _bounded_spec(item.get("spec"))
+    found = {**{name: item[name] for name in ("apiVersion", "kind", "status") if name in item}, "metadata": kept}
+    if "spec" in item:
+        found["spec"] = spec
+    return {**found, OVERSIZED: oversized} if oversized else found
+
+
+def keep_listed_object(item: dict[str, Any]) -> dict[str, Any]:
+    """An S3 object for a cache: as :func:`keep_object`, and of the finalizers only ours."""
+    kept = keep_object(item)
+    finalizers = kept["metadata"].pop("finalizers", None) or []
+    if FINALIZER in finalizers:
+        kept["metadata"]["finalizers"] = [FINALIZER]
+    return kept
+
+
+def keep_child(kind: str, item: dict[str, Any]) -> dict[str, Any] | None:
+    """A Secret or Service that an S3 object controls and that has the name of that object's Secret or Service.
+
+    None for any other. ``digests``: the SHA-256 of the secret access key, in hex.
+    """
+    metadata = item["metadata"]
+    owner = _controller_of(metadata)
+    if owner is None or metadata["name"] != owner["name"] + (_SECRET_SUFFIX if kind == "Secret" else ""):
+        return None
+    names = ("name", "namespace", "uid", "resourceVersion")
+    kept: dict[str, Any] = {name: metadata[name] for name in names if name in metadata}
+    labels = metadata.get("labels") or {}
+    kept["labels"] = {name: labels[name] for name in _LABELS if name in labels}
+    kept["ownerReferences"] = [owner]
+    annotations = _own_annotations(metadata)
+    if annotations:
+        kept["annotations"] = annotations
+    found: dict[str, Any] = {"metadata": kept}
+    if kind == "Secret":
+        return found | {name: item[name] for name in ("type", "immutable") if name in item} | _values(item)
+    spec = item.get("spec") or {}
+    return found | {"spec": {name: spec[name] for name in ("type", "externalName") if name in spec}}
+
+
+def reference_to(item: dict[str, Any]) -> dict[str, Any]:
+    """Name, namespace and resourceVersion: all that a watch needs of an object that is not kept."""
+    names = ("name", "namespace", "resourceVersion")
+    return {"metadata": {name: item["metadata"][name] for name in names if name in item["metadata"]}}
+
+
+def oversized_message(item: dict[str, Any]) -> str:
+    """Why an object cannot be worked on; empty for one that can."""
+    fields = item.get(OVERSIZED)
+    if not fields:
+        return ""
+    return (
+        f"spec.{', spec.'.join(fields)}: too large: the whole spec may have {MAX_SPEC} characters as JSON. Shorten it"
+    )
+
+
+def _controller_of(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    for owner in metadata.get("ownerReferences") or []:
+        if owner.get("controller"):
+            is_ours = owner.get("kind") == KIND and str(owner.get("apiVersion", "")).partition("/")[0] == GROUP
+            is_short = len(owner.get("name", "")) <= _MAX_NAME and len(owner.get("uid", "")) <= _MAX_UID
+            names = ("kind", "name", "uid", "controller")
+            return {name: owner[name] for name in names if name in owner} if is_ours and is_short else None
+    return None
+
+
+def _own_annotations(metadata: dict[str, Any]) -> dict[str, str]:
+    found = sorted(name for name in metadata.get("annotations") or {} if name.startswith(f"{GROUP}/"))
+    return {name: metadata["annotations"][name][:_MAX_ANNOTATION] for name in found[:_MAX_ANNOTATIONS]}
+
+
+def _values(secret: dict[str, Any]) -> dict[str, Any]:
+    data = secret.get("data") or {}
+    key_id, value = data.get(_KEY_ID), data.get(_SECRET_KEY)
+    found: dict[str, Any] = {}
+    if key_id and len(key_id) <= _MAX_KEY_ID:
+        found["data"] = {_KEY_ID: key_id}
+    if value:
+        found["digests"] = {_SECRET_KEY: _digest(value)}
+    return found
+
+
+def _digest(value: str) -> str:
+    try:
+        return hashlib.sha256(base64.b64decode(value)).hexdigest()
+    except (binascii.Error, ValueError):
+        # The API server admits no such value.
+        return ""
+
+
+def _bounded_spec(spec: Any) -> tuple[Any, list[str]]:
+    if not isinstance(spec, dict):
+        return spec, []
+    sizes = {name: len(name) + _size(value) for name, value in spec.items()}
+    if sum(sizes.values()) <= MAX_SPEC:
+        return spec, []
+    kept, left, oversized = {}, MAX_SPEC // 2, []
+    for name in sorted(sizes, key=lambda name: sizes[name]):
+        if sizes[name] <= left:
+            kept[name] = spec[name]
+            left -= sizes[name]
+        else:
+            oversized.append(name[:_MAX_NAME])
+            kept |= _small_parts(name, spec[name])
+    return kept, oversized[-_MAX_SHOWN:]
+
+
+def _small_parts(name: str, value: Any) -> dict[str, Any]:
+    """Of a field that is too large what a deletion needs: iamUser.username, for example."""
+    if not isinstance(value, dict) or name != "iamUser":
+        return {}
+    username = value.get("username")
+    return {name: {"username": username}} if isinstance(username, str) and len(username) <= _MAX_SUBFIELD else {}
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,125 @@
+"""Two namespaces and one operator: however much the one makes it do, the other one is served in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import Operator, StartOperator, delete, live, wait_ready, wait_until
+from tests.world import World
+
+_NOISY = 18
+# The runs that are under way when the quiet namespace's object arrives, and those that are served before it is seen.
+_FEW = _NOISY // 2
+
+
+class Noisy:
+    """A namespace with many objects, none of which can get the bucket that it asks for."""
+
+    def __init__(self, world: World, namespace: str, new_name: Callable[[str], str]) -> None:
+        self._world = world
+        bucket = new_name("strangers")
+        world.s3.create_bucket(Bucket=bucket)
+        self.objects = [
+            world.make_object(namespace, new_name("noisy"), {
+                "region": "us-east-1", "bucketName": bucket, "iamUser": {"username": new_name("user")},
+            })
+            for _ in range(_NOISY)
+        ]  # fmt: skip
+
+    def flip(self) -> None:
+        """Change the spec of each."""
+        for cr in self.objects:
+            metadata = cr["metadata"]
+            spec = (live(self._world, cr) or {})["spec"]
+            self._world.custom.patch_namespaced_custom_object(
+                "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"],
+                {"spec": {"enableVersioning": not spec.get("enableVersioning", False)}},
+            )  # fmt: skip
+
+    def delete(self) -> None:
+        """Ask for the deletion of each."""
+        for cr in self.objects:
+            delete(self._world, cr)
+
+    def runs(self, operator: Operator) -> int:
+        """The runs for them so far."""
+        names = {cr["metadata"]["name"] for cr in self.objects}
+        return len([line for line in operator.lines("reconciled") if line["name"] in names])
+
+    def left(self) -> list[dict[str, Any]]:
+        """Those that still exist."""
+        return [cr for cr in self.objects if live(self._world, cr)]
+
+
+@pytest.fixture
+def quiet(world: World, namespace: str, new_name: Callable[[str], str]) -> Callable[[], dict[str, Any]]:
+    """Makes an object in another namespace."""
+
+    def make() -> dict[str, Any]:
+        name = new_name("quiet")
+        return world.make_object(
+            namespace, name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
+        )
+
+    return make
+
+
+def test_object_of_a_quiet_namespace_is_ready_while_a_noisy_one_has_a_long_backlog(
+    world: World,
+    namespace: str,
+    new_name: Callable[[str], str],
+    quiet: Callable[[], dict[str, Any]],
+    start_operator: StartOperator,
+) -> None:
+    other = new_name("noisy")
+    world.make_namespace(other)
+    noisy = Noisy(world, other, new_name)
+    first = quiet()
+    operator = start_operator(only=f"{other},{namespace}")
+    wait_ready(world, first)
+    assert noisy.runs(operator) <= _FEW
+
+    wait_until(lambda: noisy.runs(operator) >= _NOISY, "a run for each noisy object", 240)
+    noisy.flip()
+    second, before = quiet(), noisy.runs(operator)
+    wait_ready(world, second)
+    assert noisy.runs(operator) - before <= _FEW
+
+    wait_until(lambda: noisy.runs(operator) >= 2 * _NOISY, "a run for each change", 240)
+    noisy.delete()
+    third = quiet()
+    wait_ready(world, third)
+    wait_until(lambda: noisy.left() == [], "all noisy objects gone", 240)
+    # They own nothing: a check finds that out, and no run is needed.
+    assert noisy.runs(operator) == 2 * _NOISY
+    assert len(operator.lines("nothing to delete")) == _NOISY
+
+
+def test_deleted_secret_of_a_quiet_namespace_is_back_while_a_noisy_one_has_much_to_repair(
+    world: World,
+    namespace: str,
+    new_name: Callable[[str], str],
+    quiet: Callable[[], dict[str, Any]],
+    start_operator: StartOperator,
+) -> None:
+    other = new_name("noisy")
+    world.make_namespace(other)
+    mine = quiet()
+    theirs = [
+        world.make_object(other, name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}})
+        for name in (new_name("noisy") for _ in range(6))
+    ]
+    operator = start_operator(only=f"{other},{namespace}")
+    for cr in [mine, *theirs]:
+        wait_ready(world, cr)
+    before = len(operator.lines("reconciled"))
+    for cr in theirs:
+        world.core.delete_namespaced_secret(world.wanted(cr).secret_name, other)
+    world.core.delete_namespaced_secret(world.wanted(mine).secret_name, namespace)
+    wait_until(lambda: world.secret(mine) is not None, "the Secret again")
+    wait_until(lambda: len(operator.runs_of(mine)) == 2, "its run logged")
+    names = [line["name"] for line in operator.lines("reconciled")][before:]
+    assert names.index(mine["metadata"]["name"]) <= 3

@@ -1,0 +1,99 @@
+"""What a tenant stores does not grow the operator: the attack is many large Secrets with the operator's label."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import Operator, wait_ready, wait_until
+from tests.cluster.test_kube import secret_of
+from tests.memory import limited, peak_mb, run_and_measure
+from tests.world import CLUSTER, World
+
+# A half of the chart's limit, for the operator with all that it starts. Pages of 500 with all of their items: 480 MB with 100 of the large ones.
+_LIMIT_MB = 512
+_PEAK_MB = 230
+_MANY_KEYS = {f"k{number}": "x" for number in range(20_000)}
+_LARGE = "x" * 1_000_000
+_LABELS = {"app.kubernetes.io/managed-by": "s3-operator"}
+_MANY, _BIG = 3, 60
+
+
+@pytest.fixture(scope="module")
+def attacked(world: World, new_name: Any) -> Iterator[str]:
+    """A namespace with Secrets that have our label: 3 of 20,000 values each, 60 of 1 MB each."""
+    namespace = new_name("attacked")
+    world.make_namespace(namespace)
+    many = [{"metadata": {"name": f"many-{n}", "labels": _LABELS}, "stringData": _MANY_KEYS} for n in range(_MANY)]
+    big = [{"metadata": {"name": f"big-{n}", "labels": _LABELS}, "stringData": {"a": _LARGE}} for n in range(_BIG)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda body: _create(world, namespace, body), [*many, *big]))
+    yield namespace
+    world.core.delete_collection_namespaced_secret(namespace)
+
+
+def _create(world: World, namespace: str, body: dict[str, Any]) -> None:
+    # The answer would be made a model of 70,000 values.
+    world.core.create_namespaced_secret(namespace, body, _preload_content=False).close()
+
+
+def _touch(world: World, namespace: str) -> None:
+    """Change every Secret: its watch event has all of it."""
+
+    def patch(name: str) -> None:
+        body = {"metadata": {"annotations": {"touched": "yes"}}}
+        world.core.patch_namespaced_secret(name, namespace, body, _preload_content=False).close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(patch, [*(f"many-{n}" for n in range(_MANY)), *(f"big-{n}" for n in range(_BIG))]))
+
+
+def test_operator_stays_within_its_memory_at_start_and_afterwards(
+    world: World, attacked: str, tmp_path: Path, new_name: Any
+) -> None:
+    def make_object() -> dict[str, Any]:
+        spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+        return world.make_object(attacked, new_name("cr"), spec)
+
+    first = make_object()
+    # A Secret of the object's own, with more in it than a key.
+    _create(world, attacked, secret_of(first, _MANY_KEYS))
+    with limited(_LIMIT_MB) as prefix:
+        arguments = ("--watch-namespace", attacked, "--leader-election-namespace", attacked, "--sync-period", "1")
+        operator = Operator(world, tmp_path, *arguments, "--log-level", "debug", prefix=prefix)
+        try:
+            wait_ready(world, first)
+            taken = [make_object() for _ in range(4)]
+            # Somebody else's large Secrets in the place of the objects' own: each check reads them by name.
+            for number, cr in enumerate(taken):
+                data = _MANY_KEYS if number % 2 else {"a": _LARGE}
+                body = {"metadata": {"name": f"{cr['metadata']['name']}-iam-secret"}, "stringData": data}
+                if world.secret(cr) is None:
+                    _create(world, attacked, body)
+            _touch(world, attacked)
+            last = make_object()
+            wait_ready(world, last)
+            wait_until(lambda: len(operator.looks_at(last)) > 3, "syncs go on")
+            assert operator.process.poll() is None
+            peak = peak_mb(operator.process.pid)
+            assert peak < _PEAK_MB
+            assert operator.stop() == 0
+        finally:
+            operator.kill()
+
+
+@pytest.mark.parametrize("command", ["check", "warn-uninstall", "plan"])
+def test_commands_stay_within_their_memory(world: World, attacked: str, tmp_path: Path, command: str) -> None:
+    more = {
+        "check": ["--wait", "0"],
+        "plan": ["--cluster-name", CLUSTER, "--work-dir", str(tmp_path / "work")],
+    }.get(command, [])
+    words = [str(Path(sys.executable).parent / "s3-operator"), command, "--watch-namespace", attacked, *more]
+    _, output, peak = run_and_measure(words, world.environment())
+    assert "Traceback" not in output
+    assert peak < _PEAK_MB, output

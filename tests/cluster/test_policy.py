@@ -1,0 +1,102 @@
+"""Policies that are made to keep the operator busy: only their own object is affected."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import StartOperator, condition, delete, wait_gone, wait_ready, wait_until
+from tests.cluster.test_operator import get, patch
+from tests.cluster.test_plan import plan
+from tests.world import PROJECT, NewObject, World
+
+# 10 stars kept the operator busy for 9 s once, and each star more 2.7 times as long.
+ATTACK = f"s3:{'*' * 30}x"
+# What the role's code had instead of the linear comparison.
+BACKTRACKING = """
+
+def matches(pattern, value):
+    import re
+
+    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
+    return re.fullmatch(expression, value, re.DOTALL) is not None
+"""
+
+
+def attack_policy(bucket: str) -> str:
+    arn = f"arn:aws:s3:::{bucket}"
+    deny = {"Effect": "Deny", "Principal": "*", "Action": ["s3:PutObject", ATTACK], "Resource": [arn, f"{arn}/*"]}
+    return json.dumps({"Statement": [deny]})
+
+
+def with_attack(cr: dict[str, Any]) -> dict[str, Any]:
+    return {"spec": {"bucketPolicy": attack_policy(cr["spec"]["bucketName"])}}
+
+
+def test_attack_by_a_policy_delays_nothing(world: World, new_object: NewObject, start_operator: StartOperator) -> None:
+    operator = start_operator("--sync-period", "3")
+    attacker = new_object()
+    wait_ready(world, attacker)
+    patch(world, attacker, with_attack(attacker))
+    # The same from the other side: the tenant's own key writes it on the bucket.
+    world.tenant(attacker).put_bucket_policy(
+        Bucket=attacker["spec"]["bucketName"], Policy=attack_policy(attacker["spec"]["bucketName"])
+    )
+    wait_ready(world, attacker, generation=2)
+    looks = len(operator.looks_at(attacker))
+    wait_until(lambda: len(operator.looks_at(attacker)) >= looks + 2, "two more checks of the attacker's object")
+    wait_ready(world, new_object())
+    assert get(operator.port("/healthz"), "/healthz")[0] == 200
+    delete(world, attacker)
+    wait_gone(world, attacker)
+    assert operator.stop() == 0
+
+
+@pytest.fixture
+def faulty_project(tmp_path: Path) -> Path:
+    """The project with the mistake that the role's code once had."""
+    project = tmp_path / "project"
+    for folder in ("roles", "playbooks"):
+        shutil.copytree(PROJECT / folder, project / folder, symlinks=True)
+    with (project / "roles" / "s3bucket" / "module_utils" / "s3bucket" / "policy.py").open("a") as file:
+        file.write(BACKTRACKING)
+    return project
+
+
+def test_policy_that_cannot_be_evaluated_fails_its_object_only(
+    world: World, new_object: NewObject, start_operator: StartOperator, faulty_project: Path
+) -> None:
+    operator = start_operator("--sync-period", "3", "--project-dir", str(faulty_project))
+    attacker, told, new = new_object(), new_object(), new_object()
+    for cr in (attacker, told):
+        wait_ready(world, cr)
+    patch(world, attacker, with_attack(attacker))
+    bucket = told["spec"]["bucketName"]
+    world.tenant(told).put_bucket_policy(Bucket=bucket, Policy=attack_policy(bucket))
+    for cr in (attacker, told):
+        wait_until(lambda cr=cr: condition(world, cr).get("reason") == "RunTimeout", "the objects are told")
+        assert condition(world, cr)["message"].startswith("spec.bucketPolicy: its evaluation took more than")
+    wait_ready(world, new)
+    wait_ready(world, new_object())
+    assert get(operator.port("/healthz"), "/healthz")[0] == 200
+    delete(world, attacker)
+    wait_gone(world, attacker)
+    assert operator.stop() == 0
+
+
+def test_plan_of_a_policy_that_cannot_be_evaluated_ends(
+    world: World, new_object: NewObject, faulty_project: Path, tmp_path: Path
+) -> None:
+    cr = new_object()
+    cr["spec"] |= with_attack(cr)["spec"]
+    (tmp_path / "cr.json").write_text(json.dumps(cr))
+    for project, words in (
+        (faulty_project, "RunTimeout: spec.bucketPolicy: its evaluation"),
+        (PROJECT, "bucketPolicy: (none)"),
+    ):
+        done = plan(world, tmp_path, "-f", str(tmp_path / "cr.json"), "--project-dir", str(project))
+        assert words in done.stdout, done.stderr

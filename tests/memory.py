@@ -1,0 +1,78 @@
+"""A limit on the memory of a process and all that it starts, and the most that it had."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_REMOVE_S = 5.0
+
+
+@contextlib.contextmanager
+def limited(limit_mb: int) -> Iterator[list[str]]:
+    """The beginning of a command that runs in a memory cgroup of so many 10^6 bytes, which the kernel enforces.
+
+    Empty where no cgroup may be made; the peak that :func:`peak_mb` tells is then the only measure.
+    """
+    folder = _make(limit_mb * 1_000_000)
+    if folder is None:
+        yield []
+        return
+    try:
+        yield ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(folder / "cgroup.procs")]
+    finally:
+        deadline = time.monotonic() + _REMOVE_S
+        while True:
+            try:
+                folder.rmdir()
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+def peak_mb(pid: int) -> float:
+    """The most resident memory that a live process had, in 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ProcessLookupError(pid)
+
+
+def run_and_measure(command: list[str], environment: dict[str, str]) -> tuple[int, str, float]:
+    """Run a command. Exit status, output, and the most resident memory that it had, in 10^6 bytes."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        return process.returncode, output.read().decode(), usage.ru_maxrss * 1024 / 1e6
+
+
+def _make(limit: int) -> Path | None:
+    for parent, file in _places():
+        with contextlib.suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="s3-operator-", dir=parent))
+            try:
+                (folder / file).write_text(str(limit))
+                return folder
+            except OSError:
+                folder.rmdir()
+    return None
+
+
+def _places() -> Iterator[tuple[Path, str]]:
+    """Our own cgroup with a memory controller: version 1, version 2."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            yield _CGROUPS / "memory" / path.lstrip("/"), "memory.limit_in_bytes"
+        elif not controllers:
+            yield _CGROUPS / path.lstrip("/"), "memory.max"

@@ -1,0 +1,142 @@
+"""The drift check: it is given up in time, and it tells what is not there from what is unknown."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from runner.conditions import Outcome, Reason
+from runner.drift import DriftCheck, RoleSettings
+from tests.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
+
+pytestmark = pytest.mark.usefixtures("_as_operator")
+
+
+@pytest.fixture
+def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in world.environment().items():
+        if name.startswith("AWS_") or name == "KUBECONFIG":
+            monkeypatch.setenv(name, value)
+
+
+def make_check(**arguments: Any) -> DriftCheck:
+    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), **arguments)
+
+
+def test_check_that_takes_too_long_is_given_up_and_the_next_one_has_its_own_time(
+    world: World, new_object: NewObject
+) -> None:
+    now, step = [0.0], [40.0]
+
+    def take_time(_: str) -> None:
+        now[0] += step[0]
+
+    cr = new_object()
+    check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
+    with requests_of(world) as requests:
+        seen = check.look(cr)
+    assert seen == Outcome(False, Reason.RUN_TIMEOUT, "the drift check was given up after 120 s", "slow")
+    assert len(requests) == 3
+    step[0] = 0.0
+    # Nothing was made for it yet.
+    assert check.look(cr).reason is Reason.DRIFTED
+
+
+def test_check_does_not_wait_for_ever_for_another_one_that_reads_all_users(world: World, new_object: NewObject) -> None:
+    reads, goes_on = threading.Event(), threading.Event()
+
+    def hold(operation: str) -> None:
+        if operation == "GetAccountAuthorizationDetails":
+            reads.set()
+            goes_on.wait()
+
+    cr = new_object()
+    # By this clock no time passes: only the wait for the other one's lock ends.
+    check = make_check(limit_s=0.2, count_call=hold, clock=lambda: 0.0)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(check.look, cr)
+        assert reads.wait(60)
+        assert check.look(cr).reason is Reason.RUN_TIMEOUT
+        goes_on.set()
+        assert first.result().reason is Reason.DRIFTED
+
+
+def remove_bucket(world: World, cr: dict[str, Any]) -> None:
+    world.s3.delete_bucket(Bucket=cr["spec"]["bucketName"])
+
+
+def remove_user(world: World, cr: dict[str, Any]) -> None:
+    name, wanted = cr["spec"]["iamUser"]["username"], world.wanted(cr)
+    for key in world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+        world.iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    world.iam.delete_user_policy(UserName=name, PolicyName=wanted.policy_name)
+    world.iam.delete_user(UserName=name)
+
+
+def remove_secret(world: World, cr: dict[str, Any]) -> None:
+    world.core.delete_namespaced_secret(world.wanted(cr).secret_name, cr["metadata"]["namespace"])
+
+
+def remove_service(world: World, cr: dict[str, Any]) -> None:
+    world.core.delete_namespaced_service(cr["metadata"]["name"], cr["metadata"]["namespace"])
+
+
+REMOVALS = {"bucket": remove_bucket, "user": remove_user, "secret": remove_secret, "service": remove_service}
+
+
+@pytest.mark.parametrize("left", list(REMOVALS))
+def test_object_that_owns_one_thing_is_never_taken_to_own_nothing(
+    world: World, new_object: NewObject, left: str
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    check = make_check()
+    for name, remove in REMOVALS.items():
+        if name != left:
+            remove(world, cr)
+    assert check.look_for_nothing(deleting(cr)) is None
+    REMOVALS[left](world, cr)
+    with requests_of(world) as requests:
+        assert check.look_for_nothing(deleting(cr)) == Outcome(True, Reason.READY)
+    assert [request["action"] for request in requests if request["write"]] == []
+
+
+def test_object_in_conflict_owns_nothing_and_the_others_things_are_left_alone(
+    world: World, new_object: NewObject
+) -> None:
+    first = new_object()
+    assert world.reconcile(first).outcome["done"]
+    second = new_object(**{name: first["spec"][name] for name in ("bucketName", "iamUser")})
+    seen = make_check().look_for_nothing(deleting(second))
+    assert seen is not None
+    assert seen.is_done
+    assert "was left alone" in seen.message
+    # The same as what a run reports.
+    assert seen.message == world.reconcile(deleting(second)).outcome["message"]
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "status"),
+    [("HeadBucket", "SlowDown", 503), ("GetUser", "AccessDenied", 403), ("GetCallerIdentity", "ExpiredToken", 403)],
+)
+def test_unknown_is_not_nothing(world: World, new_object: NewObject, action: str, code: str, status: int) -> None:
+    cr = new_object()
+    world.aws.gate.add_fault(action, code, status=status)
+    try:
+        assert make_check().look_for_nothing(deleting(cr)) is None
+    finally:
+        world.aws.gate.clear_faults()
+    assert make_check().look_for_nothing(deleting(cr)) is not None
+
+
+def test_look_for_nothing_that_takes_too_long_is_unknown(new_object: NewObject) -> None:
+    now = [0.0]
+
+    def take_time(_: str) -> None:
+        now[0] += 100
+
+    check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
+    assert check.look_for_nothing(deleting(new_object())) is None

@@ -1,0 +1,127 @@
+"""A step of a run that fails: it is recorded, and the steps that do not depend on it still run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from runner.drift import DriftCheck, RoleSettings
+from tests.world import CLUSTER, PROJECT, NewObject, World, requests_of
+
+
+def own_user_policy(cr: dict[str, Any], account: str) -> str:
+    """A bucket policy that names the object's own user."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account}:user/{cr['iamUser']['username']}"},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{cr['bucketName']}/*",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture
+def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
+    environment = world.environment()
+    for name in ("KUBECONFIG", *world.aws.env()):
+        monkeypatch.setenv(name, environment[name])
+    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""))
+
+
+def test_bucket_policy_with_an_unknown_principal_does_not_keep_the_key_back(
+    world: World, new_object: NewObject, new_name: Any
+) -> None:
+    """S3 does not know a user for some seconds after IAM has created it.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    """
+    spec = {"bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+    cr = new_object(**spec, bucketPolicy=own_user_policy(spec, world.account))
+    text = "Invalid principal in policy"
+    world.aws.gate.add_fault("PutBucketPolicy", "MalformedPolicy", message=text, bucket=spec["bucketName"])
+    try:
+        run = world.reconcile(cr)
+    finally:
+        world.aws.gate.clear_faults()
+    assert not run.outcome["done"], run.output
+    assert "spec.bucketPolicy" in run.outcome["message"]
+    assert run.changed == ["bucket", "user", "service"]
+    assert run.outcome["status"]["accessKeyID"] == world.credentials(cr)[0]
+    assert run.outcome["status"]["bucketARN"]
+    world.tenant(cr).list_objects_v2(Bucket=spec["bucketName"])
+    healed = world.reconcile(cr)
+    assert (healed.outcome["done"], healed.changed) == (True, ["policy"]), healed.output
+
+
+def test_rights_that_cannot_be_given_leave_settings_and_service_maintained(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    user, bucket = cr["spec"]["iamUser"]["username"], cr["spec"]["bucketName"]
+    world.iam.delete_user_policy(UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted")
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    world.core.delete_namespaced_service(cr["metadata"]["name"], cr["metadata"]["namespace"])
+    world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
+    world.aws.gate.add_fault("PutUserPolicy", "AccessDenied", status=403, user=user)
+    try:
+        with requests_of(world) as requests:
+            run = world.reconcile(cr)
+    finally:
+        world.aws.gate.clear_faults()
+    assert (run.outcome["reason"], run.changed) == ("AccessDenied", ["versioning", "service"]), run.output
+    assert "CreateAccessKey" not in [request["action"] for request in requests], "no key without its rights"
+    assert set(world.reconcile(cr).changed) == {"user_policy", "access_key", "secret"}
+
+
+def test_failure_that_further_requests_would_repeat_stops_the_run(world: World, new_object: NewObject) -> None:
+    cr = new_object(enableVersioning=True)
+    bucket = cr["spec"]["bucketName"]
+    world.aws.gate.add_fault("PutBucketVersioning", "InvalidAccessKeyId", status=403, bucket=bucket)
+    try:
+        with requests_of(world) as requests:
+            run = world.reconcile(cr)
+    finally:
+        world.aws.gate.clear_faults()
+    assert run.outcome["reason"] == "CredentialsInvalid", run.output
+    assert "CreateAccessKey" not in [request["action"] for request in requests]
+    assert world.service(cr) is None
+    assert world.reconcile(cr).outcome["done"]
+
+
+def test_foreign_keys_in_both_slots_leave_everything_else_maintained(
+    world: World, new_object: NewObject, check: DriftCheck
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    user, bucket = cr["spec"]["iamUser"]["username"], cr["spec"]["bucketName"]
+    world.iam.delete_access_key(UserName=user, AccessKeyId=world.credentials(cr)[0])
+    aliens = sorted(world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2))
+    found = check.look(cr)
+    assert (found.reason.value, found.drift) == ("TooManyKeys", ()), "nothing that a run could repair"
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert (check.look(cr).reason.value, check.look(cr).drift) == ("TooManyKeys", ("versioning",))
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], run.changed) == ("TooManyKeys", ["versioning"]), run.output
+    assert run.outcome["message"] == found.message
+    assert (
+        sorted(key["AccessKeyId"] for key in world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]) == aliens
+    )
+
+
+def test_failure_of_one_object_is_not_that_of_the_next_one_in_a_sync(
+    world: World, new_object: NewObject, namespace: str
+) -> None:
+    """Ansible's facts outlive the role: what failed for one object must not be taken for the next one's."""
+    objects = sorted((new_object() for _ in range(2)), key=lambda cr: str(cr["metadata"]["name"]))
+    world.aws.gate.add_fault(
+        "PutUserPolicy", "AccessDenied", status=403, user=objects[0]["spec"]["iamUser"]["username"]
+    )
+    try:
+        run = world.playbook("sync.yml", "-e", f"namespace={namespace}")
+    finally:
+        world.aws.gate.clear_faults()
+    assert objects[0]["metadata"]["name"] in run.output
+    assert world.differs(objects[1]) == [], run.output
+    world.tenant(objects[1]).list_objects_v2(Bucket=objects[1]["spec"]["bucketName"])
+    assert "user_policy" in world.differs(objects[0])

@@ -1,0 +1,63 @@
+"""Which AWS error leads to which reason, and what the message says about it."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from s3bucket.errors import RETRY, reason_of, unknown, with_field
+
+from runner.conditions import Reason
+
+
+def answer(code: str, operation: str, text: str = "no") -> str:
+    """What amazon.aws reports for an answer of AWS."""
+    return f"Failed to do it: An error occurred ({code}) when calling the {operation} operation: {text}"
+
+
+@pytest.mark.parametrize(
+    ("code", "operation", "reason"),
+    [
+        ("BucketHasAccessPointsAttached", "DeleteBucket", "AccessPointsAttached"),
+        ("SomethingNew", "DeleteBucket", "DeletionRefused"),
+        ("InvalidRequest", "DeleteBucket", "DeletionRefused"),
+        ("SomethingNew", "PutBucketAcl", "AWSError"),
+        ("AccessDenied", "DeleteBucket", "AccessDenied"),
+        ("BucketNotEmpty", "DeleteBucket", "BucketNotEmpty"),
+        ("OperationAborted", "DeleteBucket", "AWSError"),
+        ("InternalError", "DeleteBucket", "AWSError"),
+        ("503", "DeleteBucket", "Throttled"),
+        ("500", "DeleteBucket", "AWSError"),
+        ("NoSuchBucket", "DeleteBucket", "AWSError"),
+    ],
+)
+@pytest.mark.parametrize("is_code_given", [True, False], ids=["code", "code-in-the-message"])
+def test_refused_deletion_has_its_own_reason(code: str, operation: str, reason: str, is_code_given: bool) -> None:
+    assert reason_of(code if is_code_given else "", answer(code, operation)) == reason
+
+
+def test_mfa_delete_is_no_missing_right() -> None:
+    text = answer("AccessDenied", "PutBucketVersioning", "Mfa Authentication must be used for this request")
+    assert reason_of("AccessDenied", text) == "MFARequired"
+    assert "root user" in with_field("AccessDenied", text)
+
+
+def test_every_slow_reason_of_a_deletion_says_what_to_do() -> None:
+    for code in ("BucketHasAccessPointsAttached", "SomethingNew"):
+        text = answer(code, "DeleteBucket")
+        assert "deletionPolicy: Retain" in with_field(code, text)
+        assert with_field(code, text).endswith(text)
+
+
+def test_answer_that_cannot_be_parsed_is_an_error_whose_text_is_not_read() -> None:
+    refusal = unknown("look", ResponseParserError("invalid XML: b'credential endpoint <Secret>'"))
+    assert (refusal.reason, refusal.message) == ("AWSError", "failed to look: the answer cannot be parsed")
+
+
+def test_operator_knows_every_reason_of_the_role() -> None:
+    assert set(RETRY) <= {reason.value for reason in Reason}
+
+
+def test_unknown_keeps_the_code() -> None:
+    error = ClientError({"Error": {"Code": "BucketHasAccessPointsAttached", "Message": "no"}}, "DeleteBucket")
+    assert (unknown("delete", error).reason, unknown("delete", error).retry) == ("AccessPointsAttached", "slow")

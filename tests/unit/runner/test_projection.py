@@ -1,0 +1,122 @@
+"""What is kept of objects that a tenant writes: little, and of bounded size."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from runner.projection import (
+    FINALIZER,
+    MAX_SPEC,
+    keep_child,
+    keep_listed_object,
+    keep_object,
+    oversized_message,
+)
+
+OWNER = {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": "photos", "uid": "u1", "controller": True}
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def secret(**metadata: Any) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": "photos"}
+    base = {"name": "photos-iam-secret", "namespace": "team", "uid": "s1", "labels": labels, "ownerReferences": [OWNER]}
+    data = {"AWS_ACCESS_KEY_ID": encoded("AKIAEXAMPLE"), "AWS_SECRET_ACCESS_KEY": encoded("value")}
+    return {"metadata": {**base, **metadata}, "type": "Opaque", "data": data}
+
+
+def item(**spec: Any) -> dict[str, Any]:
+    metadata = {"name": "photos", "namespace": "team", "uid": "u1", "finalizers": [FINALIZER, "other/one"]}
+    return {"metadata": metadata, "spec": {"region": "eu-west-1", "bucketName": "photos", **spec}}
+
+
+def test_secret_is_kept_with_digests_of_the_two_values_only() -> None:
+    found = secret()
+    found["data"] |= {f"key-{number}": encoded("x") for number in range(1000)}
+    kept = keep_child("Secret", found)
+    assert kept is not None
+    assert kept["digests"] == {"AWS_SECRET_ACCESS_KEY": hashlib.sha256(b"value").hexdigest()}
+    assert kept["data"] == {"AWS_ACCESS_KEY_ID": encoded("AKIAEXAMPLE")}
+    assert encoded("value") not in json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"ownerReferences": []},
+        {"ownerReferences": [{**OWNER, "controller": False}]},
+        {"ownerReferences": [{**OWNER, "kind": "Deployment", "apiVersion": "apps/v1"}]},
+        {"ownerReferences": [{**OWNER, "apiVersion": "other.example/v1"}]},
+        {"ownerReferences": [{**OWNER, "uid": "u" * 1000}]},
+        {"ownerReferences": [{**OWNER, "name": "other"}]},
+        {"name": "photos"},
+    ],
+    ids=["no-owner", "no-controller", "other-kind", "other-group", "long-uid", "other-name", "not-its-secret"],
+)
+def test_secret_that_is_not_an_objects_is_not_kept(metadata: dict[str, Any]) -> None:
+    assert keep_child("Secret", secret(**metadata)) is None
+
+
+def test_secret_with_everything_large_is_kept_small() -> None:
+    labels = {f"label-{number}": "x" * 63 for number in range(3000)}
+    annotations = {f"agill.apps/{number}": "x" * 10_000 for number in range(25)}
+    owners = [{**OWNER, "controller": False, "name": f"o{number}"} for number in range(3000)]
+    found = secret(labels=labels, annotations=annotations, ownerReferences=[*owners, OWNER])
+    found["data"]["AWS_ACCESS_KEY_ID"] = "QUFB" * 100_000
+    kept = keep_child("Secret", found)
+    assert kept is not None
+    assert len(json.dumps(kept)) < 6000
+    # No id that could be one: the Secret counts as one without a key.
+    assert "data" not in kept
+
+
+def test_service_is_kept_with_its_target_only() -> None:
+    ports = [{"port": number} for number in range(1, 2000)]
+    spec = {"type": "ExternalName", "externalName": "s3.amazonaws.com", "ports": ports}
+    found = {"metadata": {"name": "photos", "namespace": "team", "ownerReferences": [OWNER]}, "spec": spec}
+    kept = keep_child("Service", found)
+    assert kept is not None
+    assert kept["spec"] == {"type": "ExternalName", "externalName": "s3.amazonaws.com"}
+
+
+def test_object_of_the_largest_admitted_spec_is_kept_whole() -> None:
+    tags = {f"{number:0>128}": "v" * 256 for number in range(42)}
+    found = item(bucketPolicy=json.dumps({"Statement": ["x" * 20_000]}), tags=tags)
+    assert keep_object(found)["spec"] == found["spec"]
+    assert oversized_message(keep_object(found)) == ""
+
+
+def test_object_that_is_too_large_keeps_what_a_deletion_needs_and_names_the_field() -> None:
+    # A CRD of the Go operator has no maxLength.
+    user = {"username": "photos-user", "more": "x" * MAX_SPEC}
+    kept = keep_object(item(bucketPolicy="x" * 1_000_000, iamUser=user, deletionPolicy="Retain"))
+    assert kept["spec"] == {
+        "region": "eu-west-1",
+        "bucketName": "photos",
+        "deletionPolicy": "Retain",
+        "iamUser": {"username": "photos-user"},
+    }
+    assert "spec.bucketPolicy" in oversized_message(kept)
+    assert str(MAX_SPEC) in oversized_message(kept)
+
+
+def test_listed_object_has_only_our_finalizer_and_annotations() -> None:
+    found = item()
+    found["metadata"] |= {
+        "annotations": {"agill.apps/reconcile-requested-at": "now", "kubectl/last-applied": "x" * 100_000},
+        "labels": {"a": "b"},
+        "managedFields": [{"fieldsV1": {}}],
+    }
+    kept = keep_listed_object(found)["metadata"]
+    assert kept["finalizers"] == [FINALIZER]
+    assert kept["annotations"] == {"agill.apps/reconcile-requested-at": "now"}
+    assert not {"labels", "managedFields"} & set(kept)
+    # A read by name is what a patch of the finalizers begins with.
+    assert keep_object(found)["metadata"]["finalizers"] == [FINALIZER, "other/one"]

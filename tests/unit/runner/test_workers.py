@@ -1,0 +1,216 @@
+"""The workers: who serves what, what follows a reconcile, and when one is stuck."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from runner.conditions import Outcome, Reason
+from runner.kube import Kube
+from runner.metrics import Metrics
+from runner.operator import Operator
+from runner.queue import Key, Lane, WorkQueue
+from runner.reconcile import Reconciler
+from runner.settings import Settings
+from runner.workers import Worker, Workers, check_workers, run_workers
+from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+
+KEY = ("team", "photos")
+F, P, S = Lane.FRESH, Lane.REPAIR, Lane.RESYNC
+
+
+@pytest.mark.parametrize(
+    ("count", "lanes", "per_namespace"),
+    [
+        (1, [(F, P)], 1),
+        (2, [(F, P), (P, F)], 1),
+        (3, [(F,), (P, F), (F, P)], 2),
+        (5, [(F,), (P, F), (F, P), (F, P), (F, P)], 4),
+    ],
+)
+def test_run_workers_leave_one_to_others_and_more_than_one_repairs(
+    count: int, lanes: list[tuple[Lane, ...]], per_namespace: int
+) -> None:
+    found = run_workers(count, has_many_namespaces=True, has_checkers=True)
+    assert [worker.lanes for worker in found] == lanes
+    assert {worker.pool.per_namespace for worker in found} == {per_namespace}
+
+
+def test_run_workers_of_a_single_watched_namespace_are_all_its_own() -> None:
+    assert {worker.pool.per_namespace for worker in run_workers(2, has_many_namespaces=False, has_checkers=True)} == {2}
+
+
+def test_run_workers_without_checkers_do_the_resyncs_last() -> None:
+    found = run_workers(2, has_many_namespaces=True, has_checkers=False)
+    assert [worker.lanes for worker in found] == [(F, P, S), (P, F, S)]
+
+
+def test_check_workers_are_a_pool_of_their_own() -> None:
+    found = check_workers(8, has_many_namespaces=True)
+    assert {(worker.lanes, worker.pool.name, worker.pool.per_namespace) for worker in found} == {((S,), "check", 7)}
+
+
+class Rig:
+    """One worker that is run by hand, on a clock of its own."""
+
+    def __init__(self, *outcomes: Outcome, checks: tuple[Outcome, ...] = (READY,)) -> None:
+        self.now = 0.0
+        self.queue = WorkQueue(lambda: self.now)
+        self.kube = FakeKube(make_item())
+        self.job = FakeJob(self.kube, *outcomes)
+        self.reconciler = Reconciler(
+            self.kube, self.job, Metrics(), 300, find_seen=self._find, check=FakeCheck(*checks), run_timeout_s=600
+        )
+        self.stopping = threading.Event()
+        self.workers = Workers(
+            self.queue, self.reconciler, has_checkers=True, stopping=self.stopping, clock=lambda: self.now
+        )
+        (self.worker,) = run_workers(1, has_many_namespaces=True, has_checkers=True)
+        (self.checker,) = check_workers(1, has_many_namespaces=True)
+
+    def _find(self, key: Key) -> dict[str, Any] | None:
+        return self.kube.find_object(*key)
+
+    def serve(self, worker: Worker) -> None:
+        """Let the worker serve one object, which must be due."""
+        found = self.queue.get(0, worker.lanes, worker.pool)
+        assert found is not None
+        self.workers._serve(*found)
+
+    def waits(self, lane: Lane) -> float:
+        """How many seconds pass until the object is due in this lane."""
+        start = self.now
+        while not self.queue.depths()[lane]:
+            assert self.now - start < 10_000, "never"
+            self.now += 1
+        return self.now - start
+
+
+TIMED_OUT = Outcome(False, Reason.RUN_TIMEOUT, "the run was ended after 600 s", "transient")
+EMPTYING = Outcome(False, Reason.EMPTYING, "1000 versions deleted", "immediate")
+DIFFERS = Outcome(True, Reason.READY, drift=("policy",))
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
+
+
+def test_run_that_timed_out_waits_as_long_as_a_run_may_take_then_longer() -> None:
+    rig = Rig(TIMED_OUT, checks=(DIFFERS,))
+    rig.queue.add(KEY)
+    waits = []
+    for _ in range(4):
+        rig.serve(rig.worker)
+        waits.append(rig.waits(S))
+        # The check finds a difference, and hands it on to the run workers.
+        rig.queue.add(KEY, P)
+    for wait_s, base_s in zip(waits, (600, 1200, 2400, 3600), strict=True):
+        assert base_s * 0.74 <= wait_s <= base_s
+
+
+def test_check_that_hits_its_limit_waits_as_long() -> None:
+    rig = Rig(READY, checks=(TIMED_OUT,))
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    rig.waits(S)
+    rig.serve(rig.checker)
+    assert rig.waits(S) >= 440
+
+
+def test_timed_out_objects_leave_a_worker_to_others_when_they_are_edited() -> None:
+    rig = Rig(TIMED_OUT, checks=(DIFFERS,))
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    pool = run_workers(3, has_many_namespaces=True, has_checkers=True)[0].pool
+    rig.queue.add(("other", "slow"))
+    rig.serve(rig.worker)
+    rig.queue.add(KEY)
+    rig.queue.add(("other", "slow"))
+    assert rig.queue.get(0, pool=pool) is not None
+    assert rig.queue.get(0, pool=pool) is None
+
+
+def test_run_that_made_progress_is_followed_by_the_next_behind_other_namespaces() -> None:
+    rig = Rig(DENIED, DENIED, EMPTYING, EMPTYING, DENIED)
+    rig.kube.item = make_item(finalizers=["agill.apps.s3"], deletionTimestamp="2026-01-01T00:00:00Z")
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    assert rig.waits(P) == 0
+    rig.now += 1
+    rig.queue.add(("other", "differs"), P)
+    rig.serve(rig.worker)
+    assert rig.queue.get(0, (P,)) == (("other", "differs"), P)
+    rig.serve(rig.worker)
+    # Progress resets the back-off.
+    assert rig.waits(S) <= 5
+
+
+def test_conflict_with_another_writer_is_tried_again_soon_but_not_in_a_tight_loop() -> None:
+    rig = Rig()
+    rig.kube.errors["add_finalizer"] = kube_error(409)
+    rig.queue.add(KEY)
+    delays = []
+    for _ in range(6):
+        rig.serve(rig.worker)
+        start = rig.now
+        while not rig.queue.depths()[F]:
+            rig.now += 0.01
+        delays.append(rig.now - start)
+    assert delays[0] <= 0.11
+    assert delays == sorted(delays)
+    assert delays[-1] >= 2
+
+
+@pytest.mark.parametrize("break_it", [lambda rig: rig.kube.errors.update(find_object=kube_error(500)), None])
+def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | None) -> None:
+    rig = Rig()
+    if break_it:
+        break_it(rig)
+    else:
+        rig.job.run = None  # type: ignore[assignment, method-assign]
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    assert 3 <= rig.waits(S) <= 5
+
+
+def health(workers: Workers) -> str:
+    """What /healthz of an operator with these workers answers; empty when it is well."""
+    given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
+    given |= {"renew_deadline_s": 60, "retry_period_s": 6}
+    operator = Operator(Settings(**given), Kube())  # type: ignore[arg-type]
+    operator._workers = workers
+    return operator._check_health()
+
+
+def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
+    rig = Rig()
+    arrived, leave = threading.Event(), threading.Event()
+    run = rig.job.run
+
+    def hang(item: dict[str, Any]) -> Outcome:
+        arrived.set()
+        leave.wait()
+        return run(item)
+
+    rig.job.run = hang  # type: ignore[method-assign]
+    # A daemon: a failed assertion must not keep the process.
+    thread = threading.Thread(target=rig.workers.work, args=(rig.worker,), daemon=True)
+    thread.start()
+    assert rig.workers.find_stuck(0) == []
+    assert health(rig.workers) == ""
+    rig.queue.add(KEY)
+    assert arrived.wait(30)
+    rig.now += 900
+    assert rig.workers.find_stuck(900) == []
+    rig.now += 1
+    assert rig.workers.find_stuck(900) == ["worker-0"]
+    assert "worker-0" in health(rig.workers)
+    rig.stopping.set()
+    leave.set()
+    thread.join(30)
+    assert rig.workers.find_stuck(0) == []
