@@ -14,6 +14,7 @@ from .children import is_new
 from .errors import Forbidden, Refused
 
 try:
+    import yaml
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
@@ -178,6 +179,11 @@ def connect() -> ApiServer:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # Never its text: a kubeconfig holds credentials.
+        raise Refused(
+            "KubernetesError", "KUBECONFIG is not a kubeconfig: correct the file, or set it to another"
+        ) from error
     settings = client.Configuration.get_default_copy()
     # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
     settings.retries = False
