@@ -58,7 +58,7 @@ _ROLE_OPTIONS = [
                  envvar="DELETION_POLICY", show_envvar=True,
                  help="What an object means that does not give spec.deletionPolicy. Default: Delete."),
     click.option("--service-external-name", default="", envvar="SERVICE_EXTERNAL_NAME", show_envvar=True,
-                 help="The host that Services point to; for an IP address there are none. Default: AWS's for the region."),
+                 help="The host that Services point to; none for an IP address. Default: AWS's for the region."),
     click.option("--iam-path", default="", callback=_matching(iam_policy.PATH), envvar="IAM_PATH", show_envvar=True,
                  help="The IAM path of users that are made. Default: /."),
     click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),

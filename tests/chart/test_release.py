@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -417,6 +418,8 @@ def test_upgrade_from_the_go_operators_release_and_on(
         # A record with a v1beta1 CRD cannot be upgraded (the README says how). Its CRD stores what v1 no longer takes.
         store_as_v1beta1(own_plane)
         assert crd_field(release, "spec.preserveUnknownFields") == "true"
+        crds = ["apply", "--server-side", "--force-conflicts", "-f", str(PROJECT / "crds")]
+        assert "preserveUnknownFields: Invalid value: true" in release.kubectl(*crds, is_checked=False)
         selector = "--selector=owner=helm,name=s3-operator"
         release.kubectl("--namespace=s3-operator", "delete", "secret", selector)
         release.upgrade(*release.values, *more)
@@ -631,7 +634,7 @@ def differences(rendered: Any, stored: Any, path: str = "") -> list[str]:
     return [] if rendered == stored else [f"{path}: {rendered!r} is stored as {stored!r}"]
 
 
-def test_objects_are_stored_as_they_are_rendered(own_release: Release) -> None:
+def test_objects_are_stored_as_they_are_rendered(own_release: Release, own_plane: ControlPlane) -> None:
     """What Argo CD compares: it reports a field as OutOfSync that is rendered and not stored like that."""
     release = own_release
     file = release.folder / "monitoring.yaml"
@@ -658,6 +661,12 @@ def test_objects_are_stored_as_they_are_rendered(own_release: Release) -> None:
     before = release.kubectl(*versions)
     release.kubectl(*apply)
     assert release.kubectl(*versions) == before
+    # Nothing that is rendered without the cluster can know that an old CRD stores true: the README's patch ends that.
+    store_as_v1beta1(own_plane)
+    readme = (PROJECT / "README.md").read_text()
+    patch = next(line for line in readme.splitlines() if line.startswith("kubectl patch crd"))
+    release.kubectl(*shlex.split(patch)[1:])
+    assert not crd_field(release, "spec.preserveUnknownFields")
 
 
 def test_check_and_warning_say_what_is_there(world: World, release: Release, namespace: str, new_name: Any) -> None:

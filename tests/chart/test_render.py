@@ -83,6 +83,9 @@ BAD_VALUES = {
         "networkPolicy.credentialEndpoints[0].cidr=169.254.170.23/32",
         "/networkPolicy/credentialEndpoints/0",
     ),
+    "bracket": ("aws.endpointURL=http://[::1", "/aws/endpointURL"),
+    "password": ("aws.endpointURL=http://user:pass@minio", "/aws/endpointURL"),
+    "no-section": ("metrics=null", "the value metrics is null"),
     "one-port-for-both": ("health.port=8080", "must differ"),
     "test-resources": ("testPod.resources.limit.cpu=1", "/testPod/resources"),
     "test-labels": ("testPod.labels=a", "/testPod/labels"),
@@ -445,6 +448,17 @@ def test_endpoint_reaches_operator_and_services(given: str, environment: dict[st
         found = settings(pod)
         assert {name: value for name, value in found.items() if name.startswith("AWS_ENDPOINT")} == environment
         assert found.get("SERVICE_EXTERNAL_NAME", "") == external_name
+
+
+def test_nothing_in_the_chart_is_bound_to_one_ip_family(everything: list[dict[str, Any]]) -> None:
+    text = json.dumps([item for item in everything if item["kind"] != "NetworkPolicy"])
+    assert not re.search(r"[0-9]+(\.[0-9]+){3}", text.replace(__version__, ""))
+    container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert {"--metrics-bind-address=:8080", "--health-probe-bind-address=:8081"} <= set(container["args"])
+    for probe in ("livenessProbe", "readinessProbe"):
+        # Without a host the kubelet asks the Pod's own address, of whichever family.
+        assert set(container[probe]["httpGet"]) == {"path", "port"}
+    assert "ipFamilies" not in find(everything, "Service")["spec"]
 
 
 def test_path_and_boundary_of_users_reach_the_operator() -> None:

@@ -20,9 +20,9 @@
 
 {{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
 {{- define "s3-operator.checkValues" -}}
-{{- range list "aws" "iam" "networkPolicy" "testPod" -}}
+{{- range list "aws" "crds" "health" "iam" "image" "metrics" "networkPolicy" "podDisruptionBudget" "rbac" "serviceAccount" "testPod" -}}
 {{- if not (kindIs "map" (index $.Values .)) -}}
-{{- fail (printf "the value %s is missing, as in another version of the chart: use --reset-then-reuse-values instead of --reuse-values" .) -}}
+{{- fail (printf "the value %s is null or missing; if these are values of another version of the chart, use --reset-then-reuse-values instead of --reuse-values" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
