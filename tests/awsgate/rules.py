@@ -383,7 +383,7 @@ def _rewritten(statement: dict[str, Any], region: str) -> dict[str, Any]:
         new["Principal"] = _rewritten_principal(new["Principal"], region)
     if "Condition" in new:
         new["Condition"] = {
-            operator: {key: _shortened([_as_java(value) for value in _as_list(values)]) for key, values in tests.items()}
+            operator: {key: _shortened(list(map(_as_java, _as_list(values)))) for key, values in tests.items()}
             for operator, tests in new["Condition"].items()
         }
     return new
@@ -576,12 +576,9 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
-<<<<<<< HEAD
     rewrite_policy,
-=======
     encode_listed_versions,
     page_uploads,
->>>>>>> main
 )
 
 
