@@ -132,10 +132,11 @@ _OPTIONS = [
     click.option("--retry-period", "retry_period_s", type=click.FloatRange(min=0.1), default=2, show_default=True,
                  help="How often the Lease is tried."),
     click.option("--metrics-bind-address", "metrics_address", default=":8080", show_default=True,
-                 envvar="METRICS_BIND_ADDRESS", show_envvar=True, help="Where /metrics is served; 0 for nowhere."),
+                 envvar="METRICS_BIND_ADDRESS", show_envvar=True, help="Where /metrics is served: host:port, [IPv6 address]:port, or :port for all addresses of the "
+                      "machine; 0 for nowhere."),
     click.option("--health-probe-bind-address", "health_address", default=":8081", show_default=True,
                  envvar="HEALTH_PROBE_BIND_ADDRESS", show_envvar=True,
-                 help="Where /healthz and /readyz are served; 0 for nowhere."),
+                 help="Where /healthz and /readyz are served, in the same form."),
 ]  # fmt: skip
 _LOG_OPTIONS = [
     click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True,
