@@ -8,6 +8,7 @@ the cache by a rename, whole or not at all.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import platform
 import shutil
@@ -126,10 +127,10 @@ def _helm3_flags() -> str:
     return " ".join(["-s", "-w", *(f"-X {place}Major={major} -X {place}Minor={minor}" for place in places)])
 
 
-def _run(command: list[str], name: str, more: dict[str, str]) -> None:
+def _run(command: list[str], name: str, more: dict[str, str], module: Path = _MODULE) -> None:
     started = time.monotonic()
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", **more}
-    process = subprocess.Popen(command, cwd=_MODULE, env=environment, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=module, env=environment, stdin=subprocess.DEVNULL)
     while True:
         try:
             code = process.wait(_PROGRESS_S)
@@ -139,6 +140,24 @@ def _run(command: list[str], name: str, more: dict[str, str]) -> None:
     if code:
         raise RuntimeError(f"go build of {name} failed with exit status {code}")
     _report(f"  built {name} in {time.monotonic() - started:.0f} s")
+
+
+def find_own_program(module: Path) -> Path:
+    """A program whose Go module is a folder of this checkout, built once for what is in it.
+
+    :raises RuntimeError: when the build fails
+    """
+    text = b"".join(path.read_bytes() for path in sorted(module.iterdir()) if path.suffix in (".go", ".mod", ".sum"))
+    target = cache_folder() / f"{module.name}-{hashlib.sha256(text).hexdigest()[:12]}" / module.name
+    with _lock():
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _report(f"building {module.name} from Go modules (once; kept in {target.parent})")
+            with tempfile.TemporaryDirectory(prefix=f".{module.name}-", dir=target.parent) as folder:
+                command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", folder, "."]
+                _run(command, module.name, {}, module)
+                next(Path(folder).iterdir()).rename(target)
+    return target
 
 
 def find_go() -> str:

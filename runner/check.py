@@ -45,6 +45,16 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
     yield "other operators", lambda: _check_overlapping(election)
 
 
+def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The same where no cluster can be asked, for the reason given."""
+
+    def fail() -> str:
+        raise CheckError(problem)
+
+    yield "Kubernetes", fail
+    yield "AWS", _check_aws
+
+
 def uninstall_warning(kube: Kube) -> str:
     """What to think of before the operator goes; empty when no S3 object is there."""
     names = list(_names(kube))

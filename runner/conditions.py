@@ -1,7 +1,9 @@
-"""An S3 object's status: the conditions Ready and Synced with reasons of a closed list, and what differs. Pure.
+"""An S3 object's status: its conditions with reasons of a closed list, and what differs. Pure.
 
 Ready: what the spec asks for is there and works. Synced: all of it is as the spec says; False names the aspects
-that are not, Unknown means that the last look or run could not tell.
+that are not, Unknown means that the last check or run could not tell. Reconciling and Stalled are those of kstatus,
+which Helm, Flux and others wait for: they exist only while they are True, and at most one of them does.
+https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
 
 Follows the Kubernetes API conventions ("Typical status properties"): lastTransitionTime moves only when
 the condition's status does, observedGeneration is that of the spec that was looked at.
@@ -65,6 +67,9 @@ class Outcome:
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
 _TRANSITION = "lastTransitionTime"
+_RETRIED_LATER = ("permanent", "slow")
+# Tried again soon, or after a long time, but it does not pass by itself as a rule.
+_NEEDS_A_PERSON = (Reason.ACCESS_DENIED, Reason.CREDENTIALS_INVALID, Reason.RUN_TIMEOUT)
 
 
 def ready_condition(status: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +119,7 @@ def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any
     told = {
         "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
         "Synced": _synced(item, outcome, is_ready),
+        **_kstatus(outcome),
     }
     new["conditions"] = [
         _with_transition(
@@ -153,6 +159,14 @@ def _synced(item: dict[str, Any], outcome: Outcome, is_ready: bool) -> tuple[str
     old = synced_condition(item.get("status") or {})
     is_same = (old.get("status"), old.get("observedGeneration")) == ("True", item["metadata"].get("generation"))
     return "True", Reason.IN_SYNC, old["message"] if is_same else ""
+
+
+def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
+    """Stalled for what needs a person, Reconciling for what is worked on or tried again soon; empty once it is done."""
+    if outcome.is_done:
+        return {}
+    is_stalled = outcome.retry in _RETRIED_LATER or outcome.reason in _NEEDS_A_PERSON
+    return {"Stalled" if is_stalled else "Reconciling": ("True", outcome.reason, outcome.message)}
 
 
 def _with_transition(condition: dict[str, Any], old: dict[str, Any], now: str) -> dict[str, Any]:

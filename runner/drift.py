@@ -329,10 +329,10 @@ class DriftCheck:
         """
         try:
             with self._time_limit.running():
-                wanted = self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+                wanted = self._wanted_of(item)
                 sources = self._sources(wanted, reads_all_users=False, cluster=self._live)
                 seen = self._observe.observe_deletion(wanted, sources)
-        except (self._refused, _CheckTimeoutError):
+        except (self._refused, GivenUpError, _CheckTimeoutError):
             return None
         return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
 

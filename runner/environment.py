@@ -12,8 +12,6 @@ from runner import processes
 _PASSED_ON = (
     "PATH",
     "HOME",
-    "LANG",
-    "LC_ALL",
     "KUBECONFIG",
     "K8S_AUTH_KUBECONFIG",
     "KUBERNETES_SERVICE_HOST",
@@ -59,6 +57,8 @@ def ansible_environment(project_dir: Path, folder: Path, run_id: str, more: dict
         # ansible-playbook of the same installation as this program, wherever that is.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{passed_on.get('PATH', os.defpath)}",
         processes.RUN_ID: run_id,
+        # Ansible refuses to run in a locale that is not UTF-8; ours may be any, or one that this machine lacks.
+        "LC_ALL": "C.UTF-8",
         "TMPDIR": str(folder / "tmp"),
         # One of its own: no ansible.cfg of the machine has a say.
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),

@@ -79,6 +79,8 @@ class ObjectHandler:
         self._cache.remove(key)
         self._queue.forget(key)
         self._edits.forget(key)
+        # What is kept of it elsewhere goes as well, after what may be going on with it.
+        self._queue.add(key, Lane.RESYNC)
 
 
 class ChildHandler:

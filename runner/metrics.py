@@ -23,6 +23,7 @@ class NamespaceWatch(Protocol):
 
 
 _AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError")
+_SOURCES = ("run", "check")
 
 
 class Metrics:
@@ -63,7 +64,16 @@ class Metrics:
         self._calls = Counter(
             "s3_operator_aws_requests", "Requests of drift checks to AWS", ["operation"], registry=registry
         )
-        self._errors = Counter("s3_operator_aws_errors", "Runs that AWS made fail", ["reason"], registry=registry)
+        self._errors = Counter(
+            "s3_operator_aws_errors",
+            "Runs and drift checks that AWS made fail",
+            ["reason", "source"],
+            registry=registry,
+        )
+        for reason in _AWS_REASONS:
+            for source in _SOURCES:
+                # Of a series that begins with its first error Prometheus sees no increase.
+                self._errors.labels(reason, source)
         self._info = Gauge(
             "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
         )
@@ -103,8 +113,7 @@ class Metrics:
         result = "done" if outcome.is_done else "progress" if outcome.retry == "immediate" else "failed"
         self._runs.labels(result, outcome.reason.value).inc()
         self._duration.observe(duration_s)
-        if outcome.reason.value in _AWS_REASONS:
-            self._errors.labels(outcome.reason.value).inc()
+        self._count_error(outcome, "run")
         if is_drift and outcome.is_done:
             for aspect in outcome.changed:
                 self._drift.labels(aspect).inc()
@@ -119,9 +128,14 @@ class Metrics:
         if is_ready or outcome.drift:
             self._synced.labels(namespace, name).set(not outcome.drift)
 
-    def count_check(self, result: str) -> None:
-        """A drift check found ``in_sync``, ``differs`` or ``failed``."""
-        self._checks.labels(result).inc()
+    def count_check(self, seen: Outcome) -> None:
+        """A drift check has ended: ``in_sync``, ``differs`` or ``failed``."""
+        self._checks.labels("differs" if seen.drift else "in_sync" if seen.is_done else "failed").inc()
+        self._count_error(seen, "check")
+
+    def _count_error(self, outcome: Outcome, source: str) -> None:
+        if not outcome.is_done and outcome.reason.value in _AWS_REASONS:
+            self._errors.labels(outcome.reason.value, source).inc()
 
     def count_call(self, operation: str) -> None:
         """A drift check asks AWS."""

@@ -269,7 +269,7 @@ class Reconciler:
         return outcome
 
     def _count_check(self, key: Key, seen: Outcome) -> None:
-        self._metrics.count_check("differs" if seen.drift else "in_sync" if seen.is_done else "failed")
+        self._metrics.count_check(seen)
         fields = {"namespace": key[0], "name_": key[1], "reason": seen.reason.value, "differs": list(seen.drift)}
         _LOG.debug("checked", extra=fields)
 
@@ -279,6 +279,8 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)
         self._full_run_at.pop(key, None)
+        for backoff in (self._backoff, self._conflict_backoff, self._timeout_backoff):
+            backoff.reset(key)
 
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()

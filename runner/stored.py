@@ -65,7 +65,10 @@ class StoredObjects:
     def find_seen(self, key: Key) -> dict[str, Any] | None:
         """The object as the watch saw it last."""
         item = self._find_seen(key)
-        return None if item is None else self._completed(item)
+        if item is None:
+            self._written.pop(key, None)
+            return None
+        return self._completed(item)
 
     def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
         """Add the operator's finalizer; returns the object with it."""

@@ -32,23 +32,16 @@ class Worker:
 def run_workers(count: int, *, has_many_namespaces: bool, has_checkers: bool) -> list[Worker]:
     """The workers that may run the role.
 
-    Of three or more, one takes new and changed objects only, however much there is to repair. One prefers repairs,
-    which therefore never wait for all that is new.
+    Each serves every lane, so that what a namespace may have at most is the same in each. All but one prefer new and
+    changed objects; one prefers repairs, which therefore never wait for all that is new.
 
     :param has_many_namespaces: False lets one namespace have all workers, as no other one can wait for them
     :param has_checkers: False gives these workers the resyncs as well
     """
     pool = _pool("run", count, has_many_namespaces)
     resyncs = () if has_checkers else (Lane.RESYNC,)
-    found = []
-    for number in range(count):
-        lanes: tuple[Lane, ...] = (Lane.FRESH, Lane.REPAIR, *resyncs)
-        if number == 0 and count > 2:
-            lanes = (Lane.FRESH,)
-        elif number == 1:
-            lanes = (Lane.REPAIR, Lane.FRESH, *resyncs)
-        found.append(Worker(f"worker-{number}", lanes, pool))
-    return found
+    fresh_first, repairs_first = (Lane.FRESH, Lane.REPAIR, *resyncs), (Lane.REPAIR, Lane.FRESH, *resyncs)
+    return [Worker(f"worker-{number}", repairs_first if number == 1 else fresh_first, pool) for number in range(count)]
 
 
 def check_workers(count: int, *, has_many_namespaces: bool) -> list[Worker]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 from xml.etree import ElementTree
@@ -352,6 +353,72 @@ def name_undeleted_versions(call: Call, answer: Answer) -> None:
     answer.body = re.sub(rb"<Error>.*</Error>", lambda _: named, answer.body, flags=re.DOTALL)
 
 
+def rewrite_policy(call: Call, answer: Answer) -> None:
+    """AWS gives a bucket's policy back in a form of its own; moto gives the text that was sent.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-accounts
+    (an account's id for its root), https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/
+    private-content-restricting-access-to-s3-oai.html (a CanonicalUser is saved as the identity's ARN), and the issues
+    of terraform-provider-aws about policies that differ for ever (single values, repeated values, empty elements,
+    numbers as text, as Java writes them).
+    """
+    found = find_bucket(call.bucket) if call.action == "GetBucketPolicy" else None
+    if found is None:
+        return
+    try:
+        document = json.loads(answer.body)
+        document["Statement"] = [_rewritten(item, found[1].region_name) for item in _as_list(document["Statement"])]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return
+    if document.get("Id") == "":
+        del document["Id"]
+    answer.body = json.dumps(document, separators=(",", ":")).encode()
+
+
+def _rewritten(statement: dict[str, Any], region: str) -> dict[str, Any]:
+    new = {name: value for name, value in statement.items() if not (name == "Condition" and value == {})}
+    for name in ("Action", "NotAction", "Resource", "NotResource"):
+        if name in new:
+            new[name] = _shortened(new[name])
+    if isinstance(new.get("Principal"), dict):
+        new["Principal"] = _rewritten_principal(new["Principal"], region)
+    if "Condition" in new:
+        new["Condition"] = {
+            operator: {key: _shortened(list(map(_as_java, _as_list(values)))) for key, values in tests.items()}
+            for operator, tests in new["Condition"].items()
+        }
+    return new
+
+
+def _rewritten_principal(principal: dict[str, Any], region: str) -> dict[str, Any]:
+    partition = "aws-cn" if region.startswith("cn-") else "aws"
+    names = [
+        f"arn:{partition}:iam::{name}:root" if re.fullmatch(r"\d{12}", name) else name
+        for name in _as_list(principal.get("AWS", []))
+    ]
+    names += [
+        f"arn:{partition}:iam::cloudfront:user/CloudFront Origin Access Identity E{name[:13].upper()}"
+        for name in _as_list(principal.get("CanonicalUser", []))
+    ]
+    rest = {kind: _shortened(value) for kind, value in principal.items() if kind not in ("AWS", "CanonicalUser")}
+    return {**rest, "AWS": _shortened(names)} if names else rest
+
+
+def _shortened(values: Any) -> Any:
+    unique = list(dict.fromkeys(_as_list(values)))
+    return unique[0] if len(unique) == 1 else unique
+
+
+def _as_java(value: Any) -> str:
+    """A scalar as Java writes it: that of a double has an exponent from 1E7 on."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and abs(value) >= 1e7:
+        digits, _, exponent = f"{Decimal(str(value)).normalize():E}".partition("E")
+        return f"{digits if '.' in digits else digits + '.0'}E{int(exponent)}"
+    return str(value)
+
+
 def refuse_unreadable_xml(call: Call) -> Answer | None:
     """A key with a character that XML 1.0 does not know makes AWS refuse the whole DeleteObjects.
 
@@ -510,6 +577,7 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     split_grants,
     forget_deleted_bucket,
     name_undeleted_versions,
+    rewrite_policy,
     encode_listed_versions,
     page_uploads,
 )

@@ -160,8 +160,9 @@ def test_claim_that_iam_does_not_show_yet_is_known_to_the_operator_that_made_it(
     try:
         wait_until(lambda: operator.runs_of(first), "a run that claims the name and creates no bucket")
         second = victim(bucket)
-        wait_until(lambda: condition(world, second).get("reason") == "Pending", "Pending")
-        assert first["metadata"]["name"] in condition(world, second)["message"]
+        name = first["metadata"]["name"]
+        wait_until(lambda: name in condition(world, second).get("message", ""), "Pending, for the first one")
+        assert condition(world, second)["reason"] == "Pending"
     finally:
         world.aws.gate.set_iam_lag(0)
         world.aws.gate.clear_faults()

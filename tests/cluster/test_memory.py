@@ -15,7 +15,7 @@ from tests.cluster.test_kube import secret_of
 from tests.memory import limited, peak_mb, run_and_measure
 from tests.world import CLUSTER, World
 
-# A half of the chart's limit, for the operator with all that it starts. Pages of 500 with all of their items: 480 MB with 100 of the large ones.
+# A half of the chart's limit, for the operator with all that it starts. Pages of 500 took 480 MB for 100 large ones.
 _LIMIT_MB = 512
 _PEAK_MB = 230
 _MANY_KEYS = {f"k{number}": "x" for number in range(20_000)}

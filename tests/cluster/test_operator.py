@@ -164,6 +164,32 @@ def test_error_is_told_and_recovery_follows_the_cause(
     assert event_reasons(world, cr) == ["CREATING", "FAILED", "CREATED"]
 
 
+def test_expired_credentials_are_counted_although_no_object_changes(
+    world: World, new_object: NewObject, start_operator: StartOperator
+) -> None:
+    operator = start_operator("--sync-period", "2")
+    cr = new_object()
+    wait_ready(world, cr)
+    runs, port = len(operator.runs_of(cr)), operator.port("/metrics")
+    counter = 's3_operator_aws_errors_total{reason="CredentialsInvalid",source="check"} '
+
+    def count() -> float:
+        return float(get(port, "/metrics")[1].partition(counter)[2].partition("\n")[0])
+
+    assert count() == 0
+    # What a settled object is asked for at each sync.
+    world.aws.gate.add_fault("ListAccessKeys", "ExpiredToken", status=403)
+    try:
+        wait_until(lambda: count() >= 2, "two checks that failed")
+    finally:
+        world.aws.gate.clear_faults()
+    assert condition(world, cr)["reason"] == "CredentialsInvalid"
+    assert condition(world, cr, "Stalled")["status"] == "True"
+    assert len(operator.runs_of(cr)) == runs
+    wait_ready(world, cr)
+    assert condition(world, cr, "Stalled") == {}
+
+
 def test_invalid_spec_is_told_and_works_once_corrected(
     world: World, new_object: NewObject, start_operator: StartOperator
 ) -> None:
@@ -400,7 +426,7 @@ def test_once_refuses_while_an_operator_holds_the_lease(
     wait_until(lambda: operator.lines("leading"), "the operator leads")
     done = once(world, new_object(), tmp_path)
     assert done.returncode == 2
-    assert "another operator holds the lease" in done.stderr
+    assert "another s3-operator holds the Lease" in done.stderr
 
 
 def test_address_in_use_is_told_with_what_to_do(world: World, start_operator: StartOperator, tmp_path: Path) -> None:

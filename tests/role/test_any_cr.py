@@ -115,6 +115,8 @@ def values_of(schema: dict[str, Any], path: str = "") -> st.SearchStrategy[Any]:
         return st.sampled_from(schema["enum"])
     if schema["type"] == "boolean":
         return st.booleans()
+    if schema["type"] == "array":
+        return st.lists(values_of(schema["items"], f"{path}[]"), max_size=schema["maxItems"], unique=True)
     assert schema["type"] == "object", f"say in TEXTS which values to try for {path}"
     fields = {
         name: values_of(field, f"{path}.{name}".lstrip(".")) for name, field in sorted(schema["properties"].items())

@@ -12,7 +12,7 @@ description:
     first, and with it a claim on the bucket's name, in IAM, where no key of a tenant can write.
   - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
     over an existing user. This module fails with reason Conflict instead.
-  - Answers with what C(amazon.aws.s3_bucket) has to change in a bucket that was just made.
+  - Answers with what C(s3bucket_settings) has to change in a bucket that was just made.
 author: s3-operator contributors
 options:
   cr:
@@ -65,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 bucket_arguments:
-  description: The arguments of amazon.aws.s3_bucket that bring a new bucket in order.
+  description: The arguments of s3bucket_settings that bring a new bucket in order.
   type: dict
   returned: success
 """
@@ -109,7 +109,7 @@ def main() -> None:
 
 def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-    configuration: dict[str, Any] = {"Tags": listed(wanted.bucket_tags)}
+    configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
     with namespace_arguments(s3, wanted) as namespace:

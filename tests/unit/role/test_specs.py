@@ -13,7 +13,7 @@ SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argu
 DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
 CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
 CRD_SPEC = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-TYPES = {"string": "str", "boolean": "bool", "object": "dict"}
+TYPES = {"string": "str", "boolean": "bool", "object": "dict", "array": "list"}
 
 
 def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
@@ -36,7 +36,7 @@ def walk(options: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[
 
 def fields_of_crd(schema: dict[str, Any], parent: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
     for name, field in schema.get("properties", {}).items():
-        choices = tuple(field.get("enum", ()))
+        choices = tuple(field.get("enum", field.get("items", {}).get("enum", ())))
         yield parent + name, (TYPES[field["type"]], name in schema.get("required", []), choices)
         yield from fields_of_crd(field, f"{parent}{name}.")
 

@@ -45,8 +45,9 @@ def test_drift_and_aws_errors_are_counted() -> None:
     metrics.count_run(Outcome(False, Reason.THROTTLED), 1.0, is_drift=False)
     shown = text(metrics)
     assert 's3_operator_drift_corrected_total{aspect="policy"} 1.0' in shown
-    assert "acl" not in shown
-    assert 's3_operator_aws_errors_total{reason="Throttled"} 1.0' in shown
+    assert 'aspect="acl"' not in shown
+    assert 's3_operator_aws_errors_total{reason="Throttled",source="run"} 1.0' in shown
+    assert 's3_operator_aws_errors_total{reason="Throttled",source="check"} 0.0' in shown
     assert 's3_operator_reconcile_total{reason="Throttled",result="failed"} 1.0' in shown
     metrics.count_run(Outcome(False, Reason.EMPTYING, retry="immediate"), 1.0, is_drift=False)
     assert 's3_operator_reconcile_total{reason="Emptying",result="progress"} 1.0' in text(metrics)
@@ -58,3 +59,15 @@ def test_queue_depth_is_read_at_each_scrape() -> None:
     assert 's3_operator_queue_depth{lane="fresh"} 0.0' in text(metrics)
     queue.add(("a", "b"), Lane.FRESH)
     assert 's3_operator_queue_depth{lane="fresh"} 1.0' in text(metrics)
+
+
+def test_checks_that_aws_makes_fail_are_counted_with_their_reason() -> None:
+    metrics = Metrics()
+    # From the start there is a series for each: the first error is an increase.
+    assert 's3_operator_aws_errors_total{reason="CredentialsInvalid",source="check"} 0.0' in text(metrics)
+    for outcome in (Outcome(False, Reason.CREDENTIALS_INVALID), Outcome(False, Reason.CONFLICT), READY):
+        metrics.count_check(outcome)
+    shown = text(metrics)
+    assert 's3_operator_aws_errors_total{reason="CredentialsInvalid",source="check"} 1.0' in shown
+    assert 's3_operator_drift_checks_total{result="failed"} 2.0' in shown
+    assert 's3_operator_aws_errors_total{reason="Conflict"' not in shown

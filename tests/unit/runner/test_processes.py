@@ -45,6 +45,15 @@ def test_kill_run_ends_descendants_in_other_sessions_and_no_other_run() -> None:
     end(second)
 
 
+def test_sweep_removes_only_folders_that_an_operator_made(tmp_path: Path) -> None:
+    # --work-dir may be any folder of a person.
+    names = ["my-project", "run-x", "notes-2026-11", "credentials-1-0", "run-1-0-7", "warm-1-0"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    processes.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my-project", "notes-2026-11", "run-x"]
+
+
 def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
     dead, alive = "1-0-7", f"{processes.operator_id()}-3"
     for run_id in (dead, alive):

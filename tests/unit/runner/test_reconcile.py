@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from runner.backoff import FIRST_S
 from runner.conditions import Outcome, Reason
@@ -545,3 +546,16 @@ def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
     assert reasons(kube) == ["DELETING"]
     # The announcement, and once that it is being emptied.
     assert kube.writes.count("write_status") == 2
+
+
+def test_object_that_lost_its_finalizer_and_is_gone_leaves_nothing_behind() -> None:
+    checked = Checked(DENIED)
+    checked.reconciler.resync(KEY)
+    assert "photos" in generate_latest(checked.metrics.registry).decode()
+    assert delay_of(checked.reconciler.resync(KEY)) > FIRST_S
+    checked.kube.item = None
+    assert checked.reconciler.resync(KEY) is None
+    assert "photos" not in generate_latest(checked.metrics.registry).decode()
+    checked.kube.item = make_item()
+    checked.job.run = lambda item: DENIED  # type: ignore[method-assign]
+    assert delay_of(checked.reconciler.reconcile(KEY)) <= FIRST_S

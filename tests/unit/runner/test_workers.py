@@ -28,8 +28,8 @@ F, P, S = Lane.FRESH, Lane.REPAIR, Lane.RESYNC
     [
         (1, [(F, P)], 1),
         (2, [(F, P), (P, F)], 1),
-        (3, [(F,), (P, F), (F, P)], 2),
-        (5, [(F,), (P, F), (F, P), (F, P), (F, P)], 4),
+        (3, [(F, P), (P, F), (F, P)], 2),
+        (5, [(F, P), (P, F), (F, P), (F, P), (F, P)], 4),
     ],
 )
 def test_run_workers_leave_one_to_others_and_more_than_one_repairs(
@@ -42,6 +42,22 @@ def test_run_workers_leave_one_to_others_and_more_than_one_repairs(
 
 def test_run_workers_of_a_single_watched_namespace_are_all_its_own() -> None:
     assert {worker.pool.per_namespace for worker in run_workers(2, has_many_namespaces=False, has_checkers=True)} == {2}
+
+
+@pytest.mark.parametrize("lane", [F, P], ids=["new", "repair"])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_namespace_with_long_runs_in_one_lane_leaves_a_worker_to_others_in_each(count: int, lane: Lane) -> None:
+    queue, workers = WorkQueue(), run_workers(count, has_many_namespaces=True, has_checkers=True)
+    for number in range(20):
+        queue.add(("noisy", f"o{number}"), lane)
+    held = [queue.get(0, worker.lanes, worker.pool) for worker in workers]
+    (free,) = [worker for worker, found in zip(workers, held, strict=True) if found is None]
+    for quiet in ("new", "differs"):
+        queue.add(("quiet", quiet), F if quiet == "new" else P)
+        found = queue.get(0, free.lanes, free.pool)
+        assert found is not None
+        assert found[0] == ("quiet", quiet)
+        queue.done(found[0])
 
 
 def test_run_workers_without_checkers_do_the_resyncs_last() -> None:

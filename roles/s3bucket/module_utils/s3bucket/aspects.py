@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The table of a bucket's settings: what is wanted, when it differs, and what amazon.aws.s3_bucket is told.
+"""The table of a bucket's settings: what is wanted, when it differs, and the arguments of s3bucket_settings.
 
 How each is read stands in :data:`read.SETTINGS` under the same name. A new setting is a CRD field, a line
 in argument_specs, a row here and there, and a row in the drift test.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import owner
-from .policy import is_same_text, shown
+from .policy import is_applied, shown
 from .spec import BLOCK_FIELDS, PUBLIC_ACLS, Wanted, invalid
 from .state import UNSUPPORTED, BucketState
 
@@ -41,7 +41,7 @@ class Row:
     """One setting.
 
     ``field`` is the CR field that asks for it; ``differs`` compares (wanted, settings as read);
-    ``arguments`` are those of amazon.aws.s3_bucket that mend it, none where only creation can; ``values`` tells for a
+    ``arguments`` are those of s3bucket_settings that repair it, none where only creation can; ``values`` tells for a
     person what is and what would be, by CR field: by default the setting as read, and those arguments.
     """
 
@@ -73,12 +73,11 @@ def _wants_versions(wanted: Wanted, settings: _Settings) -> bool:
     return wanted.versioning or settings["object_lock"] is True
 
 
-_SNAKE = {
-    "BlockPublicAcls": "block_public_acls",
-    "IgnorePublicAcls": "ignore_public_acls",
-    "BlockPublicPolicy": "block_public_policy",
-    "RestrictPublicBuckets": "restrict_public_buckets",
-}
+def _policy_differs(wanted: Wanted, settings: _Settings) -> bool:
+    # Of an object with a user the record is a tag in IAM, which no key that we issue can write.
+    record = settings.get("policy_record", "")
+    return not is_applied(settings["policy"], wanted.policy, record, is_record_safe=bool(wanted.username))
+
 
 TABLE: dict[str, Row] = {
     # ACLs other than private need ownership that honours ACLs:
@@ -93,9 +92,7 @@ TABLE: dict[str, Row] = {
     "public_access_block": Row(
         "publicAccessBlock",
         lambda wanted, settings: settings["public_access_block"] != _wanted_block(wanted, settings),
-        lambda wanted, settings: {
-            "public_access": {_SNAKE[name]: value for name, value in _wanted_block(wanted, settings).items()}
-        },
+        lambda wanted, settings: {"public_access": _wanted_block(wanted, settings)},
         lambda wanted: any(field.startswith("publicAccessBlock.") for field in wanted.given),
         _block_values,
     ),
@@ -130,7 +127,7 @@ TABLE: dict[str, Row] = {
     ),
     "policy": Row(
         "bucketPolicy",
-        lambda wanted, settings: not is_same_text(settings["policy"], wanted.policy),
+        _policy_differs,
         lambda wanted, settings: {"policy": wanted.policy or {}},
         lambda wanted: wanted.policy is not None,
         lambda wanted, settings: {"bucketPolicy": (shown(settings["policy"]), wanted.policy)},
@@ -138,17 +135,25 @@ TABLE: dict[str, Row] = {
 }
 
 
-def differing(wanted: Wanted, settings: _Settings, is_adopted: bool) -> list[str]:
+def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
+    """The fields that are neither compared nor written, of a bucket with these tags: creation is to apply them once."""
+    return wanted.unmanaged - set(tags.get(owner.INITIAL, "").split())
+
+
+def differing(
+    wanted: Wanted, settings: _Settings, is_adopted: bool, unmanaged: frozenset[str] = frozenset()
+) -> list[str]:
     """The settings of an existing bucket that differ, in the table's order.
 
-    :param settings: as :func:`read.read_settings` answers
+    :param settings: as :func:`read.read_settings` answers, with the tag ``policy_record``
+    :param unmanaged: as :func:`unmanaged_now` answers
     :raises Refused: InvalidSpec for what the CR asks and this bucket or endpoint cannot have
     """
     found = {**settings, "is_adopted": is_adopted}
     aspects = [
         aspect
         for aspect, row in TABLE.items()
-        if _is_managed(row, wanted, is_adopted) and _differs(aspect, wanted, found)
+        if row.field not in unmanaged and _is_managed(row, wanted, is_adopted) and _differs(aspect, wanted, found)
     ]
     if "object_lock" in aspects:
         raise invalid("spec.enableObjectLock", "the bucket exists without object lock, which is set at creation only")
@@ -156,7 +161,7 @@ def differing(wanted: Wanted, settings: _Settings, is_adopted: bool) -> list[str
 
 
 def arguments(wanted: Wanted, settings: _Settings, aspects: list[str], is_adopted: bool) -> dict[str, Any]:
-    """The arguments of amazon.aws.s3_bucket that mend these aspects."""
+    """The arguments of s3bucket_settings that repair these aspects."""
     found = {**settings, "is_adopted": is_adopted}
     merged: dict[str, Any] = {}
     for aspect in aspects:
@@ -178,9 +183,13 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopting: bool) -> dict[
     kept = {
         key: value for key, value in bucket.tags.items() if key not in owner.forgotten_tags(bucket.tags, wanted.tags)
     }
-    tags = {**kept, **wanted.bucket_tags}
-    if owner.TAG_RECORD not in wanted.bucket_tags:
-        tags.pop(owner.TAG_RECORD, None)
+    if "tags" in unmanaged_now(wanted, bucket.tags):
+        tags = {**bucket.tags, **wanted.identity.tags}
+    else:
+        tags = {**kept, **wanted.bucket_tags}
+        if owner.TAG_RECORD not in wanted.bucket_tags:
+            tags.pop(owner.TAG_RECORD, None)
+    tags.pop(owner.INITIAL, None)
     if is_adopting:
         tags[owner.ADOPTED] = "true"
         tags.pop(owner.RETAINED_FROM, None)

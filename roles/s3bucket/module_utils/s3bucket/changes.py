@@ -54,7 +54,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     found = [] if seen.bucket_exists else [Change("bucket", "bucket", _MISSING, _CREATED)]
     if not seen.bucket_exists and wanted.object_lock:
         found.append(Change("bucket", "enableObjectLock", False, True))
-    for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted):
+    for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted, seen.unmanaged):
         values = aspects.values(aspect, wanted, seen.settings, seen.is_adopted)
         found += _differing(aspect if seen.bucket_exists else "bucket", "", values)
     is_now, would_be = seen.tags

@@ -93,6 +93,7 @@ class Observation:
     settings: dict[str, Any] = field(default_factory=dict)
     tags: tuple[dict[str, str], dict[str, str]] = ({}, {})
     is_adopted: bool = False
+    unmanaged: frozenset[str] = frozenset()
     user_exists: bool = False
     user: UserState | None = None
     user_arn: str = ""
@@ -145,7 +146,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     _wait_for_iam(wanted, sources, user, secret)
 
     seen = Observation(account=account, secret=secret, service=service, service_host=host)
-    _see_bucket(wanted, sources, seen, bucket, is_adopting)
+    _see_bucket(wanted, sources, seen, bucket, is_adopting, _policy_record(wanted, bucket, user))
     if wanted.username:
         _see_user(wanted, sources, seen, user, proof)
     _see_service(wanted, sources, seen)
@@ -209,9 +210,12 @@ def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
 
 
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
-    """The arguments of amazon.aws.s3_bucket for a bucket that was made just now."""
+    """The arguments of the tasks in bucket.yml for a bucket that was made just now."""
     settings = read_settings(s3, wanted.bucket, account)
-    return aspects.arguments(wanted, settings, aspects.differing(wanted, settings, False), False)
+    found = aspects.arguments(wanted, settings, aspects.differing(wanted, settings, False), False)
+    if owner.INITIAL in wanted.creation_tags:
+        found |= {"tags": wanted.bucket_tags, "purge_tags": True}
+    return found
 
 
 @dataclass
@@ -545,8 +549,14 @@ def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secr
         raise Refused("WaitingForIAM", f"IAM does not show user {wanted.username} and its new key everywhere yet")
 
 
+def _policy_record(wanted: Wanted, bucket: BucketState | None, user: UserState | None) -> str:
+    """The record of what AWS made of the policy. Of an object with a user never the bucket's tag: its key writes it."""
+    place = user if wanted.username else bucket
+    return place.tags.get(owner.POLICY, "") if place else ""
+
+
 def _see_bucket(
-    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, is_adopting: bool
+    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, is_adopting: bool, record: str
 ) -> None:
     if bucket is None:
         seen.differs.append("bucket")
@@ -556,10 +566,12 @@ def _see_bucket(
         return
     seen.bucket_exists = True
     seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
-    seen.settings = settings = read_settings(sources.s3, wanted.bucket, seen.account)
+    settings = {**read_settings(sources.s3, wanted.bucket, seen.account), "policy_record": record}
+    seen.settings = settings
     if sources.try_policy and isinstance(settings["policy"], str):
         sources.try_policy(settings["policy"])
-    seen.differs += aspects.differing(wanted, settings, seen.is_adopted)
+    seen.unmanaged = aspects.unmanaged_now(wanted, bucket.tags)
+    seen.differs += aspects.differing(wanted, settings, seen.is_adopted, seen.unmanaged)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, is_adopting)
     seen.tags = bucket.tags, tags

@@ -25,6 +25,10 @@ KEY = PREFIX + "key"
 FOREIGN_KEYS = PREFIX + "foreign-keys"
 # On users: the bucket name that the user claims. No key that we issue can write tags in IAM.
 BUCKET = PREFIX + "bucket"
+# What AWS made of the bucket's policy (policy.record_of). On users; of an object without one on the bucket.
+POLICY = PREFIX + "policy"
+# On a bucket: the fields of spec.unmanagedFields that creation has not applied yet.
+INITIAL = PREFIX + "initial"
 
 _OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
 

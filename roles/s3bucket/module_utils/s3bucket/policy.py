@@ -9,6 +9,7 @@ first in a process of its own that it can end (``runner/sandbox.py``), and that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any, NoReturn
@@ -113,6 +114,43 @@ def is_same_text(text: str | None, policy: dict[str, Any] | None) -> bool:
         return False
 
 
+def record_of(policy: dict[str, Any], text: str) -> str:
+    """What is kept in a tag after a PutBucketPolicy: digests of what was sent, and of what AWS answers since.
+
+    AWS gives many policies back in another form. While neither digest changes, nothing has changed.
+    """
+    return f"{_digest(policy)}:{_digest_of_text(text)}"
+
+
+def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, is_record_safe: bool) -> bool:
+    """Whether a text from AWS is this document, or what AWS made of it when the record was written.
+
+    :param record: as :func:`record_of` gives it, or an empty string
+    :param is_record_safe: False where others may have written the record: then it counts only for what AWS is known
+        to rewrite beyond what :func:`is_same` knows, and could hide nothing but another CloudFront identity
+    """
+    if is_same_text(text, policy):
+        return True
+    if text is None or not policy or not record or record != record_of(policy, text):
+        return False
+    if is_record_safe:
+        return True
+    try:
+        return _canonical(_simplified(parse(text))) == _canonical(_simplified(policy))
+    except PolicyError:
+        return False
+
+
+def names_principal(policy: dict[str, Any] | None, name: str) -> bool:
+    """Whether a statement names a principal, an ARN."""
+    return any(
+        name in _as_list(value)
+        for statement in statements(policy)
+        for element in _PRINCIPALS
+        for value in (statement[element].values() if isinstance(statement.get(element), dict) else ())
+    )
+
+
 def shown(text: str | None) -> Any:
     """A text from AWS for a person: the document, or the beginning of what is not one."""
     try:
@@ -127,8 +165,9 @@ def examine(text: str, bucket_arn: str) -> None:
     :raises PolicyError: as :func:`parse`
     """
     policy = parse(text)
-    is_same(policy, policy)
+    is_applied(text, {**policy, "Id": "another"}, record_of({**policy, "Id": "another"}, text), is_record_safe=False)
     is_public(policy)
+    names_principal(policy, "")
     for statement in statements(policy):
         _names_any(statement, {""})
         _denied_action(statement, bucket_arn)
@@ -326,6 +365,68 @@ def _canonical_principal(name: str) -> str:
     parts = name.split(":")
     is_root = len(parts) == 6 and parts[0] == "arn" and parts[2:4] == ["iam", ""] and parts[5] == "root"
     return parts[4] if is_root else name
+
+
+def _digest(policy: dict[str, Any]) -> str:
+    return hashlib.sha256(_stable(_canonical(policy)).encode()).hexdigest()[:32]
+
+
+def _digest_of_text(text: str) -> str:
+    try:
+        return _digest(parse(text))
+    except PolicyError:
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def _stable(item: Any) -> str:
+    """A canonical form as text: that of a set does not depend on its order in memory."""
+    if isinstance(item, frozenset):
+        return f"{{{','.join(sorted(map(_stable, item)))}}}"
+    if isinstance(item, tuple):
+        return f"({','.join(map(_stable, item))})"
+    return json.dumps(item)
+
+
+def _simplified(policy: dict[str, Any]) -> dict[str, Any]:
+    """A document without what AWS is known to rewrite: which CloudFront identity is named, and how; forms of numbers.
+
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3-oai.html
+    """
+    simple = {"Principal": _without_identities, "Condition": _with_equal_numbers}
+    changed = [
+        {
+            name: simple[name](value) if name in simple and isinstance(value, dict) else value
+            for name, value in item.items()
+        }
+        for item in statements(policy)
+    ]
+    return {**policy, "Statement": changed}
+
+
+def _without_identities(principal: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name in _as_list(principal.get("AWS", [])) if not _is_cloudfront_identity(name)]
+    has_identity = "CanonicalUser" in principal or len(names) < len(_as_list(principal.get("AWS", [])))
+    rest = {kind: value for kind, value in principal.items() if kind not in ("AWS", "CanonicalUser")}
+    return {**rest, "AWS": names + ["CanonicalUser"] * has_identity}
+
+
+def _is_cloudfront_identity(name: Any) -> bool:
+    parts = name.split(":") if isinstance(name, str) else []
+    wanted = len(parts) == 6 and parts[0] == "arn" and parts[2:5] == ["iam", "", "cloudfront"]
+    return wanted and parts[5].startswith("user/CloudFront Origin Access Identity ")
+
+
+def _with_equal_numbers(condition: Any) -> Any:
+    if isinstance(condition, dict):
+        return {key: _with_equal_numbers(value) for key, value in condition.items()}
+    if isinstance(condition, list):
+        return [_with_equal_numbers(value) for value in condition]
+    if isinstance(condition, bool) or not isinstance(condition, str | int | float) or len(str(condition)) > _MAX_DIGITS:
+        return condition
+    try:
+        return str(float(condition))
+    except ValueError:
+        return condition
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -127,6 +127,15 @@ def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
     return _tags(answer.get("TagSet", []))
 
 
+def find_bucket_policy(s3: Any, name: str, account: str) -> str | None:
+    """The text of the bucket's policy as AWS answers it now; None when there is none.
+
+    :raises Unknown: when AWS does not say
+    """
+    found = _read_setting(s3, name, account, "policy", SETTINGS["policy"])
+    return found if isinstance(found, str) else None
+
+
 def read_settings(s3: Any, name: str, account: str) -> dict[str, Any]:
     """All settings of a bucket by aspect."""
     found = {

@@ -14,7 +14,7 @@ from .regions import is_known, partition_of
 from .users import policy_name_of
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
-# CR field -> amazon.aws.s3_bucket suboption of public_access and boto3 key of the same meaning
+# CR field -> boto3 key of the same meaning
 BLOCK_FIELDS = {
     "blockPublicACLs": "BlockPublicAcls",
     "ignorePublicACLs": "IgnorePublicAcls",
@@ -31,6 +31,8 @@ REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
 ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
 MAX_TAGS = 42
+# What spec.unmanagedFields may name.
+UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
 
 
@@ -58,6 +60,7 @@ class Wanted:
     drift_policy: str
     service: bool
     given: frozenset[str]
+    unmanaged: frozenset[str] = frozenset()
 
     @property
     def policy_name(self) -> str:
@@ -102,9 +105,16 @@ class Wanted:
 
     @property
     def bucket_tags(self) -> dict[str, str]:
-        """The tags that the bucket gets in the call that creates it."""
+        """The tags that the bucket should have for this object."""
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags}
+
+    @property
+    def creation_tags(self) -> dict[str, str]:
+        """The tags that the bucket gets in the call that creates it: unmanaged fields are still to be applied once."""
+        # CR tags are in that call, too.
+        initial = " ".join(sorted((self.unmanaged & self.given) - {"tags"}))
+        return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     @property
     def user_tags(self) -> dict[str, str]:
@@ -131,6 +141,7 @@ class Wanted:
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
             "driftPolicy": self.drift_policy,
+            "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
 
@@ -187,6 +198,7 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
         drift_policy=_text(value["driftPolicy"], "spec.driftPolicy"),
         service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
         given=frozenset(given),
+        unmanaged=_unmanaged(value["unmanagedFields"]),
     )
     _check_identity(wanted)
     if not is_deleting:
@@ -314,6 +326,13 @@ def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
         if key.startswith(_UNSAFE_KEY_PREFIX):
             raise invalid(f"spec.tags[{key}]", f"the prefix {_UNSAFE_KEY_PREFIX} is reserved")
     return dict(tags)
+
+
+def _unmanaged(value: Any) -> frozenset[str]:
+    names = value if isinstance(value, list) else [None]
+    if any(name not in UNMANAGED_FIELDS for name in names):
+        raise invalid("spec.unmanagedFields", f"must be a list of {', '.join(UNMANAGED_FIELDS)}")
+    return frozenset(names)
 
 
 def _mapping(value: Any, field: str) -> dict[str, Any]:

@@ -1,0 +1,264 @@
+#!/usr/bin/python
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3bucket_settings
+short_description: Write the settings of an S3 object's bucket that differ
+description:
+  - Writes what C(s3bucket_info) or C(s3bucket_create) found to differ, each setting with one call. A setting that
+    fails does not keep the others from being written; the module then fails with the first failure.
+  - C(amazon.aws.s3_bucket) waits up to a minute, sometimes two, until AWS answers with what was sent. AWS gives many
+    policies back in another form, and who has the bucket's key can change tags and versioning meanwhile, so that
+    each run would block a worker for that time. This module waits for nothing.
+  - Every call carries the account that the bucket must be in.
+author: s3-operator contributors
+options:
+  cr:
+    description: The S3 object as JSON text.
+    type: str
+    required: true
+  cluster_name:
+    description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
+    type: str
+    default: ""
+  defaults:
+    description: A value for each optional field of the spec.
+    type: dict
+    required: true
+  iam_path:
+    description: Not used.
+    type: str
+    default: ""
+  permissions_boundary:
+    description: Not used.
+    type: str
+    default: ""
+  account:
+    description: The account that the bucket must be in.
+    type: str
+    required: true
+  arguments:
+    description:
+      - The settings to write, by C(versioning), C(accelerate_enabled), C(public_access), C(object_ownership), C(acl),
+        C(policy), C(tags), C(purge_tags).
+    type: dict
+    required: true
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Enable versions
+  s3bucket_settings:
+    cr: "{{ s3bucket_cr | to_json }}"
+    defaults: "{{ s3bucket_defaults }}"
+    account: "123456789012"
+    arguments: {versioning: true}
+"""
+
+RETURN = r"""
+user_tags:
+  description: The tags that were put on the IAM user, which records there what AWS made of the policy.
+  type: dict
+  returned: always
+s3bucket_reason:
+  description: Why a setting could not be written.
+  type: str
+  returned: failure
+"""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.module_utils.s3bucket import owner
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
+from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse
+from ansible.module_utils.s3bucket.policy import is_same_text, names_principal, record_of
+from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
+from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.steps import STOPS
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
+# eventual consistency model." A bucket that was just created may be unknown to the next call.
+_LAG_CODES = ("NoSuchBucket", "OperationAborted")
+_LAG_PAUSES_S = (0.5, 1.0, 2.0)
+# So long after it was created S3 may not know a user: the operator tries again every few seconds.
+_NEW_USER_S = 60
+
+
+class Settings:
+    """Writes settings of one bucket.
+
+    :ivar user_tags: what was put on the IAM user
+    """
+
+    def __init__(self, s3: Any, iam: Any, wanted: Wanted, account: str) -> None:
+        self._s3 = s3
+        self._iam = iam
+        self._wanted = wanted
+        self._name = wanted.bucket
+        self._account = account
+        # The bucket's own record, of an object without a user.
+        self._record = ""
+        self.user_tags: dict[str, str] = {}
+
+    def write(self, arguments: dict[str, Any]) -> Refused | None:
+        """Write all settings. Returns the first problem."""
+        writers: dict[str, Callable[[Any], None]] = {
+            "versioning": self._write_versioning,
+            "accelerate_enabled": self._write_acceleration,
+            # Before what it may refuse.
+            "public_access": self._write_public_access,
+            "object_ownership": self._write_ownership,
+            "acl": self._write_acl,
+            "policy": self._write_policy,
+        }
+        problems: list[Refused] = []
+        for name, write in writers.items():
+            if name in arguments:
+                self._try(problems, write, arguments[name])
+        if "tags" in arguments or self._record:
+            purges, is_complete = bool(arguments.get("purge_tags")), not problems
+            self._try(problems, lambda tags: self._write_tags(tags, purges, is_complete), arguments.get("tags", {}))
+        return problems[0] if problems else None
+
+    @staticmethod
+    def _try(problems: list[Refused], write: Callable[[Any], None], value: Any) -> None:
+        if any(problem.reason in STOPS for problem in problems):
+            return
+        try:
+            write(value)
+        except Refused as refusal:
+            problems.append(refusal)
+
+    def _call(self, method: str, right: str, **arguments: Any) -> None:
+        for pause_s in (*_LAG_PAUSES_S, None):
+            try:
+                getattr(self._s3, method)(Bucket=self._name, ExpectedBucketOwner=self._account, **arguments)
+                return
+            except AWS_ERRORS as error:
+                if pause_s is None or code_of(error) not in _LAG_CODES:
+                    raise unknown(f"write the settings of bucket {self._name} (s3:{right})", error) from error
+            time.sleep(pause_s)
+
+    def _write_versioning(self, is_enabled: bool) -> None:
+        configuration = {"Status": "Enabled" if is_enabled else "Suspended"}
+        self._call("put_bucket_versioning", "PutBucketVersioning", VersioningConfiguration=configuration)
+
+    def _write_acceleration(self, is_enabled: bool) -> None:
+        configuration = {"Status": "Enabled" if is_enabled else "Suspended"}
+        self._call(
+            "put_bucket_accelerate_configuration", "PutAccelerateConfiguration", AccelerateConfiguration=configuration
+        )
+
+    def _write_public_access(self, block: dict[str, bool]) -> None:
+        self._call("put_public_access_block", "PutBucketPublicAccessBlock", PublicAccessBlockConfiguration=block)
+
+    def _write_ownership(self, ownership: str) -> None:
+        controls = {"Rules": [{"ObjectOwnership": ownership}]}
+        self._call("put_bucket_ownership_controls", "PutBucketOwnershipControls", OwnershipControls=controls)
+
+    def _write_acl(self, acl: str) -> None:
+        self._call("put_bucket_acl", "PutBucketAcl", ACL=acl)
+
+    def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
+        found = get_bucket_tags(self._s3, self._name, self._account) or {}
+        new = {**({} if purges else found), **tags}
+        if self._record:
+            new[owner.POLICY] = self._record
+        if owner.INITIAL in found and not is_complete:
+            # What creation should have applied is still to be applied.
+            new[owner.INITIAL] = found[owner.INITIAL]
+        if new != found:
+            listed = [{"Key": key, "Value": text} for key, text in new.items()]
+            self._call("put_bucket_tagging", "PutBucketTagging", Tagging={"TagSet": listed})
+
+    def _write_policy(self, policy: dict[str, Any]) -> None:
+        if not policy:
+            self._call("delete_bucket_policy", "DeleteBucketPolicy")
+            return
+        before = find_bucket_policy(self._s3, self._name, self._account)
+        try:
+            self._call("put_bucket_policy", "PutBucketPolicy", Policy=json.dumps(policy))
+        except Refused as refusal:
+            raise self._explain(refusal, policy) from refusal
+        record = self._record_answer(policy, before)
+        if not record:
+            return
+        if not self._wanted.username:
+            self._record = record
+            return
+        # A key of ours may write the bucket's tags, but nothing in IAM.
+        tags = {owner.POLICY: record}
+        try:
+            self._iam.tag_user(
+                UserName=self._wanted.username, Tags=[{"Key": key, "Value": text} for key, text in tags.items()]
+            )
+        except AWS_ERRORS as error:
+            raise unknown(f"tag IAM user {self._wanted.username} (iam:TagUser)", error) from error
+        self.user_tags = tags
+
+    def _record_answer(self, policy: dict[str, Any], before: str | None) -> str:
+        """The record of what AWS made of the policy; empty where it made nothing of it, or does not answer yet."""
+        answer = None
+        for pause_s in (0.0, *_LAG_PAUSES_S):
+            time.sleep(pause_s)
+            answer = find_bucket_policy(self._s3, self._name, self._account)
+            if is_same_text(answer, policy):
+                return ""
+            # The old answer may be a late one; it may also be what AWS made of this very policy before.
+            if answer is not None and answer != before:
+                break
+        return record_of(policy, answer) if answer is not None else ""
+
+    def _explain(self, refusal: Refused, policy: dict[str, Any]) -> Refused:
+        """What AWS means when it refuses a policy."""
+        text, wanted = refusal.message, self._wanted
+        if "Invalid principal" in text and wanted.username:
+            user = self._new_user()
+            if user and names_principal(policy, user["Arn"]):
+                return Refused(
+                    "WaitingForIAM", f"S3 does not know IAM user {wanted.username} yet, which spec.bucketPolicy names"
+                )
+        if "BlockPublicPolicy" in text:
+            return Refused(
+                "InvalidSpec",
+                f"spec.bucketPolicy: Block Public Access, of the bucket or of the AWS account, refuses it: {text}",
+            )
+        return refusal
+
+    def _new_user(self) -> dict[str, Any] | None:
+        """The object's IAM user, if it was created within the last minute."""
+        try:
+            user: dict[str, Any] = self._iam.get_user(UserName=self._wanted.username)["User"]
+        except AWS_ERRORS as error:
+            raise unknown(f"read IAM user {self._wanted.username} (iam:GetUser)", error) from error
+        age_s = (datetime.now(UTC) - user["CreateDate"]).total_seconds()
+        return user if age_s < _NEW_USER_S else None
+
+
+def main() -> None:
+    module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
+    try:
+        wanted = read_wanted(module)
+    except Refused as refusal:
+        refuse(module, refusal)
+    if module.check_mode:
+        module.exit_json(changed=True, user_tags={})
+    settings = Settings(module.client("s3"), module.client("iam"), wanted, module.params["account"])
+    problem = settings.write(module.params["arguments"])
+    if problem is not None:
+        module.fail_json(msg=problem.message, s3bucket_reason=problem.reason, user_tags=settings.user_tags)
+    module.exit_json(changed=True, user_tags=settings.user_tags)
+
+
+if __name__ == "__main__":
+    main()

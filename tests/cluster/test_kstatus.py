@@ -1,0 +1,131 @@
+"""What Helm 4, Flux (by the library kstatus) and Argo CD (by the health check in the docs) make of an S3 object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import lupa
+import pytest
+
+from dev.binaries import find_own_program
+from runner.conditions import Outcome, Reason, status_of
+from tests.cluster.conftest import StartOperator, condition, delete, live, wait_gone, wait_ready, wait_until
+from tests.fakes import READY, make_item
+from tests.world import PROJECT, NewObject, World
+
+_NOW = "2026-01-01T00:00:00Z"
+_ARGO = PROJECT / "docs" / "argocd-health.lua"
+
+# Argo CD's words for those of kstatus.
+_HEALTH = {"InProgress": "Progressing", "Current": "Healthy", "Failed": "Degraded", "Terminating": "Progressing"}
+
+
+def kstatus_of(item: dict[str, Any]) -> str:
+    """What the library kstatus computes."""
+    program = find_own_program(PROJECT / "dev" / "kstatus")
+    given = json.dumps([{"apiVersion": "agill.apps/v1alpha1", "kind": "S3", **item}])
+    done = subprocess.run([program], input=given, capture_output=True, text=True, check=True, timeout=60)
+    return str(json.loads(done.stdout)[0])
+
+
+def health_of(item: dict[str, Any]) -> str:
+    """What Argo CD's interpreter would answer: Lua with no library but the basic ones."""
+    lua = lupa.LuaRuntime()
+    lua.globals().obj = lua.table_from(item, recursive=True)
+    return str(lua.execute(_ARGO.read_text())["status"])
+
+
+def statuses_of(item: dict[str, Any]) -> str:
+    """The status by kstatus, which Argo CD's must agree with."""
+    found = kstatus_of(item)
+    assert health_of(item) == _HEALTH[found]
+    return found
+
+
+def item_after(*outcomes: Outcome, **metadata: Any) -> dict[str, Any]:
+    """An object to which these outcomes came, one after the other."""
+    item = make_item(**metadata)
+    item["status"] = {"observedGeneration": -1}
+    for outcome in outcomes:
+        item["status"] = status_of(item, outcome, _NOW) or item["status"]
+    return item
+
+
+def failed(reason: Reason, retry: str) -> Outcome:
+    return Outcome(False, reason, "why", retry)
+
+
+PENDING = failed(Reason.PENDING, "transient")
+
+
+@pytest.mark.parametrize(
+    ("item", "status"),
+    [
+        pytest.param(item_after(), "InProgress", id="not-seen-yet"),
+        pytest.param(item_after(PENDING), "InProgress", id="announced"),
+        pytest.param(item_after(PENDING, READY), "Current", id="ready"),
+        pytest.param(item_after(READY, Outcome(True, Reason.READY, drift=("policy",))), "Current", id="drift-reported"),
+        pytest.param(item_after(failed(Reason.INVALID_SPEC, "permanent")), "Failed", id="invalid-spec"),
+        pytest.param(item_after(failed(Reason.CONFLICT, "permanent")), "Failed", id="conflict"),
+        pytest.param(item_after(failed(Reason.TOO_MANY_KEYS, "slow")), "Failed", id="needs-a-person"),
+        pytest.param(item_after(failed(Reason.ACCESS_DENIED, "transient")), "Failed", id="access-denied"),
+        pytest.param(item_after(failed(Reason.CREDENTIALS_INVALID, "transient")), "Failed", id="credentials"),
+        pytest.param(item_after(failed(Reason.RUN_TIMEOUT, "transient")), "Failed", id="run-timeout"),
+        pytest.param(item_after(failed(Reason.THROTTLED, "transient")), "InProgress", id="throttled"),
+        pytest.param(item_after(failed(Reason.WAITING_FOR_IAM, "transient")), "InProgress", id="waiting-for-iam"),
+        pytest.param(item_after(READY, failed(Reason.THROTTLED, "transient")), "InProgress", id="ready-then-throttled"),
+        pytest.param(item_after(failed(Reason.CONFLICT, "permanent"), READY), "Current", id="failed-then-ready"),
+        pytest.param(item_after(READY, deletionTimestamp=_NOW), "Terminating", id="being-deleted"),
+        pytest.param(
+            item_after(failed(Reason.BUCKET_NOT_EMPTY, "slow"), deletionTimestamp=_NOW), "Terminating", id="not-empty"
+        ),
+    ],
+)
+def test_status_means_to_others_what_it_means(item: dict[str, Any], status: str) -> None:
+    assert statuses_of(item) == status
+
+
+def test_changed_spec_is_in_progress_until_it_is_acted_on() -> None:
+    for outcome in (READY, failed(Reason.CONFLICT, "permanent")):
+        item = item_after(outcome)
+        item["metadata"]["generation"] = 2
+        assert statuses_of(item) == "InProgress"
+
+
+@pytest.mark.parametrize("retry", ["none", "immediate", "transient", "slow", "permanent"])
+def test_conditions_of_kstatus_exist_only_while_they_are_true_and_never_both(retry: str) -> None:
+    outcome = READY if retry == "none" else failed(Reason.AWS_ERROR, retry)
+    conditions = item_after(failed(Reason.CONFLICT, "permanent"), outcome)["status"]["conditions"]
+    found = {one["type"]: one["status"] for one in conditions if one["type"] in ("Reconciling", "Stalled")}
+    wanted = {"none": {}, "immediate": {"Reconciling": "True"}, "transient": {"Reconciling": "True"}}
+    assert found == wanted.get(retry, {"Stalled": "True"})
+
+
+def test_object_of_the_api_server_is_in_progress_until_an_operator_has_seen_it(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
+) -> None:
+    bucket = new_name("strangers")
+    world.s3.create_bucket(Bucket=bucket)
+    good, bad = new_object(), new_object(bucketName=bucket)
+    for cr in (good, bad):
+        item = live(world, cr)
+        assert item is not None
+        assert item["status"] == {"observedGeneration": -1}
+        assert statuses_of(item) == "InProgress"
+    operator = start_operator()
+    wait_ready(world, good)
+    wait_until(lambda: condition(world, bad, "Stalled"), "Stalled")
+    assert statuses_of(live(world, good) or {}) == "Current"
+    assert statuses_of(live(world, bad) or {}) == "Failed"
+    # One run each, with one announcement: the status that Kubernetes fills in is not taken for one of ours.
+    assert [len(operator.runs_of(cr)) for cr in (good, bad)] == [1, 1]
+    world.custom.patch_namespaced_custom_object(
+        "agill.apps", "v1alpha1", bad["metadata"]["namespace"], "s3s", bad["metadata"]["name"],
+        {"spec": {"bucketName": bucket, "enableVersioning": True}},
+    )  # fmt: skip
+    wait_until(lambda: condition(world, bad, "Stalled").get("observedGeneration") == 2, "the new generation")
+    delete(world, good)
+    wait_gone(world, good)

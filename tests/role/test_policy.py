@@ -1,0 +1,171 @@
+"""A bucket's policy in AWS's own form: it is written once, and what differs from what AWS made of it is repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from s3bucket import owner
+from s3bucket.observe import observe
+from s3bucket.policy import record_of
+
+from tests.world import NewObject, World, deleting, requests_of
+
+ACCOUNT = "123456789012"
+IDENTITY = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"
+
+
+def policy_of(bucket: str, **parts: Any) -> dict[str, Any]:
+    allow = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "s3:GetObject"}
+    return {"Statement": [{**allow, "Resource": f"arn:aws:s3:::{bucket}/*", **parts}]}
+
+
+# What AWS gives back in another form, beyond what the comparison knows; and how many records that needs.
+REWRITTEN: dict[str, tuple[Callable[[str], dict[str, Any]], bool]] = {
+    "account": (policy_of, False),
+    "repeated-and-empty": (
+        lambda bucket: {**policy_of(bucket, Action=["s3:GetObject", "s3:GetObject"], Condition={}), "Id": ""}, False,
+    ),
+    "identity": (lambda bucket: policy_of(bucket, Principal={"CanonicalUser": IDENTITY}), True),
+    "number": (
+        lambda bucket: policy_of(bucket, Condition={"NumericLessThan": {"s3:max-keys": [12345678.5, 10]}}), True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("has_user", [True, False], ids=["user", "bucket-only"])
+@pytest.mark.parametrize("row", REWRITTEN)
+def test_policy_that_aws_rewrites_is_written_once_and_its_drift_is_seen(
+    world: World, new_object: NewObject, row: str, has_user: bool
+) -> None:
+    policy, needs_record = REWRITTEN[row]
+    cr = new_object(**({} if has_user else {"iamUser": None}))
+    bucket = cr["spec"]["bucketName"]
+    cr["spec"]["bucketPolicy"] = json.dumps(policy(bucket))
+    with requests_of(world) as requests:
+        run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+    assert [request["action"] for request in requests].count("PutBucketPolicy") == 1
+    # Nothing differs from now on, and that costs no request more.
+    with requests_of(world) as requests:
+        assert world.differs(cr) == []
+    assert [request["action"] for request in requests].count("GetBucketPolicy") == 1
+    snapshot = world.snapshot(cr)
+    places = {"user": (snapshot["user"] or {}).get("tags", {}), "bucket": snapshot["bucket"]["tags"]}
+    holders = [place for place, tags in places.items() if owner.POLICY in tags]
+    assert holders == ([] if not needs_record else ["user"] if has_user else ["bucket"])
+
+    # Either side may change: another policy in AWS, or in the spec.
+    others = policy(bucket)
+    others["Statement"][0]["Effect"] = "Deny"
+    other = {**cr, "spec": {**cr["spec"], "bucketPolicy": json.dumps(others)}}
+    assert world.differs(other) == ["policy"]
+    world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(others))
+    assert world.differs(cr) == ["policy"]
+    assert world.reconcile(deleting(cr)).outcome["done"]
+
+
+def test_policies_with_two_numbers_differ(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    bucket = cr["spec"]["bucketName"]
+    numbers = [policy_of(bucket, Condition={"NumericLessThan": {"s3:max-keys": value}}) for value in (0.25, 0.75)]
+    cr["spec"]["bucketPolicy"] = json.dumps(numbers[0])
+    assert world.reconcile(cr).outcome["done"]
+    cr["spec"]["bucketPolicy"] = json.dumps(numbers[1])
+    assert world.differs(cr) == ["policy"]
+    assert world.reconcile(cr).changed == ["policy"]
+    condition = json.loads(world.s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"][0]["Condition"]
+    assert condition == {"NumericLessThan": {"s3:max-keys": "0.75"}}
+
+
+def test_record_that_a_tenant_forges_hides_nothing(world: World, new_object: NewObject) -> None:
+    """With a user the bucket's tags record nothing; without one the record cannot stand for another policy."""
+    for has_user in (True, False):
+        cr = new_object(**({} if has_user else {"iamUser": None}))
+        bucket = cr["spec"]["bucketName"]
+        wanted = policy_of(bucket, Principal={"CanonicalUser": IDENTITY})
+        cr["spec"]["bucketPolicy"] = json.dumps(wanted)
+        assert world.reconcile(cr).outcome["done"]
+        theirs = policy_of(bucket, Principal={"AWS": "999999999999"}, Action="s3:*")
+        world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(theirs))
+        answer = world.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+        tags = world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+        tags = [tag for tag in tags if tag["Key"] != owner.POLICY]
+        tags.append({"Key": owner.POLICY, "Value": record_of(wanted, answer)})
+        world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+        assert world.differs(cr) == ["policy"]
+
+
+def test_policy_that_names_the_objects_new_user_is_waited_for(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    arn = f"arn:aws:iam::{ACCOUNT}:user/{user}"
+    cr["spec"]["bucketPolicy"] = json.dumps(policy_of(bucket, Principal={"AWS": arn}))
+    unknown = {"code": "MalformedPolicy", "message": "Invalid principal in policy", "bucket": bucket}
+    world.aws.gate.add_fault("PutBucketPolicy", times=1, **unknown)
+    outcome = world.reconcile(cr).outcome
+    assert (outcome["reason"], outcome["retry"]) == ("WaitingForIAM", "transient")
+    assert user in outcome["message"]
+    # Key, Secret and all other settings are in place meanwhile.
+    assert world.differs(cr) == ["policy"]
+    assert world.reconcile(cr).outcome["done"]
+
+    # Of a user that is nobody's, or not new, it is the spec that is wrong.
+    other = {**cr, "spec": {**cr["spec"], "bucketPolicy": json.dumps(policy_of(bucket, Principal={"AWS": f"{arn}-x"}))}}
+    outcome = world.reconcile(other).outcome
+    assert (outcome["reason"], outcome["retry"]) == ("InvalidSpec", "permanent")
+    assert outcome["message"].startswith("spec.bucketPolicy: AWS refuses it")
+
+
+def test_setting_that_fails_does_not_keep_the_others(world: World, new_object: NewObject) -> None:
+    cr = new_object(tags={"team": "photos"}, enableVersioning=True)
+    assert world.reconcile(cr).outcome["done"]
+    bucket = cr["spec"]["bucketName"]
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    cr["spec"] |= {"tags": {"team": "films"}, "bucketPolicy": json.dumps(policy_of(bucket, Action="s3:Nothing1"))}
+    outcome = world.reconcile(cr).outcome
+    assert outcome["reason"] == "InvalidSpec"
+    assert world.differs(cr) == ["policy"]
+
+
+def change_all(world: World, bucket: str) -> None:
+    """What others do with a bucket: log delivery adds statements, a billing tool tags."""
+    statement = policy_of(bucket, Principal={"Service": "delivery.logs.amazonaws.com"}, Sid="AWSLogDeliveryWrite")
+    world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(statement))
+    tags = [tag for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] if tag["Key"] != "team"]
+    world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [*tags, {"Key": "cost", "Value": "7"}]})
+    world.s3.put_bucket_acl(Bucket=bucket, ACL="private")
+
+
+def test_unmanaged_fields_are_applied_at_creation_and_left_afterwards(world: World, new_object: NewObject) -> None:
+    fields = ["bucketPolicy", "bucketACL", "tags"]
+    cr = new_object(bucketACL="public-read", tags={"team": "photos"}, unmanagedFields=fields)
+    bucket = cr["spec"]["bucketName"]
+    cr["spec"]["bucketPolicy"] = json.dumps(policy_of(bucket))
+    # A creation whose policy fails is finished by the next run.
+    world.aws.gate.add_fault("PutBucketPolicy", "InternalError", status=400, times=1, bucket=bucket)
+    assert not world.reconcile(cr).outcome["done"]
+    assert set(world.differs(cr)) == {"policy", "tags"}
+    outcome = world.reconcile(cr).outcome
+    assert outcome["done"]
+    assert outcome["status"]["effective"]["unmanagedFields"] == sorted(fields)
+    settings, tags = (world.snapshot(cr)["bucket"][part] for part in ("settings", "tags"))
+    assert json.loads(settings["policy"])["Statement"]
+    assert (settings["acl"], tags["team"], tags.get(owner.INITIAL)) == ("public-read", "photos", None)
+    assert world.differs(cr) == []
+
+    change_all(world, bucket)
+    assert world.differs(cr) == []
+    # Neither what others wrote nor a change of the spec counts; the owner tags are maintained.
+    changed = {**cr, "spec": {**cr["spec"], "bucketPolicy": "", "bucketACL": "private", "tags": {"team": "films"}}}
+    assert [name for name in world.differs(changed) if name != "public_access_block"] == []
+    observed = observe(world.wanted(changed), world.sources())
+    assert "cost" in observed.tags[1]
+    assert world.tenant(cr).get_bucket_tagging(Bucket=bucket)["TagSet"]
+    for field, aspects in {"bucketPolicy": ["policy"], "tags": ["tags"], "bucketACL": ["acl"]}.items():
+        kept = [name for name in fields if name != field]
+        managed = {**cr, "spec": {**cr["spec"], "unmanagedFields": kept}}
+        assert world.differs(managed) == aspects
+    assert world.reconcile(deleting(cr)).outcome["done"]
