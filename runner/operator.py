@@ -132,7 +132,8 @@ class Operator:
         self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
 
     def _release_lease(self) -> None:
-        # A renewal that is under way would take it again.
+        # A renewal that is under way, or a later one, would take it again.
+        self._stopping.set()
         for thread in self._threads:
             if thread.name == "lease":
                 thread.join(_RENEWAL_S)
