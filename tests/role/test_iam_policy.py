@@ -208,6 +208,9 @@ def delete_with_versions_and_uploads(operator: Operator, make: NewObject) -> str
 def delete_with_retain(operator: Operator, make: NewObject) -> str:
     cr, world = make(deletionPolicy="Retain"), operator.world
     make_owned(world, cr)
+    # A guard-rail of others goes with the user.
+    quarantine = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
+    world.iam.attach_user_policy(UserName=cr["spec"]["iamUser"]["username"], PolicyArn=quarantine)
     run = operator.reconcile(deleting(cr))
     assert not run.outcome["done"] or world.snapshot(cr)["user"] is None
     return str(run.outcome["reason"])
