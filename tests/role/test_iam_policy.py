@@ -298,7 +298,7 @@ def test_bucket_outside_the_prefix_is_denied_and_its_user_gets_no_rights(
     found = world.snapshot(cr)
     user = found.pop("user")
     assert (user["policies"], user["keys"]) == ({}, {}), "it only claims the bucket's name"
-    assert not any(found.values())
+    assert (found["bucket"], found["secret"]) == (None, None)
     assert world.reconcile(deleting(cr)).outcome["done"]
     assert world.snapshot(cr)["user"] is None
 
