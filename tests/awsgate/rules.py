@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 from xml.etree import ElementTree
@@ -383,9 +384,7 @@ def _rewritten(statement: dict[str, Any], region: str) -> dict[str, Any]:
         new["Principal"] = _rewritten_principal(new["Principal"], region)
     if "Condition" in new:
         new["Condition"] = {
-            operator: {
-                key: _shortened([_as_java(value) for value in _as_list(values)]) for key, values in tests.items()
-            }
+            operator: {key: _shortened(list(map(_as_java, _as_list(values)))) for key, values in tests.items()}
             for operator, tests in new["Condition"].items()
         }
     return new
@@ -415,8 +414,8 @@ def _as_java(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and abs(value) >= 1e7:
-        digits, _, exponent = f"{value:E}".partition("E")
-        return f"{float(digits)}E{int(exponent)}"
+        digits, _, exponent = f"{Decimal(str(value)).normalize():E}".partition("E")
+        return f"{digits if '.' in digits else digits + '.0'}E{int(exponent)}"
     return str(value)
 
 
