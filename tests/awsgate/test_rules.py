@@ -366,3 +366,11 @@ def test_user_name_of_another_case_exists_already(aws: Aws, new_name: Callable[[
     iam.create_user(UserName=name)
     for same in (name, name.upper()):
         assert code_of(lambda same=same: iam.create_user(UserName=same)) == "EntityAlreadyExists"
+
+
+def test_policy_of_aws_can_be_attached(aws: Aws, new_name: Callable[[str], str]) -> None:
+    iam, name = aws.client("iam"), new_name("user")
+    iam.create_user(UserName=name)
+    iam.attach_user_policy(UserName=name, PolicyArn="arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2")
+    found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
+    assert [item["PolicyArn"] for item in found] == ["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2"]
