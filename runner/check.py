@@ -19,12 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runner.kube import Kube, KubeError
 from runner.leader import Election
 from runner.schema import unstored_fields
+from runner.settings import default_project_dir
 from runner.stored import HINT
 
 _CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2})
 _POLL_S = 1.0
 _SHOWN = 20
-_PROJECT = Path(os.environ.get("PROJECT_DIR") or Path(__file__).parents[1])
+_PROJECT = Path(os.environ.get("PROJECT_DIR") or default_project_dir())
 
 
 class CheckError(Exception):

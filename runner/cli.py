@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from runner import __version__, credentials, iam_policy, logs, processes
-from runner.settings import Settings
+from runner.settings import Settings, default_project_dir
 
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
 # Room for what a start writes: a credentials file and the folders of the warm process.
@@ -81,8 +81,8 @@ _ROLE_OPTIONS = [
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
     click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                 default=Path(__file__).parents[1], callback=_project, envvar="PROJECT_DIR", show_envvar=True,
-                 help="The folder with playbooks/ and roles/. Default: beside this program."),
+                 default=default_project_dir(), callback=_project, envvar="PROJECT_DIR", show_envvar=True,
+                 help="The folder with playbooks/ and roles/. Default: those of this installation."),
     click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
                  envvar="WORK_DIR", show_envvar=True,
                  help="Where runs have their private folders. Default: a folder in /dev/shm, or in the temporary one."),
@@ -132,10 +132,12 @@ _OPTIONS = [
     click.option("--retry-period", "retry_period_s", type=click.FloatRange(min=0.1), default=2, show_default=True,
                  help="How often the Lease is tried."),
     click.option("--metrics-bind-address", "metrics_address", default=":8080", show_default=True,
-                 envvar="METRICS_BIND_ADDRESS", show_envvar=True, help="Where /metrics is served; 0 for nowhere."),
+                 envvar="METRICS_BIND_ADDRESS", show_envvar=True,
+                 help="Where /metrics is served: host:port, [IPv6 address]:port, or :port for all addresses of the "
+                      "machine; 0 for nowhere."),
     click.option("--health-probe-bind-address", "health_address", default=":8081", show_default=True,
                  envvar="HEALTH_PROBE_BIND_ADDRESS", show_envvar=True,
-                 help="Where /healthz and /readyz are served; 0 for nowhere."),
+                 help="Where /healthz and /readyz are served, in the same form."),
 ]  # fmt: skip
 _LOG_OPTIONS = [
     click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True,
@@ -412,8 +414,14 @@ def _end(status: int) -> NoReturn:
 def _operator(base: Path, log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
+    from runner.environment import find_missing_collections
     from runner.leader import TermsError
     from runner.operator import Operator, default_identity_namespace
+
+    missing = find_missing_collections()
+    if missing:
+        remedy = f"ansible-galaxy collection install -r {flags['project_dir'] / 'requirements.yml'}"
+        raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
     settings = Settings(**{**flags, "work_dir": processes.short_path(base)})

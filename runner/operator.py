@@ -52,6 +52,7 @@ _MAX_CHECK_S = 120.0
 # How long one run empties a bucket; the next one goes on. Other objects are served between them.
 _MAX_EMPTY_S = 60.0
 _JOIN_S = 10.0
+_RENEWAL_S = 5.0
 _POLL_S = 0.5
 # How often new reads of all IAM users are asked for, at least.
 _ORPHAN_PERIOD_S = 60.0
@@ -113,7 +114,7 @@ class Operator:
             self._stopping.wait()
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
-            self._election.release()
+            self._release_lease()
         return 1 if self._is_lost else 0
 
     def _lead(self) -> bool:
@@ -129,6 +130,14 @@ class Operator:
         # At once: what comes before the work may take longer than a Lease lasts.
         self._start("lease", self._election.renew, self._stopping)
         self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
+
+    def _release_lease(self) -> None:
+        # A renewal that is under way, or a later one, would take it again.
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.name == "lease":
+                thread.join(_RENEWAL_S)
+        self._election.release()
 
     def once(self) -> int:
         """One pass over all objects. Returns 0: all are Ready, or deleted; 1: some are not; 2: nothing was done."""
@@ -155,7 +164,7 @@ class Operator:
             is_ready = self._reconcile_all(*made, items)
         finally:
             if self._settings.leader_elect and not self._is_lost:
-                self._election.release()
+                self._release_lease()
         return 0 if is_ready and is_complete else 1
 
     def _take_lease(self) -> str:

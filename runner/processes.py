@@ -176,11 +176,12 @@ def _is_alive(run_id: str) -> bool:
 
 
 def _runs() -> list[tuple[int, str]]:
-    mark, found = f"{RUN_ID}=".encode(), []
+    mark, own, found = f"{RUN_ID}=".encode(), os.readlink("/proc/self/ns/pid"), []
     for pid in _pids():
         with contextlib.suppress(OSError):
             for item in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                if item.startswith(mark):
+                # A run's id names its operator by a pid. That of a container is another process's here.
+                if item.startswith(mark) and os.readlink(f"/proc/{pid}/ns/pid") == own:
                     found.append((pid, item[len(mark) :].decode(errors="replace")))
     return found
 

@@ -550,6 +550,17 @@ def _listed(key: str, encoding: str) -> str:
     return quote_plus(key, safe="/") if encoding == "url" else escape(key)
 
 
+def refuse_user_name_of_other_case(call: Call) -> Answer | None:
+    """Names of users are not distinguished by case: both MyUser and myuser cannot be.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html (UserName, EntityAlreadyExists)
+    """
+    users = iam_backends[ACCOUNT]["aws"].users if call.action == "CreateUser" else {}
+    if call.user.lower() not in {name.lower() for name in users}:
+        return None
+    return error(call, 409, "EntityAlreadyExists", f"User with name {call.user} already exists.")
+
+
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_disabled_region,
     refuse_inactive_key,
@@ -567,6 +578,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_with_access_points,
     refuse_without_mfa,
     refuse_namespace_without_header,
+    refuse_user_name_of_other_case,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,

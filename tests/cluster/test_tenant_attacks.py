@@ -262,6 +262,19 @@ def test_name_of_another_namespaces_bucket(world: World, attacker: Attacker, vic
         wait_gone(world, cr)
 
 
+def test_name_that_two_namespaces_order_at_once(world: World, attacker: Attacker, victim: Victim) -> None:
+    for _ in range(2):
+        name = attacker.new_name("both")
+        objects = [attacker.order(bucketName=name), victim.order(bucketName=name)]
+        found = [reason_of(world, cr) for cr in objects]
+        assert sorted(found) == ["Conflict", "Ready"]
+        loser = objects[found.index("Conflict")]
+        assert (keys_of(world, loser), world.secret(loser)) == ([], None)
+        for cr in objects:
+            delete(world, cr)
+            wait_gone(world, cr)
+
+
 @pytest.mark.parametrize("spelled", [str, str.upper], ids=["same", "other-case"])
 def test_name_of_another_namespaces_user(
     world: World, attacker: Attacker, victim: Victim, spelled: Callable[[str], str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -111,3 +112,29 @@ reaper.join()
 def test_orphans_are_waited_for() -> None:
     done = subprocess.run([sys.executable, "-c", _HEIR], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.count("waited for an orphan") == 3
+
+
+def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
+    # On a node, the operator of a container is process 1 there, and its runs say so: here that is another process.
+    run_id = "1-0-8"
+    command = ["unshare", "--pid", "--fork", "--kill-child", "env", f"{processes.RUN_ID}={run_id}"]
+    if os.geteuid() != 0:
+        command[1:1] = ["--user", "--map-root-user"]
+    with subprocess.Popen([*command, sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "up\n"
+        before = having(run_id)
+        assert len(before) == 2
+        processes.sweep(tmp_path)
+        assert having(run_id) == before
+        container.kill()
+
+
+def having(run_id: str) -> set[str]:
+    """The processes of this machine, in whichever namespace, that have a run's id in their environment."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"{processes.RUN_ID}={run_id}".encode() in file.read_bytes().split(b"\0"):
+                found.add(file.parent.name)
+    return found
