@@ -20,12 +20,13 @@ class Aws:
 
     region = "us-east-1"
 
-    def __init__(self, folder: Path, *, is_tied: bool = True) -> None:
+    def __init__(self, folder: Path, *, is_tied: bool = True, host: str = "127.0.0.1") -> None:
         self.folder = folder
         self.credentials_file = folder / "credentials"
         self._is_tied = is_tied
         self._port = get_free_port()
-        self.endpoint_url = f"http://127.0.0.1:{self._port}"
+        self._host = host
+        self.endpoint_url = f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
         self.gate = Gate(self.endpoint_url)
         self._child: Child | None = None
 
@@ -44,7 +45,7 @@ class Aws:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.awsgate", "--port", str(self._port)]
+        command = [sys.executable, "-m", "tests.awsgate", "--host", self._host, "--port", str(self._port)]
         command += ["--credentials-file", str(self.credentials_file), "--region", self.region]
         environment = {**plain_environment(), "PYTHONPATH": str(_PROJECT)}
         self._child = Child(command, self.folder / "aws.log", environment, is_tied=self._is_tied)

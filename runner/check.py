@@ -19,12 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runner.kube import Kube, KubeError
 from runner.leader import Election
 from runner.schema import unstored_fields
+from runner.settings import default_project_dir
 from runner.stored import HINT
 
 _CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2})
 _POLL_S = 1.0
 _SHOWN = 20
-_PROJECT = Path(os.environ.get("PROJECT_DIR") or Path(__file__).parents[1])
+_PROJECT = Path(os.environ.get("PROJECT_DIR") or default_project_dir())
 
 
 class CheckError(Exception):
@@ -43,6 +44,16 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
     yield "AWS", _check_aws
     yield "operator", lambda: _check_operator(election, wait_s)
     yield "other operators", lambda: _check_overlapping(election)
+
+
+def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The same where no cluster can be asked, for the reason given."""
+
+    def fail() -> str:
+        raise CheckError(problem)
+
+    yield "Kubernetes", fail
+    yield "AWS", _check_aws
 
 
 def uninstall_warning(kube: Kube) -> str:

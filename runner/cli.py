@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import errno
 import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from runner import __version__, credentials, iam_policy, logs, processes
-from runner.settings import Settings
+from runner.settings import Settings, default_project_dir
 
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
+# Room for what a start writes: a credentials file and the folders of the warm process.
+_MIN_FREE = 64 * 1024
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _default_work_base() -> Path:
@@ -26,6 +32,13 @@ def _default_work_base() -> Path:
 
 def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def _project(_: click.Context, __: click.Parameter, folder: Path) -> Path:
+    for name in ("playbooks/reconcile.yml", "roles/s3bucket/meta/argument_specs.yml"):
+        if not (folder / name).is_file():
+            raise click.BadParameter(f"{folder} holds no {name}: name the folder of s3-operator's playbooks and roles")
+    return folder
 
 
 def _matching(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parameter, str], str]:
@@ -68,8 +81,8 @@ _ROLE_OPTIONS = [
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
     click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                 default=Path(__file__).parents[1], envvar="PROJECT_DIR", show_envvar=True,
-                 help="The folder with playbooks/ and roles/. Default: beside this program."),
+                 default=default_project_dir(), callback=_project, envvar="PROJECT_DIR", show_envvar=True,
+                 help="The folder with playbooks/ and roles/. Default: those of this installation."),
     click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
                  envvar="WORK_DIR", show_envvar=True,
                  help="Where runs have their private folders. Default: a folder in /dev/shm, or in the temporary one."),
@@ -119,10 +132,12 @@ _OPTIONS = [
     click.option("--retry-period", "retry_period_s", type=click.FloatRange(min=0.1), default=2, show_default=True,
                  help="How often the Lease is tried."),
     click.option("--metrics-bind-address", "metrics_address", default=":8080", show_default=True,
-                 envvar="METRICS_BIND_ADDRESS", show_envvar=True, help="Where /metrics is served; 0 for nowhere."),
+                 envvar="METRICS_BIND_ADDRESS", show_envvar=True,
+                 help="Where /metrics is served: host:port, [IPv6 address]:port, or :port for all addresses of the "
+                      "machine; 0 for nowhere."),
     click.option("--health-probe-bind-address", "health_address", default=":8081", show_default=True,
                  envvar="HEALTH_PROBE_BIND_ADDRESS", show_envvar=True,
-                 help="Where /healthz and /readyz are served; 0 for nowhere."),
+                 help="Where /healthz and /readyz are served, in the same form."),
 ]  # fmt: skip
 _LOG_OPTIONS = [
     click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True,
@@ -143,28 +158,48 @@ def _with(options: list[Any]) -> Callable[[Callable[..., None]], Callable[..., N
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Keeps a bucket, an IAM user, its access key and a Service for every S3 object of a cluster."""
+    """Keeps a bucket, an IAM user, its access key and a Service for every S3 object of a cluster.
+
+    A command that cannot start, or is stopped, says why in one line on standard error. Exit status after a signal: 128
+    and the signal's number, but for run and once.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # In a locale that lacks a character, as an escape.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
 
 
 @main.command()
 @_with(_OPTIONS + _LOG_OPTIONS)
 def run(log_format: str, log_level: str, **flags: Any) -> None:
-    """Watch and work until SIGTERM."""
-    operator = _operator(log_format, log_level, flags)
+    """Watch and work until SIGTERM, SIGINT or SIGHUP.
+
+    Exit status 0: stopped by a signal; 1: the Lease was lost, or it could not start; 2: a flag is wrong.
+    """
     from runner.health import AddressError
 
-    try:
-        sys.exit(operator.run())
-    except AddressError as error:
-        hint = "--metrics-bind-address and --health-probe-bind-address choose others"
-        raise click.ClickException(f"{error}: {hint}") from error
+    with _private_environment(flags["work_dir"]) as base:
+        try:
+            status = _operator(base, log_format, log_level, flags).run()
+        except AddressError as error:
+            hint = "--metrics-bind-address and --health-probe-bind-address choose others"
+            raise click.ClickException(f"{error}: {hint}") from error
+    _end(status)
 
 
 @main.command()
 @_with(_OPTIONS + _LOG_OPTIONS)
 def once(log_format: str, log_level: str, **flags: Any) -> None:
-    """One pass over all objects. Exit status 0: all are Ready; 1: some are not; 2: nothing was done."""
-    sys.exit(_operator(log_format, log_level, flags).once())
+    """One pass over all objects, holding the operator's Lease.
+
+    Exit status 0: all objects are Ready; 1: some are not, a namespace is missing, or it was stopped by a signal or the
+    loss of the Lease; 2: nothing was done, as it could not start, or another holds the Lease.
+    """
+    try:
+        with _private_environment(flags["work_dir"]) as base:
+            status = _operator(base, log_format, log_level, flags).once()
+    except click.ClickException as error:
+        raise _NothingDone(error.message) from error
+    _end(status)
 
 
 @main.command()
@@ -173,22 +208,32 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
               help="For so many seconds an operator may take to begin its work.")  # fmt: skip
 def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Tell whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
-    kube = _kube(watch_namespaces)
-    from runner.check import CheckError, checks
+    from runner.check import CheckError, checks, checks_without_cluster
     from runner.leader import Election, Terms, scope_of
     from runner.operator import default_identity_namespace
 
     namespace = leader_election_namespace or default_identity_namespace()
+    try:
+        kube = _kube(watch_namespaces)
+        scope = scope_of(watch_namespaces)
+        election = Election(kube, namespace, "check", Terms(15, 10, 2), name=lease_name, scope=scope)
+        found = checks(kube, election, wait_s)
+    except click.ClickException as error:
+        found = checks_without_cluster(error.message)
     is_well = True
-    scope = scope_of(watch_namespaces)
-    election = Election(kube, namespace, "check", Terms(15, 10, 2), name=lease_name, scope=scope)
-    for name, look in checks(kube, election, wait_s):
+    for name, look in found:
         try:
             click.echo(f"ok      {name}: {look()}")
         except CheckError as error:
             click.echo(f"FAILED  {name}: {error}")
             is_well = False
     sys.exit(0 if is_well else 1)
+
+
+class _NothingDone(click.ClickException):
+    """``once`` could not start."""
+
+    exit_code = 2
 
 
 class _WrongUsage(click.UsageError):
@@ -223,21 +268,19 @@ def plan(
     and Service are then not compared. Exit status 0: nothing differs; 2: something differs; 1: an object is refused, or
     AWS or Kubernetes does not answer.
     """
-    base = _private_environment(flags["work_dir"])
-    logs.set_up("text", "error")
-    from runner.plan import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
+    with _private_environment(flags["work_dir"]):
+        logs.set_up("text", "error")
+        from runner.plan import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
 
-    try:
-        if filename:
-            planned = plan_file(filename, namespace or "default", names, flags)
-        else:
-            planned = plan_cluster(_kube((namespace,) if namespace else watch_namespaces), names, flags)
-        click.echo(json_of(planned) if output == "json" else text_of(planned))
-        sys.exit(status_of(planned))
-    except PlanError as error:
-        raise click.ClickException(str(error)) from error
-    finally:
-        processes.remove_own_folders(base)
+        try:
+            if filename:
+                planned = plan_file(filename, namespace or "default", names, flags)
+            else:
+                planned = plan_cluster(_kube((namespace,) if namespace else watch_namespaces), names, flags)
+            click.echo(json_of(planned) if output == "json" else text_of(planned))
+            sys.exit(status_of(planned))
+        except PlanError as error:
+            raise click.ClickException(str(error)) from error
 
 
 @main.command(cls=_PlanCommand)
@@ -249,31 +292,28 @@ def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> Non
 
     Exit status 0: there are none; 2: there are some; 1: AWS or Kubernetes does not say.
     """
-    base = _private_environment(flags["work_dir"])
-    logs.set_up("text", "error")
-    from runner.orphan_list import OrphanError, find_all, json_of, text_of
+    with _private_environment(flags["work_dir"]):
+        logs.set_up("text", "error")
+        from runner.orphan_list import OrphanError, find_all, json_of, text_of
 
-    try:
-        found = find_all(_kube(watch_namespaces), flags)
-        click.echo(json_of(found) if output == "json" else text_of(found))
-        sys.exit(2 if found.orphans else 0)
-    except OrphanError as error:
-        raise click.ClickException(str(error)) from error
-    finally:
-        processes.remove_own_folders(base)
+        try:
+            found = find_all(_kube(watch_namespaces), flags)
+            click.echo(json_of(found) if output == "json" else text_of(found))
+            sys.exit(2 if found.orphans else 0)
+        except OrphanError as error:
+            raise click.ClickException(str(error)) from error
 
 
 @main.command("warn-uninstall")
 @_with([_WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     """Print a warning while S3 objects exist: to be run before an uninstall. The exit status is always 0."""
-    kube = _kube(watch_namespaces)
     from runner.check import uninstall_warning
     from runner.kube import KubeError
 
     try:
-        click.echo(uninstall_warning(kube) or "No S3 object is left.")
-    except KubeError as error:
+        click.echo(uninstall_warning(_kube(watch_namespaces)) or "No S3 object is left.")
+    except (KubeError, click.ClickException) as error:
         click.echo(f"WARNING: whether S3 objects are left is not known: {error}")
 
 
@@ -298,7 +338,7 @@ def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     help="Only users with it get rights: the operator's own --permissions-boundary. Default: all.",
 )
 @click.option("--partition", default="aws", show_default=True, callback=_matching(iam_policy.PARTITION),
-              help="aws, aws-cn or aws-us-gov.")  # fmt: skip
+              help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
 def print_iam_policy(**settings: str) -> None:
     """Print the least rights that the operator needs in AWS, as an IAM policy."""
     click.echo(json.dumps(iam_policy.policy_for(iam_policy.PolicySettings(**settings)), indent=2))
@@ -316,28 +356,72 @@ def _kube(namespaces: tuple[str, ...]) -> Any:
     try:
         load_config()
     except KubeError as error:
-        raise click.ClickException(f"{error}: set KUBECONFIG") from error
+        raise click.ClickException(str(error)) from error
     return Kube(namespaces)
 
 
-def _private_environment(work_dir: Path | None) -> Path:
-    """Take AWS keys out of the environment, and let no crash write them down. Returns the folder for private files."""
+@contextlib.contextmanager
+def _private_environment(work_dir: Path | None) -> Iterator[Path]:
+    """Take AWS keys out of the environment, and let no crash write them down. Gives the folder for private files.
+
+    What is made in it is removed at the end, also when a signal stops the command.
+    """
     processes.forbid_core_dumps()
     base = work_dir or _default_work_base() / f"s3-operator-{os.getuid()}"
+    try:
+        _make_private(base, is_default=work_dir is None)
+        processes.handle_stop_signals(_exit_by_signal)
+        # A new start of this program must not lose a signal, nor die of it before it can remove the credentials file.
+        with processes.stop_signals_held():
+            credentials.clean_environment(base)
+        yield base
+    except OSError as error:
+        if error.errno not in _NO_SPACE and not str(error.filename or "").startswith(str(base)):
+            raise
+        problem = f"{base} cannot be used as work directory: {error.strerror}"
+        raise click.ClickException(f"{problem}: free space in it, or name another folder with --work-dir") from error
+    finally:
+        with contextlib.suppress(OSError):
+            processes.remove_own_folders(base)
+
+
+def _make_private(base: Path, *, is_default: bool) -> None:
+    """Make the work directory, 0700, and try to write in it.
+
+    :raises OSError: when it cannot be used
+    """
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if base.stat().st_uid != os.getuid():
-        raise click.ClickException(f"{base} is another user's: name a folder with --work-dir")
+    # The parent of the default is everybody's: a link there may be anybody's.
+    if base.stat().st_uid != os.getuid() or (is_default and base.is_symlink()):
+        raise click.ClickException(f"{base} is another user's: name a folder of your own with --work-dir")
     base.chmod(0o700)
-    credentials.clean_environment(base)
-    return base
+    with tempfile.TemporaryFile(dir=base) as stream:
+        stream.write(bytes(_MIN_FREE))
 
 
-def _operator(log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
-    base = _private_environment(flags["work_dir"])
+def _exit_by_signal(number: int) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _end(status: int) -> NoReturn:
+    """Exit although threads may still wait for an answer: Python aborts when such a thread holds a lock at its end."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _operator(base: Path, log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
+    from runner.environment import find_missing_collections
     from runner.leader import TermsError
     from runner.operator import Operator, default_identity_namespace
+
+    missing = find_missing_collections()
+    if missing:
+        remedy = f"ansible-galaxy collection install -r {flags['project_dir'] / 'requirements.yml'}"
+        raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
     settings = Settings(**{**flags, "work_dir": processes.short_path(base)})

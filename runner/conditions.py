@@ -34,6 +34,7 @@ class Reason(StrEnum):
     DELETION_REFUSED = "DeletionRefused"
     WRONG_REGION = "WrongRegion"
     TOO_MANY_KEYS = "TooManyKeys"
+    QUOTA_EXCEEDED = "QuotaExceeded"
     WAITING_FOR_IAM = "WaitingForIAM"
     ACCESS_DENIED = "AccessDenied"
     CREDENTIALS_INVALID = "CredentialsInvalid"

@@ -8,6 +8,7 @@ replaces itself, so that /proc/<pid>/environ does not hold them either.
 from __future__ import annotations
 
 import configparser
+import io
 import os
 import sys
 from collections.abc import MutableMapping
@@ -20,29 +21,44 @@ _NAMES = {
     "AWS_SECRET_ACCESS_KEY": "aws_secret_access_key",
     "AWS_SESSION_TOKEN": "aws_session_token",
 }
-_SECRETS = (*_NAMES, "AWS_SECURITY_TOKEN")
+_TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - its name
+_SECRETS = (*_NAMES, "AWS_SECURITY_TOKEN", _TOKEN)
 _FILE = "AWS_SHARED_CREDENTIALS_FILE"
 
 
 def move_to_file(environ: MutableMapping[str, str], folder: Path) -> Path | None:
     """Move keys from ``environ`` to a 0600 file in a new 0700 folder; None when there are none.
 
-    The environment's keys win over a credentials file, as in the AWS SDKs, so that file is left aside.
+    The token for a container's credentials goes to a file beside it, which botocore reads as well. The environment's
+    keys win over a credentials file, as in the AWS SDKs, so that file is left aside.
     """
     keys = {_NAMES[name]: environ[name] for name in _NAMES if environ.get(name)}
+    token = environ.get(_TOKEN)
     for name in _SECRETS:
         environ.pop(name, None)
-    if "aws_secret_access_key" not in keys:
+    has_keys = "aws_secret_access_key" in keys
+    if not has_keys and not token:
         return None
     # Named after this process, so that a later start removes it should this one be killed.
-    path = own_folder(folder, "credentials") / "credentials"
-    path.touch(mode=0o600)
+    private = own_folder(folder, "credentials")
+    if token:
+        environ[f"{_TOKEN}_FILE"] = str(_write(private / "token", token))
+    if not has_keys:
+        return None
+    text = io.StringIO()
     config = configparser.RawConfigParser()
     config["default"] = keys
-    with path.open("w") as stream:
-        config.write(stream)
+    config.write(text)
+    path = _write(private / "credentials", text.getvalue())
     environ[_FILE] = str(path)
-    environ.pop("AWS_PROFILE", None)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        environ.pop(name, None)
+    return path
+
+
+def _write(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text)
     return path
 
 

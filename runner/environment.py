@@ -1,49 +1,100 @@
-"""The environment of a run: what Ansible and the role need, and nothing else. Keys are in none of it. Pure."""
+"""The environment of a run: what Ansible, the role and botocore need, and nothing else. No key is in it. Pure.
+
+A run must reach the same hosts, with the same certificates, as the drift check in the operator's own process. So every
+setting that botocore reads from the environment is passed on, by botocore's own table of them, unless it is a key.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
+from botocore import configprovider
+
 from runner import processes
 
-# What a run may see of our own environment. Keys are in none of them (runner.credentials).
-_PASSED_ON = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "KUBECONFIG",
-    "K8S_AUTH_KUBECONFIG",
-    "KUBERNETES_SERVICE_HOST",
-    "KUBERNETES_SERVICE_PORT",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_IAM",
-    "AWS_ENDPOINT_URL_STS",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_CONFIG_FILE",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_STS_REGIONAL_ENDPOINTS",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_EC2_METADATA_DISABLED",
-    "AWS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
+_PASSED_ON = frozenset(
+    (
+        "PATH",
+        "HOME",
+        "KUBECONFIG",
+        "K8S_AUTH_KUBECONFIG",
+        "KUBERNETES_SERVICE_HOST",
+        "KUBERNETES_SERVICE_PORT",
+        # What botocore reads beside its table, and AWS_REGION, which the collection reads.
+        "AWS_REGION",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CREDENTIAL_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_EXECUTION_ENV",
+        "AWS_LOGIN_CACHE_DIRECTORY",
+        "BOTO_DISABLE_CRT",
+        "BOTO_CONFIG",
+        # TLS, of OpenSSL and of the HTTP libraries.
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        *(f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO")),
+        *(f"{name}_proxy" for name in ("http", "https", "all", "no")),
+    )
 )
+# One for all services, and one for each: botocore.configprovider.ConfiguredEndpointProvider.
+_ENDPOINT = "AWS_ENDPOINT_URL"
+# Values, not files that hold them.
+_KEY = re.compile(r".*(?:ACCESS_KEY|SECRET|PASSWORD|TOKEN)(?!.*_FILE$).*")
+_PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+
+
+COLLECTIONS = ("amazon.aws", "kubernetes.core")
+_COLLECTIONS_PATH = "ANSIBLE_COLLECTIONS_PATH"
+# Ansible's own default, which would follow the home folder of a run.
+_DEFAULT_COLLECTIONS = ("~/.ansible/collections", "/usr/share/ansible/collections")
+
+
+def _collections_path() -> str:
+    default = os.pathsep.join(str(Path(folder).expanduser()) for folder in _DEFAULT_COLLECTIONS)
+    return os.environ.get(_COLLECTIONS_PATH) or default
+
+
+def find_missing_collections() -> list[str]:
+    """Those of the role's Ansible collections that a run would not find."""
+    folders = [Path(folder) / "ansible_collections" for folder in (*_collections_path().split(os.pathsep), *sys.path)]
+    paths = {name: Path(*name.split(".")) for name in COLLECTIONS}
+    return [name for name, path in paths.items() if not any((folder / path).is_dir() for folder in folders)]
+
+
+def _names_in_botocore() -> frozenset[str]:
+    found: set[str] = set()
+    for table in (configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES, configprovider.DEFAULT_S3_CONFIG_VARS):
+        for _, names, _, _ in table.values():
+            found.update([names] if isinstance(names, str) else names or ())
+    return frozenset(name for name in found if not _KEY.fullmatch(name))
+
+
+_OF_BOTOCORE = _names_in_botocore()
+
+
+def is_passed_on(name: str) -> bool:
+    """Whether a run has this variable of the operator's environment."""
+    is_endpoint = name == _ENDPOINT or name.startswith(f"{_ENDPOINT}_")
+    return name in _PASSED_ON or name in _OF_BOTOCORE or is_endpoint
+
+
+def _passed_on() -> dict[str, str]:
+    found = {name: value for name, value in os.environ.items() if is_passed_on(name)}
+    # Of two profiles botocore takes the first, and the collection the second.
+    profile = next((found[name] for name in _PROFILES if name in found), None)
+    return found if profile is None else {**found, **dict.fromkeys(_PROFILES, profile)}
 
 
 def ansible_environment(project_dir: Path, folder: Path, run_id: str, more: dict[str, str]) -> dict[str, str]:
@@ -52,13 +103,15 @@ def ansible_environment(project_dir: Path, folder: Path, run_id: str, more: dict
     :param folder: the run's own, with ``tmp``, ``home`` and ``ansible.cfg``
     :param more: the operator's settings for the role
     """
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    passed_on = _passed_on()
     return {
         **passed_on,
         **more,
         # ansible-playbook of the same installation as this program, wherever that is.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{passed_on.get('PATH', os.defpath)}",
         processes.RUN_ID: run_id,
+        # Ansible refuses to run in a locale that is not UTF-8; ours may be any, or one that this machine lacks.
+        "LC_ALL": "C.UTF-8",
         "TMPDIR": str(folder / "tmp"),
         # One of its own: no ansible.cfg of the machine has a say.
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
@@ -66,6 +119,7 @@ def ansible_environment(project_dir: Path, folder: Path, run_id: str, more: dict
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_REMOTE_TEMP": str(folder / "tmp"),
         "ANSIBLE_ROLES_PATH": str(project_dir / "roles"),
+        _COLLECTIONS_PATH: _collections_path(),
         # Without it stock Ansible writes the Secret's value into a temporary file.
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",

@@ -1,13 +1,24 @@
-"""``/healthz``, ``/readyz`` and ``/metrics`` over HTTP."""
+"""``/healthz``, ``/readyz`` and ``/metrics`` over HTTP, on IPv4, IPv6 or both, whichever the machine has."""
 
 from __future__ import annotations
 
+import errno
 import logging
+import re
+import socket
+import socketserver
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _LOG = logging.getLogger(__name__)
+# host:port, [IPv6]:port or :port. An IPv6 address without brackets would be ambiguous.
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\[\]:]*)):(?P<port>[0-9]{1,5})")
+_NOWHERE = ("", "0")
+_MAX_PORT = 65535
+_ALL_V6, _ALL_V4 = "::", "0.0.0.0"  # noqa: S104 - a Pod's probes and Prometheus come from outside
+# What a kernel without IPv6, or with it turned off, answers.
+_NO_V6 = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
 
 Page = Callable[[], tuple[int, str, bytes]]
 """Gives HTTP status, content type and body."""
@@ -28,16 +39,61 @@ def check_page(check: Callable[[], str]) -> Page:
 
 
 def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
-    """Serve pages by path in a daemon thread. An address is ``host:port`` or ``:port``; empty or 0 serves nothing.
+    """Serve pages by path in a daemon thread.
 
-    Port 0 of an address with a colon takes a free port; the log says which.
-
-    :raises AddressError: when the address is in use, or none of ours
+    :param address: ``host:port``, ``[IPv6]:port``, or ``:port`` for all addresses of both families; ``0`` or nothing
+        serves nothing. Port 0 takes a free port; the log says which.
+    :raises AddressError: when the address is in use, not of this machine, or not an address
     """
-    host, colon, port = address.rpartition(":")
-    if not colon:
+    if address in _NOWHERE:
         return None
+    host, port = _parse(address)
+    try:
+        server = _listen(host, port, _handler_for(pages))
+    except OSError as error:
+        raise AddressError(f"cannot serve on {address}: {error}") from error
+    threading.Thread(target=server.serve_forever, name=f"http-{server.server_port}", daemon=True).start()
+    _LOG.info("serving", extra={"port": server.server_port, "paths": sorted(pages)})
+    return server
 
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        if self.address_family is socket.AF_INET6:
+            # IPv4 too; the default is the machine's (net.ipv6.bindv6only).
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        # Not HTTPServer's, which asks DNS for the machine's name.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _parse(address: str) -> tuple[str, int]:
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found["port"]) > _MAX_PORT:
+        raise AddressError(f"cannot serve on {address}: it is not host:port, [IPv6 address]:port, :port or 0")
+    return found["v6"] or found["host"], int(found["port"])
+
+
+def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    """Listen on a host's first address; on all addresses of both families for none, or of the one that there is."""
+    if not host:
+        try:
+            return _ServerV6((_ALL_V6, port), handler)
+        except OSError as error:
+            if error.errno not in _NO_V6:
+                raise
+            return _Server((_ALL_V4, port), handler)
+    family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return (_ServerV6 if family is socket.AF_INET6 else _Server)(found[:2], handler)  # type: ignore[arg-type]
+
+
+def _handler_for(pages: dict[str, Page]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])
@@ -49,13 +105,6 @@ def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-            """Probes are no news."""
+            """Probes are not logged."""
 
-    try:
-        server = ThreadingHTTPServer((host, int(port)), Handler)
-    except (OSError, ValueError) as error:
-        raise AddressError(f"cannot serve on {address}: {error}") from error
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name=f"http-{server.server_port}", daemon=True).start()
-    _LOG.info("serving", extra={"port": server.server_port, "paths": sorted(pages)})
-    return server
+    return Handler

@@ -29,6 +29,8 @@ from runner.owned import Owned
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
 _MAX_MESSAGE = 500
+# Ansible writes modules and results in files of some KiB each; with less left a run fails in any of its tasks.
+_MIN_FREE = 64 * 1024
 _OUTCOME = "s3bucket_outcome"
 
 
@@ -89,17 +91,24 @@ class AnsibleJob:
     def _run(self, playbook: str, variables: dict[str, Any], metadata: dict[str, Any]) -> Outcome:
         if self._cancelled.is_set():
             return Outcome(False, Reason.RUN_CANCELLED, "the operator is stopping", "transient")
-        number = str(next(self._numbers))
-        run_id = f"{processes.operator_id()}-{number}"
-        folder = processes.own_folder(self._work_dir, "run", number)
+        run_id = f"{processes.operator_id()}-{next(self._numbers)}"
         record = _Record()
         try:
+            self._run_in_folder(run_id, playbook, variables, _EventHandler(metadata, run_id, record))
+        except OSError as error:
+            record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
+        return self._outcome(record)
+
+    def _run_in_folder(self, run_id: str, playbook: str, variables: dict[str, Any], handler: _EventHandler) -> None:
+        folder = processes.own_folder(self._work_dir, "run", run_id.rpartition("-")[2])
+        try:
             _prepare(folder, variables)
-            self._start(folder, run_id, playbook, _EventHandler(metadata, run_id, record))
+            self._start(folder, run_id, playbook, handler)
+            if not handler.record.outcome and _is_full(folder):
+                handler.record.failure = "the work directory is full: free space, or change --work-dir"
         finally:
             processes.kill_run(run_id)
             shutil.rmtree(folder, ignore_errors=True)
-        return self._outcome(record)
 
     def _start(self, folder: Path, run_id: str, playbook: str, handler: _EventHandler) -> None:
         ansible_runner.run(
@@ -175,6 +184,12 @@ def _prepare(folder: Path, variables: dict[str, Any]) -> None:
     make_folders(folder)
     (folder / "env").mkdir(mode=0o700)
     (folder / "env" / "extravars").write_text(json.dumps(variables))
+
+
+def _is_full(folder: Path) -> bool:
+    space = os.statvfs(folder)
+    # Zero inodes in all: a file system that does not count them.
+    return space.f_bavail * space.f_frsize < _MIN_FREE or (space.f_files > 0 and space.f_favail == 0)
 
 
 class _Deadline:

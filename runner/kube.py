@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException
 from kubernetes.dynamic import DynamicClient
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
+from runner import kubeconfig
 from runner.events import Event
 from runner.projection import FINALIZER as FINALIZER
 from runner.projection import GROUP as GROUP
@@ -48,7 +46,7 @@ _WATCH_S = 240
 _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
-_GONE, _FORBIDDEN = 410, 403
+_GONE, _FORBIDDEN, _UNAUTHORIZED = 410, 403, 401
 # That of client-go.
 _PAGE = 500
 # A page of more bytes is given up and asked for again with fewer items: 500 Secrets can have 700 MB.
@@ -73,8 +71,7 @@ class KubeError(Exception):
 
     def __init__(self, verb: str, cause: Exception) -> None:
         self.status = int(getattr(cause, "status", 0) or 0)
-        detail = getattr(cause, "reason", None) or type(cause).__name__
-        super().__init__(f"failed to {verb}: {detail} ({self.status})")
+        super().__init__(f"failed to {verb}: {_detail_of(cause, self.status)}")
 
     @property
     def is_conflict(self) -> bool:
@@ -92,6 +89,15 @@ class KubeError(Exception):
         return self.status == _GONE
 
 
+class ConfigError(KubeError):
+    """No way to a cluster is configured (``is_absent``), or what is configured cannot be used."""
+
+    def __init__(self, cause: kubeconfig.ConfigurationError) -> None:
+        self.status = 0
+        self.is_absent = cause.is_absent
+        Exception.__init__(self, str(cause))
+
+
 @contextlib.contextmanager
 def _failing_to(verb: str) -> Iterator[None]:
     try:
@@ -101,20 +107,27 @@ def _failing_to(verb: str) -> Iterator[None]:
         raise KubeError(verb, error) from error
 
 
+def _detail_of(cause: Exception, status: int) -> str:
+    """What went wrong in one line, with what to do about it where the configuration may be wrong."""
+    if isinstance(cause, MaxRetryError):
+        why = " ".join(str(cause.reason).split()).rpartition(": ")[2]
+        return f"the API server {cause.pool.host}:{cause.pool.port} does not answer ({why}): check KUBECONFIG"
+    if isinstance(cause, ValueError):
+        return "the server's answer is not that of a Kubernetes API server: check KUBECONFIG"
+    detail = " ".join(str(getattr(cause, "reason", None) or type(cause).__name__).split())
+    hint = ": check the user of the kubeconfig" if status == _UNAUTHORIZED else ""
+    return f"{detail} ({status}){hint}"
+
+
 def load_config() -> None:
     """Use KUBECONFIG, the default kubeconfig, or the Pod's ServiceAccount.
 
-    :raises KubeError: when there is none of them
+    :raises ConfigError: when there is none of them, or it cannot be used
     """
     try:
-        # config.load_config would tell the log, and know no list of files in KUBECONFIG.
-        if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
-            # Named, as the library looks at KUBECONFIG when it is imported only.
-            config.load_kube_config(os.environ.get("KUBECONFIG"))
-        else:
-            config.load_incluster_config()
-    except (ConfigException, OSError) as error:
-        raise KubeError("find a kubeconfig or a ServiceAccount", error) from error
+        kubeconfig.load()
+    except kubeconfig.ConfigurationError as error:
+        raise ConfigError(error) from error
 
 
 class Kube:
@@ -129,7 +142,7 @@ class Kube:
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system."""
-        with _failing_to("read namespace kube-system"):
+        with _failing_to("read the uid of namespace kube-system, the default of --cluster-name"):
             return str(self._get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
     def has_namespace(self, namespace: str) -> bool:
@@ -142,6 +155,10 @@ class Kube:
                     return bool(error.status == _FORBIDDEN)
                 raise
             return True
+
+    def find_missing_namespaces(self) -> tuple[str, ...]:
+        """Those of :attr:`namespaces` that do not exist. One that we may not read counts as existing."""
+        return tuple(name for name in self.namespaces if name and not self.has_namespace(name))
 
     def get_crd(self) -> Item:
         """The CustomResourceDefinition of S3 objects."""
@@ -403,7 +420,8 @@ def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
     """
     parts, size, deadline = [], 0, time.monotonic() + timeout_s
     try:
-        for part in answer.stream(_CHUNK, decode_content=True):
+        # Not stream(), which waits for the whole of its size, however slowly it comes.
+        while part := answer.read1(_CHUNK):
             size += len(part)
             if size > most:
                 raise _TooLargeError(f"the answer has more than {most} bytes")
@@ -441,7 +459,7 @@ def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], vers
 
 def _lines(answer: Any) -> Iterator[bytearray]:
     buffer = bytearray()
-    for part in answer.stream(_CHUNK, decode_content=True):
+    while part := answer.read1(_CHUNK):
         at = len(buffer)
         buffer += part
         while (end := buffer.find(b"\n", at)) >= 0:

@@ -7,14 +7,14 @@ Lease, exit 0. A lost Lease means: kill runs at once, exit 1, and let Kubernetes
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -52,6 +52,8 @@ _MAX_CHECK_S = 120.0
 # How long one run empties a bucket; the next one goes on. Other objects are served between them.
 _MAX_EMPTY_S = 60.0
 _JOIN_S = 10.0
+_RENEWAL_S = 5.0
+_POLL_S = 0.5
 # How often new reads of all IAM users are asked for, at least.
 _ORPHAN_PERIOD_S = 60.0
 # A run id in the warm process's environment is overwritten by longer ones.
@@ -97,8 +99,7 @@ class Operator:
             self._clean_up()
 
     def _run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        processes.handle_stop_signals(lambda _: self._stopping.set())
         processes.share_heaps()
         self._serve()
         processes.become_subreaper()
@@ -113,39 +114,133 @@ class Operator:
             self._stopping.wait()
             self._stop_work(job)
         if self._settings.leader_elect and not self._is_lost:
-            self._election.release()
+            self._release_lease()
         return 1 if self._is_lost else 0
 
     def _lead(self) -> bool:
         """Wait for the Lease, and keep it from then on; False when stopped first."""
         if not self._election.acquire(self._stopping):
             return False
+        self._keep_lease()
+        self._start("overlap", self._election.report_overlapping, self._stopping, self._metrics.overlapping.set)
+        return True
+
+    def _keep_lease(self) -> None:
         self._may_run = self._election.is_leading
         # At once: what comes before the work may take longer than a Lease lasts.
         self._start("lease", self._election.renew, self._stopping)
         self._start("lease-deadline", self._election.watch_deadline, self._stopping, self._lose)
-        self._start("overlap", self._election.report_overlapping, self._stopping, self._metrics.overlapping.set)
-        return True
+
+    def _release_lease(self) -> None:
+        # A renewal that is under way, or a later one, would take it again.
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.name == "lease":
+                thread.join(_RENEWAL_S)
+        self._election.release()
 
     def once(self) -> int:
-        """One pass over all objects. Returns 0 if every one is Ready (or gone, if it was being deleted)."""
-        if self._election.is_held_by_other():
-            _LOG.error("another operator holds the lease: it does the work")
+        """One pass over all objects. Returns 0: all are Ready, or deleted; 1: some are not; 2: nothing was done."""
+        processes.handle_stop_signals(lambda _: self._stopping.set())
+        try:
+            return self._once()
+        except KubeError as error:
+            _LOG.error("nothing was done", extra={"error": str(error)})
+            return 2
+        finally:
+            self._clean_up()
+
+    def _once(self) -> int:
+        holder = self._take_lease()
+        if holder or self._stopping.is_set():
             return 2
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
-        made = self._make_reconciler()
-        if made is None:
-            return 2
-        reconciler = made[1]
-        items = [item for namespace in self._kube.namespaces for item in self._kube.list_objects(namespace)[0]]
+        try:
+            items, is_complete = self._list_once()
+            made = self._make_reconciler() if is_complete or items else None
+            if made is None:
+                return 2
+            is_ready = self._reconcile_all(*made, items)
+        finally:
+            if self._settings.leader_elect and not self._is_lost:
+                self._release_lease()
+        return 0 if is_ready and is_complete else 1
+
+    def _take_lease(self) -> str:
+        """Become the one that works. Returns who else is; empty when nobody is, or when stopped."""
+        if self._settings.leader_elect:
+            holder = self._election.acquire_unless_held(self._stopping)
+        else:
+            holder = self._election.find_holder()
+        if holder:
+            place = f"{self._settings.leader_election_namespace}/{self._settings.lease_name}"
+            fields = {"holder": holder, "lease": place}
+            _LOG.error("another s3-operator holds the Lease: it does the work", extra=fields)
+        elif self._settings.leader_elect:
+            self._keep_lease()
+        return holder
+
+    def _list_once(self) -> tuple[list[dict[str, Any]], bool]:
+        """The objects of all namespaces, and whether all namespaces are there.
+
+        :raises KubeError: when Kubernetes does not answer
+        """
+        if not self._settings.cluster_name:
+            # Here it is an error; an operator would wait for it.
+            self._kube.get_cluster_id()
+        missing = self._kube.find_missing_namespaces()
+        for name in missing:
+            _LOG.error("the namespace does not exist (--watch-namespace)", extra={"namespace": name})
+        found = [name for name in self._kube.namespaces if name not in missing]
+        return [item for name in found for item in self._kube.list_objects(name)[0]], not missing
+
+    def _reconcile_all(self, job: AnsibleJob, reconciler: Reconciler, items: list[dict[str, Any]]) -> bool:
+        """Reconcile each object, while the Lease is ours and nobody asks to stop. Whether all are Ready, or deleted."""
         seen = self._caches.add("S3")
         for item in items:
             seen.put(key_of(item), item)
-        with ThreadPoolExecutor(self._settings.max_concurrent_reconciles) as pool:
-            results = list(pool.map(lambda item: _look_once(reconciler, key_of(item)), items))
-        self._clean_up()
-        return 0 if all(results) else 1
+        keys: SimpleQueue[Key] = SimpleQueue()
+        for item in items:
+            keys.put(key_of(item))
+        results: list[bool] = []
+        for number in range(self._settings.max_concurrent_reconciles):
+            self._start(f"worker-{number}", self._drain, reconciler, keys, results)
+        is_late = threading.Event()
+        self._start("stop", self._cancel_when_stopped, job, is_late)
+        workers = [thread for thread in self._threads if thread.name.startswith("worker-")]
+        for thread in workers:
+            while thread.is_alive() and not is_late.is_set():
+                thread.join(_POLL_S)
+        self._stopping.set()
+        is_late.set()
+        # A renewal that is under way would meet the Lease's release.
+        for thread in self._threads:
+            if thread not in workers:
+                thread.join(_JOIN_S)
+        return len(results) == len(items) and all(results)
+
+    def _drain(self, reconciler: Reconciler, keys: SimpleQueue[Key], results: list[bool]) -> None:
+        with contextlib.suppress(Empty):
+            while not self._stopping.is_set():
+                results.append(self._reconcile_once(reconciler, keys.get_nowait()))
+
+    def _cancel_when_stopped(self, job: AnsibleJob, is_late: threading.Event) -> None:
+        """Let runs end for the grace period, cancel them then, and give up what still waits for AWS."""
+        self._stopping.wait()
+        if not self._is_lost:
+            is_late.wait(self._settings.grace_period_s)
+        job.cancel()
+        is_late.wait(_JOIN_S)
+        is_late.set()
+
+    def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
+        try:
+            outcome = reconciler.look(key)
+        except KubeError as error:
+            _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
+            return False
+        return outcome is None or outcome.is_done
 
     def _clean_up(self) -> None:
         if self._warm:
@@ -367,15 +462,6 @@ def _not_leading() -> Outcome:
 def _end_at_once() -> None:
     processes.kill_own_runs(1.0)
     os._exit(1)
-
-
-def _look_once(reconciler: Reconciler, key: Key) -> bool:
-    try:
-        outcome: Outcome | None = reconciler.look(key)
-    except KubeError as error:
-        _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
-        return False
-    return outcome is None or outcome.is_done
 
 
 def default_identity_namespace() -> str:

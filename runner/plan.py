@@ -6,7 +6,6 @@ The text of a CR is data: it is shown, never run, and what a terminal would act 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import yaml
 
 from runner.conditions import Outcome, Reason, reports_drift
 from runner.drift import DriftCheck, Plan, RoleSettings
-from runner.kube import GROUP, KIND, VERSION, Kube, KubeError, load_config
+from runner.kube import GROUP, KIND, VERSION, ConfigError, Kube, KubeError, load_config
 
 IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
 """Exit statuses. One object that is refused outweighs others that differ."""
@@ -90,9 +89,12 @@ def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
 def read_cluster(kube: Kube) -> list[Document]:
     """The cluster's S3 objects, in the namespaces that ``kube`` serves.
 
-    :raises PlanError: when Kubernetes does not answer
+    :raises PlanError: when Kubernetes does not answer, or has no such namespace
     """
     try:
+        missing = kube.find_missing_namespaces()
+        if missing:
+            raise PlanError(f"namespace {missing[0]} does not exist: create it, or name another")
         items = [item for namespace in kube.namespaces for item in kube.list_objects(namespace)[0]]
     except KubeError as error:
         raise PlanError(str(error)) from error
@@ -156,10 +158,17 @@ def cluster_name(kube: Kube | None) -> str:
 
 
 def _find_cluster() -> Kube | None:
-    with contextlib.suppress(KubeError):
+    """The configured cluster; None where none is configured.
+
+    :raises PlanError: when what is configured cannot be used
+    """
+    try:
         load_config()
-        return Kube()
-    return None
+    except ConfigError as error:
+        if error.is_absent:
+            return None
+        raise PlanError(f"{error}; to ask no cluster, unset KUBECONFIG") from error
+    return Kube()
 
 
 def _plan_as_told(documents: list[Document], kube: Kube | None, flags: Mapping[str, Any]) -> list[Planned]:

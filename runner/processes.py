@@ -11,11 +11,13 @@ import contextlib
 import ctypes
 import logging
 import os
+import re
 import resource
 import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
@@ -26,6 +28,11 @@ _M_ARENA_MAX = -8
 _POLL_S = 0.05
 _ORPHAN_S = 5.0
 _STARTTIME_FIELD = 19
+# What own_folder makes: nothing else in a work directory is ours to remove.
+_OWN_KINDS = ("credentials", "run", "warm")
+_OWN_FOLDER = re.compile(rf"(?:{'|'.join(_OWN_KINDS)})-([0-9]+-[0-9]+(?:-[0-9]+)?)")
+# The terminal's end (SIGHUP) asks for the same as a service manager (SIGTERM) or Ctrl-C (SIGINT).
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # man 7 unix: a socket's path has 107 bytes. Of these, "/run-<pid>-<start time>-<number>/tmp" and what Python's
 # multiprocessing appends, "/pymp-xxxxxxxx/listener-xxxxxxxx", take up to 67.
 _MAX_WORK_DIR = 107 - 67
@@ -38,6 +45,26 @@ def become_subreaper() -> None:
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def handle_stop_signals(stop: Callable[[int], None]) -> None:
+    """Call ``stop`` with the number of each SIGTERM, SIGINT or SIGHUP. Main thread only.
+
+    A SIGHUP that is ignored stays so: the program was started with nohup.
+    """
+    for number in _STOP_SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _: stop(received))
+
+
+@contextlib.contextmanager
+def stop_signals_held() -> Iterator[None]:
+    """Deliver signals that ask to stop only afterwards; a program that replaces this one inherits that they wait."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
 def forbid_core_dumps() -> None:
@@ -114,7 +141,12 @@ def short_path(work_dir: Path) -> Path:
 
 
 def own_folder(work_dir: Path, kind: str, number: str = "") -> Path:
-    """Make a 0700 folder that is removed when this operator ends, or by the next one's sweep."""
+    """Make a 0700 folder that is removed when this operator ends, or by the next one's sweep.
+
+    :param kind: one of those that :func:`sweep` knows
+    """
+    if kind not in _OWN_KINDS:
+        raise ValueError(f"no sweep would remove a folder of kind {kind}")
     folder = work_dir / f"{kind}-{operator_id()}{number and '-'}{number}"
     folder.mkdir(mode=0o700)
     return folder
@@ -131,8 +163,9 @@ def sweep(work_dir: Path) -> int:
     left = {run_id for _, run_id in _runs() if not _is_alive(run_id)}
     for run_id in left:
         kill_run(run_id)
-    for folder in work_dir.glob("*-*"):
-        if not _is_alive(folder.name.partition("-")[2]):
+    for folder in work_dir.iterdir():
+        own = _OWN_FOLDER.fullmatch(folder.name)
+        if own and not _is_alive(own[1]):
             shutil.rmtree(folder, ignore_errors=True)
     return len(left)
 
@@ -143,11 +176,12 @@ def _is_alive(run_id: str) -> bool:
 
 
 def _runs() -> list[tuple[int, str]]:
-    mark, found = f"{RUN_ID}=".encode(), []
+    mark, own, found = f"{RUN_ID}=".encode(), os.readlink("/proc/self/ns/pid"), []
     for pid in _pids():
         with contextlib.suppress(OSError):
             for item in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                if item.startswith(mark):
+                # A run's id names its operator by a pid. That of a container is another process's here.
+                if item.startswith(mark) and os.readlink(f"/proc/{pid}/ns/pid") == own:
                     found.append((pid, item[len(mark) :].decode(errors="replace")))
     return found
 

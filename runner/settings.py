@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def default_project_dir() -> Path:
+    """The folder with the role and the playbooks: of the wheel, or of the checkout that this program is in."""
+    packaged = Path(__file__).with_name("project")
+    return packaged if packaged.is_dir() else Path(__file__).parents[1]
+
+
 @dataclass(frozen=True)
 class Settings:
     """Flags of ``s3-operator run`` and ``once``. Times in seconds; an empty address turns a server off."""

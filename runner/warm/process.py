@@ -85,7 +85,11 @@ class WarmProcess:
 
     def _keep(self) -> None:
         while not self._stopping.is_set():
-            said = self._run()
+            try:
+                said, error = self._run(), ""
+            except OSError as failed:
+                # The work directory is full, say. It may be better in a while.
+                said, error = "", str(failed)
             if said.startswith("unsupported"):
                 _LOG.warning("runs are not warm", extra={"error": said.strip()[:_MAX_ERROR]})
                 self._is_supported = False
@@ -95,7 +99,8 @@ class WarmProcess:
                 # Until it can be started runs are stock, by the shim: nobody waits.
                 self._settled.set()
             if not self._stopping.is_set():
-                _LOG.warning("the warm process ended and is started again", extra={"error": self._last_error()})
+                error = error or self._last_error()
+                _LOG.warning("the warm process ended and is started again", extra={"error": error})
                 self._stopping.wait(self._backoff.next_s())
 
     def _run(self) -> str:

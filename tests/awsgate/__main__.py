@@ -46,6 +46,7 @@ def make_admin(key: AccessKey | None = None) -> AccessKey:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1", help="an IPv6 address too, without brackets")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--credentials-file", type=Path, required=True)
     parser.add_argument("--region", default="us-east-1")
@@ -62,8 +63,9 @@ def main() -> None:
     # From here on every request needs a right.
     settings.INITIAL_NO_AUTH_ACTION_COUNT = 0.0
     gate = Gate(DomainDispatcherApplication(create_backend_app), reset)
-    server = make_server("127.0.0.1", given.port, gate, threaded=True, request_handler=QuietHandler)
-    print(json.dumps({"endpoint_url": f"http://127.0.0.1:{server.port}", "region": given.region}), flush=True)
+    server = make_server(given.host, given.port, gate, threaded=True, request_handler=QuietHandler)
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    print(json.dumps({"endpoint_url": f"http://{host}:{server.port}", "region": given.region}), flush=True)
     server.serve_forever()
 
 

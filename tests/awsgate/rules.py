@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 from xml.etree import ElementTree
@@ -383,7 +384,7 @@ def _rewritten(statement: dict[str, Any], region: str) -> dict[str, Any]:
         new["Principal"] = _rewritten_principal(new["Principal"], region)
     if "Condition" in new:
         new["Condition"] = {
-            operator: {key: _shortened([_as_java(value) for value in _as_list(values)]) for key, values in tests.items()}
+            operator: {key: _shortened(list(map(_as_java, _as_list(values)))) for key, values in tests.items()}
             for operator, tests in new["Condition"].items()
         }
     return new
@@ -413,8 +414,8 @@ def _as_java(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and abs(value) >= 1e7:
-        digits, _, exponent = f"{value:E}".partition("E")
-        return f"{float(digits)}E{int(exponent)}"
+        digits, _, exponent = f"{Decimal(str(value)).normalize():E}".partition("E")
+        return f"{digits if '.' in digits else digits + '.0'}E{int(exponent)}"
     return str(value)
 
 
@@ -549,6 +550,17 @@ def _listed(key: str, encoding: str) -> str:
     return quote_plus(key, safe="/") if encoding == "url" else escape(key)
 
 
+def refuse_user_name_of_other_case(call: Call) -> Answer | None:
+    """Names of users are not distinguished by case: both MyUser and myuser cannot be.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html (UserName, EntityAlreadyExists)
+    """
+    users = iam_backends[ACCOUNT]["aws"].users if call.action == "CreateUser" else {}
+    if call.user.lower() not in {name.lower() for name in users}:
+        return None
+    return error(call, 409, "EntityAlreadyExists", f"User with name {call.user} already exists.")
+
+
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_disabled_region,
     refuse_inactive_key,
@@ -566,6 +578,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_with_access_points,
     refuse_without_mfa,
     refuse_namespace_without_header,
+    refuse_user_name_of_other_case,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,

@@ -359,3 +359,10 @@ def test_iam_is_enforced(aws: Aws, iam: Any, new_name: Names) -> None:
     assert code_of(s3.list_buckets) == "AccessDenied"
     forged = aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key="x" * 40)
     assert code_of(forged.list_buckets) == "SignatureDoesNotMatch"
+
+
+def test_user_name_of_another_case_exists_already(aws: Aws, new_name: Callable[[str], str]) -> None:
+    iam, name = aws.client("iam"), new_name("user")
+    iam.create_user(UserName=name)
+    for same in (name, name.upper()):
+        assert code_of(lambda same=same: iam.create_user(UserName=same)) == "EntityAlreadyExists"

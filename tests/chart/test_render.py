@@ -434,10 +434,12 @@ ENDPOINTS = {
                 "s3.example.com"),
     "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
                    "b.example"),
-    "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, ""),
-    "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, ""),
-    "upper-case": ("aws.endpointURL=https://S3.Example.com", {"AWS_ENDPOINT_URL": "https://S3.Example.com"},
+    "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, "fd00::1"),
+    # The operator then makes no Services.
+    "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, "10.0.0.1"),
+    "upper-case": ("aws.s3EndpointURL=https://S3.Example.COM:9000", {"AWS_ENDPOINT_URL_S3": "https://S3.Example.COM:9000"},
                    "s3.example.com"),
+    "name-upper-case": ("serviceExternalName=B.Example", {}, "b.example"),
     "iam-only": ("aws.iamEndpointURL=https://iam.example", {"AWS_ENDPOINT_URL_IAM": "https://iam.example"}, ""),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import threading
@@ -18,42 +19,73 @@ from runner.kube import Kube, KubeError
 from tests.world import NewObject, World
 
 
+class Stalling:
+    """A server that answers with headers, and then with ``drip`` again and again, or nothing, until the test ends."""
+
+    def __init__(self) -> None:
+        self.drip = b""
+        self.requests = 0
+        self.over = threading.Event()
+        stalling = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                stalling.requests += 1
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.flush()
+                while not stalling.over.wait(0.05):
+                    with contextlib.suppress(OSError):
+                        self.wfile.write(stalling.drip)
+                        self.wfile.flush()
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def connect(self) -> Kube:
+        default = client.Configuration.get_default_copy()
+        client.Configuration.set_default(client.Configuration(host=f"http://127.0.0.1:{self.server.server_port}"))
+        try:
+            return Kube()
+        finally:
+            client.Configuration.set_default(default)
+
+
 @pytest.fixture
-def silent_server() -> Iterator[str]:
-    """Answers a watch with headers and then says nothing, with the connection open, until the test ends."""
-    over = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.flush()
-            over.wait()
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+def stalling() -> Iterator[Stalling]:
+    stalling = Stalling()
+    thread = threading.Thread(target=stalling.server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    over.set()
-    server.shutdown()
+    yield stalling
+    stalling.over.set()
+    stalling.server.shutdown()
     thread.join()
-    server.server_close()
+    stalling.server.server_close()
 
 
-def test_silent_watch_is_an_error(silent_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_watch_is_an_error(stalling: Stalling, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube, "_WATCH_SILENCE_S", (1, 0.5))
-    default = client.Configuration.get_default_copy()
-    client.Configuration.set_default(client.Configuration(host=silent_server))
-    try:
-        silent = Kube()
-    finally:
-        client.Configuration.set_default(default)
     with pytest.raises(KubeError, match="failed to watch"):
-        next(silent.watch_objects(None, "1"))
+        next(stalling.connect().watch_objects(None, "1"))
+    assert stalling.requests == 1
+
+
+@pytest.mark.parametrize("drip", [b"", b" "], ids=["silent", "a-byte-at-a-time"])
+def test_call_about_a_lease_ends_in_its_time_and_is_sent_once(stalling: Stalling, drip: bytes) -> None:
+    stalling.drip = drip
+    with pytest.raises(KubeError, match="failed to read Lease"):
+        stalling.connect().find_lease("team", "lease", 0.5)
+    assert stalling.requests == 1
+
+
+def test_read_that_is_not_answered_is_sent_once(stalling: Stalling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "_TIMEOUT_S", (1, 0.5))
+    with pytest.raises(KubeError, match="failed to read S3 object"):
+        stalling.connect().find_object("team", "photos")
+    assert stalling.requests == 1
 
 
 def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pytest
 from tests.cluster.conftest import Operator, wait_ready, wait_until
 from tests.cluster.test_kube import secret_of
 from tests.memory import limited, peak_mb, run_and_measure
-from tests.world import CLUSTER, World
+from tests.world import World
 
-# A half of the chart's limit, for the operator with all that it starts. Pages of 500 with all of their items: 480 MB with 100 of the large ones.
+# A half of the chart's limit, for the operator with all that it starts. Pages of 500 took 480 MB for 100 large ones.
 _LIMIT_MB = 512
 _PEAK_MB = 230
 _MANY_KEYS = {f"k{number}": "x" for number in range(20_000)}
@@ -87,13 +87,9 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
             operator.kill()
 
 
-@pytest.mark.parametrize("command", ["check", "warn-uninstall", "plan"])
-def test_commands_stay_within_their_memory(world: World, attacked: str, tmp_path: Path, command: str) -> None:
-    more = {
-        "check": ["--wait", "0"],
-        "plan": ["--cluster-name", CLUSTER, "--work-dir", str(tmp_path / "work")],
-    }.get(command, [])
-    words = [str(Path(sys.executable).parent / "s3-operator"), command, "--watch-namespace", attacked, *more]
+def test_check_stays_within_its_memory(world: World, attacked: str) -> None:
+    # Of the commands the one that lists Secrets.
+    words = [str(Path(sys.executable).parent / "s3-operator"), "check", "--watch-namespace", attacked, "--wait", "0"]
     _, output, peak = run_and_measure(words, world.environment())
-    assert "Traceback" not in output
+    assert f"ok      namespace {attacked}:" in output
     assert peak < _PEAK_MB, output

@@ -426,7 +426,7 @@ def test_once_refuses_while_an_operator_holds_the_lease(
     wait_until(lambda: operator.lines("leading"), "the operator leads")
     done = once(world, new_object(), tmp_path)
     assert done.returncode == 2
-    assert "another operator holds the lease" in done.stderr
+    assert "another s3-operator holds the Lease" in done.stderr
 
 
 def test_address_in_use_is_told_with_what_to_do(world: World, start_operator: StartOperator, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,11 @@ from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from runner.kube import Kube
-from tests.world import NewObject, World
+from tests.apigate import ApiGate
+from tests.awsgate.holds import Hold
+from tests.world import NewObject, Run, World
+
+HOLD_S = 200
 
 
 def write_cr(path: Path, namespace: str, name: str, **spec: Any) -> Path:
@@ -91,6 +97,62 @@ def test_sync_tells_which_object_is_not_in_order_and_goes_on(world: World, new_o
     assert world.differs(good) == []
 
 
+def sync_with(world: World, gate: ApiGate, namespace: str, meanwhile: Callable[[], object]) -> Run:
+    """A sync whose first patch of an object reaches the API server only when ``meanwhile`` was done."""
+    runs: list[Run] = []
+    gate.holds.arm(Hold((namespace,), "PATCH s3s", number=1))
+    # By the latter for the collection, which in a warm run was imported with another KUBECONFIG.
+    by_gate = {name: str(gate.kubeconfig) for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG")}
+
+    def sync() -> None:
+        runs.append(world.playbook("sync.yml", "-e", f"namespace={namespace}", **by_gate))
+
+    thread = threading.Thread(target=sync, daemon=True)
+    thread.start()
+    assert gate.holds.wait(HOLD_S), "no patch was seen"
+    meanwhile()
+    gate.holds.disarm()
+    thread.join(HOLD_S)
+    return runs[0]
+
+
+def test_sync_handles_objects_that_change_meanwhile_and_stops_when_an_operator_takes_over(
+    world: World, new_object: NewObject, tmp_path: Path
+) -> None:
+    crs = [new_object(iamUser=None), new_object(iamUser=None)]
+    namespace = crs[0]["metadata"]["namespace"]
+    at = ("agill.apps", "v1alpha1", namespace, "s3s")
+
+    def edit_all(value: str) -> None:
+        for cr in crs:
+            body = {"metadata": {"labels": {"edited": value}}}
+            world.custom.patch_namespaced_custom_object(*at, cr["metadata"]["name"], body)
+
+    with ApiGate(world.kubeconfig, tmp_path) as gate:
+        run = sync_with(world, gate, namespace, lambda: edit_all("once"))
+        assert run.code == 0, run.output
+        assert "422" not in run.output
+        for cr in crs:
+            assert world.differs(cr) == []
+            found = world.custom.get_namespaced_custom_object(*at, cr["metadata"]["name"])["metadata"]
+            assert (found["finalizers"], found["labels"]) == (["agill.apps.s3"], {"edited": "once"})
+            world.custom.delete_namespaced_custom_object(*at, cr["metadata"]["name"])
+
+        def take_over() -> None:
+            edit_all("twice")
+            make_former_lease(world, namespace)
+
+        run = sync_with(world, gate, namespace, take_over)
+    # The object that was under way is finished, the other is the operator's.
+    assert run.code != 0
+    left = [item["metadata"]["name"] for item in world.custom.list_namespaced_custom_object(*at)["items"]]
+    assert len(left) == 1
+    text = " ".join(run.output.split())
+    assert f"{namespace}/{left[0]}: an operator is running (somebody holds Lease {namespace}/s3-operator" in text
+    assert "422" not in run.output
+    world.custom.delete_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases", "s3-operator")
+
+
 def test_sync_of_a_whole_cluster(aws: Aws, new_name: Any, tmp_path: Path) -> None:
     with ControlPlane(tmp_path / "kubernetes") as plane:
         install_crd(plane.kubeconfig)
@@ -105,10 +167,8 @@ def test_sync_of_a_whole_cluster(aws: Aws, new_name: Any, tmp_path: Path) -> Non
         assert [own.differs(cr) for cr in crs] == [[], []]
 
 
-@pytest.mark.parametrize("age_s", [0, 3600], ids=["running", "long-gone"])
-def test_playbooks_refuse_while_an_operator_holds_its_lease(
-    world: World, namespace: str, new_name: Any, tmp_path: Path, age_s: int
-) -> None:
+def make_former_lease(world: World, namespace: str, age_s: int = 0) -> tuple[str, ...]:
+    """The operator's Lease, held by somebody who renewed it so many seconds ago. Returns where Leases are."""
     renewed = datetime.fromtimestamp(datetime.now(UTC).timestamp() - age_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     lease = {
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "s3-operator"},
@@ -116,6 +176,14 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
     }  # fmt: skip
     at = ("coordination.k8s.io", "v1", namespace, "leases")
     world.custom.create_namespaced_custom_object(*at, lease)
+    return at
+
+
+@pytest.mark.parametrize("age_s", [0, 3600], ids=["running", "long-gone"])
+def test_playbooks_refuse_while_an_operator_holds_its_lease(
+    world: World, namespace: str, new_name: Any, tmp_path: Path, age_s: int
+) -> None:
+    at = make_former_lease(world, namespace, age_s)
     path = write_cr(tmp_path / "cr.yaml", namespace, "held", bucketName=new_name("held"))
     try:
         run = world.playbook("reconcile.yml", "-e", f"cr={path}")

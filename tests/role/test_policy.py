@@ -1,4 +1,4 @@
-"""A bucket's policy in AWS's own form: it is written once, and whatever differs from what AWS made of it is repaired."""
+"""A bucket's policy in AWS's own form: it is written once, and what differs from what AWS made of it is repaired."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def policy_of(bucket: str, **parts: Any) -> dict[str, Any]:
 
 # What AWS gives back in another form, beyond what the comparison knows; and how many records that needs.
 REWRITTEN: dict[str, tuple[Callable[[str], dict[str, Any]], bool]] = {
-    "account": (lambda bucket: policy_of(bucket), False),
+    "account": (policy_of, False),
     "repeated-and-empty": (
         lambda bucket: {**policy_of(bucket, Action=["s3:GetObject", "s3:GetObject"], Condition={}), "Id": ""}, False,
     ),

@@ -70,16 +70,24 @@ bucket_arguments:
   returned: success
 """
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused
-from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse, refuse_aws
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.users import UserRules, rules_of
+
+# Reads of S3 are consistent for objects, not for buckets: "you might see an old configuration for a short time".
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
+READ_BACK_S = 10.0
+READ_BACK_PAUSE_S = 0.5
 
 
 def main() -> None:
@@ -99,46 +107,98 @@ def main() -> None:
         elif module.params["creates_bucket"] and wanted.username:
             claim(module.client("iam"), wanted)
         if module.params["creates_bucket"]:
-            arguments = create_bucket(module.client("s3"), wanted, module.params["account"])
+            s3, account = module.client("s3"), module.params["account"]
+            create_bucket(s3, wanted)
+            arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
     except Refused as refusal:
         refuse(module, refusal)
-    except AWS_ERRORS as error:
-        refuse_aws(module, "create bucket and user (s3:CreateBucket, s3:TagResource, iam:CreateUser)", error)
     module.exit_json(changed=True, bucket_arguments=arguments)
 
 
-def create_bucket(s3: Any, wanted: Wanted, account: str) -> dict[str, Any]:
+@contextmanager
+def failing_to(verb: str) -> Iterator[None]:
+    """A block whose errors of AWS have a reason.
+
+    :raises Refused: for an error of AWS
+    """
+    try:
+        yield
+    except AWS_ERRORS as error:
+        raise unknown(verb, error) from error
+
+
+def create_bucket(s3: Any, wanted: Wanted) -> None:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
     configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
-    with namespace_arguments(s3, wanted) as namespace:
-        s3.create_bucket(
-            Bucket=wanted.bucket,
-            CreateBucketConfiguration=configuration,
-            ObjectLockEnabledForBucket=wanted.object_lock,
-            **namespace,
-        )
-    # In us-east-1 a create on a bucket that the account has already answers 200 as if it were new.
+    verb = f"create bucket {wanted.bucket} (s3:CreateBucket, s3:TagResource)"
+    with failing_to(verb), namespace_arguments(s3, wanted) as namespace:
+        try:
+            s3.create_bucket(
+                Bucket=wanted.bucket,
+                CreateBucketConfiguration=configuration,
+                ObjectLockEnabledForBucket=wanted.object_lock,
+                **namespace,
+            )
+        except AWS_ERRORS as error:
+            # Perhaps by a run of ours that HeadBucket did not show: its tags tell.
+            if code_of(error) != "BucketAlreadyOwnedByYou":
+                raise
+
+
+def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | None:
+    """What amazon.aws.s3_bucket has to change in a bucket that was created just now; None while S3 does not show it.
+
+    In us-east-1 a create on a bucket that the account has already answers 200 as if it were new, so the tags are read.
+
+    :raises Refused: Conflict for a bucket with the tags of somebody else
+    """
     tags = get_bucket_tags(s3, wanted.bucket, account)
-    if tags is None or not wanted.identity.is_same_life(tags):
+    if not tags:
+        return None
+    if not wanted.identity.is_same_life(tags):
         raise Refused(
             "Conflict",
-            f"bucket {wanted.bucket} came into being meanwhile and does not carry this object's owner tags "
-            f"({owner.Identity.owner_of(tags or {}) or 'none'}): it was left alone",
+            f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "
+            f"tags ({owner.Identity.owner_of(tags) or 'none'}): it was left alone",
         )
-    return differing_settings(wanted, s3, account)
+    try:
+        return differing_settings(wanted, s3, account)
+    except Unknown as error:
+        if code_of(error.__cause__ or error) == "NoSuchBucket":
+            return None
+        raise
+
+
+def read_back(
+    read: Callable[[], dict[str, Any] | None], clock: Callable[[], float], sleep: Callable[[float], None]
+) -> dict[str, Any]:
+    """Read until S3 shows what was created: a first read may be older, and then it is no proof of anything.
+
+    :raises Refused: Pending when it does not for some seconds
+    """
+    end = clock() + READ_BACK_S
+    while True:
+        found = read()
+        if found is not None:
+            return found
+        if clock() >= end:
+            raise Refused("Pending", f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
+        sleep(READ_BACK_PAUSE_S)
 
 
 def create_user(iam: Any, wanted: Wanted, rules: UserRules) -> None:
     tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-"}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
-    iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)
+    with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):
+        iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)
 
 
 def claim(iam: Any, wanted: Wanted) -> None:
     """Claim the bucket's name with a user of ours that exists already."""
-    iam.tag_user(UserName=wanted.username, Tags=listed({owner.BUCKET: wanted.bucket}))
+    with failing_to(f"tag IAM user {wanted.username} (iam:TagUser)"):
+        iam.tag_user(UserName=wanted.username, Tags=listed({owner.BUCKET: wanted.bucket}))
 
 
 def listed(tags: dict[str, str]) -> list[dict[str, str]]:

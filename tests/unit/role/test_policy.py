@@ -9,12 +9,15 @@ import pytest
 from s3bucket.policy import (
     MAX_BYTES,
     PolicyError,
+    is_applied,
     is_public,
     is_same,
     is_same_text,
     locks_out,
     matches,
+    names_principal,
     parse,
+    record_of,
     shown,
 )
 
@@ -198,3 +201,62 @@ def test_is_same_document_that_is_too_deep_differs_from_all() -> None:
 )  # fmt: skip
 def test_matches(pattern: str, value: str, expected: bool) -> None:
     assert matches(pattern, value) is expected
+
+
+OAI = "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"
+IDENTITY = statement(Principal={"CanonicalUser": "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"})
+
+
+def answered(**parts: Any) -> str:
+    return json.dumps(statement(**parts))
+
+
+@pytest.mark.parametrize("is_record_safe", [True, False], ids=["on-the-user", "on-the-bucket"])
+def test_is_applied_what_aws_made_of_a_policy_is_equal_until_either_side_changes(is_record_safe: bool) -> None:
+    answer = answered(Principal={"AWS": OAI})
+    record = record_of(IDENTITY, answer)
+    assert len(record) <= 256
+    assert not is_applied(answer, IDENTITY, "", is_record_safe=is_record_safe)
+    assert is_applied(answer, IDENTITY, record, is_record_safe=is_record_safe)
+    # The order in which AWS answers makes no difference, nor do spaces.
+    reordered = json.dumps(dict(reversed(list(json.loads(answer).items()))), indent=1)
+    assert is_applied(reordered, IDENTITY, record, is_record_safe=is_record_safe)
+    for other in (answered(Principal={"AWS": OAI}, Action="s3:*"), answered(Principal={"AWS": f"{OAI}2"}), None, "{"):
+        assert not is_applied(other, IDENTITY, record, is_record_safe=is_record_safe)
+    for wanted in (statement(), statement(Principal={"CanonicalUser": "another"}), None):
+        assert not is_applied(answer, wanted, record, is_record_safe=is_record_safe)
+    # What is equal by itself needs no record, and a bad one does no harm.
+    assert is_applied(answered(), statement(), "forged", is_record_safe=is_record_safe)
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_hidden"),
+    [
+        pytest.param({"Principal": {"AWS": OAI}}, True, id="another-form"),
+        pytest.param({"Principal": {"AWS": [OAI, "999999999999"]}}, False, id="one-more-principal"),
+        pytest.param({"Principal": {"AWS": OAI}, "Action": "s3:*"}, False, id="action"),
+        pytest.param({"Principal": "*"}, False, id="everyone"),
+        pytest.param({"Principal": {"AWS": "arn:aws:iam::cloudfront:user/another"}}, False, id="no-identity"),
+        pytest.param({"Principal": {"AWS": OAI}, "Effect": "Deny"}, False, id="effect"),
+        pytest.param({"Principal": {"AWS": OAI}, "Condition": {"Bool": {"a": "1"}}}, False, id="condition"),
+    ],
+)
+def test_is_applied_record_on_the_bucket_stands_for_no_other_policy(parts: dict[str, Any], is_hidden: bool) -> None:
+    answer = answered(**parts)
+    assert is_applied(answer, IDENTITY, record_of(IDENTITY, answer), is_record_safe=False) is is_hidden
+
+
+def test_is_applied_numbers_in_another_form_need_a_record() -> None:
+    wanted, answer = (
+        statement(Condition={"NumericLessThan": {"s3:max-keys": value}}) for value in (12345678.5, ["1.23456785E7"])
+    )
+    assert not is_same(wanted, answer)
+    assert is_applied(json.dumps(answer), wanted, record_of(wanted, json.dumps(answer)), is_record_safe=False)
+
+
+def test_names_principal() -> None:
+    arn = "arn:aws:iam::1:user/photos"
+    assert names_principal(statement(Principal={"AWS": ["2", arn]}), arn)
+    assert names_principal({"Statement": {"NotPrincipal": {"AWS": arn}}}, arn)
+    assert not names_principal(statement(Principal={"AWS": f"{arn}2"}), arn)
+    assert not names_principal(statement(), arn)

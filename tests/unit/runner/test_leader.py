@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -203,6 +205,45 @@ def test_is_held_by_other() -> None:
     first.try_once()
     assert second.is_held_by_other()
     assert not first.is_held_by_other()
+
+
+class Stopped(threading.Event):
+    """Each wait lets time pass, and tells what happens meanwhile."""
+
+    def __init__(self, clock: Clock, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._meanwhile = meanwhile
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.now += timeout or 0
+        self._meanwhile()
+        return self.is_set()
+
+
+def test_acquire_unless_held_names_a_holder_by_the_dates_of_the_lease() -> None:
+    first, second, _, _ = pair()
+    assert first.acquire_unless_held(threading.Event()) == ""
+    assert second.acquire_unless_held(threading.Event()) == "first"
+    first.release()
+    assert second.acquire_unless_held(threading.Event()) == ""
+
+
+@pytest.mark.parametrize("is_alive", [False, True], ids=["dead", "clocks-differ"])
+def test_expired_lease_is_taken_only_when_nobody_renews_it(is_alive: bool) -> None:
+    first, second, leases, clock = pair()
+    first.try_once()
+    # An hour behind ours, as its holder's clock may be.
+    behind = leases.lease
+    assert behind is not None
+    behind["renewed"] -= timedelta(hours=1)
+
+    def renew() -> None:
+        if is_alive:
+            behind["renewed"] += timedelta(seconds=2)
+
+    assert second.acquire_unless_held(Stopped(clock, renew)) == ("first" if is_alive else "")
+    assert (clock.now >= TERMS.duration_s) is not is_alive
 
 
 def candidate(leases: FakeLeases, name: str, scope: str) -> Election:

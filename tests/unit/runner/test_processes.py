@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -43,6 +44,15 @@ def test_kill_run_ends_descendants_in_other_sessions_and_no_other_run() -> None:
     processes.kill_run(other)
     end(first)
     end(second)
+
+
+def test_sweep_removes_only_folders_that_an_operator_made(tmp_path: Path) -> None:
+    # --work-dir may be any folder of a person.
+    names = ["my-project", "run-x", "notes-2026-11", "credentials-1-0", "run-1-0-7", "warm-1-0"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    processes.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my-project", "notes-2026-11", "run-x"]
 
 
 def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
@@ -102,3 +112,29 @@ reaper.join()
 def test_orphans_are_waited_for() -> None:
     done = subprocess.run([sys.executable, "-c", _HEIR], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.count("waited for an orphan") == 3
+
+
+def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
+    # On a node, the operator of a container is process 1 there, and its runs say so: here that is another process.
+    run_id = "1-0-8"
+    command = ["unshare", "--pid", "--fork", "--kill-child", "env", f"{processes.RUN_ID}={run_id}"]
+    if os.geteuid() != 0:
+        command[1:1] = ["--user", "--map-root-user"]
+    with subprocess.Popen([*command, sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True) as container:
+        assert container.stdout is not None
+        assert container.stdout.readline() == "up\n"
+        before = having(run_id)
+        assert len(before) == 2
+        processes.sweep(tmp_path)
+        assert having(run_id) == before
+        container.kill()
+
+
+def having(run_id: str) -> set[str]:
+    """The processes of this machine, in whichever namespace, that have a run's id in their environment."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"{processes.RUN_ID}={run_id}".encode() in file.read_bytes().split(b"\0"):
+                found.add(file.parent.name)
+    return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .children import is_new
 from .errors import Forbidden, Refused
 
 try:
+    import yaml
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
@@ -24,6 +26,7 @@ except ImportError:
     HAS_KUBERNETES = False
 
 _TIMEOUT_S = 30
+_CHUNK = 64 * 1024
 _FORBIDDEN = 403
 _MAX_MESSAGE = 400
 _VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -103,7 +106,7 @@ class ApiServer:
         path, names = f"/api/v1/{place}/{{name}}", {"namespace": namespace, "name": name}
         try:
             answer = self._api.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
-            text = answer.data
+            text = _read(answer)
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -120,6 +123,23 @@ class ApiServer:
             raise _unreachable(error) from error
         with _PARSING:
             return _reduced(json.loads(text))
+
+
+def _read(answer: Any) -> bytes:
+    """The bytes of an answer that comes in time; the time-out of the client is that of one packet.
+
+    :raises HTTPError: for one that does not
+    """
+    if not hasattr(answer, "read1"):
+        # urllib3 before 2.2, with which people may run the role.
+        return bytes(answer.data)
+    parts, deadline = [], time.monotonic() + _TIMEOUT_S
+    while part := answer.read1(_CHUNK):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            answer.close()
+            raise HTTPError(f"the answer takes more than {_TIMEOUT_S} s")
+    return b"".join(parts)
 
 
 def _reduced(found: dict[str, Any]) -> dict[str, Any]:
@@ -159,6 +179,11 @@ def connect() -> ApiServer:
             config.load_incluster_config()
     except (ConfigException, OSError) as error:
         raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # Never its text: a kubeconfig holds credentials.
+        raise Refused(
+            "KubernetesError", "KUBECONFIG is not a kubeconfig: correct the file, or set it to another"
+        ) from error
     settings = client.Configuration.get_default_copy()
     # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
     settings.retries = False

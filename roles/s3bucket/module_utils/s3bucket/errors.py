@@ -49,6 +49,7 @@ RETRY = {
     "DeletionRefused": SLOW,
     "WrongRegion": PERMANENT,
     "TooManyKeys": SLOW,
+    "QuotaExceeded": SLOW,
     "WaitingForIAM": TRANSIENT,
     "AccessDenied": TRANSIENT,
     "CredentialsInvalid": TRANSIENT,
@@ -97,7 +98,7 @@ _REASON_OF_CODE = {
         "MissingAuthenticationToken",
         "RequestTimeTooSkewed",
     ),
-    "TooManyKeys": ("LimitExceeded",),
+    "QuotaExceeded": ("LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets"),
     # Those that botocore takes for it; of HEAD, which has no text, only the status is known.
     "Throttled": (
         "Throttling",
@@ -146,6 +147,10 @@ _REMEDIES = {
     "DeletionRefused": "AWS does not delete the bucket: remove what its answer names, or set deletionPolicy: Retain",
 }
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
+# https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html names no texts: "Cannot exceed quota for
+# UsersPerAccount: 5000" is what IAM answers, with the names of GetAccountSummary.
+_QUOTA_MESSAGE = re.compile(r"quota for (\w{1,64})")
+_KEY_QUOTA = "AccessKeysPerUser"
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
 _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
@@ -207,6 +212,10 @@ def with_field(code: str, message: str) -> str:
 
 def with_remedy(reason: str, message: str) -> str:
     """The message, which begins with what a person can do about the reason, where that is known."""
+    if reason == "QuotaExceeded":
+        quota = _QUOTA_MESSAGE.search(message)
+        named = f"AWS quota {quota[1]}" if quota else "a quota of AWS"
+        return f"{named} is used up: delete what is not needed, or have AWS raise it: {message}"
     remedy = _REMEDIES.get(reason)
     return f"{remedy}: {message}" if remedy else message
 
@@ -216,12 +225,19 @@ def reason_of(code: str, message: str) -> str:
     code = code_in(code, message)
     if code:
         reason = _REASON.get(code, "AWSError")
+        if reason == "QuotaExceeded" and _is_about_keys(code, message):
+            return "TooManyKeys"
         if reason == "AccessDenied" and _MFA_MESSAGE in message.lower():
             return "MFARequired"
         return "DeletionRefused" if reason == "AWSError" and _is_refused_deletion(code, message) else reason
     if _CREDENTIALS_MESSAGE.search(message):
         return "CredentialsInvalid"
     return "AWSUnreachable" if _UNREACHABLE_MESSAGE.search(message) else "AWSError"
+
+
+def _is_about_keys(code: str, message: str) -> bool:
+    """Whether the quota is that of a user's access keys. Of a task that touches a key only the code is known."""
+    return code == "LimitExceeded" and (_KEY_QUOTA in message or not message)
 
 
 def _is_refused_deletion(code: str, message: str) -> bool:

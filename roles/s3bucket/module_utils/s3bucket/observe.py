@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from . import aspects, children, owner
@@ -24,6 +24,10 @@ from .users import NO_RULES, UserRules, claims, may_use
 
 # What STS answers to a key that it does not know.
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
+
+
+# So long after its user was made, a bucket without tags may be one of ours that is being created.
+_CREATION = timedelta(minutes=5)
 
 
 class Users(Protocol):
@@ -140,6 +144,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     if user is not None:
         sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
+    _wait_for_s3(wanted, sources, bucket, user)
     is_adopting = _settle_bucket(wanted, bucket, proof)
     _settle_user(wanted, user, proof)
     _check_claims(wanted, sources, bucket, user)
@@ -434,6 +439,18 @@ def _seed_proof(
         return None
     sts, s3 = sources.clients_of(secret)
     return pair if is_proven(sts, s3, user.arn, wanted.bucket, account) else None
+
+
+def _wait_for_s3(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
+    """Take no bucket for somebody else's that a run of ours has created, and that S3 shows without its tags yet.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
+    """
+    if bucket is None or bucket.tags or user is None or not wanted.identity.is_owner(user.tags):
+        return
+    is_creating = user.tags.get(owner.BUCKET) == wanted.bucket and not may_use(wanted.username, user, wanted.bucket)
+    if is_creating and sources.now - datetime.fromisoformat(user.created) < _CREATION:
+        raise Refused("Pending", f"bucket {wanted.bucket} was created, and S3 does not show its tags yet")
 
 
 def _settle_bucket(wanted: Wanted, bucket: BucketState | None, proof: Pair | None) -> bool:

@@ -1,0 +1,34 @@
+"""What pyproject.toml cannot say: the wheel holds the role, the playbooks and the CRD as well, in ``runner/project``.
+
+In a checkout, and so in an editable install, they stay where they are: ``runner.settings.default_project_dir``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+_FOLDERS = ("crds", "playbooks", "roles")
+_FILES = ("requirements.yml",)
+
+
+class BuildWithProject(build_py):
+    """Copies the project's files beside the packages."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / "runner" / "project"
+        # build/ may hold what an earlier build has left.
+        shutil.rmtree(target, ignore_errors=True)
+        for name in _FOLDERS:
+            shutil.copytree(name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        for name in _FILES:
+            shutil.copy(name, target)
+
+
+setup(cmdclass={"build_py": BuildWithProject})

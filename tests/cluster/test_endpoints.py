@@ -1,0 +1,119 @@
+"""Settings of botocore in the operator's environment: a run connects to the hosts that the drift check connects to.
+
+A proxy sees the name of each host and opens no connection, so neither AWS nor a network is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from botocore.exceptions import BotoCoreError
+
+from runner.drift import DriftCheck, RoleSettings
+from runner.job import AnsibleJob
+from tests.jobs import make_warm
+from tests.world import EXECUTOR, PROJECT
+
+REGION = "us-gov-west-1"
+# The role's own calls end at the first host, so each service is called by a task of its own.
+TASKS = [
+    {"amazon.aws.aws_caller_info": {"region": REGION}},
+    {"amazon.aws.iam_user": {"name": "photos", "state": "present", "region": REGION}},
+    {"amazon.aws.s3_bucket": {"name": "photos-of-a-test", "region": REGION}},
+]
+SETTINGS = {
+    "plain": {},
+    "fips": {"AWS_USE_FIPS_ENDPOINT": "true"},
+    "dual-stack": {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+    "both": {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
+    "own-endpoint": {
+        "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
+        "AWS_ENDPOINT_URL_IAM": "https://iam.example.com",
+    },
+}
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """Refuses every tunnel, and knows what was asked for."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.hosts: set[str] = set()
+        super().__init__(("127.0.0.1", 0), _Refuse)
+
+
+class _Refuse(socketserver.StreamRequestHandler):
+    server: Proxy
+
+    def handle(self) -> None:
+        self.server.hosts.add(self.rfile.readline().split()[1].decode())
+        self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = x\naws_secret_access_key = y\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with Proxy() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
+        yield server
+        server.shutdown()
+
+
+def project_of(folder: Path) -> Path:
+    """A project whose playbook calls each service once, whatever comes of it."""
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False}
+    play["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    (folder / "playbooks").mkdir(parents=True)
+    play["tasks"] = [{**task, "ignore_errors": True} for task in TASKS]
+    (folder / "playbooks" / "reconcile.yml").write_text(yaml.safe_dump([play]))
+    (folder / "roles").symlink_to(PROJECT / "roles")
+    return folder
+
+
+def hosts_of_a_check(proxy: Proxy) -> set[str]:
+    check = DriftCheck(PROJECT, RoleSettings("test", "", 0, ""), has_cluster=False)
+    s3, iam, sts = check._get_clients(REGION)
+    for call in (
+        sts.get_caller_identity,
+        lambda: iam.get_user(UserName="photos"),
+        lambda: s3.head_bucket(Bucket="photos-of-a-test"),
+    ):
+        with contextlib.suppress(BotoCoreError):
+            call()
+    check.close()
+    found = set(proxy.hosts)
+    proxy.hosts.clear()
+    return found
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_check_and_run_connect_to_the_same_hosts(
+    monkeypatch: pytest.MonkeyPatch, proxy: Proxy, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    wanted = hosts_of_a_check(proxy)
+    assert len(wanted) == 3
+    work_dir = tmp_path / "work"
+    work_dir.mkdir()
+    warm = make_warm(work_dir, {}) if EXECUTOR == "warm" else None
+    if warm:
+        warm.start()
+    try:
+        job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, {}, warm)
+        job.run({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}})
+    finally:
+        if warm:
+            warm.stop()
+    assert proxy.hosts == wanted

@@ -1,0 +1,97 @@
+"""Creation against what AWS really does: reads that lag behind a write, and quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from s3bucket.errors import Refused
+from s3bucket.observe import observe
+
+from tests.role.test_claims import user_of
+from tests.role.test_tenant import bucket_of, writes_in
+from tests.world import NewObject, World, requests_of
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_left(world: World) -> Iterator[None]:
+    yield
+    world.aws.gate.clear_faults()
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [
+        ("GetBucketTagging", "NoSuchTagSet"),
+        ("GetBucketTagging", "NoSuchBucket"),
+        ("GetBucketVersioning", "NoSuchBucket"),
+    ],
+)
+def test_stale_first_read_after_a_creation_is_read_again(
+    world: World, new_object: NewObject, action: str, code: str
+) -> None:
+    cr = new_object()
+    world.aws.gate.add_fault(action, code, status=404, times=1, bucket=bucket_of(cr))
+    run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+    assert world.differs(cr) == []
+
+
+def test_creation_that_s3_does_not_show_ends_as_pending_and_never_as_a_conflict(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object()
+    world.aws.gate.add_fault("GetBucketTagging", "NoSuchTagSet", status=404, bucket=bucket_of(cr))
+    outcome = world.reconcile(cr).outcome
+    assert (outcome["reason"], outcome["retry"]) == ("Pending", "transient")
+    # The next run is as blind, and so it waits, too.
+    with pytest.raises(Refused) as refused:
+        observe(world.wanted(cr), world.sources())
+    assert (refused.value.reason, refused.value.retry) == ("Pending", "transient")
+    world.aws.gate.clear_faults()
+    assert world.reconcile(cr).outcome["done"]
+
+
+def test_bucket_that_only_the_look_did_not_show_is_no_conflict(world: World, new_object: NewObject) -> None:
+    """In a region where creating one's own bucket again is an error."""
+    cr = new_object(region="eu-west-1")
+    tags = [{"Key": key, "Value": value} for key, value in world.wanted(cr).bucket_tags.items()]
+    where = {"LocationConstraint": "eu-west-1", "Tags": tags}
+    world.s3.create_bucket(Bucket=bucket_of(cr), CreateBucketConfiguration=where)
+    world.aws.gate.add_fault("HeadBucket", "404", status=404, times=1, bucket=bucket_of(cr))
+    run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+
+
+def quota(name: str) -> str:
+    return f"Cannot exceed quota for {name}: 5000"
+
+
+def test_users_quota_has_a_reason_of_its_own_and_no_bucket_is_created(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    message = quota("UsersPerAccount")
+    world.aws.gate.add_fault("CreateUser", "LimitExceeded", status=409, user=user_of(cr), message=message)
+    with requests_of(world) as requests:
+        outcome = world.reconcile(cr).outcome
+    assert (outcome["reason"], outcome["retry"]) == ("QuotaExceeded", "slow")
+    assert "AWS quota UsersPerAccount is used up" in outcome["message"]
+    assert writes_in(requests) == ["CreateUser"]
+    assert not any(world.snapshot(cr).values())
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "message", "named"),
+    [
+        ("CreateBucket", "TooManyBuckets", "You have attempted to create more buckets than allowed", "a quota of AWS"),
+        ("PutUserPolicy", "LimitExceeded", quota("UserPolicySizeLimit"), "AWS quota UserPolicySizeLimit"),
+        ("CreateAccessKey", "LimitExceeded", quota("AccessKeysPerUser"), ""),
+    ],
+)
+def test_quota_is_named(world: World, new_object: NewObject, action: str, code: str, message: str, named: str) -> None:
+    cr = new_object()
+    where: dict[str, Any] = {"bucket": bucket_of(cr)} if action == "CreateBucket" else {"user": user_of(cr)}
+    world.aws.gate.add_fault(action, code, status=409, message=message, **where)
+    outcome = world.reconcile(cr).outcome
+    assert (outcome["reason"], outcome["retry"]) == ("QuotaExceeded" if named else "TooManyKeys", "slow")
+    assert named in outcome["message"]
