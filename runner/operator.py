@@ -238,6 +238,9 @@ class Operator:
     def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
         try:
             outcome = reconciler.look(key)
+            # It made progress, and another pass may be hours away.
+            while outcome is not None and outcome.retry == "immediate" and not self._stopping.is_set():
+                outcome = reconciler.look(key)
         except KubeError as error:
             _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
             return False
