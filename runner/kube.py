@@ -19,7 +19,7 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError
 
 from runner import kubeconfig
 from runner.events import Event
@@ -109,9 +109,11 @@ def _failing_to(verb: str) -> Iterator[None]:
 
 def _detail_of(cause: Exception, status: int) -> str:
     """What went wrong in one line, with what to do about it where the configuration may be wrong."""
-    if isinstance(cause, MaxRetryError):
-        why = " ".join(str(cause.reason).split()).rpartition(": ")[2]
-        return f"the API server {cause.pool.host}:{cause.pool.port} does not answer ({why}): check KUBECONFIG"
+    if isinstance(cause, HTTPError):
+        # urllib3 puts the connection, with its address in memory, before the reason.
+        why = " ".join(str(getattr(cause, "reason", None) or cause).split()).rpartition(": ")[2]
+        server = client.Configuration.get_default_copy().host
+        return f"the API server {server} does not answer ({why}): check KUBECONFIG"
     if isinstance(cause, ValueError):
         return "the server's answer is not that of a Kubernetes API server: check KUBECONFIG"
     detail = " ".join(str(getattr(cause, "reason", None) or type(cause).__name__).split())
