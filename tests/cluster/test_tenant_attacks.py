@@ -196,7 +196,10 @@ def reason_of(world: World, cr: dict[str, Any]) -> str:
         is_now = found.get("observedGeneration") == generation and found["reason"] not in _UNSETTLED
         return str(found["reason"]) if is_now else ""
 
-    return str(wait_until(is_settled, f"a reason for {cr['metadata']['name']}"))
+    try:
+        return str(wait_until(is_settled, f"a reason for {cr['metadata']['name']}"))
+    except AssertionError as error:
+        raise AssertionError(f"still {condition(world, cr)}") from error
 
 
 def keys_of(world: World, cr: dict[str, Any]) -> list[str]:
