@@ -15,6 +15,11 @@ _FOLDERS = ("crds", "playbooks", "roles")
 _FILES = ("requirements.yml",)
 
 
+def _find_unwanted(folder: str, names: list[str]) -> list[str]:
+    # A wheel cannot hold links: playbooks/roles, for people who run a playbook by hand, would be a second role.
+    return [name for name in names if name == "__pycache__" or (Path(folder) / name).is_symlink()]
+
+
 class BuildWithProject(build_py):
     """Copies the project's files beside the packages."""
 
@@ -26,7 +31,7 @@ class BuildWithProject(build_py):
         # build/ may hold what an earlier build has left.
         shutil.rmtree(target, ignore_errors=True)
         for name in _FOLDERS:
-            shutil.copytree(name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+            shutil.copytree(name, target / name, ignore=_find_unwanted)
         for name in _FILES:
             shutil.copy(name, target)
 

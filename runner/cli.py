@@ -50,6 +50,38 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parame
     return check
 
 
+def _all_matching(
+    pattern: re.Pattern[str],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[str, ...]]:
+    def check(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+        wrong = [name for name in names if not pattern.fullmatch(name)]
+        if wrong:
+            raise click.BadParameter(f"{wrong[0]!r} does not match {pattern.pattern}")
+        return names
+
+    return check
+
+
+def _tags(_: click.Context, __: click.Parameter, value: str) -> dict[str, str]:
+    try:
+        tags = json.loads(value or "{}")
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"is not JSON: {error}") from error
+    if not isinstance(tags, dict) or len(tags) > iam_policy.MAX_TAGS:
+        raise click.BadParameter(f"must be a JSON object of at most {iam_policy.MAX_TAGS} tags")
+    for key, text in tags.items():
+        if (
+            not iam_policy.TAG_KEY.fullmatch(key)
+            or not isinstance(text, str)
+            or not iam_policy.TAG_VALUE.fullmatch(text)
+        ):
+            raise click.BadParameter(
+                f"the tag {key!r} is none that AWS allows (letters, digits, _.:/=+-@), or its prefix is reserved"
+            )
+    return dict(tags)
+
+
 _WATCH_NAMESPACE = click.option(
     "--watch-namespace", "watch_namespaces", multiple=True, callback=_namespaces,
     envvar="WATCH_NAMESPACE", show_envvar=True,
@@ -77,6 +109,16 @@ _ROLE_OPTIONS = [
     click.option("--permissions-boundary", default="", callback=_matching(iam_policy.BOUNDARY),
                  envvar="PERMISSIONS_BOUNDARY", show_envvar=True,
                  help="The ARN of the permissions boundary that every user gets and must keep. Default: none."),
+    click.option("--tags", default="", callback=_tags, envvar="TAGS", show_envvar=True,
+                 help="Tags for every bucket and user, as a JSON object. They override spec.tags. Default: none."),
+    click.option("--allowed-policy", "allowed_policies", multiple=True, callback=_all_matching(iam_policy.BOUNDARY),
+                 envvar="ALLOWED_POLICIES", show_envvar=True,
+                 help="The ARN of a managed policy that others may attach to users; can be given again, or as a list "
+                      "with commas. Default: none."),
+    click.option("--allowed-group", "allowed_groups", multiple=True, callback=_all_matching(iam_policy.GROUP),
+                 envvar="ALLOWED_GROUPS", show_envvar=True,
+                 help="A group that others may add users to; can be given again, or as a list with commas. "
+                      "Default: none."),
     click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
@@ -337,9 +379,11 @@ def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     callback=_matching(iam_policy.BOUNDARY),
     help="Only users with it get rights: the operator's own --permissions-boundary. Default: all.",
 )
+@click.option("--allowed-group", "allowed_groups", multiple=True, callback=_all_matching(iam_policy.GROUP),
+              help="The operator's own --allowed-group: from these it may remove users that it deletes.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=_matching(iam_policy.PARTITION),
               help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
-def print_iam_policy(**settings: str) -> None:
+def print_iam_policy(**settings: Any) -> None:
     """Print the least rights that the operator needs in AWS, as an IAM policy."""
     click.echo(json.dumps(iam_policy.policy_for(iam_policy.PolicySettings(**settings)), indent=2))
 

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     WRONG_REGION = "WrongRegion"
     TOO_MANY_KEYS = "TooManyKeys"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    KEY_LEAKED = "KeyLeaked"
     WAITING_FOR_IAM = "WaitingForIAM"
     ACCESS_DENIED = "AccessDenied"
     CREDENTIALS_INVALID = "CredentialsInvalid"

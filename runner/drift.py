@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,11 +57,14 @@ class RoleSettings:
     service_external_name: str
     iam_path: str = ""
     permissions_boundary: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    allowed_policies: tuple[str, ...] = ()
+    allowed_groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> RoleSettings:
         """The flags of these names, as :class:`runner.settings.Settings` has them."""
-        return cls(**{field.name: flags[field.name] for field in fields(cls)})
+        return cls(**{one.name: flags[one.name] for one in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -283,6 +286,7 @@ class DriftCheck:
         self._defaults = dict(defaults["s3bucket_defaults"])
         if settings.deletion_policy:
             self._defaults["deletionPolicy"] = settings.deletion_policy
+        self._defaults[self._spec.OPERATOR_TAGS] = self._spec.operator_tags_of(dict(settings.tags))
         self._external_name = settings.service_external_name
         self._user_rules = importlib.import_module("s3bucket.users")
         self._rules = self._user_rules.rules_of(vars(settings))

@@ -18,6 +18,11 @@ PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
 # As the role's users.py has them: AWS allows more in a path; what is a pattern in a policy is left out.
 PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
 BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
+GROUP = re.compile(r"[\w+=.@-]{1,128}", re.ASCII)
+# As the role's spec.py has them: what both S3 and IAM take in a tag.
+TAG_KEY = re.compile(r"(?!aws:|agill\.apps/|__ansible)[\w .:/=+@-]{1,128}", re.IGNORECASE)
+TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+MAX_TAGS = 20
 
 _BUCKETS = (
     "s3:CreateBucket",
@@ -63,6 +68,7 @@ _USERS = (
     "iam:DeleteAccessKey",
     "iam:DeleteUser",
     "iam:DeleteUserPolicy",
+    "iam:DetachUserPolicy",
     "iam:GetLoginProfile",
     "iam:ListMFADevices",
     "iam:ListSSHPublicKeys",
@@ -86,6 +92,7 @@ class PolicySettings:
     iam_path: str = ""
     permissions_boundary: str = ""
     partition: str = "aws"
+    allowed_groups: tuple[str, ...] = ()
 
 
 def policy_for(settings: PolicySettings) -> dict[str, Any]:
@@ -99,6 +106,7 @@ def policy_for(settings: PolicySettings) -> dict[str, Any]:
     boundary = settings.permissions_boundary
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html#access_policies_boundaries-delegate
     is_bound = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
+    groups = [f"arn:{settings.partition}:iam::{settings.account}:group/{name}" for name in settings.allowed_groups]
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -108,10 +116,14 @@ def policy_for(settings: PolicySettings) -> dict[str, Any]:
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
             _allow("Users", _USERS, ours),
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), ours, is_bound),
+            # A user is deleted only when it is in no group.
+            *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
         ],
     }
 
 
-def _allow(sid: str, actions: tuple[str, ...], resource: str, condition: dict[str, Any] | None = None) -> Any:
+def _allow(
+    sid: str, actions: tuple[str, ...], resource: str | list[str], condition: dict[str, Any] | None = None
+) -> Any:
     statement = {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resource}
     return {**statement, "Condition": condition} if condition else statement

@@ -22,7 +22,7 @@ class NamespaceWatch(Protocol):
     def is_watched(self) -> bool: ...
 
 
-_AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError")
+_AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError", "QuotaExceeded")
 _SOURCES = ("run", "check")
 
 

@@ -8,6 +8,7 @@ Lease, exit 0. A lost Lease means: kill runs at once, exit 1, and let Kubernetes
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -237,6 +238,9 @@ class Operator:
     def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
         try:
             outcome = reconciler.look(key)
+            # It made progress, and another pass may be hours away.
+            while outcome is not None and outcome.retry == "immediate" and not self._stopping.is_set():
+                outcome = reconciler.look(key)
         except KubeError as error:
             _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
             return False
@@ -266,6 +270,9 @@ class Operator:
             "S3_OPERATOR_SERVICE_EXTERNAL_NAME": settings.service_external_name,
             "S3_OPERATOR_IAM_PATH": settings.iam_path,
             "S3_OPERATOR_PERMISSIONS_BOUNDARY": settings.permissions_boundary,
+            "S3_OPERATOR_TAGS": json.dumps(settings.tags),
+            "S3_OPERATOR_ALLOWED_POLICIES": json.dumps(settings.allowed_policies),
+            "S3_OPERATOR_ALLOWED_GROUPS": json.dumps(settings.allowed_groups),
             "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
             # At most half of a run's time: the rest is for what comes before and after.
             "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(min(_MAX_EMPTY_S, settings.run_timeout_s / 2)))),

@@ -21,6 +21,8 @@ from runner.kube import GROUP, KIND, VERSION, ConfigError, Kube, KubeError, load
 IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
 """Exit statuses. One object that is refused outweighs others that differ."""
 
+# An object has about 20.
+_MAX_VALUES = 1_000_000
 _NOT_COMPARED = "Secret and Service were not compared: no cluster was asked"
 _LEFT = "the operator reports this and does not repair it (driftPolicy: Report)"
 
@@ -76,6 +78,7 @@ def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
     found = []
     for number, document in enumerate(_documents(stream), 1):
         source = f"{stream.name}, document {number}"
+        _check_size(document, source)
         for item in _items_of(document, source):
             metadata = item.get("metadata")
             if isinstance(metadata, dict) and not metadata.get("namespace"):
@@ -211,6 +214,20 @@ def _documents(stream: BinaryIO) -> Iterator[Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A date that is none is a ValueError.
         raise PlanError(f"{stream.name}: is not YAML: {str(error).splitlines()[0]}") from error
+
+
+def _check_size(document: Any, source: str) -> None:
+    """Refuse a document that its aliases make large: each of a few lines may repeat the one before ten times."""
+    left, found = _MAX_VALUES, [document]
+    while found:
+        value = found.pop()
+        left -= 1
+        if isinstance(value, dict):
+            found.extend(value.values())
+        elif isinstance(value, list):
+            found.extend(value)
+        if left < len(found):
+            raise PlanError(f"{source}: has more than {_MAX_VALUES} values: write it without aliases, or in parts")
 
 
 def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:

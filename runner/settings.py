@@ -32,6 +32,9 @@ class Settings:
     service_external_name: str
     iam_path: str
     permissions_boundary: str
+    tags: dict[str, str]
+    allowed_policies: tuple[str, ...]
+    allowed_groups: tuple[str, ...]
     iam_settle_s: int
     leader_elect: bool
     leader_election_namespace: str

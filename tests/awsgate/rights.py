@@ -172,6 +172,9 @@ def _iam_rights(call: Call) -> Iterator[Right]:
         yield Right(UNKNOWN, call.action)
         return
     resource, tags = _user_arn(call), _tags_in_form(call)
+    if action in ("iam:AddUserToGroup", "iam:RemoveUserFromGroup"):
+        yield Right(action, f"arn:aws:iam::{ACCOUNT}:group/{call.query.get('GroupName', '')}")
+        return
     context = {**_request_tags(tags), **(_boundary(call) if action in _BOUND_ACTIONS else {})}
     yield Right(action, resource, context)
     if action == "iam:CreateUser" and tags:

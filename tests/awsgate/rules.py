@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, unescape
 
-from moto.iam.models import iam_backends
+from moto.iam.models import AWSManagedPolicy, iam_backends
 from moto.s3.models import FakeBucket, FakeGrant, PublicAccessBlock, s3_backends
 
 from .answers import Answer, error, iam_result
@@ -550,6 +550,19 @@ def _listed(key: str, encoding: str) -> str:
     return quote_plus(key, safe="/") if encoding == "url" else escape(key)
 
 
+def know_policies_of_aws(call: Call) -> None:
+    """AWS's managed policies are there to be attached; moto has none unless it loads all of them.
+
+    https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
+    """
+    arn = str(call.query.get("PolicyArn", ""))
+    prefix = "arn:aws:iam::aws:policy/"
+    backend = iam_backends[ACCOUNT]["aws"]
+    if call.action == "AttachUserPolicy" and arn.startswith(prefix) and arn not in backend.managed_policies:
+        policy = AWSManagedPolicy(arn.removeprefix(prefix), ACCOUNT, "us-east-1", document="{}")
+        backend.managed_policies[arn] = policy
+
+
 def refuse_user_name_of_other_case(call: Call) -> Answer | None:
     """Names of users are not distinguished by case: both MyUser and myuser cannot be.
 
@@ -579,6 +592,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_without_mfa,
     refuse_namespace_without_header,
     refuse_user_name_of_other_case,
+    know_policies_of_aws,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     bound_new_user,

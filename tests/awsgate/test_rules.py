@@ -165,6 +165,32 @@ def test_policy_that_is_no_document_is_malformed(s3: Any, bucket: str, policy: s
     assert code_of(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=policy)) == "MalformedPolicy"
 
 
+@pytest.mark.parametrize(
+    ("parts", "answered"),
+    [
+        ({"Principal": {"AWS": "123456789012"}}, {"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}),
+        (
+            {"Principal": {"CanonicalUser": "79a59df900b949e55d96"}},
+            {"Principal": {"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E79A59DF900B94"}},
+        ),
+        ({"Action": ["s3:GetObject", "s3:GetObject"]}, {"Action": "s3:GetObject"}),
+        ({"Condition": {}}, {}),
+        (
+            {"Condition": {"NumericLessThan": {"s3:max-keys": [10, 0.5, 12345678.5]}}},
+            {"Condition": {"NumericLessThan": {"s3:max-keys": ["10", "0.5", "1.23456785E7"]}}},
+        ),
+    ],
+    ids=["account", "identity", "repeated", "empty", "numbers"],
+)
+def test_policy_comes_back_in_a_form_of_its_own(
+    s3: Any, bucket: str, parts: dict[str, Any], answered: dict[str, Any]
+) -> None:
+    [statement] = json.loads(policy_for(bucket, Effect="Deny"))["Statement"]
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [{**statement, **parts}], "Id": ""}))
+    found = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    assert found == {"Statement": [{**statement, **answered}]}
+
+
 @pytest.mark.parametrize("principal", ["*", {"AWS": "123456789012"}, {"AWS": "arn:aws:iam::123456789012:user/admin"}])
 def test_policy_that_denies_everyone_keeps_even_the_administrator_out(
     aws: Aws, s3: Any, bucket: str, principal: Any
@@ -366,3 +392,11 @@ def test_user_name_of_another_case_exists_already(aws: Aws, new_name: Callable[[
     iam.create_user(UserName=name)
     for same in (name, name.upper()):
         assert code_of(lambda same=same: iam.create_user(UserName=same)) == "EntityAlreadyExists"
+
+
+def test_policy_of_aws_can_be_attached(aws: Aws, new_name: Callable[[str], str]) -> None:
+    iam, name = aws.client("iam"), new_name("user")
+    iam.create_user(UserName=name)
+    iam.attach_user_policy(UserName=name, PolicyArn="arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2")
+    found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
+    assert [item["PolicyArn"] for item in found] == ["arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2"]

@@ -61,6 +61,8 @@ BAD_VALUES = {
     "orphan-policy": ("orphanPolicy=Delete", "/orphanPolicy"),
     "iam-path": ("iam.path=team", "/iam/path"),
     "iam-path-pattern": ("iam.path=/*/", "/iam/path"),
+    "allowed-policy": ("iam.allowedPolicies={admin}", "/iam/allowedPolicies"),
+    "tags": ("tags.team=1", "/tags"),
     "boundary-name": ("iam.permissionsBoundary=tenant", "/iam/permissionsBoundary"),
     "misspelled-iam": ("iam.boundary=arn:aws:iam::123456789012:policy/tenant", "/iam"),
     "namespace": ("watchNamespaces={Team_A}", "/watchNamespaces/0"),
@@ -469,6 +471,20 @@ def test_path_and_boundary_of_users_reach_the_operator() -> None:
     for objects, wanted in ((given, ("/s3-operator/", arn)), (render(), (None, None))):
         for pod in pods(objects):
             assert (settings(pod).get("IAM_PATH"), settings(pod).get("PERMISSIONS_BOUNDARY")) == wanted
+
+
+def test_tags_and_guard_rails_reach_the_operator() -> None:
+    arns = "arn:aws:iam::aws:policy/a,arn:aws:iam::123456789012:policy/b"
+    given = render(
+        '--set-json=tags={"team":"photos","cost center":"1"}',
+        f"--set=iam.allowedPolicies={{{arns}}},iam.allowedGroups={{staff}}",
+    )
+    for pod in pods(given):
+        found = settings(pod)
+        assert json.loads(found["TAGS"]) == {"team": "photos", "cost center": "1"}
+        assert (found["ALLOWED_POLICIES"], found["ALLOWED_GROUPS"]) == (arns, "staff")
+    for pod in pods(render()):
+        assert not {"TAGS", "ALLOWED_POLICIES", "ALLOWED_GROUPS"} & set(settings(pod))
 
 
 def test_every_command_in_the_pod_has_the_operators_settings() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Operator, StartOperator, delete, live, wait_ready, wait_until
+from tests.cluster.conftest import Operator, StartOperator, condition, delete, live, wait_ready, wait_until
 from tests.world import World
 
 _NOISY = 18
@@ -16,18 +16,16 @@ _FEW = _NOISY // 2
 
 
 class Noisy:
-    """A namespace with many objects, none of which can get the bucket that it asks for."""
+    """A namespace with many objects, each of which asks for a bucket that somebody else has made."""
 
     def __init__(self, world: World, namespace: str, new_name: Callable[[str], str]) -> None:
         self._world = world
-        bucket = new_name("strangers")
-        world.s3.create_bucket(Bucket=bucket)
-        self.objects = [
-            world.make_object(namespace, new_name("noisy"), {
-                "region": "us-east-1", "bucketName": bucket, "iamUser": {"username": new_name("user")},
-            })
-            for _ in range(_NOISY)
-        ]  # fmt: skip
+        self.objects = []
+        for _ in range(_NOISY):
+            name = new_name("noisy")
+            world.s3.create_bucket(Bucket=name)
+            spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
+            self.objects.append(world.make_object(namespace, name, spec))
 
     def flip(self) -> None:
         """Change the spec of each."""
@@ -123,3 +121,24 @@ def test_deleted_secret_of_a_quiet_namespace_is_back_while_a_noisy_one_has_much_
     wait_until(lambda: len(operator.runs_of(mine)) == 2, "its run logged")
     names = [line["name"] for line in operator.lines("reconciled")][before:]
     assert names.index(mine["metadata"]["name"]) <= 3
+
+
+def test_object_whose_run_hangs_is_given_up_waits_long_and_is_served_at_once_when_it_is_edited(
+    world: World, quiet: Callable[[], dict[str, Any]], start_operator: StartOperator
+) -> None:
+    gate, hung = world.aws.gate, quiet()
+    gate.arm(hung["spec"]["bucketName"])
+    try:
+        operator = start_operator("--run-timeout", "20", "--max-concurrent-reconciles", "2")
+        assert gate.wait_held(90)
+        wait_ready(world, quiet())
+        wait_until(lambda: condition(world, hung).get("reason") == "RunTimeout", "RunTimeout")
+        assert condition(world, hung, "Stalled")["status"] == "True"
+    finally:
+        gate.disarm()
+    metadata = hung["metadata"]
+    world.custom.patch_namespaced_custom_object(
+        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"], {"spec": {"enableVersioning": True}}
+    )
+    wait_ready(world, hung, generation=2)
+    assert operator.runs_of(hung)[0]["reason"] == "RunTimeout"

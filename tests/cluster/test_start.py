@@ -27,6 +27,7 @@ COMMANDS = {
     "once": ("once", 2),
     "plan": ("plan", 1),
     "plan-file": ("plan -f examples/minimal.yaml", 1),
+    "orphans": ("orphans", 1),
     "check": ("check --wait 0", 1),
     "warn-uninstall": ("warn-uninstall", 0),
 }
@@ -35,7 +36,7 @@ _SERVERS = ("--metrics-bind-address", "0", "--health-probe-bind-address", "0")
 
 def words_of(command: str, work_dir: Path) -> list[str]:
     words = [PROGRAM, *command.split()]
-    if words[1] in ("run", "once", "plan"):
+    if words[1] in ("run", "once", "plan", "orphans"):
         words += ["--work-dir", str(work_dir)]
     return words + list(_SERVERS) * (words[1] in ("run", "once"))
 

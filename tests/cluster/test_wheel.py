@@ -34,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in _SOURCES:
         shutil.copy(PROJECT / name, copy)
     for name in _FOLDERS:
-        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PROJECT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     # With the setuptools of `make setup` nothing is downloaded.
     has_new = int(importlib.metadata.version("setuptools").partition(".")[0]) >= 77
     options = ["--no-deps", "--quiet", *(["--no-build-isolation", "--no-index"] if has_new else [])]

@@ -77,7 +77,8 @@ def test_users_quota_has_a_reason_of_its_own_and_no_bucket_is_created(world: Wor
     assert (outcome["reason"], outcome["retry"]) == ("QuotaExceeded", "slow")
     assert "AWS quota UsersPerAccount is used up" in outcome["message"]
     assert writes_in(requests) == ["CreateUser"]
-    assert not any(world.snapshot(cr).values())
+    found = world.snapshot(cr)
+    assert (found["user"], found["bucket"], found["secret"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -79,28 +79,6 @@ def test_user_is_never_adopted_by_tag(world: World, new_object: NewObject) -> No
     assert refusal(world, cr).reason == "Conflict"
 
 
-@pytest.mark.parametrize("kind", ["group", "managed", "inline"])
-def test_no_key_is_issued_for_a_user_with_other_rights(
-    world: World, new_object: NewObject, new_name: Callable[[str], str], kind: str
-) -> None:
-    cr = new_object()
-    user, name = cr["spec"]["iamUser"]["username"], new_name("admins")
-    metadata = cr["metadata"]
-    world.iam.create_user(UserName=user, Tags=owner_tags(metadata["namespace"], metadata["name"]))
-    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
-    if kind == "group":
-        world.iam.create_group(GroupName=name)
-        world.iam.add_user_to_group(GroupName=name, UserName=user)
-    elif kind == "managed":
-        arn = world.iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
-        world.iam.attach_user_policy(UserName=user, PolicyArn=arn)
-    else:
-        world.iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=document)
-    refused = refusal(world, cr)
-    assert refused.reason == "Conflict"
-    assert name in refused.message
-
-
 @pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open"])
 def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(
     world: World, new_object: NewObject, is_open: bool

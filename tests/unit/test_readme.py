@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import yaml
 
+from runner.cli import main
 from runner.conditions import Reason
 from runner.metrics import Metrics
 from tests.world import PROJECT
@@ -42,3 +44,24 @@ def test_every_alert_says_what_to_do() -> None:
 def test_every_reason_is_explained() -> None:
     told = ", ".join(first_cells(section("## Is it in order?"))).split(", ")
     assert sorted(told) == sorted(Reason)
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/restore-clone-rebuild.md"])
+def test_commands_of_the_guides_name_values_and_subcommands_that_exist(path: str) -> None:
+    text = (PROJECT / path).read_text()
+    values = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "values.yaml").read_text())
+    names = re.findall(r"--set[ =]\"?([A-Za-z_.]+?)(?:\\|=)", text)
+    assert names
+    for name in names:
+        found = values
+        for part in name.rstrip(".").split("."):
+            assert part in found, name
+            found = found[part]
+            # A value, or a map whose keys are the user's.
+            if not found or not isinstance(found, dict):
+                break
+    assert set(re.findall(r"^(?:  )*s3-operator ([a-z][a-z-]+)", text, re.MULTILINE)) <= set(main.commands)
+
+
+def test_guide_of_restored_clusters_is_linked() -> None:
+    assert "(docs/restore-clone-rebuild.md)" in README

@@ -117,6 +117,9 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "DELETION_POLICY" .Values.deletionPolicy
   "IAM_PATH" .Values.iam.path
   "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
+  "ALLOWED_POLICIES" (join "," .Values.iam.allowedPolicies)
+  "ALLOWED_GROUPS" (join "," .Values.iam.allowedGroups)
+  "TAGS" (empty .Values.tags | ternary "" (toJson .Values.tags))
   "SERVICE_EXTERNAL_NAME" (include "s3-operator.externalName" .)
 -}}
 {{- with $value -}}{{- $_ := set $own $name . -}}{{- end -}}

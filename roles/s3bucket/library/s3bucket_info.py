@@ -33,6 +33,16 @@ options:
     description: The ARN of the permissions boundary that every user must have; empty means none is asked for.
     type: str
     default: ""
+  allowed_policies:
+    description: The ARNs of managed policies that others may attach to users.
+    type: list
+    elements: str
+    default: []
+  allowed_groups:
+    description: The groups that others may add users to.
+    type: list
+    elements: str
+    default: []
   iam_settle_s:
     description: For so many seconds after a key was issued IAM may not show it everywhere.
     type: int

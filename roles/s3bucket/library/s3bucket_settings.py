@@ -36,6 +36,16 @@ options:
     description: Not used.
     type: str
     default: ""
+  allowed_policies:
+    description: The ARNs of managed policies that others may attach to users.
+    type: list
+    elements: str
+    default: []
+  allowed_groups:
+    description: The groups that others may add users to.
+    type: list
+    elements: str
+    default: []
   account:
     description: The account that the bucket must be in.
     type: str

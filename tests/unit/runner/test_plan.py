@@ -72,13 +72,19 @@ def test_templates_and_tags_of_a_file_are_text_or_refused() -> None:
         pytest.param("a: 2026-99-99", "cr.yaml: is not YAML: ", id="no-date"),
         pytest.param("\x00", "cr.yaml: is not YAML: ", id="binary"),
         pytest.param("[" * 600, "cr.yaml: is not YAML: ", id="deep"),
+        pytest.param(
+            f"{S3}spec:\n  a0: &a0 [x]\n"
+            + "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30)),
+            "has more than 1000000 values",
+            id="aliases",
+        ),
         pytest.param("hello", "cr.yaml, document 1: is not an S3 object", id="text"),
         pytest.param(f"{S3}metadata: {{name: a}}\n---\n[]", "document 2: is not an S3 object", id="list"),
         pytest.param("apiVersion: v1\nkind: Pod", "document 1: is no S3 of agill.apps/v1alpha1, but Pod", id="kind"),
         pytest.param("apiVersion: agill.apps/v1\nkind: S3", "but S3 of agill.apps/v1", id="version"),
         pytest.param(f"{S3}spec: {{? [a] : b}}", "is not YAML: found unhashable key in line 3", id="key"),
         pytest.param(f"{S3}spec: {{2026-01-02: b}}", "document 1: cannot be written as JSON: keys", id="date-key"),
-        pytest.param(f"{S3}spec: &a [*a]", "document 1: cannot be written as JSON", id="circle"),
+        pytest.param(f"{S3}spec: &a [*a]", "document 1: has more than 1000000 values", id="circle"),
     ],
 )
 def test_file_that_is_no_s3_object_is_refused_by_name(text: str, message: str) -> None:

@@ -166,6 +166,14 @@ def test_run_that_made_progress_is_followed_by_the_next_behind_other_namespaces(
     assert rig.waits(S) <= 5
 
 
+def test_once_goes_on_while_runs_make_progress() -> None:
+    rig = Rig(EMPTYING, EMPTYING, READY)
+    rig.kube.item = make_item(finalizers=["agill.apps.s3"], deletionTimestamp="2026-01-01T00:00:00Z")
+    assert make_operator()._reconcile_once(rig.reconciler, KEY)
+    assert len(rig.job.runs) == 3
+    assert rig.kube.item is None
+
+
 def test_conflict_with_another_writer_is_tried_again_soon_but_not_in_a_tight_loop() -> None:
     rig = Rig()
     rig.kube.errors["add_finalizer"] = kube_error(409)
@@ -194,11 +202,15 @@ def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | No
     assert 3 <= rig.waits(S) <= 5
 
 
-def health(workers: Workers) -> str:
-    """What /healthz of an operator with these workers answers; empty when it is well."""
+def make_operator() -> Operator:
     given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
     given |= {"renew_deadline_s": 60, "retry_period_s": 6}
-    operator = Operator(Settings(**given), Kube())  # type: ignore[arg-type]
+    return Operator(Settings(**given), Kube())  # type: ignore[arg-type]
+
+
+def health(workers: Workers) -> str:
+    """What /healthz of an operator with these workers answers; empty when it is well."""
+    operator = make_operator()
     operator._workers = workers
     return operator._check_health()
 

@@ -13,6 +13,7 @@ from . import aspects, children, owner
 from .keys import Pair
 from .observe import Deletion, Observation, Sources
 from .spec import Wanted
+from .users import due_tags
 
 
 class Change(NamedTuple):
@@ -70,7 +71,7 @@ def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
     user = seen.user
-    tags = {key: seen.user_tags.get(key) for key in wanted.identity.tags}
+    tags = {key: seen.user_tags.get(key) for key in due_tags(user, wanted.user_tags)}
     found = _differing("user", "iamUser.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
         boundary = user.boundary or None

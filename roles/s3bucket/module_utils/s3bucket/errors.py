@@ -50,6 +50,7 @@ RETRY = {
     "WrongRegion": PERMANENT,
     "TooManyKeys": SLOW,
     "QuotaExceeded": SLOW,
+    "KeyLeaked": SLOW,
     "WaitingForIAM": TRANSIENT,
     "AccessDenied": TRANSIENT,
     "CredentialsInvalid": TRANSIENT,

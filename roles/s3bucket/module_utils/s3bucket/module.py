@@ -24,6 +24,8 @@ ARGUMENTS: dict[str, Any] = {
     "defaults": {"type": "dict", "required": True},
     "iam_path": {"type": "str", "default": ""},
     "permissions_boundary": {"type": "str", "default": ""},
+    "allowed_policies": {"type": "list", "elements": "str", "default": []},
+    "allowed_groups": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -20,7 +20,7 @@ from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
 from .regions import own_region, partition_of
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
 from .state import BucketState, UserState
-from .users import NO_RULES, UserRules, claims, may_use
+from .users import NO_RULES, UserRules, claims, due_tags, is_quarantine, may_use
 
 # What STS answers to a key that it does not know.
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
@@ -152,8 +152,15 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     seen = Observation(account=account, secret=secret, service=service, service_host=host)
     _see_bucket(wanted, sources, seen, bucket, is_adopting, _policy_record(wanted, bucket, user))
+    seen.notes += [
+        f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
+    ]
     if wanted.username:
         _see_user(wanted, sources, seen, user, proof)
+    if user is not None:
+        problem = _rights_problem(wanted, sources.rules, user)
+        if problem:
+            seen.defer_key(problem)
     _see_service(wanted, sources, seen)
     makes_children = ("secret" in seen.differs and secret is None) or (
         "service" in seen.differs and bool(seen.service_host)
@@ -431,8 +438,7 @@ def _seed_proof(
         owner.RETAINED_FROM in bucket.tags
         or bucket.tags.get(owner.ADOPT, str(wanted.identity)) != str(wanted.identity)
         or list(user.policies) != [wanted.policy_name]
-        or user.attached
-        or user.groups
+        or sources.rules.foreign_rights(user, wanted.policy_name)
     ):
         return None
     if not is_same(user.policies[wanted.policy_name], wanted.user_policy):
@@ -488,13 +494,26 @@ def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> 
         whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
         hint = identity.cluster_hint(user.tags)
         raise Refused("Conflict", f"IAM user {name} {whose}: choose another iamUser.username{hint}")
-    extra = [f"group {group}" for group in user.groups]
-    extra += [f"policy {policy}" for policy in [*user.attached, *user.policies] if policy != wanted.policy_name]
-    if extra:
-        raise Refused(
-            "Conflict",
-            f"IAM user {name} has rights that the operator did not give ({', '.join(extra)}): remove them",
+
+
+def _rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Refused | None:
+    """Why no key may be issued for a user of ours: it has other rights, or AWS has put it under quarantine."""
+    name = wanted.username
+    quarantine = [arn for arn in user.attached if is_quarantine(arn)]
+    if quarantine:
+        return Refused(
+            "KeyLeaked",
+            f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
+            "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
+    foreign = rules.foreign_rights(user, wanted.policy_name)
+    if not foreign:
+        return None
+    return Refused(
+        "Conflict",
+        f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
+        "in the operator's settings (iam.allowedPolicies, iam.allowedGroups)",
+    )
 
 
 def _check_claims(wanted: Wanted, sources: Sources, bucket: BucketState | None, user: UserState | None) -> None:
@@ -612,9 +631,7 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
     tags = wanted.user_tags
     if not wanted.identity.uid:
         tags.pop(owner.UID)
-    # A user from before the claim's tag claims by its policy's name, and gets the tag when it is written next.
-    due = {key: value for key, value in tags.items() if key != owner.BUCKET or key in user.tags}
-    if any(user.tags.get(key) != value for key, value in due.items()) or sources.rules.differ(user):
+    if any(user.tags.get(key) != value for key, value in due_tags(user, tags).items()) or sources.rules.differ(user):
         seen.differs.append("user")
     seen.notes += sources.rules.notes_on(wanted.username, user)
     seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)

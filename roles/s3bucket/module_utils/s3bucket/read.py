@@ -171,7 +171,7 @@ def read_rights(iam: Any, name: str, user: UserState) -> None:
     """Fill in a user's policies, groups and keys. A NoSuchEntity here is IAM lagging, not an absent user."""
     try:
         user.attached = [
-            item["PolicyName"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
+            item["PolicyArn"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
         ]
         user.groups = [item["GroupName"] for item in _pages(iam, "list_groups_for_user", "Groups", name)]
         user.keys = list_keys(iam, name)
@@ -253,7 +253,7 @@ def _user_in(detail: dict[str, Any]) -> UserState:
         tags=_tags(detail.get("Tags", [])),
         boundary=boundary_of(detail),
         policies={item["PolicyName"]: item["PolicyDocument"] for item in detail.get("UserPolicyList", [])},
-        attached=[item["PolicyName"] for item in detail.get("AttachedManagedPolicies", [])],
+        attached=[item["PolicyArn"] for item in detail.get("AttachedManagedPolicies", [])],
         groups=list(detail.get("GroupList", [])),
         created=str(detail.get("CreateDate", "")),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from typing import Any
 
 from . import owner
@@ -31,6 +32,12 @@ REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
 ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
 MAX_TAGS = 42
+# Of the operator's settings; the key in wanted_of's defaults.
+OPERATOR_TAGS = "operatorTags"
+MAX_OPERATOR_TAGS = 20
+# What both S3 and IAM take. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
+TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
+TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # What spec.unmanagedFields may name.
 UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
@@ -61,6 +68,8 @@ class Wanted:
     service: bool
     given: frozenset[str]
     unmanaged: frozenset[str] = frozenset()
+    operator_tags: dict[str, str] = field_of(default_factory=dict)
+    overridden_tags: tuple[str, ...] = ()
 
     @property
     def policy_name(self) -> str:
@@ -119,7 +128,7 @@ class Wanted:
     @property
     def user_tags(self) -> dict[str, str]:
         """The tags that the IAM user gets in the call that creates it; with them it claims the bucket's name."""
-        return {**self.identity.tags, owner.BUCKET: self.bucket}
+        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
     def effective(self, is_adopted: bool) -> dict[str, Any]:
         """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
@@ -157,7 +166,8 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
 
     :param cr: the S3 object, as Kubernetes or a file holds it
     :param cluster: the cluster's name in owner tags
-    :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field
+    :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
+        tags for every bucket and user, which count more than the CR's of the same key
     :raises Refused: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
@@ -167,6 +177,8 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
     given = {name for name, value in spec.items() if value is not None}
     block = _mapping(spec.get("publicAccessBlock") or {}, "spec.publicAccessBlock")
     given |= {f"publicAccessBlock.{name}" for name, value in block.items() if value is not None}
+    common = {} if is_deleting else operator_tags_of(defaults.get(OPERATOR_TAGS) or {})
+    tags = _tags(spec.get("tags") or defaults["tags"], is_deleting, MAX_TAGS - len(common))
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
     user = _mapping(spec.get("iamUser") or {}, "spec.iamUser")
     policy = {} if is_deleting else _policy(value["bucketPolicy"])
@@ -191,7 +203,7 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
         acceleration=_flag(value, "enableTransferAcceleration"),
         policy=policy or None,
         block=_block(block, acl, policy),
-        tags=_tags(value["tags"], is_deleting),
+        tags={**tags, **common},
         deletion_policy=_text(value["deletionPolicy"], "spec.deletionPolicy"),
         force_delete=_flag(value, "forceDelete"),
         adoption_policy=_text(value["adoptionPolicy"], "spec.adoptionPolicy"),
@@ -199,6 +211,8 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
         service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
+        operator_tags=common,
+        overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
     _check_identity(wanted)
     if not is_deleting:
@@ -309,12 +323,32 @@ def _block(given: dict[str, Any], acl: str, policy: dict[str, Any] | None) -> di
     }
 
 
-def _tags(value: Any, is_deleting: bool) -> dict[str, str]:
+def operator_tags_of(tags: Any) -> dict[str, str]:
+    """The operator's tags for every bucket and user, checked.
+
+    :raises Refused: InvalidSpec for what AWS would not take
+    """
+    if not isinstance(tags, dict) or len(tags) > MAX_OPERATOR_TAGS:
+        raise invalid("s3bucket_tags", f"must be a map of at most {MAX_OPERATOR_TAGS} tags")
+    for key, text in tags.items():
+        if not (
+            isinstance(key, str) and TAG_KEY.fullmatch(key) and isinstance(text, str) and TAG_VALUE.fullmatch(text)
+        ):
+            raise invalid(
+                f"s3bucket_tags[{ascii(key)[1:-1]}]", "is not a tag that AWS allows: letters, digits, _.:/=+-@"
+            )
+        if key.lower().startswith("aws:") or key.startswith((owner.PREFIX, _UNSAFE_KEY_PREFIX)):
+            reserved = f"the prefixes aws:, {owner.PREFIX} and {_UNSAFE_KEY_PREFIX} are reserved"
+            raise invalid(f"s3bucket_tags[{key}]", reserved)
+    return dict(tags)
+
+
+def _tags(value: Any, is_deleting: bool, most: int) -> dict[str, str]:
     if is_deleting:
         return {}
     tags = _mapping(value, "spec.tags")
-    if len(tags) > MAX_TAGS:
-        raise invalid("spec.tags", f"has {len(tags)} tags: at most {MAX_TAGS} fit beside the operator's own")
+    if len(tags) > most:
+        raise invalid("spec.tags", f"has {len(tags)} tags: at most {most} fit beside the operator's own")
     for key, text in tags.items():
         if not isinstance(text, str):
             raise invalid(f"spec.tags[{key}]", "must be a string: put it in quotes")

@@ -33,6 +33,7 @@ class UserState:
     arn: str
     tags: dict[str, str]
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # ARNs of managed policies.
     attached: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)

@@ -21,6 +21,15 @@ PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
 BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
 
 
+# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
+_QUARANTINE = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AWSCompromisedKeyQuarantine(V\d{1,3})?")
+
+
+def is_quarantine(arn: str) -> bool:
+    """Whether AWS attaches this policy to a user whose access key it has found in public."""
+    return _QUARANTINE.fullmatch(arn) is not None
+
+
 def policy_name_of(username: str, bucket: str) -> str:
     """The inline policy's name, as the Go operator made it."""
     return f"{username}-{bucket}-s3-restricted"
@@ -39,6 +48,14 @@ def claims(name: str, user: UserState, bucket: str) -> bool:
     return may_use(name, user, bucket) or user.tags.get(owner.BUCKET) == bucket
 
 
+def due_tags(user: UserState, tags: dict[str, str]) -> dict[str, str]:
+    """Of the tags that a user should have those whose absence is to be repaired at once.
+
+    A user from before the claim's tag claims by its policy's name, and gets the tag when its tags are written next.
+    """
+    return {key: value for key, value in tags.items() if key != owner.BUCKET or key in user.tags}
+
+
 def claim_of(name: str, user: UserState) -> str:
     """The bucket name that a user claims; empty for none."""
     prefix, suffix = policy_name_of(name, "\0").split("\0")
@@ -49,10 +66,21 @@ def claim_of(name: str, user: UserState) -> str:
 
 @dataclass(frozen=True)
 class UserRules:
-    """Path and boundary of users; empty: users are made without, and those there are keep theirs."""
+    """Path and boundary of users; empty: users are made without, and those there are keep theirs.
+
+    ``allowed_policies`` (ARNs) and ``allowed_groups`` may be attached to users by others, as guard-rails are.
+    """
 
     path: str = ""
     boundary: str = ""
+    allowed_policies: frozenset[str] = frozenset()
+    allowed_groups: frozenset[str] = frozenset()
+
+    def foreign_rights(self, user: UserState, policy_name: str) -> list[str]:
+        """What gives or takes a user rights, beside its inline policy, and is not allowed."""
+        found = [f"group {group}" for group in user.groups if group not in self.allowed_groups]
+        found += [f"policy {arn}" for arn in user.attached if arn not in self.allowed_policies or is_quarantine(arn)]
+        return found + [f"policy {name}" for name in user.policies if name != policy_name]
 
     def arn_of(self, partition: str, account: str, name: str) -> str:
         """The ARN of a user that is yet to be made."""
@@ -89,4 +117,8 @@ def rules_of(settings: dict[str, Any]) -> UserRules:
         raise Refused("InvalidSpec", f"s3bucket_iam_path: {path} does not begin and end with /")
     if boundary and not BOUNDARY.fullmatch(boundary):
         raise Refused("InvalidSpec", f"s3bucket_permissions_boundary: {boundary} is not the ARN of a managed policy")
-    return UserRules(path, boundary)
+    policies, groups = settings.get("allowed_policies", ()), settings.get("allowed_groups", ())
+    for arn in policies:
+        if not BOUNDARY.fullmatch(arn):
+            raise Refused("InvalidSpec", f"s3bucket_allowed_policies: {arn} is not the ARN of a managed policy")
+    return UserRules(path, boundary, frozenset(policies), frozenset(groups))
