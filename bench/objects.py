@@ -71,7 +71,8 @@ class ReadyMade:
         """What the operator would write of it."""
         wanted = self.wanted
         arn = NO_RULES.arn_of(wanted.partition, self.account, wanted.username)
-        seen = Observation(account=self.account, user_arn=arn, keys=KeyPlan(live=self.key_id))
+        keys = KeyPlan(live=self.key_id)
+        seen = Observation(account=self.account, user_arn=arn, keys=keys, service_host=self._host)
         outcome = Outcome(True, Reason.READY, status=outcome_status(wanted, seen))
         return status_of(self.item, outcome, utc_now()) or {}
 
@@ -87,7 +88,11 @@ class ReadyMade:
 
     def service(self) -> Item:
         """The Service."""
-        return {"metadata": self._metadata(self.wanted.identity.name), "spec": children.service_spec(EXTERNAL_NAME)}
+        return {"metadata": self._metadata(self.wanted.identity.name), "spec": children.service_spec(self._host)}
+
+    @property
+    def _host(self) -> str:
+        return children.service_host(self.wanted, EXTERNAL_NAME)
 
     @property
     def _key_record(self) -> str:

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from dev.aws import Aws
 from dev.binaries import find_binaries
@@ -26,7 +25,7 @@ from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
 from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
-from tests.cluster.conftest import condition, delete, live, wait_gone, wait_ready, wait_until
+from tests.cluster.conftest import delete, live, wait_gone, wait_ready, wait_until
 from tests.world import PROJECT, World, make_as_go_operator
 
 _GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
@@ -217,100 +216,6 @@ def test_rights_are_just_what_the_operator_calls(
     openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
     assert len(openshift) == 1
     assert rules - needed == openshift
-
-
-def scrape(release: Release, operator: Child, name: str) -> dict[str, float]:
-    """A metric of the operator, by the label namespace."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{release.ports[0]}/metrics", timeout=10) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-    return {sample.labels["namespace"]: sample.value for family in families for sample in family.samples
-            if sample.name == name}  # fmt: skip
-
-
-def is_ready(release: Release) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{release.ports[1]}/readyz", timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-@pytest.fixture
-def two_namespaces(world: World, new_name: Callable[[str], str]) -> tuple[str, str]:
-    names = new_name("watched"), new_name("watched")
-    for name in names:
-        world.make_namespace(name)
-    return names
-
-
-def new_cr(world: World, namespace: str, new_name: Callable[[str], str]) -> dict[str, Any]:
-    spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
-    return world.make_object(namespace, new_name("cr"), spec)
-
-
-def test_delete_of_a_watched_namespace_completes_with_its_buckets_removed(
-    world: World, release: Release, two_namespaces: tuple[str, str], new_name: Callable[[str], str]
-) -> None:
-    kept, namespace = two_namespaces
-    values = ["--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{kept},{namespace}}}"]
-    release.upgrade(*values)
-    with release.running():
-        objects = [new_cr(world, namespace, new_name) for _ in range(2)]
-        for cr in objects:
-            wait_ready(world, cr)
-        # As it may happen in any order: the operator's rights go before the objects.
-        selector = "--selector=app.kubernetes.io/instance=s3-operator"
-        release.kubectl(f"--namespace={namespace}", "delete", "rolebinding,role", selector)
-        release.kubectl("delete", "namespace", namespace, "--timeout=120s")
-        for cr in objects:
-            assert world.s3.list_buckets(Prefix=cr["spec"]["bucketName"])["Buckets"] == []
-            users = [user["UserName"] for user in world.iam.list_users()["Users"]]
-            assert cr["spec"]["iamUser"]["username"] not in users
-    # A namespace that is missing: the other one is served, also by an operator that starts now.
-    operator = release.start()
-    wait_until(lambda: is_ready(release), "Ready with one namespace missing")
-    wait_ready(world, new_cr(world, kept, new_name))
-    assert scrape(release, operator, "s3_operator_namespace_watched") == {kept: 1, namespace: 0}
-    operator.stop()
-
-
-def test_rolebinding_that_somebody_deletes_is_named_and_recovers(
-    world: World, release: Release, two_namespaces: tuple[str, str], new_name: Callable[[str], str]
-) -> None:
-    kept, namespace = two_namespaces
-    values = ["--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{kept},{namespace}}}"]
-    release.upgrade(*values, "--set=syncPeriod=2")
-    binding = f"{release.namespace}:s3-operator"
-    first = release.start()
-    cr = new_cr(world, namespace, new_name)
-    wait_ready(world, cr)
-    before = world.snapshot(cr)
-    manifest = release.kubectl(f"--namespace={namespace}", "get", "rolebinding", binding, "-o", "json")
-    release.kubectl(f"--namespace={namespace}", "delete", "rolebinding", binding)
-    first.stop()
-
-    operator = release.start()
-    found = wait_until(lambda: (condition(world, cr).get("status") == "False") and condition(world, cr), "not Ready")
-    assert found["reason"] == "KubernetesError"
-    assert f"no right to in namespace {namespace} (403): its RoleBinding there is missing" in found["message"]
-    wait_until(lambda: is_ready(release), "Ready without one RoleBinding")
-    wait_ready(world, new_cr(world, kept, new_name))
-    assert scrape(release, operator, "s3_operator_namespace_watched") == {kept: 1, namespace: 0}
-    assert operator.log.read_text().count(f'"not allowed to watch", "watch": "Secret in {namespace}"') == 1
-    lines = release.check(f"--watch-namespace={kept}", f"--watch-namespace={namespace}").stdout.splitlines()
-    assert any(line.startswith(f"ok      namespace {kept}:") for line in lines)
-    assert any(line.startswith(f"FAILED  namespace {namespace}:") and "RoleBinding" in line for line in lines)
-
-    saved = json.loads(manifest)
-    saved["metadata"] = {name: saved["metadata"][name] for name in ("name", "namespace", "labels")}
-    file = release.folder / "binding.json"
-    file.write_text(json.dumps(saved))
-    release.kubectl("create", "-f", str(file))
-    wait_ready(world, cr)
-    wait_until(lambda: scrape(release, operator, "s3_operator_namespace_watched")[namespace] == 1, "watched again")
-    # Nothing was made anew meanwhile.
-    assert world.snapshot(cr) == before
-    operator.stop()
 
 
 def test_viewer_and_editor_roles_reach_view_edit_and_admin(world: World, release: Release, namespace: str) -> None:
