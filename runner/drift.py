@@ -344,7 +344,7 @@ class DriftCheck:
                 seen = self._observe.observe_deletion(wanted, sources)
         except (self._refused, GivenUpError, _CheckTimeoutError):
             return None
-        return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
+        return None if seen.differs or seen.deferred else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
     def plan(self, item: dict[str, Any]) -> Plan:
         """What a run of the role would do about an object, or about the end of one that is being deleted.
@@ -360,17 +360,15 @@ class DriftCheck:
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
                 found = self._changes.changes_of_deletion(wanted, seen)
-                deferred = []
             else:
                 seen = self._observe.observe(wanted, sources)
                 found = self._changes.changes_of(wanted, seen, sources)
-                deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
         except GivenUpError as error:
             return Plan(refusal=_given_up(error))
         changes = tuple(Change(*change) for change in found)
-        return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
+        return Plan(changes, tuple(seen.notes), _told(seen.deferred[0]) if seen.deferred else None)
 
     def try_policy(self, item: dict[str, Any]) -> Outcome | None:
         """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.
