@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ _MAX_MESSAGE = 600
 _MAX_ARN = 100
 # Buckets whose tags are read at a time.
 _AT_ONCE = 16
+# Clients are kept for so many regions. A tenant may write any name of a region into any number of objects.
+_MAX_REGIONS = 64
 
 
 @dataclass(frozen=True)
@@ -293,9 +296,12 @@ class DriftCheck:
         self._settings = settings
         self._sandbox = Sandbox(role / "module_utils")
         self._lock = threading.Lock()
-        # S3 and STS by region, IAM by partition.
-        self._clients: dict[str, tuple[Any, Any]] = {}
+        # S3 and STS by region, the one that was used last at the end; IAM by partition.
+        self._clients: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._iam: dict[str, Any] = {}
+        # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
+        # of CPU for a region. A session is not thread-safe: only under the lock.
+        self._session: Any = None
         self._credentials: object = None
 
     def look(self, item: dict[str, Any]) -> Outcome:
@@ -338,7 +344,7 @@ class DriftCheck:
                 seen = self._observe.observe_deletion(wanted, sources)
         except (self._refused, GivenUpError, _CheckTimeoutError):
             return None
-        return None if seen.differs else Outcome(True, Reason.READY, "; ".join(seen.notes))
+        return None if seen.differs or seen.deferred else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
     def plan(self, item: dict[str, Any]) -> Plan:
         """What a run of the role would do about an object, or about the end of one that is being deleted.
@@ -354,17 +360,15 @@ class DriftCheck:
             if wanted.is_deleting:
                 seen = self._observe.observe_deletion(wanted, sources)
                 found = self._changes.changes_of_deletion(wanted, seen)
-                deferred = []
             else:
                 seen = self._observe.observe(wanted, sources)
                 found = self._changes.changes_of(wanted, seen, sources)
-                deferred = seen.deferred
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
         except GivenUpError as error:
             return Plan(refusal=_given_up(error))
         changes = tuple(Change(*change) for change in found)
-        return Plan(changes, tuple(seen.notes), _told(deferred[0]) if deferred else None)
+        return Plan(changes, tuple(seen.notes), _told(seen.deferred[0]) if seen.deferred else None)
 
     def try_policy(self, item: dict[str, Any]) -> Outcome | None:
         """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.
@@ -523,6 +527,9 @@ class DriftCheck:
             if region not in self._clients:
                 s3, sts = (self._make_client(service, region, _CONFIG) for service in ("s3", "sts"))
                 self._clients[region] = s3, _Identity(sts)
+                if len(self._clients) > _MAX_REGIONS:
+                    self._clients.popitem(last=False)
+            self._clients.move_to_end(region)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
             if partition.name not in self._iam:
                 self._iam[partition.name] = self._make_client("iam", partition.home, _IAM_CONFIG)
@@ -531,7 +538,8 @@ class DriftCheck:
 
     def _make_client(self, service: str, region: str, config: Config) -> Any:
         try:
-            client = boto3.session.Session().client(service, region_name=region, config=config)
+            self._session = self._session or boto3.session.Session()
+            client = self._session.client(service, region_name=region, config=config)
         except InvalidRegionError as error:
             raise self._spec.invalid("spec.region", str(error)) from error
         except BotoCoreError as error:
@@ -552,6 +560,7 @@ class DriftCheck:
     def _clear_clients(self) -> None:
         self._clients.clear()
         self._iam.clear()
+        self._session = None
 
 
 def _told(refusal: Any) -> Outcome:

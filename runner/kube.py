@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -267,14 +267,17 @@ class Kube:
                     return None
                 raise
 
-    def list_leases(self, namespace: str | None) -> list[Item]:
-        """The Leases of operators in a namespace, or in all, as :meth:`find_lease` has one."""
+    def list_leases(self, namespace: str | None) -> Iterable[Item]:
+        """The Leases of operators in a namespace, or in all, as :meth:`find_lease` has one.
+
+        One by one: a tenant may write any number of them, each with a scope of :data:`_MAX_SCOPE` characters.
+        """
         place = f"/namespaces/{namespace}" if namespace else ""
         path = f"/apis/coordination.k8s.io/v1{place}/leases"
         lister = partial(
             self._raw.request, "GET", path, serialize=False, label_selector=f"{_LEASE_LABEL}={_LEASE_KIND}"
         )
-        return list(Listing("list Leases", _keep_lease, lister))
+        return Listing("list Leases", _keep_lease, lister)
 
     def write_lease(self, namespace: str, name: str, spec: Item, old: Item | None, timeout_s: float) -> None:
         """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says.

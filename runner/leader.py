@@ -17,7 +17,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -35,6 +35,8 @@ EVERYTHING = "*"
 _SKEW_S = 10.0
 _OVERLAP_PERIOD_S = 60.0
 _SHOWN = 5
+# Any tenant may write a Lease, with a scope as long as an annotation.
+_MAX_SHOWN_SCOPE = 200
 # An attempt to renew takes at least so long: a Lease is a write to etcd.
 _MIN_ATTEMPT_S = 1.0
 # How often the deadline is compared with the clock, which goes on while the machine is suspended; waiting does not.
@@ -55,7 +57,7 @@ class Leases(Protocol):
         self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
     ) -> None: ...
 
-    def list_leases(self, namespace: str | None) -> list[dict[str, Any]]: ...
+    def list_leases(self, namespace: str | None) -> Iterable[dict[str, Any]]: ...
 
 
 def scope_of(namespaces: Sequence[str | None]) -> str:
@@ -334,5 +336,6 @@ def _is_held(lease: dict[str, Any], skew_s: float = 0.0) -> bool:
 
 
 def _shown(lease: dict[str, Any]) -> str:
-    watches = lease["scope"] or "unknown namespaces"
+    scope = lease["scope"] or "unknown namespaces"
+    watches = scope if len(scope) <= _MAX_SHOWN_SCOPE else f"{scope[:_MAX_SHOWN_SCOPE]}..."
     return f"{lease['holder']} (Lease {lease['namespace']}/{lease['name']}, watches {watches})"

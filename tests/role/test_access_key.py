@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_forged_time_of_issue_holds_up_neither_repair_nor_deletion(
     world.core.patch_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], body)
     assert observe(world.wanted(cr), world.sources(settle_s=60)).differs == ["secret"]
     assert observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=60)).deletes_user
+
+
+def test_time_of_issue_that_is_forged_again_and_again_does_not_hold_up_deletion(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    forged, issued = Pair("AKIAFORGED", fingerprint_of("x")), datetime.now(UTC).isoformat()
+    body = {
+        "metadata": {"annotations": {"agill.apps/key": str(forged), "agill.apps/key-issued": issued}},
+        "stringData": {"AWS_ACCESS_KEY_ID": forged.id, "AWS_SECRET_ACCESS_KEY": "x"},
+    }
+    world.core.patch_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], body)
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=600)).deletes_user
 
 
 def test_creation_while_iam_lags_ends_with_one_live_key(world: World, new_object: NewObject) -> None:

@@ -132,6 +132,17 @@ def test_unknown_is_not_nothing(world: World, new_object: NewObject, action: str
     assert make_check().look_for_nothing(deleting(cr)) is not None
 
 
+def test_bucket_that_is_denied_is_not_nothing(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    remove_service(world, cr)
+    world.aws.gate.add_fault("GetBucketTagging", "AccessDenied", status=403)
+    try:
+        assert make_check().look_for_nothing(deleting(cr)) is None
+    finally:
+        world.aws.gate.clear_faults()
+
+
 def test_look_for_nothing_that_takes_too_long_is_unknown(new_object: NewObject) -> None:
     now = [0.0]
 

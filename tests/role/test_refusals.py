@@ -99,7 +99,9 @@ def test_read_that_fails_is_told_and_nothing_is_taken_as_absent(
             fail(world, cr, request, codes)
             for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, deletion)):
                 try:
-                    look(wanted, sources)
+                    seen = look(wanted, sources)
+                    if seen.deferred:
+                        raise seen.deferred[0]
                     # A deletion reads no settings, a look at a key that is in order no more than it needs.
                     assert look is observe_deletion
                     assert request["bucket"]

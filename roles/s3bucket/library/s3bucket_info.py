@@ -97,7 +97,7 @@ s3bucket_reason:
   returned: failure
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.s3bucket import children, owner
@@ -222,7 +222,7 @@ def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServ
 
 def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
     plan = {
-        **asdict(gone),
+        **asdict(replace(gone, deferred=[])),
         "bucket": wanted.bucket,
         "region": wanted.region,
         "user": wanted.username,
@@ -231,7 +231,13 @@ def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
         "service_name": wanted.identity.name,
         "force_delete": wanted.force_delete,
     }
-    return {"differs": gone.differs, "plan": plan, "outcome_status": {}, "notes": gone.notes, "deferred": []}
+    return {
+        "differs": gone.differs,
+        "plan": plan,
+        "outcome_status": {},
+        "notes": gone.notes,
+        "deferred": [outcome_of(problem) for problem in gone.deferred],
+    }
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ def test_answer_that_cannot_be_parsed_is_an_error_whose_text_is_not_read() -> No
     assert (refusal.reason, refusal.message) == ("AWSError", "failed to look: the answer cannot be parsed")
 
 
+def test_name_of_a_bucket_is_not_taken_for_the_cause() -> None:
+    url = "https://team-credential-profile.s3.amazonaws.com/"
+    assert reason_of("", f'Could not connect to the endpoint URL: "{url}"') == "AWSUnreachable"
+    assert reason_of("", f'Error when retrieving credentials from container-role: "{url}"') == "CredentialsInvalid"
+
+
 def test_operator_knows_every_reason_of_the_role() -> None:
     assert set(RETRY) <= {reason.value for reason in Reason}
 

@@ -316,3 +316,12 @@ def test_operator_that_cannot_ask_for_others_does_not_lead() -> None:
     with pytest.raises(KubeError):
         acquire(election)
     assert not election.is_leading()
+
+
+def test_leases_of_tenants_with_long_scopes_are_kept_in_part() -> None:
+    leases = FakeLeases()
+    operator, tenant = candidate(leases, "first", "a"), candidate(leases, "second", ",".join(["a"] * 30_000))
+    assert tenant.try_once()
+    (shown,) = operator.find_overlapping(None)
+    assert "watches a,a" in shown
+    assert len(shown) < 400

@@ -153,6 +153,8 @@ _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling th
 _QUOTA_MESSAGE = re.compile(r"quota for (\w{1,64})")
 _KEY_QUOTA = "AccessKeysPerUser"
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
+# A bucket's name is in it, and so any word.
+_URL = re.compile(r"https?://\S*")
 _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
 
@@ -231,7 +233,7 @@ def reason_of(code: str, message: str) -> str:
         if reason == "AccessDenied" and _MFA_MESSAGE in message.lower():
             return "MFARequired"
         return "DeletionRefused" if reason == "AWSError" and _is_refused_deletion(code, message) else reason
-    if _CREDENTIALS_MESSAGE.search(message):
+    if _CREDENTIALS_MESSAGE.search(_URL.sub("", message)):
         return "CredentialsInvalid"
     return "AWSUnreachable" if _UNREACHABLE_MESSAGE.search(message) else "AWSError"
 

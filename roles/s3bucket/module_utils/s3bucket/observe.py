@@ -145,7 +145,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
         sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, secret)
     _wait_for_s3(wanted, sources, bucket, user)
-    is_adopting = _settle_bucket(wanted, bucket, proof)
+    is_adopting = _settle_bucket(wanted, bucket, user, proof)
     _settle_user(wanted, user, proof)
     _check_claims(wanted, sources, bucket, user)
     _wait_for_iam(wanted, sources, user, secret)
@@ -232,7 +232,10 @@ def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
 
 @dataclass
 class Deletion:
-    """What of an object's things is ours and there, for the role's tasks of deletion."""
+    """What of an object's things is ours and there, for the role's tasks of deletion.
+
+    ``deferred``: why the bucket is not known. Everything else goes, and the object is not done.
+    """
 
     account: str
     deletes_bucket: bool = False
@@ -243,6 +246,7 @@ class Deletion:
     secret_uid: str = ""
     service_uid: str = ""
     notes: list[str] = field(default_factory=list)
+    deferred: list[Refused] = field(default_factory=list)
 
     @property
     def differs(self) -> list[str]:
@@ -267,14 +271,15 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     has_user = bool(USER_NAME.fullmatch(wanted.username))
     gone = Deletion(account=account)
-    bucket = _find_unless_taken(wanted, sources, account, gone) if has_bucket else None
+    bucket = _find_if_shown(wanted, sources, account, gone) if has_bucket else None
     user = sources.users.find(wanted.username) if has_user else None
     secret, service = _children_of_deletion(wanted, sources)
     ours = secret if secret is not None and children.is_ours(secret, wanted) else None
     if user is not None:
         sources.users.read_rights(wanted.username, user)
     proof = _seed_proof(wanted, sources, account, bucket, user, ours)
-    if has_user:
+    if has_user and user is None:
+        # A user that is there goes, whatever the Secret says of its key: a tenant writes that.
         _wait_for_iam(wanted, sources, user, ours)
     if bucket is not None:
         _see_bucket_deletion(wanted, gone, bucket, proof)
@@ -291,13 +296,17 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     return gone
 
 
-def _find_unless_taken(wanted: Wanted, sources: Sources, account: str, gone: Deletion) -> BucketState | None:
+def _find_if_shown(wanted: Wanted, sources: Sources, account: str, gone: Deletion) -> BucketState | None:
     try:
         return _find_bucket(wanted, sources, account)
     except Refused as refusal:
-        if refusal.reason != "BucketNameTaken":
+        if refusal.reason == "BucketNameTaken":
+            gone.notes.append(refusal.message)
+        elif refusal.reason == "AccessDenied":
+            # Who holds the key can write a policy that denies us the bucket: that must not keep the key alive.
+            gone.deferred.append(refusal)
+        else:
             raise
-        gone.notes.append(refusal.message)
         return None
 
 
@@ -459,7 +468,22 @@ def _wait_for_s3(wanted: Wanted, sources: Sources, bucket: BucketState | None, u
         raise Refused("Pending", f"bucket {wanted.bucket} was created, and S3 does not show its tags yet")
 
 
-def _settle_bucket(wanted: Wanted, bucket: BucketState | None, proof: Pair | None) -> bool:
+def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> bool:
+    """Whether nothing but tags says that a bucket is this object's: it may be one that another tenant has prepared.
+
+    Whoever had a key for it may have written any tags on it, and rules that delete or copy what is stored later. What
+    the tags of a bucket that we made for this object have, and nobody else knows, is its uid. A re-created object has
+    another one, and its user, which claims the bucket's name in IAM. Of an object without a user only tags can tell.
+    """
+    if not wanted.username or not wanted.is_live or bucket.tags.get(owner.UID) == wanted.identity.uid:
+        return False
+    is_claimed = (
+        user is not None and wanted.identity.is_owner(user.tags) and claims(wanted.username, user, wanted.bucket)
+    )
+    return wanted.identity.is_owner(bucket.tags) and not is_claimed
+
+
+def _settle_bucket(wanted: Wanted, bucket: BucketState | None, user: UserState | None, proof: Pair | None) -> bool:
     """Whether the bucket is adopted now. Returns only if it may be made, changed or adopted."""
     identity, name = wanted.identity, wanted.bucket
     if bucket is None:
@@ -468,16 +492,19 @@ def _settle_bucket(wanted: Wanted, bucket: BucketState | None, proof: Pair | Non
         return False
     if bucket.region and wanted.region != bucket.region and (identity.is_owner(bucket.tags) or proof):
         raise Refused("WrongRegion", f"bucket {name} is in {bucket.region}, spec.region says {wanted.region}")
-    if identity.is_owner(bucket.tags) or (proof is not None and not owner.has_owner_tag(bucket.tags)):
+    is_planted = _is_planted(wanted, bucket, user)
+    is_ours = identity.is_owner(bucket.tags) and not is_planted
+    if is_ours or (proof is not None and not owner.has_owner_tag(bucket.tags)):
         return False
     other = identity.owner_of(bucket.tags)
-    if other:
+    if other and not is_planted:
         hint = identity.cluster_hint(bucket.tags)
         raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName{hint}")
     if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
+        what = "with owner tags that nothing in IAM confirms" if is_planted else "without this operator's owner tags"
         raise Refused(
             "Conflict",
-            f"bucket {name} exists in this AWS account without this operator's owner tags: choose another bucketName, "
+            f"bucket {name} exists in this AWS account {what}: choose another bucketName, "
             f"or, to hand it to this object, tag it {owner.ADOPT}={identity} and set spec.adoptionPolicy: IfExists",
         )
     if bucket.region and wanted.region != bucket.region:

@@ -1,0 +1,40 @@
+"""The clients of the drift check: what a tenant writes as a region costs little, and is not kept for ever."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import boto3
+import pytest
+
+from runner import drift
+from runner.drift import DriftCheck, RoleSettings
+from tests.world import PROJECT
+
+
+def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions: list[Any] = []
+
+    class Counted(boto3.session.Session):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            sessions.append(self)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(boto3.session, "Session", Counted)
+    monkeypatch.setattr(drift, "_MAX_REGIONS", 2)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    check = DriftCheck(PROJECT, RoleSettings("test", "", 0, ""), has_cluster=False)
+    try:
+        used = check._get_clients("eu-west-1")[0]
+        others = []
+        for number in range(4):
+            others.append(weakref.ref(check._get_clients(f"nowhere-{number}")[0]))
+            assert check._get_clients("eu-west-1")[0] is used, "the region that is used is kept"
+    finally:
+        check.close()
+    gc.collect()
+    assert [other() is not None for other in others] == [False, False, False, True]
+    assert len(sessions) == 1
