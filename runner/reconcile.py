@@ -279,7 +279,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)
         self._full_run_at.pop(key, None)
-        for backoff in (self._backoff, self._conflict_backoff, self._timeout_backoff):
+        for backoff in (self._backoff, self._iam_backoff, self._conflict_backoff, self._timeout_backoff):
             backoff.reset(key)
 
     def _run(self, item: dict[str, Any]) -> Outcome:

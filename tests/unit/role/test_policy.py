@@ -246,6 +246,16 @@ def test_is_applied_record_on_the_bucket_stands_for_no_other_policy(parts: dict[
     assert is_applied(answer, IDENTITY, record_of(IDENTITY, answer), is_record_safe=False) is is_hidden
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [{"Action": "s3:*"}, {"Effect": "Deny"}, {"Resource": "*"}, {"Principal": "*"}, {"Statement": []}],
+    ids=["action", "effect", "resource", "everyone", "no-statement"],
+)
+def test_is_applied_a_policy_written_in_between_is_not_what_aws_made(parts: dict[str, Any]) -> None:
+    answer = json.dumps({**json.loads(answered()), **parts}) if "Statement" in parts else answered(**parts)
+    assert not is_applied(answer, IDENTITY, record_of(IDENTITY, answer), is_record_safe=True)
+
+
 def test_is_applied_numbers_in_another_form_need_a_record() -> None:
     wanted, answer = (
         statement(Condition={"NumericLessThan": {"s3:max-keys": value}}) for value in (12345678.5, ["1.23456785E7"])

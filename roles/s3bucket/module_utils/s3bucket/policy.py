@@ -24,6 +24,8 @@ _MAX_SHOWN = 60
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html
 _DEFAULT_VERSION = "2008-10-17"
 _PRINCIPALS = ("Principal", "NotPrincipal")
+# What AWS gives back as it was written, but for the order of lists and repeated values.
+_UNCHANGED = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource")
 # A condition on one of these with fixed values makes a statement non-public:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
 _NARROWING_KEYS = {
@@ -133,12 +135,29 @@ def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, 
         return True
     if text is None or not policy or not record or record != record_of(policy, text):
         return False
-    if is_record_safe:
-        return True
     try:
-        return _canonical(_simplified(parse(text))) == _canonical(_simplified(policy))
+        answer = parse(text)
+        if is_record_safe:
+            return _may_be_rewritten(answer, policy)
+        return _canonical(_simplified(answer)) == _canonical(_simplified(policy))
     except PolicyError:
         return False
+
+
+def _may_be_rewritten(answer: dict[str, Any], policy: dict[str, Any]) -> bool:
+    """Whether a document may be what AWS made of another one.
+
+    The record shows that AWS answered with it after our write. But whoever has the bucket's key may have written
+    another policy in between. AWS rewrites principals and conditions; it changes neither what a statement allows on
+    which resources, nor makes a policy public.
+    """
+    is_same_outline = _canonical(_outline(answer)) == _canonical(_outline(policy))
+    return is_same_outline and (is_public(policy) or not is_public(answer))
+
+
+def _outline(policy: dict[str, Any]) -> dict[str, Any]:
+    parts = [{name: item[name] for name in _UNCHANGED if name in item} for item in statements(policy)]
+    return {"Statement": parts}
 
 
 def names_principal(policy: dict[str, Any] | None, name: str) -> bool:
