@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,6 +12,16 @@ from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _REMOVE_S = 5.0
+# A process between us and the command: what a process has when it calls exec counts as memory of the program that it
+# becomes (getrusage(2), ru_maxrss), and a test run has hundreds of MB.
+_MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+open(sys.argv[1], "w").write(str(usage.ru_maxrss))
+sys.exit(process.returncode)
+"""
 
 
 @contextlib.contextmanager
@@ -48,12 +58,10 @@ def peak_mb(pid: int) -> float:
 
 def run_and_measure(command: list[str], environment: dict[str, str]) -> tuple[int, str, float]:
     """Run a command. Exit status, output, and the most resident memory that it had, in 10^6 bytes."""
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        return process.returncode, output.read().decode(), usage.ru_maxrss * 1024 / 1e6
+    with tempfile.NamedTemporaryFile("r") as measured:
+        words = [sys.executable, "-S", "-c", _MEASURE, measured.name, *command]
+        done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return done.returncode, done.stdout, int(measured.read()) * 1024 / 1e6
 
 
 def _make(limit: int) -> Path | None:
