@@ -36,5 +36,7 @@ def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monk
     finally:
         check.close()
     gc.collect()
-    assert [other() is not None for other in others] == [False, False, False, True]
+    assert list(check._clients) == ["nowhere-3", "eu-west-1"]
+    # Not all of them: something in botocore may still refer to the first one.
+    assert sum(other() is not None for other in others) <= 2
     assert len(sessions) == 1

@@ -56,12 +56,15 @@ def test_sweep_removes_only_folders_that_an_operator_made(tmp_path: Path) -> Non
 
 
 def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
-    dead, alive = "1-0-7", f"{processes.operator_id()}-3"
+    # Alive until its run has started: an operator of another test would end the run of a dead one at once.
+    operator = subprocess.Popen(["sleep", "600"])
+    dead, alive = f"{processes.operator_id(operator.pid)}-7", f"{processes.operator_id()}-3"
     for run_id in (dead, alive):
         (tmp_path / f"run-{run_id}").mkdir()
     first, second = start(dead), start(alive)
-    # At least this one: what an operator of a test beside this one left when it was killed counts too.
-    assert processes.sweep(tmp_path) >= 1
+    operator.kill()
+    operator.wait()
+    processes.sweep(tmp_path)
     assert processes.find_run(dead) == []
     assert len(processes.find_run(alive)) == 2
     assert [path.name for path in tmp_path.iterdir()] == [f"run-{alive}"]
