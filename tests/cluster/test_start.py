@@ -171,7 +171,7 @@ def test_unusable_work_directory_is_named_with_the_flag(
         work_dir.mkdir()
         options = {"full": "size=4k", "read-only": "size=1m,ro"}[problem]
         words = in_tmpfs(work_dir, options, words)
-    done = subprocess.run(words, env=world.environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, env=world.environment(), capture_output=True, text=True, timeout=180)
     assert done.returncode == (2 if command == "once" else 1)
     assert f"{work_dir} cannot be used as work directory" in done.stderr
     assert "--work-dir" in done.stderr
@@ -191,7 +191,7 @@ def test_work_directory_of_another_user_is_refused(world: World, tmp_path: Path)
         foreign.mkdir()
         os.chown(foreign, 12345, 12345)
     done = subprocess.run(
-        words_of("plan", foreign), env=world.environment(), capture_output=True, text=True, timeout=60
+        words_of("plan", foreign), env=world.environment(), capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 1
     assert "is another user's: name a folder of your own with --work-dir" in done.stderr
@@ -276,7 +276,7 @@ def test_sighup_ends_run_plan_and_once_without_a_trace(
         made = "run-*" if command == "once" else "credentials-*"
         wait_until(lambda folder=work_dir, name=made: list(folder.glob(name)), f"{command} has begun")
         process.send_signal(signal.SIGHUP)
-        ended[command] = process.wait(60)
+        ended[command] = process.wait(180)
         assert list(work_dir.iterdir()) == []
         assert not is_held(world, namespace)
     # An operator that is not up yet ends as any program does.
@@ -311,7 +311,7 @@ def test_second_once_names_the_holder_of_the_lease_and_the_first_stops_when_it_l
     assert processes.operator_id(first.pid) in holder
 
     second = subprocess.run(
-        once_of(cr, tmp_path / "second"), env=environment, capture_output=True, text=True, timeout=60
+        once_of(cr, tmp_path / "second"), env=environment, capture_output=True, text=True, timeout=180
     )
     assert second.returncode == 2
     (line,) = [json.loads(line) for line in second.stderr.splitlines() if "holds the Lease" in line]
@@ -324,7 +324,7 @@ def test_second_once_names_the_holder_of_the_lease_and_the_first_stops_when_it_l
 
     at = ("coordination.k8s.io", "v1", namespace, "leases", "s3-operator")
     world.custom.patch_namespaced_custom_object(*at, {"spec": {"holderIdentity": "another"}})
-    _, log = first.communicate(timeout=60)
+    _, log = first.communicate(timeout=180)
     assert first.returncode == 1, log
     assert "lease lost" in log
     assert list((tmp_path / "first").iterdir()) == []
