@@ -371,13 +371,9 @@ class DriftCheck:
         return Plan(changes, tuple(seen.notes), _told(seen.deferred[0]) if seen.deferred else None)
 
     def try_policy(self, item: dict[str, Any]) -> Outcome | None:
-        """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects.
-
-        An object that is being deleted does not need its policy.
-        """
+        """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects."""
         try:
-            if not item["metadata"].get("deletionTimestamp"):
-                self._try_policy(item)
+            self._try_policy(item)
         except GivenUpError as error:
             return _given_up(error)
         return None
@@ -391,13 +387,14 @@ class DriftCheck:
         self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
 
     def _wanted_of(self, item: dict[str, Any]) -> Any:
-        metadata = item.get("metadata")
-        if not (isinstance(metadata, dict) and metadata.get("deletionTimestamp")):
-            self._try_policy(item)
+        self._try_policy(item)
         return self._spec.wanted_of(item, self._settings.cluster_name, self._defaults)
 
     def _try_policy(self, item: dict[str, Any]) -> None:
-        spec = item.get("spec")
+        # The item may be a file, with anything in it. A deletion does not need the policy.
+        metadata, spec = item.get("metadata"), item.get("spec")
+        if isinstance(metadata, dict) and metadata.get("deletionTimestamp"):
+            return
         text = spec.get("bucketPolicy") if isinstance(spec, dict) else None
         if isinstance(spec, dict) and isinstance(text, str):
             # Which partition the ARN has makes no difference to the time.
@@ -429,12 +426,9 @@ class DriftCheck:
         :raises ReadError: when AWS does not say
         """
         try:
-            return "Active" in self._read.list_keys(self._get_iam()[1], user.name).values()
-        except self._errors.AWS_ERRORS as error:
-            if self._errors.code_of(error) == "NoSuchEntity":
-                return False
-            verb = f"read the keys of IAM user {user.name} (iam:ListAccessKeys)"
-            raise ReadError(self._errors.unknown(verb, error).message) from error
+            return bool(self._read.find_active_keys(self._get_iam()[1], user.name))
+        except self._refused as refusal:
+            raise ReadError(refusal.message) from refusal
 
     def find_owned_buckets(self) -> tuple[list[Owned], list[str]]:
         """The buckets with this cluster's owner tags, and the names of those whose tags AWS does not show.

@@ -45,10 +45,10 @@ active_keys:
 
 from typing import Any
 
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
+from ansible.module_utils.s3bucket.errors import Refused
 from ansible.module_utils.s3bucket.module import refuse
 from ansible.module_utils.s3bucket.owner import Identity
-from ansible.module_utils.s3bucket.read import find_user, list_keys
+from ansible.module_utils.s3bucket.read import find_active_keys, find_user
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
@@ -63,25 +63,20 @@ def main() -> None:
     owner = module.params["owner"]
     identity = Identity(owner["cluster"], owner["namespace"], owner["name"], owner["uid"])
     try:
-        keys = find_active_keys(module.client("iam"), module.params["user"], identity)
+        keys = active_keys_of_owned(module.client("iam"), module.params["user"], identity)
     except Refused as refusal:
         refuse(module, refusal)
     module.exit_json(changed=False, active_keys=keys)
 
 
-def find_active_keys(iam: Any, name: str, identity: Identity) -> list[str]:
+def active_keys_of_owned(iam: Any, name: str, identity: Identity) -> list[str]:
     user = find_user(iam, name)
     if user is None:
         return []
     if any(user.tags.get(key) != value for key, value in identity.tags.items()):
         other = identity.owner_of(user.tags) or "none"
         raise Refused("Conflict", f"IAM user {name} is no longer S3 object {identity}'s (owner: {other})")
-    try:
-        return sorted(key for key, status in list_keys(iam, name).items() if status == "Active")
-    except AWS_ERRORS as error:
-        if code_of(error) == "NoSuchEntity":
-            return []
-        raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
+    return find_active_keys(iam, name)
 
 
 if __name__ == "__main__":

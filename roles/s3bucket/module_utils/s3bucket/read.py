@@ -191,6 +191,19 @@ def list_keys(iam: Any, name: str) -> dict[str, str]:
     return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
 
 
+def find_active_keys(iam: Any, name: str) -> list[str]:
+    """The ids of a user's active access keys. A user that does not exist has none.
+
+    :raises Unknown: when AWS does not say
+    """
+    try:
+        return sorted(key for key, status in list_keys(iam, name).items() if status == "Active")
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchEntity":
+            return []
+        raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
+
+
 class LiveUsers:
     """Users, each asked for when it is looked at."""
 
