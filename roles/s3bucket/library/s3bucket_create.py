@@ -87,7 +87,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
-from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.read import get_bucket_tags
@@ -115,7 +115,8 @@ def main() -> None:
         if module.params["creates_user"]:
             create_user(module.client("iam"), wanted, rules_of(module.params))
         elif module.params["creates_bucket"] and wanted.username:
-            claim(module.client("iam"), wanted)
+            # With a user of ours that exists already.
+            tag_user(module.client("iam"), wanted.username, {owner.BUCKET: wanted.bucket})
         if module.params["creates_bucket"]:
             s3, account = module.client("s3"), module.params["account"]
             create_bucket(s3, wanted)
@@ -158,7 +159,7 @@ def create_bucket(s3: Any, wanted: Wanted) -> None:
 
 
 def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | None:
-    """What amazon.aws.s3_bucket has to change in a bucket that was created just now; None while S3 does not show it.
+    """What s3bucket_settings has to change in a bucket that was created just now; None while S3 does not show it.
 
     In us-east-1 a create on a bucket that the account has already answers 200 as if it were new, so the tags are read.
 
@@ -203,16 +204,6 @@ def create_user(iam: Any, wanted: Wanted, rules: UserRules) -> None:
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):
         iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)
-
-
-def claim(iam: Any, wanted: Wanted) -> None:
-    """Claim the bucket's name with a user of ours that exists already."""
-    with failing_to(f"tag IAM user {wanted.username} (iam:TagUser)"):
-        iam.tag_user(UserName=wanted.username, Tags=listed({owner.BUCKET: wanted.bucket}))
-
-
-def listed(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
-from ansible.module_utils.s3bucket.module import make_module, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.policy import is_same_text, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
@@ -188,8 +188,7 @@ class Settings:
             # What creation should have applied is still to be applied.
             new[owner.INITIAL] = found[owner.INITIAL]
         if new != found:
-            listed = [{"Key": key, "Value": text} for key, text in new.items()]
-            self._call("put_bucket_tagging", "PutBucketTagging", Tagging={"TagSet": listed})
+            self._call("put_bucket_tagging", "PutBucketTagging", Tagging={"TagSet": listed(new)})
 
     def _write_policy(self, policy: dict[str, Any]) -> None:
         if not policy:
@@ -208,12 +207,7 @@ class Settings:
             return
         # A key of ours may write the bucket's tags, but nothing in IAM.
         tags = {owner.POLICY: record}
-        try:
-            self._iam.tag_user(
-                UserName=self._wanted.username, Tags=[{"Key": key, "Value": text} for key, text in tags.items()]
-            )
-        except AWS_ERRORS as error:
-            raise unknown(f"tag IAM user {self._wanted.username} (iam:TagUser)", error) from error
+        tag_user(self._iam, self._wanted.username, tags)
         self.user_tags = tags
 
     def _record_answer(self, policy: dict[str, Any], before: str | None) -> str:

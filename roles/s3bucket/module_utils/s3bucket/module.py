@@ -11,7 +11,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from .children import values_in
 from .cluster import ApiServer, connect
-from .errors import Refused, unknown
+from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
 from .spec import Wanted, wanted_of
@@ -74,6 +74,22 @@ def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
 def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoReturn:
     """Fail for a botocore error."""
     refuse(module, unknown(verb, error))
+
+
+def listed(tags: dict[str, str]) -> list[dict[str, str]]:
+    """Tags as AWS takes them."""
+    return [{"Key": key, "Value": text} for key, text in tags.items()]
+
+
+def tag_user(iam: Any, name: str, tags: dict[str, str]) -> None:
+    """Put tags on an IAM user; its other tags stay.
+
+    :raises Refused: for an error of AWS
+    """
+    try:
+        iam.tag_user(UserName=name, Tags=listed(tags))
+    except AWS_ERRORS as error:
+        raise unknown(f"tag IAM user {name} (iam:TagUser)", error) from error
 
 
 def _session(key_id: str, secret: str) -> Any:
