@@ -54,7 +54,7 @@ class Reason(StrEnum):
 class Outcome:
     """What one run of the role, or one look, ended with.
 
-    ``retry`` is none, immediate, transient, permanent or slow; ``changed`` names the aspects that the run mended,
+    ``retry`` is none, immediate, transient, permanent or slow; ``changed`` names the aspects that the run repaired,
     ``drift`` those that differ from the spec and were not.
     """
 

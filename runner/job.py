@@ -84,7 +84,7 @@ class AnsibleJob:
         return self._run("reconcile.yml", extra_vars(item), item["metadata"])
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
-        """Deactivate the keys of an IAM user that nobody's S3 object names, as :meth:`run` does everything else."""
+        """Deactivate the keys of an IAM user that no S3 object names, as :meth:`run` does everything else."""
         metadata = {"namespace": user.namespace, "name": user.object_name}
         return self._run("deactivate.yml", orphan_vars(user, cluster), metadata)
 

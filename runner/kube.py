@@ -52,7 +52,7 @@ _PAGE = 500
 # A page of more bytes is given up and asked for again with fewer items: 500 Secrets can have 700 MB.
 _FIRST_PAGE = 100
 _MAX_PAGE = 2 * 1024 * 1024
-# etcd takes requests of 1.5 MiB, unless it is told otherwise: https://etcd.io/docs/v3.6/dev-guide/limit/
+# etcd takes requests of 1.5 MiB by default: https://etcd.io/docs/v3.6/dev-guide/limit/
 _MAX_OBJECT = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 # So many pages are read at a time, by all watches together.

@@ -395,7 +395,7 @@ class Operator:
         return self._job.deactivate(user, cluster)
 
     def _lose(self, left_s: float) -> None:
-        """The Lease is lost: in so many seconds another replica may begin, and nothing of ours may be writing."""
+        """End all runs: the Lease is lost, and another replica may begin in ``left_s`` seconds."""
         self._is_lost = True
         # Whatever hangs, the process ends.
         end = threading.Timer(max(0.0, left_s / 2), _end_at_once)
