@@ -1,4 +1,4 @@
-"""The files that AWX, ansible-galaxy and ansible-builder look for: one source of versions, and they do what they are for."""
+"""The files that AWX, ansible-galaxy and ansible-builder look for, and that their versions have one source."""
 
 from __future__ import annotations
 

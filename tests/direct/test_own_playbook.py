@@ -1,25 +1,151 @@
-"""The role in a person's own playbook, outside the checkout."""
+"""The role in a playbook of a person, outside the checkout: several objects, several hosts, their own ansible.cfg."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from tests.direct.project import Account, Cluster, Project
+from tests.direct.project import Account, Cluster, Project, Run
 from tests.world import World
 
+CR = "{{ lookup('file', 'crs/' ~ %s ~ '.yml') | from_yaml }}"
+CREATED = {"CreateBucket", "CreateUser", "CreateAccessKey"}
 
-def test_role_in_a_project_outside_the_checkout_writes_to_the_cluster_and_account_of_the_environment(
+
+def named_in(run: Run, *fields: str) -> set[str]:
+    """The buckets and users that the writes to AWS were about."""
+    return {item[field] for item in run.aws["account"] if item["write"] for field in fields} - {""}
+
+
+def test_role_outside_the_checkout_writes_only_to_its_cluster_and_account(
     project: Project, world: World, namespace: str, new_name: Any, other_cluster: Cluster, other_account: Account
 ) -> None:
     cr = project.write_cr("photos", namespace, bucketName=new_name("direct"), iamUser={"username": new_name("direct")})
-    role = {"role": "s3bucket", "s3bucket_cr": "{{ lookup('file', 'crs/photos.yml') | from_yaml }}"}
+    role = {"role": "s3bucket", "s3bucket_cr": CR % "'photos'"}
     project.write("site.yml", [{"hosts": "all", "gather_facts": False, "roles": [role]}])
     first = project.run("site.yml")
     assert first.code == 0, first.output
     assert sorted(first.kubernetes_writes()) == ["POST secrets", "POST services"]
-    assert {"CreateBucket", "CreateUser", "CreateAccessKey"} <= set(first.aws_writes())
+    assert set(first.aws_writes()) >= CREATED
     assert sorted(first.writes()) == ["account", "cluster"]
     assert world.differs(cr) == []
     second = project.run("site.yml")
     assert (second.code, second.writes()) == (0, {}), second.output
     assert second.stats["localhost"]["changed"] == 0
+
+
+def test_loop_over_objects_handles_each_on_its_own(
+    project: Project, world: World, namespace: str, new_name: Any
+) -> None:
+    taken, names = new_name("taken"), [new_name("loop") for _ in range(4)]
+    world.s3.create_bucket(Bucket=taken)
+    crs = [
+        project.write_cr("first", namespace, bucketName=names[0], iamUser={"username": names[1]}),
+        project.write_cr("taken", namespace, bucketName=taken, iamUser={"username": names[2]}),
+        project.write_cr("plain", namespace, bucketName=names[3]),
+    ]
+    handle = {"name": "s3bucket"}, {"s3bucket_cr": CR % "item", "s3bucket_fail_on_error": False}
+    collect = {"results": "{{ results | default({}) | combine({item: s3bucket_result}) }}"}
+    one = [
+        {"name": "Ensure the object", "ansible.builtin.include_role": handle[0], "vars": handle[1]},
+        {"name": "Ensure the result is kept", "ansible.builtin.set_fact": collect},
+    ]
+    failed = "{{ results | dict2items | rejectattr('value.done') | map(attribute='key') | list == ['taken'] }}"
+    project.write("one.yml", one)
+    loop = {
+        "name": "Ensure the objects",
+        "ansible.builtin.include_tasks": "one.yml",
+        "loop": ["first", "taken", "plain"],
+    }
+    tell = {"name": "Ensure one failed", "ansible.builtin.assert": {"that": failed}}
+    project.write("site.yml", [{"hosts": "all", "gather_facts": False, "tasks": [loop, tell]}])
+    run = project.run("site.yml")
+    assert run.code == 0, run.output
+    results = run.facts("results")[-1]
+    assert {name: (result["done"], result["reason"]) for name, result in results.items()} == {
+        "first": (True, "Ready"),
+        "taken": (False, "Conflict"),
+        "plain": (True, "Ready"),
+    }
+    assert taken in results["taken"]["message"]
+    # What one object has is not reported for the next.
+    assert "accessKeyID" in results["first"]["status"]
+    assert "accessKeyID" not in results["plain"]["status"]
+    assert (results["taken"]["changed"], results["taken"]["status"].get("accessKeyID")) == ([], None)
+    assert named_in(run, "bucket") == {names[0], names[3]}
+    assert named_in(run, "user") == {names[1]}
+    assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services", "POST services"]
+    assert [world.differs(cr) for cr in (crs[0], crs[2])] == [[], []]
+
+
+def test_conflict_on_one_host_is_the_failure_of_that_host(
+    project: Project, world: World, namespace: str, new_name: Any
+) -> None:
+    taken, free = new_name("taken"), new_name("free")
+    world.s3.create_bucket(Bucket=taken)
+    project.write_inventory("healthy", "conflicting")
+    healthy = project.write_cr("healthy", namespace, bucketName=free, iamUser={"username": free})
+    project.write_cr("conflicting", namespace, bucketName=taken)
+    use = {
+        "name": "Ensure the bucket",
+        "ansible.builtin.import_role": {"name": "s3bucket"},
+        "vars": {"s3bucket_cr": CR % "inventory_hostname"},
+    }
+    after = {"name": "Ensure the application", "ansible.builtin.debug": {"msg": "{{ s3bucket_result.reason }}"}}
+    project.write("site.yml", [{"hosts": "all", "gather_facts": False, "tasks": [use, after]}])
+    run = project.run("site.yml")
+    assert run.code == 2, run.output
+    assert (run.stats["healthy"]["failures"], run.stats["conflicting"]["failures"]) == (0, 1)
+    assert [run.results(host)[-1]["reason"] for host in ("healthy", "conflicting")] == ["Ready", "Conflict"]
+    assert "Ensure the application" in run.tasks("ok", host="healthy")
+    assert "Ensure the application" not in run.tasks("ok", "failed", "skipped", host="conflicting")
+    assert f"Conflict: bucket {taken}" in run.output
+    assert named_in(run, "bucket") == {free}
+    assert world.differs(healthy) == []
+
+
+# What people have in their ansible.cfg that changes how plays and variables work, or prints more.
+OWN_CONFIGURATION = """[defaults]
+roles_path = ROLES
+inventory = inventory/hosts.yml
+strategy = free
+any_errors_fatal = True
+hash_behaviour = merge
+private_role_vars = True
+inject_facts_as_vars = False
+gathering = smart
+fact_caching = jsonfile
+fact_caching_connection = FACTS
+display_args_to_stdout = True
+callback_result_format = yaml
+log_path = LOG
+verbosity = 3
+
+[connection]
+pipelining = True
+
+[diff]
+always = True
+"""
+
+
+def test_own_ansible_cfg_changes_neither_the_result_nor_what_is_printed_of_keys(
+    project: Project, world: World, namespace: str, new_name: Any, tmp_path: Path
+) -> None:
+    roles, log, facts = str(project.roles_path), tmp_path / "ansible.log", tmp_path / "facts"
+    text = OWN_CONFIGURATION.replace("ROLES", roles).replace("LOG", str(log)).replace("FACTS", str(facts))
+    project.write("ansible.cfg", text)
+    name = new_name("config")
+    cr = project.write_cr("photos", namespace, bucketName=name, iamUser={"username": name}, tags={"team": "a"})
+    role = {"role": "s3bucket", "s3bucket_cr": CR % "'photos'", "s3bucket_tags": {"cost": "b"}}
+    project.write("site.yml", [{"hosts": "all", "roles": [role]}])
+    run = project.run("site.yml")
+    assert run.code == 0, run.output
+    assert run.results()[-1]["reason"] == "Ready"
+    assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services"]
+    secret = world.credentials(cr)[1]
+    written = [run.output, log.read_text(), *(path.read_text() for path in facts.iterdir()), json.dumps(run.record)]
+    assert [secret in text for text in written] == [False] * len(written)
+    again = project.run("site.yml")
+    assert (again.code, again.writes(), again.results()[-1]["changed"]) == (0, {}, []), again.output
