@@ -11,10 +11,11 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from .children import values_in
 from .cluster import ApiServer, connect
+from .defaults import defaults_of
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
-from .spec import Wanted, wanted_of
+from .spec import Wanted, invalid, wanted_of
 from .users import rules_of
 
 # The CR travels as JSON text: no key in it can mean anything to Ansible.
@@ -34,10 +35,39 @@ def make_module(**arguments: Any) -> AnsibleAWSModule:
     return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
 
 
+def check_variables(module: AnsibleAWSModule, arguments: dict[str, Any]) -> None:
+    """Refuse role variables that no argument spec refuses: null, which each of them passes.
+
+    :param arguments: specs of the arguments that are variables of the role without their prefix
+    :raises Refused: InvalidSpec naming the variable
+    """
+    for name, option in arguments.items():
+        value = module.params[name]
+        if value is None and option.get("default") is not None:
+            raise invalid(f"s3bucket_{name}", "must not be null: leave it out for its default")
+        if option["type"] == "int" and value < 0:
+            raise invalid(f"s3bucket_{name}", "must be a number of seconds, 0 or more")
+
+
+def read_cr(text: str, state: str) -> dict[str, Any]:
+    """The S3 object; of one that should be absent as if it were being deleted.
+
+    :raises Refused: InvalidSpec
+    """
+    cr = json.loads(text)
+    if not isinstance(cr, dict):
+        raise invalid("s3bucket_cr", "must be an S3 object: set it, or s3bucket_cr_file")
+    metadata = cr.get("metadata")
+    if state == "absent" and isinstance(metadata, dict) and not metadata.get("deletionTimestamp"):
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {**cr, "metadata": {**metadata, "deletionTimestamp": now}}
+    return cr
+
+
 def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
     """What the CR asks for. Asks the API server for the cluster's id only where no name is set."""
     name = module.params["cluster_name"] or (cluster or connect()).get_cluster_id()
-    return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
+    return wanted_of(read_cr(module.params["cr"], "present"), name, module.params["defaults"])
 
 
 def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
