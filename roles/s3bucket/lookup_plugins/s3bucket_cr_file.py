@@ -14,6 +14,10 @@ options:
   _terms:
     description: The file's path. A relative one starts at the working directory of C(ansible-playbook).
     required: true
+  state:
+    description: C(absent) for an object that is to be removed; its uid is read then.
+    choices: [present, absent]
+    default: present
 """
 
 EXAMPLES = r"""
@@ -26,7 +30,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The object, with apiVersion, kind, metadata (name and namespace) and spec.
+  description: The object, with apiVersion, kind, metadata (name and namespace, perhaps uid) and spec.
   type: list
   elements: dict
 """
@@ -49,8 +53,10 @@ from s3bucket.cr_file import CrFileError, read_cr_file  # noqa: E402
 class LookupModule(LookupBase):
     """The lookup."""
 
-    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **_: Any) -> list[dict[str, Any]]:  # noqa: ARG002
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+        self.set_options(var_options=variables, direct=options)
+        state = self.get_option("state")
         try:
-            return [read_cr_file(term) for term in terms]
+            return [read_cr_file(term, state) for term in terms]
         except CrFileError as error:
             raise AnsibleError(str(error)) from None

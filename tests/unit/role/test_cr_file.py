@@ -34,11 +34,11 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "another-kind": (GOOD.replace("kind: S3", "kind: List"), "kind: is List: it must be S3"),
     "another-version": (GOOD.replace("v1alpha1", "v2"), "apiVersion: is agill.apps/v2: it must be agill.apps/v1alpha1"),
     "no-metadata": (HEAD + "spec: {}", "metadata: must be an object with a name"),
-    "no-name": (GOOD.replace("name: photos", "namespace: team"), "metadata.name: must be the object's name"),
-    "name-is-a-number": (GOOD.replace("name: photos}", "name: 1}"), "metadata.name: must be the object's name"),
+    "no-name": (GOOD.replace("name: photos", "namespace: team"), "metadata.name: is missing"),
+    "name-is-a-number": (GOOD.replace("name: photos}", "name: 1}"), "metadata.name: must be text"),
     "namespace-is-a-number": (GOOD.replace("photos}", "photos, namespace: 1}"), "metadata.namespace: must be text"),
     "deleting": (
-        GOOD.replace("photos}", "photos, deletionTimestamp: 2026-01-01T00:00:00Z}"), "metadata.deletionTimestamp: remove it"
+        GOOD.replace("photos}", "photos, deletionTimestamp: 2026-01-01T00:00:00Z}"), "metadata.deletionTimestamp: the file was saved from"
     ),
     "no-spec": (HEAD + "metadata: {name: photos}", "spec: is missing"),
     "spec-is-text": (HEAD + "metadata: {name: photos}\nspec: x", "spec: must be an object"),
@@ -84,6 +84,8 @@ def test_object_is_read_as_kubernetes_would_store_it_without_what_a_server_wrote
     path.write_bytes(b"\xef\xbb\xbf---\n" + GOOD.replace("photos}", server).encode() + b"status: {}\n---\n")
     text = path.read_text().replace("photos-1", "'{{ x }}', tags: {1: 2026-01-01}")
     path.write_text(text)
+    absent = read_cr_file(str(path), "absent")["metadata"]
+    assert absent == {"name": "photos", "namespace": "default", "uid": "x"}
     assert read_cr_file(str(path)) == {
         "apiVersion": "agill.apps/v1alpha1",
         "kind": "S3",

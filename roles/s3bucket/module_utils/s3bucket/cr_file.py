@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Reading one S3 object from a file of a person. Its text is data: nothing in it is evaluated. Pure but for the file.
 
-Every error names the file and what to do. What a file says of the server's part of an object (uid, resourceVersion) is
-not read: it may be of another cluster.
+Every error names the file and what to do. Of what the server writes only the uid is read, and only for a deletion, which
+needs it: bucket and user carry it. An owner of that uid may not exist any more, and Kubernetes would remove its Secret.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_cr_file(name: Any) -> dict[str, Any]:
+def read_cr_file(name: Any, state: Any = "present") -> dict[str, Any]:
     """The S3 object in a file.
 
     :param name: the path: a relative one starts at the working directory of the process, ``~`` is a home folder
-    :return: apiVersion, kind, metadata (name and namespace) and spec
+    :param state: absent for an object that is to be removed
+    :return: apiVersion, kind, metadata (name and namespace; of one to be removed its uid) and spec
     :raises CrFileError: naming the file
     """
     path = find_path(name)
     shown = _printable(str(path))
     try:
-        return _object_in(_decode(_read(path)))
+        return _object_in(_decode(_read(path)), state == "absent")
     except CrFileError as error:
         raise CrFileError(f"{shown}: {error}") from error
 
@@ -99,7 +100,7 @@ def _decode(content: bytes) -> str:
     return text
 
 
-def _object_in(text: str) -> dict[str, Any]:
+def _object_in(text: str, is_absent: bool) -> dict[str, Any]:
     documents = [document for document in _documents(text) if document is not None]
     if not documents:
         raise CrFileError("is empty: it must hold one S3 object")
@@ -112,7 +113,8 @@ def _object_in(text: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(json.dumps(documents[0], default=str))
     except (TypeError, ValueError, RecursionError) as error:
         raise CrFileError(f"cannot be written as JSON: {error}") from error
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": _metadata_of(found), "spec": _spec_of(found)}
+    metadata = _metadata_of(found, is_absent)
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": _spec_of(found)}
 
 
 def _documents(text: str) -> list[Any]:
@@ -150,21 +152,23 @@ def _check_kind(document: Any) -> None:
             raise CrFileError(f"{field}: {given}: it must be {expected}")
 
 
-def _metadata_of(document: dict[str, Any]) -> dict[str, Any]:
+def _metadata_of(document: dict[str, Any], is_absent: bool) -> dict[str, Any]:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         raise CrFileError("metadata: must be an object with a name")
-    name, namespace = metadata.get("name"), metadata.get("namespace")
-    if not isinstance(name, str) or not name:
-        raise CrFileError("metadata.name: must be the object's name, as text")
-    if namespace is not None and not isinstance(namespace, str):
-        raise CrFileError("metadata.namespace: must be text: put it in quotes")
-    if metadata.get("deletionTimestamp"):
-        # Of `kubectl get -o yaml` while the object was being deleted. Nothing is deleted for an old file's sake.
+    for name in ("name", "namespace", "uid"):
+        if metadata.get(name) is not None and not isinstance(metadata[name], str):
+            raise CrFileError(f"metadata.{name}: must be text: put it in quotes")
+    if not metadata.get("name"):
+        raise CrFileError("metadata.name: is missing")
+    if metadata.get("deletionTimestamp") and not is_absent:
+        # Nothing is deleted for an old file's sake.
         raise CrFileError(
-            "metadata.deletionTimestamp: remove it from the file; s3bucket_state=absent removes what the object has"
+            "metadata.deletionTimestamp: the file was saved from an object that was being deleted. Remove the field, or "
+            "remove what the object has with s3bucket_state=absent"
         )
-    return {"name": name, "namespace": namespace or "default"}
+    uid = {"uid": metadata["uid"]} if is_absent and metadata.get("uid") else {}
+    return {"name": metadata["name"], "namespace": metadata.get("namespace") or "default", **uid}
 
 
 def _spec_of(document: dict[str, Any]) -> dict[str, Any]:
