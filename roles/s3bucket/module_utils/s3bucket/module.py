@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .cluster import ApiServer, connect
+from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
@@ -35,8 +35,10 @@ def make_module(**arguments: Any) -> AnsibleAWSModule:
 
 
 def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
-    """What the CR asks for. Asks the API server for the cluster's id only where no name is set."""
-    name = module.params["cluster_name"] or (cluster or connect()).get_cluster_id()
+    """What the CR asks for. Asks the API server for the cluster's id where no name is set, of s3bucket_info only."""
+    name = module.params["cluster_name"]
+    if not name and cluster:
+        name = cluster.get_cluster_id()
     return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
 
 
@@ -46,7 +48,13 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
     def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
         session = _session(*values_in(secret))
         return tuple(
-            session.client(service, region_name=module.region, endpoint_url=module.params["endpoint_url"])
+            session.client(
+                service,
+                region_name=module.region,
+                endpoint_url=module.params["endpoint_url"],
+                verify=(module.params["validate_certs"] and module.params["aws_ca_bundle"])
+                or module.params["validate_certs"],
+            )
             for service in ("sts", "s3")
         )
 
