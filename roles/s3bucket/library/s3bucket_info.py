@@ -70,6 +70,10 @@ options:
       - For an IP address there is no Service.
     type: str
     default: ""
+  kubernetes:
+    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text. What is not given comes from K8S_AUTH_*.
+    type: str
+    default: "{}"
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -115,6 +119,14 @@ notes:
   type: list
   elements: str
   returned: success
+cluster:
+  description: The cluster's name in owner tags.
+  type: str
+  returned: success
+kubernetes:
+  description: What tasks of C(kubernetes.core) need beside the given options to reach the same cluster. Holds no secret.
+  type: dict
+  returned: success
 deferred:
   description: Problems whose steps are skipped, as outcome records; everything else of the object is maintained.
   type: list
@@ -131,17 +143,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.s3bucket import children, owner
-from ansible.module_utils.s3bucket.cluster import ApiServer, connect
+from ansible.module_utils.s3bucket.cluster import ApiServer
+from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
-from ansible.module_utils.s3bucket.module import (
-    ARGUMENTS,
-    check_variables,
-    make_module,
-    make_sources,
-    read_cr,
-    refuse,
-)
+from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, refuse
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
@@ -151,7 +157,7 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
-from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
+from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
@@ -164,17 +170,28 @@ VARIABLES: dict[str, Any] = {
     "iam_settle_s": {"type": "int", "default": 60},
     "empty_time_s": {"type": "int", "default": 300},
     "service_external_name": {"type": "str", "default": ""},
+    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
 }
+
+
+def check_seconds(given: dict[str, Any]) -> None:
+    """Refuse a negative number, which no argument spec refuses.
+
+    :raises Refused: InvalidSpec naming the variable
+    """
+    for name in ("iam_settle_s", "empty_time_s"):
+        if given[name] < 0:
+            raise invalid(f"s3bucket_{name}", "must be a number of seconds, 0 or more")
 
 
 def main() -> None:
     module = make_module(**VARIABLES)
     given = module.params
     try:
-        check_variables(module, {**ARGUMENTS, **VARIABLES})
+        check_seconds(given)
         defaults = defaults_of(given["defaults"], given["deletion_policy"], given["tags"])
         cr = read_cr(given["cr"], given["state"])
-        cluster = connect()
+        cluster, options = connect(module, given["kubernetes"])
         wanted = wanted_of(cr, given["cluster_name"] or cluster.get_cluster_id(), defaults)
         if wanted.is_deleting:
             answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
@@ -182,8 +199,9 @@ def main() -> None:
             answer = answer_present(wanted, make_sources(module, cluster))
     except Refused as refusal:
         refuse(module, refusal)
-    # The tasks that follow get the object as it was read here: a variable of a play is evaluated for each task anew.
-    module.exit_json(changed=False, cr=json.dumps(cr), defaults=defaults, is_deleting=wanted.is_deleting, **answer)
+    # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
+    read = {"cr": json.dumps(cr), "defaults": defaults, "is_deleting": wanted.is_deleting}
+    module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 
 def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:

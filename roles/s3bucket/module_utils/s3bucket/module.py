@@ -10,8 +10,7 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .cluster import ApiServer, connect
-from .defaults import defaults_of
+from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
@@ -35,20 +34,6 @@ def make_module(**arguments: Any) -> AnsibleAWSModule:
     return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
 
 
-def check_variables(module: AnsibleAWSModule, arguments: dict[str, Any]) -> None:
-    """Refuse role variables that no argument spec refuses: null, which each of them passes.
-
-    :param arguments: specs of the arguments that are variables of the role without their prefix
-    :raises Refused: InvalidSpec naming the variable
-    """
-    for name, option in arguments.items():
-        value = module.params[name]
-        if value is None and option.get("default") is not None:
-            raise invalid(f"s3bucket_{name}", "must not be null: leave it out for its default")
-        if option["type"] == "int" and value < 0:
-            raise invalid(f"s3bucket_{name}", "must be a number of seconds, 0 or more")
-
-
 def read_cr(text: str, state: str) -> dict[str, Any]:
     """The S3 object; of one that should be absent as if it were being deleted.
 
@@ -65,8 +50,10 @@ def read_cr(text: str, state: str) -> dict[str, Any]:
 
 
 def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
-    """What the CR asks for. Asks the API server for the cluster's id only where no name is set."""
-    name = module.params["cluster_name"] or (cluster or connect()).get_cluster_id()
+    """What the CR asks for. Asks the API server for the cluster's id where no name is set, of s3bucket_info only."""
+    name = module.params["cluster_name"]
+    if not name and cluster:
+        name = cluster.get_cluster_id()
     return wanted_of(read_cr(module.params["cr"], "present"), name, module.params["defaults"])
 
 
@@ -76,7 +63,13 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
     def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
         session = _session(*values_in(secret))
         return tuple(
-            session.client(service, region_name=module.region, endpoint_url=module.params["endpoint_url"])
+            session.client(
+                service,
+                region_name=module.region,
+                endpoint_url=module.params["endpoint_url"],
+                verify=(module.params["validate_certs"] and module.params["aws_ca_bundle"])
+                or module.params["validate_certs"],
+            )
             for service in ("sts", "s3")
         )
 
