@@ -124,7 +124,9 @@ class World:
         assert path is not None, "the warm process says that it is not supported"
         return str(path / "ansible-playbook")
 
-    def playbook(self, name: str, *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
+    def playbook(
+        self, name: str, *arguments: str, executor: str = EXECUTOR, cwd: Path = PROJECT, **environment: str
+    ) -> Run:
         """Run a playbook of the project to its end."""
         command = [self.ansible_playbook(executor), str(PROJECT / "playbooks" / name), *arguments]
         environment = {
@@ -135,7 +137,7 @@ class World:
         }
         done = subprocess.run(
             command,
-            cwd=PROJECT,
+            cwd=cwd,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -149,7 +151,8 @@ class World:
     def reconcile(self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
         """Run the role on one object, given as the operator gives it."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        path.write_text(json.dumps({"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}))
+        given = {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}, "s3bucket_fail_on_error": False}
+        path.write_text(json.dumps(given))
         return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
     def deactivate(self, user: str, cr: dict[str, Any], **environment: str) -> Run:
@@ -320,4 +323,4 @@ def _outcome_in(output: str) -> dict[str, Any]:
     if not mark:
         return {}
     found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
-    return dict(found["s3bucket_outcome"])
+    return dict(found["s3bucket_result"])
