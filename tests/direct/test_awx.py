@@ -15,20 +15,23 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client as k8s
+import pytest
 import yaml
 
 from dev.processes import plain_environment
+from tests.direct.checkout import copy_checkout, make_repository
+from tests.direct.guides import blocks
 from tests.direct.project import BIN, Account, Cluster, Project, Run
 from tests.direct.test_own_playbook import CR, CREATED
-from tests.world import CLUSTER, PROJECT, World
+from tests.world import CLUSTER, World
 
+GUIDE = "docs/awx.md"
 # What AWX adds to every job's extra variables.
 META = {
     "awx_job_id": 7, "awx_job_launch_type": "manual", "awx_job_template_name": "s3", "awx_user_name": "admin",
     "awx_inventory_id": 1, "awx_project_revision": "0" * 40, "tower_job_id": 7,
 }  # fmt: skip
-# What a project sync leaves on the node: the files of a checkout that a job can need.
-CHECKOUT = ("ansible.cfg", "collections", "playbooks", "requirements.yml", "roles")
 
 
 class AwxJob:
@@ -64,13 +67,13 @@ class AwxJob:
             "KUBERNETES_SERVICE_PORT": "1",
         }
 
-    def add_kubernetes_credential(self, cluster: Cluster) -> None:
+    def add_kubernetes_credential(self, cluster: Cluster, token: str) -> None:
         """The credential type "OpenShift or Kubernetes API Bearer Token", with its certificate authority."""
         path = self.project.write("runner/env/tmp-ca", Path(cluster.ca_cert).read_text())
         path.chmod(0o600)
         self.environment |= {
             "K8S_AUTH_HOST": cluster.host,
-            "K8S_AUTH_API_KEY": cluster.api_key,
+            "K8S_AUTH_API_KEY": token,
             "K8S_AUTH_VERIFY_SSL": "True",
             "K8S_AUTH_SSL_CA_CERT": str(path),
         }
@@ -99,20 +102,23 @@ def _digest(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def copy_checkout(target: Path) -> None:
-    """The checkout as a repository has it."""
-    target.mkdir(parents=True)
-    for name in CHECKOUT:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target / name)
+@pytest.fixture
+def token(world: World, namespace: str, new_name: Any) -> str:
+    """The token of a ServiceAccount that has the rights of the guide and no others."""
+    role, account = yaml.safe_load(blocks(GUIDE, "yaml")[1]), new_name("awx")
+    rbac, role["metadata"]["name"] = k8s.RbacAuthorizationV1Api(world.core.api_client), account
+    world.core.create_namespaced_service_account(namespace, {"metadata": {"name": account}})
+    rbac.create_cluster_role(role)
+    subject = {"kind": "ServiceAccount", "namespace": namespace, "name": account}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account}
+    rbac.create_cluster_role_binding({"metadata": {"name": account}, "subjects": [subject], "roleRef": reference})
+    made = world.core.create_namespaced_service_account_token(account, namespace, {"spec": {"expirationSeconds": 3600}})
+    return str(made.status.token)
 
 
 def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentials(
     project: Project, world: World, cluster: Cluster, account: Account, namespace: str, new_name: Any,
-    other_cluster: Cluster,
+    other_cluster: Cluster, token: str,
 ) -> None:  # fmt: skip
     name = new_name("awx")
     cr = world.make_object(
@@ -120,41 +126,41 @@ def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentia
     )
     job = AwxJob(project)
     copy_checkout(job.sources)
-    job.add_kubernetes_credential(cluster)
+    job.add_kubernetes_credential(cluster, token)
     job.add_aws_credential(account)
     # A kubeconfig that the image has, of another cluster.
     project.write("runner/.kube/config", other_cluster.kubeconfig.read_text())
-    settings = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
-    run = job.run("playbooks/sync.yml", s3bucket_namespace=namespace, **settings)
+    variables = {**yaml.safe_load(blocks(GUIDE, "yaml")[2]), "s3bucket_cluster_name": CLUSTER}
+    run = job.run("playbooks/sync.yml", **{**variables, "s3bucket_namespace": namespace})
     assert run.code == 0, run.output
     assert sorted(run.writes()) == ["account", "cluster"]
     assert {"PATCH s3s", "POST secrets", "POST services"} == set(run.kubernetes_writes())
     assert set(run.aws_writes()) >= CREATED
     assert {item["access_key"] for item in run.aws["account"]} - {world.credentials(cr)[0]} == {account.keys()[0]}
     assert world.differs(cr) == []
+    assert world.iam.get_user(UserName=name)["User"]["Path"] == variables["s3bucket_iam_path"]
     # AWX keeps the custom statistics as the job's artifacts, and the events' text.
     kept = "".join(path.read_text() for path in (job.runner / "artifacts").rglob("*") if "job_events" in str(path))
     assert '"s3bucket_result"' in kept
     assert world.credentials(cr)[1] not in kept + run.output
 
 
-def make_repository(folder: Path) -> Path:
-    """A Git repository with the checkout's files, as somebody who publishes it has."""
-    copy_checkout(folder)
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-C", str(folder)]
-    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", "all"]):
-        subprocess.run([*git, *words], check=True, env={**plain_environment(), "HOME": str(folder)})
-    return folder
-
-
 def test_project_of_its_own_installs_the_role_under_any_name_with_ansible_galaxy(
-    project: Project, world: World, cluster: Cluster, account: Account, namespace: str, new_name: Any, tmp_path: Path
+    project: Project,
+    world: World,
+    cluster: Cluster,
+    account: Account,
+    namespace: str,
+    new_name: Any,
+    token: str,
+    tmp_path: Path,
 ) -> None:
     repository, name = make_repository(tmp_path / "s3-operator"), new_name("galaxy")
     cr = {**project.write_cr("photos", namespace, bucketName=name, iamUser={"username": name})}
     job = AwxJob(project)
-    source = {"src": f"file://{repository}", "scm": "git", "version": "main"}
-    required = [{**source, "name": "s3bucket"}, {**source, "name": "team_storage"}]
+    (source,) = yaml.safe_load(blocks(GUIDE, "yaml")[0])["roles"]
+    source["src"] = f"file://{repository}"
+    required = [source, {**source, "name": "team_storage"}]
     requirements = project.write("runner/project/roles/requirements.yml", {"roles": required})
     project.write("runner/project/crs/photos.yml", yaml.safe_dump(cr))
     installed = job.runner / "requirements_roles"
@@ -167,7 +173,7 @@ def test_project_of_its_own_installs_the_role_under_any_name_with_ansible_galaxy
     make = {"hosts": "all", "gather_facts": False, "roles": [{"role": "s3bucket", **settings}]}
     remove = {**make, "roles": [{"role": "team_storage", **settings, "s3bucket_state": "absent"}]}
     project.write("runner/project/site.yml", [make, remove])
-    job.add_kubernetes_credential(cluster)
+    job.add_kubernetes_credential(cluster, token)
     job.add_aws_credential(account)
     run = job.run("site.yml")
     assert run.code == 0, run.output

@@ -35,50 +35,6 @@ def test_role_outside_the_checkout_writes_only_to_its_cluster_and_account(
     assert second.stats["localhost"]["changed"] == 0
 
 
-def test_loop_over_objects_handles_each_on_its_own(
-    project: Project, world: World, namespace: str, new_name: Any
-) -> None:
-    taken, names = new_name("taken"), [new_name("loop") for _ in range(4)]
-    world.s3.create_bucket(Bucket=taken)
-    crs = [
-        project.write_cr("first", namespace, bucketName=names[0], iamUser={"username": names[1]}),
-        project.write_cr("taken", namespace, bucketName=taken, iamUser={"username": names[2]}),
-        project.write_cr("plain", namespace, bucketName=names[3]),
-    ]
-    handle = {"name": "s3bucket"}, {"s3bucket_cr": CR % "item", "s3bucket_fail_on_error": False}
-    collect = {"results": "{{ results | default({}) | combine({item: s3bucket_result}) }}"}
-    one = [
-        {"name": "Ensure the object", "ansible.builtin.include_role": handle[0], "vars": handle[1]},
-        {"name": "Ensure the result is kept", "ansible.builtin.set_fact": collect},
-    ]
-    failed = "{{ results | dict2items | rejectattr('value.done') | map(attribute='key') | list == ['taken'] }}"
-    project.write("one.yml", one)
-    loop = {
-        "name": "Ensure the objects",
-        "ansible.builtin.include_tasks": "one.yml",
-        "loop": ["first", "taken", "plain"],
-    }
-    tell = {"name": "Ensure one failed", "ansible.builtin.assert": {"that": failed}}
-    project.write("site.yml", [{"hosts": "all", "gather_facts": False, "tasks": [loop, tell]}])
-    run = project.run("site.yml")
-    assert run.code == 0, run.output
-    results = run.facts("results")[-1]
-    assert {name: (result["done"], result["reason"]) for name, result in results.items()} == {
-        "first": (True, "Ready"),
-        "taken": (False, "Conflict"),
-        "plain": (True, "Ready"),
-    }
-    assert taken in results["taken"]["message"]
-    # What one object has is not reported for the next.
-    assert "accessKeyID" in results["first"]["status"]
-    assert "accessKeyID" not in results["plain"]["status"]
-    assert (results["taken"]["changed"], results["taken"]["status"].get("accessKeyID")) == ([], None)
-    assert named_in(run, "bucket") == {names[0], names[3]}
-    assert named_in(run, "user") == {names[1]}
-    assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services", "POST services"]
-    assert [world.differs(cr) for cr in (crs[0], crs[2])] == [[], []]
-
-
 def test_conflict_on_one_host_is_the_failure_of_that_host(
     project: Project, world: World, namespace: str, new_name: Any
 ) -> None:
