@@ -64,6 +64,7 @@ def test_conflict_on_one_host_is_the_failure_of_that_host(
 # What people have in their ansible.cfg that changes how plays and variables work, or prints more.
 OWN_CONFIGURATION = """[defaults]
 roles_path = ROLES
+collections_path = COLLECTIONS
 inventory = inventory/hosts.yml
 strategy = free
 any_errors_fatal = True
@@ -86,12 +87,12 @@ always = True
 """
 
 
-def test_own_ansible_cfg_changes_neither_the_result_nor_what_is_printed_of_keys(
-    project: Project, world: World, namespace: str, new_name: Any, tmp_path: Path
+def test_own_ansible_cfg_and_collections_change_neither_the_result_nor_what_is_printed_of_keys(
+    project: Project, world: World, namespace: str, new_name: Any, other_collections: Path, tmp_path: Path
 ) -> None:
     roles, log, facts = str(project.roles_path), tmp_path / "ansible.log", tmp_path / "facts"
     text = OWN_CONFIGURATION.replace("ROLES", roles).replace("LOG", str(log)).replace("FACTS", str(facts))
-    project.write("ansible.cfg", text)
+    project.write("ansible.cfg", text.replace("COLLECTIONS", str(other_collections)))
     name = new_name("config")
     cr = project.write_cr("photos", namespace, bucketName=name, iamUser={"username": name}, tags={"team": "a"})
     role = {"role": "s3bucket", "s3bucket_cr": CR % "'photos'", "s3bucket_tags": {"cost": "b"}}
