@@ -124,7 +124,9 @@ class World:
         assert path is not None, "the warm process says that it is not supported"
         return str(path / "ansible-playbook")
 
-    def playbook(self, name: str, *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
+    def playbook(
+        self, name: str, *arguments: str, executor: str = EXECUTOR, cwd: Path = PROJECT, **environment: str
+    ) -> Run:
         """Run a playbook of the project to its end."""
         command = [self.ansible_playbook(executor), str(PROJECT / "playbooks" / name), *arguments]
         environment = {
@@ -135,7 +137,7 @@ class World:
         }
         done = subprocess.run(
             command,
-            cwd=PROJECT,
+            cwd=cwd,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

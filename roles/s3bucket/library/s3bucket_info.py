@@ -21,10 +21,23 @@ options:
     description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
     type: str
     default: ""
+  state:
+    description: Whether the object's things should be there. C(absent) is as a C(metadata.deletionTimestamp).
+    type: str
+    choices: [present, absent]
+    default: present
   defaults:
-    description: A value for each optional field of the spec.
-    type: dict
-    required: true
+    description: Values for optional fields of the spec, a map; fields that are left out have the role's default.
+    type: raw
+    default: {}
+  deletion_policy:
+    description: The default for spec.deletionPolicy, C(Delete) or C(Retain); empty means the one in O(defaults).
+    type: raw
+    default: ""
+  tags:
+    description: Tags for every bucket and user, a map.
+    type: raw
+    default: {}
   iam_path:
     description: The IAM path of users that are made; empty means C(/).
     type: str
@@ -47,12 +60,20 @@ options:
     description: For so many seconds after a key was issued IAM may not show it everywhere.
     type: int
     default: 60
+  empty_time_s:
+    description: For how many seconds one run goes on emptying a bucket. Only checked here.
+    type: int
+    default: 300
   service_external_name:
     description:
       - The host that the Service points to. Empty means AWS's for the object's region.
       - For an IP address there is no Service.
     type: str
     default: ""
+  kubernetes:
+    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text. What is not given comes from K8S_AUTH_*.
+    type: str
+    default: "{}"
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -63,7 +84,7 @@ EXAMPLES = r"""
 - name: Look at everything the object has
   s3bucket_info:
     cr: "{{ lookup('file', 'cr.yaml') | from_yaml | to_json }}"
-    defaults: "{{ s3bucket_defaults }}"
+    defaults: {forceDelete: false}
   register: seen
 """
 
@@ -72,6 +93,18 @@ differs:
   description: The aspects that differ; of an object being deleted, those that there still are.
   type: list
   elements: str
+  returned: success
+cr:
+  description: The object as JSON text, as it was read, for the tasks that follow.
+  type: str
+  returned: success
+defaults:
+  description: A value for each optional field of the spec, and the tags, for the tasks that follow.
+  type: dict
+  returned: success
+is_deleting:
+  description: Whether the object's things are to be removed.
+  type: bool
   returned: success
 plan:
   description: What the role's tasks are to do, with their arguments. Holds no secret.
@@ -86,6 +119,14 @@ notes:
   type: list
   elements: str
   returned: success
+cluster:
+  description: The cluster's name in owner tags.
+  type: str
+  returned: success
+kubernetes:
+  description: What tasks of C(kubernetes.core) need beside the given options to reach the same cluster. Holds no secret.
+  type: dict
+  returned: success
 deferred:
   description: Problems whose steps are skipped, as outcome records; everything else of the object is maintained.
   type: list
@@ -97,13 +138,16 @@ s3bucket_reason:
   returned: failure
 """
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.s3bucket import children, owner
-from ansible.module_utils.s3bucket.cluster import ApiServer, connect
+from ansible.module_utils.s3bucket.cluster import ApiServer
+from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
-from ansible.module_utils.s3bucket.module import make_module, make_sources, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, refuse
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
@@ -113,25 +157,51 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
+# The role's variables without their prefix. Where Ansible's own errors would not name the field, they are raw.
+VARIABLES: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "defaults": {"type": "raw", "default": {}},
+    "deletion_policy": {"type": "raw", "default": ""},
+    "tags": {"type": "raw", "default": {}},
+    "iam_settle_s": {"type": "int", "default": 60},
+    "empty_time_s": {"type": "int", "default": 300},
+    "service_external_name": {"type": "str", "default": ""},
+    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+}
+
+
+def check_seconds(given: dict[str, Any]) -> None:
+    """Refuse a negative number, which no argument spec refuses.
+
+    :raises Refused: InvalidSpec naming the variable
+    """
+    for name in ("iam_settle_s", "empty_time_s"):
+        if given[name] < 0:
+            raise invalid(f"s3bucket_{name}", "must be a number of seconds, 0 or more")
+
+
 def main() -> None:
-    module = make_module(
-        iam_settle_s={"type": "int", "default": 60},
-        service_external_name={"type": "str", "default": ""},
-    )
+    module = make_module(**VARIABLES)
+    given = module.params
     try:
-        cluster = connect()
-        wanted = read_wanted(module, cluster)
+        check_seconds(given)
+        defaults = defaults_of(given["defaults"], given["deletion_policy"], given["tags"])
+        cr = read_cr(given["cr"], given["state"])
+        cluster, options = connect(module, given["kubernetes"])
+        wanted = wanted_of(cr, given["cluster_name"] or cluster.get_cluster_id(), defaults)
         if wanted.is_deleting:
             answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
         else:
             answer = answer_present(wanted, make_sources(module, cluster))
     except Refused as refusal:
         refuse(module, refusal)
-    module.exit_json(changed=False, **answer)
+    # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
+    read = {"cr": json.dumps(cr), "defaults": defaults, "is_deleting": wanted.is_deleting}
+    module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 
 def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
