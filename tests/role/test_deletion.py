@@ -65,7 +65,7 @@ def test_deletion_that_runs_out_of_time_goes_on_in_the_next_run(world: World, ne
     bucket = cr["spec"]["bucketName"]
     fill(world, bucket)
     # No time at all: the check comes after the first page.
-    first = world.reconcile(deleting(cr), S3_OPERATOR_EMPTY_TIME_S="-1")
+    first = world.reconcile(deleting(cr), settings={"empty_time_s": 0})
     assert (first.outcome["done"], first.outcome["reason"], first.outcome["retry"]) == (False, "Emptying", "immediate")
     assert world.snapshot(cr)["bucket"] is not None
     assert world.reconcile(deleting(cr)).outcome["done"]

@@ -95,6 +95,8 @@ from ansible.module_utils.s3bucket.errors import PERMANENT, RETRY, SLOW, reason_
 from ansible.module_utils.s3bucket.steps import aspects_of, skipped_after
 
 _MAX_MESSAGE = 600
+# Of Ansible, for a variable that is undefined, or a template that fails: the module was not started.
+_NOT_STARTED = "Finalization of task args"
 _STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
 
 
@@ -130,6 +132,8 @@ def main() -> None:
 def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
     """Reason, message and retry for a failed task that asked AWS, or nobody."""
     reason = given["reason"] or reason_of(given["code"], given["message"])
+    if given["action"] == "s3bucket_info" and given["message"].startswith(_NOT_STARTED):
+        reason = "InvalidSpec"
     if reason == "BucketNotEmpty" and given["emptied"]:
         # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
         reason = "Emptying"
