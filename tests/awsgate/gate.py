@@ -60,7 +60,8 @@ class Gate:
         # Judged before the request is done: afterwards a deleted bucket has no owner any more.
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
-        answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._held(call, environ)
+        refusal = refusal or access.refuse_strangers_bucket(call) or access.refuse_by_bucket_policy(call)
+        answer = self._fault(call) or refusal or self._held(call, environ)
         self._log(call, answer, rights)
         return answer
 
@@ -175,6 +176,7 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "foreign-user"): lambda: make_foreign_user(**body),
                 ("POST", "marks"): lambda: set_marks(**body),
                 ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
@@ -213,6 +215,16 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
     bucket = backend.create_bucket(name, "us-east-1")
     if tags:
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+
+
+def make_foreign_user(name: str, account: str) -> dict[str, str]:
+    """A user of another account that may do everything there, with a key."""
+    backend = iam_backends[account]["aws"]
+    backend.create_user("us-east-1", name)
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    backend.put_user_policy(name, "all", json.dumps(everything))
+    key = backend.create_access_key(name)
+    return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
 
 
 def set_marks(kind: str, name: str, is_set: bool) -> None:

@@ -53,22 +53,6 @@ def refuse_inactive_key(call: Call) -> Answer | None:
     return error(call, 403, code, "The security token included in the request is invalid")
 
 
-def refuse_strangers_bucket(call: Call) -> Answer | None:
-    """Another account's bucket gives nothing away, and its name is taken.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html (403 without permission),
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyExists)
-    """
-    found = find_bucket(call.bucket) if call.bucket else None
-    if found is None or found[0] == call.account:
-        return None
-    if call.bucket in OPEN_BUCKETS and call.action != "CreateBucket":
-        return None
-    if call.action == "CreateBucket":
-        return error(call, 409, "BucketAlreadyExists", "The requested bucket name is not available")
-    return error(call, 403, "AccessDenied", "Access Denied")
-
-
 def check_expected_owner(call: Call) -> Answer | None:
     """A bucket of another account than the expected one is not touched.
 
@@ -577,7 +561,6 @@ def refuse_user_name_of_other_case(call: Call) -> Answer | None:
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_disabled_region,
     refuse_inactive_key,
-    refuse_strangers_bucket,
     check_expected_owner,
     refuse_public_acl,
     create_existing_bucket,
