@@ -90,7 +90,11 @@ class Gate:
 
     @contextmanager
     def marked(self, kind: str, name: str) -> Iterator[None]:
-        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``."""
+        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``.
+
+        Or a bucket, which need not exist yet, whose first reads are stale (``late-bucket``), or whose tags are not
+        shown (``unshown-bucket``).
+        """
         self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
         try:
             yield

@@ -23,6 +23,13 @@ from .rights import Right, rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+_MARKS = {
+    "access-points": rules.WITH_ACCESS_POINTS,
+    "mfa-delete": rules.WITH_MFA_DELETE,
+    "disabled-region": rules.DISABLED_REGIONS,
+    "late-bucket": rules.LATE_BUCKETS,
+    "unshown-bucket": rules.UNSHOWN_BUCKETS,
+}
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -202,7 +209,7 @@ class Gate:
         self._policies.clear()
         self._holds.disarm()
         self._set_lag(0.0)
-        for marked in (rules.OPEN_BUCKETS, rules.WITH_ACCESS_POINTS, rules.WITH_MFA_DELETE, rules.DISABLED_REGIONS):
+        for marked in (rules.OPEN_BUCKETS, *_MARKS.values()):
             marked.clear()
         self._reset()
 
@@ -229,12 +236,7 @@ def make_foreign_user(name: str, account: str) -> dict[str, str]:
 
 def set_marks(kind: str, name: str, is_set: bool) -> None:
     """Mark a bucket or region as one of the sets in the rules has it, or take the mark away."""
-    marks = {
-        "access-points": rules.WITH_ACCESS_POINTS,
-        "mfa-delete": rules.WITH_MFA_DELETE,
-        "disabled-region": rules.DISABLED_REGIONS,
-    }[kind]
-    (marks.add if is_set else marks.discard)(name)
+    (_MARKS[kind].add if is_set else _MARKS[kind].discard)(name)
 
 
 def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], keys: list[str]) -> None:
