@@ -32,6 +32,10 @@ options:
     description: How many objects this run deleted from the bucket before the task failed.
     type: int
     default: 0
+  writers:
+    description: Why others may still write into the bucket, from C(s3bucket_empty).
+    type: str
+    default: ""
   message:
     description: The failed task's message; empty for a task that touches a key.
     type: str
@@ -108,6 +112,7 @@ def main() -> None:
             "reason": {"type": "str", "default": ""},
             "code": {"type": "str", "default": ""},
             "emptied": {"type": "int", "default": 0},
+            "writers": {"type": "str", "default": ""},
             "message": {"type": "str", "default": ""},
             "step": {"type": "str", "required": True},
             "has_bucket": {"type": "bool", "default": False},
@@ -134,6 +139,9 @@ def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
     reason = given["reason"] or reason_of(given["code"], given["message"])
     if given["action"] == "s3bucket_info" and given["message"].startswith(_NOT_STARTED):
         reason = "InvalidSpec"
+    if reason == "BucketNotEmpty" and given["writers"]:
+        # The next run would not get further.
+        return "AccessDenied", f"{given['writers']}: {given['message']}", RETRY["AccessDenied"]
     if reason == "BucketNotEmpty" and given["emptied"]:
         # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
         reason = "Emptying"
