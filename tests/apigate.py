@@ -35,7 +35,8 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class ApiGate:
-    """A context manager; ``kubeconfig`` names this gate in place of the API server.
+    """A context manager; ``kubeconfig`` names this gate in place of the API server. ``requests`` has what came: the
+    method, and the path with its query.
 
     Actions are the method and the kind's plural, with its subresource: ``PATCH s3s/status``. They are about the
     namespace.
@@ -43,6 +44,7 @@ class ApiGate:
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self.holds = Holds()
+        self.requests: list[str] = []
         self._sockets: set[socket.socket] = set()
         self.kubeconfig = folder / "kubeconfig-gate"
         config = yaml.safe_load(kubeconfig.read_text())
@@ -69,7 +71,12 @@ class ApiGate:
             with contextlib.suppress(OSError):
                 open_socket.shutdown(socket.SHUT_RDWR)
 
+    def writes(self) -> list[str]:
+        """The requests that change something."""
+        return [item for item in self.requests if not item.startswith(_READS) and "dryRun=All" not in item]
+
     def _pass(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        self.requests.append(f"{environ['REQUEST_METHOD']} {environ['REQUEST_URI']}")
         namespace, kind = _what_of(environ["PATH_INFO"])
         action = f"{environ['REQUEST_METHOD']} {kind}"
         is_write = environ["REQUEST_METHOD"] not in _READS and "dryRun=All" not in environ.get("QUERY_STRING", "")

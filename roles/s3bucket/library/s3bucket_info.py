@@ -54,7 +54,9 @@ options:
     type: str
     default: ""
   kubernetes:
-    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text. What is not given comes from K8S_AUTH_*.
+    description:
+      - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+      - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
 extends_documentation_fragment:
@@ -95,7 +97,7 @@ cluster:
   type: str
   returned: success
 kubernetes:
-  description: What tasks of C(kubernetes.core) need beside the given options to reach the same cluster. Holds no secret.
+  description: What tasks of C(kubernetes.core) need beside the given options. Holds no secret.
   type: dict
   returned: success
 deferred:
@@ -111,6 +113,11 @@ s3bucket_reason:
 
 from dataclasses import asdict, replace
 from typing import Any
+
+from ansible.module_utils.s3bucket.requirements import ensure_present
+
+# Before the imports that would fail with a traceback.
+ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.cluster import ApiServer
