@@ -7,6 +7,7 @@ not at all: requests are counted on both sides.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import subprocess
 import sys
@@ -23,11 +24,14 @@ import yaml
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from runner import processes
 from tests.apigate import ApiGate
 from tests.versions import COLLECTIONS
 from tests.world import EXECUTOR, PROJECT, Run, World
 
 _TIMEOUT_S = 240
+# Others than those of World.
+_run_numbers = itertools.count(100_000)
 _PLAY = """
 - hosts: localhost
   connection: local
@@ -102,6 +106,7 @@ class Sides:
             "ANSIBLE_ROLES_PATH": str(PROJECT / "roles"),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            processes.RUN_ID: f"{processes.operator_id()}-{next(_run_numbers)}",
             **more,
         }
         return {name: text for name, text in given.items() if text}
