@@ -67,7 +67,13 @@ _AWS = {
 # Of these an error shows the value.
 _SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
 _KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
-_AWS_ENVIRONMENT = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN", "AWS_ENDPOINT_URL", "AWS_SHARED_CREDENTIALS_FILE")
+_AWS_ENVIRONMENT = (
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ROLE_ARN",
+    "AWS_ENDPOINT_URL",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)
 
 
 class ActionModule(NormalAction):
@@ -131,8 +137,9 @@ class ActionModule(NormalAction):
 
     def _leak(self, module: str, option: str, value: str, variable: str) -> str:
         names = _AWS_ENVIRONMENT if variable.startswith("s3bucket_aws_") else _KUBERNETES_ENVIRONMENT
-        environment = {**os.environ}
-        self._compute_environment_string(environment)
+        of_task: dict[str, Any] = {}
+        self._compute_environment_string(of_task)
+        environment = {**os.environ, **of_task}
         own = next((f"{name}={environment[name]}" for name in names if environment.get(name)), "the default one")
         return (
             f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's own "
@@ -184,7 +191,9 @@ def find_outdated() -> str:
     """An error that says what to install when ansible-core or a collection is too old; else nothing."""
     problems = []
     if _version(ansible_core_version) < REQUIRED_CORE:
-        problems.append(_too_old("ansible-core", ansible_core_version, REQUIRED_CORE, "pip install 'ansible-core>={0}'"))
+        problems.append(
+            _too_old("ansible-core", ansible_core_version, REQUIRED_CORE, "pip install 'ansible-core>={0}'")
+        )
     for name, required in REQUIRED_COLLECTIONS.items():
         found = find_collection_version(name)
         if found is None:
@@ -209,7 +218,9 @@ def find_collection_version(name: str) -> str | None:
     manifest, galaxy = folder / "MANIFEST.json", folder / "galaxy.yml"
     if manifest.exists():
         return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
-    return str((yaml.safe_load(galaxy.read_text(encoding="utf-8")) or {}).get("version") or "") if galaxy.exists() else ""
+    return (
+        str((yaml.safe_load(galaxy.read_text(encoding="utf-8")) or {}).get("version") or "") if galaxy.exists() else ""
+    )
 
 
 def _version(text: str) -> tuple[int, ...]:

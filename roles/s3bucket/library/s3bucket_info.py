@@ -71,7 +71,9 @@ options:
     type: str
     default: ""
   kubernetes:
-    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text. What is not given comes from K8S_AUTH_*.
+    description:
+      - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+      - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
 extends_documentation_fragment:
@@ -124,7 +126,7 @@ cluster:
   type: str
   returned: success
 kubernetes:
-  description: What tasks of C(kubernetes.core) need beside the given options to reach the same cluster. Holds no secret.
+  description: What tasks of C(kubernetes.core) need beside the given options. Holds no secret.
   type: dict
   returned: success
 deferred:
@@ -152,6 +154,11 @@ s3bucket_reason:
 import json
 from dataclasses import asdict, replace
 from typing import Any
+
+from ansible.module_utils.s3bucket.requirements import ensure_present
+
+# Before the imports that would fail with a traceback.
+ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.cluster import ApiServer

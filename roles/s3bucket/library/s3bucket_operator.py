@@ -51,6 +51,11 @@ s3bucket_reason:
   returned: failure
 """
 
+from ansible.module_utils.s3bucket.requirements import ensure_present
+
+# Before the imports that would fail with a traceback.
+ensure_present()
+
 import json
 import os
 from typing import Any
