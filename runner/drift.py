@@ -52,7 +52,7 @@ _MAX_REGIONS = 64
 
 @dataclass(frozen=True)
 class RoleSettings:
-    """What the role is told by variables."""
+    """The role's settings: fields are its variables without their prefix (``s3bucket.role_settings``)."""
 
     cluster_name: str
     deletion_policy: str
@@ -63,6 +63,7 @@ class RoleSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
     allowed_policies: tuple[str, ...] = ()
     allowed_groups: tuple[str, ...] = ()
+    empty_time_s: int = 300
 
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> RoleSettings:

@@ -184,7 +184,7 @@ def _plan_as_told(documents: list[Document], kube: Kube | None, flags: Mapping[s
 def plan_all(check: DriftCheck, documents: list[Document], project_dir: Path, has_cluster: bool) -> list[Planned]:
     """What would be done about each object."""
     role = yaml.safe_load((project_dir / "roles" / "s3bucket" / "meta" / "argument_specs.yml").read_text())
-    options = role["argument_specs"]["main"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
+    options = role["argument_specs"]["object"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
     return [Planned(document, _plan(check, document, options, has_cluster)) for document in documents]
 
 

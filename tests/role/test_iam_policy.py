@@ -31,7 +31,7 @@ POLICY: dict[str, Any] = json.loads(TEXT)
 PREFIX, PATH = "team-", "/s3-operator/"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/s3-operator-tenant"
 ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
-FORCED = {"S3_OPERATOR_IAM_PATH": PATH, "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY}
+FORCED = {"IAM_PATH": PATH, "PERMISSIONS_BOUNDARY": BOUNDARY}
 
 
 class Operator:
@@ -240,8 +240,10 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 
 # Those that run no Ansible first: the first that uses an action is the one that is run without it.
 FLOWS = (
-    look, look_at_strangers_bucket, read_all_users, delete_with_retain, delete_with_versions_and_uploads,
-    deactivate_keys_of_an_orphan, repair_every_aspect, create_with_every_field, delete_locked_versions,
+    look, look_at_strangers_bucket, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
+    repair_every_aspect, create_with_every_field,
+    # Last: a bucket that may not be closed to writers is emptied all the same.
+    delete_with_versions_and_uploads, delete_locked_versions,
 )  # fmt: skip
 
 

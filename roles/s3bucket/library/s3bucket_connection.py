@@ -8,14 +8,16 @@ DOCUMENTATION = r"""
 module: s3bucket_connection
 short_description: Check the required versions and the connection to Kubernetes
 description:
-  - Checks the versions of ansible-core, the collections and the Python packages, and that all options and variables of the
-    environment belong to one connection. Makes no request.
+  - Checks the versions of ansible-core, the collections and the Python packages, and that all options and variables of
+    the environment belong to one connection. Makes no request.
   - Returns what tasks of C(kubernetes.core) need to reach the cluster of KUBECONFIG. Where it also finds a Pod's
     ServiceAccount, C(kubernetes.core) prefers that one; kubectl, the operator and C(s3bucket_info) do not.
 author: s3-operator contributors
 options:
   kubernetes:
-    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text. What is not given comes from K8S_AUTH_*.
+    description:
+      - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+      - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
 """
@@ -37,6 +39,11 @@ s3bucket_reason:
   type: str
   returned: failure
 """
+
+from ansible.module_utils.s3bucket.requirements import ensure_present
+
+# Before the imports that would fail with a traceback.
+ensure_present()
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.connection import connect

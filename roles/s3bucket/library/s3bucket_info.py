@@ -71,7 +71,9 @@ options:
     type: str
     default: ""
   kubernetes:
-    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text. What is not given comes from K8S_AUTH_*.
+    description:
+      - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+      - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
 extends_documentation_fragment:
@@ -124,7 +126,7 @@ cluster:
   type: str
   returned: success
 kubernetes:
-  description: What tasks of C(kubernetes.core) need beside the given options to reach the same cluster. Holds no secret.
+  description: What tasks of C(kubernetes.core) need beside the given options. Holds no secret.
   type: dict
   returned: success
 deferred:
@@ -132,6 +134,17 @@ deferred:
   type: list
   elements: dict
   returned: success
+predicted:
+  description:
+    - With check mode or diff, the result that a run would have as far as reads can tell, C(done), C(reason), C(message),
+      C(retry), C(changed) and C(status). Its reason is C(WouldChange) when a run would change something and end well.
+  type: dict
+  returned: with check mode or diff
+lines:
+  description: The changes for a person, a line each.
+  type: list
+  elements: str
+  returned: with check mode or diff
 s3bucket_reason:
   description: Why the object is refused.
   type: str
@@ -141,6 +154,11 @@ s3bucket_reason:
 import json
 from dataclasses import asdict, replace
 from typing import Any
+
+from ansible.module_utils.s3bucket.requirements import ensure_present
+
+# Before the imports that would fail with a traceback.
+ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.cluster import ApiServer
@@ -157,6 +175,7 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
+from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
 from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -193,10 +212,10 @@ def main() -> None:
         cr = read_cr(given["cr"], given["state"])
         cluster, options = connect(module, given["kubernetes"])
         wanted = wanted_of(cr, given["cluster_name"] or cluster.get_cluster_id(), defaults)
-        if wanted.is_deleting:
-            answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
-        else:
-            answer = answer_present(wanted, make_sources(module, cluster))
+        # Made again for a deletion whose region does not exist.
+        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(module, wanted, cluster)
+        answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
+        answer |= preview(module, wanted, seen, sources)
     except Refused as refusal:
         refuse(module, refusal)
     # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
@@ -204,8 +223,24 @@ def main() -> None:
     module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 
-def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
-    seen = observe(wanted, sources)
+def preview(
+    module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources
+) -> dict[str, Any]:
+    """What a person sees before a run, or in place of one. It may take more reads, which a run does without."""
+    if not module.check_mode and not module._diff:
+        return {}
+    foretell: Any = predict_deletion if wanted.is_deleting else predict
+    prediction: Prediction = foretell(wanted, seen, sources)
+    found = {"predicted": result_of(wanted, prediction), "lines": prediction.lines}
+    return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
+
+
+def look_at_present(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Observation, Sources]:
+    sources = make_sources(module, cluster)
+    return observe(wanted, sources), sources
+
+
+def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
         "bucket_exists": seen.bucket_exists,
@@ -281,18 +316,22 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
     return str(seen.secret["metadata"]["uid"])
 
 
-def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> Deletion:
+def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Deletion, Sources]:
     try:
-        return observe_deletion(wanted, make_sources(module, cluster))
+        sources = make_sources(module, cluster)
+        return observe_deletion(wanted, sources), sources
     except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
         module.params["region"] = refusal.elsewhere
-        return observe_deletion(wanted, make_sources(module, cluster))
+        sources = make_sources(module, cluster)
+        return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any]:
+    retained = {} if gone.retained_tags is None else {"tags": gone.retained_tags, "purge_tags": True}
     plan = {
         **asdict(replace(gone, deferred=[])),
+        "kept_arguments": {**({"policy": {}} if gone.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
         "region": wanted.region,
         "user": wanted.username,

@@ -69,7 +69,7 @@ def _is_complete(auth: dict[str, Any]) -> bool:
 
 
 def find_kubeconfig(environment: Mapping[str, str]) -> dict[str, str]:
-    """The option ``kubeconfig`` for the files of KUBECONFIG, else for the default file; nothing when there is neither."""
+    """The option ``kubeconfig`` for the files of KUBECONFIG, else for the default file; nothing without them."""
     text = environment.get("KUBECONFIG") or _DEFAULT_KUBECONFIG
     paths = [Path(path).expanduser().absolute() for path in text.split(os.pathsep) if path]
     # As kubectl does; kubernetes.core's action refuses a file that is missing in a list.

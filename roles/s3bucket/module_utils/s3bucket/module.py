@@ -14,6 +14,7 @@ from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
+from .requirements import REASON, find_outdated
 from .spec import Wanted, invalid, wanted_of
 from .users import rules_of
 
@@ -58,7 +59,14 @@ def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> W
 
 
 def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
-    """Clients with the module's credentials, region and endpoint."""
+    """Clients with the module's credentials, region and endpoint.
+
+    :raises Refused: MissingRequirement for a botocore that is too old
+    """
+    iam, s3 = module.client("iam"), module.client("s3")
+    outdated = find_outdated(s3)
+    if outdated:
+        raise Refused(REASON, outdated)
 
     def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
         session = _session(*values_in(secret))
@@ -67,15 +75,13 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
                 service,
                 region_name=module.region,
                 endpoint_url=module.params["endpoint_url"],
-                verify=(module.params["validate_certs"] and module.params["aws_ca_bundle"])
-                or module.params["validate_certs"],
+                verify=module.params["validate_certs"] and (module.params["aws_ca_bundle"] or True),
             )
             for service in ("sts", "s3")
         )
 
-    iam = module.client("iam")
     return Sources(
-        s3=module.client("s3"),
+        s3=s3,
         users=LiveUsers(iam),
         sts=module.client("sts"),
         cluster=cluster,
