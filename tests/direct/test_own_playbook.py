@@ -35,7 +35,7 @@ def test_role_outside_the_checkout_writes_only_to_its_cluster_and_account(
     assert second.stats["localhost"]["changed"] == 0
 
 
-def test_conflict_on_one_host_is_the_failure_of_that_host(
+def test_conflict_on_one_host_of_a_play_with_any_errors_fatal_leaves_the_other_host_its_result(
     project: Project, world: World, namespace: str, new_name: Any
 ) -> None:
     taken, free = new_name("taken"), new_name("free")
@@ -43,21 +43,17 @@ def test_conflict_on_one_host_is_the_failure_of_that_host(
     project.write_inventory("healthy", "conflicting")
     healthy = project.write_cr("healthy", namespace, bucketName=free, iamUser={"username": free})
     project.write_cr("conflicting", namespace, bucketName=taken)
-    use = {
-        "name": "Ensure the bucket",
-        "ansible.builtin.import_role": {"name": "s3bucket"},
-        "vars": {"s3bucket_cr": CR % "inventory_hostname"},
-    }
-    after = {"name": "Ensure the application", "ansible.builtin.debug": {"msg": "{{ s3bucket_result.reason }}"}}
-    project.write("site.yml", [{"hosts": "all", "gather_facts": False, "tasks": [use, after]}])
+    role = {"role": "s3bucket", "s3bucket_cr": CR % "inventory_hostname"}
+    project.write("site.yml", [{"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "roles": [role]}])
     run = project.run("site.yml")
     assert run.code == 2, run.output
-    assert (run.stats["healthy"]["failures"], run.stats["conflicting"]["failures"]) == (0, 1)
     assert [run.results(host)[-1]["reason"] for host in ("healthy", "conflicting")] == ["Ready", "Conflict"]
-    assert "Ensure the application" in run.tasks("ok", host="healthy")
-    assert "Ensure the application" not in run.tasks("ok", "failed", "skipped", host="conflicting")
+    assert run.tasks("failed", host="healthy") == []
+    assert run.tasks("failed", host="conflicting") == ["Ensure the role fails for an object that is not done"]
     assert f"Conflict: bucket {taken}" in run.output
+    assert "undefined" not in run.output
     assert named_in(run, "bucket") == {free}
+    assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services"]
     assert world.differs(healthy) == []
 
 
