@@ -156,7 +156,7 @@ def test_project_of_its_own_installs_the_role_under_any_name_with_ansible_galaxy
     tmp_path: Path,
 ) -> None:
     repository, name = make_repository(tmp_path / "s3-operator"), new_name("galaxy")
-    cr = {**project.write_cr("photos", namespace, bucketName=name, iamUser={"username": name})}
+    cr = project.write_cr("photos", namespace, bucketName=name)
     job = AwxJob(project)
     (source,) = yaml.safe_load(blocks(GUIDE, "yaml")[0])["roles"]
     source["src"] = f"file://{repository}"
@@ -178,5 +178,6 @@ def test_project_of_its_own_installs_the_role_under_any_name_with_ansible_galaxy
     run = job.run("site.yml")
     assert run.code == 0, run.output
     assert [result["changed"][:1] for result in run.results()] == [["bucket"], ["bucket"]]
-    assert set(run.aws_writes()) >= {*CREATED, "DeleteBucket", "DeleteUser"}
+    assert set(run.aws_writes()) >= {"CreateBucket", "DeleteBucket"}
+    assert run.kubernetes_writes() == ["POST services", "DELETE services"]
     assert not any(world.snapshot(cr).values())
