@@ -1,0 +1,137 @@
+"""Check mode predicts what a run does: whether it changes something, field by field, and the reason it ends with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from s3bucket.errors import Refused
+from s3bucket.observe import observe, observe_deletion
+from s3bucket.prediction import WOULD_CHANGE, Prediction, predict, predict_deletion, result_of
+
+from tests.role.test_bad_input import taken_bucket, taken_secret
+from tests.world import CLUSTER, NewObject, World, deleting, requests_of
+
+
+def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Prediction]:
+    """The result in check mode, and the changes; made by the code that s3bucket_info calls."""
+    try:
+        wanted, sources = world.wanted(cr), world.sources()
+        if wanted.is_deleting:
+            prediction = predict_deletion(wanted, observe_deletion(wanted, sources), sources)
+        else:
+            prediction = predict(wanted, observe(wanted, sources), sources)
+    except Refused as refusal:
+        return {"done": False, "reason": refusal.reason, "message": refusal.message, "changed": []}, Prediction()
+    return result_of(wanted, prediction), prediction
+
+
+def make(world: World, cr: dict[str, Any]) -> dict[str, Any]:
+    assert world.reconcile(cr).outcome["done"]
+    return cr
+
+
+def drifted(world: World, new: NewObject) -> dict[str, Any]:
+    cr = make(world, new())
+    world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
+    world.core.delete_namespaced_service(cr["metadata"]["name"], cr["metadata"]["namespace"])
+    return cr
+
+
+def without_secret(world: World, new: NewObject) -> dict[str, Any]:
+    cr = make(world, new())
+    world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
+    return cr
+
+
+def filled(world: World, new: NewObject, **spec: Any) -> dict[str, Any]:
+    cr = make(world, new(**spec))
+    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
+    return deleting(cr)
+
+
+def locked(world: World, new: NewObject) -> dict[str, Any]:
+    cr = make(world, new(enableObjectLock=True, iamUser=None))
+    until = datetime.now(UTC) + timedelta(days=30)
+    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
+    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x", **lock)
+    return deleting(cr)
+
+
+def taken(world: World, new: NewObject, take: Callable[[World, dict[str, Any]], None]) -> dict[str, Any]:
+    cr = new()
+    take(world, cr)
+    return cr
+
+
+def offered(world: World, new: NewObject) -> dict[str, Any]:
+    cr = new(adoptionPolicy="IfExists", enableVersioning=True)
+    identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
+    tags = [{"Key": "agill.apps/adopt", "Value": identity}, {"Key": "team", "Value": "x"}]
+    world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
+    return cr
+
+
+def with_foreign_rights(world: World, new: NewObject) -> dict[str, Any]:
+    cr = without_secret(world, new)
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.put_user_policy(UserName=user, PolicyName="more", PolicyDocument=json.dumps(policy))
+    world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
+    return cr
+
+
+# What is there: the object, what check mode reports as its reason, and which aspects a run changes.
+SITUATIONS: dict[str, tuple[Callable[[World, NewObject], dict[str, Any]], str, list[str]]] = {
+    "new": (lambda world, new: new(tags={"a": "b"}), WOULD_CHANGE, ["bucket", "user", "service"]),
+    "nothing-to-do": (lambda world, new: make(world, new()), "Ready", []),
+    "drift": (drifted, WOULD_CHANGE, ["versioning", "service"]),
+    "deleted-secret": (without_secret, WOULD_CHANGE, ["secret"]),
+    "invalid-spec": (lambda world, new: new(bucketPolicy="{"), "InvalidSpec", []),
+    "bucket-of-another": (lambda world, new: taken(world, new, taken_bucket), "Conflict", []),
+    "foreign-secret": (lambda world, new: taken(world, new, taken_secret), "Conflict", []),
+    "foreign-rights": (with_foreign_rights, "Conflict", ["versioning"]),
+    "adoption": (offered, WOULD_CHANGE, ["versioning", "tags", "user", "service"]),
+    "deleting": (lambda world, new: deleting(make(world, new())), WOULD_CHANGE, ["bucket", "user", "secret", "service"]),
+    "deleting-full": (filled, WOULD_CHANGE, ["bucket", "user", "secret", "service"]),
+    "deleting-full-without-force": (lambda world, new: filled(world, new, forceDelete=False), "BucketNotEmpty", ["user"]),
+    "deleting-empty-without-force": (
+        lambda world, new: deleting(make(world, new(forceDelete=False, iamUser=None))), WOULD_CHANGE, ["bucket", "service"]
+    ),
+    "deleting-locked": (locked, "ObjectLocked", []),
+    "retained": (
+        lambda world, new: filled(world, new, deletionPolicy="Retain"), WOULD_CHANGE, ["bucket", "user", "secret", "service"]
+    ),
+    "deleting-nothing": (lambda world, new: deleting(new()), "Ready", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", SITUATIONS)
+def test_prediction_is_what_the_run_does(world: World, new_object: NewObject, row: str) -> None:
+    situation, reason, changed = SITUATIONS[row]
+    cr = situation(world, new_object)
+    with requests_of(world) as requests:
+        predicted, prediction = foretell(world, cr)
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert (predicted["reason"], predicted["changed"]) == (reason, changed), predicted
+    assert predicted["done"] == (reason == "Ready")
+    assert bool(prediction.changes) == bool(changed)
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], run.changed) == ("Ready" if reason == WOULD_CHANGE else reason, changed), run.output
+    again, left = foretell(world, cr)
+    if run.outcome["done"]:
+        assert (again["reason"], left.changes) == ("Ready", []), left
+    else:
+        assert (again["reason"], again["changed"]) == (reason, []), again
+
+
+def test_result_of_check_mode_names_what_a_run_would_create_and_no_status(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    bucket, user, name = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"], cr["metadata"]["name"]
+    predicted, _ = foretell(world, cr)
+    created = f"create bucket {bucket}, IAM user {user}, Service {name}"
+    assert predicted["message"] == f"check mode: a run would {created}"
+    assert (predicted["done"], predicted["retry"], predicted["status"]) == (False, "none", {})
