@@ -49,7 +49,10 @@ class Warm(Protocol):
     """What makes runs quick, if it is there."""
 
     def find_path(self) -> Path | None:
-        """A folder for the PATH with another ansible-playbook; None for the stock one."""
+        """A folder for the PATH with another ansible-playbook; None for the stock one. Waits until that is known."""
+
+    def end_waiting(self) -> None:
+        """Nobody waits in :meth:`find_path` any more."""
 
 
 class AnsibleJob:
@@ -80,6 +83,8 @@ class AnsibleJob:
     def cancel(self) -> None:
         """End all runs, and start none any more."""
         self._cancelled.set()
+        if self._warm:
+            self._warm.end_waiting()
 
     def run(self, item: dict[str, Any]) -> Outcome:
         """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
@@ -113,13 +118,18 @@ class AnsibleJob:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, folder: Path, run_id: str, playbook: str, handler: _EventHandler) -> None:
+        variables = self._envvars(folder, run_id)
+        if self._cancelled.is_set():
+            # While it waited for the warm process.
+            handler.record.end = Reason.RUN_CANCELLED
+            return
         ansible_runner.run(
             private_data_dir=str(folder),
             project_dir=str(self._project_dir),
             playbook=str(self._project_dir / "playbooks" / playbook),
             inventory="localhost,",
             ident="run",
-            envvars=self._envvars(folder, run_id),
+            envvars=variables,
             quiet=True,
             # In the main thread ansible-runner would replace our SIGTERM handler; with a callback of ours it does not.
             cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, handler.record),
