@@ -32,6 +32,8 @@ _MAX_MESSAGE = 500
 # Ansible writes modules and results in files of some KiB each; with less left a run fails in any of its tasks.
 _MIN_FREE = 64 * 1024
 _RESULT = "s3bucket_result"
+# The role's first module, which decides what the others write.
+_READER = "s3bucket_info"
 # The loop reads the result; a run that fails is one without a result.
 _NEVER_FAILS = {"s3bucket_fail_on_error": False}
 
@@ -42,6 +44,8 @@ class _Record:
 
     outcome: dict[str, Any] = field(default_factory=dict)
     failure: str = ""
+    # The modules of the tasks that failed.
+    failed: list[str] = field(default_factory=list)
     end: Reason | None = None
 
 
@@ -155,6 +159,8 @@ class AnsibleJob:
                 retry=str(given["retry"]),
                 changed=tuple(given["changed"]),
                 status=dict(given["status"]),
+                # The module that only reads refused the object. Tasks that write come after it.
+                is_untouched=record.failed == [_READER],
             )
         if record.end is Reason.RUN_TIMEOUT:
             message = f"the run was ended after {self._timeout_s:g} s (--run-timeout)"
@@ -236,6 +242,7 @@ class _EventHandler:
             self.record.outcome = (data.get("artifact_data") or {}).get(_RESULT) or {}
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
             self.record.failure = _failure(data)
+            self.record.failed.append(str(data.get("task_action")))
             _LOG.info("task failed", extra={**self._fields, "task": data.get("task"), "error": self.record.failure})
         elif kind == "runner_on_ok" and (data.get("res") or {}).get("changed"):
             _LOG.info("task changed something", extra={**self._fields, "task": data.get("task")})
