@@ -78,9 +78,15 @@ def test_reconcile_sets_the_finalizer_of_a_live_object_and_removes_it_when_nothi
     assert NO_STATUS in made.output
     kept = world.snapshot(cr)
     # The object would be left without its bucket, and an operator would create everything again.
-    assert_refused(playbook("reconcile.yml", "-e", f"cr={path}", "-e", "state=absent"), "exists in the cluster and is not being deleted")
+    assert_refused(
+        playbook("reconcile.yml", "-e", f"cr={path}", "-e", "state=absent"),
+        "exists in the cluster and is not being deleted",
+    )
     world.custom.delete_namespaced_custom_object(*place(cr), cr["metadata"]["name"])
-    assert_refused(playbook("reconcile.yml", "-e", f"cr={path}"), "is being deleted in the cluster: run this with -e s3bucket_state=absent")
+    assert_refused(
+        playbook("reconcile.yml", "-e", f"cr={path}"),
+        "is being deleted in the cluster: run this with -e s3bucket_state=absent",
+    )
     assert world.snapshot(cr) == kept
     removed = world.playbook("reconcile.yml", "-e", f"cr={path}", "-e", "state=absent")
     assert removed.code == 0, removed.output
@@ -107,7 +113,9 @@ def test_reconcile_of_a_file_that_differs_from_the_live_object_is_refused_and_ch
     cr = new_object(iamUser=None, enableVersioning=False)
     # A null is as no value: Kubernetes drops it.
     path = write_file(tmp_path, cr, enableVersioning=True, forceDelete=False, bucketPolicy=None)
-    named = "differs from S3 {namespace}/{name} of the cluster in spec.enableVersioning, spec.forceDelete: apply the file"
+    named = (
+        "differs from S3 {namespace}/{name} of the cluster in spec.enableVersioning, spec.forceDelete: apply the file"
+    )
     assert_refused(playbook("reconcile.yml", "-e", f"cr={path}"), named.format(**cr["metadata"]))
     assert "finalizers" not in live(world, cr)["metadata"]
     check = playbook("reconcile.yml", "-e", f"cr={path}", "--check")
@@ -130,4 +138,7 @@ def test_reconcile_of_a_file_that_was_saved_from_an_object_without_a_live_one(
     assert secret is not None
     assert "ownerReferences" not in secret["metadata"]
     path.write_text(yaml.safe_dump(deleting(cr)))
-    assert_refused(playbook("reconcile.yml", "-e", f"cr={path}"), "metadata.deletionTimestamp: the file was saved from an object that was being deleted")
+    assert_refused(
+        playbook("reconcile.yml", "-e", f"cr={path}"),
+        "metadata.deletionTimestamp: the file was saved from an object that was being deleted",
+    )

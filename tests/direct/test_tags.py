@@ -32,9 +32,7 @@ def test_playbook_with_tags_is_refused_before_anything_is_read(
     assert (run.writes(), run.kubernetes["cluster"], run.aws["account"]) == ({}, [], []), run.output
 
 
-def test_sync_with_skipped_tags_keeps_the_finalizer_of_a_deleting_object(
-    world: World, new_object: NewObject
-) -> None:
+def test_sync_with_skipped_tags_keeps_the_finalizer_of_a_deleting_object(world: World, new_object: NewObject) -> None:
     """By way of the environment, where tags may stand that nobody thinks of."""
     cr = new_object(iamUser=None)
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
@@ -58,7 +56,13 @@ def test_role_in_a_play_with_tags_runs_as_a_whole_or_not_at_all(
     def run(task: dict[str, Any], state: str, *tags: str) -> Run:
         task = {**task, "vars": {"s3bucket_cr": deleting(cr) if state == "absent" else cr}, "tags": ["storage"]}
         done = {"ansible.builtin.assert": {"that": "s3bucket_result.done"}, "tags": ["storage"]}
-        play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": python, "tasks": [task, done]}
+        play = {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars": python,
+            "tasks": [task, done],
+        }
         (tmp_path / "site.yml").write_text(json.dumps([play]))
         settings = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
         return world.playbook(
