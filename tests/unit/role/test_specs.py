@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from s3bucket import defaults
+from s3bucket.role_settings import TABLE
 
 from tests.world import PROJECT, ROLE
 
@@ -20,7 +21,13 @@ TYPES = {"string": "str", "boolean": "bool", "object": "dict", "array": "list"}
 def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
     specified = {name: option["default"] for name, option in SPECS.items() if "default" in option}
     # The object itself is that of the file, or it is missing: no spec can say so.
-    assert specified == {name: value for name, value in DEFAULTS.items() if name != "s3bucket_cr"}
+    given = {name: value for name, value in DEFAULTS.items() if name != "s3bucket_cr"}
+    # Of a setting it is a template, whose value where the operator passes none is that of the table.
+    for setting in TABLE:
+        name, value = setting.name, repr(setting.default)
+        assert given[setting.variable] == f"{{{{ s3bucket_operator_settings.{name} | default({value}) }}}}"
+        given[setting.variable] = setting.default
+    assert specified == given
     assert [name for name, option in SPECS.items() if option.get("required")] == []
 
 
