@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from s3bucket.aspects import TABLE
-from s3bucket.changes import changes_of, changes_of_deletion
+from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
 from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
@@ -154,3 +154,15 @@ def test_setting_that_differs_shows_what_is_and_what_would_be(defaults, aspect: 
     found = [change for change in changes_of(wanted, seen, sources()) if change.aspect == aspect]
     assert found
     assert all(change.is_now != change.would_be for change in found)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ((False, True), "field: false -> true"),
+        ((None, {"b": 1, "a": "\u00fc"}), 'field: (none) -> {"a": "\\u00fc", "b": 1}'),
+        (("x\x1b[31m\n", ""), 'field: x\\x1b[31m\\n -> ""'),
+    ],
+)  # fmt: skip
+def test_line_has_nothing_that_a_terminal_acts_on(values: tuple[Any, Any], line: str) -> None:
+    assert line_of(Change("tags", "field", *values)) == line
