@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from . import aspects, children, owner
 from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
-from .policy import is_same
+from .policy import find_replaced, is_same
 from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
 from .regions import own_region, partition_of
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
@@ -28,6 +28,10 @@ _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 # So long after its user was made, a bucket without tags may be one of ours that is being created.
 _CREATION = timedelta(minutes=5)
+
+
+# Of the names in a message so many are shown.
+_MAX_NAMED = 2
 
 
 class Users(Protocol):
@@ -154,6 +158,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
     seen = Observation(account=account, secret=secret, service=service, service_host=host)
     seen.origin = _new_origin(bucket, is_adopting) or _origin(wanted, user, proof)
+    seen.user_arn = user.arn if user else sources.rules.arn_of(wanted.partition, account, wanted.username)
     _see_bucket(wanted, sources, seen, bucket, _policy_record(wanted, bucket, user))
     seen.notes += [
         f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
@@ -693,6 +698,8 @@ def _see_bucket(
         sources.try_policy(settings["policy"])
     seen.unmanaged = aspects.unmanaged_now(wanted, bucket.tags)
     seen.differs += aspects.differing(wanted, settings, seen.is_adopted, seen.unmanaged)
+    if "policy" in seen.differs:
+        _leave_replaced_principals(wanted, seen)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
     seen.tags = bucket.tags, tags
@@ -702,17 +709,35 @@ def _see_bucket(
         seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
 
+def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
+    """Keep a policy as it is whose only difference is that somebody whom it names was deleted.
+
+    Written again it would give access to a later user or role of that name, who may be anybody's. The object's own
+    user is made again by the operator, and has the access that the spec gives it.
+    """
+    settings = seen.settings
+    arns, ids = find_replaced(settings["policy"], wanted.policy, settings["policy_record"])
+    others = [arn for arn in arns if arn != seen.user_arn]
+    if not others:
+        return
+    message = (
+        f"spec.bucketPolicy: {', '.join(others[:_MAX_NAMED])} was deleted after the policy was written: AWS shows "
+        f"{', '.join(ids[:_MAX_NAMED])} in its place. The policy is left as it is, since a later user or role of that "
+        "name would get the access. Take the name out; or, if the present one is to have the access, change the "
+        "policy in any other way too, for example its Id or a Sid"
+    )
+    seen.defer(Refused("InvalidSpec", message), "policy")
+
+
 def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
         seen.has_key = False
-        seen.user_arn = sources.rules.arn_of(wanted.partition, seen.account, wanted.username)
         seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
     seen.user_exists, seen.user = True, user
-    seen.user_arn = user.arn
     tags = wanted.user_tags
     if not wanted.identity.uid:
         tags.pop(owner.UID)
