@@ -125,7 +125,6 @@ def arn_of(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:user/{name}"
 
 
-
 @pytest.mark.parametrize("has_user", [True, False], ids=["user", "bucket-only"])
 def test_policy_gives_no_access_to_a_later_user_of_a_name_until_the_spec_changes(
     world: World, new_object: NewObject, new_name: Callable[[str], str], has_user: bool

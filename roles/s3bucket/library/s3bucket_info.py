@@ -168,7 +168,14 @@ def outcome_of(problem: Refused) -> dict[str, Any]:
 
 def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     if not wanted.username:
-        return {"name": "", "puts_policy": False, "keys": asdict(seen.keys), "tags": {}, "sets_tags": False, "origin": ""}
+        return {
+            "name": "",
+            "puts_policy": False,
+            "keys": asdict(seen.keys),
+            "tags": {},
+            "sets_tags": False,
+            "origin": "",
+        }
     starts_issue = seen.keys.issue and not seen.keys.is_issuing
     origin = seen.user_tags.get(owner.ORIGIN, "")
     tags = {**seen.user_tags, owner.FOREIGN_KEYS: seen.keys.foreign_tag} if starts_issue else dict(seen.user_tags)

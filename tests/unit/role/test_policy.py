@@ -280,7 +280,8 @@ BOB_ID, ANN_ID = "AIDAJQABLZS4A3QDU576Q", "AROAKSCDLFT9R5DQP782U"
             id="one-of-several",
         ),
         pytest.param(
-            {"Principal": {"AWS": [BOB, ANN]}}, {"Principal": {"AWS": [ANN_ID, BOB_ID]}}, ([ANN, BOB], [BOB_ID, ANN_ID]),
+            {"Principal": {"AWS": [BOB, ANN]}}, {"Principal": {"AWS": [ANN_ID, BOB_ID]}},
+            ([ANN, BOB], [BOB_ID, ANN_ID]),
             id="all",
         ),
         pytest.param(
@@ -303,9 +304,7 @@ BOB_ID, ANN_ID = "AIDAJQABLZS4A3QDU576Q", "AROAKSCDLFT9R5DQP782U"
         pytest.param({"Principal": {"AWS": BOB}}, {"Principal": {"AWS": "AIDA*"}}, ([], []), id="no-id"),
     ],
 )  # fmt: skip
-def test_find_replaced(
-    wanted: dict[str, Any], answer: dict[str, Any], expected: tuple[list[str], list[str]]
-) -> None:
+def test_find_replaced(wanted: dict[str, Any], answer: dict[str, Any], expected: tuple[list[str], list[str]]) -> None:
     policy, text = statement(**wanted), answered(**answer)
     found = Replaced(*map(tuple, expected))
     assert find_replaced(text, policy, "") == found

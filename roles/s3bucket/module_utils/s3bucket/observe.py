@@ -319,9 +319,7 @@ def _find_if_shown(wanted: Wanted, sources: Sources, account: str, gone: Deletio
         return None
 
 
-def _see_bucket_deletion(
-    wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None, origin: str
-) -> None:
+def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None, origin: str) -> None:
     is_seed = proof is not None and not owner.has_owner_tag(bucket.tags)
     if not is_seed and not wanted.identity.is_same_life(bucket.tags):
         hint = wanted.identity.cluster_hint(bucket.tags)
@@ -540,7 +538,7 @@ def _created_before(wanted: Wanted) -> Refused:
     return Refused(
         "Conflict",
         f"bucket {wanted.bucket} no longer has this object's owner tags, and IAM user {wanted.username} records that "
-        f"the operator created it: remove the bucket's other tags that begin with {owner.PREFIX}, and the operator puts "
+        f"the operator created it: remove the bucket's tags that begin with {owner.PREFIX}, and the operator puts "
         f"its own back; or, to adopt the bucket as it is, take the tag {owner.ORIGIN} off the user, tag the bucket "
         f"{owner.ADOPT}={wanted.identity} and set spec.adoptionPolicy: IfExists",
     )
@@ -681,9 +679,7 @@ def _policy_record(wanted: Wanted, bucket: BucketState | None, user: UserState |
     return place.tags.get(owner.POLICY, "") if place else ""
 
 
-def _see_bucket(
-    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, record: str
-) -> None:
+def _see_bucket(wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, record: str) -> None:
     if bucket is None:
         seen.differs.append("bucket")
         seen.settings, seen.tags = {**NEW_BUCKET, "object_lock": wanted.object_lock}, ({}, wanted.tags)
