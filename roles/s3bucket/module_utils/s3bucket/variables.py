@@ -31,7 +31,9 @@ def find_unknown(names: Iterable[str], known: Iterable[str]) -> tuple[list[str],
     by_letters = {_letters(name): name for name in known}
     misspelled, others = [], []
     for name in sorted(set(names) - set(by_letters.values())):
-        if not re.sub(r"[^a-z0-9]", "", name.lower()).startswith(_PREFIX):
+        letters = re.sub(r"[^a-z0-9]", "", name.lower())
+        # Names of the role's own internal variables begin with _.
+        if name.startswith("_") or not letters.startswith(_PREFIX):
             continue
         letters = _letters(name)
         close = get_close_matches(letters, list(by_letters), 1, _LIKE)
