@@ -32,18 +32,25 @@ from tests.world import EXECUTOR, PROJECT, Run, World
 _TIMEOUT_S = 240
 # Others than those of World.
 _run_numbers = itertools.count(100_000)
+# What a run ended with: printed, as several are in one run.
+_OUTCOME = "ONE ENDED WITH "
 _PLAY = """
 - hosts: localhost
   connection: local
   gather_facts: false
   vars: {{ansible_python_interpreter: "{interpreter}"}}
   module_defaults: {defaults}
+  environment: {environment}
   tasks:
     - ansible.builtin.include_role: {{name: s3bucket}}
       vars:
         s3bucket_cr: "{{{{ lookup('ansible.builtin.file', cr_file) | from_yaml }}}}"
         s3bucket_iam_settle_s: 0
         s3bucket_fail_on_error: false
+{variables}
+      loop: [1, 2]
+    - ansible.builtin.debug:
+        msg: "{outcome}{{{{ _s3bucket_outcome | to_json }}}}"
 """
 
 
@@ -130,10 +137,25 @@ class Sides:
         stats = json.JSONDecoder().raw_decode(rest)[0] if mark else {}
         return Run(done.returncode, done.stdout, dict(stats.get("s3bucket_result", stats.get("s3bucket_outcome", {}))))
 
-    def play(self, defaults: dict[str, Any] | None = None, interpreter: str = "{{ ansible_playbook_python }}") -> str:
-        """A play of one's own, outside of the checkout. Returns its file."""
-        path = self.folder / "play.yml"
-        path.write_text(_PLAY.format(defaults=json.dumps(defaults or {}), interpreter=interpreter))
+    def play(self, *sections: dict[str, Any], interpreter: str = "{{ ansible_playbook_python }}") -> str:
+        """Plays of one's own, outside of the checkout, that run the role twice each. Returns their file.
+
+        :param sections: of each play ``module_defaults``, ``environment`` and the role's ``variables``
+        """
+        path, texts = self.folder / "play.yml", []
+        for section in sections or ({},):
+            defaults, environment = (json.dumps(section.get(key, {})) for key in ("module_defaults", "environment"))
+            lines = [f"        {name}: {json.dumps(value)}" for name, value in section.get("variables", {}).items()]
+            texts.append(
+                _PLAY.format(
+                    interpreter=interpreter,
+                    defaults=defaults,
+                    environment=environment,
+                    variables="\n".join(lines),
+                    outcome=_OUTCOME,
+                )
+            )
+        path.write_text("".join(texts))
         return str(path)
 
     def cr(self, name: str) -> str:
@@ -220,17 +242,14 @@ def test_a_run_reads_and_writes_the_chosen_cluster_and_account_only(sides: Sides
     path.write_text(json.dumps(variables))
     arguments = (sides.play(), "-e", f"cr_file={sides.cr(name)}", "-e", f"@{path}", "-vvv")
     run = sides.run(*arguments, **environment)
-    assert (run.code, run.outcome.get("reason")) == (0, "Ready"), run.output
+    # The second time in the same play: nothing was left to do.
+    assert (run.code, run.outcome.get("reason"), run.changed) == (0, "Ready", []), run.output
+    assert sides.first.counts() == (0, 0)
     key = sides.second.secret(f"{name}-iam-secret")
     assert key is not None
-    assert sides.first.counts() == (0, 0)
-    again = sides.run(*arguments, **environment)
-    assert (again.code, again.changed) == (0, []), again.output
-    assert sides.second.writes() == ([], [])
-    assert sides.first.counts() == (0, 0)
-    assert sides.second.secret(f"{name}-iam-secret") == key
+    assert sides.second.writes()[1].count("CreateAccessKey") == 1
     secrets = {sides.second.token, sides.second.aws.admin_key()[1], key["AWS_SECRET_ACCESS_KEY"]}
-    assert not [secret for secret in secrets if secret in run.output + again.output]
+    assert not [secret for secret in secrets if secret in run.output]
 
 
 LEAKS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -245,20 +264,32 @@ LEAKS: dict[str, tuple[dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("leak", LEAKS)
 def test_module_defaults_that_name_another_connection_are_refused_before_any_request(
-    sides: Sides, new_name: Any, leak: str
+    sides: Sides, new_name: Any
 ) -> None:
-    defaults, remedy, named = LEAKS[leak]
-    play = sides.play(json.loads(json.dumps(defaults).replace("SECOND", sides.second.kubeconfig)))
+    given = {name: replaced(defaults, sides) for name, (defaults, _, _) in LEAKS.items()}
+    play = sides.play(*({"module_defaults": defaults} for defaults in given.values()))
     run = sides.run(play, "-e", f"cr_file={sides.cr(new_name('leak'))}")
-    assert not run.outcome["done"], run.output
-    assert f"give {remedy} to the role" in run.outcome["message"]
-    # Both connections are named.
-    assert named.replace("SECOND", sides.second.kubeconfig) in run.outcome["message"]
-    assert sides.first.kubeconfig in run.outcome["message"] or "AWS_PROFILE=first" in run.outcome["message"]
+    outcomes = outcomes_in(run.output)
+    assert len(outcomes) == len(LEAKS), run.output
+    for (_, remedy, named), outcome in zip(LEAKS.values(), outcomes, strict=True):
+        assert not outcome["done"]
+        assert f"give {remedy} to the role" in outcome["message"]
+        # Both connections are named.
+        assert replaced(named, sides) in outcome["message"]
+        assert f"KUBECONFIG={sides.first.kubeconfig}" in outcome["message"] or "AWS_PROFILE=first" in outcome["message"]
     assert "secret-word" not in run.output
     assert (sides.first.counts(), sides.second.counts()) == ((0, 0), (0, 0))
+
+
+def replaced(value: Any, sides: Sides) -> Any:
+    return json.loads(json.dumps(value).replace("SECOND", sides.second.kubeconfig))
+
+
+def outcomes_in(output: str) -> list[dict[str, Any]]:
+    """What each play ended with."""
+    lines = [line.strip().removeprefix('"msg": ') for line in output.splitlines() if _OUTCOME in line]
+    return [json.loads(json.loads(line).removeprefix(_OUTCOME)) for line in lines]
 
 
 def test_module_defaults_of_groups_give_way_to_the_role_variables(sides: Sides, new_name: Any) -> None:
@@ -268,7 +299,9 @@ def test_module_defaults_of_groups_give_way_to_the_role_variables(sides: Sides, 
     }
     name = new_name("side")
     variables = {"s3bucket_kubeconfig": sides.second.kubeconfig, "s3bucket_aws_profile": "second"}
-    run = sides.run(sides.play(defaults), "-e", f"cr_file={sides.cr(name)}", "-e", json.dumps(variables))
+    run = sides.run(
+        sides.play({"module_defaults": defaults}), "-e", f"cr_file={sides.cr(name)}", "-e", json.dumps(variables)
+    )
     assert run.outcome.get("reason") == "Ready", run.output
     assert sides.second.secret(f"{name}-iam-secret") is not None
     assert sides.first.counts() == (0, 0)
@@ -290,14 +323,14 @@ MIXTURES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("mixture", MIXTURES)
-def test_a_mixture_of_connections_is_refused_before_any_write(sides: Sides, new_name: Any, mixture: str) -> None:
-    environment, variables, message = MIXTURES[mixture]
-    run = sides.run(
-        sides.play(), "-e", f"cr_file={sides.cr(new_name('mixture'))}", "-e", json.dumps(variables), **environment
-    )
-    assert not run.outcome["done"], run.output
-    assert message in run.outcome["message"]
+def test_a_mixture_of_connections_is_refused_before_any_write(sides: Sides, new_name: Any) -> None:
+    play = sides.play(*({"environment": of, "variables": variables} for of, variables, _ in MIXTURES.values()))
+    run = sides.run(play, "-e", f"cr_file={sides.cr(new_name('mixture'))}")
+    outcomes = outcomes_in(run.output)
+    assert len(outcomes) == len(MIXTURES), run.output
+    for (_, _, message), outcome in zip(MIXTURES.values(), outcomes, strict=True):
+        assert not outcome["done"]
+        assert message in outcome["message"]
     assert "secret-word" not in run.output
     assert (sides.first.writes(), sides.second.writes()) == (([], []), ([], []))
 
@@ -312,7 +345,8 @@ def test_the_playbooks_have_one_connection_too(sides: Sides, new_name: Any) -> N
     assert sides.second.secret(f"{name}-iam-secret") is not None
     assert sides.first.counts() == (0, 0)
     api = k8s.CustomObjectsApi(kubernetes.config.new_client_from_config(str(sides.second.plane.kubeconfig)))
-    live = {**yaml.safe_load(Path(cr).read_text()), "metadata": {"name": name}}
+    name = new_name("side")
+    live = yaml.safe_load(Path(sides.cr(name)).read_text())
     at = ("agill.apps", "v1alpha1", "default", "s3s")
     api.create_namespaced_custom_object(*at, live)
     run = sides.run(sync, "-e", f"name={name}", K8S_AUTH_KUBECONFIG=sides.second.kubeconfig, **key)
