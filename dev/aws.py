@@ -16,12 +16,16 @@ _PROJECT = Path(__file__).parents[1]
 
 
 class Aws:
-    """One AWS account. Started by :meth:`start`, ended by :meth:`stop`; also a context manager."""
+    """One AWS account. Started by :meth:`start`, ended by :meth:`stop`; also a context manager.
+
+    :param account: its number, where it must differ from that of another one; moto's own by default
+    """
 
     region = "us-east-1"
 
-    def __init__(self, folder: Path, *, is_tied: bool = True, host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, *, is_tied: bool = True, host: str = "127.0.0.1", account: str = "") -> None:
         self.folder = folder
+        self._account = account
         self.credentials_file = folder / "credentials"
         self._is_tied = is_tied
         self._port = get_free_port()
@@ -48,6 +52,7 @@ class Aws:
         command = [sys.executable, "-m", "tests.awsgate", "--host", self._host, "--port", str(self._port)]
         command += ["--credentials-file", str(self.credentials_file), "--region", self.region]
         environment = {**plain_environment(), "PYTHONPATH": str(_PROJECT)}
+        environment |= {"MOTO_ACCOUNT_ID": self._account} if self._account else {}
         self._child = Child(command, self.folder / "aws.log", environment, is_tied=self._is_tied)
         self._child.wait_until(self.gate.is_ready, "AWS")
 

@@ -31,7 +31,9 @@ _TERM_GRACE_S = 5.0
 _MAX_MESSAGE = 500
 # Ansible writes modules and results in files of some KiB each; with less left a run fails in any of its tasks.
 _MIN_FREE = 64 * 1024
-_OUTCOME = "s3bucket_outcome"
+_RESULT = "s3bucket_result"
+# The loop reads the result; a run that fails is one without a result.
+_NEVER_FAILS = {"s3bucket_fail_on_error": False}
 
 
 @dataclass
@@ -158,7 +160,7 @@ def callback_environment() -> dict[str, str]:
 
 
 def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
-    """The one extra-var: the CR as JSON text that Ansible never evaluates.
+    """The extra-vars of a run: the CR as JSON text that Ansible never evaluates. No failure of an object fails the run.
 
     Marking each string would not do: a map key named ``__ansible_unsafe`` in the CR undoes all marks.
     """
@@ -170,14 +172,14 @@ def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},
     }
-    return {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}
+    return {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}, **_NEVER_FAILS}
 
 
 def orphan_vars(user: Owned, cluster: str) -> dict[str, Any]:
-    """The one extra-var of a deactivation, in the same form."""
+    """The extra-vars of a deactivation, in the same form."""
     owner = {"cluster": cluster, "namespace": user.namespace, "name": user.object_name, "uid": user.uid}
     text = json.dumps({"user": user.name, "owner": owner, "region": user.region})
-    return {"s3bucket_orphan_json": {"__ansible_unsafe": text}}
+    return {"s3bucket_orphan_json": {"__ansible_unsafe": text}, **_NEVER_FAILS}
 
 
 def _prepare(folder: Path, variables: dict[str, Any]) -> None:
@@ -221,7 +223,7 @@ class _EventHandler:
     def __call__(self, event: dict[str, Any]) -> bool:
         kind, data = event.get("event"), event.get("event_data") or {}
         if kind == "playbook_on_stats":
-            self.record.outcome = (data.get("artifact_data") or {}).get(_OUTCOME) or {}
+            self.record.outcome = (data.get("artifact_data") or {}).get(_RESULT) or {}
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
             self.record.failure = _failure(data)
             _LOG.info("task failed", extra={**self._fields, "task": data.get("task"), "error": self.record.failure})

@@ -1,6 +1,7 @@
-"""A gate in front of the API server: passes every request on, and holds writes as the one in front of AWS does.
+"""A gate in front of the API server: passes requests on, records them, and holds writes as the one of AWS does.
 
-Plain HTTP on loopback, in threads of this process. Streams, so that watches work through it.
+HTTP on loopback, or HTTPS with the API server's own certificate, in threads of this process. Streams, so that watches
+work through it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +29,16 @@ _CHUNK = 64 * 1024
 _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "host")
 
 
+@dataclass(frozen=True)
+class ApiRequest:
+    """One request that the API server answered. A dry run is no write."""
+
+    action: str
+    namespace: str
+    is_write: bool
+    status: int
+
+
 class _QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -35,28 +47,45 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class ApiGate:
-    """A context manager; ``kubeconfig`` names this gate in place of the API server. ``requests`` has what came: the
-    method, and the path with its query.
+    """A context manager; ``kubeconfig`` names this gate in place of the API server.
 
     Actions are the method and the kind's plural, with its subresource: ``PATCH s3s/status``. They are about the
     namespace.
+
+    :param is_tls: serve HTTPS with the API server's certificate, so that the CA file of one is that of the other
     """
 
-    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+    def __init__(self, kubeconfig: Path, folder: Path, *, is_tls: bool = False) -> None:
         self.holds = Holds()
-        self.requests: list[str] = []
+        self._lock = threading.Lock()
+        self._requests: list[ApiRequest] = []
         self._sockets: set[socket.socket] = set()
         self.kubeconfig = folder / "kubeconfig-gate"
         config = yaml.safe_load(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
         self._address = urlsplit(cluster["server"]).netloc
-        self._context = ssl.create_default_context(cafile=cluster.pop("certificate-authority"))
-        self._server = make_server("127.0.0.1", 0, self._pass, threaded=True, request_handler=_QuietHandler)
+        certificate = cluster["certificate-authority"] if is_tls else cluster.pop("certificate-authority")
+        self._context = ssl.create_default_context(cafile=certificate)
+        pair = (certificate, str(Path(certificate).with_suffix(".key"))) if is_tls else None
+        self._server = make_server(
+            "127.0.0.1", 0, self._pass, threaded=True, request_handler=_QuietHandler, ssl_context=pair
+        )
         # Threads that wait for a watch must not keep the process.
         self._server.daemon_threads = True  # type: ignore[attr-defined]
-        cluster["server"] = f"http://127.0.0.1:{self._server.port}"
+        self.url = f"{'https' if is_tls else 'http'}://127.0.0.1:{self._server.port}"
+        cluster["server"] = self.url
         self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_text(yaml.safe_dump(config))
+
+    def requests(self) -> list[ApiRequest]:
+        """The requests since the last clear, in the order of their answers."""
+        with self._lock:
+            return list(self._requests)
+
+    def clear_requests(self) -> None:
+        """Forget the requests."""
+        with self._lock:
+            self._requests.clear()
 
     def __enter__(self) -> ApiGate:
         threading.Thread(target=self._server.serve_forever, name="api-gate", daemon=True).start()
@@ -71,12 +100,7 @@ class ApiGate:
             with contextlib.suppress(OSError):
                 open_socket.shutdown(socket.SHUT_RDWR)
 
-    def writes(self) -> list[str]:
-        """The requests that change something."""
-        return [item for item in self.requests if not item.startswith(_READS) and "dryRun=All" not in item]
-
     def _pass(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
-        self.requests.append(f"{environ['REQUEST_METHOD']} {environ['REQUEST_URI']}")
         namespace, kind = _what_of(environ["PATH_INFO"])
         action = f"{environ['REQUEST_METHOD']} {kind}"
         is_write = environ["REQUEST_METHOD"] not in _READS and "dryRun=All" not in environ.get("QUERY_STRING", "")
@@ -85,6 +109,8 @@ class ApiGate:
             start_response("500 Dropped", [])
             return
         connection, answer = self._ask(environ)
+        with self._lock:
+            self._requests.append(ApiRequest(action, namespace, is_write, answer.status))
         used = connection.sock
         self._sockets.add(used)
         try:

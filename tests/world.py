@@ -149,7 +149,8 @@ class World:
     def reconcile(self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
         """Run the role on one object, given as the operator gives it."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        path.write_text(json.dumps({"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}}))
+        given = {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}, "s3bucket_fail_on_error": False}
+        path.write_text(json.dumps(given))
         return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
     def deactivate(self, user: str, cr: dict[str, Any], **environment: str) -> Run:
@@ -320,4 +321,4 @@ def _outcome_in(output: str) -> dict[str, Any]:
     if not mark:
         return {}
     found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
-    return dict(found["s3bucket_outcome"])
+    return dict(found["s3bucket_result"])

@@ -11,9 +11,9 @@ from moto.iam.models import iam_backends
 
 from .answers import Answer, error
 from .calls import ACCOUNT, Call
-from .evaluate import is_allowed, is_denied
+from .evaluate import is_allowed, is_denied, is_let_in
 from .rights import Right, deletion_action, objects_to_delete, rights_for
-from .rules import find_bucket
+from .rules import OPEN_BUCKETS, find_bucket
 
 
 def refuse(call: Call, rights: list[Right], policy: dict[str, Any]) -> Answer | None:
@@ -27,6 +27,29 @@ def refuse(call: Call, rights: list[Right], policy: dict[str, Any]) -> Answer | 
     return error(call, 403, "AccessDenied", _message(call, denied[0], f"because {why}"))
 
 
+def refuse_strangers_bucket(call: Call) -> Answer | None:
+    """Another account's bucket gives nothing away, unless its policy lets the user in, and its name is taken.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html (403 without permission),
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyExists),
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html: what the
+    user's own policy says is judged by moto.
+    """
+    found = find_bucket(call.bucket) if call.bucket else None
+    if found is None or found[0] == call.account:
+        return None
+    if call.action == "CreateBucket":
+        return error(call, 409, "BucketAlreadyExists", "The requested bucket name is not available")
+    if call.bucket in OPEN_BUCKETS or (found[1].policy and _is_let_in(call, json.loads(found[1].policy))):
+        return None
+    return error(call, 403, "AccessDenied", "Access Denied")
+
+
+def _is_let_in(call: Call, policy: dict[str, Any]) -> bool:
+    who = _user_arn(call)
+    return all(is_let_in(policy, right, who) for right in rights_for(call))
+
+
 def refuse_by_bucket_policy(call: Call) -> Answer | None:
     """The refusal of what the bucket's own policy denies, to the account's own users too.
 
@@ -35,7 +58,7 @@ def refuse_by_bucket_policy(call: Call) -> Answer | None:
     signs nothing here: ``Gate.delete_policy_as_root`` stands for it.
     """
     found = find_bucket(call.bucket) if call.bucket else None
-    if found is None or found[0] != call.account or not found[1].policy:
+    if found is None or not found[1].policy:
         return None
     policy, who = json.loads(found[1].policy), _user_arn(call)
     context = {"aws:SecureTransport": ["true"], "aws:PrincipalArn": [who], "aws:PrincipalAccount": [call.account]}
@@ -62,7 +85,7 @@ def _message(call: Call, right: Right, why: str) -> str:
 
 
 def _user_arn(call: Call) -> str:
-    backend = iam_backends[ACCOUNT]["aws"]
+    backend = iam_backends[call.account]["aws"]
     key = backend.access_keys.get(call.access_key)
     user = backend.users.get(key.user_name) if key else None
     return str(user.arn) if user else f"arn:aws:iam::{ACCOUNT}:user/{call.access_key}"

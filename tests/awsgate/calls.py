@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
-ACCOUNT = "123456789012"
+# moto reads this variable as well: dev.aws sets it for an account with another number.
+ACCOUNT = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 _READ_VERBS = ("Get", "List", "Head")
 

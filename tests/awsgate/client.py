@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+FOREIGN_ACCOUNT = "999999999999"
+
 
 class Gate:
     """Talks to a running gate."""
@@ -79,12 +81,20 @@ class Gate:
 
     def make_foreign_bucket(self, name: str, tags: dict[str, str] | None = None, *, is_open: bool = False) -> None:
         """A bucket of another account, whose policy lets us in or not."""
-        body = {"name": name, "account": "999999999999", "tags": tags, "is_open": is_open}
+        body = {"name": name, "account": FOREIGN_ACCOUNT, "tags": tags, "is_open": is_open}
         self._ask("POST", "foreign-bucket", body)
+
+    def make_foreign_user(self, name: str) -> dict[str, str]:
+        """A user of another account. Returns its key, as a client's arguments."""
+        return dict(self._ask("POST", "foreign-user", {"name": name, "account": FOREIGN_ACCOUNT}))
 
     @contextmanager
     def marked(self, kind: str, name: str) -> Iterator[None]:
-        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``."""
+        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``.
+
+        Or a bucket, which need not exist yet, whose first reads are stale (``late-bucket``), or whose tags are not
+        shown (``unshown-bucket``).
+        """
         self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
         try:
             yield

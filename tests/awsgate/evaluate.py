@@ -22,9 +22,18 @@ def is_allowed(policy: dict[str, Any], right: Right) -> bool:
 
 
 def is_denied(policy: dict[str, Any], right: Right, principal: str) -> bool:
-    """Whether a bucket's policy denies this right to a user of the bucket's account, by its ARN."""
+    """Whether a bucket's policy denies this right to a user, by its ARN."""
+    return _says(policy, "Deny", right, principal)
+
+
+def is_let_in(policy: dict[str, Any], right: Right, principal: str) -> bool:
+    """Whether a bucket's policy allows this right to a user of another account, by its ARN."""
+    return _says(policy, "Allow", right, principal)
+
+
+def _says(policy: dict[str, Any], effect: str, right: Right, principal: str) -> bool:
     return any(
-        statement["Effect"] == "Deny"
+        statement["Effect"] == effect
         and _is_meant(statement, principal)
         and _fits(_without_principal(statement), right)
         for statement in _as_list(policy["Statement"])

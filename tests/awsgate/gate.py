@@ -23,6 +23,13 @@ from .rights import Right, rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
+_MARKS = {
+    "access-points": rules.WITH_ACCESS_POINTS,
+    "mfa-delete": rules.WITH_MFA_DELETE,
+    "disabled-region": rules.DISABLED_REGIONS,
+    "late-bucket": rules.LATE_BUCKETS,
+    "unshown-bucket": rules.UNSHOWN_BUCKETS,
+}
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -60,7 +67,8 @@ class Gate:
         # Judged before the request is done: afterwards a deleted bucket has no owner any more.
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
-        answer = self._fault(call) or refusal or access.refuse_by_bucket_policy(call) or self._held(call, environ)
+        refusal = refusal or access.refuse_strangers_bucket(call) or access.refuse_by_bucket_policy(call)
+        answer = self._fault(call) or refusal or self._held(call, environ)
         self._log(call, answer, rights)
         return answer
 
@@ -175,6 +183,7 @@ class Gate:
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
+                ("POST", "foreign-user"): lambda: make_foreign_user(**body),
                 ("POST", "marks"): lambda: set_marks(**body),
                 ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
@@ -200,7 +209,7 @@ class Gate:
         self._policies.clear()
         self._holds.disarm()
         self._set_lag(0.0)
-        for marked in (rules.OPEN_BUCKETS, rules.WITH_ACCESS_POINTS, rules.WITH_MFA_DELETE, rules.DISABLED_REGIONS):
+        for marked in (rules.OPEN_BUCKETS, *_MARKS.values()):
             marked.clear()
         self._reset()
 
@@ -215,14 +224,19 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
 
 
+def make_foreign_user(name: str, account: str) -> dict[str, str]:
+    """A user of another account that may do everything there, with a key."""
+    backend = iam_backends[account]["aws"]
+    backend.create_user("us-east-1", name)
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    backend.put_user_policy(name, "all", json.dumps(everything))
+    key = backend.create_access_key(name)
+    return {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key}
+
+
 def set_marks(kind: str, name: str, is_set: bool) -> None:
     """Mark a bucket or region as one of the sets in the rules has it, or take the mark away."""
-    marks = {
-        "access-points": rules.WITH_ACCESS_POINTS,
-        "mfa-delete": rules.WITH_MFA_DELETE,
-        "disabled-region": rules.DISABLED_REGIONS,
-    }[kind]
-    (marks.add if is_set else marks.discard)(name)
+    (_MARKS[kind].add if is_set else _MARKS[kind].discard)(name)
 
 
 def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], keys: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,16 @@ OPEN_BUCKETS: set[str] = set()
 WITH_ACCESS_POINTS: set[str] = set()
 WITH_MFA_DELETE: set[str] = set()
 DISABLED_REGIONS: set[str] = set()
+# Buckets whose first reads are stale, and buckets whose tags are not shown while they are in this set.
+LATE_BUCKETS: set[str] = set()
+UNSHOWN_BUCKETS: set[str] = set()
+# By action: what the first reads answer.
+_STALE_ANSWERS = {
+    "HeadBucket": ("NoSuchBucket",),
+    "GetBucketTagging": ("NoSuchBucket", "NoSuchTagSet"),
+    "GetBucketVersioning": ("NoSuchBucket",),
+}
+_STALE_READS: Counter[tuple[str, str]] = Counter()
 _UPLOADS_A_PAGE = 10
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
@@ -51,22 +62,6 @@ def refuse_inactive_key(call: Call) -> Answer | None:
         return None
     code = "InvalidAccessKeyId" if call.service == "s3" else "InvalidClientTokenId"
     return error(call, 403, code, "The security token included in the request is invalid")
-
-
-def refuse_strangers_bucket(call: Call) -> Answer | None:
-    """Another account's bucket gives nothing away, and its name is taken.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html (403 without permission),
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyExists)
-    """
-    found = find_bucket(call.bucket) if call.bucket else None
-    if found is None or found[0] == call.account:
-        return None
-    if call.bucket in OPEN_BUCKETS and call.action != "CreateBucket":
-        return None
-    if call.action == "CreateBucket":
-        return error(call, 409, "BucketAlreadyExists", "The requested bucket name is not available")
-    return error(call, 403, "AccessDenied", "Access Denied")
 
 
 def check_expected_owner(call: Call) -> Answer | None:
@@ -550,6 +545,24 @@ def _listed(key: str, encoding: str) -> str:
     return quote_plus(key, safe="/") if encoding == "url" else escape(key)
 
 
+def show_bucket_late(call: Call) -> Answer | None:
+    """The first reads of a bucket show the state before its creation, or before its tags.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
+    eventual consistency model."
+    """
+    if find_bucket(call.bucket) is None:
+        return None
+    if call.bucket in UNSHOWN_BUCKETS and call.action == "GetBucketTagging":
+        return error(call, 404, "NoSuchTagSet")
+    answers = _STALE_ANSWERS.get(call.action, ()) if call.bucket in LATE_BUCKETS else ()
+    number = _STALE_READS[call.bucket, call.action]
+    if number >= len(answers):
+        return None
+    _STALE_READS[call.bucket, call.action] += 1
+    return error(call, 404, answers[number])
+
+
 def know_policies_of_aws(call: Call) -> None:
     """AWS's managed policies are there to be attached; moto has none unless it loads all of them.
 
@@ -577,7 +590,6 @@ def refuse_user_name_of_other_case(call: Call) -> Answer | None:
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_disabled_region,
     refuse_inactive_key,
-    refuse_strangers_bucket,
     check_expected_owner,
     refuse_public_acl,
     create_existing_bucket,
@@ -592,6 +604,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_without_mfa,
     refuse_namespace_without_header,
     refuse_user_name_of_other_case,
+    show_bucket_late,
     know_policies_of_aws,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (

@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 
 from dev.aws import Aws
 
+from .client import FOREIGN_ACCOUNT
+
 Names = Callable[[str], str]
 
 
@@ -81,6 +83,34 @@ def test_create_of_ones_own_bucket_elsewhere_is_refused(aws: Aws, new_name: Name
     where = {"LocationConstraint": "eu-west-1"}
     s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
     assert code_of(lambda: s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)) == "BucketAlreadyOwnedByYou"
+
+
+def test_first_reads_of_a_bucket_that_is_shown_late_are_stale(aws: Aws, s3: Any, new_name: Names) -> None:
+    name = new_name("gate")
+    with aws.gate.marked("late-bucket", name):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=tagged("1"))
+        found = [code_of(lambda: s3.get_bucket_tagging(Bucket=name)) for _ in range(3)]
+        assert found == ["NoSuchBucket", "NoSuchTagSet", "allowed"]
+        assert [code_of(lambda: s3.head_bucket(Bucket=name)) for _ in range(2)] == ["404", "allowed"]
+    with aws.gate.marked("unshown-bucket", name):
+        assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "NoSuchTagSet"
+    assert tags_of(s3, name) == {"a": "1"}
+
+
+def test_bucket_whose_policy_lets_another_account_in_is_open_to_it_and_closed_by_a_deny(
+    aws: Aws, s3: Any, bucket: str, new_name: Names
+) -> None:
+    other = aws.client("s3", **aws.gate.make_foreign_user(new_name("user")))
+
+    def put() -> str:
+        return code_of(lambda: other.put_object(Bucket=bucket, Key="a", Body=b"x"))
+
+    assert put() == "AccessDenied"
+    allow = {"Principal": {"AWS": FOREIGN_ACCOUNT}, "Action": "s3:Put*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, **allow))
+    assert (put(), code_of(lambda: other.get_object(Bucket=bucket, Key="a"))) == ("allowed", "AccessDenied")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, Effect="Deny", Action="s3:Put*"))
+    assert put() == "AccessDenied"
 
 
 def test_new_bucket_is_closed(s3: Any, bucket: str) -> None:

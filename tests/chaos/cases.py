@@ -38,6 +38,8 @@ WRITES = {
         "aws:DeleteAccessKey#1",
         "aws:DeleteUserPolicy#1",
         "aws:DeleteUser#1",
+        "aws:PutBucketPolicy#1",
+        "aws:PutPublicAccessBlock#1",
         "aws:DeleteObjects#1",
         "aws:DeleteBucket#1",
         "kubernetes:DELETE secrets#1",

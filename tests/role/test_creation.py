@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,21 +21,13 @@ def _no_faults_left(world: World) -> Iterator[None]:
     world.aws.gate.clear_faults()
 
 
-@pytest.mark.parametrize(
-    ("action", "code"),
-    [
-        ("GetBucketTagging", "NoSuchTagSet"),
-        ("GetBucketTagging", "NoSuchBucket"),
-        ("GetBucketVersioning", "NoSuchBucket"),
-    ],
-)
-def test_stale_first_read_after_a_creation_is_read_again(
-    world: World, new_object: NewObject, action: str, code: str
-) -> None:
+def test_stale_first_reads_after_a_creation_are_read_again(world: World, new_object: NewObject) -> None:
     cr = new_object()
-    world.aws.gate.add_fault(action, code, status=404, times=1, bucket=bucket_of(cr))
-    run = world.reconcile(cr)
+    with world.aws.gate.marked("late-bucket", bucket_of(cr)), requests_of(world) as requests:
+        run = world.reconcile(cr)
     assert run.outcome["done"], run.output
+    reads = Counter(item["action"] for item in requests if item["bucket"] == bucket_of(cr) and item["status"] == 404)
+    assert (reads["GetBucketTagging"], reads["GetBucketVersioning"]) == (2, 1), "they were stale"
     assert world.differs(cr) == []
 
 
@@ -42,25 +35,24 @@ def test_creation_that_s3_does_not_show_ends_as_pending_and_never_as_a_conflict(
     world: World, new_object: NewObject
 ) -> None:
     cr = new_object()
-    world.aws.gate.add_fault("GetBucketTagging", "NoSuchTagSet", status=404, bucket=bucket_of(cr))
-    outcome = world.reconcile(cr).outcome
-    assert (outcome["reason"], outcome["retry"]) == ("Pending", "transient")
-    # The next run is as blind, and so it waits, too.
-    with pytest.raises(Refused) as refused:
-        observe(world.wanted(cr), world.sources())
-    assert (refused.value.reason, refused.value.retry) == ("Pending", "transient")
-    world.aws.gate.clear_faults()
+    with world.aws.gate.marked("unshown-bucket", bucket_of(cr)):
+        outcome = world.reconcile(cr).outcome
+        assert (outcome["reason"], outcome["retry"]) == ("Pending", "transient")
+        # The next run is as blind, and so it waits, too.
+        with pytest.raises(Refused) as refused:
+            observe(world.wanted(cr), world.sources())
+        assert (refused.value.reason, refused.value.retry) == ("Pending", "transient")
     assert world.reconcile(cr).outcome["done"]
 
 
-def test_bucket_that_only_the_look_did_not_show_is_no_conflict(world: World, new_object: NewObject) -> None:
+def test_bucket_that_only_the_first_read_did_not_show_is_no_conflict(world: World, new_object: NewObject) -> None:
     """In a region where creating one's own bucket again is an error."""
     cr = new_object(region="eu-west-1")
     tags = [{"Key": key, "Value": value} for key, value in world.wanted(cr).bucket_tags.items()]
     where = {"LocationConstraint": "eu-west-1", "Tags": tags}
     world.s3.create_bucket(Bucket=bucket_of(cr), CreateBucketConfiguration=where)
-    world.aws.gate.add_fault("HeadBucket", "404", status=404, times=1, bucket=bucket_of(cr))
-    run = world.reconcile(cr)
+    with world.aws.gate.marked("late-bucket", bucket_of(cr)):
+        run = world.reconcile(cr)
     assert run.outcome["done"], run.output
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.world import NewObject, World, deleting, requests_of
 
@@ -82,10 +84,49 @@ def test_deletion_that_emptied_and_finds_new_objects_is_continued_at_once(world:
     assert world.reconcile(deleting(cr)).outcome["done"]
 
 
-def test_deletion_with_retain_keeps_bucket_contents_and_settings(world: World, new_object: NewObject) -> None:
-    cr = new_object(deletionPolicy="Retain", enableVersioning=True, tags={"team": "photos"})
+def test_deletion_with_a_writer_that_cannot_be_kept_out_tells_which_right_is_missing(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object(iamUser=None)
     assert world.reconcile(cr).outcome["done"]
     bucket = cr["spec"]["bucketName"]
+    world.s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": ["s3:PutBucketPolicy", "s3:DeleteBucketPolicy"]}
+    statement = {**deny, "Resource": f"arn:aws:s3:::{bucket}"}
+    world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=1)
+    outcome = world.reconcile(deleting(cr)).outcome
+    # Not at once: the next run would not get further.
+    assert (outcome["reason"], outcome["retry"]) == ("AccessDenied", "transient"), outcome
+    assert "s3:PutBucketPolicy" in outcome["message"]
+    assert world.reconcile(deleting(cr)).outcome["done"]
+
+
+@pytest.mark.parametrize("keeping", [{"deletionPolicy": "Retain"}, {"forceDelete": False}], ids=["retain", "no-force"])
+def test_deletion_that_was_begun_and_is_not_wanted_any_more_opens_the_bucket_again(
+    world: World, new_object: NewObject, keeping: dict[str, Any]
+) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    bucket = cr["spec"]["bucketName"]
+    world.aws.gate.fill_bucket(bucket, versions=1001)
+    assert world.reconcile(deleting(cr), S3_OPERATOR_EMPTY_TIME_S="-1").outcome["reason"] == "Emptying"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        world.s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    kept = deleting({**cr, "spec": {**cr["spec"], **keeping}})
+    outcome = world.reconcile(kept).outcome
+    assert outcome["reason"] == ("Ready" if "deletionPolicy" in keeping else "BucketNotEmpty"), outcome
+    assert len(world.s3.list_object_versions(Bucket=bucket)["Versions"]) == 1
+    world.s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+
+
+def test_deletion_with_retain_keeps_bucket_contents_and_settings(world: World, new_object: NewObject) -> None:
+    cr = new_object(deletionPolicy="Retain", enableVersioning=True, tags={"team": "photos"})
+    bucket = cr["spec"]["bucketName"]
+    allow = {"Effect": "Allow", "Principal": {"AWS": "999999999999"}, "Action": "s3:PutObject"}
+    statement = {**allow, "Resource": f"arn:aws:s3:::{bucket}/*"}
+    cr["spec"]["bucketPolicy"] = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    assert world.reconcile(cr).outcome["done"]
     world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
     settings = world.snapshot(cr)["bucket"]["settings"]
     run = world.reconcile(deleting(cr))
@@ -105,8 +146,10 @@ def test_deletion_without_force_waits_for_an_empty_bucket(world: World, new_obje
     assert world.reconcile(cr).outcome["done"]
     bucket = cr["spec"]["bucketName"]
     world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
-    run = world.reconcile(deleting(cr))
+    with requests_of(world) as requests:
+        run = world.reconcile(deleting(cr))
     assert (run.outcome["done"], run.outcome["reason"], run.outcome["retry"]) == (False, "BucketNotEmpty", "slow")
+    assert {item["action"] for item in requests if item["write"] and item["bucket"] == bucket} == {"DeleteBucket"}
     world.s3.delete_object(Bucket=bucket, Key="precious")
     assert world.reconcile(deleting(cr)).outcome["done"]
     assert is_all_gone(world, cr)

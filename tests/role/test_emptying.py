@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dev.aws import Aws
 from tests.awsgate.calls import ACCOUNT
+from tests.awsgate.client import FOREIGN_ACCOUNT
 from tests.world import ROLE  # noqa: F401 - puts the core on the path
 
+from s3bucket.closing import Closing  # isort: skip
 from s3bucket.emptying import Emptying  # isort: skip
 from s3bucket.errors import AWS_ERRORS, Refused, unknown  # isort: skip
 
@@ -198,3 +204,135 @@ def test_throttled_deletion_stops(gate: Any, s3: Any, bucket: str) -> None:
     with pytest.raises(AWS_ERRORS):
         empty(s3, bucket)
     assert deletions(gate)["DeleteObject"] <= 5
+
+
+def write_policy(s3: Any, bucket: str, *statements: dict[str, Any]) -> None:
+    arn = f"arn:aws:s3:::{bucket}"
+    whole = [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"], **item}
+             for item in statements]  # fmt: skip
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": whole}))
+
+
+class Writer(threading.Thread):
+    """Writes objects as fast as it can, until AWS refuses one or the test ends."""
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        super().__init__(daemon=True)
+        self._s3, self._bucket = s3, bucket
+        self._is_ended = threading.Event()
+        self.has_begun = threading.Event()
+        self.refusal = ""
+
+    def run(self) -> None:
+        """Write."""
+        for number in itertools.count():
+            try:
+                self._s3.put_object(Bucket=self._bucket, Key=f"written/{number}", Body=b"x")
+            except ClientError as error:
+                self.refusal = error.response["Error"]["Code"]
+                return
+            self.has_begun.set()
+            if self._is_ended.is_set():
+                return
+
+    def end(self) -> None:
+        """Wait for its last write."""
+        self._is_ended.set()
+        self.join()
+
+
+@pytest.fixture(params=["let-in-by-the-policy", "of-the-account"])
+def other(request: pytest.FixtureRequest, aws: Aws, s3: Any, bucket: str, new_name: Callable[[str], str]) -> Any:
+    """A client that may write into the bucket and is not the operator's."""
+    if request.param == "of-the-account":
+        return aws.client("s3")
+    key = aws.gate.make_foreign_user(new_name("writer"))
+    write_policy(s3, bucket, {"Principal": {"AWS": FOREIGN_ACCOUNT}})
+    return aws.client("s3", **key)
+
+
+def test_bucket_that_another_writer_keeps_filling_becomes_empty(s3: Any, bucket: str, other: Any) -> None:
+    checks = itertools.count()
+    writer = Writer(other, bucket)
+    writer.start()
+    assert writer.has_begun.wait(30)
+    found = empty(s3, bucket, lambda: next(checks) > 60)
+    writer.end()
+    assert (found[1], writer.refusal) == ("", "AccessDenied")
+    # A write that AWS had accepted before may end after the last listing: the next run deletes it.
+    assert empty(s3, bucket)[1] == ""
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_closed_bucket_accepts_no_object_by_any_way(aws: Aws, s3: Any, bucket: str, other: Any) -> None:
+    put(s3, bucket, "a")
+    upload = {"Bucket": bucket, "Key": "u", "UploadId": other.create_multipart_upload(Bucket=bucket, Key="u")["UploadId"]}
+    part = other.upload_part(**upload, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    Closing(s3, bucket, ACCOUNT, f"arn:aws:s3:::{bucket}").run()
+    ways: dict[str, Callable[[], Any]] = {
+        "put": lambda: other.put_object(Bucket=bucket, Key="b", Body=b"x"),
+        "begin": lambda: other.create_multipart_upload(Bucket=bucket, Key="v"),
+        "part": lambda: other.upload_part(**upload, PartNumber=2, Body=b"x"),
+        "complete": lambda: other.complete_multipart_upload(**upload, MultipartUpload=parts),
+    }
+    assert {name: code_of(way) for name, way in ways.items()} == dict.fromkeys(ways, "AccessDenied")
+    assert left_in(s3, bucket) == ["a", "u"]
+    assert empty(s3, bucket) == (2, "", "", "")
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_public_access_is_blocked_and_the_operator_can_do_everything_again(s3: Any, bucket: str) -> None:
+    Closing(s3, bucket, ACCOUNT, f"arn:aws:s3:::{bucket}").run()
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    s3.delete_bucket_policy(Bucket=bucket)
+    put(s3, bucket, "a")
+
+
+def test_empty_bucket_is_not_changed(gate: Any, s3: Any, bucket: str) -> None:
+    gate.clear_requests()
+    assert empty(s3, bucket) == (0, "", "", "")
+    assert gate.writes() == []
+
+
+def test_bucket_whose_policy_cannot_be_written_is_closed_by_other_calls(gate: Any, s3: Any, bucket: str) -> None:
+    put(s3, bucket, "a")
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
+    write_policy(s3, bucket, {}, {"Effect": "Deny", "Action": "s3:PutBucketPolicy"})
+    emptying = Emptying(s3, bucket, ACCOUNT, lambda: False)
+    emptying.run()
+    assert emptying.writers == ""
+    assert code_of(lambda: s3.get_bucket_policy(Bucket=bucket)) == "NoSuchBucketPolicy"
+    assert [grant["Permission"] for grant in s3.get_bucket_acl(Bucket=bucket)["Grants"]] == ["FULL_CONTROL"]
+    assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_policy_that_denies_its_removal_is_named_and_does_not_keep_the_rest(gate: Any, s3: Any, bucket: str) -> None:
+    put(s3, bucket, "a")
+    write_policy(s3, bucket, {"Effect": "Deny", "Action": ["s3:PutBucketPolicy", "s3:DeleteBucketPolicy"]})
+    emptying = Emptying(s3, bucket, ACCOUNT, lambda: False)
+    emptying.run()
+    assert "s3:PutBucketPolicy" in emptying.writers
+    assert left_in(s3, bucket) == []
+    put(s3, bucket, "a")
+    assert "others may be writing into it" in empty(s3, bucket, lambda: True)[3]
+
+
+def test_store_without_the_calls_that_close_a_bucket_is_emptied(gate: Any, s3: Any, bucket: str) -> None:
+    put(s3, bucket, "a")
+    for action in ("PutBucketPolicy", "DeleteBucketPolicy", "PutBucketAcl", "PutPublicAccessBlock"):
+        gate.add_fault(action, "NotImplemented", status=400)
+    emptying = Emptying(s3, bucket, ACCOUNT, lambda: False)
+    emptying.run()
+    assert (emptying.deleted, emptying.writers) == (1, "")
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "allowed"

@@ -240,8 +240,10 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 
 # Those that run no Ansible first: the first that uses an action is the one that is run without it.
 FLOWS = (
-    look, look_at_strangers_bucket, read_all_users, delete_with_retain, delete_with_versions_and_uploads,
-    deactivate_keys_of_an_orphan, repair_every_aspect, create_with_every_field, delete_locked_versions,
+    look, look_at_strangers_bucket, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
+    repair_every_aspect, create_with_every_field,
+    # Last: a bucket that may not be closed to writers is emptied all the same.
+    delete_with_versions_and_uploads, delete_locked_versions,
 )  # fmt: skip
 
 

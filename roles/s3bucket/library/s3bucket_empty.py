@@ -10,6 +10,9 @@ short_description: Delete everything in a bucket, for as long as a run may take
 description:
   - Deletes multipart uploads, object versions, C(null) versions and delete markers, a thousand at a time, and lists
     again until nothing is left. Keys that XML cannot carry are deleted one by one.
+  - First of all a bucket that is not empty is closed to writers. Its policy is replaced by one that denies everyone to
+    write objects, and Block Public Access is enabled. Where the policy cannot be written, it is deleted and the ACL
+    becomes private. What the endpoint does not allow or does not have does not stop the emptying.
   - Stops after C(time_s) seconds with reason Emptying, or Pending when nothing was deleted; the next run continues.
   - What AWS refuses to delete does not stop the rest; at the end it is the reason of the failure.
   - Never bypasses governance retention. A bucket with nothing left to delete but locked versions fails
@@ -48,6 +51,10 @@ deleted:
   description: How many versions, delete markers and uploads were deleted.
   type: int
   returned: success
+writers:
+  description: Why others may still write into the bucket; empty where that is not known.
+  type: str
+  returned: success
 """
 
 import time
@@ -55,6 +62,7 @@ import time
 from ansible.module_utils.s3bucket.emptying import Emptying
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of
 from ansible.module_utils.s3bucket.module import refuse, refuse_aws
+from ansible.module_utils.s3bucket.regions import partition_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
@@ -68,10 +76,14 @@ def main() -> None:
         supports_check_mode=True,
     )
     if module.check_mode:
-        module.exit_json(changed=True, deleted=0)
+        module.exit_json(changed=True, deleted=0, writers="")
     deadline = time.monotonic() + module.params["time_s"]
     emptying = Emptying(
-        module.client("s3"), module.params["name"], module.params["account"], lambda: time.monotonic() > deadline
+        module.client("s3"),
+        module.params["name"],
+        module.params["account"],
+        lambda: time.monotonic() > deadline,
+        partition_of(module.region).name,
     )
     try:
         emptying.run()
@@ -80,7 +92,7 @@ def main() -> None:
     except AWS_ERRORS as error:
         if code_of(error) != "NoSuchBucket":
             refuse_aws(module, f"empty bucket {module.params['name']}", error)
-    module.exit_json(changed=emptying.deleted > 0, deleted=emptying.deleted)
+    module.exit_json(changed=emptying.deleted > 0, deleted=emptying.deleted, writers=emptying.writers)
 
 
 if __name__ == "__main__":

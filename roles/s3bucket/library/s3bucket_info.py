@@ -242,8 +242,10 @@ def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServ
 
 
 def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
+    retained = {} if gone.retained_tags is None else {"tags": gone.retained_tags, "purge_tags": True}
     plan = {
         **asdict(replace(gone, deferred=[])),
+        "kept_arguments": {**({"policy": {}} if gone.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
         "region": wanted.region,
         "user": wanted.username,

@@ -32,6 +32,10 @@ options:
     description: How many objects this run deleted from the bucket before the task failed.
     type: int
     default: 0
+  writers:
+    description: Why others may still write into the bucket, from C(s3bucket_empty).
+    type: str
+    default: ""
   message:
     description: The failed task's message; empty for a task that touches a key.
     type: str
@@ -106,6 +110,7 @@ def main() -> None:
             "reason": {"type": "str", "default": ""},
             "code": {"type": "str", "default": ""},
             "emptied": {"type": "int", "default": 0},
+            "writers": {"type": "str", "default": ""},
             "message": {"type": "str", "default": ""},
             "step": {"type": "str", "required": True},
             "has_bucket": {"type": "bool", "default": False},
@@ -130,6 +135,9 @@ def main() -> None:
 def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
     """Reason, message and retry for a failed task that asked AWS, or nobody."""
     reason = given["reason"] or reason_of(given["code"], given["message"])
+    if reason == "BucketNotEmpty" and given["writers"]:
+        # The next run would not get further.
+        return "AccessDenied", f"{given['writers']}: {given['message']}", RETRY["AccessDenied"]
     if reason == "BucketNotEmpty" and given["emptied"]:
         # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
         reason = "Emptying"

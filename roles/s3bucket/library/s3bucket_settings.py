@@ -136,6 +136,9 @@ class Settings:
         for name, write in writers.items():
             if name in arguments:
                 self._try(problems, write, arguments[name])
+        if problems and self._wanted.is_deleting:
+            # A retained bucket loses its owner tags only when everything else is done.
+            return problems[0]
         if "tags" in arguments or self._record:
             purges, is_complete = bool(arguments.get("purge_tags")), not problems
             self._try(problems, lambda tags: self._write_tags(tags, purges, is_complete), arguments.get("tags", {}))

@@ -23,7 +23,7 @@ def test_extra_vars_is_one_string_whatever_the_cr_holds(key: str) -> None:
     item = make_item(annotations={key: EVIL})
     item["spec"]["tags"] = {key: EVIL}
     given = extra_vars(item)
-    assert list(given) == ["s3bucket_cr_json"]
+    assert list(given) == ["s3bucket_cr_json", "s3bucket_fail_on_error"]
     assert list(given["s3bucket_cr_json"]) == ["__ansible_unsafe"]
     text = given["s3bucket_cr_json"]["__ansible_unsafe"]
     assert json.loads(text)["spec"]["tags"] == {key: EVIL}
@@ -46,7 +46,7 @@ def handle(*events: dict[str, Any]) -> _Record:
 
 def test_event_handler_takes_the_outcome_from_the_stats() -> None:
     outcome = {"done": True, "reason": "Ready"}
-    stats = {"event": "playbook_on_stats", "event_data": {"artifact_data": {"s3bucket_outcome": outcome}}}
+    stats = {"event": "playbook_on_stats", "event_data": {"artifact_data": {"s3bucket_result": outcome}}}
     assert handle(stats).outcome == outcome
 
 

@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Deleting everything in one bucket, for as long as a run may take.
 
-What AWS refuses to delete never stops the rest: it is counted, and becomes one reason at the end. Nothing here
-bypasses governance retention. Memory is bounded by the size of a page, whatever a bucket holds.
+What AWS refuses to delete never stops the rest: it is counted, and becomes one reason at the end. Before the first
+deletion the bucket is closed to writers (closing.py); an empty bucket costs no such call. Nothing here bypasses
+governance retention. Memory is bounded by the size of a page, whatever a bucket holds.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote_plus
 
+from .closing import STOPPING, Closing
 from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
 
 # A character that XML 1.0 cannot carry, not even as a reference, so that no DeleteObjects can name the key:
 # https://www.w3.org/TR/xml/#charsets, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html,
 # https://github.com/boto/boto3/issues/2005
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What says nothing of one object, but that the whole request cannot be done now.
-_STOPPING = ("Throttled", "CredentialsInvalid")
 _ABSENT = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload")
 # Of several reasons the one that takes the longest to go away says when to try again.
 _ORDER = {"ObjectLocked": 0, "MFARequired": 1, "AccessDenied": 2}
@@ -80,14 +80,21 @@ class Emptying:
     """Empties one bucket, page by page.
 
     :param is_over: whether the time for this run is used up
+    :param partition: of the bucket's ARN
+    :ivar deleted: how many versions, delete markers and uploads
+    :ivar writers: why others may still write into the bucket; empty where that is not known
     """
 
-    def __init__(self, s3: Any, name: str, account: str, is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self, s3: Any, name: str, account: str, is_over: Callable[[], bool], partition: str = "aws"
+    ) -> None:
         self._s3 = s3
         self._name = name
         self._of = {"Bucket": name, "ExpectedBucketOwner": account}
         self._is_over = is_over
+        self._closing: Closing | None = Closing(s3, name, account, f"arn:{partition}:s3:::{name}")
         self.deleted = 0
+        self.writers = ""
         self._left: dict[str, Left] = {}
         self._now: set[tuple[str, ...]] = set()
 
@@ -109,6 +116,14 @@ class Emptying:
         if refusal:
             raise refusal
 
+    def _close(self) -> None:
+        """Close the bucket to writers, once a run, before anything is deleted."""
+        if self._closing is None:
+            return
+        closing, self._closing = self._closing, None
+        closing.run()
+        self.writers = closing.problem
+
     def _repeat(self, delete_listed: Callable[[], None]) -> None:
         """List and delete until a listing shows nothing that can be deleted.
 
@@ -128,6 +143,7 @@ class Emptying:
         left = self._left["uploads"] = Left("multipart uploads", "s3:AbortMultipartUpload")
         for page in self._pages_of_uploads():
             for upload in page:
+                self._close()
                 self._try(self._s3.abort_multipart_upload, upload, left)
                 self._check_time()
 
@@ -150,6 +166,8 @@ class Emptying:
             found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             # The id "null" must be sent: without it S3 adds a delete marker instead of deleting.
             items = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+            if items:
+                self._close()
             self._delete([item for item in items if not _NOT_IN_XML.search(item["Key"])], left)
             for item in items:
                 if _NOT_IN_XML.search(item["Key"]):
@@ -191,7 +209,7 @@ class Emptying:
             delete(**self._of, **item)
         except AWS_ERRORS as error:
             code, message = code_of(error), str(error)
-            if not code or code == "NoSuchBucket" or reason_of(code, message) in _STOPPING:
+            if not code or code == "NoSuchBucket" or reason_of(code, message) in STOPPING:
                 raise
         self._count(item, left, code, message)
 
@@ -212,6 +230,8 @@ class Emptying:
         if not self._is_over():
             return
         message = f"emptying bucket {self._name}: {self.deleted} versions and uploads deleted in this run"
+        if self.writers:
+            message += f"; {self.writers}"
         if self.deleted:
             raise Refused("Emptying", message)
         raise self._refusal() or Refused("Pending", message)

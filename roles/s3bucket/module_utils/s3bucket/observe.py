@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from . import aspects, children, owner
+from .closing import closing_policy
 from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
-from .policy import is_same
-from .read import NEW_BUCKET, find_bucket, get_account, is_proven, read_settings
+from .policy import is_same, is_same_text
+from .read import NEW_BUCKET, find_bucket, find_bucket_policy, get_account, is_proven, read_settings
 from .regions import own_region, partition_of
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
 from .state import BucketState, UserState
@@ -234,11 +235,13 @@ def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
 class Deletion:
     """What of an object's things is ours and there, for the role's tasks of deletion.
 
+    ``reopens_bucket``: an earlier run closed the bucket to writers, and now it is not to be emptied after all.
     ``deferred``: why the bucket is not known. Everything else goes, and the object is not done.
     """
 
     account: str
     deletes_bucket: bool = False
+    reopens_bucket: bool = False
     retained_tags: dict[str, str] | None = None
     deletes_user: bool = False
     bucket_tags: dict[str, str] | None = None
@@ -283,6 +286,8 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         _wait_for_iam(wanted, sources, user, ours)
     if bucket is not None:
         _see_bucket_deletion(wanted, gone, bucket, proof)
+        is_kept = gone.retained_tags is not None or (gone.deletes_bucket and not wanted.force_delete)
+        gone.reopens_bucket = is_kept and _is_closed(wanted, sources, account)
     if user is not None:
         if proof is not None and not owner.has_owner_tag(user.tags):
             gone.user_tags = wanted.identity.tags
@@ -324,6 +329,20 @@ def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, pr
     gone.deletes_bucket = True
     if is_seed:
         gone.bucket_tags = wanted.identity.tags
+
+
+def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
+    """Whether an earlier run began to empty the bucket, before the spec said to keep it or its contents."""
+    try:
+        text = find_bucket_policy(sources.s3, wanted.bucket, account)
+    except Unknown as refusal:
+        if refusal.reason == "AccessDenied":
+            # The policy that closes a bucket does not deny this.
+            return False
+        raise
+    if sources.try_policy and text is not None:
+        sources.try_policy(text)
+    return is_same_text(text, closing_policy(wanted.bucket_arn))
 
 
 def ask_account(wanted: Wanted, sts: Any, sts_of: Callable[[str], Any] | None = None) -> str:

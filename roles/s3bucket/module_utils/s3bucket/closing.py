@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Keep everybody from writing into a bucket that is being emptied.
+
+The object's own key is deleted before, but the bucket's policy, its ACL, or rights of other users in the account may let
+others write faster than the operator deletes. An explicit Deny counts more than all of these, and it is evaluated at
+each request: presigned URLs, parts and the completion of multipart uploads, and replication into the bucket fail, too.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-policy-language-overview.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .errors import AWS_ERRORS, code_of, reason_of
+
+# What says nothing of one call, but that no call can succeed now.
+STOPPING = ("Throttled", "CredentialsInvalid")
+_BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+
+
+def closing_policy(bucket_arn: str) -> dict[str, Any]:
+    """The bucket policy that denies everyone to write objects, or to lock versions.
+
+    It denies nothing that reads, deletes, or changes the bucket's settings, so that it can be removed again.
+    ``s3:DeleteObject`` is not in it: some stores ask for that right where a version is deleted.
+    """
+    deny = {
+        "Sid": "S3OperatorDeletesThisBucket",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:PutObject*", "s3:Replicate*"],
+        "Resource": f"{bucket_arn}/*",
+    }
+    return {"Version": "2012-10-17", "Statement": [deny]}
+
+
+class Closing:
+    """Closes one bucket to writers. What an endpoint does not have or does not allow is tried and passed over.
+
+    :ivar problem: why others may still write; empty where that is not known
+    """
+
+    def __init__(self, s3: Any, name: str, account: str, bucket_arn: str) -> None:
+        self._s3 = s3
+        self._of = {"Bucket": name, "ExpectedBucketOwner": account}
+        self._policy = closing_policy(bucket_arn)
+        self.problem = ""
+
+    def run(self) -> None:
+        """Close the bucket: one call for its policy, and one against public ACLs, whose grantees may add delete markers.
+
+        The policy is first. A run that retains the bucket after all finds it there, and removes it.
+
+        :raises botocore.exceptions.ClientError: when the bucket does not exist, or no call can succeed now
+        """
+        refused = self._try("put_bucket_policy", Policy=json.dumps(self._policy))
+        if refused:
+            # The bucket's policy may deny only one of the two.
+            is_removed = not self._try("delete_bucket_policy")
+            self._try("put_bucket_acl", ACL="private")
+            if refused == "AccessDenied" and not is_removed:
+                self.problem = (
+                    "others may be writing into it, and AWS does not let the operator change the bucket's policy "
+                    "(s3:PutBucketPolicy)"
+                )
+        self._try("put_public_access_block", PublicAccessBlockConfiguration=_BLOCK)
+
+    def _try(self, method: str, **arguments: Any) -> str:
+        """Call it. Returns the reason of a refusal, or an empty string."""
+        try:
+            getattr(self._s3, method)(**self._of, **arguments)
+        except AWS_ERRORS as error:
+            code = code_of(error)
+            reason = reason_of(code, str(error))
+            if not code or code == "NoSuchBucket" or reason in STOPPING:
+                raise
+            return reason
+        return ""

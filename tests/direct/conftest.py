@@ -1,0 +1,71 @@
+"""The fixtures of the suite that uses the role as people do: a project folder, and two clusters and accounts.
+
+The second cluster and the second account are started by the first test that asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import kubernetes.config
+import pytest
+
+from dev.aws import Aws
+from dev.cluster import install_crd
+from dev.controlplane import ControlPlane
+from runner.iam_policy import PolicySettings, policy_for
+from tests.apigate import ApiGate
+from tests.direct.project import Account, Cluster, Project, Sides
+from tests.world import World, make_operator_key
+
+_OTHER_ACCOUNT = "210987654321"
+
+
+@pytest.fixture(scope="session")
+def sides() -> Sides:
+    return Sides()
+
+
+@pytest.fixture(scope="session")
+def cluster(world: World, sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with ApiGate(world.kubeconfig, tmp_path_factory.mktemp("cluster"), is_tls=True) as gate:
+        sides.clusters.append(Cluster("cluster", world, gate))
+        yield sides.clusters[-1]
+
+
+@pytest.fixture(scope="session")
+def account(world: World, sides: Sides) -> Account:
+    sides.accounts.append(Account("account", world.aws, world.operator_file))
+    return sides.accounts[-1]
+
+
+@pytest.fixture(scope="session")
+def other_cluster(world: World, sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Another cluster; its ``world`` has the AWS account of the first."""
+    folder = tmp_path_factory.mktemp("other-cluster")
+    with ControlPlane(folder / "kubernetes") as plane:
+        install_crd(plane.kubeconfig)
+        other = World(plane.kubeconfig, world.aws, folder)
+        # A new World makes its cluster the default of the client library: give it back to the first.
+        kubernetes.config.load_kube_config(str(world.kubeconfig))
+        with ApiGate(plane.kubeconfig, folder, is_tls=True) as gate:
+            sides.clusters.append(Cluster("other_cluster", other, gate))
+            yield sides.clusters[-1]
+
+
+@pytest.fixture(scope="session")
+def other_account(sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account with another number, at another endpoint."""
+    folder = tmp_path_factory.mktemp("other-account")
+    with Aws(folder, account=_OTHER_ACCOUNT) as aws:
+        file = folder / "operator"
+        make_operator_key(aws, policy_for(PolicySettings(_OTHER_ACCOUNT)), file)
+        sides.accounts.append(Account("other_account", aws, file))
+        yield sides.accounts[-1]
+
+
+@pytest.fixture
+def project(cluster: Cluster, account: Account, sides: Sides, tmp_path: Path) -> Project:
+    """A user's folder outside the checkout, for the first cluster and account."""
+    return Project(tmp_path, cluster, account, sides)

@@ -1,0 +1,208 @@
+"""A folder of an Ansible user, outside the checkout, and the runs of ansible-playbook in it.
+
+Each run is a child process with an environment of its own. What it wrote is known from the requests that the API
+servers and the AWS accounts of the test got meanwhile, not from what the run says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dev.aws import Aws, admin_key_in
+from tests.apigate import ApiGate, ApiRequest
+from tests.world import CLUSTER, PROJECT, World
+
+BIN = Path(sys.executable).parent
+_RUN_TIMEOUT_S = 240
+
+
+class Cluster:
+    """A Kubernetes cluster behind a gate (HTTPS, with the API server's certificate) that records its requests.
+
+    ``world`` is the administrator's way to the same cluster, which does not pass the gate.
+    """
+
+    def __init__(self, name: str, world: World, gate: ApiGate) -> None:
+        self.name, self.world, self.gate = name, world, gate
+        config = yaml.safe_load(gate.kubeconfig.read_text())
+        self.kubeconfig, self.host = gate.kubeconfig, gate.url
+        self.api_key = str(config["users"][0]["user"]["token"])
+        self.ca_cert = str(config["clusters"][0]["cluster"]["certificate-authority"])
+
+    def environment(self) -> dict[str, str]:
+        """The usual way to name a cluster."""
+        return {"KUBECONFIG": str(self.kubeconfig)}
+
+
+class Account:
+    """An AWS account and a credentials file of the operator's documented policy in it."""
+
+    def __init__(self, name: str, aws: Aws, credentials_file: Path) -> None:
+        self.name, self.aws, self.credentials_file = name, aws, credentials_file
+
+    def keys(self) -> tuple[str, str]:
+        """The key id and the secret access key that the credentials file holds."""
+        return admin_key_in(self.credentials_file)
+
+    def endpoint(self) -> dict[str, str]:
+        """Environment variables that name the account's endpoint and region, and no credentials."""
+        names = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")
+        return {name: self.aws.env()[name] for name in names}
+
+    def environment(self) -> dict[str, str]:
+        """The endpoint, and the credentials as the default profile of a file."""
+        return {**self.endpoint(), "AWS_SHARED_CREDENTIALS_FILE": str(self.credentials_file)}
+
+
+@dataclass
+class Sides:
+    """Every cluster and account that a test session has started so far."""
+
+    clusters: list[Cluster] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget the requests of all."""
+        for cluster in self.clusters:
+            cluster.gate.clear_requests()
+        for account in self.accounts:
+            account.aws.gate.clear_requests()
+
+
+@dataclass
+class Run:
+    """What one run said, did and requested."""
+
+    code: int
+    output: str
+    """Standard output and standard error."""
+    record: list[dict[str, Any]]
+    """The lines of callback_plugins/record.py."""
+    kubernetes: dict[str, list[ApiRequest]]
+    """The requests to each cluster, by its name."""
+    aws: dict[str, list[dict[str, Any]]]
+    """The requests to each account, by its name."""
+
+    def results(self, host: str = "localhost") -> list[dict[str, Any]]:
+        """Every value that the fact s3bucket_result got on a host, in order: one for each run of the role."""
+        return self.facts("s3bucket_result", host)
+
+    def facts(self, name: str, host: str = "localhost") -> list[Any]:
+        """Every value that a fact got on a host, in order."""
+        facts = [line for line in self.record if line["kind"] == "fact"]
+        return [line["value"] for line in facts if (line["name"], line["host"]) == (name, host)]
+
+    def tasks(self, *statuses: str, host: str = "localhost") -> list[str]:
+        """The names of the tasks that ended with one of these statuses (ok, changed, failed, skipped) on a host."""
+        tasks = [line for line in self.record if line["kind"] == "task" and line["host"] == host]
+        return [line["name"] for line in tasks if line["status"] in statuses]
+
+    @property
+    def stats(self) -> dict[str, dict[str, int]]:
+        """The recap of each host: ok, changed, failures, rescued, ..."""
+        return dict(next((line["hosts"] for line in self.record if line["kind"] == "stats"), {}))
+
+    def kubernetes_writes(self, cluster: str = "cluster") -> list[str]:
+        """What was written to a cluster: method and kind, for example ``POST secrets``. Dry runs are none."""
+        return [item.action for item in self.kubernetes[cluster] if item.is_write]
+
+    def aws_writes(self, account: str = "account") -> list[str]:
+        """What was written to an account: the actions, for example ``CreateBucket``."""
+        return [item["action"] for item in self.aws[account] if item["write"]]
+
+    def writes(self) -> dict[str, list[str]]:
+        """The writes to each cluster and account that got any: empty when nothing was written anywhere."""
+        found = {name: self.kubernetes_writes(name) for name in self.kubernetes}
+        found |= {name: self.aws_writes(name) for name in self.aws}
+        return {name: writes for name, writes in found.items() if writes}
+
+
+class Project:
+    """The user's folder, with an ansible.cfg, an inventory and whatever the test puts there.
+
+    ``program`` may be set to the ansible-playbook of another environment.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster, account: Account, sides: Sides) -> None:
+        self.folder, self.home = folder / "project", folder / "home"
+        self.cluster, self.account, self._sides = cluster, account, sides
+        self.program = BIN / "ansible-playbook"
+        self._record = folder / "record.jsonl"
+        self.home.mkdir(parents=True)
+        self.write("ansible.cfg", f"[defaults]\nroles_path = {PROJECT / 'roles'}\ninventory = inventory/hosts.yml\n")
+        self.write_inventory("localhost")
+        interpreter = "{{ ansible_playbook_python }}"
+        settings = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
+        self.write("inventory/group_vars/all.yml", {"ansible_python_interpreter": interpreter, **settings})
+
+    def write(self, name: str, content: str | list[Any] | dict[str, Any]) -> Path:
+        """Write a file of the project: text as it is, anything else as YAML."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    def write_inventory(self, *hosts: str, **variables: Any) -> None:
+        """An inventory of hosts that are all this machine."""
+        local = {"ansible_connection": "local", **variables}
+        self.write("inventory/hosts.yml", {"all": {"hosts": {host: dict(local) for host in hosts}}})
+
+    def write_cr(self, name: str, namespace: str, **spec: Any) -> dict[str, Any]:
+        """Write ``crs/NAME.yml`` and return the object that it holds."""
+        cr = {
+            "apiVersion": "agill.apps/v1alpha1",
+            "kind": "S3",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"region": "us-east-1", **spec},
+        }
+        self.write(f"crs/{name}.yml", cr)
+        return cr
+
+    def run(self, playbook: str | Path, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> Run:
+        """Run ansible-playbook in the folder, to its end.
+
+        :param playbook: relative to the folder
+        :param environment: all that the run gets beside PATH and HOME; by default the kubeconfig of the project's
+            cluster and the credentials of its account
+        """
+        if environment is None:
+            environment = {**self.cluster.environment(), **self.account.environment()}
+        return self.run_command([self.program, playbook, *arguments], environment)
+
+    def run_command(self, command: list[str | Path], environment: Mapping[str, str]) -> Run:
+        """Run a program that runs Ansible, to its end."""
+        self._record.unlink(missing_ok=True)
+        self._sides.clear()
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=self.folder,
+            env={**self._base_environment(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_RUN_TIMEOUT_S,
+            check=False,
+        )
+        lines = self._record.read_text().splitlines() if self._record.exists() else []
+        kubernetes = {cluster.name: cluster.gate.requests() for cluster in self._sides.clusters}
+        aws = {account.name: account.aws.gate.requests() for account in self._sides.accounts}
+        return Run(done.returncode, done.stdout, [json.loads(line) for line in lines], kubernetes, aws)
+
+    def _base_environment(self) -> dict[str, str]:
+        recording = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "record",
+            "DIRECT_RECORD": str(self._record),
+        }
+        path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+        return {"PATH": path, "HOME": str(self.home), **recording}

@@ -1,0 +1,41 @@
+"""The role in a play of one's own: its result, and when the play fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.world import CLUSTER, PROJECT, NewObject, Run, World
+
+ROLES = str(PROJECT / "roles")
+
+
+def run_play(world: World, folder: Path, tasks: list[dict[str, Any]], **variables: Any) -> Run:
+    """Run a playbook of these tasks, outside the checkout, with these extra-vars."""
+    python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": python, "tasks": tasks}
+    playbook, given = folder / "play.yml", folder / "vars.json"
+    playbook.write_text(json.dumps([play]))
+    given.write_text(json.dumps({"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0, **variables}))
+    return world.playbook(str(playbook), "-e", f"@{given}", ANSIBLE_ROLES_PATH=ROLES)
+
+
+def role(cr: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A task that runs the role on an object."""
+    return {"ansible.builtin.include_role": {"name": "s3bucket"}, "vars": {"s3bucket_cr": cr, **more}}
+
+
+def test_role_fails_for_an_object_that_is_not_done_after_its_result_is_set(
+    world: World, new_object: NewObject, tmp_path: Path
+) -> None:
+    taken = new_object(iamUser=None)
+    world.s3.create_bucket(Bucket=taken["spec"]["bucketName"])
+    show = {"name": "show", "ansible.builtin.debug": {"msg": "rescued {{ s3bucket_result.reason }}"}}
+    tolerated = [role(taken, s3bucket_fail_on_error="false"), {**show, "failed_when": "s3bucket_result.done"}]
+    run = run_play(world, tmp_path, [*tolerated, {"block": [role(taken)], "rescue": [show]}, role(taken)])
+    assert run.code == 2, run.output
+    failure = f'"msg": "Conflict: bucket {taken["spec"]["bucketName"]} exists'
+    assert (run.output.count("rescued Conflict"), run.output.count(failure)) == (2, 2), run.output
+    assert set(run.outcome) == {"done", "reason", "message", "retry", "changed", "status"}
+    assert (run.outcome["done"], run.changed) == (False, [])
