@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from tests.direct.project import Account, Cluster, Project, Run
 from tests.versions import COLLECTIONS
 from tests.world import PROJECT
 
-SECRET = "secret-word"  # noqa: S105  # what an output must not have
+# What no output may have.
+SECRET = "secret-word"
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Sides:
 
 
 @pytest.fixture
-def sides(project: Project, other_cluster: Cluster, other_account: Account) -> Iterator[Sides]:
+def sides(project: Project, other_cluster: Cluster, other_account: Account) -> Sides:
     lines: dict[str, str] = {"config": "", "credentials": ""}
     for account in (project.account, other_account):
         key_id, secret = account.keys()
@@ -96,7 +96,7 @@ def sides(project: Project, other_cluster: Cluster, other_account: Account) -> I
         config["contexts"][0]["context"] = {"cluster": name, "user": name}
     merged = {key: configs[0][key] + configs[1][key] for key in ("clusters", "users", "contexts")}
     project.write("merged", {**configs[0], **merged, "current-context": "cluster"})
-    yield Sides(project, other_cluster, other_account)
+    return Sides(project, other_cluster, other_account)
 
 
 def keys_of(account: Account) -> dict[str, str]:

@@ -85,9 +85,7 @@ class Emptying:
     :ivar writers: why others may still write into the bucket; empty where that is not known
     """
 
-    def __init__(
-        self, s3: Any, name: str, account: str, is_over: Callable[[], bool], partition: str = "aws"
-    ) -> None:
+    def __init__(self, s3: Any, name: str, account: str, is_over: Callable[[], bool], partition: str = "aws") -> None:
         self._s3 = s3
         self._name = name
         self._of = {"Bucket": name, "ExpectedBucketOwner": account}
