@@ -1,7 +1,7 @@
 """One connection in a run: what the role reads and what it writes is in one cluster and one AWS account.
 
 A run must reach those that the person chose, in whichever way, and the other ones not at all: requests are counted on
-both sides. By default a run's environment names the first cluster and the first account.
+both two. By default a run's environment names the first cluster and the first account.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECRET = "secret-word"
 
 
 @dataclass
-class Sides:
+class Two:
     """A project, and the cluster and the account that its environment does not name."""
 
     project: Project
@@ -79,7 +79,7 @@ class Sides:
 
 
 @pytest.fixture
-def sides(project: Project, other_cluster: Cluster, other_account: Account) -> Sides:
+def two(project: Project, other_cluster: Cluster, other_account: Account) -> Two:
     lines: dict[str, str] = {"config": "", "credentials": ""}
     for account in (project.account, other_account):
         key_id, secret = account.keys()
@@ -96,7 +96,7 @@ def sides(project: Project, other_cluster: Cluster, other_account: Account) -> S
         config["contexts"][0]["context"] = {"cluster": name, "user": name}
     merged = {key: configs[0][key] + configs[1][key] for key in ("clusters", "users", "contexts")}
     project.write("merged", {**configs[0], **merged, "current-context": "cluster"})
-    return Sides(project, other_cluster, other_account)
+    return Two(project, other_cluster, other_account)
 
 
 def keys_of(account: Account) -> dict[str, str]:
@@ -105,7 +105,7 @@ def keys_of(account: Account) -> dict[str, str]:
     return {**dict(zip(names, account.keys(), strict=True)), "AWS_ENDPOINT_URL": account.aws.endpoint_url}
 
 
-def assert_other_side_only(sides: Sides, run: Run, crs: list[dict[str, Any]]) -> None:
+def assert_other_side_only(two: Two, run: Run, crs: list[dict[str, Any]]) -> None:
     """Each object is Ready, was complete after the first of two runs, and nothing was requested of the first side."""
     assert run.code == 0, run.output
     assert [result["reason"] for result in run.results()] == ["Ready"] * len(run.results()), run.output
@@ -113,45 +113,45 @@ def assert_other_side_only(sides: Sides, run: Run, crs: list[dict[str, Any]]) ->
     assert [result["changed"] for result in run.results()[1::2]] == [[]] * len(crs)
     assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
     assert run.aws_writes("other_account").count("CreateAccessKey") == len(crs)
-    assert None not in [sides.secret(cr) for cr in crs]
-    secrets = [sides.cluster.api_key, sides.account.keys()[1], *(sides.cluster.world.credentials(cr)[1] for cr in crs)]
+    assert None not in [two.secret(cr) for cr in crs]
+    secrets = [two.cluster.api_key, two.account.keys()[1], *(two.cluster.world.credentials(cr)[1] for cr in crs)]
     assert not [secret for secret in secrets if secret in run.output]
 
 
-def test_environment_k8s_auth_kubeconfig_and_aws_profile_name_the_connection(sides: Sides, new_name: Any) -> None:
-    crs = sides.write_play(new_name("direct"), {}, times=2)
-    run = sides.run("site.yml", K8S_AUTH_KUBECONFIG=str(sides.cluster.kubeconfig), AWS_PROFILE="other_account")
-    assert_other_side_only(sides, run, crs)
+def test_environment_k8s_auth_kubeconfig_and_aws_profile_name_the_connection(two: Two, new_name: Any) -> None:
+    crs = two.write_play(new_name("direct"), {}, times=2)
+    run = two.run("site.yml", K8S_AUTH_KUBECONFIG=str(two.cluster.kubeconfig), AWS_PROFILE="other_account")
+    assert_other_side_only(two, run, crs)
 
 
-def test_environment_that_awx_injects_names_the_connection(sides: Sides, new_name: Any) -> None:
-    crs = sides.write_play(new_name("direct"), {}, times=2)
+def test_environment_that_awx_injects_names_the_connection(two: Two, new_name: Any) -> None:
+    crs = two.write_play(new_name("direct"), {}, times=2)
     injected = {
-        "K8S_AUTH_HOST": sides.cluster.host,
-        "K8S_AUTH_API_KEY": sides.cluster.api_key,
+        "K8S_AUTH_HOST": two.cluster.host,
+        "K8S_AUTH_API_KEY": two.cluster.api_key,
         "K8S_AUTH_VERIFY_SSL": "True",
-        "K8S_AUTH_SSL_CA_CERT": sides.cluster.ca_cert,
-        **keys_of(sides.account),
+        "K8S_AUTH_SSL_CA_CERT": two.cluster.ca_cert,
+        **keys_of(two.account),
         "AWS_PROFILE": "",
     }
-    assert_other_side_only(sides, sides.run("site.yml", "-vvv", **injected), crs)
+    assert_other_side_only(two, two.run("site.yml", "-vvv", **injected), crs)
 
 
-def test_role_variables_name_the_connection_over_the_environment(sides: Sides, new_name: Any) -> None:
-    first, key_id, secret = sides.project.cluster, *sides.account.keys()
-    merged = f"{sides.project.folder / 'nosuch'}:{sides.project.folder / 'merged'}"
+def test_role_variables_name_the_connection_over_the_environment(two: Two, new_name: Any) -> None:
+    first, key_id, secret = two.project.cluster, *two.account.keys()
+    merged = f"{two.project.folder / 'nosuch'}:{two.project.folder / 'merged'}"
     keys = {**dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), SECRET)}
     host = {
-        "s3bucket_host": sides.cluster.host,
-        "s3bucket_api_key": sides.cluster.api_key,
-        "s3bucket_ca_cert": sides.cluster.ca_cert,
+        "s3bucket_host": two.cluster.host,
+        "s3bucket_api_key": two.cluster.api_key,
+        "s3bucket_ca_cert": two.cluster.ca_cert,
         "s3bucket_aws_access_key": key_id,
         "s3bucket_aws_secret_key": secret,
-        "s3bucket_aws_endpoint_url": sides.account.aws.endpoint_url,
+        "s3bucket_aws_endpoint_url": two.account.aws.endpoint_url,
     }
-    content = yaml.safe_load(sides.cluster.kubeconfig.read_text())
+    content = yaml.safe_load(two.cluster.kubeconfig.read_text())
     profile = {"s3bucket_aws_profile": "other_account"}
-    crs = sides.write_play(
+    crs = two.write_play(
         new_name("direct"),
         # Relative to the working directory.
         {
@@ -169,14 +169,14 @@ def test_role_variables_name_the_connection_over_the_environment(sides: Sides, n
         },
         times=2,
     )
-    sides.project.write("other-kubeconfig", sides.cluster.kubeconfig.read_text())
-    run = sides.run("site.yml", "-vvv")
-    assert_other_side_only(sides, run, crs)
+    two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
+    run = two.run("site.yml", "-vvv")
+    assert_other_side_only(two, run, crs)
     assert SECRET not in run.output
 
 
-def test_module_defaults_of_another_connection_are_refused_before_any_request(sides: Sides, new_name: Any) -> None:
-    other = str(sides.cluster.kubeconfig)
+def test_module_defaults_of_another_connection_are_refused_before_any_request(two: Two, new_name: Any) -> None:
+    other = str(two.cluster.kubeconfig)
     # Of each: the defaults, the role's variable that the error names, and what else it names.
     leaks: list[tuple[dict[str, Any], str, str]] = [
         ({"group/kubernetes.core.k8s": {"kubeconfig": other}}, "s3bucket_kubeconfig", f"kubeconfig={other}"),
@@ -188,10 +188,10 @@ def test_module_defaults_of_another_connection_are_refused_before_any_request(si
         ),
         ({"amazon.aws.iam_user": {"aws_secret_key": SECRET}}, "s3bucket_aws_secret_key", "aws_secret_key"),
     ]
-    sides.write_play(new_name("direct"), *({"module_defaults": defaults} for defaults, _, _ in leaks))
-    run = sides.run("site.yml", "-vvv")
+    two.write_play(new_name("direct"), *({"module_defaults": defaults} for defaults, _, _ in leaks))
+    run = two.run("site.yml", "-vvv")
     assert len(run.results()) == len(leaks), run.output
-    own = [f"KUBECONFIG={sides.project.cluster.kubeconfig}"] * 2 + ["AWS_PROFILE=account"] * 2
+    own = [f"KUBECONFIG={two.project.cluster.kubeconfig}"] * 2 + ["AWS_PROFILE=account"] * 2
     for (_, remedy, named), mine, result in zip(leaks, own, run.results(), strict=True):
         assert not result["done"]
         assert all(text in result["message"] for text in (f"give {remedy} to the role", named, mine)), result
@@ -199,7 +199,7 @@ def test_module_defaults_of_another_connection_are_refused_before_any_request(si
     assert SECRET not in run.output
 
 
-def test_connections_that_contradict_each_other_are_refused_before_any_write(sides: Sides, new_name: Any) -> None:
+def test_connections_that_contradict_each_other_are_refused_before_any_write(two: Two, new_name: Any) -> None:
     keys = {"s3bucket_aws_access_key": "a", "s3bucket_aws_secret_key": SECRET}
     plays: list[tuple[dict[str, str], dict[str, Any], str]] = [
         ({}, {"s3bucket_context": ""}, "s3bucket_context is empty"),
@@ -218,8 +218,8 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(sid
         ({"KUBECONFIG": "/nosuch"}, {}, "KUBECONFIG names no file that exists: /nosuch"),
         ({}, {"s3bucket_aws_profile": "account", **keys}, "profile"),
     ]
-    sides.write_play(new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays))
-    run = sides.run("site.yml", "-vvv")
+    two.write_play(new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays))
+    run = two.run("site.yml", "-vvv")
     assert len(run.results()) == len(plays), run.output
     for (_, _, message), result in zip(plays, run.results(), strict=True):
         assert not result["done"]
@@ -228,27 +228,27 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(sid
     assert SECRET not in run.output
 
 
-def test_playbooks_have_one_connection(sides: Sides, new_name: Any) -> None:
-    (from_file,) = sides.write_play(new_name("direct"), {})
+def test_playbooks_have_one_connection(two: Two, new_name: Any) -> None:
+    (from_file,) = two.write_play(new_name("direct"), {})
     name, at = from_file["metadata"]["name"], ("agill.apps", "v1alpha1", "default", "s3s")
     profile = {"AWS_PROFILE": "other_account"}
-    sides.project.write("other-kubeconfig", sides.cluster.kubeconfig.read_text())
-    file = str(sides.project.folder / "crs" / f"{name}.yml")
+    two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
+    file = str(two.project.folder / "crs" / f"{name}.yml")
     reconcile = PROJECT / "playbooks" / "reconcile.yml"
-    run = sides.run(reconcile, "-e", f"cr={file}", "-e", "s3bucket_kubeconfig=other-kubeconfig", **profile)
+    run = two.run(reconcile, "-e", f"cr={file}", "-e", "s3bucket_kubeconfig=other-kubeconfig", **profile)
     assert run.code == 0, run.output
-    assert sides.secret(from_file) is not None
+    assert two.secret(from_file) is not None
     assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
     user = new_name("direct")
-    live = sides.cluster.world.make_object(
+    live = two.cluster.world.make_object(
         "default", user, {"region": "us-east-1", "bucketName": user, "iamUser": {"username": user}}
     )
-    kubeconfig = str(sides.cluster.kubeconfig)
-    run = sides.run(PROJECT / "playbooks" / "sync.yml", "-e", f"name={user}", K8S_AUTH_KUBECONFIG=kubeconfig, **profile)
+    kubeconfig = str(two.cluster.kubeconfig)
+    run = two.run(PROJECT / "playbooks" / "sync.yml", "-e", f"name={user}", K8S_AUTH_KUBECONFIG=kubeconfig, **profile)
     assert run.code == 0, run.output
-    stored = sides.cluster.world.custom.get_namespaced_custom_object(*at, user)
+    stored = two.cluster.world.custom.get_namespaced_custom_object(*at, user)
     assert stored["metadata"]["finalizers"] == ["agill.apps.s3"]
-    assert sides.secret(live) is not None
+    assert two.secret(live) is not None
     assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
 
 
@@ -268,7 +268,7 @@ def older_collections(folder: Path) -> str:
     return str(folder)
 
 
-def test_what_is_missing_or_too_old_is_named_before_any_request(sides: Sides, new_name: Any, tmp_path: Path) -> None:
+def test_what_is_missing_or_too_old_is_named_before_any_request(two: Two, new_name: Any, tmp_path: Path) -> None:
     too_old = (
         "collection amazon.aws 9.5.2 is too old, 10.1 or newer is needed: ansible-galaxy collection install --upgrade "
         "'amazon.aws:>=10.1'; collection kubernetes.core 5.4.1 is too old, 6.0 or newer is needed"
@@ -279,11 +279,11 @@ def test_what_is_missing_or_too_old_is_named_before_any_request(sides: Sides, ne
     no_packages = f"{bare} has no boto3, botocore, kubernetes: {bare} -m pip install boto3 kubernetes"
     path = older_collections(tmp_path / "collections")
     failing = {"s3bucket_fail_on_error": True}
-    sides.write_play(new_name("direct"), {"variables": failing})
+    two.write_play(new_name("direct"), {"variables": failing})
     runs = [
-        (sides.run("site.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
-        (sides.run(PROJECT / "playbooks" / "sync.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
-        (sides.run("site.yml", "-e", f"ansible_python_interpreter={bare}"), no_packages),
+        (two.run("site.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
+        (two.run(PROJECT / "playbooks" / "sync.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
+        (two.run("site.yml", "-e", f"ansible_python_interpreter={bare}"), no_packages),
     ]
     for run, message in runs:
         assert run.code != 0
