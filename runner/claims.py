@@ -24,11 +24,12 @@ CONSISTENCY_S = 120.0
 
 @dataclass
 class _Claim:
-    """``expires_at`` is infinite while a run of the object is under way."""
+    """``expires_at`` is infinite while a run of the object is under way; ``before``: what it was before that run."""
 
     uid: str
     name: str
     expires_at: float = math.inf
+    before: float = -math.inf
 
 
 class Claims:
@@ -59,13 +60,14 @@ class Claims:
         refusal = None if is_deleting else self._claim(bucket, item)
         if refusal:
             return refusal
-        is_unused = False
+        outcome: Outcome | None = None
         try:
             outcome = self._run(item)
-            is_unused = is_deleting and outcome.is_done
             return outcome
         finally:
-            self._release(bucket, item, is_unused=is_unused)
+            is_unused = outcome is not None and is_deleting and outcome.is_done
+            is_untouched = outcome is not None and outcome.is_untouched
+            self._release(bucket, item, is_unused=is_unused, is_untouched=is_untouched)
 
     def _claim(self, bucket: str, item: dict[str, Any]) -> Outcome | None:
         """Record the claim of an object that is about to run, or say why it must not."""
@@ -78,6 +80,8 @@ class Claims:
         with self._lock:
             claim = self._claims.setdefault(bucket, _Claim(uid, _name_of(item)))
             if claim.uid == uid:
+                if claim.expires_at < math.inf:
+                    claim.before = claim.expires_at
                 claim.expires_at = math.inf
                 return None
         message = (
@@ -91,14 +95,17 @@ class Claims:
             self._claims = {name: claim for name, claim in self._claims.items() if claim.expires_at > now}
             return self._claims.get(bucket)
 
-    def _release(self, bucket: str, item: dict[str, Any], *, is_unused: bool) -> None:
-        """After a run. ``is_unused``: it left nothing that uses the name."""
+    def _release(self, bucket: str, item: dict[str, Any], *, is_unused: bool, is_untouched: bool) -> None:
+        """After a run. ``is_unused``: it left nothing that uses the name; ``is_untouched``: it wrote nothing."""
         with self._lock:
             claim = self._claims.get(bucket)
             if claim is None or claim.uid != item["metadata"]["uid"]:
                 return
             if is_unused:
                 del self._claims[bucket]
+            elif is_untouched:
+                # An earlier run of the object may have written what IAM does not show yet.
+                claim.expires_at = claim.before
             else:
                 claim.expires_at = self._clock() + CONSISTENCY_S
 

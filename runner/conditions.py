@@ -56,7 +56,7 @@ class Outcome:
     """What one run of the role, or one look, ended with.
 
     ``retry`` is none, immediate, transient, permanent or slow; ``changed`` names the aspects that the run repaired,
-    ``drift`` those that differ from the spec and were not.
+    ``drift`` those that differ from the spec and were not. ``is_untouched``: the run wrote nothing.
     """
 
     is_done: bool
@@ -66,6 +66,7 @@ class Outcome:
     changed: tuple[str, ...] = ()
     status: dict[str, Any] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
+    is_untouched: bool = False
 
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}

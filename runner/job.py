@@ -32,6 +32,8 @@ _MAX_MESSAGE = 500
 # Ansible writes modules and results in files of some KiB each; with less left a run fails in any of its tasks.
 _MIN_FREE = 64 * 1024
 _RESULT = "s3bucket_result"
+# The role's first module, which decides what the others write.
+_READER = "s3bucket_info"
 # The loop reads the result; a run that fails is one without a result.
 _NEVER_FAILS = {"s3bucket_fail_on_error": False}
 
@@ -42,6 +44,8 @@ class _Record:
 
     outcome: dict[str, Any] = field(default_factory=dict)
     failure: str = ""
+    # The modules of the tasks that failed.
+    failed: list[str] = field(default_factory=list)
     end: Reason | None = None
 
 
@@ -49,7 +53,10 @@ class Warm(Protocol):
     """What makes runs quick, if it is there."""
 
     def find_path(self) -> Path | None:
-        """A folder for the PATH with another ansible-playbook; None for the stock one."""
+        """A folder for the PATH with another ansible-playbook; None for the stock one. Waits until that is known."""
+
+    def end_waiting(self) -> None:
+        """Nobody waits in :meth:`find_path` any more."""
 
 
 class AnsibleJob:
@@ -80,6 +87,8 @@ class AnsibleJob:
     def cancel(self) -> None:
         """End all runs, and start none any more."""
         self._cancelled.set()
+        if self._warm:
+            self._warm.end_waiting()
 
     def run(self, item: dict[str, Any]) -> Outcome:
         """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
@@ -113,13 +122,18 @@ class AnsibleJob:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self, folder: Path, run_id: str, playbook: str, handler: _EventHandler) -> None:
+        variables = self._envvars(folder, run_id)
+        if self._cancelled.is_set():
+            # While it waited for the warm process.
+            handler.record.end = Reason.RUN_CANCELLED
+            return
         ansible_runner.run(
             private_data_dir=str(folder),
             project_dir=str(self._project_dir),
             playbook=str(self._project_dir / "playbooks" / playbook),
             inventory="localhost,",
             ident="run",
-            envvars=self._envvars(folder, run_id),
+            envvars=variables,
             quiet=True,
             # In the main thread ansible-runner would replace our SIGTERM handler; with a callback of ours it does not.
             cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, handler.record),
@@ -145,6 +159,8 @@ class AnsibleJob:
                 retry=str(given["retry"]),
                 changed=tuple(given["changed"]),
                 status=dict(given["status"]),
+                # The module that only reads refused the object. Tasks that write come after it.
+                is_untouched=record.failed == [_READER],
             )
         if record.end is Reason.RUN_TIMEOUT:
             message = f"the run was ended after {self._timeout_s:g} s (--run-timeout)"
@@ -226,6 +242,7 @@ class _EventHandler:
             self.record.outcome = (data.get("artifact_data") or {}).get(_RESULT) or {}
         elif kind in ("runner_on_failed", "runner_on_unreachable"):
             self.record.failure = _failure(data)
+            self.record.failed.append(str(data.get("task_action")))
             _LOG.info("task failed", extra={**self._fields, "task": data.get("task"), "error": self.record.failure})
         elif kind == "runner_on_ok" and (data.get("res") or {}).get("changed"):
             _LOG.info("task changed something", extra={**self._fields, "task": data.get("task")})

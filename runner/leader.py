@@ -304,10 +304,11 @@ class Election:
             # Waits less than it may, as whoever writes a Lease for us is noticed by the renewal, not by the clock.
             self._lost.wait(min(max(left_s, 0.01), _POLL_S))
 
-    def release(self) -> None:
-        """Let the next one have it at once."""
+    def release(self, timeout_s: float = math.inf) -> None:
+        """Let the next one have it at once. Takes no longer than an attempt to renew, nor than ``timeout_s``."""
         try:
-            started = self._clock()
+            # An attempt that began so early has that time left.
+            started = self._clock() - max(0.0, self._terms.attempt_s - timeout_s)
             old = self._find(started)
             if old is not None and old["holder"] == self._identity:
                 self._write("", old, started)

@@ -13,7 +13,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -38,6 +37,7 @@ from runner.queue import Key, WorkQueue
 from runner.reconcile import Reconciler
 from runner.schema import unstored_fields
 from runner.settings import Settings
+from runner.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
 from runner.stored import StoredObjects
 from runner.warm.process import WarmProcess
 from runner.watch import NamespaceWatch, Watcher
@@ -52,8 +52,6 @@ _MAX_OVERRUN_S = 300.0
 _MAX_CHECK_S = 120.0
 # How long one run empties a bucket; the next one goes on. Other objects are served between them.
 _MAX_EMPTY_S = 60.0
-_JOIN_S = 10.0
-_RENEWAL_S = 5.0
 _POLL_S = 0.5
 # How often new reads of all IAM users are asked for, at least.
 _ORPHAN_PERIOD_S = 60.0
@@ -69,7 +67,8 @@ class Operator:
         self._kube = kube
         self._metrics = Metrics()
         self._queue = WorkQueue()
-        self._stopping = threading.Event()
+        self._shutdown = Shutdown(settings.grace_period_s)
+        self._stopping = self._shutdown.stopping
         self._is_lost = False
         self._namespaces: list[NamespaceWatch] = []
         self._object_watchers: list[Watcher] = []
@@ -100,7 +99,7 @@ class Operator:
             self._clean_up()
 
     def _run(self) -> int:
-        processes.handle_stop_signals(lambda _: self._stopping.set())
+        processes.handle_stop_signals(lambda _: self._shutdown.begin())
         processes.share_heaps()
         self._serve()
         processes.become_subreaper()
@@ -134,15 +133,15 @@ class Operator:
 
     def _release_lease(self) -> None:
         # A renewal that is under way, or a later one, would take it again.
-        self._stopping.set()
+        self._shutdown.begin(is_graceful=False)
         for thread in self._threads:
             if thread.name == "lease":
-                thread.join(_RENEWAL_S)
-        self._election.release()
+                thread.join(self._shutdown.left_s(LEASE_S))
+        self._election.release(self._shutdown.left_s(LEASE_S))
 
     def once(self) -> int:
         """One pass over all objects. Returns 0: all are Ready, or deleted; 1: some are not; 2: nothing was done."""
-        processes.handle_stop_signals(lambda _: self._stopping.set())
+        processes.handle_stop_signals(lambda _: self._shutdown.begin())
         try:
             return self._once()
         except KubeError as error:
@@ -213,12 +212,8 @@ class Operator:
         for thread in workers:
             while thread.is_alive() and not is_late.is_set():
                 thread.join(_POLL_S)
-        self._stopping.set()
+        self._shutdown.begin(is_graceful=False)
         is_late.set()
-        # A renewal that is under way would meet the Lease's release.
-        for thread in self._threads:
-            if thread not in workers:
-                thread.join(_JOIN_S)
         return len(results) == len(items) and all(results)
 
     def _drain(self, reconciler: Reconciler, keys: SimpleQueue[Key], results: list[bool]) -> None:
@@ -229,10 +224,9 @@ class Operator:
     def _cancel_when_stopped(self, job: AnsibleJob, is_late: threading.Event) -> None:
         """Let runs end for the grace period, cancel them then, and give up what still waits for AWS."""
         self._stopping.wait()
-        if not self._is_lost:
-            is_late.wait(self._settings.grace_period_s)
+        is_late.wait(self._shutdown.left_s(0))
         job.cancel()
-        is_late.wait(_JOIN_S)
+        is_late.wait(self._shutdown.left_s(WORKERS_S))
         is_late.set()
 
     def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
@@ -247,10 +241,13 @@ class Operator:
         return outcome is None or outcome.is_done
 
     def _clean_up(self) -> None:
+        self._shutdown.begin(is_graceful=False)
         if self._warm:
-            self._warm.stop()
+            self._warm.stop(self._shutdown.left_s(END_S))
         if self._check:
             self._check.close()
+        # What a worker that is not waited for any more may have left.
+        processes.kill_own_runs(self._shutdown.left_s(END_S))
         processes.remove_own_folders(self._settings.work_dir)
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
@@ -401,7 +398,7 @@ class Operator:
         end = threading.Timer(max(0.0, left_s / 2), _end_at_once)
         end.daemon = True
         end.start()
-        self._stopping.set()
+        self._shutdown.begin(is_graceful=False)
         if self._job is not None:
             self._job.cancel()
         processes.kill_own_runs(max(0.0, left_s / 2))
@@ -410,13 +407,12 @@ class Operator:
         _LOG.info("stopping", extra={"grace_s": self._settings.grace_period_s})
         self._queue.shut_down()
         workers = [thread for thread in self._threads if thread.name.startswith("worker-")]
-        timer = threading.Timer(0 if self._is_lost else self._settings.grace_period_s, job.cancel)
+        timer = threading.Timer(self._shutdown.left_s(0), job.cancel)
         timer.daemon = True
         timer.start()
         # For all of them together: each may wait for an API server that does not answer.
-        deadline = time.monotonic() + self._settings.grace_period_s + _JOIN_S
         for thread in workers:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(self._shutdown.left_s(WORKERS_S))
         timer.cancel()
         self._metrics.leading.set(0)
 

@@ -41,6 +41,7 @@ class WarmProcess:
         self._settled = threading.Event()
         self._stopping = threading.Event()
         self._is_supported = True
+        self._is_waiting_over = False
         self._lock = threading.Lock()
         self._backoff = Backoff(_MAX_BACKOFF_S, _FIRST_BACKOFF_S)
         self._write_shim()
@@ -49,9 +50,13 @@ class WarmProcess:
         """Start it, and keep it."""
         threading.Thread(target=self._keep, name="warm", daemon=True).start()
 
-    def stop(self) -> None:
-        """End it. What it still runs is ended too."""
+    def stop(self, timeout_s: float = _STOP_S) -> None:
+        """End it. What it still runs is ended too.
+
+        :param timeout_s: kill it after this time, or after five seconds
+        """
         self._stopping.set()
+        self.end_waiting()
         with self._lock:
             process = self._process
         if process is None:
@@ -59,14 +64,20 @@ class WarmProcess:
         assert process.stdin is not None  # noqa: S101 - opened as a pipe
         process.stdin.close()
         try:
-            process.wait(_STOP_S)
+            process.wait(min(timeout_s, _STOP_S))
         except subprocess.TimeoutExpired:
             process.kill()
 
     def find_path(self) -> Path | None:
         """The folder that goes first on a run's PATH, once the process is ready; None for a stock run."""
-        self._settled.wait(_READY_S)
+        if not self._is_waiting_over:
+            self._settled.wait(_READY_S)
         return self._folder / "bin" if self._is_supported else None
+
+    def end_waiting(self) -> None:
+        """Nobody waits in :meth:`find_path` any more: what it is asked for will not be run."""
+        self._is_waiting_over = True
+        self._settled.set()
 
     @property
     def pid(self) -> int:

@@ -137,6 +137,19 @@ def test_contested_bucket_the_first_keeps_it_the_second_is_told(
     assert condition(world, first)["status"] == "True"
 
 
+def test_object_that_is_refused_keeps_no_other_one_waiting_for_the_name(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
+) -> None:
+    bucket = new_name("contested")
+    world.s3.create_bucket(Bucket=bucket)
+    objects = [new_object(bucketName=bucket, iamUser=None) for _ in range(2)]
+    start_operator()
+    # Well before a name that a run may have claimed in IAM would be given up.
+    for cr in objects:
+        wait_until(lambda cr=cr: condition(world, cr).get("reason") == "Conflict", "Conflict")
+        assert "exists in this AWS account" in condition(world, cr)["message"]
+
+
 def test_two_objects_created_at_once_for_one_user_get_one_owner(
     world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:

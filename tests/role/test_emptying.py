@@ -266,7 +266,11 @@ def test_bucket_that_another_writer_keeps_filling_becomes_empty(s3: Any, bucket:
 
 def test_closed_bucket_accepts_no_object_by_any_way(aws: Aws, s3: Any, bucket: str, other: Any) -> None:
     put(s3, bucket, "a")
-    upload = {"Bucket": bucket, "Key": "u", "UploadId": other.create_multipart_upload(Bucket=bucket, Key="u")["UploadId"]}
+    upload = {
+        "Bucket": bucket,
+        "Key": "u",
+        "UploadId": other.create_multipart_upload(Bucket=bucket, Key="u")["UploadId"],
+    }
     part = other.upload_part(**upload, PartNumber=1, Body=b"x")
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
     Closing(s3, bucket, ACCOUNT, f"arn:aws:s3:::{bucket}").run()

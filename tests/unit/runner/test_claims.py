@@ -13,6 +13,7 @@ from runner.conditions import Outcome, Reason
 from tests.fakes import READY
 
 FAILED = Outcome(False, Reason.AWS_ERROR, retry="transient")
+REFUSED = Outcome(False, Reason.CONFLICT, retry="permanent", is_untouched=True)
 
 
 def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metadata: Any) -> dict[str, Any]:
@@ -112,6 +113,22 @@ def test_deleted_object_gives_its_name_up_only_when_all_is_deleted() -> None:
     world.run(item("first", deletionTimestamp="now"), FAILED)
     assert world.run(item("second")).reason is Reason.PENDING
     world.run(item("first", deletionTimestamp="now"))
+    assert world.run(item("second")) is READY
+
+
+def test_run_that_wrote_nothing_keeps_no_name() -> None:
+    world = World()
+    world.run(item("first"), REFUSED)
+    assert world.run(item("second")) is READY
+
+
+def test_run_that_wrote_nothing_leaves_what_an_earlier_run_keeps() -> None:
+    world = World()
+    world.run(item("first"), FAILED)
+    world.now = CONSISTENCY_S / 2
+    world.run(item("first"), REFUSED)
+    assert world.run(item("second")).reason is Reason.PENDING
+    world.now = CONSISTENCY_S
     assert world.run(item("second")) is READY
 
 

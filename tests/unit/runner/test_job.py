@@ -13,6 +13,7 @@ import pytest
 from runner.conditions import Outcome, Reason
 from runner.job import AnsibleJob, _EventHandler, _Record, extra_vars
 from runner.processes import short_path
+from runner.warm.process import WarmProcess
 from tests.fakes import make_item
 
 EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
@@ -35,6 +36,23 @@ def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
     job.cancel()
     assert job.run(make_item()).reason is Reason.RUN_CANCELLED
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cancel_ends_the_wait_for_a_warm_process_that_is_not_ready(tmp_path: Path) -> None:
+    for name in ("work", "warm"):
+        (tmp_path / name).mkdir()
+    warm = WarmProcess(tmp_path / "warm", {})
+    job = AnsibleJob(tmp_path, tmp_path / "work", 600, {}, warm)
+    outcomes: list[Outcome] = []
+    run = threading.Thread(target=lambda: outcomes.append(job.run(make_item())), daemon=True)
+    run.start()
+    while not list((tmp_path / "work").glob("run-*")):
+        run.join(0.01)
+    job.cancel()
+    # Half of what it would wait otherwise.
+    run.join(30)
+    assert [outcome.reason for outcome in outcomes] == [Reason.RUN_CANCELLED]
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def handle(*events: dict[str, Any]) -> _Record:

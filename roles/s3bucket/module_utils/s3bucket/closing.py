@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Keep everybody from writing into a bucket that is being emptied.
 
-The object's own key is deleted before, but the bucket's policy, its ACL, or rights of other users in the account may let
-others write faster than the operator deletes. An explicit Deny counts more than all of these, and it is evaluated at
-each request: presigned URLs, parts and the completion of multipart uploads, and replication into the bucket fail, too.
+The key of the object is deleted before. But the policy of the bucket, its ACL, or rights of other users may let
+others write faster than the operator deletes. An explicit Deny counts more than all of these. It is evaluated at each
+request: presigned URLs, parts and the completion of multipart uploads, and replication into the bucket fail, too.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-policy-language-overview.html
 """
 
@@ -48,7 +48,7 @@ class Closing:
         self.problem = ""
 
     def run(self) -> None:
-        """Close the bucket: one call for its policy, and one against public ACLs, whose grantees may add delete markers.
+        """Close the bucket: one call for its policy, one against public ACLs, whose grantees may add delete markers.
 
         The policy is first. A run that retains the bucket after all finds it there, and removes it.
 

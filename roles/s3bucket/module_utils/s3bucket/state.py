@@ -40,13 +40,3 @@ class UserState:
     boundary: str = ""
     # RFC 3339; of two users that claim one bucket name without rights on it, the older one keeps it.
     created: str = ""
-
-
-@dataclass
-class State:
-    """All of one object. None means: surely not there."""
-
-    bucket: BucketState | None
-    user: UserState | None
-    secret: dict[str, Any] | None
-    service: dict[str, Any] | None
