@@ -1,10 +1,10 @@
 # Copyright: s3-operator contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Checks that are possible only in the controller, before the first module of a run: versions, variables, module_defaults.
+"""Checks that are possible only in the controller, before the first module: versions, variables, module_defaults.
 
-The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the result of
-this object, and not an error after which s3bucket_result is that of the object before. Not for the operator, which
-validates its settings at its start, and gets objects that the API server has validated.
+The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the
+result of this object, and not an error after which s3bucket_result is that of the object before. Not for the operator,
+which validates its settings at its start, and gets objects that the API server has validated.
 
 The role's modules and those of the collections must have one connection. A play's ``module_defaults`` reach only the
 latter, so a connection there is refused unless the role's variable of that name is given, which counts for all modules.

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Names of the role's variables: what a person misspells would be ignored in silence. Pure, and imports nothing heavy."""
+"""Names of the role's variables: a misspelled one would be ignored in silence. Pure, and imports nothing heavy."""
 
 from __future__ import annotations
 
