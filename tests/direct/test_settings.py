@@ -50,14 +50,15 @@ def test_playbook_has_the_operators_settings_of_its_environment(
     ("arguments", "environment", "message"),
     [
         ([], {"DELETION_POLICY": "retain"}, "DELETION_POLICY: must be Delete or Retain"),
-        ([], {"S3_OPERATOR_DELETION_POLICY": "Retain"}, "S3_OPERATOR_DELETION_POLICY: is not read: its name is DELETION_POLICY"),
-        (["-e", "s3bucket_deletionpolicy=Retain"], {}, "s3bucket_deletionpolicy (did you mean s3bucket_deletion_policy?)"),
+        ([], {"S3_OPERATOR_TAGS": "{}"}, "S3_OPERATOR_TAGS: is not read: its name is TAGS"),
+        (["-e", "s3bucket_deletionpolicy=Retain"], {}, "(did you mean s3bucket_deletion_policy?)"),
     ],
     ids=["value", "former-name", "misspelled"],
 )  # fmt: skip
 def test_setting_that_would_be_ignored_is_refused_before_anything_is_written(
-    world: World, cluster: Cluster, new_object: NewObject, arguments: list[str], environment: dict[str, str], message: str
-) -> None:
+    world: World, cluster: Cluster, new_object: NewObject, arguments: list[str], environment: dict[str, str],
+    message: str,
+) -> None:  # fmt: skip
     scope = ("-e", f"s3bucket_namespace={new_object()['metadata']['namespace']}")
     run, writes = run_at(world, cluster, "sync.yml", *scope, *arguments, **environment)
     assert (run.code, writes) == (2, []), run.output
@@ -68,7 +69,8 @@ def test_setting_that_would_be_ignored_is_refused_before_anything_is_written(
 def operator(world: World, namespace: str) -> Iterator[str]:
     """An operator that is installed and scaled to 0, with settings of its own; for this namespace only."""
     env = [{"name": "WATCH_NAMESPACE", "value": namespace}, {"name": "IAM_PATH", "value": PATH}]
-    container = {"name": "s3-operator", "image": "a", "command": ["s3-operator"], "args": ["run", "--deletion-policy=Retain"]}
+    arguments = ["run", "--deletion-policy=Retain"]
+    container = {"name": "s3-operator", "image": "a", "command": ["s3-operator"], "args": arguments}
     labels = {"app": "operator"}
     body = {
         "metadata": {"name": "operator", "labels": {"helm.sh/chart": "s3-operator-1.0.0"}},
