@@ -98,7 +98,8 @@ class AwxJob:
 
 
 def _digest(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    # Python does without its cache in a folder that is read-only.
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
