@@ -129,8 +129,10 @@ def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentia
     copy_checkout(job.sources)
     job.add_kubernetes_credential(cluster, token)
     job.add_aws_credential(account)
-    # A kubeconfig that the image has, of another cluster.
-    project.write("runner/.kube/config", other_cluster.kubeconfig.read_text())
+    # A kubeconfig that the image has, of another cluster: that there is none at this address would be an error.
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    project.write("runner/.kube/config", config)
     variables = {**yaml.safe_load(blocks(GUIDE, "yaml")[2]), "s3bucket_cluster_name": CLUSTER}
     run = job.run("playbooks/sync.yml", **{**variables, "s3bucket_namespace": namespace})
     assert run.code == 0, run.output
