@@ -119,7 +119,7 @@ def token(world: World, namespace: str, new_name: Any) -> str:
 
 def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentials(
     project: Project, world: World, cluster: Cluster, account: Account, namespace: str, new_name: Any,
-    other_cluster: Cluster, token: str,
+    token: str,
 ) -> None:  # fmt: skip
     name = new_name("awx")
     cr = world.make_object(
