@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from tests.direct.guides import commands
 from tests.direct.project import Cluster
 from tests.role.test_playbooks import write_cr
 from tests.world import NewObject, Run, World, requests_of
 
-PATH = "/playbooks/"
+# As in the guide.
+GUIDE, PATH = "docs/without-the-operator.md", "/s3-operator/"
 
 
 def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **environment: str) -> tuple[Run, list[str]]:
@@ -24,6 +27,13 @@ def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **env
     writes = [item.action for item in cluster.gate.requests() if item.is_write]
     run.output = " ".join(run.output.replace('\\"', '"').split())
     return run, writes + [item["action"] for item in requests if item["write"]]
+
+
+def of_guide(command: str) -> tuple[list[str], dict[str, str]]:
+    """The arguments of a command of the guide, and the variables that it sets."""
+    words = shlex.split(command, comments=True)
+    start = words.index("ansible-playbook")
+    return words[start + 2 :], dict(word.split("=", 1) for word in words[:start])
 
 
 def test_playbook_has_the_operators_settings_of_its_environment(
@@ -96,13 +106,16 @@ def test_playbook_next_to_an_installed_operator_refuses_to_differ_or_takes_its_s
     assert 's3bucket_deletion_policy is "Delete" here and "Retain" there' in run.output
     assert f's3bucket_iam_path is not set here and "{PATH}" there' in run.output
     assert f"-e s3bucket_operator={operator}, or give the same ones" in run.output
-    by_operator = (*scope, "-e", f"s3bucket_operator={operator}")
+    from_environment, from_operator = map(of_guide, commands(GUIDE, "## Settings"))
+    by_operator = [*scope, *(word.replace("s3-operator/s3-operator", operator) for word in from_operator[0])]
     run, _ = run_at(world, cluster, "sync.yml", *by_operator, CLUSTER_NAME="")
     assert run.code == 0, run.output
     assert world.iam.get_user(UserName=cr["spec"]["iamUser"]["username"])["User"]["Path"] == PATH
     run, writes = run_at(world, cluster, "sync.yml", *by_operator, CLUSTER_NAME="", IAM_PATH="/other/")
     assert (run.code, writes) == (2, []), run.output
     assert f's3bucket_iam_path is "/other/" here and "{PATH}" there' in run.output
+    same, writes = run_at(world, cluster, "sync.yml", *scope, CLUSTER_NAME="", **from_environment[1])
+    assert (same.code, writes) == (0, []), same.output
 
 
 def test_playbook_without_the_right_to_list_deployments_warns_and_goes_on(
