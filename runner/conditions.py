@@ -43,6 +43,7 @@ class Reason(StrEnum):
     AWS_UNREACHABLE = "AWSUnreachable"
     AWS_ERROR = "AWSError"
     KUBERNETES_ERROR = "KubernetesError"
+    MISSING_REQUIREMENT = "MissingRequirement"
     RUN_FAILED = "RunFailed"
     RUN_TIMEOUT = "RunTimeout"
     RUN_CANCELLED = "RunCancelled"

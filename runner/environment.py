@@ -20,7 +20,6 @@ _PASSED_ON = frozenset(
         "PATH",
         "HOME",
         "KUBECONFIG",
-        "K8S_AUTH_KUBECONFIG",
         "KUBERNETES_SERVICE_HOST",
         "KUBERNETES_SERVICE_PORT",
         # What botocore reads beside its table, and AWS_REGION, which the collection reads.

@@ -20,7 +20,7 @@ options:
     type: str
     required: true
   cluster_name:
-    description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
+    description: The cluster's name in owner tags, as C(s3bucket_info) returns it.
     type: str
     default: ""
   defaults:
@@ -71,6 +71,7 @@ EXAMPLES = r"""
 - name: Create bucket and user
   s3bucket_create:
     cr: "{{ s3bucket_cr | to_json }}"
+    cluster_name: "{{ seen.cluster }}"
     defaults: "{{ s3bucket_defaults }}"
     account: "123456789012"
     creates_bucket: true

@@ -53,6 +53,12 @@ options:
       - For an IP address there is no Service.
     type: str
     default: ""
+  kubernetes:
+    description:
+      - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+      - What is not given comes from K8S_AUTH_*.
+    type: str
+    default: "{}"
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -86,6 +92,14 @@ notes:
   type: list
   elements: str
   returned: success
+cluster:
+  description: The cluster's name in owner tags.
+  type: str
+  returned: success
+kubernetes:
+  description: What tasks of C(kubernetes.core) need beside the given options. Holds no secret.
+  type: dict
+  returned: success
 deferred:
   description: Problems whose steps are skipped, as outcome records; everything else of the object is maintained.
   type: list
@@ -100,8 +114,14 @@ s3bucket_reason:
 from dataclasses import asdict, replace
 from typing import Any
 
+from ansible.module_utils.s3bucket.requirements import ensure_present
+
+# Before the imports that would fail with a traceback.
+ensure_present()
+
 from ansible.module_utils.s3bucket import children, owner
-from ansible.module_utils.s3bucket.cluster import ApiServer, connect
+from ansible.module_utils.s3bucket.cluster import ApiServer
+from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
 from ansible.module_utils.s3bucket.module import make_module, make_sources, read_wanted, refuse
 from ansible.module_utils.s3bucket.observe import (
@@ -121,9 +141,10 @@ def main() -> None:
     module = make_module(
         iam_settle_s={"type": "int", "default": 60},
         service_external_name={"type": "str", "default": ""},
+        kubernetes={"type": "str", "default": "{}", "no_log": True},
     )
     try:
-        cluster = connect()
+        cluster, options = connect(module, module.params["kubernetes"])
         wanted = read_wanted(module, cluster)
         if wanted.is_deleting:
             answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
@@ -131,7 +152,7 @@ def main() -> None:
             answer = answer_present(wanted, make_sources(module, cluster))
     except Refused as refusal:
         refuse(module, refusal)
-    module.exit_json(changed=False, **answer)
+    module.exit_json(changed=False, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 
 def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:

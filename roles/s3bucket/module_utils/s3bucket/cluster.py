@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ class ApiServer:
     def __init__(self, api: Any) -> None:
         # Of the dynamic client only its requests by path; what it would discover is known.
         self._api = DynamicClient(api, discoverer=lambda *_: None)
+        self.client = api
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
         """The Secret, or None."""
@@ -168,23 +171,46 @@ def connect() -> ApiServer:
 
     :raises Refused: KubernetesError when there is none of them
     """
-    if not HAS_KUBERNETES:
-        raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
-    try:
+    ensure_library()
+    with reported_errors("KUBECONFIG"):
         # config.load_config would write to a module's standard output, and know no list of files in KUBECONFIG.
         if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
             # Named, as the library looks at KUBECONFIG when it is imported only.
             config.load_kube_config(os.environ.get("KUBECONFIG"))
         else:
             config.load_incluster_config()
+    return server_of(client.Configuration.get_default_copy())
+
+
+def ensure_library() -> None:
+    """Check that the Kubernetes client library is there.
+
+    :raises Refused: KubernetesError when it is not
+    """
+    if not HAS_KUBERNETES:
+        raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
+
+
+@contextlib.contextmanager
+def reported_errors(source: str) -> Iterator[None]:
+    """Report what the client library meets in a configuration.
+
+    :param source: what the configuration comes from: variables of the environment or of the role
+    :raises Refused: KubernetesError naming the source, without the text of a file, which holds credentials
+    """
+    hint = f"correct {source}" if source else "set KUBECONFIG"
+    try:
+        yield
     except (ConfigException, OSError) as error:
-        raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: set KUBECONFIG") from error
+        raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: {hint}") from error
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        # Never its text: a kubeconfig holds credentials.
         raise Refused(
-            "KubernetesError", "KUBECONFIG is not a kubeconfig: correct the file, or set it to another"
+            "KubernetesError", f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another"
         ) from error
-    settings = client.Configuration.get_default_copy()
+
+
+def server_of(configuration: Any) -> ApiServer:
+    """The API server of a configuration of the client library."""
     # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
-    settings.retries = False
-    return ApiServer(client.ApiClient(settings))
+    configuration.retries = False
+    return ApiServer(client.ApiClient(configuration))

@@ -58,6 +58,7 @@ RETRY = {
     "AWSUnreachable": TRANSIENT,
     "AWSError": TRANSIENT,
     "KubernetesError": TRANSIENT,
+    "MissingRequirement": PERMANENT,
 }
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html

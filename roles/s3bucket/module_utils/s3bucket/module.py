@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .cluster import ApiServer, connect
+from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
+from .requirements import REASON, find_outdated
 from .spec import Wanted, wanted_of
 from .users import rules_of
 
@@ -35,24 +36,37 @@ def make_module(**arguments: Any) -> AnsibleAWSModule:
 
 
 def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
-    """What the CR asks for. Asks the API server for the cluster's id only where no name is set."""
-    name = module.params["cluster_name"] or (cluster or connect()).get_cluster_id()
+    """What the CR asks for. Asks the API server for the cluster's id where no name is set, of s3bucket_info only."""
+    name = module.params["cluster_name"]
+    if not name and cluster:
+        name = cluster.get_cluster_id()
     return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
 
 
 def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
-    """Clients with the module's credentials, region and endpoint."""
+    """Clients with the module's credentials, region and endpoint.
+
+    :raises Refused: MissingRequirement for a botocore that is too old
+    """
+    iam, s3 = module.client("iam"), module.client("s3")
+    outdated = find_outdated(s3)
+    if outdated:
+        raise Refused(REASON, outdated)
 
     def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
         session = _session(*values_in(secret))
         return tuple(
-            session.client(service, region_name=module.region, endpoint_url=module.params["endpoint_url"])
+            session.client(
+                service,
+                region_name=module.region,
+                endpoint_url=module.params["endpoint_url"],
+                verify=module.params["validate_certs"] and (module.params["aws_ca_bundle"] or True),
+            )
             for service in ("sts", "s3")
         )
 
-    iam = module.client("iam")
     return Sources(
-        s3=module.client("s3"),
+        s3=s3,
         users=LiveUsers(iam),
         sts=module.client("sts"),
         cluster=cluster,

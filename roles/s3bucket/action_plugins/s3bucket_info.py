@@ -1,0 +1,178 @@
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Checks that are possible only in the controller, before the first module of a run: versions, and module_defaults.
+
+The role's modules and those of the collections must have one connection. A play's ``module_defaults`` reach only the
+latter, so a connection there is refused unless the role's variable of that name is given, which counts for all modules.
+Runs in the task's worker, once a run; costs a few milliseconds and makes no request.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.release import __version__ as ansible_core_version
+
+# As requirements.yml and meta/main.yml: a test compares them.
+REQUIRED_CORE = (2, 19)
+REQUIRED_COLLECTIONS = {"amazon.aws": (10, 1), "kubernetes.core": (6, 0)}
+
+_KUBERNETES_MODULES = ("kubernetes.core.k8s",)
+_AWS_MODULES = ("amazon.aws.iam_access_key", "amazon.aws.iam_policy", "amazon.aws.iam_user", "amazon.aws.s3_bucket")
+# An option, with its aliases: the role's variable. Not region: it is always the object's.
+_KUBERNETES = {
+    "kubeconfig": (),
+    "context": (),
+    "host": (),
+    "api_key": (),
+    "username": (),
+    "password": (),
+    "validate_certs": ("verify_ssl",),
+    "ca_cert": ("ssl_ca_cert",),
+    "client_cert": ("cert_file",),
+    "client_key": ("key_file",),
+    "proxy": (),
+    "no_proxy": (),
+    "proxy_headers": (),
+    "persist_config": (),
+    "impersonate_user": (),
+    "impersonate_groups": (),
+}
+_AWS = {
+    "profile": ("aws_profile",),
+    "access_key": ("aws_access_key_id", "aws_access_key"),
+    "secret_key": ("aws_secret_access_key", "aws_secret_key"),
+    "session_token": ("aws_session_token",),
+    "endpoint_url": ("aws_endpoint_url",),
+    "ca_bundle": ("aws_ca_bundle",),
+    "validate_certs": (),
+    "config": ("aws_config",),
+}
+# Of these an error shows the value.
+_SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
+_KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
+_AWS_ENVIRONMENT = (
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ROLE_ARN",
+    "AWS_ENDPOINT_URL",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)
+
+
+class ActionModule(NormalAction):
+    """Runs the module of its task, after the checks."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        given = self._given(task_vars or {})
+        refusal = (
+            _refused("MissingRequirement", find_outdated())
+            or _refused("KubernetesError", _find_empty(given))
+            or _refused("KubernetesError", self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
+            or _refused("CredentialsInvalid", self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
+        )
+        return refusal or dict(super().run(tmp, task_vars))
+
+    def _given(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The role's connection variables that are given."""
+        names = [f"s3bucket_{option}" for option in _KUBERNETES] + [f"s3bucket_aws_{option}" for option in _AWS]
+        found = {name: task_vars[name] for name in names if task_vars.get(name) is not None}
+        values = {name: self._templar.template(value) for name, value in found.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _find_leak(
+        self, given: dict[str, Any], prefix: str, options: dict[str, tuple[str, ...]], modules: tuple[str, ...]
+    ) -> str:
+        """An error for a connection that the play's module_defaults give to the collection's modules only."""
+        for module in modules:
+            defaults = self._outer_defaults(module)
+            for option, aliases in options.items():
+                variable = f"s3bucket_{prefix}{option}"
+                named = next((name for name in (option, *aliases) if name in defaults), None)
+                if named and variable not in given:
+                    return self._leak(module, named, _shown(option, defaults[named]), variable)
+        return ""
+
+    def _outer_defaults(self, module: str) -> dict[str, Any]:
+        """What module_defaults outside of the role give to a module, itself or by a group."""
+        groups = self._task.play._action_groups.get(module, []) if self._task.play else []
+        found: dict[str, Any] = {}
+        for defaults in self._task.module_defaults or []:
+            if any(name.endswith("s3bucket_info") for name in defaults):
+                continue
+            for name in (*(f"group/{group}" for group in groups), module):
+                if name in defaults:
+                    found.update(self._templar.template(defaults[name]) or {})
+        return found
+
+    def _leak(self, module: str, option: str, value: str, variable: str) -> str:
+        names = _AWS_ENVIRONMENT if variable.startswith("s3bucket_aws_") else _KUBERNETES_ENVIRONMENT
+        of_task: dict[str, Any] = {}
+        self._compute_environment_string(of_task)
+        environment = {**os.environ, **of_task}
+        own = next((f"{name}={environment[name]}" for name in names if environment.get(name)), "the default one")
+        return (
+            f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's "
+            f"modules have {own}: give {variable} to the role, which counts for all modules, or remove the option"
+        )
+
+
+def _refused(reason: str, message: str) -> dict[str, Any]:
+    return {"failed": True, "msg": message, "s3bucket_reason": reason} if message else {}
+
+
+def _find_empty(given: dict[str, Any]) -> str:
+    """An error for a variable that a person meant to give: what it falls back to may be another cluster or account."""
+    empty = [name for name, value in given.items() if value == ""]
+    return f"{', '.join(empty)} is empty: give a value, or leave it out" if empty else ""
+
+
+def _shown(option: str, value: Any) -> str:
+    return f"={value}" if option in _SHOWN and isinstance(value, str) else ""
+
+
+def find_outdated() -> str:
+    """An error that says what to install when ansible-core or a collection is too old; else nothing."""
+    problems = []
+    if _version(ansible_core_version) < REQUIRED_CORE:
+        problems.append(
+            _too_old("ansible-core", ansible_core_version, REQUIRED_CORE, "pip install 'ansible-core>={0}'")
+        )
+    for name, required in REQUIRED_COLLECTIONS.items():
+        found = find_collection_version(name)
+        if found is None:
+            problems.append(f"collection {name} is not installed: ansible-galaxy collection install {name}")
+        elif found and _version(found) < required:
+            hint = f"ansible-galaxy collection install --upgrade '{name}:>={{0}}'"
+            problems.append(_too_old(f"collection {name}", found, required, hint))
+    return "; ".join(problems)
+
+
+def _too_old(what: str, found: str, required: tuple[int, ...], hint: str) -> str:
+    least = ".".join(map(str, required))
+    return f"{what} {found} is too old, {least} or newer is needed: {hint.format(least)}"
+
+
+def find_collection_version(name: str) -> str | None:
+    """The version of the collection that Ansible uses: None without one, empty where it does not say."""
+    try:
+        folder = Path(importlib.import_module(f"ansible_collections.{name}").__path__[0])
+    except ImportError:
+        return None
+    manifest, galaxy = folder / "MANIFEST.json", folder / "galaxy.yml"
+    if manifest.exists():
+        return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+    return (
+        str((yaml.safe_load(galaxy.read_text(encoding="utf-8")) or {}).get("version") or "") if galaxy.exists() else ""
+    )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])

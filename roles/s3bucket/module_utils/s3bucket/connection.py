@@ -1,0 +1,114 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The connection of the role's modules to Kubernetes: the one that kubernetes.core makes of the same options.
+
+Options that are not given come from K8S_AUTH_* in the module's environment, by kubernetes.core's own code, so what is
+read here and what its modules write is in one cluster. One thing differs: it prefers the Pod's ServiceAccount to
+KUBECONFIG, which kubectl and the operator do not. So a kubeconfig of KUBECONFIG, or the default one, is named, and
+:func:`connect` returns it for the tasks of kubernetes.core. Only modules import this file; the operator does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_MAP, AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as collection
+
+from .cluster import ApiServer, ensure_library, reported_errors, server_of
+from .errors import Refused
+
+_DEFAULT_KUBECONFIG = "~/.kube/config"
+_PREFIX = "K8S_AUTH_"
+# A request carries all of a set in place of what a kubeconfig says: kubernetes.core, _create_configuration.
+_CREDENTIALS = (("username", "password"), ("api_key",), ("client_cert", "client_key"))
+_SECRETS = ("api_key", "password")
+
+
+def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
+    """Configure the client library. Makes no request.
+
+    :param options: those of the role's variables, by kubernetes.core's names, as JSON text
+    :returns: the API server, and the option that tasks of kubernetes.core need beside the given ones
+    :raises Refused: KubernetesError when nothing is configured, or two sources contradict each other
+    """
+    ensure_library()
+    given = _validated(json.loads(options))
+    module.no_log_values.update(str(given[name]) for name in _SECRETS if given.get(name))
+    refuse_mixture(given, os.environ)
+    auth = collection._create_auth_spec(None, **given)
+    own = {} if _is_complete(auth) or auth.get("kubeconfig") else find_kubeconfig(os.environ)
+    auth.update(own)
+    with reported_errors(_source(given, own)):
+        configuration = collection._create_configuration(auth)
+    api = server_of(configuration)
+    for name, value in collection._create_headers(None, **given).items():
+        collection._set_header(api.client, name, value)
+    return api, own
+
+
+def _validated(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the types that kubernetes.core gives them."""
+    result = ArgumentSpecValidator(AUTH_ARG_SPEC).validate(options)
+    if result.error_messages:
+        # Their texts name the option and may hold its value.
+        names = ", ".join(f"s3bucket_{name}" for name in sorted(options))
+        raise Refused("KubernetesError", f"one of {names} has the wrong type: see the role's README")
+    return {name: value for name, value in result.validated_parameters.items() if value is not None}
+
+
+def _is_complete(auth: dict[str, Any]) -> bool:
+    """Whether no kubeconfig is read, because host and credentials are given."""
+    names = {option: name for name, option in AUTH_ARG_MAP.items()}
+    has = [all(auth.get(names[option]) for option in options) for options in _CREDENTIALS]
+    return bool(auth.get("host")) and any(has)
+
+
+def find_kubeconfig(environment: Mapping[str, str]) -> dict[str, str]:
+    """The option ``kubeconfig`` for the files of KUBECONFIG, else for the default file; nothing without them."""
+    text = environment.get("KUBECONFIG") or _DEFAULT_KUBECONFIG
+    paths = [Path(path).expanduser().absolute() for path in text.split(os.pathsep) if path]
+    # As kubectl does; kubernetes.core's action refuses a file that is missing in a list.
+    found = [str(path) for path in paths if path.exists()]
+    if not found and environment.get("KUBECONFIG"):
+        raise Refused("KubernetesError", f"KUBECONFIG names no file that exists: {text}: correct it, or unset it")
+    return {"kubeconfig": os.pathsep.join(found)} if found else {}
+
+
+def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Refuse a kubeconfig or context of a role variable that the environment would overrule in part.
+
+    :raises Refused: KubernetesError naming both
+    """
+    chosen = next((name for name in ("kubeconfig", "context") if name in given), None)
+    if chosen is None or "host" in given:
+        return
+    overruling = ["host", *(option for options in _CREDENTIALS for option in options)]
+    if chosen == "kubeconfig":
+        overruling.append("context")
+    for option in overruling:
+        name = _variable_of(option, environment)
+        if name and option not in given:
+            raise Refused(
+                "KubernetesError",
+                f"s3bucket_{chosen} is given, and {name} in the environment belongs to another connection: unset "
+                f"{name}, or leave s3bucket_{chosen} out, or give s3bucket_{option} too",
+            )
+
+
+def _variable_of(option: str, environment: Mapping[str, str]) -> str | None:
+    alias = next(name for name, named in AUTH_ARG_MAP.items() if named == option)
+    names = (f"{_PREFIX}{option.upper()}", f"{_PREFIX}{alias.upper()}")
+    return next((name for name in names if environment.get(name)), None)
+
+
+def _source(given: dict[str, Any], own: dict[str, Any]) -> str:
+    """What a person has to correct when the configuration cannot be used."""
+    if given:
+        return ", ".join(f"s3bucket_{name}" for name in sorted(given))
+    used = sorted(name for name in os.environ if name.startswith(_PREFIX))
+    return ", ".join(used) or ("KUBECONFIG" if os.environ.get("KUBECONFIG") else _DEFAULT_KUBECONFIG if own else "")

@@ -1,0 +1,52 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the Python that runs the role's modules must have. Imported first, so it must work in older Pythons."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+
+PYTHON = (3, 11)
+PACKAGES = ("boto3", "botocore", "kubernetes")
+REASON = "MissingRequirement"
+
+
+def ensure_present() -> None:
+    """End the module with an error that says what to install, unless everything is there."""
+    message = find_missing()
+    if message:
+        # AnsibleModule is not used: it would refuse arguments that it does not know.
+        print(json.dumps({"failed": True, "msg": message, "s3bucket_reason": REASON}))
+        sys.exit(1)
+
+
+def find_missing() -> str:
+    """What is missing and what to do, or nothing."""
+    hint = 'or set ansible_python_interpreter to one that has it ("{{ ansible_playbook_python }}")'
+    if tuple(sys.version_info) < PYTHON:
+        least, found = (".".join(map(str, version[:2])) for version in (PYTHON, tuple(sys.version_info)))
+        return f"{sys.executable} is Python {found}, and {least} or newer is needed: install it, {hint}"
+    missing = [name for name in PACKAGES if not _is_there(name)]
+    if missing:
+        return f"{sys.executable} has no {', '.join(missing)}: {sys.executable} -m pip install boto3 kubernetes, {hint}"
+    return ""
+
+
+def find_outdated(s3: object) -> str:
+    """What to do about a botocore that cannot create a bucket with its tags, or nothing.
+
+    :param s3: botocore's client, which makes no request here
+    """
+    shape = s3.meta.service_model.operation_model("CreateBucket").input_shape  # type: ignore[attr-defined]
+    if "Tags" in shape.members["CreateBucketConfiguration"].members:
+        return ""
+    return (
+        f"botocore {importlib.import_module('botocore').__version__} of {sys.executable} is too old to create a bucket "
+        f"with its tags: {sys.executable} -m pip install --upgrade boto3 botocore"
+    )
+
+
+def _is_there(name: str) -> bool:
+    return name in sys.modules or importlib.util.find_spec(name) is not None
