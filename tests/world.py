@@ -103,8 +103,6 @@ class World:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.operator_file),
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
-            "CLUSTER_NAME": CLUSTER,
-            "IAM_SETTLE": "0",
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
             "ANSIBLE_PIPELINING": "1",
@@ -136,6 +134,9 @@ class World:
             processes.RUN_ID: f"{processes.operator_id()}-{next(self._run_numbers)}",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            # SETTINGS, as a person gives them to a playbook.
+            "CLUSTER_NAME": CLUSTER,
+            "IAM_SETTLE": "0",
             **environment,
         }
         done = subprocess.run(
