@@ -80,8 +80,8 @@ def test_file_without_one_object_is_named_and_nothing_is_asked(world: World, tmp
 
 # Variable and value of a role's user, and a part of what is reported.
 VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
-    "partial-defaults": ({"s3bucket_defaults": {"forceDelete": False}}, "Ready"),
-    "defaults-as-text": ({"s3bucket_defaults": '{"forceDelete": false}'}, "Ready"),
+    "partial-defaults": ({"s3bucket_defaults": {"forceDelete": False}}, "WouldChange"),
+    "defaults-as-text": ({"s3bucket_defaults": '{"forceDelete": false}'}, "WouldChange"),
     "unknown-default": ({"s3bucket_defaults": {"forceDeletion": False}}, "s3bucket_defaults.forceDeletion: there"),
     "default-type": ({"s3bucket_defaults": {"forceDelete": "no"}}, "s3bucket_defaults.forceDelete: must be true"),
     "nested-default": ({"s3bucket_defaults": {"service": {"host": 1}}}, "s3bucket_defaults.service.host: there is no"),
@@ -138,4 +138,4 @@ def test_role_variable_that_is_wrong_is_named_and_partial_defaults_are_merged(
     for row, (_, message) in VARIABLES.items():
         assert message in reports[row], f"{row}: {reports[row]}"
         assert "AWSError" not in reports[row], f"{row}: {reports[row]}"
-        assert ("Ready" in reports[row]) == (message == "Ready"), f"{row}: {reports[row]}"
+        assert ("WouldChange" in reports[row]) == (message == "WouldChange"), f"{row}: {reports[row]}"
