@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -370,6 +371,23 @@ def rewrite_policy(call: Call, answer: Answer) -> None:
     answer.body = json.dumps(document, separators=(",", ":")).encode()
 
 
+def forget_deleted_user(call: Call, answer: Answer) -> None:
+    """A policy that names a user keeps its unique id, and shows that once the user is deleted; moto keeps the ARN.
+
+    A later user of the same name has another id, so the policy does not mean it; and the id cannot be written.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-users,
+    https://repost.aws/knowledge-center/iam-resource-policy-format
+    """
+    if call.action != "DeleteUser":
+        return
+    arn = re.compile(rf'"arn:aws:iam::{ACCOUNT}:user/([^"]*/)?{re.escape(call.user)}"')
+    unique_id = f'"AIDA{uuid.uuid4().hex[:17].upper()}"'
+    for bucket in s3_backends[ACCOUNT]["aws"].buckets.values():
+        if bucket.policy:
+            text = bucket.policy.decode() if isinstance(bucket.policy, bytes) else bucket.policy
+            bucket.policy = arn.sub(unique_id, text).encode()
+
+
 def _rewritten(statement: dict[str, Any], region: str) -> dict[str, Any]:
     new = {name: value for name, value in statement.items() if not (name == "Condition" and value == {})}
     for name in ("Action", "NotAction", "Resource", "NotResource"):
@@ -615,6 +633,7 @@ AFTER: tuple[Callable[[Call, Answer], None], ...] = (
     close_new_bucket,
     split_grants,
     forget_deleted_bucket,
+    forget_deleted_user,
     name_undeleted_versions,
     rewrite_policy,
     encode_listed_versions,

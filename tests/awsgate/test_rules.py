@@ -275,6 +275,20 @@ def make_user(iam: Any, name: str) -> tuple[str, str]:
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
+def test_policy_shows_the_id_of_a_deleted_user_and_does_not_mean_the_next_of_its_name(
+    s3: Any, iam: Any, bucket: str, new_name: Names
+) -> None:
+    name, other = new_name("gate"), new_name("gate")
+    arns = [iam.create_user(UserName=each, Path="/team/")["User"]["Arn"] for each in (name, other)]
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, Principal={"AWS": arns}))
+    iam.delete_user(UserName=name)
+    iam.create_user(UserName=name, Path="/team/")
+    text = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    unique_id, still_there = json.loads(text)["Statement"][0]["Principal"]["AWS"]
+    assert (unique_id[:4], still_there) == ("AIDA", arns[1])
+    assert code_of(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=text)) == "MalformedPolicy"
+
+
 def test_inactive_key_is_refused(aws: Aws, iam: Any, new_name: Names) -> None:
     user = new_name("gate")
     key_id, secret = make_user(iam, user)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from s3bucket import owner
+from s3bucket.changes import changes_of
 from s3bucket.observe import observe
 from s3bucket.policy import record_of
 
@@ -117,6 +119,79 @@ def test_policy_that_names_the_objects_new_user_is_waited_for(world: World, new_
     outcome = world.reconcile(other).outcome
     assert (outcome["reason"], outcome["retry"]) == ("InvalidSpec", "permanent")
     assert outcome["message"].startswith("spec.bucketPolicy: AWS refuses it")
+
+
+def arn_of(name: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:user/{name}"
+
+
+@pytest.mark.parametrize("has_user", [True, False], ids=["user", "bucket-only"])
+def test_policy_gives_no_access_to_a_later_user_of_a_name_until_the_spec_changes(
+    world: World, new_object: NewObject, new_name: Callable[[str], str], has_user: bool
+) -> None:
+    bob, eve = new_name("bob"), new_name("eve")
+    for name in (bob, eve):
+        world.iam.create_user(UserName=name)
+    cr = new_object(**({} if has_user else {"iamUser": None}))
+    bucket = cr["spec"]["bucketName"]
+    cr["spec"]["bucketPolicy"] = json.dumps(policy_of(bucket, Principal={"AWS": arn_of(bob)}))
+    assert world.reconcile(cr).outcome["done"]
+    assert world.differs(cr) == []
+    world.iam.delete_user(UserName=bob)
+    shown = world.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    for _ in ("deleted", "created again"):
+        seen = observe(world.wanted(cr), world.sources())
+        [problem] = seen.deferred
+        assert (seen.differs, seen.bucket_arguments, problem.reason, problem.retry) == (
+            [], {}, "InvalidSpec", "permanent"
+        )  # fmt: skip
+        assert arn_of(bob) in problem.message
+        assert [change.field for change in changes_of(world.wanted(cr), seen, world.sources())] == []
+        with contextlib.suppress(world.iam.exceptions.EntityAlreadyExistsException):
+            world.iam.create_user(UserName=bob)
+    # Another name in the spec is a change, although it is the only one.
+    named = json.dumps(policy_of(bucket, Principal={"AWS": arn_of(eve)}))
+    assert world.differs({**cr, "spec": {**cr["spec"], "bucketPolicy": named}}) == ["policy"]
+    if not has_user:
+        return
+    with requests_of(world) as requests:
+        run = world.reconcile(cr)
+    assert (run.outcome["done"], run.outcome["reason"], run.changed) == (False, "InvalidSpec", []), run.output
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert world.s3.get_bucket_policy(Bucket=bucket)["Policy"] == shown
+
+    # Another setting is maintained meanwhile.
+    other = {**cr, "spec": {**cr["spec"], "enableVersioning": True}}
+    run = world.reconcile(other)
+    assert (run.outcome["reason"], run.changed) == ("InvalidSpec", ["versioning"]), run.output
+    assert world.s3.get_bucket_policy(Bucket=bucket)["Policy"] == shown
+
+    # So is any other text.
+    changed = policy_of(bucket, Principal={"AWS": arn_of(bob)}, Sid="again")
+    other["spec"]["bucketPolicy"] = json.dumps(changed)
+    assert world.reconcile(other).changed == ["policy"]
+    assert json.loads(world.s3.get_bucket_policy(Bucket=bucket)["Policy"]) == changed
+    # The change of the spec was applied: from now on it is as before.
+    world.iam.delete_user(UserName=bob)
+    assert observe(world.wanted(other), world.sources()).deferred
+
+
+def test_policy_that_names_the_objects_own_user_is_written_again_with_the_user(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object()
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    cr["spec"]["bucketPolicy"] = json.dumps(policy_of(bucket, Principal={"AWS": arn_of(user)}))
+    assert world.reconcile(cr).outcome["done"]
+    for key in world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
+        world.iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
+    world.iam.delete_user_policy(UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted")
+    world.iam.delete_user(UserName=user)
+    assert "AIDA" in world.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+    assert world.differs(cr) == []
+    assert arn_of(user) in world.s3.get_bucket_policy(Bucket=bucket)["Policy"]
 
 
 def test_setting_that_fails_does_not_keep_the_others(world: World, new_object: NewObject) -> None:

@@ -198,6 +198,113 @@ def test_owner_tags_that_were_taken_off_in_part_are_a_conflict_that_says_how_to_
     assert world.differs(shared) == []
 
 
+def add_tags_as_tenant(world: World, cr: dict[str, Any], tags: dict[str, str]) -> None:
+    retag_as_tenant(world, cr, {**tags_of(world, cr), **tags})
+
+
+def user_tags(world: World, cr: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=user_of(cr))["Tags"]}
+
+
+def user_of(cr: dict[str, Any]) -> str:
+    return str(cr["spec"]["iamUser"]["username"])
+
+
+def test_tag_that_says_adopted_on_a_bucket_that_was_created_is_drift(world: World, new_object: NewObject) -> None:
+    """The key cannot take fields out of management, and the bucket is deleted with its object."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    before, key = world.snapshot(cr), world.tenant(cr)
+    assert user_tags(world, cr)["agill.apps/origin"] == f"created:{bucket_of(cr)}"
+    add_tags_as_tenant(world, cr, {"agill.apps/adopted": "true"})
+    key.delete_public_access_block(Bucket=bucket_of(cr))
+    with requests_of(world) as requests:
+        assert world.differs(cr) == ["public_access_block", "tags"]
+    assert {request["action"] for request in requests if request["service"] == "iam"} == {
+        "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedUserPolicies", "ListGroupsForUser",
+        "ListUserPolicies",
+    }, "the record costs no request"  # fmt: skip
+    run = world.reconcile(cr)
+    assert (run.outcome["done"], run.changed) == (True, ["public_access_block", "tags"]), run.output
+    assert run.outcome["status"]["effective"]["deletionPolicy"] == "Delete"
+    assert world.snapshot(cr) == before
+
+    add_tags_as_tenant(world, cr, {"agill.apps/adopted": "true"})
+    gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
+    # The user is deleted first: were the bucket not empty after that run, the next one would see its tags only.
+    assert gone.deletes_bucket
+    assert "agill.apps/adopted" not in (gone.bucket_tags or {"agill.apps/adopted": ""})
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["done"], run.changed) == (True, ["bucket", "user", "secret", "service"]), run.output
+    assert world.snapshot(cr)["bucket"] is None
+
+
+@pytest.mark.parametrize("has_new_bucket", [False, True], ids=["same-bucket", "new-bucket"])
+def test_offer_that_the_key_writes_to_its_own_object_is_no_adoption(
+    world: World, new_object: NewObject, has_new_bucket: bool
+) -> None:
+    """An owner tag is left, so that the key does not prove the owner either."""
+    cr = new_object(adoptionPolicy="IfExists")
+    assert world.reconcile(cr).outcome["done"]
+    key, before = world.tenant(cr), tags_of(world, cr)
+    if has_new_bucket:
+        key.delete_bucket(Bucket=bucket_of(cr))
+        key.create_bucket(Bucket=bucket_of(cr))
+    retag_as_tenant(world, cr, {"agill.apps/name": "x", "agill.apps/adopt": identity_of(cr)})
+    refused = refusal(world, cr)
+    assert (refused.reason, refused.retry) == ("Conflict", "permanent")
+    # A person with rights in IAM can say that it is to be adopted, as the message tells.
+    assert "take the tag agill.apps/origin off the user" in refused.message
+    if has_new_bucket:
+        return
+    world.iam.untag_user(UserName=user_of(cr), TagKeys=["agill.apps/origin"])
+    run = world.reconcile(cr)
+    assert (run.outcome["done"], tags_of(world, cr)["agill.apps/adopted"]) == (True, "true"), run.output
+    assert user_tags(world, cr)["agill.apps/origin"] == f"adopted:{bucket_of(cr)}"
+    # What is on record so cannot be taken off by the key, nor by a tool that replaces all tags.
+    retag_as_tenant(world, cr, {"team": "photos"})
+    assert world.reconcile(cr).changed == ["tags"]
+    assert tags_of(world, cr) == {**before, "team": "photos", "agill.apps/adopted": "true"}
+    retag_as_tenant(world, cr, before)
+    gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
+    assert (gone.deletes_bucket, (gone.bucket_tags or {})["agill.apps/adopted"]) == (False, "true")
+    assert world.reconcile(deleting(cr)).outcome["done"]
+    assert tags_of(world, cr)["agill.apps/retained-from"] == identity_of(cr)
+
+
+def test_bucket_of_a_user_without_the_record_of_its_origin_is_adopted_as_its_tag_shows(
+    world: World, new_object: NewObject
+) -> None:
+    """Of users that an earlier version made nothing is known: neither direction may change with the upgrade."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    world.iam.untag_user(UserName=user_of(cr), TagKeys=["agill.apps/origin"])
+    assert world.differs(cr) == [], "an upgrade causes no runs"
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources()).deletes_bucket
+    add_tags_as_tenant(world, cr, {"agill.apps/adopted": "true"})
+    assert world.differs(cr) == []
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources()).retained_tags is not None
+    assert "agill.apps/origin" not in user_tags(world, cr)
+    # Another run of the role does not guess either; a bucket that the operator makes anew is known to be created.
+    world.tenant(cr).delete_bucket(Bucket=bucket_of(cr))
+    assert world.reconcile(cr).outcome["done"]
+    assert user_tags(world, cr)["agill.apps/origin"] == f"created:{bucket_of(cr)}"
+
+
+def test_bucket_policy_that_denies_its_tags_does_not_keep_the_key_of_a_deleted_object_alive(
+    world: World, new_object: NewObject
+) -> None:
+    """Without owner tags the deletion would first put them on, by proof of the key."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    tenant = world.tenant(cr)
+    tenant.delete_bucket_tagging(Bucket=bucket_of(cr))
+    tenant.put_bucket_policy(Bucket=bucket_of(cr), Policy=deny_everyone(cr, Action="s3:PutBucketTagging"))
+    run = world.reconcile(deleting(cr))
+    assert (run.outcome["done"], run.changed) == (True, ["bucket", "user", "secret", "service"]), run.output
+    assert [world.snapshot(cr)[part] for part in ("bucket", "user")] == [None, None]
+
+
 def test_bucket_with_another_teams_tags_is_neither_teams(
     world: World, shared: dict[str, Any], new_object: NewObject
 ) -> None:

@@ -142,7 +142,7 @@ class ActionModule(NormalAction):
         environment = {**os.environ, **of_task}
         own = next((f"{name}={environment[name]}" for name in names if environment.get(name)), "the default one")
         return (
-            f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's own "
+            f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's "
             f"modules have {own}: give {variable} to the role, which counts for all modules, or remove the option"
         )
 

@@ -57,6 +57,10 @@ options:
     description: Whether to create the IAM user, with the tag that says a key is being issued.
     type: bool
     required: true
+  origin:
+    description: The tag of a user that is created which says where its bucket comes from; empty for no such tag.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -106,6 +110,7 @@ def main() -> None:
         account={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
         creates_user={"type": "bool", "required": True},
+        origin={"type": "str", "default": ""},
     )
     arguments: dict[str, Any] = {}
     try:
@@ -114,7 +119,7 @@ def main() -> None:
             module.exit_json(changed=True, bucket_arguments={})
         # The user first: with it the bucket's name is claimed before the bucket exists, and a quota of IAM leaves none.
         if module.params["creates_user"]:
-            create_user(module.client("iam"), wanted, rules_of(module.params))
+            create_user(module.client("iam"), wanted, rules_of(module.params), module.params["origin"])
         elif module.params["creates_bucket"] and wanted.username:
             # With a user of ours that exists already.
             tag_user(module.client("iam"), wanted.username, {owner.BUCKET: wanted.bucket})
@@ -175,6 +180,9 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
             f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "
             f"tags ({owner.Identity.owner_of(tags) or 'none'}): it was left alone",
         )
+    if owner.ADOPTED in tags:
+        # No bucket that was created just now has that tag: it has been there before, or somebody is faster.
+        raise Refused("Pending", f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
     try:
         return differing_settings(wanted, s3, account)
     except Unknown as error:
@@ -200,8 +208,8 @@ def read_back(
         sleep(READ_BACK_PAUSE_S)
 
 
-def create_user(iam: Any, wanted: Wanted, rules: UserRules) -> None:
-    tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-"}
+def create_user(iam: Any, wanted: Wanted, rules: UserRules, origin: str) -> None:
+    tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):
         iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)

@@ -271,8 +271,16 @@ def outcome_of(problem: Refused) -> dict[str, Any]:
 
 def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     if not wanted.username:
-        return {"name": "", "puts_policy": False, "keys": asdict(seen.keys), "tags": {}, "sets_tags": False}
+        return {
+            "name": "",
+            "puts_policy": False,
+            "keys": asdict(seen.keys),
+            "tags": {},
+            "sets_tags": False,
+            "origin": "",
+        }
     starts_issue = seen.keys.issue and not seen.keys.is_issuing
+    origin = seen.user_tags.get(owner.ORIGIN, "")
     tags = {**seen.user_tags, owner.FOREIGN_KEYS: seen.keys.foreign_tag} if starts_issue else dict(seen.user_tags)
     return {
         "name": wanted.username,
@@ -281,7 +289,13 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "puts_policy": seen.puts_policy,
         # A user that is created gets all its tags in that call.
         "sets_tags": seen.user_exists
-        and ("user" in seen.differs or starts_issue or owner.BUCKET not in seen.user.tags),
+        and (
+            "user" in seen.differs
+            or starts_issue
+            or owner.BUCKET not in seen.user.tags
+            or seen.user.tags.get(owner.ORIGIN, "") != origin
+        ),
+        "origin": origin,
         "tags": tags,
         "boundary": sources.rules.boundary,
         "settled_tags": {

@@ -92,7 +92,7 @@ from typing import Any
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
 from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
-from ansible.module_utils.s3bucket.policy import is_same_text, names_principal, record_of
+from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.steps import STOPS
@@ -215,13 +215,17 @@ class Settings:
         self.user_tags = tags
 
     def _record_answer(self, policy: dict[str, Any], before: str | None) -> str:
-        """The record of what AWS made of the policy; empty where it made nothing of it, or does not answer yet."""
-        answer = None
+        """The record of what AWS made of the policy; empty where it made nothing of it, or does not answer yet.
+
+        A policy that names users or roles is always recorded: later AWS may show their unique ids, and only the
+        record tells then that this policy, not another one, was written.
+        """
+        answer, is_recorded = None, names_entity(policy)
         for pause_s in (0.0, *_LAG_PAUSES_S):
             time.sleep(pause_s)
             answer = find_bucket_policy(self._s3, self._name, self._account)
             if is_same_text(answer, policy):
-                return ""
+                return record_of(policy, answer) if answer is not None and is_recorded else ""
             # The old answer may be a late one; it may also be what AWS made of this very policy before.
             if answer is not None and answer != before:
                 break

@@ -9,6 +9,8 @@ import pytest
 from s3bucket.policy import (
     MAX_BYTES,
     PolicyError,
+    Replaced,
+    find_replaced,
     is_applied,
     is_public,
     is_same,
@@ -262,6 +264,61 @@ def test_is_applied_numbers_in_another_form_need_a_record() -> None:
     )
     assert not is_same(wanted, answer)
     assert is_applied(json.dumps(answer), wanted, record_of(wanted, json.dumps(answer)), is_record_safe=False)
+
+
+BOB, ANN = "arn:aws:iam::1:user/team/bob", "arn:aws:iam::1:role/ann"
+BOB_ID, ANN_ID = "AIDAJQABLZS4A3QDU576Q", "AROAKSCDLFT9R5DQP782U"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer", "expected"),
+    [
+        pytest.param({"Principal": {"AWS": BOB}}, {"Principal": {"AWS": BOB_ID}}, ([BOB], [BOB_ID]), id="user"),
+        pytest.param({"Principal": {"AWS": [ANN]}}, {"Principal": {"AWS": ANN_ID}}, ([ANN], [ANN_ID]), id="role"),
+        pytest.param(
+            {"Principal": {"AWS": [BOB, ANN, "1"]}}, {"Principal": {"AWS": ["1", BOB_ID, ANN]}}, ([BOB], [BOB_ID]),
+            id="one-of-several",
+        ),
+        pytest.param(
+            {"Principal": {"AWS": [BOB, ANN]}}, {"Principal": {"AWS": [ANN_ID, BOB_ID]}},
+            ([ANN, BOB], [BOB_ID, ANN_ID]),
+            id="all",
+        ),
+        pytest.param(
+            {"Effect": "Deny", "Principal": None, "NotPrincipal": {"AWS": BOB}},
+            {"Effect": "Deny", "Principal": None, "NotPrincipal": {"AWS": BOB_ID}}, ([BOB], [BOB_ID]), id="exempted",
+        ),
+        # Written again these give nobody access, or something else differs.
+        pytest.param(
+            {"Effect": "Deny", "Principal": {"AWS": BOB}}, {"Effect": "Deny", "Principal": {"AWS": BOB_ID}}, ([], []),
+            id="denied",
+        ),
+        pytest.param({"Principal": {"AWS": BOB}}, {"Principal": {"AWS": [BOB_ID, "2"]}}, ([], []), id="one-more"),
+        pytest.param({"Principal": {"AWS": [BOB, ANN]}}, {"Principal": {"AWS": BOB_ID}}, ([], []), id="one-less"),
+        pytest.param({"Principal": {"AWS": BOB}}, {"Principal": {"AWS": ANN}}, ([], []), id="another"),
+        pytest.param({"Principal": {"AWS": "1"}}, {"Principal": {"AWS": BOB_ID}}, ([], []), id="account"),
+        pytest.param({"Principal": {"AWS": OAI}}, {"Principal": {"AWS": BOB_ID}}, ([], []), id="cloudfront"),
+        pytest.param(
+            {"Principal": {"AWS": BOB}}, {"Principal": {"AWS": BOB_ID}, "Action": "s3:*"}, ([], []), id="action"
+        ),
+        pytest.param({"Principal": {"AWS": BOB}}, {"Principal": {"AWS": "AIDA*"}}, ([], []), id="no-id"),
+    ],
+)  # fmt: skip
+def test_find_replaced(wanted: dict[str, Any], answer: dict[str, Any], expected: tuple[list[str], list[str]]) -> None:
+    policy, text = statement(**wanted), answered(**answer)
+    found = Replaced(*map(tuple, expected))
+    assert find_replaced(text, policy, "") == found
+    assert find_replaced(text, policy, record_of(policy, answered(**wanted))) == found
+    # What was written last is another policy: this one is a change of the spec.
+    other = {**policy, "Id": "another"}
+    assert find_replaced(text, policy, record_of(other, text)) == Replaced()
+    assert find_replaced(text, other, "") == Replaced()
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", answered(Principal={"AWS": [[BOB_ID], 1, {}]})])
+def test_find_replaced_in_what_is_no_policy(text: str | None) -> None:
+    assert find_replaced(text, statement(Principal={"AWS": BOB}), "") == Replaced()
+    assert find_replaced(answered(Principal={"AWS": BOB_ID}), None, "") == Replaced()
 
 
 def test_names_principal() -> None:

@@ -178,8 +178,11 @@ def values(aspect: str, wanted: Wanted, settings: _Settings, is_adopted: bool) -
     return {row.field: (settings[aspect], row.arguments(wanted, found))}
 
 
-def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopting: bool) -> dict[str, str]:
-    """All tags the bucket should have: foreign ones as found, the CR's, and ours."""
+def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[str, str]:
+    """All tags the bucket should have: foreign ones as found, the CR's, and ours.
+
+    :param is_adopted: whether the bucket was adopted, or is adopted now
+    """
     kept = {
         key: value for key, value in bucket.tags.items() if key not in owner.forgotten_tags(bucket.tags, wanted.tags)
     }
@@ -190,9 +193,11 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopting: bool) -> dict[
         if owner.TAG_RECORD not in wanted.bucket_tags:
             tags.pop(owner.TAG_RECORD, None)
     tags.pop(owner.INITIAL, None)
-    if is_adopting:
-        tags[owner.ADOPTED] = "true"
+    if is_adopted:
+        tags.setdefault(owner.ADOPTED, "true")
         tags.pop(owner.RETAINED_FROM, None)
+    else:
+        tags.pop(owner.ADOPTED, None)
     if not wanted.identity.uid and bucket.tags.get(owner.UID):
         tags[owner.UID] = bucket.tags[owner.UID]
     return tags

@@ -72,6 +72,9 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     if not seen.bucket_exists and wanted.object_lock:
         found.append(Change("bucket", "enableObjectLock", False, True))
     for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted, seen.unmanaged):
+        if seen.bucket_exists and aspect not in seen.differs:
+            # Deferred: it is left as it is.
+            continue
         values = aspects.values(aspect, wanted, seen.settings, seen.is_adopted)
         found += _differing(aspect if seen.bucket_exists else "bucket", "", values)
     is_now, would_be = seen.tags

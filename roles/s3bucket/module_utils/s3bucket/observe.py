@@ -16,7 +16,7 @@ from . import aspects, children, owner
 from .closing import closing_policy
 from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
-from .policy import is_same, is_same_text
+from .policy import find_replaced, is_same, is_same_text
 from .read import NEW_BUCKET, find_bucket, find_bucket_policy, get_account, is_proven, read_settings
 from .regions import own_region, partition_of
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
@@ -29,6 +29,10 @@ _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 # So long after its user was made, a bucket without tags may be one of ours that is being created.
 _CREATION = timedelta(minutes=5)
+
+
+# Of the names in a message so many are shown.
+_MAX_NAMED = 2
 
 
 class Users(Protocol):
@@ -86,6 +90,7 @@ class Observation:
     """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
 
     ``service_host`` is empty where there is to be no Service.
+    ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty where it is unknown.
     ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
     ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
     everything else of the object is maintained, and the object is not Ready.
@@ -98,6 +103,7 @@ class Observation:
     settings: dict[str, Any] = field(default_factory=dict)
     tags: tuple[dict[str, str], dict[str, str]] = ({}, {})
     is_adopted: bool = False
+    origin: str = ""
     unmanaged: frozenset[str] = frozenset()
     user_exists: bool = False
     user: UserState | None = None
@@ -152,7 +158,9 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     _wait_for_iam(wanted, sources, user, secret)
 
     seen = Observation(account=account, secret=secret, service=service, service_host=host)
-    _see_bucket(wanted, sources, seen, bucket, is_adopting, _policy_record(wanted, bucket, user))
+    seen.origin = _new_origin(bucket, is_adopting) or _origin(wanted, user, proof)
+    seen.user_arn = user.arn if user else sources.rules.arn_of(wanted.partition, account, wanted.username)
+    _see_bucket(wanted, sources, seen, bucket, _policy_record(wanted, bucket, user))
     seen.notes += [
         f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
     ]
@@ -235,6 +243,7 @@ def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
 class Deletion:
     """What of an object's things is ours and there, for the role's tasks of deletion.
 
+    ``bucket_tags``: all tags that the bucket needs before the user is deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and now it is not to be emptied after all.
     ``deferred``: why the bucket is not known. Everything else goes, and the object is not done.
     """
@@ -285,7 +294,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         # A user that is there goes, whatever the Secret says of its key: a tenant writes that.
         _wait_for_iam(wanted, sources, user, ours)
     if bucket is not None:
-        _see_bucket_deletion(wanted, gone, bucket, proof)
+        _see_bucket_deletion(wanted, gone, bucket, proof, _origin(wanted, user, proof))
         is_kept = gone.retained_tags is not None or (gone.deletes_bucket and not wanted.force_delete)
         gone.reopens_bucket = is_kept and _is_closed(wanted, sources, account)
     if user is not None:
@@ -315,20 +324,26 @@ def _find_if_shown(wanted: Wanted, sources: Sources, account: str, gone: Deletio
         return None
 
 
-def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None) -> None:
+def _see_bucket_deletion(wanted: Wanted, gone: Deletion, bucket: BucketState, proof: Pair | None, origin: str) -> None:
     is_seed = proof is not None and not owner.has_owner_tag(bucket.tags)
     if not is_seed and not wanted.identity.is_same_life(bucket.tags):
         hint = wanted.identity.cluster_hint(bucket.tags)
         gone.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone{hint}")
         return
-    if wanted.deletion_policy_for(owner.ADOPTED in bucket.tags) == "Retain":
+    is_adopted = _is_adopted(origin, bucket)
+    tags = {key: value for key, value in bucket.tags.items() if key != owner.ADOPTED or is_adopted}
+    if is_adopted:
+        tags.setdefault(owner.ADOPTED, "true")
+    if wanted.deletion_policy_for(is_adopted) == "Retain":
         kept = owner.without_owner_tags(bucket.tags)
         gone.retained_tags = {**kept, owner.RETAINED_FROM: str(wanted.identity)}
         gone.notes.append(f"bucket {wanted.bucket} was retained")
-        return
-    gone.deletes_bucket = True
-    if is_seed:
-        gone.bucket_tags = wanted.identity.tags
+    else:
+        gone.deletes_bucket = True
+        if is_seed:
+            tags |= wanted.identity.tags
+    # The user goes first, and what IAM records with it: the next run, if one is needed, has the bucket's tags only.
+    gone.bucket_tags = tags if tags != bucket.tags else None
 
 
 def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
@@ -519,6 +534,8 @@ def _settle_bucket(wanted: Wanted, bucket: BucketState | None, user: UserState |
     if other and not is_planted:
         hint = identity.cluster_hint(bucket.tags)
         raise Refused("Conflict", f"bucket {name} belongs to S3 object {other}: choose another bucketName{hint}")
+    if _origin(wanted, user, proof) == owner.CREATED_ORIGIN:
+        raise _created_before(wanted)
     if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
         what = "with owner tags that nothing in IAM confirms" if is_planted else "without this operator's owner tags"
         raise Refused(
@@ -529,6 +546,21 @@ def _settle_bucket(wanted: Wanted, bucket: BucketState | None, user: UserState |
     if bucket.region and wanted.region != bucket.region:
         raise Refused("WrongRegion", f"bucket {name} is in {bucket.region}, spec.region says {wanted.region}")
     return True
+
+
+def _created_before(wanted: Wanted) -> Refused:
+    """The refusal to adopt a bucket under the name of one that the operator created for the object.
+
+    The key that the object's user has could delete that bucket, create another one and offer it; or write an offer on
+    the bucket itself, whose unset fields would no longer be managed. So a person with rights in IAM decides.
+    """
+    return Refused(
+        "Conflict",
+        f"bucket {wanted.bucket} no longer has this object's owner tags, and IAM user {wanted.username} records that "
+        f"the operator created it: remove the bucket's tags that begin with {owner.PREFIX}, and the operator puts "
+        f"its own back; or, to adopt the bucket as it is, take the tag {owner.ORIGIN} off the user, tag the bucket "
+        f"{owner.ADOPT}={wanted.identity} and set spec.adoptionPolicy: IfExists",
+    )
 
 
 def _settle_user(wanted: Wanted, user: UserState | None, proof: Pair | None) -> None:
@@ -631,15 +663,42 @@ def _wait_for_iam(wanted: Wanted, sources: Sources, user: UserState | None, secr
         raise Refused("WaitingForIAM", f"IAM does not show user {wanted.username} and its new key everywhere yet")
 
 
+def _origin(wanted: Wanted, user: UserState | None, proof: Pair | None) -> str:
+    """How the bucket came to be this object's, as IAM shows it, where no key that we issue can write.
+
+    An empty string where IAM does not: there is no user, or it was made before the record existed.
+    """
+    if user is None:
+        return ""
+    if proof is not None and not owner.has_owner_tag(user.tags):
+        # Of the Go operator, taken over now: so this operator has adopted nothing for it.
+        return owner.CREATED_ORIGIN
+    return owner.origin_in(user.tags, wanted.bucket) if wanted.identity.is_owner(user.tags) else ""
+
+
+def _new_origin(bucket: BucketState | None, is_adopting: bool) -> str:
+    """What this run makes of the bucket's origin; empty where it leaves it as it is."""
+    if bucket is None:
+        return owner.CREATED_ORIGIN
+    return owner.ADOPTED_ORIGIN if is_adopting else ""
+
+
+def _is_adopted(origin: str, bucket: BucketState) -> bool:
+    """Whether a bucket was adopted. Its tag, which a tenant may write, counts only where IAM has no record."""
+    return origin == owner.ADOPTED_ORIGIN if origin else owner.ADOPTED in bucket.tags
+
+
+def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
+    return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if seen.origin else {}
+
+
 def _policy_record(wanted: Wanted, bucket: BucketState | None, user: UserState | None) -> str:
     """The record of what AWS made of the policy. Of an object with a user never the bucket's tag: its key writes it."""
     place = user if wanted.username else bucket
     return place.tags.get(owner.POLICY, "") if place else ""
 
 
-def _see_bucket(
-    wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, is_adopting: bool, record: str
-) -> None:
+def _see_bucket(wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, record: str) -> None:
     if bucket is None:
         seen.differs.append("bucket")
         seen.settings, seen.tags = {**NEW_BUCKET, "object_lock": wanted.object_lock}, ({}, wanted.tags)
@@ -647,15 +706,17 @@ def _see_bucket(
         aspects.differing(wanted, seen.settings, False)
         return
     seen.bucket_exists = True
-    seen.is_adopted = is_adopting or owner.ADOPTED in bucket.tags
+    seen.is_adopted = _is_adopted(seen.origin, bucket)
     settings = {**read_settings(sources.s3, wanted.bucket, seen.account), "policy_record": record}
     seen.settings = settings
     if sources.try_policy and isinstance(settings["policy"], str):
         sources.try_policy(settings["policy"])
     seen.unmanaged = aspects.unmanaged_now(wanted, bucket.tags)
     seen.differs += aspects.differing(wanted, settings, seen.is_adopted, seen.unmanaged)
+    if "policy" in seen.differs:
+        _leave_replaced_principals(wanted, seen)
     seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
-    tags = aspects.wanted_tags(wanted, bucket, is_adopting)
+    tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
     seen.tags = bucket.tags, tags
     if tags != bucket.tags:
         seen.differs.append("tags")
@@ -663,17 +724,35 @@ def _see_bucket(
         seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
 
+def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
+    """Keep a policy as it is whose only difference is that somebody whom it names was deleted.
+
+    Written again it would give access to a later user or role of that name, who may be anybody's. The object's own
+    user is made again by the operator, and has the access that the spec gives it.
+    """
+    settings = seen.settings
+    arns, ids = find_replaced(settings["policy"], wanted.policy, settings["policy_record"])
+    others = [arn for arn in arns if arn != seen.user_arn]
+    if not others:
+        return
+    message = (
+        f"spec.bucketPolicy: {', '.join(others[:_MAX_NAMED])} was deleted after the policy was written: AWS shows "
+        f"{', '.join(ids[:_MAX_NAMED])} in its place. The policy is left as it is, since a later user or role of that "
+        "name would get the access. Take the name out; or, if the present one is to have the access, change the "
+        "policy in any other way too, for example its Id or a Sid"
+    )
+    seen.defer(Refused("InvalidSpec", message), "policy")
+
+
 def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserState | None, proof: Pair | None) -> None:
     if user is None:
         seen.differs.append("user")
         seen.has_key = False
-        seen.user_arn = sources.rules.arn_of(wanted.partition, seen.account, wanted.username)
-        seen.user_tags = wanted.user_tags
+        seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
         seen.puts_policy = True
         seen.keys = KeyPlan(issue=True)
         return
     seen.user_exists, seen.user = True, user
-    seen.user_arn = user.arn
     tags = wanted.user_tags
     if not wanted.identity.uid:
         tags.pop(owner.UID)
@@ -710,7 +789,7 @@ def _see_user(wanted: Wanted, sources: Sources, seen: Observation, user: UserSta
         seen.notes.append(
             f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}"
         )
-    seen.user_tags = {**user.tags, **tags}
+    seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen)}
     if recorded is not None and recorded == in_secret and seen.keys.live:
         seen.user_tags[owner.KEY] = str(recorded)
     if too_many is not None:

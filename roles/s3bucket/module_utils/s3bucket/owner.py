@@ -25,10 +25,16 @@ KEY = PREFIX + "key"
 FOREIGN_KEYS = PREFIX + "foreign-keys"
 # On users: the bucket name that the user claims. No key that we issue can write tags in IAM.
 BUCKET = PREFIX + "bucket"
+# On users: whether the operator created the bucket or adopted it, and the bucket's name (see origin_record).
+ORIGIN = PREFIX + "origin"
 # What AWS made of the bucket's policy (policy.record_of). On users; of an object without one on the bucket.
 POLICY = PREFIX + "policy"
 # On a bucket: the fields of spec.unmanagedFields that creation has not applied yet.
 INITIAL = PREFIX + "initial"
+
+# What the tag ORIGIN says of a bucket.
+CREATED_ORIGIN = "created"
+ADOPTED_ORIGIN = "adopted"
 
 _OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
 
@@ -87,6 +93,17 @@ class Identity:
     def consents_to_adoption(self, tags: dict[str, str]) -> bool:
         """Whether AWS's side of an adoption is there: the bucket is offered to this object."""
         return tags.get(ADOPT) == str(self)
+
+
+def origin_record(origin: str, bucket: str) -> str:
+    """The value of the tag ORIGIN. With the name, so that it counts for no other bucket; empty for no origin."""
+    return f"{origin}:{bucket}" if origin else ""
+
+
+def origin_in(tags: dict[str, str], bucket: str) -> str:
+    """What the tags of an IAM user say of the origin of a bucket; an empty string where they say nothing."""
+    origins = (CREATED_ORIGIN, ADOPTED_ORIGIN)
+    return next((origin for origin in origins if tags.get(ORIGIN) == origin_record(origin, bucket)), "")
 
 
 def has_owner_tag(tags: dict[str, str]) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html ("limited to 20 KB in size")
 MAX_BYTES = 20 * 1024
@@ -24,6 +24,9 @@ _MAX_SHOWN = 60
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html
 _DEFAULT_VERSION = "2008-10-17"
 _PRINCIPALS = ("Principal", "NotPrincipal")
+# Of users and of roles: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+_ID_PREFIXES = ("AIDA", "AROA")
+_MIN_ID = 16
 # What AWS gives back as it was written, but for the order of lists and repeated values.
 _UNCHANGED = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource")
 # A condition on one of these with fixed values makes a statement non-public:
@@ -56,6 +59,13 @@ _READ_ACTIONS = (
     "s3:GetBucketObjectLockConfiguration",
     "s3:GetAccelerateConfiguration",
 )
+
+
+class Replaced(NamedTuple):
+    """The ARNs that a policy names and AWS no longer shows, and the unique ids that it shows in their place."""
+
+    arns: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
 
 class PolicyError(ValueError):
@@ -170,6 +180,86 @@ def names_principal(policy: dict[str, Any] | None, name: str) -> bool:
     )
 
 
+def names_entity(policy: dict[str, Any] | None) -> bool:
+    """Whether a statement names a user or role by its ARN, for which AWS saves the unique id."""
+    return any(map(_is_entity, _names_in(policy)))
+
+
+def find_replaced(text: str | None, policy: dict[str, Any] | None, record: str) -> Replaced:
+    """The users and roles that were deleted since the policy was written, if nothing else differs.
+
+    AWS saves the unique id of a user or role that a policy names, and shows the id once that one is deleted. Another
+    one of the same name has another id, and gets access only when somebody writes the policy again.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-users
+
+    :param record: as :func:`record_of` gives it, or an empty string. One of another policy: this one is new
+    :returns: none, too, where the policy written again would give nobody access: all are in statements that deny
+    """
+    if text is None or not policy or (record and record.partition(":")[0] != _digest(policy)):
+        return Replaced()
+    try:
+        answer = parse(text)
+        found = set(_names_in(answer))
+        replaced = Replaced(
+            tuple(sorted(name for name in {*_names_in(policy)} - found if _is_entity(name))),
+            tuple(sorted(filter(_is_unique_id, found))),
+        )
+        is_alone = bool(replaced.ids) and _equal_but_for(answer, policy, {*replaced.arns, *replaced.ids})
+    except PolicyError:
+        return Replaced()
+    gives = any(_gives_access(item) and not {*replaced.ids}.isdisjoint(_names_of(item)) for item in statements(answer))
+    return replaced if is_alone and gives else Replaced()
+
+
+def _equal_but_for(one: dict[str, Any], other: dict[str, Any], names: set[str]) -> bool:
+    return _canonical(_counted(one, names)) == _canonical(_counted(other, names))
+
+
+def _counted(policy: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The document with how many of these names each element names, in place of which."""
+
+    def changed(principal: Any) -> Any:
+        if not isinstance(principal, dict) or "AWS" not in principal:
+            return principal
+        listed = _as_list(principal["AWS"])
+        rest = [name for name in listed if not (isinstance(name, str) and name in names)]
+        number = len({name for name in listed if isinstance(name, str) and name in names})
+        return {**principal, "AWS": [*rest, *([f"deleted:{number}"] if number else [])]}
+
+    return {
+        **policy,
+        "Statement": [
+            {key: changed(value) if key in _PRINCIPALS else value for key, value in item.items()}
+            for item in statements(policy)
+        ],
+    }
+
+
+def _gives_access(statement: dict[str, Any]) -> bool:
+    """Whether who is named in a statement has more rights than who is not."""
+    return statement.get("Effect") == ("Deny" if "NotPrincipal" in statement else "Allow")
+
+
+def _names_in(policy: dict[str, Any] | None) -> list[str]:
+    return [name for item in statements(policy) for name in _names_of(item)]
+
+
+def _names_of(statement: dict[str, Any]) -> list[str]:
+    found = [statement[element] for element in _PRINCIPALS if isinstance(statement.get(element), dict)]
+    return [name for item in found for name in _as_list(item.get("AWS", [])) if isinstance(name, str)]
+
+
+def _is_entity(name: str) -> bool:
+    parts = name.split(":")
+    is_iam = len(parts) == 6 and parts[0] == "arn" and parts[2:4] == ["iam", ""]
+    # CloudFront's identities are no users of an account.
+    return is_iam and parts[4].isdigit() and parts[5].startswith(("user/", "role/"))
+
+
+def _is_unique_id(name: str) -> bool:
+    return name.startswith(_ID_PREFIXES) and len(name) >= _MIN_ID and name.isalnum() and name.isascii()
+
+
 def shown(text: str | None) -> Any:
     """A text from AWS for a person: the document, or the beginning of what is not one."""
     try:
@@ -187,6 +277,8 @@ def examine(text: str, bucket_arn: str) -> None:
     is_applied(text, {**policy, "Id": "another"}, record_of({**policy, "Id": "another"}, text), is_record_safe=False)
     is_public(policy)
     names_principal(policy, "")
+    names_entity(policy)
+    find_replaced(text, {**policy, "Id": "another"}, "")
     for statement in statements(policy):
         _names_any(statement, {""})
         _denied_action(statement, bucket_arn)

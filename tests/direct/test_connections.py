@@ -1,0 +1,292 @@
+"""One connection in a run: what the role reads and what it writes is in one cluster and one AWS account.
+
+A run must reach those that the person chose, in whichever way, and the other ones not at all: requests are counted on
+both two. By default a run's environment names the first cluster and the first account.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ansible_collections
+import pytest
+import yaml
+
+from tests.direct.project import Account, Cluster, Project, Run
+from tests.versions import COLLECTIONS
+from tests.world import PROJECT
+
+# What no output may have.
+SECRET = "secret-word"
+
+
+@dataclass
+class Two:
+    """A project, and the cluster and the account that its environment does not name."""
+
+    project: Project
+    cluster: Cluster
+    account: Account
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of a person with a profile for each account, which has the account's endpoint."""
+        aws = {name: str(self.project.folder / f"aws-{name}") for name in ("config", "credentials")}
+        return {
+            "KUBECONFIG": str(self.project.cluster.kubeconfig),
+            "AWS_CONFIG_FILE": aws["config"],
+            "AWS_SHARED_CREDENTIALS_FILE": aws["credentials"],
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PROFILE": "account",
+        }
+
+    def run(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
+        """Run a playbook. An empty variable of the environment is not set."""
+        given = {**self.environment, **environment}
+        return self.project.run(
+            playbook, *arguments, environment={name: value for name, value in given.items() if value}
+        )
+
+    def write_play(self, name: str, *plays: dict[str, Any], times: int = 1) -> list[dict[str, Any]]:
+        """Write a playbook of plays that run the role on an object of their own. Returns the objects.
+
+        :param plays: their keywords, and the role's ``variables``
+        """
+        texts, crs = [], []
+        for number, play in enumerate(plays):
+            user = f"{name}-{number}"
+            crs.append(self.project.write_cr(user, "default", bucketName=user, iamUser={"username": user}))
+            keywords = {key: value for key, value in play.items() if key != "variables"}
+            variables = {
+                "s3bucket_cr": f"{{{{ lookup('file', 'crs/{user}.yml') | from_yaml }}}}",
+                "s3bucket_fail_on_error": False,
+                **play.get("variables", {}),
+            }
+            role = {"ansible.builtin.include_role": {"name": "s3bucket"}, "vars": variables}
+            tasks = [role] * times
+            texts.append({"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords})
+        self.project.write("site.yml", texts)
+        return crs
+
+    def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        """The Secret in the other cluster."""
+        return self.cluster.world.secret(cr)
+
+
+@pytest.fixture
+def two(project: Project, other_cluster: Cluster, other_account: Account) -> Two:
+    lines: dict[str, str] = {"config": "", "credentials": ""}
+    for account in (project.account, other_account):
+        key_id, secret = account.keys()
+        endpoint = f"region = us-east-1\nendpoint_url = {account.aws.endpoint_url}"
+        lines["config"] += f"[profile {account.name}]\n{endpoint}\n"
+        keys = f"aws_access_key_id = {key_id}\naws_secret_access_key = {secret}"
+        lines["credentials"] += f"[{account.name}]\n{keys}\n"
+    for name, text in lines.items():
+        project.write(f"aws-{name}", text)
+    configs = [yaml.safe_load(cluster.kubeconfig.read_text()) for cluster in (project.cluster, other_cluster)]
+    for name, config in zip(("cluster", "other"), configs, strict=True):
+        for entry in (*config["clusters"], *config["users"], *config["contexts"]):
+            entry["name"] = name
+        config["contexts"][0]["context"] = {"cluster": name, "user": name}
+    merged = {key: configs[0][key] + configs[1][key] for key in ("clusters", "users", "contexts")}
+    project.write("merged", {**configs[0], **merged, "current-context": "cluster"})
+    return Two(project, other_cluster, other_account)
+
+
+def keys_of(account: Account) -> dict[str, str]:
+    """An account as AWX's AWS credential names it."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return {**dict(zip(names, account.keys(), strict=True)), "AWS_ENDPOINT_URL": account.aws.endpoint_url}
+
+
+def assert_other_side_only(two: Two, run: Run, crs: list[dict[str, Any]]) -> None:
+    """Each object is Ready, was complete after the first of two runs, and nothing was requested of the first side."""
+    assert run.code == 0, run.output
+    assert [result["reason"] for result in run.results()] == ["Ready"] * len(run.results()), run.output
+    assert len(run.results()) == 2 * len(crs)
+    assert [result["changed"] for result in run.results()[1::2]] == [[]] * len(crs)
+    assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
+    assert run.aws_writes("other_account").count("CreateAccessKey") == len(crs)
+    assert None not in [two.secret(cr) for cr in crs]
+    secrets = [two.cluster.api_key, two.account.keys()[1], *(two.cluster.world.credentials(cr)[1] for cr in crs)]
+    assert not [secret for secret in secrets if secret in run.output]
+
+
+def test_environment_k8s_auth_kubeconfig_and_aws_profile_name_the_connection(two: Two, new_name: Any) -> None:
+    crs = two.write_play(new_name("direct"), {}, times=2)
+    run = two.run("site.yml", K8S_AUTH_KUBECONFIG=str(two.cluster.kubeconfig), AWS_PROFILE="other_account")
+    assert_other_side_only(two, run, crs)
+
+
+def test_environment_that_awx_injects_names_the_connection(two: Two, new_name: Any) -> None:
+    crs = two.write_play(new_name("direct"), {}, times=2)
+    injected = {
+        "K8S_AUTH_HOST": two.cluster.host,
+        "K8S_AUTH_API_KEY": two.cluster.api_key,
+        "K8S_AUTH_VERIFY_SSL": "True",
+        "K8S_AUTH_SSL_CA_CERT": two.cluster.ca_cert,
+        **keys_of(two.account),
+        "AWS_PROFILE": "",
+    }
+    assert_other_side_only(two, two.run("site.yml", "-vvv", **injected), crs)
+
+
+def test_role_variables_name_the_connection_over_the_environment(two: Two, new_name: Any) -> None:
+    first, key_id, secret = two.project.cluster, *two.account.keys()
+    merged = f"{two.project.folder / 'nosuch'}:{two.project.folder / 'merged'}"
+    keys = {**dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), SECRET)}
+    host = {
+        "s3bucket_host": two.cluster.host,
+        "s3bucket_api_key": two.cluster.api_key,
+        "s3bucket_ca_cert": two.cluster.ca_cert,
+        "s3bucket_aws_access_key": key_id,
+        "s3bucket_aws_secret_key": secret,
+        "s3bucket_aws_endpoint_url": two.account.aws.endpoint_url,
+    }
+    content = yaml.safe_load(two.cluster.kubeconfig.read_text())
+    profile = {"s3bucket_aws_profile": "other_account"}
+    crs = two.write_play(
+        new_name("direct"),
+        # Relative to the working directory.
+        {
+            "environment": {"K8S_AUTH_KUBECONFIG": str(first.kubeconfig), **keys},
+            "variables": {"s3bucket_kubeconfig": "other-kubeconfig", **profile},
+        },
+        {"environment": {"AWS_SESSION_TOKEN": SECRET}, "variables": host},
+        {"variables": {"s3bucket_kubeconfig": content, **profile}},
+        {"environment": {"KUBECONFIG": merged}, "variables": {"s3bucket_context": "other", **profile}},
+        # A context of the environment, and a group's defaults that give way to the role's variables.
+        {
+            "environment": {"KUBECONFIG": merged, "K8S_AUTH_CONTEXT": "other"},
+            "module_defaults": {"group/amazon.aws.aws": {"profile": "account", "region": "eu-west-1"}},
+            "variables": profile,
+        },
+        times=2,
+    )
+    two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
+    run = two.run("site.yml", "-vvv")
+    assert_other_side_only(two, run, crs)
+    assert SECRET not in run.output
+
+
+def test_module_defaults_of_another_connection_are_refused_before_any_request(two: Two, new_name: Any) -> None:
+    other = str(two.cluster.kubeconfig)
+    # Of each: the defaults, the role's variable that the error names, and what else it names.
+    leaks: list[tuple[dict[str, Any], str, str]] = [
+        ({"group/kubernetes.core.k8s": {"kubeconfig": other}}, "s3bucket_kubeconfig", f"kubeconfig={other}"),
+        ({"kubernetes.core.k8s": {"context": "other"}}, "s3bucket_context", "context=other"),
+        (
+            {"group/amazon.aws.aws": {"profile": "other_account", "region": "eu-west-1"}},
+            "s3bucket_aws_profile",
+            "profile=other_account",
+        ),
+        ({"amazon.aws.iam_user": {"aws_secret_key": SECRET}}, "s3bucket_aws_secret_key", "aws_secret_key"),
+    ]
+    two.write_play(new_name("direct"), *({"module_defaults": defaults} for defaults, _, _ in leaks))
+    run = two.run("site.yml", "-vvv")
+    assert len(run.results()) == len(leaks), run.output
+    own = [f"KUBECONFIG={two.project.cluster.kubeconfig}"] * 2 + ["AWS_PROFILE=account"] * 2
+    for (_, remedy, named), mine, result in zip(leaks, own, run.results(), strict=True):
+        assert not result["done"]
+        assert all(text in result["message"] for text in (f"give {remedy} to the role", named, mine)), result
+    assert [*run.kubernetes.values(), *run.aws.values()] == [[], [], [], []]
+    assert SECRET not in run.output
+
+
+def test_connections_that_contradict_each_other_are_refused_before_any_write(two: Two, new_name: Any) -> None:
+    keys = {"s3bucket_aws_access_key": "a", "s3bucket_aws_secret_key": SECRET}
+    plays: list[tuple[dict[str, str], dict[str, Any], str]] = [
+        ({}, {"s3bucket_context": ""}, "s3bucket_context is empty"),
+        ({}, {"s3bucket_aws_profile": "", **keys}, "s3bucket_aws_profile is empty"),
+        (
+            {"K8S_AUTH_HOST": "https://127.0.0.1:1"},
+            {"s3bucket_kubeconfig": "merged"},
+            "s3bucket_kubeconfig is given, and K8S_AUTH_HOST",
+        ),
+        (
+            {"K8S_AUTH_KEY_FILE": "/nosuch"},
+            {"s3bucket_context": "cluster"},
+            "s3bucket_context is given, and K8S_AUTH_KEY_FILE",
+        ),
+        ({}, {"s3bucket_proxy_headers": {"nosuch": "x"}}, "s3bucket_proxy_headers"),
+        ({"KUBECONFIG": "/nosuch"}, {}, "KUBECONFIG names no file that exists: /nosuch"),
+        ({}, {"s3bucket_aws_profile": "account", **keys}, "profile"),
+    ]
+    two.write_play(new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays))
+    run = two.run("site.yml", "-vvv")
+    assert len(run.results()) == len(plays), run.output
+    for (_, _, message), result in zip(plays, run.results(), strict=True):
+        assert not result["done"]
+        assert message in result["message"]
+    assert run.writes() == {}
+    assert SECRET not in run.output
+
+
+def test_playbooks_have_one_connection(two: Two, new_name: Any) -> None:
+    (from_file,) = two.write_play(new_name("direct"), {})
+    name, at = from_file["metadata"]["name"], ("agill.apps", "v1alpha1", "default", "s3s")
+    profile = {"AWS_PROFILE": "other_account"}
+    two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
+    file = str(two.project.folder / "crs" / f"{name}.yml")
+    reconcile = PROJECT / "playbooks" / "reconcile.yml"
+    run = two.run(reconcile, "-e", f"cr={file}", "-e", "s3bucket_kubeconfig=other-kubeconfig", **profile)
+    assert run.code == 0, run.output
+    assert two.secret(from_file) is not None
+    assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
+    user = new_name("direct")
+    live = two.cluster.world.make_object(
+        "default", user, {"region": "us-east-1", "bucketName": user, "iamUser": {"username": user}}
+    )
+    kubeconfig = str(two.cluster.kubeconfig)
+    run = two.run(PROJECT / "playbooks" / "sync.yml", "-e", f"name={user}", K8S_AUTH_KUBECONFIG=kubeconfig, **profile)
+    assert run.code == 0, run.output
+    stored = two.cluster.world.custom.get_namespaced_custom_object(*at, user)
+    assert stored["metadata"]["finalizers"] == ["agill.apps.s3"]
+    assert two.secret(live) is not None
+    assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
+
+
+def older_collections(folder: Path) -> str:
+    """A copy of the installed collections, in links, of versions before the required ones."""
+    for name, version in zip(COLLECTIONS, ("9.5.2", "5.4.1"), strict=True):
+        place = name.replace(".", "/")
+        found = next(Path(path) / place for path in ansible_collections.__path__ if (Path(path) / place).exists())
+        copy = folder / "ansible_collections" / place
+        copy.mkdir(parents=True)
+        for item in found.iterdir():
+            if item.name != "MANIFEST.json":
+                (copy / item.name).symlink_to(item)
+        manifest = json.loads((found / "MANIFEST.json").read_text())
+        manifest["collection_info"]["version"] = version
+        (copy / "MANIFEST.json").write_text(json.dumps(manifest))
+    return str(folder)
+
+
+def test_what_is_missing_or_too_old_is_named_before_any_request(two: Two, new_name: Any, tmp_path: Path) -> None:
+    too_old = (
+        "collection amazon.aws 9.5.2 is too old, 10.1 or newer is needed: ansible-galaxy collection install --upgrade "
+        "'amazon.aws:>=10.1'; collection kubernetes.core 5.4.1 is too old, 6.0 or newer is needed"
+    )
+    # A Python with nothing installed, as interpreter discovery may find.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    bare = str(tmp_path / "bare" / "bin" / "python")
+    no_packages = f"{bare} has no boto3, botocore, kubernetes: {bare} -m pip install boto3 kubernetes"
+    path = older_collections(tmp_path / "collections")
+    failing = {"s3bucket_fail_on_error": True}
+    two.write_play(new_name("direct"), {"variables": failing})
+    runs = [
+        (two.run("site.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
+        (two.run(PROJECT / "playbooks" / "sync.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
+        (two.run("site.yml", "-e", f"ansible_python_interpreter={bare}"), no_packages),
+    ]
+    for run, message in runs:
+        assert run.code != 0
+        assert message in run.output
+        assert [*run.kubernetes.values(), *run.aws.values()] == [[], [], [], []]
+    assert [run.results()[0]["reason"] for run, _ in (runs[0], runs[2])] == ["MissingRequirement"] * 2
