@@ -305,9 +305,7 @@ class Operator:
         folder = processes.own_folder(self._settings.work_dir, "warm")
         make_folders(folder)
         run_id = f"{processes.operator_id()}-warm".ljust(_RUN_ID_ROOM, "-")
-        environment = ansible_environment(
-            self._settings.project_dir, folder, run_id, callback_environment()
-        )
+        environment = ansible_environment(self._settings.project_dir, folder, run_id, callback_environment())
         warm = WarmProcess(folder, environment)
         warm.start()
         return warm

@@ -27,9 +27,8 @@ def object_of(namespace: str, name: str, new_name: Any, *, has_user: bool = Fals
     """An S3 object as a file holds it."""
     spec = {"region": "us-east-1", "bucketName": new_name("b")}
     spec |= {"iamUser": {"username": new_name("u")}} if has_user else {}
-    return {
-        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": name, "namespace": namespace}, "spec": spec,
-    }  # fmt: skip
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": metadata, "spec": spec}
 
 
 def drop_secret(cluster: Cluster, namespace: str) -> None:
@@ -45,7 +44,8 @@ def drop_secret(cluster: Cluster, namespace: str) -> None:
 
 def dump(folder: Path, name: str) -> dict[str, Any]:
     """A task that writes all variables of the host to a file, as a person's ``debug`` of them prints them."""
-    return {"ansible.builtin.copy": {"content": "{{ hostvars['localhost'] }}", "dest": str(folder / name), "mode": "0600"}}
+    copy = {"content": "{{ hostvars['localhost'] }}", "dest": str(folder / name), "mode": "0600"}
+    return {"ansible.builtin.copy": copy}
 
 
 def test_each_result_in_a_play_is_the_objects_own_and_no_variable_holds_a_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from tests.direct.guides import commands
 from tests.direct.project import Cluster
 from tests.role.test_playbooks import write_cr
 from tests.world import NewObject, Run, World, requests_of
 
-PATH = "/playbooks/"
+# As in the guide.
+GUIDE, PATH = "docs/without-the-operator.md", "/s3-operator/"
 
 
 def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **environment: str) -> tuple[Run, list[str]]:
@@ -24,6 +27,13 @@ def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **env
     writes = [item.action for item in cluster.gate.requests() if item.is_write]
     run.output = " ".join(run.output.replace('\\"', '"').split())
     return run, writes + [item["action"] for item in requests if item["write"]]
+
+
+def of_guide(command: str) -> tuple[list[str], dict[str, str]]:
+    """The arguments of a command of the guide, and the variables that it sets."""
+    words = shlex.split(command, comments=True)
+    start = words.index("ansible-playbook")
+    return words[start + 2 :], dict(word.split("=", 1) for word in words[:start])
 
 
 def test_playbook_has_the_operators_settings_of_its_environment(
@@ -50,14 +60,15 @@ def test_playbook_has_the_operators_settings_of_its_environment(
     ("arguments", "environment", "message"),
     [
         ([], {"DELETION_POLICY": "retain"}, "DELETION_POLICY: must be Delete or Retain"),
-        ([], {"S3_OPERATOR_DELETION_POLICY": "Retain"}, "S3_OPERATOR_DELETION_POLICY: is not read: its name is DELETION_POLICY"),
-        (["-e", "s3bucket_deletionpolicy=Retain"], {}, "s3bucket_deletionpolicy (did you mean s3bucket_deletion_policy?)"),
+        ([], {"S3_OPERATOR_TAGS": "{}"}, "S3_OPERATOR_TAGS: is not read: its name is TAGS"),
+        (["-e", "s3bucket_deletionpolicy=Retain"], {}, "(did you mean s3bucket_deletion_policy?)"),
     ],
     ids=["value", "former-name", "misspelled"],
 )  # fmt: skip
 def test_setting_that_would_be_ignored_is_refused_before_anything_is_written(
-    world: World, cluster: Cluster, new_object: NewObject, arguments: list[str], environment: dict[str, str], message: str
-) -> None:
+    world: World, cluster: Cluster, new_object: NewObject, arguments: list[str], environment: dict[str, str],
+    message: str,
+) -> None:  # fmt: skip
     scope = ("-e", f"s3bucket_namespace={new_object()['metadata']['namespace']}")
     run, writes = run_at(world, cluster, "sync.yml", *scope, *arguments, **environment)
     assert (run.code, writes) == (2, []), run.output
@@ -68,7 +79,8 @@ def test_setting_that_would_be_ignored_is_refused_before_anything_is_written(
 def operator(world: World, namespace: str) -> Iterator[str]:
     """An operator that is installed and scaled to 0, with settings of its own; for this namespace only."""
     env = [{"name": "WATCH_NAMESPACE", "value": namespace}, {"name": "IAM_PATH", "value": PATH}]
-    container = {"name": "s3-operator", "image": "a", "command": ["s3-operator"], "args": ["run", "--deletion-policy=Retain"]}
+    arguments = ["run", "--deletion-policy=Retain"]
+    container = {"name": "s3-operator", "image": "a", "command": ["s3-operator"], "args": arguments}
     labels = {"app": "operator"}
     body = {
         "metadata": {"name": "operator", "labels": {"helm.sh/chart": "s3-operator-1.0.0"}},
@@ -94,13 +106,16 @@ def test_playbook_next_to_an_installed_operator_refuses_to_differ_or_takes_its_s
     assert 's3bucket_deletion_policy is "Delete" here and "Retain" there' in run.output
     assert f's3bucket_iam_path is not set here and "{PATH}" there' in run.output
     assert f"-e s3bucket_operator={operator}, or give the same ones" in run.output
-    by_operator = (*scope, "-e", f"s3bucket_operator={operator}")
+    from_environment, from_operator = map(of_guide, commands(GUIDE, "## Settings"))
+    by_operator = [*scope, *(word.replace("s3-operator/s3-operator", operator) for word in from_operator[0])]
     run, _ = run_at(world, cluster, "sync.yml", *by_operator, CLUSTER_NAME="")
     assert run.code == 0, run.output
     assert world.iam.get_user(UserName=cr["spec"]["iamUser"]["username"])["User"]["Path"] == PATH
     run, writes = run_at(world, cluster, "sync.yml", *by_operator, CLUSTER_NAME="", IAM_PATH="/other/")
     assert (run.code, writes) == (2, []), run.output
     assert f's3bucket_iam_path is "/other/" here and "{PATH}" there' in run.output
+    same, writes = run_at(world, cluster, "sync.yml", *scope, CLUSTER_NAME="", **from_environment[1])
+    assert (same.code, writes) == (0, []), same.output
 
 
 def test_playbook_without_the_right_to_list_deployments_warns_and_goes_on(

@@ -1,10 +1,10 @@
 # Copyright: s3-operator contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Checks that are possible only in the controller, before the first module of a run: versions, variables, module_defaults.
+"""Checks that are possible only in the controller, before the first module: versions, variables, module_defaults.
 
-The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the result of
-this object, and not an error after which s3bucket_result is that of the object before. Not for the operator, which
-validates its settings at its start, and gets objects that the API server has validated.
+The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the
+result of this object, and not an error after which s3bucket_result is that of the object before. Not for the operator,
+which validates its settings at its start, and gets objects that the API server has validated.
 
 The role's modules and those of the collections must have one connection. A play's ``module_defaults`` reach only the
 latter, so a connection there is refused unless the role's variable of that name is given, which counts for all modules.
@@ -67,6 +67,14 @@ _AWS = {
 # Of these an error shows the value.
 _SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
 _KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
+_AWS_VARIABLES = {
+    "profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "access_key": ("AWS_ACCESS_KEY_ID",),
+    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
+    "session_token": ("AWS_SESSION_TOKEN",),
+    "endpoint_url": ("AWS_URL", "AWS_ENDPOINT_URL"),
+    "ca_bundle": ("AWS_CA_BUNDLE",),
+}
 _AWS_ENVIRONMENT = (
     "AWS_PROFILE",
     "AWS_ACCESS_KEY_ID",
@@ -119,7 +127,7 @@ class ActionModule(NormalAction):
             for option, aliases in options.items():
                 variable = f"s3bucket_{prefix}{option}"
                 named = next((name for name in (option, *aliases) if name in defaults), None)
-                if named and variable not in given:
+                if named and variable not in given and not self._is_own(variable, defaults[named]):
                     return self._leak(module, named, _shown(option, defaults[named]), variable)
         return ""
 
@@ -135,11 +143,26 @@ class ActionModule(NormalAction):
                     found.update(self._templar.template(defaults[name]) or {})
         return found
 
-    def _leak(self, module: str, option: str, value: str, variable: str) -> str:
-        names = _AWS_ENVIRONMENT if variable.startswith("s3bucket_aws_") else _KUBERNETES_ENVIRONMENT
+    def _is_own(self, variable: str, value: Any) -> bool:
+        """Whether the environment gives the role's modules the same value."""
+        environment = self._environment()
+        if variable.startswith("s3bucket_aws_"):
+            names = _AWS_VARIABLES.get(variable.removeprefix("s3bucket_aws_"), ())
+        else:
+            option = variable.removeprefix("s3bucket_")
+            names = (f"K8S_AUTH_{option.upper()}", *(("KUBECONFIG",) if option == "kubeconfig" else ()))
+        own = next((environment[name] for name in names if environment.get(name)), None)
+        return own is not None and own == value
+
+    def _environment(self) -> dict[str, str]:
+        """That of the modules, where they run on this machine."""
         of_task: dict[str, Any] = {}
         self._compute_environment_string(of_task)
-        environment = {**os.environ, **of_task}
+        return {**os.environ, **of_task}
+
+    def _leak(self, module: str, option: str, value: str, variable: str) -> str:
+        names = _AWS_ENVIRONMENT if variable.startswith("s3bucket_aws_") else _KUBERNETES_ENVIRONMENT
+        environment = self._environment()
         own = next((f"{name}={environment[name]}" for name in names if environment.get(name)), "the default one")
         return (
             f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's "

@@ -9,8 +9,8 @@ module: s3bucket_operator
 short_description: Read the settings of a run without an operator, and compare them with those of installed operators
 description:
   - The settings are those of the role's variables, else of this module's environment, by the operator's own names.
-  - Fails when an operator is installed, running or not, that has other settings for the same namespace. It would undo what the
-    playbook does, or keep a bucket that the playbook deletes.
+  - Fails when an operator is installed, running or not, that has other settings for the same namespace. It would undo
+    what the playbook does, or keep a bucket that the playbook deletes.
   - With O(operator) the settings are those of its Deployment.
 author: s3-operator contributors
 options:
@@ -150,8 +150,8 @@ def refuse_differences(deployment: dict[str, Any], given: dict[str, Any]) -> Non
         raise Refused(
             "InvalidSpec",
             f"the settings differ from those of the operator that is installed as Deployment {operator}: "
-            f"{'; '.join(differences)}. Take its settings with -e s3bucket_operator={operator}, or give the same ones by "
-            "variables of the environment or of the role. Nothing was changed",
+            f"{'; '.join(differences)}. Take its settings with -e s3bucket_operator={operator}, or give the same ones "
+            "by variables of the environment or of the role. Nothing was changed",
         )
 
 

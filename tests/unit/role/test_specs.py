@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,3 +73,15 @@ def test_status_effective_has_the_fields_of_the_spec() -> None:
     schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     shown = set(schema["effective"]["properties"])
     assert set(CRD_SPEC["properties"]) - shown == {"region", "bucketName", "iamUser", "tags", "bucketPolicy"}
+
+
+def test_everything_that_is_registered_is_cleared_at_the_end_of_a_run() -> None:
+    """Registered results outlive the role: the next object of a play, and who prints all variables, would see them."""
+    main, *_ = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    # Of other entry points, which handle no key: what the playbooks read is used after them.
+    others = {"connection.yml", "deactivate.yml", "settings.yml"}
+    texts = [path.read_text() for path in (ROLE / "tasks").glob("*.yml") if path.name not in others]
+    registered = {name for text in texts for name in re.findall(r"register: (_\w+)", text)}
+    assert "_s3bucket_issued" in registered
+    for tasks in (main["block"], main["rescue"]):
+        assert registered <= set(tasks[-1]["ansible.builtin.set_fact"])

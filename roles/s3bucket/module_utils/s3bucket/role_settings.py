@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The settings that operator, playbooks and role share: one table of names, defaults and valid values.
 
-A setting has one name: option ``--iam-path``, environment variable ``IAM_PATH``, role variable ``s3bucket_iam_path``. This
-file reads and checks them from variables, from an environment, and from the Deployment of an installed operator. Pure.
+A setting has one name: option ``--iam-path``, environment variable ``IAM_PATH``, role variable ``s3bucket_iam_path``.
+They are read from variables, from an environment, and from the Deployment of an installed operator. Pure.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ _BY_NAME = {setting.name: setting for setting in TABLE}
 
 @dataclass(frozen=True)
 class Read:
-    """Settings that were read: those that are given, and, of an operator, those whose values are not in its Deployment."""
+    """Settings that were read: the given ones, and of an operator those whose values its Deployment does not show."""
 
     given: dict[str, Any]
     unknown: dict[str, str]

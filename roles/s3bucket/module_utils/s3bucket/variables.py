@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Names of the role's variables: what a person misspells would be ignored in silence. Pure, and imports nothing heavy."""
+"""Names of the role's variables: a misspelled one would be ignored in silence. Pure, and imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def find_unknown(names: Iterable[str], known: Iterable[str]) -> tuple[list[str],
     by_letters = {_letters(name): name for name in known}
     misspelled, others = [], []
     for name in sorted(set(names) - set(by_letters.values())):
-        # The role's own internal variables begin with an underscore.
-        if name.startswith("_") or not re.sub(r"[^a-z0-9]", "", name.lower()).startswith(_PREFIX):
+        letters = re.sub(r"[^a-z0-9]", "", name.lower())
+        # Names of the role's own internal variables begin with _.
+        if name.startswith("_") or not letters.startswith(_PREFIX):
             continue
         letters = _letters(name)
         close = get_close_matches(letters, list(by_letters), 1, _LIKE)
