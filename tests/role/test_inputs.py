@@ -100,8 +100,8 @@ VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
         f"null-{name}": ({name: None}, name)
         for name in (
             "s3bucket_cluster_name", "s3bucket_defaults", "s3bucket_deletion_policy", "s3bucket_iam_path",
-            "s3bucket_state", "s3bucket_permissions_boundary", "s3bucket_allowed_policies", "s3bucket_allowed_groups", "s3bucket_tags",
-            "s3bucket_iam_settle_s", "s3bucket_empty_time_s", "s3bucket_service_external_name",
+            "s3bucket_state", "s3bucket_permissions_boundary", "s3bucket_allowed_policies",
+            "s3bucket_allowed_groups", "s3bucket_tags", "s3bucket_iam_settle_s", "s3bucket_empty_time_s", "s3bucket_service_external_name",
         )
     },
 }  # fmt: skip
