@@ -164,13 +164,13 @@ class World:
         path.write_text(json.dumps(given))
         return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
-    def deactivate(self, user: str, cr: dict[str, Any], **environment: str) -> Run:
+    def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
         """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
         metadata = cr["metadata"]
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
         path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
-        return self.playbook("deactivate.yml", "-e", f"@{path}", **environment)
+        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)

@@ -1,4 +1,4 @@
-"""What people give the playbooks and the role: what is wrong is refused by its name, before anything is asked or changed."""
+"""What people give the playbooks and the role: what is wrong is refused by its name, before anything is changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INPUTS: dict[str, tuple[str, list[str], str]] = {
     "no-file": ("reconcile.yml", ["state=absent"], "name a file: -e s3bucket_cr_file=cr.yaml"),
     "empty-file-name": ("reconcile.yml", ["cr="], "name a file: -e s3bucket_cr_file=cr.yaml"),
     "both-files": ("reconcile.yml", ["cr=CR", "s3bucket_cr_file=CR"], "cr and s3bucket_cr_file are both given"),
-    "both-states": ("reconcile.yml", ["cr=CR", "state=present", "s3bucket_state=absent"], "state and s3bucket_state are both"),
+    "both-states": ("reconcile.yml", ["cr=CR", "state=present", "s3bucket_state=absent"], "state and s3bucket_state"),
     "sync-absent": ("sync.yml", ["s3bucket_state=absent"], "sync.yml has no s3bucket_state: it removes"),
     "sync-old-absent": ("sync.yml", ["state=absent"], f"no input state: {SYNC}"),
     "sync-of-a-file": ("sync.yml", ["cr=CR"], f"no input cr: {SYNC}"),
@@ -80,10 +80,10 @@ def test_file_without_one_object_is_named_and_nothing_is_asked(world: World, tmp
 
 # Variable and value of a role's user, and a part of what is reported.
 VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
-    "partial-defaults": ({"s3bucket_defaults": {"forceDelete": False}}, "Ready"),
-    "defaults-as-text": ({"s3bucket_defaults": '{"forceDelete": false}'}, "Ready"),
-    "unknown-default": ({"s3bucket_defaults": {"forceDeletion": False}}, "s3bucket_defaults.forceDeletion: there is no"),
-    "default-type": ({"s3bucket_defaults": {"forceDelete": "no"}}, "s3bucket_defaults.forceDelete: must be true or false"),
+    "partial-defaults": ({"s3bucket_defaults": {"forceDelete": False}}, "WouldChange"),
+    "defaults-as-text": ({"s3bucket_defaults": '{"forceDelete": false}'}, "WouldChange"),
+    "unknown-default": ({"s3bucket_defaults": {"forceDeletion": False}}, "s3bucket_defaults.forceDeletion: there"),
+    "default-type": ({"s3bucket_defaults": {"forceDelete": "no"}}, "s3bucket_defaults.forceDelete: must be true"),
     "nested-default": ({"s3bucket_defaults": {"service": {"host": 1}}}, "s3bucket_defaults.service.host: there is no"),
     "defaults-list": ({"s3bucket_defaults": ["a"]}, "s3bucket_defaults"),
     "tags-list": ({"s3bucket_tags": ["a"]}, "s3bucket_tags"),
@@ -95,13 +95,13 @@ VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
     "policy": ({"s3bucket_deletion_policy": "retain"}, "s3bucket_deletion_policy"),
     "policies-text": ({"s3bucket_allowed_policies": "admin"}, "s3bucket_allowed_policies"),
     "no-object": ({"s3bucket_cr": None}, "s3bucket_cr: must be an S3 object"),
-    "no-such-file": ({"s3bucket_cr": "UNSET", "s3bucket_cr_file": "/no/cr.yaml"}, "/no/cr.yaml: cannot be read: No such file"),
+    "no-such-file": ({"s3bucket_cr": "UNSET", "s3bucket_cr_file": "/no/cr.yaml"}, "/no/cr.yaml: cannot be read"),
     **{
         f"null-{name}": ({name: None}, name)
         for name in (
-            "s3bucket_cluster_name", "s3bucket_defaults", "s3bucket_deletion_policy", "s3bucket_iam_path", "s3bucket_state",
-            "s3bucket_permissions_boundary", "s3bucket_allowed_policies", "s3bucket_allowed_groups", "s3bucket_tags",
-            "s3bucket_iam_settle_s", "s3bucket_empty_time_s", "s3bucket_service_external_name",
+            "s3bucket_cluster_name", "s3bucket_defaults", "s3bucket_deletion_policy", "s3bucket_iam_path",
+            "s3bucket_state", "s3bucket_permissions_boundary", "s3bucket_allowed_policies",
+            "s3bucket_allowed_groups", "s3bucket_tags", "s3bucket_iam_settle_s", "s3bucket_empty_time_s", "s3bucket_service_external_name",
         )
     },
 }  # fmt: skip
@@ -138,4 +138,4 @@ def test_role_variable_that_is_wrong_is_named_and_partial_defaults_are_merged(
     for row, (_, message) in VARIABLES.items():
         assert message in reports[row], f"{row}: {reports[row]}"
         assert "AWSError" not in reports[row], f"{row}: {reports[row]}"
-        assert ("Ready" in reports[row]) == (message == "Ready"), f"{row}: {reports[row]}"
+        assert ("WouldChange" in reports[row]) == (message == "WouldChange"), f"{row}: {reports[row]}"

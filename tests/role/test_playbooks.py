@@ -128,10 +128,18 @@ def test_sync_handles_objects_that_change_meanwhile_and_stops_when_an_operator_t
             body = {"metadata": {"labels": {"edited": value}}}
             world.custom.patch_namespaced_custom_object(*at, cr["metadata"]["name"], body)
 
+    left_out = new_object(iamUser=None)["metadata"]["name"]
+
+    def change_all() -> None:
+        edit_all("once")
+        world.custom.delete_namespaced_custom_object(*at, left_out)
+
     with ApiGate(world.kubeconfig, tmp_path) as gate:
-        run = sync_with(world, gate, namespace, lambda: edit_all("once"))
+        run = sync_with(world, gate, namespace, change_all)
         assert run.code == 0, run.output
         assert "422" not in run.output
+        assert f"{namespace}/{left_out}: no longer exists" in run.output
+        assert "3 S3 objects, 0 of them not done" in run.output
         for cr in crs:
             assert world.differs(cr) == []
             found = world.custom.get_namespaced_custom_object(*at, cr["metadata"]["name"])["metadata"]

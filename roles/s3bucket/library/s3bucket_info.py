@@ -136,8 +136,9 @@ deferred:
   returned: success
 predicted:
   description:
-    - With check mode or diff, the result that a run would have as far as reads can tell, C(done), C(reason), C(message),
-      C(retry), C(changed) and C(status). Its reason is C(WouldChange) when a run would change something and end well.
+    - With check mode or diff, the result that a run would have as far as reads can tell, with C(done), C(reason),
+      C(message), C(retry), C(changed) and C(status).
+    - Its reason is C(WouldChange) when a run would change something and end well.
   type: dict
   returned: with check mode or diff
 lines:
@@ -178,7 +179,6 @@ from ansible.module_utils.s3bucket.observe import (
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
 from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 
 # The role's variables without their prefix. Where Ansible's own errors would not name the field, they are raw.
 VARIABLES: dict[str, Any] = {
@@ -223,9 +223,7 @@ def main() -> None:
     module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 
-def preview(
-    module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources
-) -> dict[str, Any]:
+def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources) -> dict[str, Any]:
     """What a person sees before a run, or in place of one. It may take more reads, which a run does without."""
     if not module.check_mode and not module._diff:
         return {}

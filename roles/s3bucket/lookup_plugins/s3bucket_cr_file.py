@@ -47,7 +47,7 @@ _CORE = str(Path(__file__).resolve().parents[1] / "module_utils")
 if _CORE not in sys.path:
     sys.path.append(_CORE)
 
-from s3bucket.cr_file import CrFileError, read_cr_file  # noqa: E402
+from s3bucket.cr_file import CrFileError, read_cr_file
 
 
 class LookupModule(LookupBase):

@@ -38,7 +38,8 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "name-is-a-number": (GOOD.replace("name: photos}", "name: 1}"), "metadata.name: must be text"),
     "namespace-is-a-number": (GOOD.replace("photos}", "photos, namespace: 1}"), "metadata.namespace: must be text"),
     "deleting": (
-        GOOD.replace("photos}", "photos, deletionTimestamp: 2026-01-01T00:00:00Z}"), "metadata.deletionTimestamp: the file was saved from"
+        GOOD.replace("photos}", "photos, deletionTimestamp: 2026-01-01T00:00:00Z}"),
+        "metadata.deletionTimestamp: the file was saved from",
     ),
     "no-spec": (HEAD + "metadata: {name: photos}", "spec: is missing"),
     "spec-is-text": (HEAD + "metadata: {name: photos}\nspec: x", "spec: must be an object"),
@@ -59,7 +60,12 @@ def test_file_without_one_object_is_an_error_that_names_it(tmp_path: Path, row: 
 
 def test_path_that_is_no_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name, message in (("no", "No such file"), ("pipe", "is not a regular file"), ("", "is a folder"), ("a\0b", "null")):
+    for name, message in (
+        ("no", "No such file"),
+        ("pipe", "is not a regular file"),
+        ("", "is a folder"),
+        ("a\0b", "null"),
+    ):
         with pytest.raises(CrFileError, match=message) as error:
             read_cr_file(f"{tmp_path}/{name}")
         assert str(error.value).startswith(f"{tmp_path}")

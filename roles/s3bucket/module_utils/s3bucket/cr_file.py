@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Reading one S3 object from a file of a person. Its text is data: nothing in it is evaluated. Pure but for the file.
 
-Every error names the file and what to do. Of what the server writes only the uid is read, and only for a deletion, which
-needs it: bucket and user carry it. An owner of that uid may not exist any more, and Kubernetes would remove its Secret.
+Every error names the file and what to do. Of what the server writes only the uid is read, and only for a deletion,
+which needs it: bucket and user carry it. Kubernetes removes a Secret that has an owner which does not exist.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"the key {ascii(key.value)} is given twice"
+                problem = f"the key {key.value!a} is given twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
@@ -119,7 +119,7 @@ def _object_in(text: str, is_absent: bool) -> dict[str, Any]:
 
 def _documents(text: str) -> list[Any]:
     try:
-        return list(yaml.load_all(text, _Loader))  # noqa: S506 (a SafeLoader)
+        return list(yaml.load_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise CrFileError(f"is not YAML: {error.problem}{where}") from error
@@ -164,8 +164,8 @@ def _metadata_of(document: dict[str, Any], is_absent: bool) -> dict[str, Any]:
     if metadata.get("deletionTimestamp") and not is_absent:
         # Nothing is deleted for an old file's sake.
         raise CrFileError(
-            "metadata.deletionTimestamp: the file was saved from an object that was being deleted. Remove the field, or "
-            "remove what the object has with s3bucket_state=absent"
+            "metadata.deletionTimestamp: the file was saved from an object that was being deleted. Remove the field, "
+            "or remove what the object has with s3bucket_state=absent"
         )
     uid = {"uid": metadata["uid"]} if is_absent and metadata.get("uid") else {}
     return {"name": metadata["name"], "namespace": metadata.get("namespace") or "default", **uid}
