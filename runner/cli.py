@@ -136,6 +136,10 @@ _ROLE_OPTIONS = [
     click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
+    click.option("--empty-time", "empty_time_s", type=click.IntRange(min=0), default=60, show_default=True,
+                 envvar="EMPTY_TIME", show_envvar=True,
+                 help="Seconds for which one run deletes objects from a bucket, at most half of --run-timeout. The "
+                      "next run continues; other objects are served in between."),
     click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
                  default=default_project_dir(), callback=_project, envvar="PROJECT_DIR", show_envvar=True,
                  help="The folder with playbooks/ and roles/. Default: those of this installation."),

@@ -1,8 +1,9 @@
-"""The files that AWX, ansible-galaxy and ansible-builder look for: one source of versions, and they do what they are for."""
+"""The files that AWX, ansible-galaxy and ansible-builder look for, and that their versions have one source."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sysconfig
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from dev.processes import plain_environment
+from tests.direct.guides import blocks, commands
 from tests.direct.project import BIN
 from tests.world import PROJECT
 
@@ -25,8 +27,9 @@ def dependency(name: str) -> str:
 
 
 def test_ansible_builder_makes_a_context_with_the_versions_of_this_project(tmp_path: Path) -> None:
-    command = [BIN / "ansible-builder", "create", "--context", tmp_path, "--output-filename", "Containerfile"]
-    done = subprocess.run(command, cwd=PROJECT, env=plain_environment(), capture_output=True, text=True)
+    (command,) = commands("docs/awx.md")
+    program, *words = command.replace("build/ee", str(tmp_path)).split()
+    done = subprocess.run([BIN / program, *words], cwd=PROJECT, env=plain_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     built = tmp_path / "_build"
     assert built.joinpath("requirements.yml").read_text() == (PROJECT / "requirements.yml").read_text()
@@ -53,3 +56,13 @@ def test_collections_of_the_project_are_those_of_requirements_yml(tmp_path: Path
         text=True,
     )
     assert (done.returncode, "Nothing to do" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_guides_install_the_versions_of_this_project() -> None:
+    development = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
+    known = {*DEPENDENCIES, *development}
+    for guide in ("docs/without-the-operator.md", "docs/awx.md"):
+        lines = [line for block in blocks(guide, "") for line in block.splitlines() if line.startswith("pip install")]
+        assert lines, guide
+        for line in lines:
+            assert set(shlex.split(line)[2:]) <= known, line

@@ -1,6 +1,10 @@
 # Copyright: s3-operator contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Checks that are possible only in the controller, before the first module of a run: versions, and module_defaults.
+"""Checks that are possible only in the controller, before the first module: versions, variables, module_defaults.
+
+The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the
+result of this object, and not an error after which s3bucket_result is that of the object before. Not for the operator,
+which validates its settings at its start, and gets objects that the API server has validated.
 
 The role's modules and those of the collections must have one connection. A play's ``module_defaults`` reach only the
 latter, so a connection there is refused unless the role's variable of that name is given, which counts for all modules.
@@ -13,12 +17,17 @@ import importlib
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.release import __version__ as ansible_core_version
+from ansible.utils.display import Display
+
+_ROLE = Path(__file__).resolve().parents[1]
 
 # As requirements.yml and meta/main.yml: a test compares them.
 REQUIRED_CORE = (2, 19)
@@ -82,6 +91,8 @@ class ActionModule(NormalAction):
         given = self._given(task_vars or {})
         refusal = (
             _refused("MissingRequirement", find_outdated())
+            or _refused("InvalidSpec", self._find_invalid(task_vars or {}))
+            or _refused("InvalidSpec", _find_null(self._task.args, task_vars or {}))
             or _refused("KubernetesError", _find_empty(given))
             or _refused("KubernetesError", self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
             or _refused("CredentialsInvalid", self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
@@ -94,6 +105,18 @@ class ActionModule(NormalAction):
         found = {name: task_vars[name] for name in names if task_vars.get(name) is not None}
         values = {name: self._templar.template(value) for name, value in found.items()}
         return {name: value for name, value in values.items() if value is not None}
+
+    def _find_invalid(self, task_vars: dict[str, Any]) -> str:
+        """An error for a variable that is misspelled, or has the wrong type or value."""
+        if "s3bucket_cr_json" in task_vars:
+            return ""
+        options = find_options()
+        misspelled = find_misspelled(task_vars, options)
+        if misspelled or not self._task.action.endswith("s3bucket_info"):
+            return misspelled
+        values = self._templar.template({name: task_vars[name] for name in options if name in task_vars})
+        result = ArgumentSpecValidator(options).validate(values, validate_role_argument_spec=True)
+        return "; ".join(result.error_messages)
 
     def _find_leak(
         self, given: dict[str, Any], prefix: str, options: dict[str, tuple[str, ...]], modules: tuple[str, ...]
@@ -147,8 +170,34 @@ class ActionModule(NormalAction):
         )
 
 
+def find_options() -> dict[str, Any]:
+    """The role's variables, as its argument specs have them."""
+    text = (_ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    specs = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - either is safe
+    return dict(specs["argument_specs"]["object"]["options"])
+
+
+def find_misspelled(names: Any, options: dict[str, Any]) -> str:
+    """An error for variables that look like the role's; a warning for others with its prefix."""
+    # A plugin runs in the controller, where Ansible offers no module_utils of a role.
+    if str(_ROLE / "module_utils") not in sys.path:
+        sys.path.append(str(_ROLE / "module_utils"))
+    from s3bucket.variables import OF_PLAYBOOKS, find_unknown
+
+    misspelled, others = find_unknown(names, [*options, *OF_PLAYBOOKS])
+    if others:
+        Display().warning(f"the role s3bucket has no variable {', '.join(others)}")
+    return f"the role s3bucket has no variable {', '.join(misspelled)}" if misspelled else ""
+
+
 def _refused(reason: str, message: str) -> dict[str, Any]:
     return {"failed": True, "msg": message, "s3bucket_reason": reason} if message else {}
+
+
+def _find_null(arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:
+    """An error for a role variable that is null: the module would take its own default."""
+    null = [f"s3bucket_{name}" for name, value in arguments.items() if value is None]
+    return "".join(f"{name}: must not be null: leave it out for its default" for name in null[:1] if name in task_vars)
 
 
 def _find_empty(given: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from s3bucket.aspects import TABLE, differing
-from s3bucket.changes import changes_of, changes_of_deletion
+from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
 from s3bucket.closing import closing_policy
 from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
@@ -172,3 +172,15 @@ def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_mana
     for text, expected in ((json.dumps(closing_policy(wanted.bucket_arn)), ["policy"]), (OTHERS_POLICY, [])):
         settings = {**NEW_BUCKET, "policy": text}
         assert differing(wanted, settings, is_adopted, unmanaged) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ((False, True), "field: false -> true"),
+        ((None, {"b": 1, "a": "\u00fc"}), 'field: (none) -> {"a": "\\u00fc", "b": 1}'),
+        (("x\x1b[31m\n", ""), 'field: x\\x1b[31m\\n -> ""'),
+    ],
+)  # fmt: skip
+def test_line_has_nothing_that_a_terminal_acts_on(values: tuple[Any, Any], line: str) -> None:
+    assert line_of(Change("tags", "field", *values)) == line
