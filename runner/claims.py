@@ -100,8 +100,8 @@ class Claims:
         )
         if claim.is_deleted:
             message = (
-                f"S3 object {claim.name}, which had a bucket of the name {bucket}, was just deleted, and AWS may accept "
-                "its access key for some time yet: waiting until it does not"
+                f"S3 object {claim.name}, which had a bucket of the name {bucket}, was just deleted, and AWS may accept"
+                " its access key for some time yet: waiting until it does not"
             )
         return Outcome(False, Reason.PENDING, message, "transient")
 

@@ -283,15 +283,13 @@ def test_is_applied_account_in_place_of_a_canonical_user_needs_a_safe_record() -
     record = record_of(IDENTITY, answer)
     assert is_applied(answer, IDENTITY, record, is_record_safe=True)
     assert not is_applied(answer, IDENTITY, record, is_record_safe=False)
-    # No further one beside it, and none that the policy names.
+    # No further one beside it, and none that is no account.
     named = statement(Principal={"AWS": "1" * 12, "CanonicalUser": "79a59df900b949e55d96"})
-    for names in (["1" * 12], [f"arn:aws:iam::{'2' * 12}:user/x"], ["1" * 12, f"arn:aws:iam::{'2' * 12}:user/x"]):
-        assert not is_applied(
-            text := answered(Principal={"AWS": names}), named, record_of(named, text), is_record_safe=True
-        )
-    assert is_applied(
-        text := answered(Principal={"AWS": ["1" * 12, "2" * 12]}), named, record_of(named, text), is_record_safe=True
-    )
+    other = f"arn:aws:iam::{'2' * 12}:user/x"
+    cases = {("1" * 12, "2" * 12): True, ("1" * 12,): False, (other,): False, ("1" * 12, other): False}
+    for names, expected in cases.items():
+        text = answered(Principal={"AWS": list(names)})
+        assert is_applied(text, named, record_of(named, text), is_record_safe=True) is expected
 
 
 def test_is_applied_numbers_in_another_form_need_a_record() -> None:
