@@ -103,8 +103,6 @@ class World:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.operator_file),
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
-            "CLUSTER_NAME": CLUSTER,
-            "IAM_SETTLE": "0",
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
             "ANSIBLE_PIPELINING": "1",
@@ -136,6 +134,9 @@ class World:
             processes.RUN_ID: f"{processes.operator_id()}-{next(self._run_numbers)}",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            # SETTINGS, as a person gives them to a playbook.
+            "CLUSTER_NAME": CLUSTER,
+            "IAM_SETTLE": "0",
             **environment,
         }
         done = subprocess.run(
@@ -163,13 +164,13 @@ class World:
         path.write_text(json.dumps(given))
         return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
-    def deactivate(self, user: str, cr: dict[str, Any], **environment: str) -> Run:
+    def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
         """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
         metadata = cr["metadata"]
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
         path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
-        return self.playbook("deactivate.yml", "-e", f"@{path}", **environment)
+        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
