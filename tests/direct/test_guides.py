@@ -30,7 +30,8 @@ def empty_cluster(world: World, sides: Sides, tmp_path: Path) -> Iterator[Cluste
         install_crd(plane.kubeconfig)
         with ApiGate(plane.kubeconfig, tmp_path, is_tls=True) as gate:
             sides.clusters.append(Cluster("empty_cluster", World(plane.kubeconfig, world.aws, tmp_path), gate))
-            yield sides.clusters.pop()
+            yield sides.clusters[-1]
+            sides.clusters.pop()
 
 
 class Guide:
