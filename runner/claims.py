@@ -2,8 +2,10 @@
 
 The role records a claim in IAM with the user that it creates, and reads all users before it creates a bucket
 (``observe._check_claims``). But IAM is eventually consistent: what one run wrote, the next may not read. So a claim is
-also kept here, from before a run starts until some time after its end. It does not depend on an object's status, which
-its namespace may be able to write: status is only a hint, for the time after a restart. Threads: any.
+also kept here, from before a run starts until some time after its end, and after the object was deleted: for that time
+AWS may still accept its key, with which whoever copied it could prepare the next bucket of that name. It does not
+depend on an object's status, which its namespace may be able to write: status is only a hint, for the time after a
+restart. Threads: any.
 """
 
 from __future__ import annotations
@@ -24,12 +26,16 @@ CONSISTENCY_S = 120.0
 
 @dataclass
 class _Claim:
-    """``expires_at`` is infinite while a run of the object is under way; ``before``: what it was before that run."""
+    """``expires_at`` is infinite while a run of the object is under way; ``before``: what it was before that run.
+
+    ``is_deleted``: the object was deleted, with its user and key.
+    """
 
     uid: str
     name: str
     expires_at: float = math.inf
     before: float = -math.inf
+    is_deleted: bool = False
 
 
 class Claims:
@@ -65,9 +71,11 @@ class Claims:
             outcome = self._run(item)
             return outcome
         finally:
-            is_unused = outcome is not None and is_deleting and outcome.is_done
-            is_untouched = outcome is not None and outcome.is_untouched
-            self._release(bucket, item, is_unused=is_unused, is_untouched=is_untouched)
+            if outcome is not None and is_deleting and outcome.is_done:
+                # An object that was refused the name of another one's bucket had no user.
+                self._release_deleted(bucket, item, had_key=_has_user(item) and bool(outcome.changed))
+            else:
+                self._release(bucket, item, is_untouched=outcome is not None and outcome.is_untouched)
 
     def _claim(self, bucket: str, item: dict[str, Any]) -> Outcome | None:
         """Record the claim of an object that is about to run, or say why it must not."""
@@ -79,6 +87,9 @@ class Claims:
                 return refusal
         with self._lock:
             claim = self._claims.setdefault(bucket, _Claim(uid, _name_of(item)))
+            if claim.is_deleted and claim.uid != uid and _namespace_in(claim.name) == item["metadata"]["namespace"]:
+                # Whoever has the deleted key may have the new one.
+                claim = self._claims[bucket] = _Claim(uid, _name_of(item))
             if claim.uid == uid:
                 if claim.expires_at < math.inf:
                     claim.before = claim.expires_at
@@ -87,6 +98,11 @@ class Claims:
         message = (
             f"S3 object {claim.name} asked first for a bucket of the name {bucket}: waiting for what becomes of it"
         )
+        if claim.is_deleted:
+            message = (
+                f"S3 object {claim.name}, which had a bucket of the name {bucket}, was just deleted, and AWS may accept"
+                " its access key for some time yet: waiting until it does not"
+            )
         return Outcome(False, Reason.PENDING, message, "transient")
 
     def _find(self, bucket: str) -> _Claim | None:
@@ -95,15 +111,26 @@ class Claims:
             self._claims = {name: claim for name, claim in self._claims.items() if claim.expires_at > now}
             return self._claims.get(bucket)
 
-    def _release(self, bucket: str, item: dict[str, Any], *, is_unused: bool, is_untouched: bool) -> None:
-        """After a run. ``is_unused``: it left nothing that uses the name; ``is_untouched``: it wrote nothing."""
+    def _release_deleted(self, bucket: str, item: dict[str, Any], *, had_key: bool) -> None:
+        """After the last run of a deletion: nothing is left that uses the name, but a key that AWS may still accept."""
+        uid = item["metadata"]["uid"]
+        with self._lock:
+            # An object that was Ready for long has no claim here any more.
+            claim = self._claims.setdefault(bucket, _Claim(uid, _name_of(item)))
+            if claim.uid != uid:
+                return
+            if had_key:
+                claim.is_deleted, claim.expires_at = True, self._clock() + CONSISTENCY_S
+            else:
+                del self._claims[bucket]
+
+    def _release(self, bucket: str, item: dict[str, Any], *, is_untouched: bool) -> None:
+        """After any other run. ``is_untouched``: it wrote nothing."""
         with self._lock:
             claim = self._claims.get(bucket)
             if claim is None or claim.uid != item["metadata"]["uid"]:
                 return
-            if is_unused:
-                del self._claims[bucket]
-            elif is_untouched:
+            if is_untouched:
                 # An earlier run of the object may have written what IAM does not show yet.
                 claim.expires_at = claim.before
             else:
@@ -127,6 +154,14 @@ def _bucket_of(item: dict[str, Any]) -> str:
 
 def _name_of(item: dict[str, Any]) -> str:
     return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+
+
+def _namespace_in(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _has_user(item: dict[str, Any]) -> bool:
+    return bool((item.get("spec") or {}).get("iamUser"))
 
 
 def _has_bucket(item: dict[str, Any]) -> bool:

@@ -543,6 +543,10 @@ class DriftCheck:
             raise self._spec.invalid("spec.region", str(error)) from error
         except BotoCoreError as error:
             raise self._errors.unknown("make a client of AWS", error) from error
+        except ValueError as error:
+            # Of an endpoint that is no URL. botocore has no error of its own for it.
+            message = f"failed to make a client of AWS: {error}: AWS_ENDPOINT_URL must be a URL, as https://minio:9000"
+            raise self._errors.Unknown("AWSUnreachable", message) from error
         client.meta.events.register("before-send", self._count)
         return client
 

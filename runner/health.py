@@ -1,21 +1,33 @@
-"""``/healthz``, ``/readyz`` and ``/metrics`` over HTTP, on IPv4, IPv6 or both, whichever the machine has."""
+"""``/healthz``, ``/readyz`` and ``/metrics`` over HTTP, on IPv4, IPv6 or both, whichever the machine has.
+
+Any Pod of the cluster may connect, unless a NetworkPolicy forbids it. So connections are limited in number and time,
+and a probe is answered also while another Pod opens as many as it can. Threads: one a server, and one a connection.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import re
 import socket
 import socketserver
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 _LOG = logging.getLogger(__name__)
 # host:port, [IPv6]:port or :port. An IPv6 address without brackets would be ambiguous.
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\[\]:]*)):(?P<port>[0-9]{1,5})")
 _NOWHERE = ("", "0")
 _MAX_PORT = 65535
+# Connections at a time, of one server; Prometheus and a kubelet need a few.
+MAX_CONNECTIONS = 64
+# So long a connection may send or take nothing.
+_IDLE_S = 10.0
 _ALL_V6, _ALL_V4 = "::", "0.0.0.0"  # noqa: S104 - a Pod's probes and Prometheus come from outside
 # What a kernel without IPv6, or with it turned off, answers.
 _NO_V6 = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL)
@@ -38,6 +50,20 @@ def check_page(check: Callable[[], str]) -> Page:
     return page
 
 
+def kept_page(page: Page, keep_s: float, clock: Callable[[], float] = time.monotonic) -> Page:
+    """A page that is made at most once in so many seconds, by one thread, however often it is asked for."""
+    lock = threading.Lock()
+    kept: list[tuple[float, tuple[int, str, bytes]]] = []
+
+    def found() -> tuple[int, str, bytes]:
+        with lock:
+            if not kept or clock() >= kept[0][0] + keep_s:
+                kept[:] = [(clock(), page())]
+            return kept[0][1]
+
+    return found
+
+
 def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
     """Serve pages by path in a daemon thread.
 
@@ -58,7 +84,40 @@ def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
 
 
 class _Server(ThreadingHTTPServer):
+    """A server that closes a connection of the peer that has most, once there are too many."""
+
     daemon_threads = True
+    request_queue_size = 2 * MAX_CONNECTIONS
+
+    def __init__(self, *arguments: Any) -> None:
+        self._lock = threading.Lock()
+        # The oldest first, with the peer's address.
+        self._open: dict[Any, str] = {}
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            if len(self._open) >= MAX_CONNECTIONS:
+                self._close_one()
+            self._open[request] = client_address[0]
+        super().process_request(request, client_address)
+
+    def _close_one(self) -> None:
+        [(peer, _)] = Counter(self._open.values()).most_common(1)
+        oldest = next(connection for connection, found in self._open.items() if found == peer)
+        del self._open[oldest]
+        # Its thread wakes up, and ends.
+        with contextlib.suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """A connection that breaks off is not logged: whoever connects could fill the log."""
+        _LOG.debug("connection broken off", exc_info=True)
 
     def server_bind(self) -> None:
         if self.address_family is socket.AF_INET6:
@@ -90,11 +149,13 @@ def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Ser
                 raise
             return _Server((_ALL_V4, port), handler)
     family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return (_ServerV6 if family is socket.AF_INET6 else _Server)(found[:2], handler)  # type: ignore[arg-type]
+    return (_ServerV6 if family is socket.AF_INET6 else _Server)(found[:2], handler)
 
 
 def _handler_for(pages: dict[str, Page]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = _IDLE_S
+
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])
             status, kind, body = page() if page else (404, "text/plain", b"not found")

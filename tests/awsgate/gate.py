@@ -29,6 +29,8 @@ _MARKS = {
     "disabled-region": rules.DISABLED_REGIONS,
     "late-bucket": rules.LATE_BUCKETS,
     "unshown-bucket": rules.UNSHOWN_BUCKETS,
+    "late-user": rules.LATE_USERS,
+    "used-quota": rules.USED_QUOTAS,
 }
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 

@@ -401,6 +401,42 @@ def test_owner_tags_of_another_object_on_a_bucket(world: World, attacker: Attack
     assert world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == listed
 
 
+def test_tag_that_says_adopted_and_a_bucket_that_is_opened(world: World, attacker: Attacker) -> None:
+    """The key alone cannot take a bucket out of management; nor out of its object's deletion."""
+    cr = attacker.order()
+    wait_ready(world, cr)
+    pair, bucket = attacker.steal(cr), cr["spec"]["bucketName"]
+    before = world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    forged = [*before, {"Key": "agill.apps/adopted", "Value": "true"}]
+    attacker.s3(pair).put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": forged})
+    attacker.s3(pair).delete_public_access_block(Bucket=bucket)
+    wait_until(lambda: world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == before, "the tag taken off")
+    assert all(world.s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    attacker.s3(pair).put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": forged})
+    delete(world, cr)
+    wait_gone(world, cr)
+    with pytest.raises(ClientError, match="404"):
+        world.s3.head_bucket(Bucket=bucket)
+
+
+def test_name_of_a_bucket_whose_key_was_deleted_just_now(world: World, attacker: Attacker, victim: Victim) -> None:
+    """AWS may accept the key for some time: long enough to give the next bucket of the name rules of its own."""
+    cr = attacker.order()
+    wait_ready(world, cr)
+    attacker.steal(cr)
+    delete(world, cr)
+    wait_gone(world, cr)
+    theirs = victim.order(bucketName=cr["spec"]["bucketName"])
+    wait_until(lambda: "access key" in condition(world, theirs).get("message", ""), "the wait for AWS")
+    assert (keys_of(world, theirs), world.secret(theirs)) == ([], None)
+    # Who had the key may have it again at once.
+    again = attacker.order(bucketName=cr["spec"]["bucketName"])
+    wait_ready(world, again)
+    for one in (theirs, again):
+        delete(world, one)
+        wait_gone(world, one)
+
+
 def test_specs_that_flip(world: World, attacker: Attacker, victim: Victim) -> None:
     objects = [attacker.order() for _ in range(8)]
     for number in range(8):

@@ -101,7 +101,8 @@ VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
         for name in (
             "s3bucket_cluster_name", "s3bucket_defaults", "s3bucket_deletion_policy", "s3bucket_iam_path",
             "s3bucket_state", "s3bucket_permissions_boundary", "s3bucket_allowed_policies",
-            "s3bucket_allowed_groups", "s3bucket_tags", "s3bucket_iam_settle_s", "s3bucket_empty_time_s", "s3bucket_service_external_name",
+            "s3bucket_allowed_groups", "s3bucket_tags", "s3bucket_iam_settle_s", "s3bucket_empty_time_s",
+            "s3bucket_service_external_name",
         )
     },
 }  # fmt: skip
@@ -128,11 +129,12 @@ def test_role_variable_that_is_wrong_is_named_and_partial_defaults_are_merged(
     write = {"content": "{{ _reports | to_json }}", "dest": str(tmp_path / "reports.json"), "mode": "0600"}
     tasks.append({"ansible.builtin.copy": write, "check_mode": False})
     play = {
-        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks,
+        # By the keyword, which ansible_check_mode does not show.
+        "hosts": "localhost", "connection": "local", "gather_facts": False, "check_mode": True, "tasks": tasks,
         "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
     }  # fmt: skip
     (tmp_path / "play.yml").write_text(json.dumps([play]))
-    run = world.playbook(str(tmp_path / "play.yml"), "--check", ANSIBLE_ROLES_PATH="roles")
+    run = world.playbook(str(tmp_path / "play.yml"), ANSIBLE_ROLES_PATH="roles")
     assert run.code == 0, run.output
     reports = json.loads((tmp_path / "reports.json").read_text())
     for row, (_, message) in VARIABLES.items():

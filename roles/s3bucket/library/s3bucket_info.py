@@ -108,6 +108,10 @@ is_deleting:
   description: Whether the object's things are to be removed.
   type: bool
   returned: success
+is_check:
+  description: Whether the module ran in check mode, by C(--check) or by the keyword C(check_mode) of a play or task.
+  type: bool
+  returned: success
 plan:
   description: What the role's tasks are to do, with their arguments. Holds no secret.
   type: dict
@@ -219,7 +223,12 @@ def main() -> None:
     except Refused as refusal:
         refuse(module, refusal)
     # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
-    read = {"cr": json.dumps(cr), "defaults": defaults, "is_deleting": wanted.is_deleting}
+    read = {
+        "cr": json.dumps(cr),
+        "defaults": defaults,
+        "is_deleting": wanted.is_deleting,
+        "is_check": module.check_mode,
+    }
     module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 

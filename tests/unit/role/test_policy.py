@@ -258,6 +258,40 @@ def test_is_applied_a_policy_written_in_between_is_not_what_aws_made(parts: dict
     assert not is_applied(answer, IDENTITY, record_of(IDENTITY, answer), is_record_safe=True)
 
 
+_GUARD = statement(Effect="Deny", Condition={"Bool": {"aws:SecureTransport": "false"}})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parts"),
+    [
+        pytest.param(_GUARD, {"Condition": {"StringEquals": {"aws:userid": "nobody"}}}, id="another-condition"),
+        pytest.param(_GUARD, {"Condition": {"Bool": {"aws:SecureTransport": "none"}}}, id="another-value"),
+        pytest.param(_GUARD, {"Principal": {"AWS": "9" * 12}}, id="nobody-is-denied"),
+        pytest.param(statement(Principal={"AWS": "1" * 12}), {"Principal": {"AWS": "9" * 12}}, id="another-account"),
+    ],
+)
+def test_is_applied_a_guard_cannot_be_made_void_between_write_and_answer(
+    wanted: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    """Who holds the key may write its own policy again and again, until the record is of that one."""
+    answer = json.dumps(statement(**{**wanted["Statement"][0], **parts}))
+    assert not is_applied(answer, wanted, record_of(wanted, answer), is_record_safe=True)
+
+
+def test_is_applied_account_in_place_of_a_canonical_user_needs_a_safe_record() -> None:
+    answer = answered(Principal={"AWS": "arn:aws:iam::123456789012:root"})
+    record = record_of(IDENTITY, answer)
+    assert is_applied(answer, IDENTITY, record, is_record_safe=True)
+    assert not is_applied(answer, IDENTITY, record, is_record_safe=False)
+    # No further one beside it, and none that is no account.
+    named = statement(Principal={"AWS": "1" * 12, "CanonicalUser": "79a59df900b949e55d96"})
+    other = f"arn:aws:iam::{'2' * 12}:user/x"
+    cases = {("1" * 12, "2" * 12): True, ("1" * 12,): False, (other,): False, ("1" * 12, other): False}
+    for names, expected in cases.items():
+        text = answered(Principal={"AWS": list(names)})
+        assert is_applied(text, named, record_of(named, text), is_record_safe=True) is expected
+
+
 def test_is_applied_numbers_in_another_form_need_a_record() -> None:
     wanted, answer = (
         statement(Condition={"NumericLessThan": {"s3:max-keys": value}}) for value in (12345678.5, ["1.23456785E7"])

@@ -116,6 +116,48 @@ def test_deleted_object_gives_its_name_up_only_when_all_is_deleted() -> None:
     assert world.run(item("second")) is READY
 
 
+DELETED = Outcome(True, Reason.READY, changed=("bucket", "user"))
+USER = {"iamUser": {"username": "photos"}}
+
+
+def of(namespace: str, name: str, *, has_bucket: bool = False, **metadata: Any) -> dict[str, Any]:
+    found = item(name, has_bucket=has_bucket, namespace=namespace, **metadata)
+    return {**found, "spec": {**found["spec"], **USER}}
+
+
+@pytest.mark.parametrize("has_run", [True, False], ids=["created-just-now", "ready-for-long"])
+def test_name_is_kept_from_other_namespaces_while_aws_may_accept_the_deleted_key(has_run: bool) -> None:
+    """Who copied the key could give the next bucket of the name rules that delete or copy what is stored in it."""
+    world = World()
+    if has_run:
+        world.run(of("team", "first"))
+    world.run(of("team", "first", deletionTimestamp="now"), DELETED)
+    world.now = CONSISTENCY_S - 1
+    refused = world.run(of("others", "second"))
+    assert (refused.reason, refused.retry) == (Reason.PENDING, "transient")
+    assert "team/first" in refused.message
+    assert "access key" in refused.message
+    world.now = CONSISTENCY_S
+    assert world.run(of("others", "second")) is READY
+
+
+def test_name_of_a_deleted_object_is_its_namespaces_at_once() -> None:
+    world = World()
+    world.run(of("team", "first", deletionTimestamp="now"), DELETED)
+    assert world.run(of("team", "first-again")) is READY
+    assert world.run(of("others", "second")).reason is Reason.PENDING, "it is the new one's now"
+
+
+def test_deletion_of_an_object_that_had_no_key_keeps_no_name() -> None:
+    world = World(of("others", "second", has_bucket=True))
+    # It asked for a name that another one has: it can be ordered and deleted in a circle.
+    world.run(of("team", "first", deletionTimestamp="now"), Outcome(True, Reason.READY))
+    assert world.run(of("others", "second")) is READY
+    world = World()
+    world.run(item("first", deletionTimestamp="now"), DELETED)
+    assert world.run(item("second", namespace="others")) is READY
+
+
 def test_run_that_wrote_nothing_keeps_no_name() -> None:
     world = World()
     world.run(item("first"), REFUSED)

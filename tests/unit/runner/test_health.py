@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+import struct
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from runner.health import AddressError, check_page, serve
+from runner.health import MAX_CONNECTIONS, AddressError, check_page, kept_page, serve
 
 
 @contextmanager
@@ -54,6 +58,64 @@ def test_address_answers_on_its_families(address: str, families: set[int]) -> No
         found = {family for family, host in ((4, "127.0.0.1"), (6, "[::1]")) if answers(server, host)}
     # A name stands for one address.
     assert found == families if address != "localhost:0" else found and found <= families
+
+
+def test_peer_that_opens_many_connections_and_sends_nothing_keeps_no_probe_out() -> None:
+    """Each was a thread, for as long as the peer liked: memory and descriptors of the whole operator."""
+    number = 4 * MAX_CONNECTIONS
+    with served("127.0.0.1:0") as server, contextlib.ExitStack() as stack:
+        before = threading.active_count()
+        address = ("127.0.0.1", server.server_port)
+        for _ in range(number):
+            stack.enter_context(socket.create_connection(address, timeout=10)).sendall(b"GET /healthz HTTP/1.1\r\n")
+        # By then all of them were accepted.
+        assert answers(server, "127.0.0.1")
+        # Sooner than a connection that sends nothing is closed for that.
+        deadline = time.monotonic() + 6
+        while threading.active_count() - before > MAX_CONNECTIONS and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert threading.active_count() - before <= MAX_CONNECTIONS
+
+
+def test_connection_of_another_peer_is_left_open() -> None:
+    """The tenant's Pod has many, the kubelet has one, which is older than all of them."""
+    with served("0.0.0.0:0") as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", server.server_port)
+        probe = stack.enter_context(socket.create_connection(address, timeout=10, source_address=("127.0.0.2", 0)))
+        for _ in range(2 * MAX_CONNECTIONS):
+            stack.enter_context(socket.create_connection(address, timeout=10))
+        assert answers(server, "127.0.0.1")
+        probe.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert probe.makefile("rb").read().endswith(b"ok")
+
+
+def test_kept_page_is_made_once_in_its_time() -> None:
+    now, made = [0.0], []
+
+    def page() -> tuple[int, str, bytes]:
+        made.append(now[0])
+        return 200, "text/plain", str(len(made)).encode()
+
+    kept = kept_page(page, 1.0, lambda: now[0])
+    found = []
+    for at in (0.0, 0.9, 1.0, 1.5, 3.0):
+        now[0] = at
+        found.append(kept()[2])
+    assert found == [b"1", b"1", b"2", b"2", b"3"]
+
+
+def test_connection_that_breaks_off_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with served("127.0.0.1:0") as server:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+                # The end is a reset.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert answers(server, "127.0.0.1")
+        deadline = time.monotonic() + 30
+        while any("process_request" in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+    assert capfd.readouterr().err == ""
 
 
 # A network namespace is a machine of its own to what runs in it. Without root a user namespace gives the right to it.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html ("limited to 20 KB in size")
@@ -27,8 +28,6 @@ _PRINCIPALS = ("Principal", "NotPrincipal")
 # Of users and of roles: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 _ID_PREFIXES = ("AIDA", "AROA")
 _MIN_ID = 16
-# What AWS gives back as it was written, but for the order of lists and repeated values.
-_UNCHANGED = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource")
 # A condition on one of these with fixed values makes a statement non-public:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
 _NARROWING_KEYS = {
@@ -138,8 +137,11 @@ def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, 
     """Whether a text from AWS is this document, or what AWS made of it when the record was written.
 
     :param record: as :func:`record_of` gives it, or an empty string
-    :param is_record_safe: False where others may have written the record: then it counts only for what AWS is known
-        to rewrite beyond what :func:`is_same` knows, and could hide nothing but another CloudFront identity
+    The record shows that AWS answered so after our write. But whoever has the bucket's key may have written another
+    policy in between, again and again, so it counts only for what AWS is known to rewrite beyond what :func:`is_same`
+    knows: it can hide nothing but another CloudFront identity, or account in place of a canonical user id.
+
+    :param is_record_safe: False where others may have written the record at any time: then no account is
     """
     if is_same_text(text, policy):
         return True
@@ -147,27 +149,26 @@ def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, 
         return False
     try:
         answer = parse(text)
-        if is_record_safe:
-            return _may_be_rewritten(answer, policy)
-        return _canonical(_simplified(answer)) == _canonical(_simplified(policy))
+        accounts = _new_accounts(answer, policy) if is_record_safe else set()
+        return _canonical(_simplified(answer, accounts)) == _canonical(_simplified(policy, set()))
     except PolicyError:
         return False
 
 
-def _may_be_rewritten(answer: dict[str, Any], policy: dict[str, Any]) -> bool:
-    """Whether a document may be what AWS made of another one.
+def _new_accounts(answer: dict[str, Any], policy: dict[str, Any]) -> set[str]:
+    """The accounts that AWS may show in place of the canonical user ids that a policy names.
 
-    The record shows that AWS answered with it after our write. But whoever has the bucket's key may have written
-    another policy in between. AWS rewrites principals and conditions; it changes neither what a statement allows on
-    which resources, nor makes a policy public.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-bucket-user-policy-specifying-principal-intro.html
     """
-    is_same_outline = _canonical(_outline(answer)) == _canonical(_outline(policy))
-    return is_same_outline and (is_public(policy) or not is_public(answer))
-
-
-def _outline(policy: dict[str, Any]) -> dict[str, Any]:
-    parts = [{name: item[name] for name in _UNCHANGED if name in item} for item in statements(policy)]
-    return {"Statement": parts}
+    has_canonical = any(
+        isinstance(item.get(element), dict) and "CanonicalUser" in item[element]
+        for item in statements(policy)
+        for element in _PRINCIPALS
+    )
+    if not has_canonical:
+        return set()
+    known = set(map(_canonical_principal, _names_in(policy)))
+    return {name for name in map(_canonical_principal, _names_in(answer)) if name.isdigit()} - known
 
 
 def names_principal(policy: dict[str, Any] | None, name: str) -> bool:
@@ -274,7 +275,7 @@ def examine(text: str, bucket_arn: str) -> None:
     :raises PolicyError: as :func:`parse`
     """
     policy = parse(text)
-    is_applied(text, {**policy, "Id": "another"}, record_of({**policy, "Id": "another"}, text), is_record_safe=False)
+    is_applied(text, {**policy, "Id": "another"}, record_of({**policy, "Id": "another"}, text), is_record_safe=True)
     is_public(policy)
     names_principal(policy, "")
     names_entity(policy)
@@ -498,12 +499,16 @@ def _stable(item: Any) -> str:
     return json.dumps(item)
 
 
-def _simplified(policy: dict[str, Any]) -> dict[str, Any]:
-    """A document without what AWS is known to rewrite: which CloudFront identity is named, and how; forms of numbers.
+def _simplified(policy: dict[str, Any], accounts: set[str]) -> dict[str, Any]:
+    """A document without what AWS is known to rewrite: which canonical user is named, and how; forms of numbers.
 
+    :param accounts: ids that stand for canonical users
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3-oai.html
     """
-    simple = {"Principal": _without_identities, "Condition": _with_equal_numbers}
+    simple: dict[str, Callable[[dict[str, Any]], Any]] = {
+        **dict.fromkeys(_PRINCIPALS, lambda principal: _without_identities(principal, accounts)),
+        "Condition": _with_equal_numbers,
+    }
     changed = [
         {
             name: simple[name](value) if name in simple and isinstance(value, dict) else value
@@ -514,9 +519,10 @@ def _simplified(policy: dict[str, Any]) -> dict[str, Any]:
     return {**policy, "Statement": changed}
 
 
-def _without_identities(principal: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in _as_list(principal.get("AWS", [])) if not _is_cloudfront_identity(name)]
-    has_identity = "CanonicalUser" in principal or len(names) < len(_as_list(principal.get("AWS", [])))
+def _without_identities(principal: dict[str, Any], accounts: set[str]) -> dict[str, Any]:
+    listed = _as_list(principal.get("AWS", []))
+    names = [name for name in listed if not (_is_cloudfront_identity(name) or _is_account_of(name, accounts))]
+    has_identity = "CanonicalUser" in principal or len(names) < len(listed)
     rest = {kind: value for kind, value in principal.items() if kind not in ("AWS", "CanonicalUser")}
     return {**rest, "AWS": names + ["CanonicalUser"] * has_identity}
 
@@ -525,6 +531,10 @@ def _is_cloudfront_identity(name: Any) -> bool:
     parts = name.split(":") if isinstance(name, str) else []
     wanted = len(parts) == 6 and parts[0] == "arn" and parts[2:5] == ["iam", "", "cloudfront"]
     return wanted and parts[5].startswith("user/CloudFront Origin Access Identity ")
+
+
+def _is_account_of(name: Any, accounts: set[str]) -> bool:
+    return isinstance(name, str) and _canonical_principal(name) in accounts
 
 
 def _with_equal_numbers(condition: Any) -> Any:
