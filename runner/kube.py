@@ -508,4 +508,8 @@ def _timestamp(moment: datetime) -> str:
 
 
 def _datetime(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    except ValueError:
+        # The API server stores the year 0, and more digits: one such Lease must not hide all others.
+        return None
