@@ -55,7 +55,7 @@ chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, th
 
 test: kubernetes ## run every test, two at a time
 	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet
-	$(PYTEST) --numprocesses=2 --dist=loadfile
+	$(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)
 	$(PYTEST) tests/unit

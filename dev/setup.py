@@ -15,7 +15,8 @@ from pathlib import Path
 
 # The release of the package whose ansible-core matches the Python: 2.19 is the last for 3.11.
 ANSIBLE_FOR_PYTHON_3_11 = "ansible==12.3.0"
-_ANSIBLE = ANSIBLE_FOR_PYTHON_3_11 if sys.version_info < (3, 12) else "ansible==14.5.0"
+ANSIBLE_NEWEST = "ansible==14.5.0"
+_ANSIBLE = ANSIBLE_FOR_PYTHON_3_11 if sys.version_info < (3, 12) else ANSIBLE_NEWEST
 _COLLECTIONS = ("amazon/aws", "kubernetes/core")
 _MINIMUM = (3, 11)
 
@@ -32,17 +33,18 @@ def main() -> None:
     _say("installing the Python dependencies")
     _pip(python, "install", "--quiet", "--editable", ".[dev]")
     _say("unpacking the collections")
-    _unpack_collections(_ansible_wheel(python), _site_packages(python))
+    unpack_collections(ansible_wheel(python, _ANSIBLE), _site_packages(python))
 
 
-def _ansible_wheel(python: Path) -> Path:
-    folder = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s3-operator" / _ANSIBLE.replace("==", "-")
-    )
+def ansible_wheel(python: Path, release: str) -> Path:
+    """The wheel of a release, for whichever Python it is, from the cache or else from PyPI."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "s3-operator" / release.replace("==", "-")
     found = list(folder.glob("*.whl"))
     if not found:
         partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-        _pip(python, "download", "--quiet", "--no-deps", "--dest", str(partial), _ANSIBLE)
+        options = ["--quiet", "--no-deps", "--ignore-requires-python"]
+        _pip(python, "download", *options, "--dest", str(partial), release)
         try:
             partial.rename(folder)
         except OSError:
@@ -52,7 +54,8 @@ def _ansible_wheel(python: Path) -> Path:
     return found[0]
 
 
-def _unpack_collections(wheel: Path, target: Path) -> None:
+def unpack_collections(wheel: Path, target: Path) -> None:
+    """Put the collections of requirements.yml out of a wheel into ``ansible_collections`` of a folder."""
     prefixes = tuple(f"ansible_collections/{name}/" for name in _COLLECTIONS)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target, [name for name in archive.namelist() if name.startswith(prefixes)])

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import sys
@@ -30,8 +31,21 @@ def _default_work_base() -> Path:
     return _SHM if os.access(_SHM, os.W_OK) else Path(tempfile.gettempdir())
 
 
+class _Seconds(click.FloatRange):
+    """A time that passes: neither nan, which is in every range, nor inf."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    # Once each: two watches of one namespace would do everything twice.
+    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
 def _project(_: click.Context, __: click.Parameter, folder: Path) -> Path:
@@ -122,6 +136,10 @@ _ROLE_OPTIONS = [
     click.option("--iam-settle", "iam_settle_s", type=click.IntRange(min=0), default=60, show_default=True,
                  envvar="IAM_SETTLE", show_envvar=True,
                  help="For so many seconds after a key was issued IAM may not show it everywhere."),
+    click.option("--empty-time", "empty_time_s", type=click.IntRange(min=0), default=60, show_default=True,
+                 envvar="EMPTY_TIME", show_envvar=True,
+                 help="Seconds for which one run deletes objects from a bucket, at most half of --run-timeout. The "
+                      "next run continues; other objects are served in between."),
     click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
                  default=default_project_dir(), callback=_project, envvar="PROJECT_DIR", show_envvar=True,
                  help="The folder with playbooks/ and roles/. Default: those of this installation."),
@@ -130,7 +148,7 @@ _ROLE_OPTIONS = [
                  help="Where runs have their private folders. Default: a folder in /dev/shm, or in the temporary one."),
 ]  # fmt: skip
 _OPTIONS = [
-    click.option("--sync-period", "sync_period_s", type=click.FloatRange(min=1), default=300, show_default=True,
+    click.option("--sync-period", "sync_period_s", type=_Seconds(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
                  help="Every object is looked at again after so many seconds, give or take 10 %."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
@@ -139,7 +157,7 @@ _OPTIONS = [
     click.option("--resync-workers", type=click.IntRange(min=1), default=8, show_default=True,
                  envvar="RESYNC_WORKERS", show_envvar=True,
                  help="How many drift checks are under way at a time. They wait for AWS most of the time."),
-    click.option("--run-timeout", "run_timeout_s", type=click.FloatRange(min=1), default=600, show_default=True,
+    click.option("--run-timeout", "run_timeout_s", type=_Seconds(min=1), default=600, show_default=True,
                  envvar="RUN_TIMEOUT", show_envvar=True, help="A run of the role is ended after so many seconds."),
     click.option("--executor", type=click.Choice(["warm", "stock"]), default="warm", show_default=True,
                  envvar="EXECUTOR", show_envvar=True,
@@ -148,17 +166,17 @@ _OPTIONS = [
                  envvar="DRIFT_CHECK", show_envvar=True,
                  help="Whether an object is checked by reading alone, and the role runs only when something differs. "
                       "Objects with driftPolicy Report are, in any case."),
-    click.option("--full-sync-period", "full_sync_period_s", type=click.FloatRange(min=1), default=86400,
+    click.option("--full-sync-period", "full_sync_period_s", type=_Seconds(min=1), default=86400,
                  show_default=True, envvar="FULL_SYNC_PERIOD", show_envvar=True,
                  help="After so many seconds the role runs although the drift check finds nothing."),
-    click.option("--grace-period", "grace_period_s", type=click.FloatRange(min=0), default=20, show_default=True,
+    click.option("--grace-period", "grace_period_s", type=_Seconds(min=0), default=20, show_default=True,
                  envvar="GRACE_PERIOD", show_envvar=True,
                  help="At the end, runs may finish for so many seconds before they are cancelled."),
     click.option("--orphan-policy", type=click.Choice(["Deactivate", "Report"]), default="Deactivate",
                  envvar="ORPHAN_POLICY", show_envvar=True, show_default=True,
                  help="What happens to the access keys of an IAM user whose S3 object no longer exists. Report: metric "
                       "and log only."),
-    click.option("--orphan-grace-period", "orphan_grace_period_s", type=click.FloatRange(min=0), default=600,
+    click.option("--orphan-grace-period", "orphan_grace_period_s", type=_Seconds(min=0), default=600,
                  show_default=True, envvar="ORPHAN_GRACE_PERIOD", show_envvar=True,
                  help="Seconds for which an S3 object must be missing before the keys of its user are deactivated."),
     _WATCH_NAMESPACE,
@@ -167,11 +185,11 @@ _OPTIONS = [
                  envvar="LEADER_ELECT", show_envvar=True, help="Whether replicas elect one that works, by a Lease."),
     _LEASE_NAMESPACE,
     _LEASE_NAME,
-    click.option("--lease-duration", "lease_duration_s", type=click.FloatRange(min=2), default=15, show_default=True,
+    click.option("--lease-duration", "lease_duration_s", type=_Seconds(min=2), default=15, show_default=True,
                  help="For so many seconds a Lease is its holder's."),
-    click.option("--renew-deadline", "renew_deadline_s", type=click.FloatRange(min=1), default=10, show_default=True,
+    click.option("--renew-deadline", "renew_deadline_s", type=_Seconds(min=1), default=10, show_default=True,
                  help="A leader that could not renew for so many seconds stops."),
-    click.option("--retry-period", "retry_period_s", type=click.FloatRange(min=0.1), default=2, show_default=True,
+    click.option("--retry-period", "retry_period_s", type=_Seconds(min=0.1), default=2, show_default=True,
                  help="How often the Lease is tried."),
     click.option("--metrics-bind-address", "metrics_address", default=":8080", show_default=True,
                  envvar="METRICS_BIND_ADDRESS", show_envvar=True,
@@ -246,7 +264,7 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
 
 @main.command()
 @_with([_WATCH_NAMESPACE, _LEASE_NAMESPACE, _LEASE_NAME])
-@click.option("--wait", "wait_s", type=click.FloatRange(min=0), default=60, show_default=True,
+@click.option("--wait", "wait_s", type=_Seconds(min=0), default=60, show_default=True,
               help="For so many seconds an operator may take to begin its work.")  # fmt: skip
 def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Tell whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""

@@ -52,7 +52,7 @@ _MAX_REGIONS = 64
 
 @dataclass(frozen=True)
 class RoleSettings:
-    """What the role is told by variables."""
+    """The role's settings: fields are its variables without their prefix (``s3bucket.role_settings``)."""
 
     cluster_name: str
     deletion_policy: str
@@ -63,6 +63,7 @@ class RoleSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
     allowed_policies: tuple[str, ...] = ()
     allowed_groups: tuple[str, ...] = ()
+    empty_time_s: int = 300
 
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> RoleSettings:
@@ -82,11 +83,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing."""
+    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing.
+
+    ``lines`` are the changes for a person's terminal.
+    """
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     refusal: Outcome | None = None
+    lines: tuple[str, ...] = ()
 
 
 class _CheckTimeoutError(Exception):
@@ -274,7 +279,7 @@ class DriftCheck:
         self._observe = importlib.import_module("s3bucket.observe")
         self._spec = importlib.import_module("s3bucket.spec")
         self._regions = importlib.import_module("s3bucket.regions")
-        self._changes = importlib.import_module("s3bucket.changes")
+        self._prediction = importlib.import_module("s3bucket.prediction")
         self._errors = importlib.import_module("s3bucket.errors")
         self._refused = self._errors.Refused
         self._count_call = count_call
@@ -358,17 +363,17 @@ class DriftCheck:
             wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)
             if wanted.is_deleting:
-                seen = self._observe.observe_deletion(wanted, sources)
-                found = self._changes.changes_of_deletion(wanted, seen)
+                gone = self._observe.observe_deletion(wanted, sources)
+                found = self._prediction.predict_deletion(wanted, gone, sources)
             else:
                 seen = self._observe.observe(wanted, sources)
-                found = self._changes.changes_of(wanted, seen, sources)
+                found = self._prediction.predict(wanted, seen, sources)
         except self._refused as refusal:
             return Plan(refusal=_told(refusal))
         except GivenUpError as error:
             return Plan(refusal=_given_up(error))
-        changes = tuple(Change(*change) for change in found)
-        return Plan(changes, tuple(seen.notes), _told(seen.deferred[0]) if seen.deferred else None)
+        changes = tuple(Change(*change) for change in found.changes)
+        return Plan(changes, tuple(found.notes), _told(found.problem) if found.problem else None, tuple(found.lines))
 
     def try_policy(self, item: dict[str, Any]) -> Outcome | None:
         """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects."""
@@ -538,6 +543,10 @@ class DriftCheck:
             raise self._spec.invalid("spec.region", str(error)) from error
         except BotoCoreError as error:
             raise self._errors.unknown("make a client of AWS", error) from error
+        except ValueError as error:
+            # Of an endpoint that is no URL. botocore has no error of its own for it.
+            message = f"failed to make a client of AWS: {error}: AWS_ENDPOINT_URL must be a URL, as https://minio:9000"
+            raise self._errors.Unknown("AWSUnreachable", message) from error
         client.meta.events.register("before-send", self._count)
         return client
 

@@ -14,6 +14,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +65,7 @@ class AnsibleJob:
 
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: where runs have their folders; memory-backed, as a run's files hold secrets
-    :param environment: more variables for the playbook (the operator's settings for the role)
+    :param settings: the role's settings, by the names of :class:`runner.drift.RoleSettings`
     :param warm: None runs the stock ansible-playbook
     """
 
@@ -73,13 +74,13 @@ class AnsibleJob:
         project_dir: Path,
         work_dir: Path,
         timeout_s: float,
-        environment: dict[str, str],
+        settings: Mapping[str, Any],
         warm: Warm | None = None,
     ) -> None:
         self._project_dir = project_dir
         self._work_dir = work_dir
         self._timeout_s = timeout_s
-        self._environment = environment
+        self._settings = settings
         self._warm = warm
         self._cancelled = threading.Event()
         self._numbers = itertools.count()
@@ -92,7 +93,7 @@ class AnsibleJob:
 
     def run(self, item: dict[str, Any]) -> Outcome:
         """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
-        return self._run("reconcile.yml", extra_vars(item), item["metadata"])
+        return self._run("reconcile.yml", extra_vars(item, self._settings), item["metadata"])
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names, as :meth:`run` does everything else."""
@@ -142,7 +143,7 @@ class AnsibleJob:
         )
 
     def _envvars(self, folder: Path, run_id: str) -> dict[str, str]:
-        environment = ansible_environment(self._project_dir, folder, run_id, self._environment)
+        environment = ansible_environment(self._project_dir, folder, run_id, {})
         shim = self._warm.find_path() if self._warm else None
         if shim:
             # ansible_runner.run(binary=...) would drop the playbook: the shim goes by the PATH.
@@ -175,8 +176,8 @@ def callback_environment() -> dict[str, str]:
     return {"ANSIBLE_CALLBACK_PLUGINS": get_callback_dir(), "ANSIBLE_STDOUT_CALLBACK": "awx_display"}
 
 
-def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
-    """The extra-vars of a run: the CR as JSON text that Ansible never evaluates. No failure of an object fails the run.
+def extra_vars(item: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The extra-vars of a run: the CR and the role's settings as JSON texts that Ansible never evaluates.
 
     Marking each string would not do: a map key named ``__ansible_unsafe`` in the CR undoes all marks.
     """
@@ -188,7 +189,11 @@ def extra_vars(item: dict[str, Any]) -> dict[str, Any]:
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},
     }
-    return {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}, **_NEVER_FAILS}
+    return {
+        "s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)},
+        "s3bucket_operator_settings_json": {"__ansible_unsafe": json.dumps(dict(settings))},
+        **_NEVER_FAILS,
+    }
 
 
 def orphan_vars(user: Owned, cluster: str) -> dict[str, Any]:

@@ -179,7 +179,7 @@ class Kube:
 
     def iterate_objects(self, namespace: str | None) -> Listing:
         """All S3 objects, as :func:`runner.projection.keep_listed_object` leaves them."""
-        return Listing("list S3 objects", keep_listed_object, self._lister(KIND, namespace))
+        return Listing(f"list S3 objects (CRD {PLURAL}.{GROUP})", keep_listed_object, self._lister(KIND, namespace))
 
     def list_objects(self, namespace: str | None) -> tuple[list[Item], str]:
         """As :meth:`iterate_objects`, all at once, and the resourceVersion to watch from."""

@@ -8,12 +8,12 @@ Lease, exit 0. A lost Lease means: kill runs at once, exit 1, and let Kubernetes
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -52,8 +52,6 @@ _MAX_OVERRUN_S = 300.0
 # So long /metrics are kept.
 _METRICS_S = 1.0
 _MAX_CHECK_S = 120.0
-# How long one run empties a bucket; the next one goes on. Other objects are served between them.
-_MAX_EMPTY_S = 60.0
 _POLL_S = 0.5
 # How often new reads of all IAM users are asked for, at least.
 _ORPHAN_PERIOD_S = 60.0
@@ -263,25 +261,13 @@ class Operator:
                 self._stopping.wait(settings.retry_period_s)
         if not name:
             return None
-        environment = {
-            "S3_OPERATOR_CLUSTER_NAME": name,
-            "S3_OPERATOR_DELETION_POLICY": settings.deletion_policy,
-            "S3_OPERATOR_SERVICE_EXTERNAL_NAME": settings.service_external_name,
-            "S3_OPERATOR_IAM_PATH": settings.iam_path,
-            "S3_OPERATOR_PERMISSIONS_BOUNDARY": settings.permissions_boundary,
-            "S3_OPERATOR_TAGS": json.dumps(settings.tags),
-            "S3_OPERATOR_ALLOWED_POLICIES": json.dumps(settings.allowed_policies),
-            "S3_OPERATOR_ALLOWED_GROUPS": json.dumps(settings.allowed_groups),
-            "S3_OPERATOR_IAM_SETTLE_S": str(settings.iam_settle_s),
-            # At most half of a run's time: the rest is for what comes before and after.
-            "S3_OPERATOR_EMPTY_TIME_S": str(max(1, int(min(_MAX_EMPTY_S, settings.run_timeout_s / 2)))),
-        }
-        self._warm = self._start_warm(environment) if settings.executor == "warm" else None
-        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, environment, self._warm)
+        role = RoleSettings.of({**vars(settings), "cluster_name": name, "empty_time_s": _empty_time_s(settings)})
+        self._warm = self._start_warm() if settings.executor == "warm" else None
+        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, asdict(role), self._warm)
         self._job = job
         self._check = check = DriftCheck(
             settings.project_dir,
-            RoleSettings.of({**vars(settings), "cluster_name": name}),
+            role,
             self._caches.find,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
@@ -317,13 +303,11 @@ class Operator:
             _LOG.info("CRD not read", extra={"error": str(error)})
             return ()
 
-    def _start_warm(self, environment: dict[str, str]) -> WarmProcess:
+    def _start_warm(self) -> WarmProcess:
         folder = processes.own_folder(self._settings.work_dir, "warm")
         make_folders(folder)
         run_id = f"{processes.operator_id()}-warm".ljust(_RUN_ID_ROOM, "-")
-        environment = ansible_environment(
-            self._settings.project_dir, folder, run_id, {**environment, **callback_environment()}
-        )
+        environment = ansible_environment(self._settings.project_dir, folder, run_id, callback_environment())
         warm = WarmProcess(folder, environment)
         warm.start()
         return warm
@@ -467,6 +451,11 @@ class Operator:
 
 def _not_leading() -> Outcome:
     return Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
+
+
+def _empty_time_s(settings: Settings) -> int:
+    """At most half of a run's time: the rest is for what comes before and after."""
+    return max(1, int(min(settings.empty_time_s, settings.run_timeout_s / 2)))
 
 
 def _end_at_once() -> None:

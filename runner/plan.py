@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -184,7 +184,7 @@ def _plan_as_told(documents: list[Document], kube: Kube | None, flags: Mapping[s
 def plan_all(check: DriftCheck, documents: list[Document], project_dir: Path, has_cluster: bool) -> list[Planned]:
     """What would be done about each object."""
     role = yaml.safe_load((project_dir / "roles" / "s3bucket" / "meta" / "argument_specs.yml").read_text())
-    options = role["argument_specs"]["main"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
+    options = role["argument_specs"]["object"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
     return [Planned(document, _plan(check, document, options, has_cluster)) for document in documents]
 
 
@@ -257,7 +257,7 @@ def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cl
     # Only the cluster knows whether this very spec was applied already.
     is_left = bool(plan.changes) and reports_drift(document.item)
     more = [_LEFT] * is_left + [_NOT_COMPARED] * (not has_cluster)
-    return Plan(plan.changes, (*plan.notes, *more))
+    return replace(plan, notes=(*plan.notes, *more))
 
 
 def _unknown_fields(value: Any, options: dict[str, Any], parent: str) -> Iterator[str]:
@@ -276,8 +276,8 @@ def _lines_of(one: Planned) -> Iterator[str]:
         yield f"{name}{where}: {plan.refusal.reason}: {plan.refusal.message}"
     else:
         yield name if plan.changes else f"{name}: nothing differs"
-    for change in plan.changes:
-        yield f"  {change.field}: {_shown(change.is_now)} -> {_shown(change.would_be)}"
+    for line in plan.lines:
+        yield f"  {line}"
     for note in plan.notes:
         yield f"  note: {note}"
 
@@ -296,12 +296,6 @@ def _record_of(one: Planned) -> dict[str, Any]:
         if not changes:
             return record
     return {**record, "changes": changes, "notes": list(plan.notes)}
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
 
 
 def _printable(text: str) -> str:

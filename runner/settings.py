@@ -36,6 +36,7 @@ class Settings:
     allowed_policies: tuple[str, ...]
     allowed_groups: tuple[str, ...]
     iam_settle_s: int
+    empty_time_s: int
     leader_elect: bool
     leader_election_namespace: str
     lease_name: str

@@ -18,12 +18,22 @@ from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from tests.versions import COLLECTIONS, ansible_core_version, collection_version
-from tests.world import EXECUTOR, NewObject, World
+from tests.world import EXECUTOR, PROJECT, NewObject, World
 
 # Nothing of the machine's own AWS settings may reach a test.
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+# The folders with the longest files. They run first, so that at the end no process waits for the other's last file.
+_LONGEST = ("e2e", "molecule", "chart", "cluster")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the longest files to the front. The order within a file stays."""
+    rank = {folder: number for number, folder in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(PROJECT / "tests").parts[0], len(rank)))
 
 
 def pytest_report_header() -> str:

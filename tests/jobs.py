@@ -10,15 +10,26 @@ from pathlib import Path
 from runner import processes
 from runner.conditions import Outcome
 from runner.environment import ansible_environment, make_folders
-from runner.job import callback_environment
+from runner.job import AnsibleJob, callback_environment
 from runner.warm.process import WarmProcess
-from tests.world import PROJECT, World
+from tests.world import PROJECT, SETTINGS, World
 
 RUN_TIMEOUT_S = 240.0
-_GIVEN = ("AWS_", "S3_OPERATOR_", "KUBECONFIG")
+_GIVEN = ("AWS_", "KUBECONFIG")
 
 
-def job_settings(world: World, kubeconfig: Path) -> dict[str, str]:
+class GatedJob(AnsibleJob):
+    """A job with the settings of the tests, whose runs have more variables in their environment."""
+
+    def __init__(self, work_dir: Path, environment: dict[str, str], warm: WarmProcess | None) -> None:
+        super().__init__(PROJECT, work_dir, RUN_TIMEOUT_S, SETTINGS, warm)
+        self._more = environment
+
+    def _envvars(self, folder: Path, run_id: str) -> dict[str, str]:
+        return {**super()._envvars(folder, run_id), **self._more}
+
+
+def job_environment(world: World, kubeconfig: Path) -> dict[str, str]:
     """The environment of a job: a run sees nothing else of this process's."""
     environment = world.environment(KUBECONFIG=str(kubeconfig))
     return {name: value for name, value in environment.items() if name.startswith(_GIVEN)}

@@ -34,18 +34,21 @@ from kubernetes.client.exceptions import ApiException  # noqa: E402
 from s3bucket import children, read  # noqa: E402
 from s3bucket.cluster import ApiServer  # noqa: E402
 from s3bucket.observe import Sources, observe  # noqa: E402
+from s3bucket.role_settings import of_environment  # noqa: E402
 from s3bucket.spec import Wanted, wanted_of  # noqa: E402
 from s3bucket.users import NO_RULES, UserRules  # noqa: E402
 
 from runner import processes  # noqa: E402
 from runner.iam_policy import PolicySettings, policy_for  # noqa: E402
-from runner.job import orphan_vars  # noqa: E402
+from runner.job import extra_vars, orphan_vars  # noqa: E402
 from runner.owned import Owned  # noqa: E402
 from runner.warm.process import WarmProcess  # noqa: E402
 from tests.awsgate.client import write_key  # noqa: E402
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
+# The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
+SETTINGS: dict[str, Any] = {"cluster_name": CLUSTER, "iam_settle_s": 0}
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
@@ -100,8 +103,6 @@ class World:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.operator_file),
             "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
-            "S3_OPERATOR_CLUSTER_NAME": CLUSTER,
-            "S3_OPERATOR_IAM_SETTLE_S": "0",
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
             "ANSIBLE_PIPELINING": "1",
@@ -124,18 +125,23 @@ class World:
         assert path is not None, "the warm process says that it is not supported"
         return str(path / "ansible-playbook")
 
-    def playbook(self, name: str, *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
+    def playbook(
+        self, name: str, *arguments: str, executor: str = EXECUTOR, cwd: Path = PROJECT, **environment: str
+    ) -> Run:
         """Run a playbook of the project to its end."""
         command = [self.ansible_playbook(executor), str(PROJECT / "playbooks" / name), *arguments]
         environment = {
             processes.RUN_ID: f"{processes.operator_id()}-{next(self._run_numbers)}",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            # SETTINGS, as a person gives them to a playbook.
+            "CLUSTER_NAME": CLUSTER,
+            "IAM_SETTLE": "0",
             **environment,
         }
         done = subprocess.run(
             command,
-            cwd=PROJECT,
+            cwd=cwd,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -146,20 +152,25 @@ class World:
         )
         return Run(done.returncode, done.stdout, _outcome_in(done.stdout))
 
-    def reconcile(self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR, **environment: str) -> Run:
-        """Run the role on one object, given as the operator gives it."""
+    def reconcile(
+        self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR,
+        settings: dict[str, Any] | None = None, **environment: str,
+    ) -> Run:  # fmt: skip
+        """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = {"s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)}, "s3bucket_fail_on_error": False}
+        given = extra_vars(cr, {**SETTINGS, **of_environment(environment), **(settings or {})})
+        # The operator leaves most of the metadata out.
+        given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))
         return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
 
-    def deactivate(self, user: str, cr: dict[str, Any], **environment: str) -> Run:
+    def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
         """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
         metadata = cr["metadata"]
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
         path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
-        return self.playbook("deactivate.yml", "-e", f"@{path}", **environment)
+        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)

@@ -29,6 +29,8 @@ _MARKS = {
     "disabled-region": rules.DISABLED_REGIONS,
     "late-bucket": rules.LATE_BUCKETS,
     "unshown-bucket": rules.UNSHOWN_BUCKETS,
+    "late-user": rules.LATE_USERS,
+    "used-quota": rules.USED_QUOTAS,
 }
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
@@ -125,6 +127,10 @@ class Gate:
         if call.action.startswith("Head"):
             headers["Content-Length"] = dict(seen["headers"]).get("Content-Length", "0")
         answer = Answer(seen["status"], body, headers)
+        # moto refuses what a bucket policy denies with no body; S3 has one for everything but HEAD:
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+        if answer.status == 403 and not body and not call.action.startswith("Head"):
+            return error(call, 403, "AccessDenied", "Access Denied")
         if answer.status < 300:
             for rule in rules.AFTER:
                 rule(call, answer)

@@ -33,6 +33,17 @@ DISABLED_REGIONS: set[str] = set()
 # Buckets whose first reads are stale, and buckets whose tags are not shown while they are in this set.
 LATE_BUCKETS: set[str] = set()
 UNSHOWN_BUCKETS: set[str] = set()
+# Users that S3 does not know yet: the first policy that names one is refused. Quotas of the account that are used up.
+LATE_USERS: set[str] = set()
+USED_QUOTAS: set[str] = set()
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, and for buckets
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/BucketRestrictions.html
+_QUOTA_OF_ACTION = {
+    "CreateUser": "UsersPerAccount",
+    "PutUserPolicy": "UserPolicySizeQuota",
+    "CreateAccessKey": "AccessKeysPerUser",
+    "CreateBucket": "BucketsPerAccount",
+}
 # By action: what the first reads answer.
 _STALE_ANSWERS = {
     "HeadBucket": ("NoSuchBucket",),
@@ -192,7 +203,11 @@ def _is_principal(name: str) -> bool:
     if name == "*" or re.fullmatch(r"\d{12}|arn:aws:iam::\d{12}:root", name):
         return True
     # A user of this account must be there; of others nothing is known here.
-    return any(user.arn == name for user in iam_backends[ACCOUNT]["aws"].users.values())
+    found = next((user.name for user in iam_backends[ACCOUNT]["aws"].users.values() if user.arn == name), "")
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    is_late = found in LATE_USERS
+    LATE_USERS.discard(found)
+    return bool(found) and not is_late
 
 
 def answer_service_credentials(call: Call) -> Answer | None:
@@ -563,6 +578,21 @@ def _listed(key: str, encoding: str) -> str:
     return quote_plus(key, safe="/") if encoding == "url" else escape(key)
 
 
+def refuse_over_quota(call: Call) -> Answer | None:
+    """An account with as many of a thing as its quota allows gets no more.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html (LimitExceeded; its message names the quota
+    as GetAccountSummary does), https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (TooManyBuckets)
+    """
+    quota = _QUOTA_OF_ACTION.get(call.action, "")
+    if quota not in USED_QUOTAS:
+        return None
+    if call.action == "CreateBucket":
+        text = "You have attempted to create more buckets than allowed"
+        return error(call, 400, "TooManyBuckets", text)
+    return error(call, 409, "LimitExceeded", f"Cannot exceed quota for {quota}: 5000")
+
+
 def show_bucket_late(call: Call) -> Answer | None:
     """The first reads of a bucket show the state before its creation, or before its tags.
 
@@ -622,6 +652,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_without_mfa,
     refuse_namespace_without_header,
     refuse_user_name_of_other_case,
+    refuse_over_quota,
     show_bucket_late,
     know_policies_of_aws,
 )

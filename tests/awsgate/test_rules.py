@@ -97,6 +97,24 @@ def test_first_reads_of_a_bucket_that_is_shown_late_are_stale(aws: Aws, s3: Any,
     assert tags_of(s3, name) == {"a": "1"}
 
 
+def test_quota_that_is_used_up_is_named(aws: Aws, s3: Any, iam: Any, new_name: Names) -> None:
+    with aws.gate.marked("used-quota", "UsersPerAccount"), aws.gate.marked("used-quota", "BucketsPerAccount"):
+        with pytest.raises(ClientError, match=r"LimitExceeded.*quota for UsersPerAccount"):
+            iam.create_user(UserName=new_name("user"))
+        assert code_of(lambda: s3.create_bucket(Bucket=new_name("gate"))) == "TooManyBuckets"
+    iam.create_user(UserName=new_name("user"))
+
+
+def test_user_whom_s3_does_not_know_yet_is_no_principal(
+    aws: Aws, s3: Any, iam: Any, bucket: str, new_name: Names
+) -> None:
+    user = iam.create_user(UserName=new_name("user"))["User"]
+    text = policy_for(bucket, Principal={"AWS": user["Arn"]})
+    with aws.gate.marked("late-user", user["UserName"]):
+        found = [code_of(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=text)) for _ in range(2)]
+    assert found == ["MalformedPolicy", "allowed"]
+
+
 def test_bucket_whose_policy_lets_another_account_in_is_open_to_it_and_closed_by_a_deny(
     aws: Aws, s3: Any, bucket: str, new_name: Names
 ) -> None:

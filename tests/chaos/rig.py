@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from runner import processes
-from runner.job import AnsibleJob
 from runner.kube import FINALIZER
 from tests.apigate import ApiGate
 from tests.awsgate.holds import Hold
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.foreign import Foreign
 from tests.cluster.conftest import Operator, condition, live, wait_gone, wait_ready, wait_until
-from tests.jobs import RUN_TIMEOUT_S, Work, job_settings, make_warm, processes_of
-from tests.world import PROJECT, World, deleting
+from tests.jobs import GatedJob, Work, job_environment, make_warm, processes_of
+from tests.world import World, deleting
 
 _HELD_S = 0.2
 
@@ -38,10 +37,10 @@ class Rig:
         self._api = ApiGate(world.kubeconfig, folder)
         self._work_dir = folder / "work"
         self._work_dir.mkdir(mode=0o700)
-        settings = job_settings(world, self._api.kubeconfig)
+        settings = job_environment(world, self._api.kubeconfig)
         self._warm = make_warm(self._work_dir, settings)
         self._jobs = {
-            executor: AnsibleJob(PROJECT, self._work_dir, RUN_TIMEOUT_S, settings, warm)
+            executor: GatedJob(self._work_dir, settings, warm)
             for executor, warm in (("warm", self._warm), ("stock", None))
         }
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from s3bucket.role_settings import read_deployment, watches
 
 from runner import __version__
 from runner.cli import main
@@ -557,3 +558,18 @@ def test_executor_and_drift_check_are_flags() -> None:
     ):
         arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
         assert [text for text in arguments if text.startswith(flags)] == wanted
+
+
+def test_playbooks_read_the_settings_of_the_deployment() -> None:
+    policy = "arn:aws:iam::123456789012:policy/tenant"
+    given = "--set=clusterName=prod,deletionPolicy=Retain,iam.path=/a/,iam.allowedGroups={x,y},tags.team=a"
+    rendered = find(render(given, f"--set=iam.permissionsBoundary={policy},watchNamespaces={{team}}"), "Deployment")
+    read = read_deployment(rendered)
+    assert read is not None
+    assert (read.unknown, read.given) == ({}, {
+        "cluster_name": "prod", "deletion_policy": "Retain", "iam_path": "/a/", "permissions_boundary": policy,
+        "allowed_groups": ["x", "y"], "tags": {"team": "a"},
+    })  # fmt: skip
+    assert [watches(rendered, name) for name in ("team", "other")] == [True, False]
+    # By this label the playbooks find it, whatever its name is.
+    assert rendered["metadata"]["labels"]["helm.sh/chart"].startswith("s3-operator-")

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import kubernetes.client as k8s
 import pytest
 
 from dev.aws import Aws
@@ -45,7 +46,18 @@ def operator(own_world: World, tmp_path: Path) -> Iterator[Operator]:
     operator.kill()
 
 
-def test_api_server_that_goes_away_is_waited_for(own_world: World, plane: ControlPlane, operator: Operator) -> None:
+def delete_crd(world: World) -> None:
+    """Delete it, and wait until its objects are gone, too."""
+    name, api = "s3s.agill.apps", k8s.ApiextensionsV1Api(world.core.api_client)
+    api.delete_custom_resource_definition(name)
+    wait_until(
+        lambda: name not in [item.metadata.name for item in api.list_custom_resource_definition().items], "no CRD"
+    )
+
+
+def test_api_server_and_crd_that_go_away_are_waited_for(
+    own_world: World, plane: ControlPlane, operator: Operator
+) -> None:
     cr = own_world.make_object("default", "before", SPEC)
     wait_ready(own_world, cr)
     plane.stop_apiserver()
@@ -57,6 +69,11 @@ def test_api_server_that_goes_away_is_waited_for(own_world: World, plane: Contro
     wait_ready(own_world, own_world.make_object("default", "after", spec))
     own_world.s3.delete_bucket(Bucket=SPEC["bucketName"])
     wait_until(lambda: own_world.differs(cr) == [], "the sync goes on")
+    delete_crd(own_world)
+    assert not any(own_world.snapshot(cr).values()), "the CRD's objects were deleted with all that they had"
+    install_crd(plane.kubeconfig)
+    spec = {**SPEC, "bucketName": "outage-third", "iamUser": {"username": "outage-third"}}
+    wait_ready(own_world, own_world.make_object("default", "again", spec))
     assert operator.stop() == 0
 
 

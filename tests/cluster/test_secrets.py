@@ -24,7 +24,6 @@ import yaml
 from runner import processes
 from runner.conditions import Reason
 from runner.iam_policy import PolicySettings, policy_for
-from runner.job import AnsibleJob
 from tests.apigate import ApiGate
 from tests.awsgate.holds import Hold
 from tests.cluster.conftest import (
@@ -37,9 +36,9 @@ from tests.cluster.conftest import (
     wait_ready,
     wait_until,
 )
-from tests.jobs import RUN_TIMEOUT_S, Work, job_settings, make_warm, processes_of
+from tests.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.leaks import Search, descendants_of, find_in
-from tests.world import PROJECT, NewObject, World, make_operator_key
+from tests.world import NewObject, World, make_operator_key
 
 _HELD_S = 0.05
 SECRET = "abcdefgh/ijklmnop+qrstuvwx0123456789/abcd"
@@ -265,14 +264,14 @@ def test_no_secret_leaves_its_place_in_a_run_at_its_most_verbose_that_is_cancell
     caplog.set_level(logging.DEBUG)
     cr, work_dir = new_object(), tmp_path / "work"
     work_dir.mkdir(mode=0o700)
-    settings = {**job_settings(world, api.kubeconfig), "ANSIBLE_VERBOSITY": "4"}
+    settings = {**job_environment(world, api.kubeconfig), "ANSIBLE_VERBOSITY": "4"}
     warm = make_warm(work_dir, settings) if executor == "warm" else None
     owner = processes.operator_id()
     with (
         Search(secrets_of(world, namespace), lambda: processes_of(owner, with_warm=True), [work_dir]) as search,
         started(warm),
     ):
-        job = AnsibleJob(PROJECT, work_dir, RUN_TIMEOUT_S, settings, warm)
+        job = GatedJob(work_dir, settings, warm)
         world.aws.gate.arm(cr["spec"]["iamUser"]["username"], action="CreateAccessKey", number=1, when="after")
         work = Work(lambda: job.run(cr))
         wait_until(lambda: world.aws.gate.wait_held(1), "a key is being issued")
@@ -281,7 +280,7 @@ def test_no_secret_leaves_its_place_in_a_run_at_its_most_verbose_that_is_cancell
         job.cancel()
         assert work.outcome().reason is Reason.RUN_CANCELLED
         world.aws.gate.disarm()
-        again = Work(lambda: AnsibleJob(PROJECT, work_dir, RUN_TIMEOUT_S, settings, warm).run(cr))
+        again = Work(lambda: GatedJob(work_dir, settings, warm).run(cr))
         held = step(world, api, cr, search, lambda: again.is_over)
         assert again.outcome().is_done, again.outcome()
     assert {"CreateAccessKey", "POST secrets"} <= set(held)

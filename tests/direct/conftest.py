@@ -5,6 +5,7 @@ The second cluster and the second account are started by the first test that ask
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pytest
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from dev.setup import ANSIBLE_FOR_PYTHON_3_11, ANSIBLE_NEWEST, ansible_wheel, unpack_collections
 from runner.iam_policy import PolicySettings, policy_for
 from tests.apigate import ApiGate
 from tests.direct.project import Account, Cluster, Project, Sides
+from tests.versions import collection_version
 from tests.world import World, make_operator_key
 
 _OTHER_ACCOUNT = "210987654321"
@@ -69,3 +72,13 @@ def other_account(sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def project(cluster: Cluster, account: Account, sides: Sides, tmp_path: Path) -> Project:
     """A user's folder outside the checkout, for the first cluster and account."""
     return Project(tmp_path, cluster, account, sides)
+
+
+@pytest.fixture(scope="session")
+def other_collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collections path with those of the other end of what is supported than this environment has."""
+    is_oldest = collection_version("amazon.aws").startswith("10.")
+    folder = tmp_path_factory.mktemp("collections")
+    release = ANSIBLE_NEWEST if is_oldest else ANSIBLE_FOR_PYTHON_3_11
+    unpack_collections(ansible_wheel(Path(sys.executable), release), folder)
+    return folder

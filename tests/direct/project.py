@@ -138,7 +138,8 @@ class Project:
         self.program = BIN / "ansible-playbook"
         self._record = folder / "record.jsonl"
         self.home.mkdir(parents=True)
-        self.write("ansible.cfg", f"[defaults]\nroles_path = {PROJECT / 'roles'}\ninventory = inventory/hosts.yml\n")
+        self.roles_path = PROJECT / "roles"
+        self.write("ansible.cfg", f"[defaults]\nroles_path = {self.roles_path}\ninventory = inventory/hosts.yml\n")
         self.write_inventory("localhost")
         interpreter = "{{ ansible_playbook_python }}"
         settings = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}

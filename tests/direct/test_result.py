@@ -11,14 +11,14 @@ from tests.world import CLUSTER, PROJECT, NewObject, Run, World
 ROLES = str(PROJECT / "roles")
 
 
-def run_play(world: World, folder: Path, tasks: list[dict[str, Any]], **variables: Any) -> Run:
-    """Run a playbook of these tasks, outside the checkout, with these extra-vars."""
-    python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": python, "tasks": tasks}
-    playbook, given = folder / "play.yml", folder / "vars.json"
+def run_play(world: World, folder: Path, tasks: list[dict[str, Any]], **environment: str) -> Run:
+    """Run a playbook of these tasks, outside the checkout."""
+    given: dict[str, Any] = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
+    given["ansible_python_interpreter"] = "{{ ansible_playbook_python }}"
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": given, "tasks": tasks}
+    playbook = folder / "play.yml"
     playbook.write_text(json.dumps([play]))
-    given.write_text(json.dumps({"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0, **variables}))
-    return world.playbook(str(playbook), "-e", f"@{given}", ANSIBLE_ROLES_PATH=ROLES)
+    return world.playbook(str(playbook), ANSIBLE_ROLES_PATH=ROLES, **environment)
 
 
 def role(cr: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def test_creation_while_iam_lags_ends_with_one_live_key(world: World, new_object
     cr = new_object()
     world.aws.gate.set_iam_lag(120)
     try:
-        first = world.reconcile(cr, S3_OPERATOR_IAM_SETTLE_S="60")
+        first = world.reconcile(cr, IAM_SETTLE="60")
     finally:
         world.aws.gate.set_iam_lag(0)
     assert first.outcome["done"] or first.outcome["retry"] == "transient", first.output

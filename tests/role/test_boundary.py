@@ -32,8 +32,8 @@ def forced(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     file = tmp_path_factory.mktemp("key") / "credentials"
     make_operator_key(world.aws, policy_for(PolicySettings(world.account, permissions_boundary=BOUNDARY)), file)
     return {
-        "S3_OPERATOR_IAM_PATH": RULES.path,
-        "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY,
+        "IAM_PATH": RULES.path,
+        "PERMISSIONS_BOUNDARY": BOUNDARY,
         "AWS_SHARED_CREDENTIALS_FILE": str(file),
     }
 
@@ -115,7 +115,7 @@ def test_user_with_another_path_is_kept_with_a_note_and_gets_the_boundary(
 
 def test_setting_that_is_no_boundary_changes_nothing(world: World, new_object: NewObject) -> None:
     cr = new_object()
-    run = world.reconcile(cr, S3_OPERATOR_PERMISSIONS_BOUNDARY="tenant")
+    run = world.reconcile(cr, settings={"permissions_boundary": "tenant"})
     assert (run.outcome["done"], run.outcome["reason"]) == (False, "InvalidSpec")
     assert "s3bucket_permissions_boundary: tenant" in run.outcome["message"]
     assert world.snapshot(cr)["bucket"] is None

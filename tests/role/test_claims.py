@@ -239,6 +239,9 @@ def test_orphans_active_keys_are_deactivated_and_nothing_else(world: World, new_
     assert world.reconcile(cr).outcome["done"]
     before, old = world.snapshot(cr), world.tenant(cr)
     forget(world, cr)
+    predicted = world.deactivate(user_of(cr), cr, "--check")
+    assert (predicted.outcome["reason"], predicted.changed) == ("WouldChange", ["access_key"]), predicted.output
+    assert (predicted.code, predicted.outcome["done"], world.snapshot(cr)) == (0, False, before)
     run = world.deactivate(user_of(cr), cr)
     assert (run.outcome["done"], run.changed) == (True, ["access_key"]), run.output
     after = world.snapshot(cr)

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 
-from tests.role.test_claims import user_of
 from tests.role.test_tenant import bucket_of, writes_in
 from tests.world import NewObject, World, requests_of
-
-
-@pytest.fixture(autouse=True)
-def _no_faults_left(world: World) -> Iterator[None]:
-    yield
-    world.aws.gate.clear_faults()
 
 
 def test_stale_first_reads_after_a_creation_are_read_again(world: World, new_object: NewObject) -> None:
@@ -56,15 +47,9 @@ def test_bucket_that_only_the_first_read_did_not_show_is_no_conflict(world: Worl
     assert run.outcome["done"], run.output
 
 
-def quota(name: str) -> str:
-    return f"Cannot exceed quota for {name}: 5000"
-
-
 def test_users_quota_has_a_reason_of_its_own_and_no_bucket_is_created(world: World, new_object: NewObject) -> None:
     cr = new_object()
-    message = quota("UsersPerAccount")
-    world.aws.gate.add_fault("CreateUser", "LimitExceeded", status=409, user=user_of(cr), message=message)
-    with requests_of(world) as requests:
+    with world.aws.gate.marked("used-quota", "UsersPerAccount"), requests_of(world) as requests:
         outcome = world.reconcile(cr).outcome
     assert (outcome["reason"], outcome["retry"]) == ("QuotaExceeded", "slow")
     assert "AWS quota UsersPerAccount is used up" in outcome["message"]
@@ -74,17 +59,16 @@ def test_users_quota_has_a_reason_of_its_own_and_no_bucket_is_created(world: Wor
 
 
 @pytest.mark.parametrize(
-    ("action", "code", "message", "named"),
+    ("quota", "named"),
     [
-        ("CreateBucket", "TooManyBuckets", "You have attempted to create more buckets than allowed", "a quota of AWS"),
-        ("PutUserPolicy", "LimitExceeded", quota("UserPolicySizeLimit"), "AWS quota UserPolicySizeLimit"),
-        ("CreateAccessKey", "LimitExceeded", quota("AccessKeysPerUser"), ""),
+        ("BucketsPerAccount", "a quota of AWS"),
+        ("UserPolicySizeQuota", "AWS quota UserPolicySizeQuota"),
+        ("AccessKeysPerUser", ""),
     ],
 )
-def test_quota_is_named(world: World, new_object: NewObject, action: str, code: str, message: str, named: str) -> None:
+def test_quota_is_named(world: World, new_object: NewObject, quota: str, named: str) -> None:
     cr = new_object()
-    where: dict[str, Any] = {"bucket": bucket_of(cr)} if action == "CreateBucket" else {"user": user_of(cr)}
-    world.aws.gate.add_fault(action, code, status=409, message=message, **where)
-    outcome = world.reconcile(cr).outcome
+    with world.aws.gate.marked("used-quota", quota):
+        outcome = world.reconcile(cr).outcome
     assert (outcome["reason"], outcome["retry"]) == ("QuotaExceeded" if named else "TooManyKeys", "slow")
     assert named in outcome["message"]

@@ -67,7 +67,7 @@ def test_deletion_that_runs_out_of_time_goes_on_in_the_next_run(world: World, ne
     bucket = cr["spec"]["bucketName"]
     fill(world, bucket)
     # No time at all: the check comes after the first page.
-    first = world.reconcile(deleting(cr), S3_OPERATOR_EMPTY_TIME_S="-1")
+    first = world.reconcile(deleting(cr), settings={"empty_time_s": 0})
     assert (first.outcome["done"], first.outcome["reason"], first.outcome["retry"]) == (False, "Emptying", "immediate")
     assert world.snapshot(cr)["bucket"] is not None
     assert world.reconcile(deleting(cr)).outcome["done"]
@@ -110,7 +110,7 @@ def test_deletion_that_was_begun_and_is_not_wanted_any_more_opens_the_bucket_aga
     assert world.reconcile(cr).outcome["done"]
     bucket = cr["spec"]["bucketName"]
     world.aws.gate.fill_bucket(bucket, versions=1001)
-    assert world.reconcile(deleting(cr), S3_OPERATOR_EMPTY_TIME_S="-1").outcome["reason"] == "Emptying"
+    assert world.reconcile(deleting(cr), settings={"empty_time_s": 0}).outcome["reason"] == "Emptying"
     with pytest.raises(ClientError, match="AccessDenied"):
         world.s3.put_object(Bucket=bucket, Key="a", Body=b"x")
     kept = deleting({**cr, "spec": {**cr["spec"], **keeping}})

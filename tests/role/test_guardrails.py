@@ -130,7 +130,7 @@ def test_required_tags_are_in_the_calls_that_create_and_are_kept(
     refused = world.reconcile(cr, **environment)
     assert (refused.outcome["reason"], "iam:CreateUser" in refused.outcome["message"]) == ("AccessDenied", True)
 
-    environment["S3_OPERATOR_TAGS"] = json.dumps(TAGS)
+    environment["TAGS"] = json.dumps(TAGS)
     run = world.reconcile(cr, **environment)
     assert run.outcome["done"], run.output
     assert "spec.tags[team]" in run.outcome["message"], "the operator's own tag wins, and that is said"

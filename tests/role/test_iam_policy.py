@@ -31,7 +31,7 @@ POLICY: dict[str, Any] = json.loads(TEXT)
 PREFIX, PATH = "team-", "/s3-operator/"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/s3-operator-tenant"
 ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
-FORCED = {"S3_OPERATOR_IAM_PATH": PATH, "S3_OPERATOR_PERMISSIONS_BOUNDARY": BOUNDARY}
+FORCED = {"IAM_PATH": PATH, "PERMISSIONS_BOUNDARY": BOUNDARY}
 
 
 class Operator:

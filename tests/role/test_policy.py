@@ -105,9 +105,8 @@ def test_policy_that_names_the_objects_new_user_is_waited_for(world: World, new_
     bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
     arn = f"arn:aws:iam::{ACCOUNT}:user/{user}"
     cr["spec"]["bucketPolicy"] = json.dumps(policy_of(bucket, Principal={"AWS": arn}))
-    unknown = {"code": "MalformedPolicy", "message": "Invalid principal in policy", "bucket": bucket}
-    world.aws.gate.add_fault("PutBucketPolicy", times=1, **unknown)
-    outcome = world.reconcile(cr).outcome
+    with world.aws.gate.marked("late-user", user):
+        outcome = world.reconcile(cr).outcome
     assert (outcome["reason"], outcome["retry"]) == ("WaitingForIAM", "transient")
     assert user in outcome["message"]
     # Key, Secret and all other settings are in place meanwhile.

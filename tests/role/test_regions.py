@@ -132,11 +132,11 @@ def test_service_that_cannot_exist_is_left_out_and_shown(world: World, new_objec
 
 def test_service_is_removed_once_the_endpoint_is_an_address(world: World, new_object: NewObject) -> None:
     cr = new_object(iamUser=None)
-    host = {"S3_OPERATOR_SERVICE_EXTERNAL_NAME": "Minio.Storage"}
+    host = {"SERVICE_EXTERNAL_NAME": "Minio.Storage"}
     assert world.reconcile(cr, **host).outcome["done"]
     service: Any = world.service(cr)
     assert service["spec"]["externalName"] == "minio.storage"
-    run = world.reconcile(cr, S3_OPERATOR_SERVICE_EXTERNAL_NAME="10.0.0.1")
+    run = world.reconcile(cr, SERVICE_EXTERNAL_NAME="10.0.0.1")
     assert (run.outcome["done"], run.changed) == (True, ["service"]), run.output
     assert "10.0.0.1 is an IP address" in run.outcome["message"]
     assert world.service(cr) is None

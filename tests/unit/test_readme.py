@@ -65,3 +65,30 @@ def test_commands_of_the_guides_name_values_and_subcommands_that_exist(path: str
 
 def test_guide_of_restored_clusters_is_linked() -> None:
     assert "(docs/restore-clone-rebuild.md)" in README
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a text's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        "docs/awx.md",
+        "docs/restore-clone-rebuild.md",
+        "docs/without-the-operator.md",
+        "roles/s3bucket/README.md",
+    ],
+)
+def test_links_of_the_guides_lead_to_files_and_headings(path: str) -> None:
+    text = (PROJECT / path).read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text)
+    assert links
+    for file, anchor in links:
+        target = ((PROJECT / path).parent / file if file else PROJECT / path).resolve()
+        assert target.exists(), file
+        if anchor:
+            assert anchor in anchors(target.read_text()), f"{file}#{anchor}"

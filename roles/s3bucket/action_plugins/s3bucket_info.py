@@ -1,6 +1,10 @@
 # Copyright: s3-operator contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Checks that are possible only in the controller, before the first module of a run: versions, and module_defaults.
+"""Checks that are possible only in the controller, before the first module: versions, variables, module_defaults.
+
+The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the
+result of this object, and not an error after which s3bucket_result is that of the object before. Not for the operator,
+which validates its settings at its start, and gets objects that the API server has validated.
 
 The role's modules and those of the collections must have one connection. A play's ``module_defaults`` reach only the
 latter, so a connection there is refused unless the role's variable of that name is given, which counts for all modules.
@@ -13,12 +17,17 @@ import importlib
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.release import __version__ as ansible_core_version
+from ansible.utils.display import Display
+
+_ROLE = Path(__file__).resolve().parents[1]
 
 # As requirements.yml and meta/main.yml: a test compares them.
 REQUIRED_CORE = (2, 19)
@@ -58,6 +67,14 @@ _AWS = {
 # Of these an error shows the value.
 _SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
 _KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
+_AWS_VARIABLES = {
+    "profile": ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "access_key": ("AWS_ACCESS_KEY_ID",),
+    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
+    "session_token": ("AWS_SESSION_TOKEN",),
+    "endpoint_url": ("AWS_URL", "AWS_ENDPOINT_URL"),
+    "ca_bundle": ("AWS_CA_BUNDLE",),
+}
 _AWS_ENVIRONMENT = (
     "AWS_PROFILE",
     "AWS_ACCESS_KEY_ID",
@@ -74,6 +91,8 @@ class ActionModule(NormalAction):
         given = self._given(task_vars or {})
         refusal = (
             _refused("MissingRequirement", find_outdated())
+            or _refused("InvalidSpec", self._find_invalid(task_vars or {}))
+            or _refused("InvalidSpec", _find_null(self._task.args, task_vars or {}))
             or _refused("KubernetesError", _find_empty(given))
             or _refused("KubernetesError", self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
             or _refused("CredentialsInvalid", self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
@@ -87,6 +106,18 @@ class ActionModule(NormalAction):
         values = {name: self._templar.template(value) for name, value in found.items()}
         return {name: value for name, value in values.items() if value is not None}
 
+    def _find_invalid(self, task_vars: dict[str, Any]) -> str:
+        """An error for a variable that is misspelled, or has the wrong type or value."""
+        if "s3bucket_cr_json" in task_vars:
+            return ""
+        options = find_options()
+        misspelled = find_misspelled(task_vars, options)
+        if misspelled or not self._task.action.endswith("s3bucket_info"):
+            return misspelled
+        values = self._templar.template({name: task_vars[name] for name in options if name in task_vars})
+        result = ArgumentSpecValidator(options).validate(values, validate_role_argument_spec=True)
+        return "; ".join(result.error_messages)
+
     def _find_leak(
         self, given: dict[str, Any], prefix: str, options: dict[str, tuple[str, ...]], modules: tuple[str, ...]
     ) -> str:
@@ -96,7 +127,7 @@ class ActionModule(NormalAction):
             for option, aliases in options.items():
                 variable = f"s3bucket_{prefix}{option}"
                 named = next((name for name in (option, *aliases) if name in defaults), None)
-                if named and variable not in given:
+                if named and variable not in given and not self._is_own(variable, defaults[named]):
                     return self._leak(module, named, _shown(option, defaults[named]), variable)
         return ""
 
@@ -112,11 +143,26 @@ class ActionModule(NormalAction):
                     found.update(self._templar.template(defaults[name]) or {})
         return found
 
-    def _leak(self, module: str, option: str, value: str, variable: str) -> str:
-        names = _AWS_ENVIRONMENT if variable.startswith("s3bucket_aws_") else _KUBERNETES_ENVIRONMENT
+    def _is_own(self, variable: str, value: Any) -> bool:
+        """Whether the environment gives the role's modules the same value."""
+        environment = self._environment()
+        if variable.startswith("s3bucket_aws_"):
+            names = _AWS_VARIABLES.get(variable.removeprefix("s3bucket_aws_"), ())
+        else:
+            option = variable.removeprefix("s3bucket_")
+            names = (f"K8S_AUTH_{option.upper()}", *(("KUBECONFIG",) if option == "kubeconfig" else ()))
+        own = next((environment[name] for name in names if environment.get(name)), None)
+        return own is not None and own == value
+
+    def _environment(self) -> dict[str, str]:
+        """That of the modules, where they run on this machine."""
         of_task: dict[str, Any] = {}
         self._compute_environment_string(of_task)
-        environment = {**os.environ, **of_task}
+        return {**os.environ, **of_task}
+
+    def _leak(self, module: str, option: str, value: str, variable: str) -> str:
+        names = _AWS_ENVIRONMENT if variable.startswith("s3bucket_aws_") else _KUBERNETES_ENVIRONMENT
+        environment = self._environment()
         own = next((f"{name}={environment[name]}" for name in names if environment.get(name)), "the default one")
         return (
             f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's "
@@ -124,8 +170,34 @@ class ActionModule(NormalAction):
         )
 
 
+def find_options() -> dict[str, Any]:
+    """The role's variables, as its argument specs have them."""
+    text = (_ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+    specs = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - either is safe
+    return dict(specs["argument_specs"]["object"]["options"])
+
+
+def find_misspelled(names: Any, options: dict[str, Any]) -> str:
+    """An error for variables that look like the role's; a warning for others with its prefix."""
+    # A plugin runs in the controller, where Ansible offers no module_utils of a role.
+    if str(_ROLE / "module_utils") not in sys.path:
+        sys.path.append(str(_ROLE / "module_utils"))
+    from s3bucket.variables import OF_PLAYBOOKS, find_unknown
+
+    misspelled, others = find_unknown(names, [*options, *OF_PLAYBOOKS])
+    if others:
+        Display().warning(f"the role s3bucket has no variable {', '.join(others)}")
+    return f"the role s3bucket has no variable {', '.join(misspelled)}" if misspelled else ""
+
+
 def _refused(reason: str, message: str) -> dict[str, Any]:
     return {"failed": True, "msg": message, "s3bucket_reason": reason} if message else {}
+
+
+def _find_null(arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:
+    """An error for a role variable that is null: the module would take its own default."""
+    null = [f"s3bucket_{name}" for name, value in arguments.items() if value is None]
+    return "".join(f"{name}: must not be null: leave it out for its default" for name in null[:1] if name in task_vars)
 
 
 def _find_empty(given: dict[str, Any]) -> str:

@@ -21,10 +21,23 @@ options:
     description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
     type: str
     default: ""
+  state:
+    description: Whether the object's things should be there. C(absent) is as a C(metadata.deletionTimestamp).
+    type: str
+    choices: [present, absent]
+    default: present
   defaults:
-    description: A value for each optional field of the spec.
-    type: dict
-    required: true
+    description: Values for optional fields of the spec, a map; fields that are left out have the role's default.
+    type: raw
+    default: {}
+  deletion_policy:
+    description: The default for spec.deletionPolicy, C(Delete) or C(Retain); empty means the one in O(defaults).
+    type: raw
+    default: ""
+  tags:
+    description: Tags for every bucket and user, a map.
+    type: raw
+    default: {}
   iam_path:
     description: The IAM path of users that are made; empty means C(/).
     type: str
@@ -47,6 +60,10 @@ options:
     description: For so many seconds after a key was issued IAM may not show it everywhere.
     type: int
     default: 60
+  empty_time_s:
+    description: For how many seconds one run goes on emptying a bucket. Only checked here.
+    type: int
+    default: 300
   service_external_name:
     description:
       - The host that the Service points to. Empty means AWS's for the object's region.
@@ -69,7 +86,7 @@ EXAMPLES = r"""
 - name: Look at everything the object has
   s3bucket_info:
     cr: "{{ lookup('file', 'cr.yaml') | from_yaml | to_json }}"
-    defaults: "{{ s3bucket_defaults }}"
+    defaults: {forceDelete: false}
   register: seen
 """
 
@@ -78,6 +95,22 @@ differs:
   description: The aspects that differ; of an object being deleted, those that there still are.
   type: list
   elements: str
+  returned: success
+cr:
+  description: The object as JSON text, as it was read, for the tasks that follow.
+  type: str
+  returned: success
+defaults:
+  description: A value for each optional field of the spec, and the tags, for the tasks that follow.
+  type: dict
+  returned: success
+is_deleting:
+  description: Whether the object's things are to be removed.
+  type: bool
+  returned: success
+is_check:
+  description: Whether the module ran in check mode, by C(--check) or by the keyword C(check_mode) of a play or task.
+  type: bool
   returned: success
 plan:
   description: What the role's tasks are to do, with their arguments. Holds no secret.
@@ -105,12 +138,25 @@ deferred:
   type: list
   elements: dict
   returned: success
+predicted:
+  description:
+    - With check mode or diff, the result that a run would have as far as reads can tell, with C(done), C(reason),
+      C(message), C(retry), C(changed) and C(status).
+    - Its reason is C(WouldChange) when a run would change something and end well.
+  type: dict
+  returned: with check mode or diff
+lines:
+  description: The changes for a person, a line each.
+  type: list
+  elements: str
+  returned: with check mode or diff
 s3bucket_reason:
   description: Why the object is refused.
   type: str
   returned: failure
 """
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -122,8 +168,9 @@ ensure_present()
 from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.cluster import ApiServer
 from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
-from ansible.module_utils.s3bucket.module import make_module, make_sources, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, refuse
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
@@ -133,30 +180,74 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
+from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+# The role's variables without their prefix. Where Ansible's own errors would not name the field, they are raw.
+VARIABLES: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "defaults": {"type": "raw", "default": {}},
+    "deletion_policy": {"type": "raw", "default": ""},
+    "tags": {"type": "raw", "default": {}},
+    "iam_settle_s": {"type": "int", "default": 60},
+    "empty_time_s": {"type": "int", "default": 300},
+    "service_external_name": {"type": "str", "default": ""},
+    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+}
+
+
+def check_seconds(given: dict[str, Any]) -> None:
+    """Refuse a negative number, which no argument spec refuses.
+
+    :raises Refused: InvalidSpec naming the variable
+    """
+    for name in ("iam_settle_s", "empty_time_s"):
+        if given[name] < 0:
+            raise invalid(f"s3bucket_{name}", "must be a number of seconds, 0 or more")
 
 
 def main() -> None:
-    module = make_module(
-        iam_settle_s={"type": "int", "default": 60},
-        service_external_name={"type": "str", "default": ""},
-        kubernetes={"type": "str", "default": "{}", "no_log": True},
-    )
+    module = make_module(**VARIABLES)
+    given = module.params
     try:
-        cluster, options = connect(module, module.params["kubernetes"])
-        wanted = read_wanted(module, cluster)
-        if wanted.is_deleting:
-            answer = answer_deletion(wanted, look_at_what_goes(module, wanted, cluster))
-        else:
-            answer = answer_present(wanted, make_sources(module, cluster))
+        check_seconds(given)
+        defaults = defaults_of(given["defaults"], given["deletion_policy"], given["tags"])
+        cr = read_cr(given["cr"], given["state"])
+        cluster, options = connect(module, given["kubernetes"])
+        wanted = wanted_of(cr, given["cluster_name"] or cluster.get_cluster_id(), defaults)
+        # Made again for a deletion whose region does not exist.
+        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(module, wanted, cluster)
+        answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
+        answer |= preview(module, wanted, seen, sources)
     except Refused as refusal:
         refuse(module, refusal)
-    module.exit_json(changed=False, cluster=wanted.identity.cluster, kubernetes=options, **answer)
+    # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
+    read = {
+        "cr": json.dumps(cr),
+        "defaults": defaults,
+        "is_deleting": wanted.is_deleting,
+        "is_check": module.check_mode,
+    }
+    module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
 
 
-def answer_present(wanted: Wanted, sources: Sources) -> dict[str, Any]:
-    seen = observe(wanted, sources)
+def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources) -> dict[str, Any]:
+    """What a person sees before a run, or in place of one. It may take more reads, which a run does without."""
+    if not module.check_mode and not module._diff:
+        return {}
+    foretell: Any = predict_deletion if wanted.is_deleting else predict
+    prediction: Prediction = foretell(wanted, seen, sources)
+    found = {"predicted": result_of(wanted, prediction), "lines": prediction.lines}
+    return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
+
+
+def look_at_present(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Observation, Sources]:
+    sources = make_sources(module, cluster)
+    return observe(wanted, sources), sources
+
+
+def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
         "bucket_exists": seen.bucket_exists,
@@ -246,16 +337,18 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
     return str(seen.secret["metadata"]["uid"])
 
 
-def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> Deletion:
+def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Deletion, Sources]:
     try:
-        return observe_deletion(wanted, make_sources(module, cluster))
+        sources = make_sources(module, cluster)
+        return observe_deletion(wanted, sources), sources
     except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
         module.params["region"] = refusal.elsewhere
-        return observe_deletion(wanted, make_sources(module, cluster))
+        sources = make_sources(module, cluster)
+        return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, gone: Deletion) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any]:
     retained = {} if gone.retained_tags is None else {"tags": gone.retained_tags, "purge_tags": True}
     plan = {
         **asdict(replace(gone, deferred=[])),

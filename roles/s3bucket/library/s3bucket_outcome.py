@@ -99,6 +99,10 @@ from ansible.module_utils.s3bucket.errors import PERMANENT, RETRY, SLOW, reason_
 from ansible.module_utils.s3bucket.steps import aspects_of, skipped_after
 
 _MAX_MESSAGE = 600
+# Of Ansible, for a variable that is undefined, or a template that fails: the module was not started.
+_NOT_STARTED = "Finalization of task args"
+# Of the lookup that reads a person's file, in what Ansible makes of its error.
+_CR_FILE = "The lookup plugin 's3bucket_cr_file' failed: "
 _STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
 
 
@@ -134,7 +138,11 @@ def main() -> None:
 
 def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
     """Reason, message and retry for a failed task that asked AWS, or nobody."""
+    if _CR_FILE in given["message"]:
+        return "InvalidSpec", given["message"].rpartition(_CR_FILE)[2], RETRY["InvalidSpec"]
     reason = given["reason"] or reason_of(given["code"], given["message"])
+    if given["action"] == "s3bucket_info" and given["message"].startswith(_NOT_STARTED):
+        reason = "InvalidSpec"
     if reason == "BucketNotEmpty" and given["writers"]:
         # The next run would not get further.
         return "AccessDenied", f"{given['writers']}: {given['message']}", RETRY["AccessDenied"]

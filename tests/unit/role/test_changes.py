@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from s3bucket.aspects import TABLE
-from s3bucket.changes import changes_of, changes_of_deletion
+from s3bucket.aspects import TABLE, differing
+from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
+from s3bucket.closing import closing_policy
 from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
@@ -16,6 +18,7 @@ from s3bucket.spec import BLOCK_FIELDS, Wanted, wanted_of
 from s3bucket.state import UserState
 from s3bucket.users import UserRules
 
+OTHERS_POLICY = json.dumps({"Statement": [{"Effect": "Deny", "Action": "s3:*", "Sid": "S3OperatorDeletesThisBucket"}]})
 KEY_TAG = {"agill.apps/key": "AKIAOLD:0123"}
 
 
@@ -154,3 +157,30 @@ def test_setting_that_differs_shows_what_is_and_what_would_be(defaults, aspect: 
     found = [change for change in changes_of(wanted, seen, sources()) if change.aspect == aspect]
     assert found
     assert all(change.is_now != change.would_be for change in found)
+
+
+@pytest.mark.parametrize(
+    ("is_adopted", "spec"),
+    [(True, {}), (False, {"unmanagedFields": ["bucketPolicy"]})],
+    ids=["adopted", "unmanaged"],
+)
+def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_managed(
+    defaults, is_adopted: bool, spec: dict[str, Any]
+) -> None:
+    wanted = want(defaults, **spec)
+    unmanaged = frozenset(spec.get("unmanagedFields", []))
+    for text, expected in ((json.dumps(closing_policy(wanted.bucket_arn)), ["policy"]), (OTHERS_POLICY, [])):
+        settings = {**NEW_BUCKET, "policy": text}
+        assert differing(wanted, settings, is_adopted, unmanaged) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ((False, True), "field: false -> true"),
+        ((None, {"b": 1, "a": "\u00fc"}), 'field: (none) -> {"a": "\\u00fc", "b": 1}'),
+        (("x\x1b[31m\n", ""), 'field: x\\x1b[31m\\n -> ""'),
+    ],
+)  # fmt: skip
+def test_line_has_nothing_that_a_terminal_acts_on(values: tuple[Any, Any], line: str) -> None:
+    assert line_of(Change("tags", "field", *values)) == line

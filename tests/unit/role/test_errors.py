@@ -67,3 +67,35 @@ def test_operator_knows_every_reason_of_the_role() -> None:
 def test_unknown_keeps_the_code() -> None:
     error = ClientError({"Error": {"Code": "BucketHasAccessPointsAttached", "Message": "no"}}, "DeleteBucket")
     assert (unknown("delete", error).reason, unknown("delete", error).retry) == ("AccessPointsAttached", "slow")
+
+
+def client_error(code: str, message: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+        ("SignatureDoesNotMatch", "Signature expired: 20261126T000000Z is now earlier than 20261126T010000Z"),
+        ("InvalidSignatureException", "Signature not yet current: 20261126T010000Z is still later than 2026"),
+    ],
+)
+def test_wrong_clock_is_named_as_the_cause(code: str, message: str) -> None:
+    found = unknown("read", client_error(code, message, "HeadBucket"))
+    assert found.reason == "CredentialsInvalid"
+    assert found.message.startswith("the clock of the machine that the operator runs on is wrong")
+
+
+def test_boundary_that_does_not_exist_is_named_and_not_waited_for() -> None:
+    text = "Scope ARN: arn:aws:iam::1:policy/tenants does not exist or is not attachable."
+    found = unknown("create IAM user a", client_error("NoSuchEntity", text, "CreateUser"))
+    assert found.reason == "AWSError"
+    assert "--permissions-boundary) does not exist: create it, or correct the setting" in found.message
+
+
+def test_file_of_the_credentials_that_cannot_be_read_is_named() -> None:
+    found = unknown("ask", FileNotFoundError(2, "No such file or directory", "/var/run/secrets/token"))
+    assert found.reason == "CredentialsInvalid"
+    assert "/var/run/secrets/token" in found.message
+    assert "AWS_WEB_IDENTITY_TOKEN_FILE" in found.message

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from s3bucket import defaults
+from s3bucket.role_settings import TABLE
 
 from tests.world import PROJECT, ROLE
 
-SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
 DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
 CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
 CRD_SPEC = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -18,8 +21,19 @@ TYPES = {"string": "str", "boolean": "bool", "object": "dict", "array": "list"}
 
 def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
     specified = {name: option["default"] for name, option in SPECS.items() if "default" in option}
-    assert specified == DEFAULTS
-    assert [name for name, option in SPECS.items() if option.get("required")] == ["s3bucket_cr"]
+    # The object itself is that of the file, or it is missing: no spec can say so.
+    given = {name: value for name, value in DEFAULTS.items() if name != "s3bucket_cr"}
+    # Of a setting it is a template, whose value where the operator passes none is that of the table.
+    for setting in TABLE:
+        name, value = setting.name, repr(setting.default)
+        assert given[setting.variable] == f"{{{{ s3bucket_operator_settings.{name} | default({value}) }}}}"
+        given[setting.variable] = setting.default
+    assert specified == given
+    assert [name for name, option in SPECS.items() if option.get("required")] == []
+
+
+def test_core_has_the_same_defaults() -> None:
+    assert DEFAULTS["s3bucket_defaults"] == defaults.DEFAULTS
 
 
 def test_every_option_is_typed_and_described() -> None:
@@ -59,3 +73,15 @@ def test_status_effective_has_the_fields_of_the_spec() -> None:
     schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     shown = set(schema["effective"]["properties"])
     assert set(CRD_SPEC["properties"]) - shown == {"region", "bucketName", "iamUser", "tags", "bucketPolicy"}
+
+
+def test_everything_that_is_registered_is_cleared_at_the_end_of_a_run() -> None:
+    """Registered results outlive the role: the next object of a play, and who prints all variables, would see them."""
+    main, *_ = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    # Of other entry points, which handle no key: what the playbooks read is used after them.
+    others = {"connection.yml", "deactivate.yml", "settings.yml"}
+    texts = [path.read_text() for path in (ROLE / "tasks").glob("*.yml") if path.name not in others]
+    registered = {name for text in texts for name in re.findall(r"register: (_\w+)", text)}
+    assert "_s3bucket_issued" in registered
+    for tasks in (main["block"], main["rescue"]):
+        assert registered <= set(tasks[-1]["ansible.builtin.set_fact"])

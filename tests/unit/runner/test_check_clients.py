@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from runner import drift
+from runner.conditions import Reason
 from runner.drift import DriftCheck, RoleSettings
+from tests.fakes import make_item
 from tests.world import PROJECT
 
 
@@ -40,3 +43,24 @@ def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monk
     # Not all of them: something in botocore may still refer to the first one.
     assert sum(other() is not None for other in others) <= 2
     assert len(sessions) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("AWS_ENDPOINT_URL", "minio:9000", Reason.AWS_UNREACHABLE),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nosuch/token", Reason.CREDENTIALS_INVALID),
+    ],
+)
+def test_setting_of_aws_that_cannot_work_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, reason: Reason
+) -> None:
+    for file in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(file, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/operator")
+    monkeypatch.setenv(name, value)
+    check = DriftCheck(PROJECT, RoleSettings("cluster", "", 0, ""), has_cluster=False)
+    seen = check.look(make_item())
+    assert (seen.is_done, seen.reason) == (False, reason)
+    assert name in seen.message
+    assert value in seen.message

@@ -46,6 +46,13 @@ def test_run_has_no_key(name: str) -> None:
     assert not is_passed_on(name)
 
 
+def test_run_has_no_other_cluster_than_the_operator() -> None:
+    # The operator does not know K8S_AUTH_*, which the role prefers.
+    assert is_passed_on("KUBECONFIG")
+    assert not is_passed_on("K8S_AUTH_KUBECONFIG")
+    assert not is_passed_on("K8S_AUTH_HOST")
+
+
 def test_run_has_every_setting_that_botocore_reads_but_keys() -> None:
     names = names_in_botocore()
     assert {"AWS_USE_FIPS_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CA_BUNDLE"} <= names

@@ -23,9 +23,10 @@ EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
 def test_extra_vars_is_one_string_whatever_the_cr_holds(key: str) -> None:
     item = make_item(annotations={key: EVIL})
     item["spec"]["tags"] = {key: EVIL}
-    given = extra_vars(item)
-    assert list(given) == ["s3bucket_cr_json", "s3bucket_fail_on_error"]
+    given = extra_vars(item, {"cluster_name": EVIL, "tags": {}})
+    assert list(given) == ["s3bucket_cr_json", "s3bucket_operator_settings_json", "s3bucket_fail_on_error"]
     assert list(given["s3bucket_cr_json"]) == ["__ansible_unsafe"]
+    assert list(given["s3bucket_operator_settings_json"]) == ["__ansible_unsafe"]
     text = given["s3bucket_cr_json"]["__ansible_unsafe"]
     assert json.loads(text)["spec"]["tags"] == {key: EVIL}
     assert "annotations" not in json.loads(text)["metadata"]

@@ -139,25 +139,20 @@ def test_exit_status(plans: list[Plan], status: int) -> None:
     assert status_of([planned(plan) for plan in plans]) == status
 
 
-def test_text_has_a_line_a_field_and_nothing_that_a_terminal_acts_on() -> None:
-    changes = (
-        Change("versioning", "enableVersioning", False, True),
-        Change("policy", "bucketPolicy", None, {"b": 1, "a": "ü"}),
-        Change("tags", "tags.team", "x\x1b[31m\n", ""),
-    )
-    assert text_of([planned(Plan(changes, ("a note",))), planned(Plan(), "b"), planned(DENIED, "c", "cr.yaml, x")]) == (
+def test_text_has_the_lines_and_nothing_that_a_terminal_acts_on() -> None:
+    plan = Plan(DIFFERS.changes, ("a note\x1b[31m",), lines=("enableVersioning: false -> true", "tags.team: x -> y"))
+    assert text_of([planned(plan), planned(Plan(), "b"), planned(DENIED, "c", "cr.yaml, x")]) == (
         "team/photos\n"
         "  enableVersioning: false -> true\n"
-        '  bucketPolicy: (none) -> {"a": "\\u00fc", "b": 1}\n'
-        '  tags.team: x\\x1b[31m\\n -> ""\n'
-        "  note: a note\n"
+        "  tags.team: x -> y\n"
+        "  note: a note\\x1b[31m\n"
         "team/b: nothing differs\n"
         "team/c (cr.yaml, x): AccessDenied: no"
     )
 
 
 def test_object_that_is_refused_in_part_shows_the_reason_and_what_would_be_done_all_the_same() -> None:
-    partly = Plan(DIFFERS.changes, refusal=DENIED.refusal)
+    partly = Plan(DIFFERS.changes, refusal=DENIED.refusal, lines=("enableVersioning: false -> true",))
     assert text_of([planned(partly)]) == "team/photos: AccessDenied: no\n  enableVersioning: false -> true"
     (shown,) = json.loads(json_of([planned(partly)]))["objects"]
     assert (shown["result"], shown["reason"], len(shown["changes"])) == ("refused", "AccessDenied", 1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import owner
+from .closing import is_closing
 from .policy import is_applied, shown
 from .spec import BLOCK_FIELDS, PUBLIC_ACLS, Wanted, invalid
 from .state import UNSUPPORTED, BucketState
@@ -153,11 +154,20 @@ def differing(
     aspects = [
         aspect
         for aspect, row in TABLE.items()
-        if row.field not in unmanaged and _is_managed(row, wanted, is_adopted) and _differs(aspect, wanted, found)
+        if (
+            (row.field not in unmanaged and _is_managed(row, wanted, is_adopted))
+            or _is_left_closed(aspect, wanted, found)
+        )
+        and _differs(aspect, wanted, found)
     ]
     if "object_lock" in aspects:
         raise invalid("spec.enableObjectLock", "the bucket exists without object lock, which is set at creation only")
     return aspects
+
+
+def _is_left_closed(aspect: str, wanted: Wanted, settings: _Settings) -> bool:
+    """Whether a deletion that never ended left its own policy, which nobody asked for and which denies all writes."""
+    return aspect == "policy" and is_closing(settings[aspect], wanted.bucket_arn)
 
 
 def arguments(wanted: Wanted, settings: _Settings, aspects: list[str], is_adopted: bool) -> dict[str, Any]:

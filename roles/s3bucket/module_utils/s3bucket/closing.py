@@ -13,9 +13,11 @@ import json
 from typing import Any
 
 from .errors import AWS_ERRORS, code_of, reason_of
+from .policy import is_same_text
 
 # What says nothing of one call, but that no call can succeed now.
 STOPPING = ("Throttled", "CredentialsInvalid")
+_SID = "S3OperatorDeletesThisBucket"
 _BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
 
@@ -26,13 +28,19 @@ def closing_policy(bucket_arn: str) -> dict[str, Any]:
     ``s3:DeleteObject`` is not in it: some stores ask for that right where a version is deleted.
     """
     deny = {
-        "Sid": "S3OperatorDeletesThisBucket",
+        "Sid": _SID,
         "Effect": "Deny",
         "Principal": "*",
         "Action": ["s3:PutObject*", "s3:Replicate*"],
         "Resource": f"{bucket_arn}/*",
     }
     return {"Version": "2012-10-17", "Statement": [deny]}
+
+
+def is_closing(text: Any, bucket_arn: str) -> bool:
+    """Whether a bucket's policy, as AWS answers it, is :func:`closing_policy`. Anything but a text is not."""
+    # Most policies are not parsed for this.
+    return isinstance(text, str) and _SID in text and is_same_text(text, closing_policy(bucket_arn))
 
 
 class Closing:

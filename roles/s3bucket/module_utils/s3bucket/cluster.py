@@ -64,6 +64,18 @@ class ApiServer:
             return False
         return found is not None and found.get("status", {}).get("phase") == "Terminating"
 
+    def find_deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The Deployment, or None."""
+        return self._find("Deployment", "namespaces/{namespace}/deployments", name, namespace, "/apis/apps/v1")
+
+    def list_deployments(self, label: str) -> list[dict[str, Any]]:
+        """The Deployments of all namespaces that have a label.
+
+        :raises Forbidden: when we may not list them
+        """
+        text = self._get("Deployments", "/apis/apps/v1/deployments", {}, [("labelSelector", label)])
+        return list(json.loads(text or b"{}").get("items") or [])
+
     def dry_run(self, manifest: dict[str, Any]) -> None:
         """Ask the API server whether it would store a Secret or Service as the role writes it. Stores nothing.
 
@@ -105,27 +117,36 @@ class ApiServer:
             raise Refused("KubernetesError", "namespace kube-system does not exist: set a cluster name")
         return str(found["metadata"]["uid"])
 
-    def _find(self, kind: str, place: str, name: str, namespace: str = "") -> dict[str, Any] | None:
-        path, names = f"/api/v1/{place}/{{name}}", {"namespace": namespace, "name": name}
+    def _find(
+        self, kind: str, place: str, name: str, namespace: str = "", api: str = "/api/v1"
+    ) -> dict[str, Any] | None:
+        text = self._get(f"{kind} {name}", f"{api}/{place}/{{name}}", {"namespace": namespace, "name": name}, [])
+        if text is None:
+            return None
+        with _PARSING:
+            return _reduced(json.loads(text))
+
+    def _get(self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]]) -> bytes | None:
+        namespace = names.get("namespace", "")
         try:
-            answer = self._api.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
-            text = _read(answer)
+            answer = self._api.request(
+                "GET", path, path_params=names, query_params=query, serialize=False, _request_timeout=_TIMEOUT_S
+            )
+            return _read(answer)
         except ApiException as error:
             if error.status == 404:
                 return None
             if error.status == _FORBIDDEN and namespace:
                 raise Forbidden(
                     "KubernetesError",
-                    f"failed to read {kind} {name}: the operator has no right to read it in namespace {namespace} "
+                    f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
                     "(403): its RoleBinding in this namespace, or the namespace, is missing",
                 ) from error
             refused = Forbidden if error.status == _FORBIDDEN else Refused
             why = f"{error.reason} ({error.status})"
-            raise refused("KubernetesError", f"failed to read {kind} {name}: {why}") from error
+            raise refused("KubernetesError", f"failed to read {what}: {why}") from error
         except HTTPError as error:
             raise _unreachable(error) from error
-        with _PARSING:
-            return _reduced(json.loads(text))
 
 
 def _read(answer: Any) -> bytes:

@@ -97,6 +97,7 @@ _REASON_OF_CODE = {
         "ExpiredTokenException",
         "UnrecognizedClientException",
         "IncompleteSignature",
+        "InvalidSignatureException",
         "MissingAuthenticationToken",
         "RequestTimeTooSkewed",
     ),
@@ -147,6 +148,17 @@ _REMEDIES = {
     "MFARequired": "MFA Delete is enabled on the bucket: only the account's root user, with the MFA device, can delete "
     "its versions or disable MFA Delete (aws s3api put-bucket-versioning --mfa); or set deletionPolicy: Retain",
     "DeletionRefused": "AWS does not delete the bucket: remove what its answer names, or set deletionPolicy: Retain",
+}
+_CLOCK = "the clock of the machine that the operator runs on is wrong: synchronize it"
+# The same, where AWS has one code for several causes. What is in the message for one of them.
+# https://github.com/boto/boto3/issues/1252, https://github.com/aws/aws-sdk-js/issues/401,
+# https://github.com/aws/aws-sdk-js/issues/2565 (clock), https://github.com/hashicorp/boundary/pull/4255 (boundary)
+_REMEDIES_OF_MESSAGES = {
+    "(RequestTimeTooSkewed)": _CLOCK,
+    "Signature expired: ": _CLOCK,
+    "Signature not yet current: ": _CLOCK,
+    "Scope ARN: ": "the permissions boundary of the operator's settings (iam.permissionsBoundary, "
+    "--permissions-boundary) does not exist: create it, or correct the setting",
 }
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html names no texts: "Cannot exceed quota for
@@ -220,7 +232,7 @@ def with_remedy(reason: str, message: str) -> str:
         quota = _QUOTA_MESSAGE.search(message)
         named = f"AWS quota {quota[1]}" if quota else "a quota of AWS"
         return f"{named} is used up: delete what is not needed, or have AWS raise it: {message}"
-    remedy = _REMEDIES.get(reason)
+    remedy = next((text for part, text in _REMEDIES_OF_MESSAGES.items() if part in message), _REMEDIES.get(reason))
     return f"{remedy}: {message}" if remedy else message
 
 
@@ -231,6 +243,9 @@ def reason_of(code: str, message: str) -> str:
         reason = _REASON.get(code, "AWSError")
         if reason == "QuotaExceeded" and _is_about_keys(code, message):
             return "TooManyKeys"
+        if reason == "WaitingForIAM" and "Scope ARN: " in message:
+            # Not what IAM does not show yet, but a policy that nobody created.
+            return "AWSError"
         if reason == "AccessDenied" and _MFA_MESSAGE in message.lower():
             return "MFARequired"
         return "DeletionRefused" if reason == "AWSError" and _is_refused_deletion(code, message) else reason
@@ -256,6 +271,9 @@ def unknown(verb: str, error: BaseException) -> Unknown:
     if isinstance(error, ResponseParserError):
         # Its text holds the answer, which says nothing about the cause and may be anybody's.
         return Unknown("AWSError", f"failed to {verb}: the answer cannot be parsed")
+    if isinstance(error, OSError):
+        files = "check the files that AWS_WEB_IDENTITY_TOKEN_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name"
+        return Unknown("CredentialsInvalid", f"failed to {verb}: {error}: {files}")
     code = code_of(error)
     return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 
@@ -274,4 +292,5 @@ def is_nowhere(region: str, error: BaseException | None) -> bool:
     return is_aws and not is_known(region)
 
 
-AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
+# OSError: botocore lets it through for a file of the credentials that cannot be read, at any request.
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError, OSError)

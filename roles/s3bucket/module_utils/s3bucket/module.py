@@ -15,7 +15,7 @@ from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .read import LiveUsers, read_all_users
 from .requirements import REASON, find_outdated
-from .spec import Wanted, wanted_of
+from .spec import Wanted, invalid, wanted_of
 from .users import rules_of
 
 # The CR travels as JSON text: no key in it can mean anything to Ansible.
@@ -35,12 +35,27 @@ def make_module(**arguments: Any) -> AnsibleAWSModule:
     return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
 
 
+def read_cr(text: str, state: str) -> dict[str, Any]:
+    """The S3 object; of one that should be absent as if it were being deleted.
+
+    :raises Refused: InvalidSpec
+    """
+    cr = json.loads(text)
+    if not isinstance(cr, dict):
+        raise invalid("s3bucket_cr", "must be an S3 object: set it, or s3bucket_cr_file")
+    metadata = cr.get("metadata")
+    if state == "absent" and isinstance(metadata, dict) and not metadata.get("deletionTimestamp"):
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {**cr, "metadata": {**metadata, "deletionTimestamp": now}}
+    return cr
+
+
 def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
     """What the CR asks for. Asks the API server for the cluster's id where no name is set, of s3bucket_info only."""
     name = module.params["cluster_name"]
     if not name and cluster:
         name = cluster.get_cluster_id()
-    return wanted_of(json.loads(module.params["cr"]), name, module.params["defaults"])
+    return wanted_of(read_cr(module.params["cr"], "present"), name, module.params["defaults"])
 
 
 def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:

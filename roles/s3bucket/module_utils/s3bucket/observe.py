@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from . import aspects, children, owner
-from .closing import closing_policy
+from .closing import is_closing
 from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
-from .policy import find_replaced, is_same, is_same_text
+from .policy import find_replaced, is_same
 from .read import NEW_BUCKET, find_bucket, find_bucket_policy, get_account, is_proven, read_settings
 from .regions import own_region, partition_of
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
@@ -357,7 +357,7 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
         raise
     if sources.try_policy and text is not None:
         sources.try_policy(text)
-    return is_same_text(text, closing_policy(wanted.bucket_arn))
+    return is_closing(text, wanted.bucket_arn)
 
 
 def ask_account(wanted: Wanted, sts: Any, sts_of: Callable[[str], Any] | None = None) -> str:

@@ -337,7 +337,8 @@ def operator_tags_of(tags: Any) -> dict[str, str]:
             raise invalid(
                 f"s3bucket_tags[{ascii(key)[1:-1]}]", "is not a tag that AWS allows: letters, digits, _.:/=+-@"
             )
-        if key.lower().startswith("aws:") or key.startswith((owner.PREFIX, _UNSAFE_KEY_PREFIX)):
+        # In any case, as the command line refuses them.
+        if key.lower().startswith(("aws:", owner.PREFIX, _UNSAFE_KEY_PREFIX)):
             reserved = f"the prefixes aws:, {owner.PREFIX} and {_UNSAFE_KEY_PREFIX} are reserved"
             raise invalid(f"s3bucket_tags[{key}]", reserved)
     return dict(tags)

@@ -19,6 +19,8 @@ from .state import UserState
 # a policy is left out.
 PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
 BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateGroup.html; no comma, as lists are written with commas.
+GROUP = re.compile(r"[\w+=.@-]{1,128}", re.ASCII)
 
 
 # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSCompromisedKeyQuarantineV3.html
@@ -121,4 +123,7 @@ def rules_of(settings: dict[str, Any]) -> UserRules:
     for arn in policies:
         if not BOUNDARY.fullmatch(arn):
             raise Refused("InvalidSpec", f"s3bucket_allowed_policies: {arn} is not the ARN of a managed policy")
+    for group in groups:
+        if not GROUP.fullmatch(group):
+            raise Refused("InvalidSpec", f"s3bucket_allowed_groups: {group} is not the name of an IAM group")
     return UserRules(path, boundary, frozenset(policies), frozenset(groups))

@@ -1,0 +1,62 @@
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: s3bucket_cr_file
+short_description: Read one S3 object from a file
+description:
+  - Reads the file on the machine that runs Ansible. Text in it stays text, and is never a template.
+  - An error names the file.
+author: s3-operator contributors
+options:
+  _terms:
+    description: The file's path. A relative one starts at the working directory of C(ansible-playbook).
+    required: true
+  state:
+    description: C(absent) for an object that is to be removed; its uid is read then.
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Bring the object of a file in order
+  ansible.builtin.include_role:
+    name: s3bucket
+  vars:
+    s3bucket_cr: "{{ lookup('s3bucket_cr_file', '~/photos.yaml') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The object, with apiVersion, kind, metadata (name and namespace, perhaps uid) and spec.
+  type: list
+  elements: dict
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+# A plugin runs on the controller, where Ansible offers no module_utils of a role.
+_CORE = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _CORE not in sys.path:
+    sys.path.append(_CORE)
+
+from s3bucket.cr_file import CrFileError, read_cr_file
+
+
+class LookupModule(LookupBase):
+    """The lookup."""
+
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+        self.set_options(var_options=variables, direct=options)
+        state = self.get_option("state")
+        try:
+            return [read_cr_file(term, state) for term in terms]
+        except CrFileError as error:
+            raise AnsibleError(str(error)) from None

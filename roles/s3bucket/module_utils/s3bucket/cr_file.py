@@ -1,0 +1,182 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading one S3 object from a file of a person. Its text is data: nothing in it is evaluated. Pure but for the file.
+
+Every error names the file and what to do. Of what the server writes only the uid is read, and only for a deletion,
+which needs it: bucket and user carry it. Kubernetes removes a Secret that has an owner which does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+API_VERSION, KIND = "agill.apps/v1alpha1", "S3"
+# The API server stores no object above etcd's limit of 1.5 MiB.
+MAX_BYTES = 1_500_000
+# An object has about 20. A few lines of aliases may stand for billions.
+MAX_VALUES = 100_000
+_VAULT = "$ANSIBLE_VAULT"
+
+
+class CrFileError(Exception):
+    """The file does not hold one S3 object. The message names the file."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: of two values only one would be read."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {key.value!a} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
+def read_cr_file(name: Any, state: Any = "present") -> dict[str, Any]:
+    """The S3 object in a file.
+
+    :param name: the path: a relative one starts at the working directory of the process, ``~`` is a home folder
+    :param state: absent for an object that is to be removed
+    :return: apiVersion, kind, metadata (name and namespace; of one to be removed its uid) and spec
+    :raises CrFileError: naming the file
+    """
+    path = find_path(name)
+    shown = _printable(str(path))
+    try:
+        return _object_in(_decode(_read(path)), state == "absent")
+    except CrFileError as error:
+        raise CrFileError(f"{shown}: {error}") from error
+
+
+def find_path(name: Any) -> Path:
+    """The absolute path that a person's path means.
+
+    :raises CrFileError: when it is no path
+    """
+    if not isinstance(name, str):
+        raise CrFileError("s3bucket_cr_file: must be the path of a file that holds one S3 object")
+    if not name.strip():
+        raise CrFileError("s3bucket_cr_file: is empty: name a file that holds one S3 object, or set s3bucket_cr")
+    try:
+        return Path(name).expanduser().absolute()
+    except RuntimeError:
+        # ~somebody, who has no home folder here.
+        return Path(name).absolute()
+    except OSError as error:
+        raise CrFileError(f"{_printable(name)}: the working directory does not exist: {error.strerror}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise CrFileError("is a folder: name a file that holds one S3 object")
+        if not stat.S_ISREG(mode):
+            raise CrFileError("is not a regular file: write the object to a file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CrFileError(f"cannot be read: {reason}") from error
+    if len(content) > MAX_BYTES:
+        raise CrFileError(f"is larger than {MAX_BYTES} bytes, which no S3 object is")
+    return content
+
+
+def _decode(content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CrFileError(f"is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    if text.startswith(_VAULT):
+        raise CrFileError("is encrypted with ansible-vault: decrypt it, an S3 object holds no secret")
+    return text
+
+
+def _object_in(text: str, is_absent: bool) -> dict[str, Any]:
+    documents = [document for document in _documents(text) if document is not None]
+    if not documents:
+        raise CrFileError("is empty: it must hold one S3 object")
+    if len(documents) > 1:
+        raise CrFileError(f"holds {len(documents)} documents: write each S3 object to a file of its own")
+    _check_size(documents[0])
+    _check_kind(documents[0])
+    try:
+        # As Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
+        found: dict[str, Any] = json.loads(json.dumps(documents[0], default=str))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CrFileError(f"cannot be written as JSON: {error}") from error
+    metadata = _metadata_of(found, is_absent)
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": _spec_of(found)}
+
+
+def _documents(text: str) -> list[Any]:
+    try:
+        return list(yaml.load_all(text, _Loader))
+    except yaml.MarkedYAMLError as error:
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise CrFileError(f"is not YAML: {error.problem}{where}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A date that is none is a ValueError.
+        raise CrFileError(f"is not YAML: {str(error).splitlines()[0]}") from error
+
+
+def _check_size(document: Any) -> None:
+    left, found = MAX_VALUES, [document]
+    while found:
+        value = found.pop()
+        left -= 1
+        if isinstance(value, dict):
+            found.extend(value.values())
+        elif isinstance(value, list):
+            found.extend(value)
+        if left < len(found):
+            raise CrFileError(f"has more than {MAX_VALUES} values: write it without aliases")
+
+
+def _check_kind(document: Any) -> None:
+    if not isinstance(document, dict):
+        held = "a list" if isinstance(document, list) else "text" if isinstance(document, str) else "a plain value"
+        raise CrFileError(f"holds {held}, not an S3 object: one begins with apiVersion: {API_VERSION}")
+    for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        value = document.get(field)
+        if value != expected:
+            given = "is missing" if value is None else f"is {_printable(str(value))[:60]}"
+            raise CrFileError(f"{field}: {given}: it must be {expected}")
+
+
+def _metadata_of(document: dict[str, Any], is_absent: bool) -> dict[str, Any]:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        raise CrFileError("metadata: must be an object with a name")
+    for name in ("name", "namespace", "uid"):
+        if metadata.get(name) is not None and not isinstance(metadata[name], str):
+            raise CrFileError(f"metadata.{name}: must be text: put it in quotes")
+    if not metadata.get("name"):
+        raise CrFileError("metadata.name: is missing")
+    if metadata.get("deletionTimestamp") and not is_absent:
+        # Nothing is deleted for an old file's sake.
+        raise CrFileError(
+            "metadata.deletionTimestamp: the file was saved from an object that was being deleted. Remove the field, "
+            "or remove what the object has with s3bucket_state=absent"
+        )
+    uid = {"uid": metadata["uid"]} if is_absent and metadata.get("uid") else {}
+    return {"name": metadata["name"], "namespace": metadata.get("namespace") or "default", **uid}
+
+
+def _spec_of(document: dict[str, Any]) -> dict[str, Any]:
+    spec = document.get("spec")
+    if not isinstance(spec, dict):
+        raise CrFileError("spec: is missing" if spec is None else "spec: must be an object")
+    return spec
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

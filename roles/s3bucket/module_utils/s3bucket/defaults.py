@@ -1,0 +1,87 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an optional field of the spec means when it is not given: the role's values, and those of a user over them.
+
+A user's ``s3bucket_defaults`` may name some of the fields only. An error names the field. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .errors import Refused
+from .spec import OPERATOR_TAGS, invalid, operator_tags_of, wanted_of
+
+# As in defaults/main.yml, where a user reads them.
+DEFAULTS: dict[str, Any] = {
+    "bucketACL": "private",
+    "enableObjectLock": False,
+    "enableVersioning": False,
+    "enableTransferAcceleration": False,
+    "bucketPolicy": "",
+    "tags": {},
+    "deletionPolicy": "Delete",
+    "forceDelete": True,
+    "adoptionPolicy": "Never",
+    "driftPolicy": "Correct",
+    "unmanagedFields": [],
+    "service": {"enabled": True},
+}
+_VARIABLE = "s3bucket_defaults"
+_POLICIES = ("", "Delete", "Retain")
+# An object that gives nothing of its own: what is wrong with it is wrong with the defaults.
+_BARE = {
+    "metadata": {"name": "example"},
+    "spec": {"region": "us-east-1", "bucketName": "example", "iamUser": {"username": "example"}},
+}
+
+
+def defaults_of(given: Any, deletion_policy: Any = "", tags: Any = None) -> dict[str, Any]:
+    """A value for each optional field, and the operator's tags, as :func:`spec.wanted_of` takes them.
+
+    :param given: ``s3bucket_defaults``
+    :param deletion_policy: ``s3bucket_deletion_policy``, which counts more
+    :param tags: ``s3bucket_tags``
+    :raises Refused: InvalidSpec that names the variable and the field
+    """
+    merged = _merged(map_of(given, _VARIABLE), DEFAULTS, _VARIABLE)
+    if deletion_policy not in _POLICIES:
+        raise invalid("s3bucket_deletion_policy", "must be Delete or Retain, or empty")
+    if deletion_policy:
+        merged["deletionPolicy"] = deletion_policy
+    try:
+        wanted_of(_BARE, "", merged)
+    except Refused as refusal:
+        raise Refused(refusal.reason, refusal.message.replace("spec", _VARIABLE, 1)) from refusal
+    common = {} if tags is None else map_of(tags, "s3bucket_tags")
+    return {**merged, OPERATOR_TAGS: operator_tags_of(common)}
+
+
+def map_of(value: Any, variable: str) -> dict[str, Any]:
+    """A variable's map; of ``-e variable='{...}'``, which Ansible takes for text, too.
+
+    :raises Refused: InvalidSpec
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, dict):
+        raise invalid(variable, "must be a map")
+    return value
+
+
+def _merged(given: dict[str, Any], defaults: dict[str, Any], parent: str) -> dict[str, Any]:
+    for name, value in given.items():
+        field = f"{parent}.{ascii(name)[1:-1] if isinstance(name, str) else name}"
+        if name not in defaults:
+            raise invalid(field, f"there is no such field: it must be one of {', '.join(defaults)}")
+        if value is None:
+            raise invalid(field, "must not be null: leave it out for the role's default")
+        if name == "service" and not isinstance(value, dict):
+            raise invalid(field, "must be a map")
+    merged = {**defaults, **given}
+    if "service" in defaults:
+        merged["service"] = _merged(merged["service"], defaults["service"], f"{parent}.service")
+    return merged

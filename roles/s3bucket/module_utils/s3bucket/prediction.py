@@ -1,0 +1,172 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run of the role would change, and what it would end with, as far as reads can tell: for check mode and plans.
+
+Reads beside what was observed are made for deletions only: whether a bucket can become empty. Never writes. What an
+answer of AWS to a write alone could tell (a quota, a policy that it refuses) is not predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .changes import Change, changes_of, changes_of_deletion, line_of
+from .errors import AWS_ERRORS, RETRY, Refused, code_of, reason_of
+from .observe import Deletion, Observation, Sources, outcome_status
+from .spec import Wanted
+
+WOULD_CHANGE = "WouldChange"
+"""The reason of a result in check mode, when a run would change something and end well."""
+
+# Versions are looked at in one page; where more are locked, the first ones tell as well.
+_LOCKS_READ = 100
+_UNSET_LOCK = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``changed``: the aspects that the run would report; ``problem``: why it would not end well."""
+
+    changed: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    problem: Refused | None = None
+    notes: list[str] = field(default_factory=list)
+    status: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        """The changes, for a person."""
+        return [line_of(change) for change in self.changes]
+
+
+def predict(wanted: Wanted, seen: Observation, sources: Sources) -> Prediction:
+    """What a run would do about an object that should be there."""
+    problem = seen.deferred[0] if seen.deferred else None
+    changes = changes_of(wanted, seen, sources)
+    return Prediction(list(seen.differs), changes, problem, list(seen.notes), outcome_status(wanted, seen))
+
+
+def predict_deletion(wanted: Wanted, gone: Deletion, sources: Sources) -> Prediction:
+    """What a run would do about an object that is being deleted.
+
+    The user is deleted first; a bucket that cannot be deleted keeps Secret and Service from being deleted.
+    """
+    changes = changes_of_deletion(wanted, gone)
+    problem = gone.deferred[0] if gone.deferred else None
+    blocked = find_obstacle(wanted, gone, sources.s3) if gone.deletes_bucket else None
+    if blocked is None:
+        return Prediction(gone.differs, changes, problem, list(gone.notes))
+    return Prediction(
+        [aspect for aspect in gone.differs if aspect == "user"],
+        [change for change in changes if change.aspect == "user"],
+        blocked,
+        list(gone.notes),
+    )
+
+
+def result_of(wanted: Wanted, prediction: Prediction) -> dict[str, Any]:
+    """The role's result in check mode: Ready only for what is there."""
+    record: dict[str, Any] = {
+        "done": False,
+        "retry": "none",
+        "changed": prediction.changed,
+        "status": {} if prediction.changed else prediction.status,
+    }
+    if prediction.problem is not None:
+        problem = prediction.problem
+        return {**record, "reason": problem.reason, "message": problem.message, "retry": RETRY[problem.reason]}
+    notes = "; ".join(prediction.notes)
+    if not prediction.changed:
+        return {**record, "done": True, "reason": "Ready", "message": notes}
+    parts = [f"check mode: a run would {summary_of(wanted, prediction)}", notes]
+    return {**record, "reason": WOULD_CHANGE, "message": "; ".join(part for part in parts if part)}
+
+
+def diff_of(wanted: Wanted, prediction: Prediction) -> dict[str, Any]:
+    """The changes as Ansible shows them with --diff: a line a field, before and after."""
+    name = f"S3 {wanted.identity.namespace}/{wanted.identity.name}"
+    return {
+        "before": {change.field: change.is_now for change in prediction.changes},
+        "after": {change.field: change.would_be for change in prediction.changes},
+        "before_header": f"{name} (as it is)",
+        "after_header": f"{name} (as a run makes it)",
+    }
+
+
+def summary_of(wanted: Wanted, prediction: Prediction) -> str:
+    """What is created, updated and deleted, in one line."""
+    names = {
+        "bucket": f"bucket {wanted.bucket}",
+        "user": f"IAM user {wanted.username}",
+        "user_policy": f"the policy of IAM user {wanted.username}",
+        "access_key": f"the access key of IAM user {wanted.username}",
+        "secret": f"Secret {wanted.secret_name}",
+        "service": f"Service {wanted.identity.name}",
+    }
+    found: dict[str, list[str]] = {}
+    for aspect in prediction.changed:
+        found.setdefault(_verb(aspect, prediction.changes), []).append(names.get(aspect, f"{aspect} of the bucket"))
+    return ", ".join(f"{verb} {', '.join(things)}" for verb, things in found.items())
+
+
+def _verb(aspect: str, changes: list[Change]) -> str:
+    values = [(change.is_now, str(change.would_be)) for change in changes if change.aspect == aspect]
+    if any(before == "missing" and after == "created" for before, after in values[:1]):
+        return "create"
+    if any(after.startswith("retained") for _, after in values):
+        return "retain"
+    is_deleted = any(before == "there" and "deleted" in after for before, after in values)
+    return "delete" if is_deleted else "update"
+
+
+def find_obstacle(wanted: Wanted, gone: Deletion, s3: Any) -> Refused | None:
+    """Why the bucket of an object that is being deleted could not be deleted; None where reads show no reason."""
+    bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": gone.account}
+    try:
+        if not wanted.force_delete:
+            page = s3.list_object_versions(**bucket, MaxKeys=1)
+            return _not_empty(wanted.bucket) if page.get("Versions") or page.get("DeleteMarkers") else None
+        return _find_lock(s3, bucket)
+    except AWS_ERRORS as error:
+        # The run itself reads less: without the right to list, an empty bucket can be deleted.
+        if reason_of(code_of(error), str(error)) != "AccessDenied":
+            gone.notes.append(f"whether bucket {wanted.bucket} can be deleted is not known: {error}")
+        return None
+
+
+def _not_empty(bucket: str) -> Refused:
+    return Refused(
+        "BucketNotEmpty",
+        f"bucket {bucket} is not empty, and spec.forceDelete is false: empty it, set spec.forceDelete: true, or set "
+        "spec.deletionPolicy: Retain",
+    )
+
+
+def _find_lock(s3: Any, bucket: dict[str, str]) -> Refused | None:
+    """Object versions that are locked. Governance retention counts, too: the role never bypasses it."""
+    try:
+        lock = s3.get_object_lock_configuration(**bucket).get("ObjectLockConfiguration", {})
+    except AWS_ERRORS as error:
+        if code_of(error) in _UNSET_LOCK:
+            return None
+        raise
+    if lock.get("ObjectLockEnabled") != "Enabled":
+        return None
+    versions = s3.list_object_versions(**bucket, MaxKeys=_LOCKS_READ).get("Versions", [])
+    dates = [date for item in versions if (date := _locked_until(s3, bucket, item)) is not None]
+    if not dates:
+        return None
+    until = max(dates).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Refused("ObjectLocked", f"bucket {bucket['Bucket']} has object versions that are locked until {until}")
+
+
+def _locked_until(s3: Any, bucket: dict[str, str], item: dict[str, Any]) -> datetime | None:
+    try:
+        answer = s3.get_object_retention(**bucket, Key=item["Key"], VersionId=item["VersionId"])
+    except AWS_ERRORS as error:
+        if code_of(error) in _UNSET_LOCK:
+            return None
+        raise
+    date: datetime | None = answer.get("Retention", {}).get("RetainUntilDate")
+    return date if date is not None and date > datetime.now(UTC) else None

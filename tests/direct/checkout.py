@@ -1,0 +1,33 @@
+"""The files of the checkout that people have: in a folder, or as a Git repository."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from dev.processes import plain_environment
+from tests.world import PROJECT
+
+# What a run can need.
+CHECKOUT = ("ansible.cfg", "collections", "playbooks", "requirements.yml", "roles")
+
+
+def copy_checkout(target: Path) -> None:
+    """The checkout as a repository has it."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in CHECKOUT:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+
+
+def make_repository(folder: Path) -> Path:
+    """A Git repository with the checkout's files, as somebody who publishes it has."""
+    copy_checkout(folder)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-C", str(folder)]
+    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run([*git, *words], check=True, env={**plain_environment(), "HOME": str(folder)})
+    return folder

@@ -1,0 +1,146 @@
+"""Every command and play of the guides, run as their text has them."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.binaries import find_binaries
+from dev.cluster import install_crd
+from dev.controlplane import ControlPlane
+from tests.apigate import ApiGate
+from tests.direct.checkout import copy_checkout, make_repository
+from tests.direct.guides import blocks, commands
+from tests.direct.project import Account, Cluster, Project, Run, Sides
+from tests.world import World
+
+PLAYBOOKS, ROLE = "docs/without-the-operator.md", "roles/s3bucket/README.md"
+
+
+@pytest.fixture
+def empty_cluster(world: World, sides: Sides, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster with no S3 object but those of the test, as a guide may act on all of them."""
+    with ControlPlane(tmp_path / "kubernetes") as plane:
+        install_crd(plane.kubeconfig)
+        with ApiGate(plane.kubeconfig, tmp_path, is_tls=True) as gate:
+            sides.clusters.append(Cluster("empty_cluster", World(plane.kubeconfig, world.aws, tmp_path), gate))
+            yield sides.clusters.pop()
+
+
+class Guide:
+    """A shell in the project, with the programs that the guides use."""
+
+    def __init__(self, project: Project, cluster: Cluster, account: Account) -> None:
+        self.project = project
+        tools = Path(project.write("bin/README", "the programs of the guides\n")).parent
+        (tools / "kubectl").symlink_to(find_binaries()["kubectl"])
+        self.environment = {**cluster.environment(), **account.environment()}
+        self.path = tools
+
+    def run(self, command: str) -> Run:
+        """Run one command; its end is no error of the shell's."""
+        command = f'PATH="{self.path}:$PATH"; {command}'
+        run = self.project.run_command(["sh", "-c", command], self.environment)
+        assert run.code == 0, run.output
+        return run
+
+
+def test_commands_of_the_guide_without_the_operator(
+    project: Project, account: Account, world: World, empty_cluster: Cluster
+) -> None:
+    own = empty_cluster.world
+    guide = Guide(project, empty_cluster, account)
+    shutil.rmtree(project.folder / "inventory")
+    (project.folder / "ansible.cfg").unlink()
+    copy_checkout(project.folder)
+    text = blocks(PLAYBOOKS, "yaml")[0]
+    cr = yaml.safe_load(text)
+    project.write("cr.yaml", text)
+    own.make_namespace(cr["metadata"]["namespace"])
+
+    check, create, remove = commands(PLAYBOOKS, "## A CR file")
+    assert guide.run(check).writes() == {}
+    made = guide.run(create)
+    assert sorted(made.kubernetes_writes("empty_cluster")) == ["POST secrets", "POST services"]
+    assert all(own.snapshot(cr).values())
+    guide.run(remove)
+    assert not any(own.snapshot(cr).values())
+
+    apply, sync, delete, sync_one = commands(PLAYBOOKS, "## The objects of a cluster")
+    guide.run(apply)
+    guide.run(sync)
+    assert all(own.snapshot(cr).values())
+    guide.run(delete)
+    assert guide.run(sync_one).kubernetes_writes("empty_cluster")[-1] == "PATCH s3s"
+    assert not any(own.snapshot(cr).values())
+
+    shutil.copy(empty_cluster.kubeconfig, project.folder / "other.kubeconfig")
+    keys = account.credentials_file.read_text()
+    project.write("credentials", keys + keys.replace("[default]", "[storage]")).chmod(0o600)
+    guide.environment["AWS_SHARED_CREDENTIALS_FILE"] = str(project.folder / "credentials")
+    others = commands(PLAYBOOKS, "## Connections")
+    for command in others:
+        assert guide.run(command).writes() == {}
+    # Those of the settings need an installed operator: test_settings.py runs them.
+    settings = commands(PLAYBOOKS, "## Settings")
+    assert sorted([check, create, remove, apply, sync, delete, sync_one, *others, *settings]) == sorted(
+        commands(PLAYBOOKS)
+    )
+
+
+def test_role_is_installed_and_used_as_its_readme_says(
+    project: Project, cluster: Cluster, account: Account, world: World, namespace: str, new_name: Any, tmp_path: Path
+) -> None:
+    guide, repository = Guide(project, cluster, account), make_repository(tmp_path / "s3-operator")
+    guide.environment["ANSIBLE_COLLECTIONS_PATH"] = sysconfig.get_path("purelib")
+    project.write("ansible.cfg", "[defaults]\ninventory = inventory/hosts.yml\n")
+    play, requirements, use, site, one = blocks(ROLE, "yaml")
+    project.write(
+        "roles/requirements.yml",
+        requirements.replace("https://git.example.org/s3-operator.git", f"file://{repository}"),
+    )
+    for command in commands(ROLE):
+        guide.run(command)
+    assert (project.folder / "roles" / "s3bucket" / "tasks" / "main.yml").exists()
+
+    # The first play, and the tasks that use its result after it.
+    cr = project.write_cr("photos", namespace, bucketName=new_name("readme"), iamUser={"username": new_name("readme")})
+    project.write("cr.yaml", cr)
+    used = yaml.safe_load(use)[1]
+    project.write("first.yml", [{**yaml.safe_load(play)[0], "tasks": [used]}])
+    run = guide.run("ansible-playbook first.yml")
+    assert f"envFrom: {cr['metadata']['name']}-iam-secret" in run.output
+    assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services"]
+
+    # Several objects: one cannot be done, and the others are; what one has is not reported for the next.
+    taken, names = new_name("taken"), [new_name("readme") for _ in range(2)]
+    world.s3.create_bucket(Bucket=taken)
+    specs = {
+        "a": {"bucketName": names[0], "iamUser": {"username": names[0]}},
+        "b": {"bucketName": taken},
+        "c": {"bucketName": names[1]},
+    }
+    for name, spec in specs.items():
+        project.write(f"crs/{name}.yaml", project.write_cr(name, namespace, **spec))
+    project.write("site.yml", site)
+    project.write("one_object.yml", one)
+    run = guide.run("ansible-playbook site.yml || test $? = 2")
+    results = run.facts("results")[-1]
+    assert [(result["done"], result["reason"]) for result in results] == [
+        (True, "Ready"),
+        (False, "Conflict"),
+        (True, "Ready"),
+    ]
+    assert ["accessKeyID" in result["status"] for result in results] == [True, False, False]
+    assert run.tasks("failed")[-1] == "Ensure all of them are done"
+    assert f"bucket {taken} " in run.output
+    written = [item for item in run.aws["account"] if item["write"]]
+    assert {item["bucket"] for item in written} - {""} == set(names)
+    assert {item["user"] for item in written} - {""} == {names[0]}
+    assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services", "POST services"]

@@ -1,0 +1,77 @@
+"""The role's connection variables are the options of the collections, and the required versions are named alike."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+
+from tests.world import PROJECT, ROLE
+
+SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+# Neither is a part of a connection: the region is the object's.
+NOT_GIVEN = {"region", "debug_botocore_endpoint_logs"}
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ACTION = load(ROLE / "action_plugins" / "s3bucket_info.py")
+
+
+def with_aliases(specs: dict[str, Any]) -> dict[str, set[str]]:
+    return {name: {name, *spec.get("aliases", ())} for name, spec in specs.items()}
+
+
+def test_every_connection_option_of_the_collections_is_known_by_all_its_names() -> None:
+    kubernetes = {name: {name, *aliases} for name, aliases in ACTION._KUBERNETES.items()}
+    assert kubernetes == with_aliases(AUTH_ARG_SPEC)
+    aws = {name: names for name, names in with_aliases(aws_argument_spec()).items() if name not in NOT_GIVEN}
+    ours = {
+        f"aws_{name}" if name in ("ca_bundle", "config") else name: {name, *aliases} - {"ca_bundle", "config"}
+        for name, aliases in ACTION._AWS.items()
+    }
+    assert ours == aws
+
+
+def test_every_connection_option_is_a_role_variable_and_secret_where_it_is_in_the_collection() -> None:
+    aws = aws_argument_spec()
+    pairs = {f"s3bucket_{name}": AUTH_ARG_SPEC[name] for name in ACTION._KUBERNETES}
+    pairs |= {f"s3bucket_aws_{name}": aws.get(f"aws_{name}") or aws[name] for name in ACTION._AWS}
+    for variable, spec in pairs.items():
+        assert SPECS[variable]["default"] is None
+        assert SPECS[variable].get("no_log") or not spec.get("no_log"), variable
+
+
+def test_required_versions_are_those_of_the_requirements_and_the_role() -> None:
+    listed = yaml.safe_load((PROJECT / "requirements.yml").read_text())["collections"]
+    least = {item["name"]: re.search(r">=(\d+)\.(\d+)", item["version"]) for item in listed}
+    assert {
+        name: tuple(map(int, found.groups())) for name, found in least.items() if found
+    } == ACTION.REQUIRED_COLLECTIONS
+    galaxy = yaml.safe_load((ROLE / "meta" / "main.yml").read_text())["galaxy_info"]
+    assert tuple(map(int, galaxy["min_ansible_version"].split("."))) == ACTION.REQUIRED_CORE
+
+
+def test_installed_versions_are_sufficient_and_found() -> None:
+    assert ACTION.find_outdated() == ""
+    assert all(ACTION.find_collection_version(name) for name in ACTION.REQUIRED_COLLECTIONS)
+    assert ACTION.find_collection_version("nosuch.collection") is None
+
+
+@pytest.mark.parametrize(("text", "version"), [("10.1.2", (10, 1)), ("9.0.0-dev1", (9, 0)), ("2.19.0b1", (2, 19))])
+def test_version_of_a_text(text: str, version: tuple[int, int]) -> None:
+    assert ACTION._version(text) == version
