@@ -15,7 +15,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 
 from tests.world import PROJECT, ROLE
 
-SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
 # Neither is a part of a connection: the region is the object's.
 NOT_GIVEN = {"region", "debug_botocore_endpoint_logs"}
 
