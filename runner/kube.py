@@ -8,7 +8,6 @@ a size, and of what is in them only :mod:`runner.projection` is handed on. Threa
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from runner import kubeconfig
 from runner.events import Event
+from runner.json_text import parse_json
 from runner.projection import FINALIZER as FINALIZER
 from runner.projection import GROUP as GROUP
 from runner.projection import KIND as KIND
@@ -393,7 +393,7 @@ class Listing:
         finally:
             _PAGES.release()
         with _PARSING:
-            page = json.loads(text)
+            page = parse_json(text)
             kept = [found for item in page["items"] if (found := self._keep(item)) is not None]
             return kept, page["metadata"], len(text)
 
@@ -442,7 +442,7 @@ def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
 
 def _parse(text: bytes) -> Item:
     with _PARSING if len(text) > _SMALL else contextlib.nullcontext():
-        return dict(json.loads(text))
+        return dict(parse_json(text))
 
 
 def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], version: str) -> Iterator[WatchEvent]:
@@ -477,7 +477,7 @@ def _lines(answer: Any) -> Iterator[bytearray]:
 
 def _event(keep: Callable[[Item], Item | None], line: bytearray) -> WatchEvent:
     with _PARSING if len(line) > _SMALL else contextlib.nullcontext():
-        event = json.loads(line)
+        event = parse_json(line)
         kind, item = event["type"], event["object"]
         if kind == "ERROR":
             raise ApiException(status=item.get("code", 0), reason=item.get("reason", ""))
@@ -508,4 +508,8 @@ def _timestamp(moment: datetime) -> str:
 
 
 def _datetime(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    except ValueError:
+        # The API server stores the year 0, and more digits: one such Lease must not hide all others.
+        return None

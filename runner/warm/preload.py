@@ -96,6 +96,9 @@ def _import_role() -> None:
         module_utils.__path__.append(str(role / "module_utils"))
         for path in (role / "library").glob("*.py"):
             inprocess.preload(path)
+        actions = importlib.import_module("ansible.plugins.loader").action_loader
+        actions.add_directory(str(role / "action_plugins"))
+        actions.get("s3bucket_info", class_only=True)
         for path in (role / "module_utils" / "s3bucket").glob("*.py"):
             importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
 

@@ -160,3 +160,17 @@ def test_lists_come_in_pages_and_are_whole(
     assert pages == ["s3s"] * 3 + ["secrets"] * 3
     everywhere = {item["metadata"]["name"] for item in api.list_objects(None)[0]}
     assert everywhere >= set(wanted)
+
+
+def test_lease_with_a_time_that_no_datetime_has_hides_no_other(world: World, namespace: str) -> None:
+    """Whoever may write Leases in one namespace could else keep overlapping operators from being reported."""
+    times = {"year-0": "0000-01-01T00:00:00.000000Z", "year-10000": "9999-12-31T23:59:59.000000-10:00", "never": None}
+    label = {"agill.apps/lease": "operator"}
+    for name, time in {**times, "true": "2026-01-01T00:00:00.000000Z"}.items():
+        spec = {"holderIdentity": name, "leaseDurationSeconds": 15, "renewTime": time}
+        body = {"metadata": {"name": name, "labels": label}, "spec": spec}
+        world.custom.create_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases", body)
+    config.load_kube_config(str(world.kubeconfig))
+    found = {lease["holder"]: lease["renewed"] for lease in Kube((namespace,)).list_leases(namespace)}
+    assert found.pop("true").year == 2026
+    assert found == dict.fromkeys(times)

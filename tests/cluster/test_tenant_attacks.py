@@ -560,6 +560,53 @@ def test_huge_object(world: World, attacker: Attacker) -> None:
     wait_gone(world, cr)
 
 
+def ask(attacker: Attacker, method: str, path: str, body: str = "") -> int:
+    """The status of a request whose text, and answer, no client's models could carry."""
+    api, kind = attacker.core.api_client, "merge-patch+json" if method == "PATCH" else "json"
+    headers = {"Content-Type": f"application/{kind}"}
+    api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+    url = f"{api.configuration.host}{path}"
+    return int(api.rest_client.pool_manager.request(method, url, body=body or None, headers=headers).status)
+
+
+def test_managed_fields_that_are_nested_too_deeply_to_be_parsed(
+    world: World, attacker: Attacker, victim: Victim, service: Service
+) -> None:
+    """The API server stores them. Every list and watch of the operator has them, with everybody's objects."""
+    fields = '{"f:a":' * 20_000 + "{}" + "}" * 20_000
+    entry = (
+        f'"manager":"x","operation":"Update","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{fields}'
+    )
+    secrets = f"/api/v1/namespaces/{attacker.namespace}/secrets"
+    objects = f"/apis/agill.apps/v1alpha1/namespaces/{attacker.namespace}/s3s"
+    cr = attacker.order()
+    wait_ready(world, cr)
+    own, name = f"{secrets}/{secret_of(cr)}", attacker.new_name("deep")
+
+    def deep(version: str) -> str:
+        return f'"managedFields":[{{"apiVersion":"{version}",{entry}}}]'
+
+    spec = json.dumps({"region": "us-east-1", "bucketName": attacker.new_name("deep")})
+    labels = '"labels":{"app.kubernetes.io/managed-by":"s3-operator"}'
+    kind, group = '"apiVersion":"agill.apps/v1alpha1","kind":"S3"', "/".join(_GROUP)
+    assert (
+        ask(attacker, "POST", objects, f'{{{kind},"metadata":{{"name":"{name}",{deep(group)}}},"spec":{spec}}}') == 201
+    )
+    body = f'{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"{name}",{labels},{deep("v1")}}}}}'
+    assert ask(attacker, "POST", secrets, body) == 201
+    assert ask(attacker, "PATCH", own, f'{{"metadata":{{{deep("v1")}}}}}') == 200
+    wait_ready(world, victim.order())
+    service.restart()
+    wait_ready(world, victim.order())
+    # Its Secret does not keep its key alive.
+    delete(world, cr)
+    wait_until(lambda: keys_of(world, cr) == [], "the key deleted")
+    for path in (f"{objects}/{name}", f"{secrets}/{name}", own):
+        assert ask(attacker, "DELETE", path) in (200, 404)
+    wait_gone(world, cr)
+    wait_until(lambda: ask(attacker, "GET", f"{objects}/{name}") == 404, "the object deleted")
+
+
 def test_text_that_is_a_template(world: World, attacker: Attacker, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("template") / "ran"
     template = f"{{{{ lookup('pipe', 'touch {file}') }}}}"

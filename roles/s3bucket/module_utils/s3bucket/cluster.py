@@ -14,6 +14,7 @@ from typing import Any
 
 from .children import is_new
 from .errors import Forbidden, Refused
+from .json_text import parse_json
 
 try:
     import yaml
@@ -124,7 +125,7 @@ class ApiServer:
         if text is None:
             return None
         with _PARSING:
-            return _reduced(json.loads(text))
+            return _reduced(parse_json(text))
 
     def _get(self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]]) -> bytes | None:
         namespace = names.get("namespace", "")

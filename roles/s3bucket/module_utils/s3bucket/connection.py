@@ -27,6 +27,7 @@ _PREFIX = "K8S_AUTH_"
 # A request carries all of a set in place of what a kubeconfig says: kubernetes.core, _create_configuration.
 _CREDENTIALS = (("username", "password"), ("api_key",), ("client_cert", "client_key"))
 _SECRETS = ("api_key", "password")
+_MIN_MASKED = 16
 
 
 def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
@@ -40,7 +41,9 @@ def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
     # An argument with no_log is masked wherever it occurs in the answer: of no options that is every empty object.
     module.no_log_values.discard("{}")
     given = _validated(json.loads(options))
-    module.no_log_values.update(str(given[name]) for name in _SECRETS if given.get(name))
+    # A short one, as admin, may also be a part of a name that the answer must have.
+    secrets = (str(given[name]) for name in _SECRETS if given.get(name))
+    module.no_log_values.update(secret for secret in secrets if len(secret) >= _MIN_MASKED)
     refuse_mixture(given, os.environ)
     auth = collection._create_auth_spec(None, **given)
     own = {} if _is_complete(auth) or auth.get("kubeconfig") else find_kubeconfig(os.environ)

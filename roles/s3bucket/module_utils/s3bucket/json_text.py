@@ -1,0 +1,49 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""JSON of the API server as data, however deeply it is nested. Pure.
+
+Whoever may write an object of Kubernetes may give it metadata.managedFields with thousands of levels, for which
+``json.loads`` fails. A Secret with them must not keep an object from being deleted, and its key alive. The same as the
+operator's ``runner/json_text.py``, which the role must not import, nor that this.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# What is used of an object has less than ten; a list adds two.
+MAX_DEPTH = 100
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+
+
+def parse_json(text: bytes | bytearray) -> Any:
+    """The value of a JSON text. Of one that is nested too deeply, null in place of what is below :data:`MAX_DEPTH`.
+
+    :raises ValueError: for a text that is not JSON
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        pass
+    try:
+        return json.loads(_without_depths(bytes(text)))
+    except RecursionError as error:
+        # A bracket that is not closed.
+        raise ValueError("not JSON") from error
+
+
+def _without_depths(text: bytes) -> bytes:
+    parts, depth, kept_to, cut_from = [], 0, 0, 0
+    for token in _TOKEN.finditer(text):
+        char = token[0]
+        if char in (b"{", b"["):
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                cut_from = token.start()
+        elif char in (b"}", b"]"):
+            if depth == MAX_DEPTH + 1:
+                parts += [text[kept_to:cut_from], b"null"]
+                kept_to = token.end()
+            depth -= 1
+    return b"".join([*parts, text[kept_to:]])
