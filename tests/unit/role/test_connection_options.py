@@ -12,6 +12,8 @@ import pytest
 import yaml
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from s3bucket.connection import find_kubeconfig
+from s3bucket.errors import Refused
 
 from tests.world import PROJECT, ROLE
 
@@ -75,3 +77,12 @@ def test_installed_versions_are_sufficient_and_found() -> None:
 @pytest.mark.parametrize(("text", "version"), [("10.1.2", (10, 1)), ("9.0.0-dev1", (9, 0)), ("2.19.0b1", (2, 19))])
 def test_version_of_a_text(text: str, version: tuple[int, int]) -> None:
     assert ACTION._version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "remedy"),
+    [("/nosuch/config", "correct it, or unset it"), ("nosuch-config", "give its absolute path")],
+)
+def test_kubeconfig_that_is_missing_is_named_with_the_remedy(kubeconfig: str, remedy: str) -> None:
+    with pytest.raises(Refused, match=f"names no file that exists: {kubeconfig}: {remedy}"):
+        find_kubeconfig({"KUBECONFIG": kubeconfig})

@@ -80,7 +80,10 @@ def find_kubeconfig(environment: Mapping[str, str]) -> dict[str, str]:
     # As kubectl does; kubernetes.core's action refuses a file that is missing in a list.
     found = [str(path) for path in paths if path.exists()]
     if not found and environment.get("KUBECONFIG"):
-        raise Refused("KubernetesError", f"KUBECONFIG names no file that exists: {text}: correct it, or unset it")
+        is_relative = any(not Path(path).expanduser().is_absolute() for path in text.split(os.pathsep) if path)
+        # Ansible runs modules in the playbook's folder.
+        remedy = "give its absolute path" if is_relative else "correct it, or unset it"
+        raise Refused("KubernetesError", f"KUBECONFIG names no file that exists: {text}: {remedy}")
     return {"kubeconfig": os.pathsep.join(found)} if found else {}
 
 
