@@ -210,6 +210,9 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
     plays: list[tuple[dict[str, str], dict[str, Any], str]] = [
         ({}, {"s3bucket_context": ""}, "s3bucket_context is empty"),
         ({}, {"s3bucket_aws_profile": "", **keys}, "s3bucket_aws_profile is empty"),
+        ({}, {"s3bucket_host": two.cluster.host}, "s3bucket_host has no effect beside a kubeconfig"),
+        ({}, {"s3bucket_api_key": SECRET}, "s3bucket_api_key has no effect beside a kubeconfig"),
+        ({"K8S_AUTH_HOST": two.cluster.host}, {}, "K8S_AUTH_HOST has no effect beside a kubeconfig"),
         (
             {"K8S_AUTH_HOST": "https://127.0.0.1:1"},
             {"s3bucket_kubeconfig": "merged"},
@@ -222,7 +225,7 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
         ),
         ({}, {"s3bucket_proxy_headers": {"nosuch": "x"}}, "s3bucket_proxy_headers"),
         ({"KUBECONFIG": "/nosuch"}, {}, "KUBECONFIG names no file that exists: /nosuch"),
-        ({}, {"s3bucket_aws_profile": "account", **keys}, "profile"),
+        ({}, {"s3bucket_aws_profile": "account", **keys}, "s3bucket_aws_profile and s3bucket_aws_access_key are both"),
     ]
     two.write_play(new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays))
     run = two.run("site.yml", "-vvv")
@@ -230,6 +233,7 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
     for (_, _, message), result in zip(plays, run.results(), strict=True):
         assert not result["done"]
         assert message in result["message"]
+        assert result["reason"] == ("CredentialsInvalid" if "aws" in message else "KubernetesError")
     assert run.writes() == {}
     assert SECRET not in run.output
 

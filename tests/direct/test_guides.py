@@ -153,6 +153,7 @@ def test_role_is_installed_and_used_as_its_readme_says(
     assert ["accessKeyID" in result["status"] for result in results] == [True, False, False]
     assert run.tasks("failed")[-1] == "Ensure all of them are done"
     assert f"bucket {taken} " in run.output
+    assert [Path(result["file"]).name for result in results] == ["a.yaml", "b.yaml", "c.yaml"]
     written = [item for item in run.aws["account"] if item["write"]]
     assert {item["bucket"] for item in written} - {""} == set(names)
     assert {item["user"] for item in written} - {""} == {names[0]}

@@ -93,7 +93,9 @@ class ActionModule(NormalAction):
             _refused("MissingRequirement", find_outdated())
             or _refused("InvalidSpec", self._find_invalid(task_vars or {}))
             or _refused("InvalidSpec", _find_null(self._task.args, task_vars or {}))
-            or _refused("KubernetesError", _find_empty(given))
+            or _refused("KubernetesError", _find_empty(given, _KUBERNETES, "s3bucket_"))
+            or _refused("CredentialsInvalid", _find_empty(given, _AWS, "s3bucket_aws_"))
+            or _refused("CredentialsInvalid", _find_profile_and_keys(given))
             or _refused("KubernetesError", self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
             or _refused("CredentialsInvalid", self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
         )
@@ -116,7 +118,11 @@ class ActionModule(NormalAction):
             return misspelled
         values = self._templar.template({name: task_vars[name] for name in options if name in task_vars})
         result = ArgumentSpecValidator(options).validate(values, validate_role_argument_spec=True)
-        return "; ".join(result.error_messages)
+        # Ansible says of an unknown field its name and which fields there are, and not that it is unknown.
+        return "; ".join(
+            re.sub(r"^(?=\S+\. Supported parameters include: )", "unknown field ", text)
+            for text in result.error_messages
+        )
 
     def _find_leak(
         self, given: dict[str, Any], prefix: str, options: dict[str, tuple[str, ...]], modules: tuple[str, ...]
@@ -200,10 +206,18 @@ def _find_null(arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:
     return "".join(f"{name}: must not be null: leave it out for its default" for name in null[:1] if name in task_vars)
 
 
-def _find_empty(given: dict[str, Any]) -> str:
+def _find_empty(given: dict[str, Any], options: dict[str, tuple[str, ...]], prefix: str) -> str:
     """An error for a variable that a person meant to give: what it falls back to may be another cluster or account."""
-    empty = [name for name, value in given.items() if value == ""]
+    empty = [f"{prefix}{option}" for option in options if given.get(f"{prefix}{option}") == ""]
     return f"{', '.join(empty)} is empty: give a value, or leave it out" if empty else ""
+
+
+def _find_profile_and_keys(given: dict[str, Any]) -> str:
+    """An error for two AWS accounts."""
+    key = next((name for name in ("access_key", "secret_key", "session_token") if f"s3bucket_aws_{name}" in given), "")
+    if not key or "s3bucket_aws_profile" not in given:
+        return ""
+    return f"s3bucket_aws_profile and s3bucket_aws_{key} are both given: leave one of them out"
 
 
 def _shown(option: str, value: Any) -> str:

@@ -91,6 +91,7 @@ undone:
 """
 
 import json
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -99,8 +100,11 @@ from ansible.module_utils.s3bucket.errors import PERMANENT, RETRY, SLOW, reason_
 from ansible.module_utils.s3bucket.steps import aspects_of, skipped_after
 
 _MAX_MESSAGE = 600
-# Of Ansible, for a variable that is undefined, or a template that fails: the module was not started.
-_NOT_STARTED = "Finalization of task args"
+# Of Ansible, for a variable that is undefined or cannot be decrypted, as argument or in module_defaults: the module was
+# not started.
+_NOT_STARTED = re.compile(
+    r"Finalization of task args|Error rendering template|'[^']*' is undefined|object of type '[^']*' has no attribute "
+)
 # Of the lookup that reads a person's file, in what Ansible makes of its error.
 _CR_FILE = "The lookup plugin 's3bucket_cr_file' failed: "
 _STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
@@ -141,7 +145,7 @@ def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
     if _CR_FILE in given["message"]:
         return "InvalidSpec", given["message"].rpartition(_CR_FILE)[2], RETRY["InvalidSpec"]
     reason = given["reason"] or reason_of(given["code"], given["message"])
-    if given["action"] == "s3bucket_info" and given["message"].startswith(_NOT_STARTED):
+    if given["action"] == "s3bucket_info" and _NOT_STARTED.match(given["message"]):
         reason = "InvalidSpec"
     if reason == "BucketNotEmpty" and given["writers"]:
         # The next run would not get further.

@@ -15,8 +15,7 @@ options:
     description: The file's path. A relative one starts at the working directory of C(ansible-playbook).
     required: true
   state:
-    description: C(absent) for an object that is to be removed; its uid is read then.
-    choices: [present, absent]
+    description: C(present), or C(absent) for an object that is to be removed; its uid is read then.
     default: present
 """
 
@@ -49,6 +48,8 @@ if _CORE not in sys.path:
 
 from s3bucket.cr_file import CrFileError, read_cr_file
 
+_STATES = ("present", "absent")
+
 
 class LookupModule(LookupBase):
     """The lookup."""
@@ -56,6 +57,9 @@ class LookupModule(LookupBase):
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=options)
         state = self.get_option("state")
+        if state not in _STATES:
+            # Not left to Ansible, which would name an option of this plugin. A person gave the role's variable.
+            raise AnsibleError(f"value of s3bucket_state must be one of: {', '.join(_STATES)}, got: {state}")
         try:
             return [read_cr_file(term, state) for term in terms]
         except CrFileError as error:

@@ -50,6 +50,7 @@ def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
     auth.update(own)
     with reported_errors(_source(given, own)):
         configuration = collection._create_configuration(auth)
+    refuse_overruled(configuration, auth, given)
     api = server_of(configuration)
     for name, value in collection._create_headers(None, **given).items():
         collection._set_header(api.client, name, value)
@@ -105,6 +106,25 @@ def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> Non
                 "KubernetesError",
                 f"s3bucket_{chosen} is given, and {name} in the environment belongs to another connection: unset "
                 f"{name}, or leave s3bucket_{chosen} out, or give s3bucket_{option} too",
+            )
+
+
+def refuse_overruled(configuration: Any, auth: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse a host or a token that has no effect.
+
+    Of a kubeconfig with a token, and of a Pod's ServiceAccount, the client library sets host and token anew before each
+    request (kubernetes.config, _set_config), whatever kubernetes.core has set.
+
+    :raises Refused: KubernetesError naming the variable
+    """
+    token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    for option, used in (("host", configuration.host), ("api_key", (token or "").removeprefix("Bearer "))):
+        if auth.get(option) and auth[option] != used:
+            name = f"s3bucket_{option}" if option in given else _variable_of(option, os.environ)
+            raise Refused(
+                "KubernetesError",
+                f"{name} has no effect beside a kubeconfig or a ServiceAccount with a token: give both a host and "
+                f"credentials, for example s3bucket_host and s3bucket_api_key, or leave {name} out",
             )
 
 
