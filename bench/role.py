@@ -16,12 +16,13 @@ if str(_ROLE / "module_utils") not in sys.path:
 from s3bucket import children, owner  # noqa: E402
 from s3bucket.keys import KeyPlan, fingerprint_of  # noqa: E402
 from s3bucket.observe import Observation, outcome_status  # noqa: E402
+from s3bucket.role_settings import complete  # noqa: E402
 from s3bucket.spec import Wanted, wanted_of  # noqa: E402
 from s3bucket.users import NO_RULES  # noqa: E402
 
 _VARIABLES: dict[str, Any] = yaml.safe_load((_ROLE / "defaults" / "main.yml").read_text())
 DEFAULTS: dict[str, Any] = _VARIABLES["s3bucket_defaults"]
-EXTERNAL_NAME = str(_VARIABLES["s3bucket_service_external_name"])
+EXTERNAL_NAME = str(complete({})["service_external_name"])
 
 __all__ = [
     "DEFAULTS",
