@@ -282,6 +282,8 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
         subject.retag(lambda tags: tags.update({"cost-center": "42"}))
     if row == "user-deleted":
         before["user"]["created"] = after["user"]["created"]
+        # It was with the user that the origin of the bucket was recorded, and nothing else proves it.
+        assert before["user"]["tags"].pop("agill.apps/origin").startswith("created:")
     if row == "service-type-edited":
         # The API server keeps ports on an ExternalName Service; they mean nothing there.
         after["service"]["spec"] = {name: after["service"]["spec"].get(name) for name in before["service"]["spec"]}
