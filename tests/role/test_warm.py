@@ -169,6 +169,8 @@ def _sorted(line: str) -> str:
         result = json.loads(body)
     except ValueError:
         return line
+    if isinstance(result.get("cr"), str):
+        result["cr"] = json.loads(result["cr"])
     for volatile in (
         "request_id",
         "x-amzn-requestid",
