@@ -42,5 +42,5 @@ class Shutdown:
         self.stopping.set()
 
     def left_s(self, after_s: float) -> float:
-        """Seconds until so many seconds after the grace period; 0 when they are over. Only after :meth:`begin`."""
+        """Seconds until ``after_s`` seconds after the grace period; 0 when they are over. Only after :meth:`begin`."""
         return max(0.0, self._runs_end_at + after_s - self._clock())

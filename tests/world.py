@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import ClientError
 
 PROJECT = Path(__file__).parents[1]
 ROLE = PROJECT / "roles" / "s3bucket"
@@ -296,6 +297,15 @@ def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
     del left["user"]["tags"]["agill.apps/key"]
     del left["secret"]["pair"]
     return left
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    """The error code of a call that AWS refuses; "allowed" for one that it answers."""
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "allowed"
 
 
 def deleting(cr: dict[str, Any]) -> dict[str, Any]:

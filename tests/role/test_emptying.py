@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from dev.aws import Aws
 from tests.awsgate.calls import ACCOUNT
 from tests.awsgate.client import FOREIGN_ACCOUNT
-from tests.world import ROLE  # noqa: F401 - puts the core on the path
+from tests.world import code_of  # also puts the core on the path
 
 from s3bucket.closing import Closing  # isort: skip
 from s3bucket.emptying import Emptying  # isort: skip
@@ -332,11 +332,3 @@ def test_store_without_the_calls_that_close_a_bucket_is_emptied(gate: Any, s3: A
     emptying = Emptying(s3, bucket, ACCOUNT, lambda: False)
     emptying.run()
     assert (emptying.deleted, emptying.writers) == (1, "")
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    try:
-        call()
-    except ClientError as error:
-        return str(error.response["Error"]["Code"])
-    return "allowed"

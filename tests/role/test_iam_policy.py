@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import LiveUsers
@@ -23,7 +22,7 @@ from s3bucket.users import UserRules
 
 from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_deletion import fill
-from tests.world import PROJECT, NewObject, Run, World, deleting, make_operator_key, requests_of
+from tests.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
 TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)
@@ -280,14 +279,6 @@ def test_action_taken_out_of_the_policy_is_missed(
 
 
 # What the policy does not allow, whatever a CR or a changed role asks for.
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    try:
-        call()
-    except ClientError as error:
-        return str(error.response["Error"]["Code"])
-    return "allowed"
 
 
 def test_bucket_outside_the_prefix_is_denied_and_its_user_gets_no_rights(

@@ -31,9 +31,8 @@ def find_unknown(names: Iterable[str], known: Iterable[str]) -> tuple[list[str],
     by_letters = {_letters(name): name for name in known}
     misspelled, others = [], []
     for name in sorted(set(names) - set(by_letters.values())):
-        letters = re.sub(r"[^a-z0-9]", "", name.lower())
         # Names of the role's own internal variables begin with _.
-        if name.startswith("_") or not letters.startswith(_PREFIX):
+        if name.startswith("_") or not _plain(name).startswith(_PREFIX):
             continue
         letters = _letters(name)
         close = get_close_matches(letters, list(by_letters), 1, _LIKE)
@@ -45,5 +44,9 @@ def find_unknown(names: Iterable[str], known: Iterable[str]) -> tuple[list[str],
     return misspelled, others
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 def _letters(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower()).removeprefix(_PREFIX)
+    return _plain(name).removeprefix(_PREFIX)
