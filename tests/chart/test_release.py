@@ -98,8 +98,10 @@ class Release:
         )
 
     def stop(self) -> None:
+        """End the operators, and remove their Deployments: a playbook of another test compares its settings with theirs."""
         for child in self.children:
             child.stop()
+        self.kubectl("--namespace", self.namespace, "delete", "deployments", "--all", is_checked=False)
 
 
 @pytest.fixture
