@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .children import is_new
-from .errors import Forbidden, Refused
+from .errors import Forbidden, NoSuchNamespace, Refused
 from .json_text import parse_json
 
 try:
@@ -84,6 +84,7 @@ class ApiServer:
         https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 
         :param manifest: as ``children`` makes it; it must hold no secret, as it may be in the answer
+        :raises NoSuchNamespace: for an object to be created in a namespace that does not exist
         :raises Refused: KubernetesError with the API server's message
         """
         kind, metadata = manifest["kind"], manifest["metadata"]
@@ -107,6 +108,8 @@ class ApiServer:
             # A webhook that predates admissionregistration.k8s.io/v1: only the write itself can tell.
             if error.status == 400 and "does not support dry run" in message:
                 return
+            if error.status == 404 and is_new(manifest):
+                raise NoSuchNamespace(metadata["namespace"]) from error
             raise Refused("KubernetesError", f"Kubernetes rejects the {kind}: {message} ({error.status})") from error
         except HTTPError as error:
             raise _unreachable(error) from error

@@ -193,6 +193,17 @@ class Forbidden(Refused):
     """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
 
 
+class NoSuchNamespace(Refused):
+    """The object's namespace does not exist, so Kubernetes would store neither its Secret nor its Service."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(
+            "KubernetesError",
+            f"metadata.namespace: namespace {namespace} does not exist: create it (kubectl create namespace "
+            f"{namespace}), or correct the field. Nothing was changed",
+        )
+
+
 class NoSuchRegion(Refused):
     """A region where nothing of ours can be: it has no endpoint, or does not know our credentials.
 

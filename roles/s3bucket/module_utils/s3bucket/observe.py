@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from . import aspects, children, owner
 from .closing import is_closing
-from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
+from .errors import Forbidden, NoSuchNamespace, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import find_replaced, is_same
 from .read import NEW_BUCKET, find_bucket, find_bucket_policy, get_account, is_proven, read_settings
@@ -202,15 +202,21 @@ def _try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     """Ask the API server whether it would store what is to be written, before anything is.
 
     A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+
+    :raises NoSuchNamespace: before bucket and user are created for a namespace that does not exist
     """
     if "service" in seen.differs and seen.service_host:
         try:
             cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
+        except NoSuchNamespace:
+            raise
         except Refused as rejection:
             seen.defer(rejection, "service")
     if writes_secret(wanted, seen):
         try:
             _try_secret(wanted, cluster, seen)
+        except NoSuchNamespace:
+            raise
         except Refused as rejection:
             seen.defer_key(rejection)
 
