@@ -85,15 +85,19 @@ def with_foreign_rights(world: World, new: NewObject) -> dict[str, Any]:
     return cr
 
 
+# What a run writes with a new key, and with a new user.
+NEW_KEY = ("access_key", "secret")
+NEW_USER = ("user", "user_policy", *NEW_KEY)
 # What is there: the object, what check mode reports as its reason, and which aspects a run changes.
 SITUATIONS: dict[str, tuple[Callable[[World, NewObject], dict[str, Any]], str, list[str]]] = {
-    "new": (lambda world, new: new(tags={"a": "b"}), WOULD_CHANGE, ["bucket", "user", "service"]),
-    "drift-and-deleted-secret": (drifted, WOULD_CHANGE, ["versioning", "secret", "service"]),
+    "new": (lambda world, new: new(tags={"a": "b"}), WOULD_CHANGE, ["bucket", *NEW_USER, "service"]),
+    "new-without-user": (lambda world, new: new(iamUser=None), WOULD_CHANGE, ["bucket", "service"]),
+    "drift-and-deleted-secret": (drifted, WOULD_CHANGE, ["versioning", *NEW_KEY, "service"]),
     "invalid-spec": (lambda world, new: new(bucketPolicy='{"Statement": [}'), "InvalidSpec", []),
     "bucket-of-another": (lambda world, new: taken(world, new, taken_bucket), "Conflict", []),
     "foreign-secret": (lambda world, new: taken(world, new, taken_secret), "Conflict", []),
     "foreign-rights": (with_foreign_rights, "Conflict", ["versioning"]),
-    "adoption": (offered, WOULD_CHANGE, ["versioning", "tags", "user", "service"]),
+    "adoption": (offered, WOULD_CHANGE, ["versioning", "tags", *NEW_USER, "service"]),
     "deleting-full": (filled, WOULD_CHANGE, ["bucket", "user", "secret", "service"]),
     "deleting-full-without-force": (
         lambda world, new: filled(world, new, forceDelete=False), "BucketNotEmpty", ["user"],
@@ -184,7 +188,7 @@ def test_check_and_diff_of_a_whole_run_show_what_the_run_does_finalizers_too(
 
     assert (check.code, run.code) == (2, 2), check.output
     would = "WouldChange (would change: "
-    creates = f"bucket, user, service): check mode: a run would create bucket {bucket_of('new')}"
+    creates = f"bucket, {', '.join(NEW_USER)}, service): check mode: a run would create bucket {bucket_of('new')}"
     assert predicted["new"].startswith(would + creates)
     assert predicted["lost"].startswith(f"{would}versioning)")
     assert predicted["gone"].startswith(f"{would}bucket, user, secret, service)"), predicted

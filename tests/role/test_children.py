@@ -244,7 +244,7 @@ def test_secret_that_kubernetes_rejects_issues_no_key_however_often_tried(
             assert run.outcome["status"]["bucketARN"]
             assert "accessKeyID" not in run.outcome["status"]
         assert issued(requests) == 0
-        assert runs[0].changed == ["bucket", "user", "service"], "all else is there"
+        assert runs[0].changed == ["bucket", "user", "user_policy", "service"], "all else is there"
         assert runs[1].changed == []
     healed = world.reconcile(cr)
     assert healed.outcome["done"], healed.output
@@ -276,7 +276,7 @@ def test_service_that_kubernetes_rejects_leaves_the_key_in_its_secret(world: Wor
         run = world.reconcile(cr)
     assert (run.outcome["done"], run.outcome["reason"]) == (False, "KubernetesError"), run.output
     assert "exceeded quota: none" in run.outcome["message"]
-    assert run.changed == ["bucket", "user"]
+    assert run.changed == ["bucket", "user", "user_policy", "access_key", "secret"]
     assert run.outcome["status"]["accessKeyID"] == world.credentials(cr)[0]
     assert world.reconcile(cr).changed == ["service"]
 

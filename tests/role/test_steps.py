@@ -42,7 +42,7 @@ def test_bucket_policy_with_an_unknown_principal_does_not_keep_the_key_back(
     with world.aws.gate.marked("late-user", spec["iamUser"]["username"]):
         run = world.reconcile(cr)
     assert (run.outcome["reason"], run.outcome["retry"]) == ("WaitingForIAM", "transient"), run.output
-    assert run.changed == ["bucket", "user", "service"]
+    assert run.changed == ["bucket", "user", "user_policy", "access_key", "secret", "service"]
     assert run.outcome["status"]["accessKeyID"] == world.credentials(cr)[0]
     assert run.outcome["status"]["bucketARN"]
     world.tenant(cr).list_objects_v2(Bucket=spec["bucketName"])

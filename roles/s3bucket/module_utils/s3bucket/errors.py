@@ -157,8 +157,8 @@ _REMEDIES_OF_MESSAGES = {
     "(RequestTimeTooSkewed)": _CLOCK,
     "Signature expired: ": _CLOCK,
     "Signature not yet current: ": _CLOCK,
-    "Scope ARN: ": "the permissions boundary of the operator's settings (iam.permissionsBoundary, "
-    "--permissions-boundary) does not exist: create it, or correct the setting",
+    "Scope ARN: ": "the permissions boundary does not exist: create it, or correct --permissions-boundary of the "
+    "operator (iam.permissionsBoundary of its chart), or s3bucket_permissions_boundary of the role",
 }
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html names no texts: "Cannot exceed quota for

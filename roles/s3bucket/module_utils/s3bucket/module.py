@@ -58,13 +58,13 @@ def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> W
     return wanted_of(read_cr(module.params["cr"], "present"), name, module.params["defaults"])
 
 
-def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
-    """Clients with the module's credentials, region and endpoint.
+def make_sources(module: AnsibleAWSModule) -> Sources:
+    """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
 
     :raises Refused: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
-    outdated = find_outdated(s3)
+    outdated = find_outdated(s3.meta.service_model)
     if outdated:
         raise Refused(REASON, outdated)
 
@@ -84,7 +84,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
         s3=s3,
         users=LiveUsers(iam),
         sts=module.client("sts"),
-        cluster=cluster,
+        cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
         settle_s=module.params["iam_settle_s"],

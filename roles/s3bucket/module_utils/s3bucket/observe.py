@@ -31,6 +31,8 @@ _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 _CREATION = timedelta(minutes=5)
 
 
+# The order in which aspects of a user and of Kubernetes are listed, after those of the bucket.
+_ORDER = ("user", "user_policy", "access_key", "secret", "service")
 # Of the names in a message so many are shown.
 _MAX_NAMED = 2
 
@@ -127,6 +129,16 @@ class Observation:
         """Record a problem that keeps key and Secret as they are."""
         self.defer(problem, "access_key", "secret")
         self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
+
+    @property
+    def written(self) -> list[str]:
+        """The aspects that a run writes: those that differ, and what a new user or a new access key brings with it.
+
+        A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
+        """
+        brought = {"user_policy": self.puts_policy, "access_key": self.keys.issue, "secret": self.keys.issue}
+        found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
+        return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
 
     @property
     def lacks(self) -> list[str]:
@@ -596,7 +608,8 @@ def _rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Refuse
     return Refused(
         "Conflict",
         f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
-        "in the operator's settings (iam.allowedPolicies, iam.allowedGroups)",
+        "with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of its "
+        "chart), or s3bucket_allowed_policies and s3bucket_allowed_groups of the role",
     )
 
 
