@@ -33,7 +33,7 @@ from bench.steady import Stretch, measure_drift, measure_restart
 from dev.aws import Aws
 from dev.controlplane import ControlPlane
 from runner.conditions import Outcome, Reason, status_of
-from tests.world import World
+from tests.support.world import World
 
 Names = Callable[[str], str]
 

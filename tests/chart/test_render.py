@@ -18,8 +18,8 @@ from s3bucket.role_settings import read_deployment, watches
 from runner import __version__
 from runner.cli import main
 from runner.metrics import Metrics
-from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
-from tests.world import PROJECT
+from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
+from tests.support.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())

@@ -16,7 +16,7 @@ from kubernetes.client.rest import RESTClientObject
 
 from runner import kube
 from runner.kube import Kube, KubeError
-from tests.world import NewObject, World
+from tests.support.world import NewObject, World
 
 
 class Stalling:

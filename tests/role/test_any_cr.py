@@ -22,7 +22,7 @@ from s3bucket.observe import observe_deletion
 
 from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, World, deleting, requests_of
+from tests.support.world import CLUSTER, PROJECT, World, deleting, requests_of
 
 SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
     "schema"

@@ -11,7 +11,7 @@ from s3bucket.users import UserRules
 from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
 from runner.iam_policy import PolicySettings, policy_for
-from tests.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
 OTHER = "arn:aws:iam::123456789012:policy/other"

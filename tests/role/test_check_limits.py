@@ -10,7 +10,7 @@ import pytest
 
 from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 pytestmark = pytest.mark.usefixtures("_as_operator")
 

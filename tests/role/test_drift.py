@@ -25,7 +25,7 @@ from dev.processes import get_free_port
 from runner.conditions import Outcome, Reason
 from runner.drift import DriftCheck, RoleSettings
 from runner.kube import Kube
-from tests.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
 
 POLICY = {
     "Version": "2012-10-17",

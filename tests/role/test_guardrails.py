@@ -19,7 +19,7 @@ from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_claims import user_of, user_tags
 from tests.role.test_ownership import owner_tags
 from tests.role.test_tenant import bucket_of, tags_of
-from tests.world import CLUSTER, DEFAULTS, NewObject, World, deleting, make_operator_key
+from tests.support.world import CLUSTER, DEFAULTS, NewObject, World, deleting, make_operator_key
 
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
 TAGS = {"team": "platform", "cost center": "42"}

@@ -22,7 +22,7 @@ from s3bucket.users import UserRules
 
 from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_deletion import fill
-from tests.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
+from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
 TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)

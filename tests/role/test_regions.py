@@ -13,7 +13,7 @@ from s3bucket.namespace import namespace_arguments
 from s3bucket.observe import Sources, observe, observe_deletion, outcome_status
 
 from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 DISABLED = "eu-south-2"
 ACCOUNT = "123456789012"

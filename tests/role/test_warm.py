@@ -22,7 +22,7 @@ import pytest
 
 from runner import processes
 from runner.warm.process import WarmProcess
-from tests.world import PROJECT, NewObject, World, deleting
+from tests.support.world import PROJECT, NewObject, World, deleting
 
 _WAIT_S = 30.0
 PLAY = {

@@ -10,7 +10,7 @@ import yaml
 from runner.cli import main
 from runner.conditions import Reason
 from runner.metrics import Metrics
-from tests.world import PROJECT
+from tests.support.world import PROJECT
 
 README = (PROJECT / "README.md").read_text()
 ALERTS = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "files" / "alerts.yaml").read_text())

@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from s3bucket import children, regions
 from s3bucket.errors import is_nowhere
 
-from tests.world import ROLE
+from tests.support.world import ROLE
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from runner.cache import Cache
 from runner.claims import CONSISTENCY_S, Claims
 from runner.conditions import Outcome, Reason
-from tests.fakes import READY
+from tests.support.fakes import READY
 
 FAILED = Outcome(False, Reason.AWS_ERROR, retry="transient")
 REFUSED = Outcome(False, Reason.CONFLICT, retry="permanent", is_untouched=True)

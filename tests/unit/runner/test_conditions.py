@@ -8,8 +8,8 @@ import pytest
 
 from runner.conditions import Outcome, Reason, is_settled, ready_condition, status_of, synced_condition
 from runner.events import event_of
-from tests.fakes import READY, make_item
-from tests.world import ROLE
+from tests.support.fakes import READY, make_item
+from tests.support.world import ROLE
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 

@@ -14,7 +14,7 @@ from runner.conditions import Outcome, Reason
 from runner.job import AnsibleJob, _EventHandler, _Record, extra_vars
 from runner.processes import short_path
 from runner.warm.process import WarmProcess
-from tests.fakes import make_item
+from tests.support.fakes import make_item
 
 EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
 

@@ -11,7 +11,7 @@ import pytest
 
 from runner.kube import KubeError
 from runner.leader import Election, Terms, TermsError
-from tests.fakes import FakeLeases, kube_error
+from tests.support.fakes import FakeLeases, kube_error
 
 TERMS = Terms(15, 10, 2)
 

@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from runner.conditions import Outcome, Reason
 from runner.metrics import Metrics
 from runner.queue import Lane, WorkQueue
-from tests.fakes import READY, make_item
+from tests.support.fakes import READY, make_item
 
 DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
 

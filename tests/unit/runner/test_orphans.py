@@ -15,7 +15,7 @@ from runner.kube import KubeError
 from runner.metrics import Metrics
 from runner.orphans import GRACE_S, Orphans
 from runner.owned import Owned, ReadError
-from tests.fakes import READY, kube_error
+from tests.support.fakes import READY, kube_error
 
 PERIOD_S = 300.0
 USER = Owned("user", "reader", "team", "photos", "u1", "photos-bucket", "us-east-1")

@@ -24,8 +24,8 @@ from runner.plan import (
     text_of,
     with_cluster,
 )
-from tests.fakes import FakeKube, kube_error, make_item
-from tests.world import PROJECT
+from tests.support.fakes import FakeKube, kube_error, make_item
+from tests.support.world import PROJECT
 
 S3 = "apiVersion: agill.apps/v1alpha1\nkind: S3\n"
 DENIED = Plan(refusal=Outcome(False, Reason.ACCESS_DENIED, "no", "transient"))

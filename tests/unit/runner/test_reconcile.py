@@ -17,7 +17,7 @@ from runner.metrics import Metrics
 from runner.projection import OVERSIZED
 from runner.queue import Lane, Standing
 from runner.reconcile import Next, Reconciler
-from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
 NOW = "2026-01-02T03:04:05Z"

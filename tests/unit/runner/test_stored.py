@@ -17,8 +17,8 @@ from runner.queue import Lane
 from runner.reconcile import Reconciler
 from runner.schema import fields_of, lost_fields, missing_fields, without
 from runner.stored import StoredObjects
-from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, make_item
-from tests.world import PROJECT
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, make_item
+from tests.support.world import PROJECT
 
 KEY = ("team", "photos")
 OURS = {"finalizers": [FINALIZER]}

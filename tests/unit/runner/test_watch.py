@@ -10,7 +10,7 @@ from runner.cache import Cache, Caches
 from runner.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
 from runner.queue import Lane, WorkQueue
 from runner.watch import NamespaceWatch, Watcher
-from tests.fakes import FakeApi, kube_error, make_item
+from tests.support.fakes import FakeApi, kube_error, make_item
 
 KEY = ("team", "photos")
 

@@ -17,7 +17,7 @@ from runner.queue import Key, Lane, WorkQueue
 from runner.reconcile import Reconciler
 from runner.settings import Settings
 from runner.workers import Worker, Workers, check_workers, run_workers
-from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
 F, P, S = Lane.FRESH, Lane.REPAIR, Lane.RESYNC

@@ -12,7 +12,7 @@ from runner.conditions import Outcome
 from runner.environment import ansible_environment, make_folders
 from runner.job import AnsibleJob, callback_environment
 from runner.warm.process import WarmProcess
-from tests.world import PROJECT, SETTINGS, World
+from tests.support.world import PROJECT, SETTINGS, World
 
 RUN_TIMEOUT_S = 240.0
 _GIVEN = ("AWS_", "KUBECONFIG")

@@ -13,8 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dev.aws import Aws
-
-from .client import FOREIGN_ACCOUNT
+from dev.awsgate.client import FOREIGN_ACCOUNT
 
 Names = Callable[[str], str]
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import yaml
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.awsgate.holds import Holds
+from dev.awsgate.holds import Holds
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _CHUNK = 64 * 1024

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from dev.aws import Aws
-
-from .calls import ACCOUNT, Call
-from .evaluate import is_allowed
-from .rights import UNKNOWN, Right, rights_for
-from .test_rules import code_of, make_user
+from dev.awsgate.calls import ACCOUNT, Call
+from dev.awsgate.evaluate import is_allowed
+from dev.awsgate.rights import UNKNOWN, Right, rights_for
+from tests.gate.test_rules import code_of, make_user
 
 Names = Callable[[str], str]
 BUCKET = "arn:aws:s3:::team-a"

@@ -1,4 +1,4 @@
-"""``python -m tests.awsgate --port PORT --credentials-file FILE``: runs until SIGTERM."""
+"""``python -m dev.awsgate --port PORT --credentials-file FILE``: runs until SIGTERM."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 from botocore.exceptions import ClientError
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 ROLE = PROJECT / "roles" / "s3bucket"
 sys.path.insert(0, str(ROLE / "module_utils"))
 
@@ -39,12 +39,12 @@ from s3bucket.role_settings import of_environment  # noqa: E402
 from s3bucket.spec import Wanted, wanted_of  # noqa: E402
 from s3bucket.users import NO_RULES, UserRules  # noqa: E402
 
+from dev.awsgate.client import write_key  # noqa: E402
 from runner import processes  # noqa: E402
 from runner.iam_policy import PolicySettings, policy_for  # noqa: E402
 from runner.job import extra_vars, orphan_vars  # noqa: E402
 from runner.owned import Owned  # noqa: E402
 from runner.warm.process import WarmProcess  # noqa: E402
-from tests.awsgate.client import write_key  # noqa: E402
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
