@@ -17,8 +17,8 @@ from typing import Any
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
-from runner import processes
-from runner.kube import FINALIZER
+from runner.execution import processes
+from runner.kube.client import FINALIZER
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.foreign import Foreign
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of

@@ -13,11 +13,11 @@ from typing import Any
 import click
 import pytest
 import yaml
-from s3bucket.role_settings import read_deployment, watches
 
 from runner import __version__
 from runner.cli import main
-from runner.metrics import Metrics
+from runner.control.metrics import Metrics
+from s3bucket.role_settings import read_deployment, watches
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
 from tests.support.world import PROJECT
 

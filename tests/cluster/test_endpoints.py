@@ -15,8 +15,8 @@ import pytest
 import yaml
 from botocore.exceptions import BotoCoreError
 
-from runner.drift import DriftCheck, RoleSettings
-from runner.job import AnsibleJob
+from runner.drift.check import DriftCheck, RoleSettings
+from runner.execution.job import AnsibleJob
 from tests.support.jobs import make_warm
 from tests.support.world import EXECUTOR, PROJECT
 

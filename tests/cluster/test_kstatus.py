@@ -11,7 +11,8 @@ import lupa
 import pytest
 
 from dev.binaries import find_own_program
-from runner.conditions import Outcome, Reason, status_of
+from runner.control.status import status_of
+from s3bucket.outcome import Outcome, Reason
 from tests.support.fakes import READY, make_item
 from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
 from tests.support.wait import wait_until

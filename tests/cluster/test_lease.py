@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.iam_policy import PolicySettings, policy_for
+from runner.commands.iam_policy import PolicySettings, policy_for
 from tests.support.operator import StartOperator, wait_ready
 from tests.support.stallproxy import StallProxy
 from tests.support.wait import wait_until

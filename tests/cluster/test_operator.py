@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runner import processes
+from runner.execution import processes
 from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready
 from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, EXECUTOR, NewObject, World, requests_of

@@ -23,9 +23,9 @@ import yaml
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
-from runner import processes
-from runner.conditions import Reason
-from runner.iam_policy import PolicySettings, policy_for
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.execution import processes
+from s3bucket.outcome import Reason
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.support.leaks import Search, descendants_of, find_in
 from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready

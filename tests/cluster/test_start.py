@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from dev.processes import get_free_port
-from runner import processes
+from runner.execution import processes
 from tests.support.operator import StartOperator, condition
 from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, PROJECT, NewObject, World

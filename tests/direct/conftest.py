@@ -17,7 +17,7 @@ from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from dev.setup import ANSIBLE_FOR_PYTHON_3_11, ANSIBLE_NEWEST, ansible_wheel, unpack_collections
-from runner.iam_policy import PolicySettings, policy_for
+from runner.commands.iam_policy import PolicySettings, policy_for
 from tests.direct.project import Account, Cluster, Project, Sides
 from tests.support.versions import collection_version
 from tests.support.world import World, make_operator_key

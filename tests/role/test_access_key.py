@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
-
 from tests.support.world import NewObject, World, deleting
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import LiveUsers
 from s3bucket.users import UserRules
-
-from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_deletion import fill
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 

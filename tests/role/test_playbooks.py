@@ -17,7 +17,7 @@ from dev.aws import Aws
 from dev.awsgate.holds import Hold
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from runner.kube import Kube
+from runner.kube.client import Kube
 from tests.support.world import NewObject, Run, World
 
 HOLD_S = 200

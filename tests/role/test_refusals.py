@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
+
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.read import LiveUsers, read_all_users
-
 from tests.role.hasty import HastyWorld
 from tests.support.world import NewObject, World, requests_of
 

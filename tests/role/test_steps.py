@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.drift import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck, RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
 
 

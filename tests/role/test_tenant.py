@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from s3bucket.observe import observe_deletion
 
+from s3bucket.observe import observe_deletion
 from tests.role.test_ownership import owner_tags, refusal
 from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 

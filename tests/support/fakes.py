@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.conditions import Outcome, Reason
-from runner.events import Event
-from runner.kube import FINALIZER, KubeError, WatchEvent
+from runner.kube.client import FINALIZER, KubeError, WatchEvent
+from runner.kube.events import Event
+from s3bucket.outcome import Outcome, Reason
 
 READY = Outcome(True, Reason.READY)
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from runner import processes
-from runner.conditions import Outcome
-from runner.environment import ansible_environment, make_folders
-from runner.job import AnsibleJob, callback_environment
-from runner.warm.process import WarmProcess
+from runner.execution import processes
+from runner.execution.environment import ansible_environment, make_folders
+from runner.execution.job import AnsibleJob, callback_environment
+from runner.execution.warm.process import WarmProcess
+from s3bucket.outcome import Outcome
 from tests.support.world import PROJECT, SETTINGS, World
 
 RUN_TIMEOUT_S = 240.0

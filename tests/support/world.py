@@ -22,29 +22,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client as k8s
+import kubernetes.config
 import yaml
 from botocore.exceptions import ClientError
+from kubernetes.client.exceptions import ApiException
+
+from dev.awsgate.client import write_key
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.execution import processes
+from runner.execution.job import extra_vars, orphan_vars
+from runner.execution.warm.process import WarmProcess
+from runner.objects import Owned
+from s3bucket import children, read
+from s3bucket.cluster import ApiServer
+from s3bucket.observe import Sources, observe
+from s3bucket.role_settings import of_environment
+from s3bucket.spec import Wanted, wanted_of
+from s3bucket.users import NO_RULES, UserRules
 
 PROJECT = Path(__file__).parents[2]
 ROLE = PROJECT / "roles" / "s3bucket"
-sys.path.insert(0, str(ROLE / "module_utils"))
-
-import kubernetes.client as k8s  # noqa: E402
-import kubernetes.config  # noqa: E402
-from kubernetes.client.exceptions import ApiException  # noqa: E402
-from s3bucket import children, read  # noqa: E402
-from s3bucket.cluster import ApiServer  # noqa: E402
-from s3bucket.observe import Sources, observe  # noqa: E402
-from s3bucket.role_settings import of_environment  # noqa: E402
-from s3bucket.spec import Wanted, wanted_of  # noqa: E402
-from s3bucket.users import NO_RULES, UserRules  # noqa: E402
-
-from dev.awsgate.client import write_key  # noqa: E402
-from runner import processes  # noqa: E402
-from runner.iam_policy import PolicySettings, policy_for  # noqa: E402
-from runner.job import extra_vars, orphan_vars  # noqa: E402
-from runner.owned import Owned  # noqa: E402
-from runner.warm.process import WarmProcess  # noqa: E402
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from runner.cli import main
-from runner.conditions import Reason
-from runner.metrics import Metrics
+from runner.control.metrics import Metrics
+from s3bucket.outcome import Reason
 from tests.support.world import PROJECT
 
 README = (PROJECT / "README.md").read_text()

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+
 from s3bucket import children, regions
 from s3bucket.errors import is_nowhere
-
 from tests.support.world import ROLE
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import boto3
 import pytest
 
-from runner import drift
-from runner.conditions import Reason
-from runner.drift import DriftCheck, RoleSettings
+from runner.drift import check as drift
+from runner.drift.check import DriftCheck, RoleSettings
+from s3bucket.outcome import Reason
 from tests.support.fakes import make_item
 from tests.support.world import PROJECT
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from runner.backoff import EditRate
-from runner.cache import Cache
-from runner.handlers import ChildHandler, ObjectHandler
-from runner.queue import Lane, WorkQueue
+from runner.control.handlers import ChildHandler, ObjectHandler
+from runner.control.queue import Lane, WorkQueue
+from runner.kube.cache import Cache
 from tests.support.fakes import make_item
 
 KEY = ("team", "photos")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from s3bucket import users
 
-from runner import iam_policy
 from runner.cli import main
+from runner.commands import iam_policy
+from s3bucket import users
 from tests.support.world import PROJECT
 
 ACCOUNT = "111122223333"
