@@ -12,6 +12,9 @@ from typing import Any
 import click
 import pytest
 import yaml
+
+from runner import cli
+from runner.drift.check import RoleSettings
 from s3bucket.errors import Refused
 from s3bucket.role_settings import (
     TABLE,
@@ -24,10 +27,7 @@ from s3bucket.role_settings import (
     watches,
 )
 from s3bucket.variables import find_unknown
-
-from runner import cli
-from runner.drift import RoleSettings
-from tests.world import ROLE
+from tests.support.world import ROLE
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
 CORE = ROLE / "module_utils" / "s3bucket"
