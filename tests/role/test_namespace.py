@@ -9,7 +9,7 @@ from s3bucket.errors import NoSuchNamespace
 from s3bucket.observe import observe
 
 from tests.role.test_check_mode import foretell
-from tests.world import World, requests_of
+from tests.support.world import World, requests_of
 
 
 @pytest.fixture
