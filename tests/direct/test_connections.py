@@ -68,7 +68,7 @@ class Two:
     def write_vaulted(self, **values: str) -> None:
         """Variables of all hosts, each encrypted with ansible-vault."""
         lines = [f"{name}: !vault |\n{indent(encrypted(value), '  ')}" for name, value in values.items()]
-        self.project.write("inventory/group_vars/all/vaulted.yml", "\n".join(lines))
+        self.project.write("inventory/host_vars/localhost.yml", "\n".join(lines))
 
     def write_play(self, name: str, *plays: dict[str, Any]) -> list[dict[str, Any]]:
         """Write a playbook of plays that run the role on an object of their own. Returns the objects.
@@ -261,8 +261,7 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
                 "s3bucket_api_key": two.cluster.api_key,
                 "s3bucket_ca_cert": two.project.cluster.ca_cert,
             },
-            "the certificate of the API server is not accepted (self-signed certificate): correct "
-            "certificate-authority in the kubeconfig, or s3bucket_ca_cert",
+            "the certificate of the API server is not accepted (self-signed certificate): correct certificate-auth",
         ),
         ({}, {"s3bucket_aws_profile": "account", **keys}, "s3bucket_aws_profile and s3bucket_aws_access_key are both"),
         ({}, {**keys, "s3bucket_aws_secret_key": ""}, "s3bucket_aws_secret_key is empty"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from s3bucket.errors import NoSuchNamespace
 from s3bucket.observe import observe
-
 from tests.role.test_check_mode import foretell
 from tests.support.world import World, requests_of
 
