@@ -24,9 +24,9 @@ from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
+from dev.wait import wait_until
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
 from tests.support.operator import delete, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT, World, make_as_go_operator
 
 _GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
