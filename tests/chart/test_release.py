@@ -98,7 +98,7 @@ class Release:
         )
 
     def stop(self) -> None:
-        """End the operators, and remove their Deployments: a playbook of another test compares its settings with theirs."""
+        """End the operators and remove their Deployments: playbooks of other tests compare their settings with them."""
         for child in self.children:
             child.stop()
         self.kubectl("--namespace", self.namespace, "delete", "deployments", "--all", is_checked=False)
