@@ -7,22 +7,21 @@ client library. A test that leaves one makes others fail, or pass, that run afte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import kubernetes.client as k8s
 
-# Cluster-wide, or read in all namespaces by the playbooks (Deployments).
-_LISTS = (
-    "/apis/apps/v1/deployments",
-    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
-    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
-    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
-    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+# Cluster-wide, or read in all namespaces by the playbooks (Deployments): group, version, plural.
+_KINDS = (
+    ("apps", "v1", "deployments"),
+    ("rbac.authorization.k8s.io", "v1", "clusterroles"),
+    ("rbac.authorization.k8s.io", "v1", "clusterrolebindings"),
+    ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+    ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"),
+    ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),
 )
 
 
@@ -34,7 +33,7 @@ class Leftovers:
     """
 
     def __init__(self, api: k8s.ApiClient, gate: Any) -> None:
-        self._api = api
+        self._custom = k8s.CustomObjectsApi(api)
         self._gate = gate
         self._before = set(self._read())
 
@@ -45,15 +44,11 @@ class Leftovers:
         return sorted(found)
 
     def _read(self) -> Iterator[str]:
-        for path in _LISTS:
-            for item in self._get(path):
+        for kind in _KINDS:
+            for item in self._custom.list_cluster_custom_object(*kind)["items"]:
                 metadata = item["metadata"]
                 # A CRD that was changed counts as another one.
-                version = f" generation {metadata['generation']}" if "definition" in path else ""
-                yield f"{path} {metadata.get('namespace', '')}/{metadata['name']}{version}"
+                version = f" generation {metadata['generation']}" if "customresourcedefinitions" in kind else ""
+                yield f"{kind[-1]} {metadata.get('namespace', '')}/{metadata['name']}{version}"
         yield from (f"gate: {entry}" for entry in self._gate.leftovers())
         yield f"default cluster {k8s.Configuration.get_default_copy().host}"
-
-    def _get(self, path: str) -> list[dict[str, Any]]:
-        answer = self._api.call_api(path, "GET", auth_settings=["BearerToken"], _preload_content=False)[0]
-        return list(json.loads(answer.data)["items"])
