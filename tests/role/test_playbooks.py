@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.apigate import ApiGate
 from dev.aws import Aws
+from dev.awsgate.holds import Hold
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from runner.kube import Kube
-from tests.apigate import ApiGate
-from tests.awsgate.holds import Hold
-from tests.world import NewObject, Run, World
+from runner.kube.client import Kube
+from tests.support.world import NewObject, Run, World
 
 HOLD_S = 200
 
