@@ -76,7 +76,7 @@ def _leaves_nothing(pytestconfig: pytest.Config) -> Iterator[None]:
     yield
     leftovers = pytestconfig.stash.get(_LEFTOVERS, None)
     found = leftovers.find_new() if leftovers else []
-    assert found == [], "the tests of this file leave behind what those of other files find"
+    assert not found, "the tests of this file leave behind what those of other files find: " + ", ".join(found)
 
 
 @pytest.fixture(scope="session")
