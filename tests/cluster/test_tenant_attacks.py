@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -45,7 +46,7 @@ class Attacker:
         )
         request = {"spec": {"audiences": None, "expirationSeconds": 3600}}
         token = world.core.create_namespaced_service_account_token("tenant", namespace, request).status.token
-        config = k8s.Configuration.get_default_copy()
+        config = copy.deepcopy(world.core.api_client.configuration)
         config.api_key, config.api_key_prefix = {"authorization": f"Bearer {token}"}, {}
         config.refresh_api_key_hook = None
         client = k8s.ApiClient(config)

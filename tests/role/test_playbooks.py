@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import config
 
 from dev.apigate import ApiGate
 from dev.aws import Aws
@@ -203,7 +202,6 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
 
 def make_lease(world: World, namespace: str, name: str, scope: str) -> None:
     """The Lease of an operator that is running."""
-    config.load_kube_config(str(world.kubeconfig))
     Kube().write_lease(namespace, name, {"holder": "somebody", "duration_s": 300, "scope": scope}, None, 10)
 
 

@@ -77,9 +77,10 @@ class World:
         self.kubeconfig = kubeconfig
         self.aws = aws
         self.folder = folder
-        kubernetes.config.load_kube_config(str(kubeconfig))
-        self.core = k8s.CoreV1Api()
-        self.custom = k8s.CustomObjectsApi()
+        # A client of its own: the library's default is one for the whole process, and this cluster may end before it.
+        api = kubernetes.config.new_client_from_config(str(kubeconfig))
+        self.core = k8s.CoreV1Api(api)
+        self.custom = k8s.CustomObjectsApi(api)
         self.s3 = aws.client("s3")
         self.iam = aws.client("iam")
         self.sts = aws.client("sts")
