@@ -1,5 +1,7 @@
-"""Releases on a real API server. No node runs the Pod here (tests/e2e does that): the operator is the Deployment's
-own command, arguments and environment as a process, with a token of its ServiceAccount as its only right.
+"""Releases on a real API server.
+
+No node runs the Pod here (tests/e2e does that): the operator is the Deployment's own command, arguments and environment
+as a process, with a token of its ServiceAccount as its only right.
 """
 
 from __future__ import annotations
