@@ -58,6 +58,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleAWSModule(
         argument_spec={
             "user": {"type": "str", "required": True},
@@ -84,6 +85,7 @@ def outcome_for(keys: list[str], *, is_check: bool) -> Outcome:
 
 
 def active_keys_of_owned(iam: Any, name: str, identity: Identity) -> list[str]:
+    """The active keys of an IAM user that still has this owner."""
     user = find_user(iam, name)
     if user is None:
         return []
