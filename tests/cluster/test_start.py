@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from dev.processes import get_free_port
+from dev.wait import wait_until
 from runner.execution import processes
 from tests.support.operator import StartOperator, condition
-from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 PROGRAM = str(Path(sys.executable).parent / "s3-operator")

@@ -23,8 +23,7 @@ import yaml
 from dev.processes import plain_environment
 from tests.direct.checkout import copy_checkout, make_repository
 from tests.direct.guides import blocks
-from tests.direct.project import BIN, Account, Cluster, Project, Run
-from tests.direct.test_own_playbook import CR, CREATED
+from tests.direct.project import BIN, CR, CREATED, Account, Cluster, Project, Run
 from tests.support.world import CLUSTER, World
 
 GUIDE = "docs/awx.md"

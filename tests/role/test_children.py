@@ -17,12 +17,12 @@ from kubernetes.client.exceptions import ApiException
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
+from dev.wait import wait_until
 from runner.drift.check import DriftCheck, RoleSettings
 from s3bucket import children
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
-from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
 
 _HELD_S = 0.2
