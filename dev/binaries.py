@@ -1,4 +1,6 @@
-"""Where etcd, Kubernetes' programs, helm (4), helm3 and actionlint come from: ``KUBEBUILDER_ASSETS``, PATH, or built once by Go.
+"""Where etcd, Kubernetes' programs, helm (4), helm3 and actionlint come from.
+
+That is ``KUBEBUILDER_ASSETS``, the PATH, or a build from Go modules, done once.
 
 ``python -m dev.binaries [NAME...]`` prints where they are. What is built lands in a cache outside the checkout, keyed
 by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in

@@ -1,8 +1,8 @@
 """What makes a release: ``make release-check`` runs it on a person's machine, .github/workflows/release.yml on a tag.
 
-``python -m dev.release check [--tag vX.Y.Z]`` compares the versions and leaves in build/release what is published beside
-the image: release notes, sdist, wheel, chart and SBOM. ``python -m dev.release facts`` prints what the workflow's other
-jobs need. Nothing here talks to a registry or needs a credential: publishing is the workflow's part.
+``python -m dev.release check [--tag vX.Y.Z]`` compares the versions and leaves in build/release what is published
+beside the image: release notes, sdist, wheel, chart and SBOM. ``python -m dev.release facts`` prints what the
+workflow's other jobs need. Nothing here talks to a registry or needs a credential: publishing is the workflow's part.
 """
 
 from __future__ import annotations
