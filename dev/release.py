@@ -180,7 +180,9 @@ def _check(tag: str | None, target: Path) -> None:
     target.mkdir(parents=True)
     repository = os.environ.get("GITHUB_REPOSITORY") or "agill17/s3-operator"
     (target / "notes.md").write_text(write_notes(newest, repository))
-    helm = str(find_binaries(["helm"])["helm"])
+    programs = find_binaries(["helm", "actionlint"])
+    _run(str(programs["actionlint"]))
+    helm = str(programs["helm"])
     _check_image(helm)
     _package_chart(helm, target)
     _build_package(target)
