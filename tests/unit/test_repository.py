@@ -151,7 +151,7 @@ def test_renovate_finds_every_pin_of_the_execution_environment() -> None:
     [
         ("pep621", r"(^|/)pyproject\.toml$", ["pyproject.toml"]),
         ("gomod", r"(^|/)go\.mod$", ["dev/kstatus/go.mod", "dev/kubernetes/go.mod"]),
-        ("dockerfile", r"(^|/|\.)([Dd]ocker|[Cc]ontainer)file$", ["Containerfile"]),
+        ("dockerfile", r"(^|/|\.)(Docker|Container)file$", ["Containerfile"]),
         (
             "ansible-galaxy",
             r"(^|/)(galaxy|requirements)(\.ansible)?\.ya?ml$",
@@ -166,7 +166,7 @@ def test_renovate_finds_every_pin_of_the_execution_environment() -> None:
     ],
 )
 def test_renovate_has_a_manager_for_each_file_with_pins(manager: str, pattern: str, files: list[str]) -> None:
-    """The patterns are Renovate's own defaults, but that of pip_requirements."""
+    """The patterns are Renovate's own defaults, in part, but that of pip_requirements."""
     assert manager in renovate()["enabledManagers"]
     for file in files:
         assert re.search(pattern, file)
