@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
-from s3bucket.prediction import WOULD_CHANGE, Prediction, predict, predict_deletion, result_of
+from s3bucket.outcome import Reason
+from s3bucket.prediction import Prediction, predict, predict_deletion, result_of
 from tests.direct.test_result import role, run_play
-from tests.role.test_bad_input import taken_bucket, taken_secret
+from tests.support.objects import taken_bucket, taken_secret
 from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
 
@@ -29,8 +31,8 @@ def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Predicti
         else:
             prediction = predict(wanted, observe(wanted, sources), sources)
     except Refused as refusal:
-        return {"done": False, "reason": refusal.reason, "message": refusal.message, "changed": []}, Prediction()
-    return result_of(wanted, prediction), prediction
+        return dict(refusal.outcome.to_record()), Prediction()
+    return dict(result_of(wanted, prediction).to_record()), prediction
 
 
 @dataclass(frozen=True)
@@ -92,31 +94,31 @@ NEW_USER = ("user", "user_policy", *NEW_KEY)
 ALL = ("bucket", "user", "secret", "service")
 NO_USER: dict[str, Any] = {"iamUser": None}
 SITUATIONS: dict[str, Situation] = {
-    "new": Situation(WOULD_CHANGE, ("bucket", *NEW_USER, "service"), {"tags": {"a": "b"}}),
-    "new-without-user": Situation(WOULD_CHANGE, ("bucket", "service"), NO_USER),
+    "new": Situation(Reason.WOULD_CHANGE, ("bucket", *NEW_USER, "service"), {"tags": {"a": "b"}}),
+    "new-without-user": Situation(Reason.WOULD_CHANGE, ("bucket", "service"), NO_USER),
     "drift-and-deleted-secret": Situation(
-        WOULD_CHANGE, ("versioning", *NEW_KEY, "service"), is_made=True, spoil=spoil_three
+        Reason.WOULD_CHANGE, ("versioning", *NEW_KEY, "service"), is_made=True, spoil=spoil_three
     ),
     "invalid-spec": Situation("InvalidSpec", (), {"bucketPolicy": '{"Statement": [}'}),
     "bucket-of-another": Situation("Conflict", (), spoil=taken_bucket),
     "foreign-secret": Situation("Conflict", (), spoil=taken_secret),
     "foreign-rights": Situation("Conflict", ("versioning",), is_made=True, spoil=give_foreign_rights),
     "adoption": Situation(
-        WOULD_CHANGE, ("versioning", "tags", *NEW_USER, "service"),
+        Reason.WOULD_CHANGE, ("versioning", "tags", *NEW_USER, "service"),
         {"adoptionPolicy": "IfExists", "enableVersioning": True}, spoil=offer,
     ),
-    "deleting-full": Situation(WOULD_CHANGE, ALL, is_made=True, is_deleting=True, spoil=fill),
+    "deleting-full": Situation(Reason.WOULD_CHANGE, ALL, is_made=True, is_deleting=True, spoil=fill),
     "deleting-full-without-force": Situation(
         "BucketNotEmpty", ("user",), {"forceDelete": False}, is_made=True, is_deleting=True, spoil=fill
     ),
     "deleting-empty-without-force": Situation(
-        WOULD_CHANGE, ("bucket", "service"), {"forceDelete": False, **NO_USER}, is_made=True, is_deleting=True
+        Reason.WOULD_CHANGE, ("bucket", "service"), {"forceDelete": False, **NO_USER}, is_made=True, is_deleting=True
     ),
     "deleting-locked": Situation(
         "ObjectLocked", (), {"enableObjectLock": True, **NO_USER}, is_made=True, is_deleting=True, spoil=lock_version
     ),
     "retained": Situation(
-        WOULD_CHANGE, ALL, {"deletionPolicy": "Retain"}, is_made=True, is_deleting=True, spoil=fill
+        Reason.WOULD_CHANGE, ALL, {"deletionPolicy": "Retain"}, is_made=True, is_deleting=True, spoil=fill
     ),
     "deleting-nothing": Situation("Ready", (), is_deleting=True),
 }  # fmt: skip
@@ -178,7 +180,8 @@ def test_prediction_is_what_the_run_does(world: World, told: dict[str, Told], ro
     assert found.predicted["done"] == (reason == "Ready")
     assert bool(found.prediction.changes) == bool(changed)
     result = found.result
-    assert (result["reason"], result["changed"]) == ("Ready" if reason == WOULD_CHANGE else reason, changed), result
+    ends_with = "Ready" if reason == Reason.WOULD_CHANGE else reason
+    assert (result["reason"], result["changed"]) == (ends_with, changed), result
     # An object that is done has nothing left to do; of one that is not the reason stays.
     again, left = foretell(world, found.cr)
     if result["done"]:
@@ -209,7 +212,7 @@ def summary_in(output: str, namespace: str) -> dict[str, str]:
 def test_check_and_diff_of_a_whole_run_show_what_the_run_does_finalizers_too(
     world: World, namespace: str, new_name: Callable[[str], str]
 ) -> None:
-    at = ("agill.apps", "v1alpha1", namespace, "s3s")
+    at = (GROUP, VERSION, namespace, PLURAL)
 
     def new(name: str, **spec: Any) -> None:
         world.make_object(namespace, name, {"region": "us-east-1", "bucketName": new_name(name), **spec})

@@ -16,6 +16,7 @@ from typing import Any
 from .children import is_new
 from .errors import Forbidden, NoSuchNamespace, Refused
 from .json_text import parse_json
+from .outcome import Reason
 
 try:
     import yaml
@@ -113,7 +114,9 @@ class ApiServer:
                 return
             if error.status == 404 and is_new(manifest):
                 raise NoSuchNamespace(metadata["namespace"]) from error
-            raise Refused("KubernetesError", f"Kubernetes rejects the {kind}: {message} ({error.status})") from error
+            raise Refused(
+                Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
+            ) from error
         except HTTPError as error:
             raise _unreachable(error) from error
 
@@ -122,7 +125,7 @@ class ApiServer:
         found = self._find("Namespace", "namespaces", "kube-system")
         if found is None:
             raise Refused(
-                "KubernetesError",
+                Reason.KUBERNETES_ERROR,
                 "namespace kube-system does not exist: set --cluster-name of the operator, or s3bucket_cluster_name",
             )
         return str(found["metadata"]["uid"])
@@ -148,13 +151,13 @@ class ApiServer:
                 return None
             if error.status == _FORBIDDEN and namespace:
                 raise Forbidden(
-                    "KubernetesError",
+                    Reason.KUBERNETES_ERROR,
                     f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
                     "(403): its RoleBinding in this namespace, or the namespace, is missing",
                 ) from error
             refused = Forbidden if error.status == _FORBIDDEN else Refused
             why = f"{error.reason} ({error.status})"
-            raise refused("KubernetesError", f"failed to read {what}: {why}") from error
+            raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
         except HTTPError as error:
             raise _unreachable(error) from error
 
@@ -197,12 +200,12 @@ def _unreachable(error: Exception) -> Refused:
     certificate = _certificate_problem(error)
     if certificate:
         return Refused(
-            "KubernetesError",
+            Reason.KUBERNETES_ERROR,
             f"failed to reach Kubernetes: the certificate of the API server is not accepted ({certificate}): correct "
             "certificate-authority in the kubeconfig, or s3bucket_ca_cert of the role (K8S_AUTH_SSL_CA_CERT); "
             "s3bucket_validate_certs: false (K8S_AUTH_VERIFY_SSL) turns the check off",
         )
-    return Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}")
+    return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {type(error).__name__}")
 
 
 def _certificate_problem(error: BaseException | None) -> str:
@@ -235,7 +238,7 @@ def ensure_library() -> None:
     :raises Refused: KubernetesError when it is not
     """
     if not HAS_KUBERNETES:
-        raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
+        raise Refused(Reason.KUBERNETES_ERROR, "the Python package kubernetes is missing: pip install kubernetes")
 
 
 @contextlib.contextmanager
@@ -250,14 +253,15 @@ def reported_errors(source: str) -> Iterator[None]:
     except (ConfigException, OSError) as error:
         text = str(error).rstrip(".")
         if source and not text.endswith(_NO_CONFIGURATION):
-            raise Refused("KubernetesError", f"no way to reach Kubernetes: {text}: correct {source}") from error
+            raise Refused(Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {text}: correct {source}") from error
         raise Refused(
-            "KubernetesError",
+            Reason.KUBERNETES_ERROR,
             "no Kubernetes configuration found: set s3bucket_kubeconfig or KUBECONFIG, or run in a Pod",
         ) from error
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(
-            "KubernetesError", f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another"
+            Reason.KUBERNETES_ERROR,
+            f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another",
         ) from error
 
 

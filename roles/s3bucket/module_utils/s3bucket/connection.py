@@ -22,6 +22,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client 
 
 from .cluster import ApiServer, ensure_library, reported_errors, server_of
 from .errors import Refused
+from .outcome import Reason
 
 _DEFAULT_KUBECONFIG = "~/.kube/config"
 _PREFIX = "K8S_AUTH_"
@@ -70,7 +71,7 @@ def _validated(options: dict[str, Any]) -> dict[str, Any]:
     if result.error_messages:
         # Their texts name the option and may hold its value.
         names = ", ".join(f"s3bucket_{name}" for name in sorted(options))
-        raise Refused("KubernetesError", f"one of {names} has the wrong type: see the role's README")
+        raise Refused(Reason.KUBERNETES_ERROR, f"one of {names} has the wrong type: see the role's README")
     return {name: value for name, value in result.validated_parameters.items() if value is not None}
 
 
@@ -122,7 +123,7 @@ def refuse_encrypted(name: str, paths: list[Path]) -> None:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if file.read(len(_VAULT)) == _VAULT:
                 raise Refused(
-                    "KubernetesError",
+                    Reason.KUBERNETES_ERROR,
                     f"{name}: {path} is encrypted with ansible-vault: decrypt it, or give its content, "
                     f"s3bucket_kubeconfig: \"{{{{ lookup('ansible.builtin.unvault', '{path}') | from_yaml }}}}\"",
                 )
@@ -133,7 +134,7 @@ def _missing(name: str, paths: list[Path]) -> Refused:
     is_relative = any(not path.is_absolute() for path in paths)
     without = "leave it out" if name.startswith("s3bucket_") else "unset it"
     remedy = "give its absolute path" if is_relative else f"correct it, or {without}"
-    return Refused("KubernetesError", f"{name} names no file that exists: {shown}: {remedy}")
+    return Refused(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
 
 
 def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -151,7 +152,7 @@ def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> Non
         name = _variable_of(option, environment)
         if name and option not in given:
             raise Refused(
-                "KubernetesError",
+                Reason.KUBERNETES_ERROR,
                 f"s3bucket_{chosen} is given, and {name} in the environment belongs to another connection: unset "
                 f"{name}, or leave s3bucket_{chosen} out, or give s3bucket_{option} too",
             )
@@ -170,7 +171,7 @@ def refuse_overruled(configuration: Any, auth: dict[str, Any], given: dict[str, 
         if auth.get(option) and auth[option] != used:
             name = _name_of(option, given)
             raise Refused(
-                "KubernetesError",
+                Reason.KUBERNETES_ERROR,
                 f"{name} has no effect beside a kubeconfig or a ServiceAccount with a token: give both a host and "
                 f"credentials, for example s3bucket_host and s3bucket_api_key, or leave {name} out",
             )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dev.awsgate.holds import Holds
-from tests.support.wait import wait_until
+from dev.wait import wait_until
 
 _WAIT_S = 10
 
