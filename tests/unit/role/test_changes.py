@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 
-from s3bucket.aspects import TABLE, differing
+from s3bucket.aspects import SETTING_NAMES, differing
 from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
 from s3bucket.closing import closing_policy
 from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
-from s3bucket.read import NEW_BUCKET
-from s3bucket.spec import BLOCK_FIELDS, Wanted, wanted_of
+from s3bucket.setting import Comparison
+from s3bucket.settings import ALL
+from s3bucket.settings.public_access_block import BLOCK_FIELDS
+from s3bucket.spec import Wanted, wanted_of
 from s3bucket.state import UserState
 from s3bucket.users import UserRules
 
 OTHERS_POLICY = json.dumps({"Statement": [{"Effect": "Deny", "Action": "s3:*", "Sid": "S3OperatorDeletesThisBucket"}]})
+NEW_BUCKET = {setting.name: setting.new_bucket for setting in ALL}
 KEY_TAG = {"agill.apps/key": "AKIAOLD:0123"}
 
 
@@ -143,7 +146,7 @@ def test_deletion_shows_what_becomes_of_each(defaults, spec: Any, gone: Any, bec
     assert changes_of_deletion(want(defaults), Deletion("1")) == []
 
 
-@pytest.mark.parametrize("aspect", sorted(set(TABLE) - {"object_lock"}))
+@pytest.mark.parametrize("aspect", sorted(set(SETTING_NAMES) - {"object_lock"}))
 def test_setting_that_differs_shows_what_is_and_what_would_be(defaults, aspect: str) -> None:
     """A new row of the table needs a line here; what it shows by default is what the module is told."""
     wanted = want(
@@ -172,7 +175,7 @@ def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_mana
     unmanaged = frozenset(spec.get("unmanagedFields", []))
     for text, expected in ((json.dumps(closing_policy(wanted.bucket_arn)), ["policy"]), (OTHERS_POLICY, [])):
         settings = {**NEW_BUCKET, "policy": text}
-        assert differing(wanted, settings, is_adopted, unmanaged) == expected
+        assert differing(Comparison(wanted, settings, is_adopted), unmanaged) == expected
 
 
 @pytest.mark.parametrize(
