@@ -47,7 +47,7 @@ class Gate:
         """How many requests of each action came with this key so far. Clearing the requests does not touch it."""
         return dict(self._ask("GET", "counts").get(access_key, {}))
 
-    def add_fault(
+    def add_fault(  # noqa: PLR0913 - keywords that describe one fault
         self,
         action: str,
         code: str = "",
@@ -122,11 +122,11 @@ class Gate:
         self._ask("POST", "hold", {"about": about, "action": action, "number": number, "when": when})
 
     def wait_held(self, timeout_s: float) -> str:
-        """Wait until a request is held. Returns its action; empty when none was."""
+        """Wait until a request is held. Returns the action of the one held longest; empty when none is."""
         return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
 
     def let_go(self) -> None:
-        """Let the held requests go on; the hold stays armed."""
+        """Release the request that :meth:`wait_held` named; the others and the hold stay."""
         self._ask("POST", "let-go", {})
 
     def disarm(self, *, is_dropped: bool = False) -> None:
@@ -136,6 +136,10 @@ class Gate:
     def issued(self) -> list[tuple[str, str]]:
         """User and secret access key of every key that was ever issued."""
         return [(user, secret) for user, secret in self._ask("GET", "issued")]
+
+    def leftovers(self) -> list[str]:
+        """Faults, marks and a lag that are in force, as texts."""
+        return list(self._ask("GET", "leftovers"))
 
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner.execution import processes
-from runner.execution.warm import inprocess, preload, worker
+from runner.execution.warm import internals, preload
 
 EXIT_UNSUPPORTED = 3
 _MAX_REQUEST = 4 * 1024 * 1024
@@ -39,12 +39,11 @@ _MAX_DATA = 512 * 1024 * 1024
 
 
 def main() -> None:
+    """Import everything, report whether it is supported, then serve."""
     try:
         preload.import_all()
-        inprocess.install()
-        worker.install()
         server = _Server(sys.argv[1], _Mark())
-    except (inprocess.UnsupportedError, ImportError, AttributeError, OSError) as error:
+    except (internals.UnsupportedError, ImportError, AttributeError, OSError) as error:
         print(f"unsupported: {error}", flush=True)
         sys.exit(EXIT_UNSUPPORTED)
     gc.collect()
@@ -67,7 +66,7 @@ class _Mark:
         offset = block.index(name) + len(name)
         # The operator pads the value, so that there is room for every run's.
         self._room = block.index(b"\0", offset) - offset
-        start = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_ENV_START_FIELD])
+        start = int(processes.read_stat(os.getpid())[_ENV_START_FIELD])
         self._address = start + offset
         self.show(block[offset : offset + self._room].decode())
 
