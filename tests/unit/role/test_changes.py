@@ -164,7 +164,7 @@ SETTING_CHANGES: dict[str, list[tuple[str, Any, Any]]] = {
 }
 
 
-# Object lock cannot be changed after a bucket was created: what differs is refused. For what optional settings show, see
+# Object lock cannot be changed after a bucket was created: what differs is refused. For optional settings see
 # the drift matrix.
 @pytest.mark.parametrize("aspect", [item.name for item in ALL if not item.is_optional and not item.creation_only])
 def test_setting_that_differs_shows_what_is_and_what_would_be(defaults: dict[str, Any], aspect: str) -> None:
