@@ -14,7 +14,8 @@ from .regions import is_known, partition_of
 from .setting import Parsed
 from .settings import ALL as ALL_SETTINGS
 from .users import policy_name_of
-from .values import choice_of, flag_of, invalid, mapping_of, text_of
+from .values import choice_of, flag_of, mapping_of, text_of
+from .values import invalid as invalid  # used as spec.invalid too
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
