@@ -7,12 +7,13 @@ from collections.abc import Collection
 from typing import Any
 
 from .errors import Refused
+from .outcome import Reason
 from .policy import text_problem
 
 
 def invalid(field: str, message: str) -> Refused:
     """Make the error for a field's value: reason InvalidSpec."""
-    return Refused("InvalidSpec", f"{field}: {message}")
+    return Refused(Reason.INVALID_SPEC, f"{field}: {message}")
 
 
 def mapping_of(value: Any, field: str) -> dict[str, Any]:
