@@ -8,13 +8,13 @@ steps of a deletion are the tasks of ``tasks/absent.yml``. The first failure end
 
 from __future__ import annotations
 
-from .aspects import TABLE
+from .aspects import SETTING_NAMES
 from .outcome import Reason
 
 # In their order: which aspects a step brings in order. ``rights``: bucket and user with its policy are there.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
-    "settings": (*TABLE, "tags"),
+    "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
     "access": ("access_key", "secret"),
 }
