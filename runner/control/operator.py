@@ -20,12 +20,15 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from runner.control.claims import Claims
-from runner.control.handlers import ChildHandler, ObjectHandler, key_of
+from runner.control.guard import GuardedRole
+from runner.control.handlers import ChildHandler, ObjectHandler
 from runner.control.health import check_page, kept_page, serve
 from runner.control.metrics import Metrics
 from runner.control.orphans import Orphans
+from runner.control.publish import Publisher
 from runner.control.queue import WorkQueue
 from runner.control.reconcile import Reconciler
+from runner.control.schedule import Periods, Schedule
 from runner.control.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
 from runner.control.stored import StoredObjects
 from runner.control.workers import Workers, check_workers, run_workers
@@ -39,9 +42,8 @@ from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election, Terms, scope_of
 from runner.kube.schema import unstored_fields
 from runner.kube.watch import NamespaceWatch, Watcher
-from runner.objects import Key, Owned
+from runner.objects import Key, S3Object
 from runner.settings import Settings
-from s3bucket.outcome import Outcome, Reason
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
@@ -71,7 +73,7 @@ class Operator:
         self._stopping = self._shutdown.stopping
         self._is_lost = False
         self._namespaces: list[NamespaceWatch] = []
-        self._object_watchers: list[Watcher] = []
+        self._object_watchers: list[Watcher[S3Object]] = []
         self._workers: Workers | None = None
         self._caches = Caches()
         self._orphans: Orphans | None = None
@@ -157,11 +159,11 @@ class Operator:
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
         try:
-            items, is_complete = self._list_once()
-            made = self._make_reconciler() if is_complete or items else None
+            objects, is_complete = self._list_once()
+            made = self._make_reconciler() if is_complete or objects else None
             if made is None:
                 return 2
-            is_ready = self._reconcile_all(*made, items)
+            is_ready = self._reconcile_all(*made, objects)
         finally:
             if self._settings.leader_elect and not self._is_lost:
                 self._release_lease()
@@ -181,7 +183,7 @@ class Operator:
             self._keep_lease()
         return holder
 
-    def _list_once(self) -> tuple[list[dict[str, Any]], bool]:
+    def _list_once(self) -> tuple[list[S3Object], bool]:
         """The objects of all namespaces, and whether all namespaces are there.
 
         :raises KubeError: when Kubernetes does not answer
@@ -193,16 +195,16 @@ class Operator:
         for name in missing:
             _LOG.error("the namespace does not exist (--watch-namespace)", extra={"namespace": name})
         found = [name for name in self._kube.namespaces if name not in missing]
-        return [item for name in found for item in self._kube.list_objects(name)[0]], not missing
+        return [s3 for name in found for s3 in self._kube.list_objects(name)[0]], not missing
 
-    def _reconcile_all(self, job: AnsibleJob, reconciler: Reconciler, items: list[dict[str, Any]]) -> bool:
+    def _reconcile_all(self, job: AnsibleJob, reconciler: Reconciler, objects: list[S3Object]) -> bool:
         """Reconcile each object, while the Lease is ours and nobody asks to stop. Whether all are Ready, or deleted."""
-        seen = self._caches.add("S3")
-        for item in items:
-            seen.put(key_of(item), item)
+        cache = self._caches.add_objects()
+        for s3 in objects:
+            cache.put(s3)
         keys: SimpleQueue[Key] = SimpleQueue()
-        for item in items:
-            keys.put(key_of(item))
+        for s3 in objects:
+            keys.put(s3.key)
         results: list[bool] = []
         for number in range(self._settings.max_concurrent_reconciles):
             self._start(f"worker-{number}", self._drain, reconciler, keys, results)
@@ -214,7 +216,7 @@ class Operator:
                 thread.join(_POLL_S)
         self._shutdown.begin(is_graceful=False)
         is_late.set()
-        return len(results) == len(items) and all(results)
+        return len(results) == len(objects) and all(results)
 
     def _drain(self, reconciler: Reconciler, keys: SimpleQueue[Key], results: list[bool]) -> None:
         with contextlib.suppress(Empty):
@@ -231,10 +233,10 @@ class Operator:
 
     def _reconcile_once(self, reconciler: Reconciler, key: Key) -> bool:
         try:
-            outcome = reconciler.look(key)
+            outcome = reconciler.reconcile_object(key)
             # It made progress, and another pass may be hours away.
             while outcome is not None and outcome.retry == "immediate" and not self._stopping.is_set():
-                outcome = reconciler.look(key)
+                outcome = reconciler.reconcile_object(key)
         except KubeError as error:
             _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
             return False
@@ -268,30 +270,31 @@ class Operator:
         self._check = check = DriftCheck(
             settings.project_dir,
             role,
-            self._caches.find,
+            self._caches.find_child,
             period_s=settings.sync_period_s,
             count_call=self._metrics.count_call,
             limit_s=min(_MAX_CHECK_S, settings.run_timeout_s),
         )
+        runs = GuardedRole(job, check.try_policy, self._may_run)
         self._orphans = Orphans(
             self._kube,
             check,
             self._metrics,
-            lambda key: self._caches.find("S3", *key),
-            (lambda user: self._deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
+            self._caches.find_object,
+            (lambda user: runs.deactivate(user, name)) if settings.orphan_policy == "Deactivate" else None,
             grace_s=settings.orphan_grace_period_s,
         )
-        objects = StoredObjects(self._kube, lambda key: self._caches.find("S3", *key), self._unstored_fields())
+        objects = StoredObjects(self._kube, self._caches.find_object, self._unstored_fields())
+        periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s)
         reconciler = Reconciler(
             objects,
-            Claims(self._run_role, self._caches.find_naming),
+            runs,
+            check,
+            Claims(self._caches.find_naming),
+            Publisher(objects, self._metrics),
+            Schedule(periods),
             self._metrics,
-            settings.sync_period_s,
-            find_seen=objects.find_seen,
-            check=check,
-            checks_all=settings.drift_check,
-            full_sync_period_s=settings.full_sync_period_s,
-            run_timeout_s=settings.run_timeout_s,
+            drift_check=settings.drift_check,
         )
         return job, reconciler
 
@@ -327,7 +330,7 @@ class Operator:
         # A single namespace that is watched keeps no other one waiting.
         has_many = len(namespaces) > 1 or namespaces[0] is None
         checks = settings.drift_check
-        self._workers = Workers(self._queue, reconciler, has_checkers=checks, stopping=self._stopping)
+        self._workers = Workers(self._queue, reconciler, stopping=self._stopping)
         count = settings.max_concurrent_reconciles
         found = run_workers(count, has_many_namespaces=has_many, has_checkers=checks)
         if checks:
@@ -341,7 +344,7 @@ class Operator:
             f"S3 in {place}",
             lambda: kube.iterate_objects(namespace),
             lambda version: kube.watch_objects(namespace, version),
-            ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add("S3")),
+            ObjectHandler(self._queue, self._settings.sync_period_s, self._caches.add_objects()),
             self._stopping,
         )
         self._object_watchers.append(objects)
@@ -350,7 +353,7 @@ class Operator:
                 f"{kind} in {place}",
                 lambda kind=kind: kube.iterate_children(kind, namespace),  # type: ignore[misc]
                 lambda version, kind=kind: kube.watch_children(kind, namespace, version),  # type: ignore[misc]
-                ChildHandler(self._queue, self._caches.add(kind)),
+                ChildHandler(self._queue, self._caches.add_children(kind)),
                 self._stopping,
             )
             for kind in _CHILD_KINDS
@@ -366,16 +369,6 @@ class Operator:
         thread = threading.Thread(target=body, args=arguments, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-    def _run_role(self, item: dict[str, Any]) -> Outcome:
-        if self._job is None or not self._may_run():
-            return _not_leading()
-        return (self._check.try_policy(item) if self._check else None) or self._job.run(item)
-
-    def _deactivate(self, user: Owned, cluster: str) -> Outcome:
-        if self._job is None or not self._may_run():
-            return _not_leading()
-        return self._job.deactivate(user, cluster)
 
     def _lose(self, left_s: float) -> None:
         """End all runs: the Lease is lost, and another replica may begin in ``left_s`` seconds."""
@@ -447,10 +440,6 @@ class Operator:
     def _is_synced(self) -> bool:
         """Whether all S3 objects are known."""
         return all(watcher.synced.is_set() for watcher in self._object_watchers)
-
-
-def _not_leading() -> Outcome:
-    return Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
 
 
 def _empty_time_s(settings: Settings) -> int:

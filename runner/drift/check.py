@@ -28,7 +28,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 import s3bucket
 from runner.drift.sandbox import GivenUpError, Sandbox
 from runner.kube.projection import oversized_message
-from runner.objects import Owned, ReadError
+from runner.objects import JsonObject, Owned, ReadError, S3Object
 from s3bucket import children, errors, observe, owner, prediction, read, regions, spec
 from s3bucket import users as user_rules
 from s3bucket.cluster import connect
@@ -164,13 +164,13 @@ class _Users:
         self._period_s = period_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._users: dict[str, Any] = {}
+        self._users: JsonObject = {}
         self._read_at = -math.inf
         self._changed_at: dict[str, float] = {}
         self._looks = 0
         self._refusal: Any = None
 
-    def read_all(self, iam: Any) -> tuple[float, dict[str, Any]] | None:
+    def read_all(self, iam: Any) -> tuple[float, JsonObject] | None:
         """All users by name, and when they were read; None when they are read one by one in this period.
 
         :raises Refused: when AWS does not say which users there are, or does not allow the question
@@ -222,7 +222,7 @@ class _Users:
 class Cached(Protocol):
     """Secrets and Services as the watches saw them last, with digests in place of values; None for what they lack."""
 
-    def __call__(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None: ...
 
 
 class _Cluster:
@@ -236,15 +236,15 @@ class _Cluster:
         self._live = live
         self.is_terminating = live.is_terminating
 
-    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         found = self._cached("Secret", namespace, name)
         return self._live.find_secret(namespace, name) if found is None and is_wanted else found
 
-    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
 
-    def dry_run(self, manifest: dict[str, Any]) -> None:
+    def dry_run(self, manifest: JsonObject) -> None:
         self._live.dry_run(manifest)
 
 
@@ -289,13 +289,13 @@ class DriftCheck:
         self._lock = threading.Lock()
         # S3 and STS by region, the one that was used last at the end; IAM by partition.
         self._clients: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
-        self._iam: dict[str, Any] = {}
+        self._iam: JsonObject = {}
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
         self._session: Any = None
         self._credentials: object = None
 
-    def look(self, item: dict[str, Any]) -> Outcome:
+    def compare(self, s3: S3Object) -> Outcome:
         """What is so of an object that should be there.
 
         ``drift`` names the aspects that differ and that a run can repair. Done, all the same, if what is there can be
@@ -303,7 +303,7 @@ class DriftCheck:
         """
         try:
             with self._time_limit.running():
-                wanted = self._wanted_of(item)
+                wanted = self._wanted_of(s3)
                 seen = observe.observe(wanted, self._sources(wanted))
         except Refused as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
@@ -322,7 +322,7 @@ class DriftCheck:
             return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
         return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
 
-    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+    def compare_deletion(self, s3: S3Object) -> Outcome | None:
         """The outcome of the deletion of an object that owns nothing.
 
         None when it owns something, or when that is unknown: then the role must run. Everything is read now, nothing
@@ -330,23 +330,23 @@ class DriftCheck:
         """
         try:
             with self._time_limit.running():
-                wanted = self._wanted_of(item)
+                wanted = self._wanted_of(s3)
                 sources = self._sources(wanted, reads_all_users=False, cluster=self._live)
                 seen = observe.observe_deletion(wanted, sources)
         except (Refused, GivenUpError, _CheckTimeoutError):
             return None
         return None if seen.differs or seen.deferred else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
-    def plan(self, item: dict[str, Any]) -> Plan:
+    def plan(self, s3: S3Object) -> Plan:
         """What a run of the role would do about an object, or about the end of one that is being deleted.
 
         Its user is read by itself: for a few objects that is less than all of the account's.
         """
-        too_large = oversized_message(item)
-        if too_large and not item["metadata"].get("deletionTimestamp"):
+        too_large = oversized_message(s3)
+        if too_large and not s3.is_deleting:
             return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, too_large, "permanent"))
         try:
-            wanted = self._wanted_of(item)
+            wanted = self._wanted_of(s3)
             sources = self._sources(wanted, reads_all_users=False)
             if wanted.is_deleting:
                 gone = observe.observe_deletion(wanted, sources)
@@ -361,10 +361,10 @@ class DriftCheck:
         changes = tuple(Change(*change) for change in found.changes)
         return Plan(changes, tuple(found.notes), _told(found.problem) if found.problem else None, tuple(found.lines))
 
-    def try_policy(self, item: dict[str, Any]) -> Outcome | None:
+    def try_policy(self, s3: S3Object) -> Outcome | None:
         """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects."""
         try:
-            self._try_policy(item)
+            self._try_policy(s3)
         except GivenUpError as error:
             return _given_up(error)
         return None
@@ -373,23 +373,20 @@ class DriftCheck:
         """End the processes that this check has started."""
         self._sandbox.close()
 
-    def forget(self, item: dict[str, Any]) -> None:
+    def forget(self, s3: S3Object) -> None:
         """The role was run on an object: what was read of its user no longer holds."""
-        self._users.forget(str(((item.get("spec") or {}).get("iamUser") or {}).get("username", "")))
+        self._users.forget(s3.username)
 
-    def _wanted_of(self, item: dict[str, Any]) -> Any:
-        self._try_policy(item)
-        return spec.wanted_of(item, self._settings.cluster_name, self._defaults)
+    def _wanted_of(self, s3: S3Object) -> Any:
+        self._try_policy(s3)
+        return spec.wanted_of(s3.item, self._settings.cluster_name, self._defaults)
 
-    def _try_policy(self, item: dict[str, Any]) -> None:
-        # The item may be a file, with anything in it. A deletion does not need the policy.
-        metadata, asked = item.get("metadata"), item.get("spec")
-        if isinstance(metadata, dict) and metadata.get("deletionTimestamp"):
-            return
-        text = asked.get("bucketPolicy") if isinstance(asked, dict) else None
-        if isinstance(asked, dict) and isinstance(text, str):
+    def _try_policy(self, s3: S3Object) -> None:
+        # A deletion does not need the policy. A file may have anything in its place.
+        text = s3.spec.get("bucketPolicy")
+        if isinstance(text, str) and not s3.is_deleting:
             # Which partition the ARN has makes no difference to the time.
-            self._sandbox.try_text(text, f"arn:aws:s3:::{asked.get('bucketName', '')}"[:_MAX_ARN])
+            self._sandbox.try_text(text, f"arn:aws:s3:::{s3.bucket_name}"[:_MAX_ARN])
 
     def find_owned_users(self) -> tuple[float, list[Owned]] | None:
         """The IAM users with this cluster's owner tags, and when they were read; None when they are not read now.
@@ -473,7 +470,7 @@ class DriftCheck:
             observe.ask_account(wanted, sts, sts_of)
             users = self._users.source_for(iam, wanted.username)
 
-        def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
+        def clients_of(secret: JsonObject) -> tuple[Any, Any]:
             names = secret["metadata"]["namespace"], secret["metadata"]["name"]
             # The caches have digests only.
             key_id, value = children.values_in(self._live.find_secret(*names) or {})

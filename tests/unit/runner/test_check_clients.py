@@ -13,7 +13,7 @@ import pytest
 from runner.drift import check as drift
 from runner.drift.check import DriftCheck, RoleSettings
 from s3bucket.outcome import Reason
-from tests.support.fakes import make_item
+from tests.support.fakes import make_object
 from tests.support.world import PROJECT
 
 
@@ -60,7 +60,7 @@ def test_setting_of_aws_that_cannot_work_is_named(
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/operator")
     monkeypatch.setenv(name, value)
     check = DriftCheck(PROJECT, RoleSettings("cluster", "", 0, ""), has_cluster=False)
-    seen = check.look(make_item())
+    seen = check.compare(make_object())
     assert (seen.is_done, seen.reason) == (False, reason)
     assert name in seen.message
     assert value in seen.message
