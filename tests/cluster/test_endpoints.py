@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError
 
 from runner.drift.check import DriftCheck, RoleSettings
 from runner.execution.job import AnsibleJob
+from runner.objects import S3Object
 from tests.support.jobs import make_warm
 from tests.support.world import EXECUTOR, PROJECT
 
@@ -112,7 +113,7 @@ def test_check_and_run_connect_to_the_same_hosts(
         warm.start()
     try:
         job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, {}, warm)
-        job.run({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}})
+        job.run(S3Object({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}}))
     finally:
         if warm:
             warm.stop()

@@ -12,6 +12,7 @@ import pytest
 
 from dev.binaries import find_own_program
 from runner.control.status import status_of
+from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason
 from tests.support.fakes import READY, make_item
 from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
@@ -52,7 +53,7 @@ def item_after(*outcomes: Outcome, **metadata: Any) -> dict[str, Any]:
     item = make_item(**metadata)
     item["status"] = {"observedGeneration": -1}
     for outcome in outcomes:
-        item["status"] = status_of(item, outcome, _NOW) or item["status"]
+        item["status"] = status_of(S3Object(item), outcome, _NOW) or item["status"]
     return item
 
 

@@ -111,10 +111,8 @@ def test_page_that_is_too_large_is_asked_for_with_fewer_items(
         world.core.create_namespaced_secret(namespace, secret_of(item, {"large": "x" * size}))
     config.load_kube_config(str(world.kubeconfig))
     found = list(Kube((namespace,)).iterate_children("Secret", namespace))
-    assert sorted(item["metadata"]["name"] for item in found) == sorted(
-        f"{item['metadata']['name']}-iam-secret" for item in objects
-    )
-    assert all("large" not in str(item) for item in found)
+    assert sorted(child.name for child in found) == sorted(f"{item['metadata']['name']}-iam-secret" for item in objects)
+    assert all("large" not in str(child) for child in found)
 
 
 def test_secret_that_loses_its_owner_is_deleted_for_the_watch(
@@ -130,7 +128,7 @@ def test_secret_that_loses_its_owner_is_deleted_for_the_watch(
     world.core.create_namespaced_secret(namespace, body)
     world.core.patch_namespaced_secret(name, namespace, {"metadata": {"ownerReferences": None}})
     events = api.watch_children("Secret", namespace, listing.version)
-    seen = [(kind, item["metadata"]["name"]) for kind, item in itertools.islice(events, 2)]
+    seen = [(kind, child.name) for kind, child in itertools.islice(events, 2)]
     assert seen == [("ADDED", name), ("DELETED", name)]
 
 
@@ -155,7 +153,7 @@ def test_lists_come_in_pages_and_are_whole(
     wanted = [item["metadata"]["name"] for item in objects]
     secrets = api.iterate_children("Secret", namespace)
     for listing, suffix in ((api.iterate_objects(namespace), ""), (secrets, "-iam-secret")):
-        assert sorted(item["metadata"]["name"] for item in listing) == sorted(f"{name}{suffix}" for name in wanted)
+        assert sorted(found.name for found in listing) == sorted(f"{name}{suffix}" for name in wanted)
         assert int(listing.version) > 0
     assert pages == ["s3s"] * 3 + ["secrets"] * 3
     everywhere = {item["metadata"]["name"] for item in api.list_objects(None)[0]}

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
 
 from runner.drift.check import DriftCheck, RoleSettings
+from runner.objects import S3Object
 from s3bucket.observe import observe_deletion
 from s3bucket.outcome import Outcome, Reason
 from tests.support.world import CLUSTER, PROJECT, World, deleting, requests_of
@@ -195,7 +196,7 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
     before = in_aws(world), in_namespace(world, room)
 
     with requests_of(world) as requests:
-        seen = check.look(cr)
+        seen = check.compare(S3Object(cr))
     assert [request["action"] for request in requests if request["write"]] == []
     outcome = run_until_it_rests(world, check, cr) if seen.drift else seen
     note(f"{outcome.reason}: {outcome.message}")
@@ -223,7 +224,7 @@ def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> O
     assert run.outcome, run.output
     told = run.outcome
     with requests_of(world) as requests:
-        seen = check.look(cr)
+        seen = check.compare(S3Object(cr))
         # What only AWS could refuse, the role is refused again.
         again = world.reconcile(cr).outcome if seen.drift else None
     assert changes_in(requests) == []
