@@ -156,7 +156,7 @@ def test_lists_come_in_pages_and_are_whole(
         assert sorted(found.name for found in listing) == sorted(f"{name}{suffix}" for name in wanted)
         assert int(listing.version) > 0
     assert pages == ["s3s"] * 3 + ["secrets"] * 3
-    everywhere = {item["metadata"]["name"] for item in api.list_objects(None)[0]}
+    everywhere = {s3.name for s3 in api.list_objects(None)[0]}
     assert everywhere >= set(wanted)
 
 
