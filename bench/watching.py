@@ -10,9 +10,10 @@ from kubernetes.watch import Watch
 
 from bench import BenchError
 from bench.objects import Item, new_object
-from bench.place import OBJECT, PLURAL, Place
+from bench.place import OBJECT, Place
 from runner.control.status import is_ready_in_generation
 from runner.objects import S3Object
+from s3bucket.api import PLURAL
 
 _THREADS = 8
 

@@ -25,6 +25,7 @@ from ansible_runner.utils import get_callback_dir
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.objects import JsonObject, Key, Owned, S3Object
+from s3bucket.api import API_VERSION
 from s3bucket.outcome import Outcome, Reason
 
 _LOG = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ def extra_vars(s3: S3Object, settings: Mapping[str, object]) -> JsonObject:
     """
     kept = ("name", "namespace", "uid", "generation", "deletionTimestamp")
     cr = {
-        "apiVersion": s3.item.get("apiVersion", "agill.apps/v1alpha1"),
+        "apiVersion": s3.item.get("apiVersion", API_VERSION),
         "kind": s3.item.get("kind", "S3"),
         "metadata": {name: s3.metadata[name] for name in kept if name in s3.metadata},
         "spec": s3.item.get("spec") or {},

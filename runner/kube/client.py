@@ -23,13 +23,11 @@ from urllib3.exceptions import HTTPError
 from runner.kube import config as kubeconfig
 from runner.kube.events import Event
 from runner.kube.projection import FINALIZER as FINALIZER
-from runner.kube.projection import GROUP as GROUP
-from runner.kube.projection import KIND as KIND
 from runner.kube.projection import keep_child, keep_listed_object, keep_object, reference_to
 from runner.objects import Child, JsonObject, KubeObject, S3Object
+from s3bucket.api import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from s3bucket.json_text import parse_json
 
-VERSION, PLURAL = "v1alpha1", "s3s"
 _PATHS = {
     KIND: (f"/apis/{GROUP}/{VERSION}", PLURAL),
     "Secret": ("/api/v1", "secrets"),
@@ -480,7 +478,7 @@ def _event_body(s3: S3Object, event: Event) -> JsonObject:
     return {
         "metadata": {"generateName": f"{s3.name}.", "namespace": s3.namespace},
         "involvedObject": {
-            "apiVersion": f"{GROUP}/{VERSION}",
+            "apiVersion": API_VERSION,
             "kind": KIND,
             "namespace": s3.namespace,
             "name": s3.name,

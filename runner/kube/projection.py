@@ -14,8 +14,7 @@ import json
 from runner.objects import FINALIZER as FINALIZER
 from runner.objects import OVERSIZED as OVERSIZED
 from runner.objects import Child, JsonObject, S3Object
-
-GROUP, KIND = "agill.apps", "S3"
+from s3bucket.api import GROUP, KIND
 
 _KEY_ID, _SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 _SECRET_SUFFIX = "-iam-secret"  # noqa: S105 - the end of a name

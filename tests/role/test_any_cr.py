@@ -1,5 +1,6 @@
-"""Property: any object that the API server admits becomes Ready or gets a permanent reason; then a second pass
-changes nothing, and its deletion leaves AWS as it was.
+"""Property: any object that the API server admits becomes Ready or gets a permanent reason.
+
+A second pass then changes nothing, and its deletion leaves AWS as it was.
 
 The objects are drawn from the CRD's own schema, with odd but legal text. ``FUZZ_EXAMPLES`` in the environment says
 how many (``make fuzz``), and each run then draws others. A failure prints the object, as small as Hypothesis gets it.
@@ -206,7 +207,7 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
 
     if seen.drift:
         gone = world.reconcile(deleting(cr)).outcome
-        check.forget(cr)
+        check.forget(S3Object(cr))
         note(json.dumps(gone))
         assert gone["done"]
         if "was retained" in gone["message"]:
@@ -220,7 +221,7 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
 def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> Outcome:
     """Run the role, and look again: the second pass changes nothing, and says the same."""
     run = world.reconcile(cr)
-    check.forget(cr)
+    check.forget(S3Object(cr))
     assert run.outcome, run.output
     told = run.outcome
     with requests_of(world) as requests:

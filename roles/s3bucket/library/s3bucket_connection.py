@@ -51,6 +51,7 @@ from ansible.module_utils.s3bucket.errors import Refused
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={"kubernetes": {"type": "str", "default": "{}", "no_log": True}}, supports_check_mode=True
     )

@@ -106,6 +106,7 @@ READ_BACK_PAUSE_S = 0.5
 
 
 def main() -> None:
+    """Run the module."""
     module = make_module(
         account={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
@@ -145,6 +146,7 @@ def failing_to(verb: str) -> Iterator[None]:
 
 
 def create_bucket(s3: Any, wanted: Wanted) -> None:
+    """Create the bucket with its tags, and what a new bucket cannot get later."""
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
     configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
@@ -209,6 +211,7 @@ def read_back(
 
 
 def create_user(iam: Any, wanted: Wanted, rules: UserRules, origin: str) -> None:
+    """Create the IAM user with its tags, path and boundary."""
     tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):

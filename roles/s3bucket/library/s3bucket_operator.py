@@ -80,6 +80,7 @@ _CHART = "s3-operator-"
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "operator": {"type": "str", "default": ""},

@@ -53,6 +53,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleAWSModule(
         argument_spec={
             "user": {"type": "str", "required": True},
@@ -70,6 +71,7 @@ def main() -> None:
 
 
 def active_keys_of_owned(iam: Any, name: str, identity: Identity) -> list[str]:
+    """The active keys of an IAM user that still has this owner."""
     user = find_user(iam, name)
     if user is None:
         return []

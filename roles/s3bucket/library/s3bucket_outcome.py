@@ -111,6 +111,7 @@ _STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "task": {"type": "str", "required": True},

@@ -258,6 +258,7 @@ class Settings:
 
 
 def main() -> None:
+    """Run the module."""
     module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
         wanted = read_wanted(module)
