@@ -36,7 +36,7 @@ class Publisher:
 
     def __init__(self, kube: Writer, metrics: Metrics, now: Callable[[], str] = utc_now) -> None:
         self._kube = kube
-        self._metrics = metrics
+        self.metrics = metrics
         self._now = now
 
     def announce(self, s3: S3Object) -> S3Object:
@@ -63,7 +63,7 @@ class Publisher:
         """Publish an outcome. The status of an object whose deletion is done is not written any more."""
         if outcome.reason is Reason.RUN_CANCELLED:
             return
-        self._metrics.show(s3, outcome)
+        self.metrics.show(s3, outcome)
         event = event_of(s3, outcome)
         if event is not None:
             self._write_event(s3, event)

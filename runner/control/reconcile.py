@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 
 from runner.control.claims import Claims
 from runner.control.decide import Decision, NameClaims, Policy, Step, Trigger, decide
-from runner.control.metrics import Metrics
 from runner.control.publish import Publisher
 from runner.control.queue import Lane
 from runner.control.schedule import Next, Schedule
@@ -81,7 +80,6 @@ class Reconciler:
         claims: Claims,
         publisher: Publisher,
         schedule: Schedule,
-        metrics: Metrics,
         *,
         drift_check: bool = True,
     ) -> None:
@@ -91,7 +89,7 @@ class Reconciler:
         self._claims = claims
         self._publisher = publisher
         self._schedule = schedule
-        self._metrics = metrics
+        self._metrics = publisher.metrics
         self._policy = Policy(drift_check)
 
     def reconcile(self, key: Key) -> Next | None:

@@ -151,7 +151,6 @@ class FakeParts:
             self.claims,
             Publisher(objects, self.metrics, lambda: self.now),
             Schedule(periods, lambda: self.time_s, chance),
-            self.metrics,
             drift_check=self.drift_check,
         )
 

@@ -8,8 +8,11 @@ from dataclasses import fields
 
 import pytest
 
+from runner.control.once import OnePass
 from runner.control.operator import Operator
 from runner.control.queue import Lane, WorkQueue
+from runner.control.shutdown import Shutdown
+from runner.control.threads import Threads
 from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.kube.client import Kube
 from runner.objects import S3Object
@@ -160,7 +163,8 @@ def test_run_that_made_progress_is_followed_by_the_next_behind_other_namespaces(
 def test_once_goes_on_while_runs_make_progress() -> None:
     rig = Rig(EMPTYING, EMPTYING, READY)
     rig.kube.item = make_item(finalizers=["agill.apps.s3"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert make_operator()._reconcile_once(rig.reconciler, KEY)
+    one_pass = OnePass(rig.reconciler, Threads(), Shutdown(600), lambda: None)
+    assert one_pass.reconcile(KEY)
     assert len(rig.job.runs) == 3
     assert rig.kube.item is None
 
@@ -202,8 +206,8 @@ def make_operator() -> Operator:
 def health(workers: Workers) -> str:
     """What /healthz of an operator with these workers answers; empty when it is well."""
     operator = make_operator()
-    operator._workers = workers
-    return operator._check_health()
+    operator.probes.workers = workers
+    return operator.probes.check_health()
 
 
 def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
