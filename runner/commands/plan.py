@@ -255,7 +255,7 @@ def _items_of(document: Any, source: str) -> Iterator[JsonObject]:
 def _plan(check: DriftCheck, document: Document, options: JsonObject, has_cluster: bool) -> Plan:
     unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
     if unknown:
-        return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field", "permanent"))
+        return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
     s3 = S3Object.from_item(document.item)
     plan = check.plan(s3)
     if plan.refusal:

@@ -119,7 +119,7 @@ def _decide_to_run(s3: S3Object, comparison: Outcome | None, now: float, policy:
     if not s3.has_finalizer:
         return Decision(Step.ADD_FINALIZER, "nothing may be created before the deletion is sure to be seen")
     if s3.oversized:
-        refusal = Outcome(False, Reason.INVALID_SPEC, oversized_message(s3), "permanent")
+        refusal = Outcome.failure(Reason.INVALID_SPEC, oversized_message(s3))
         return Decision(Step.REFUSE, "its spec is too large to be kept", refusal)
     if not is_observed(s3):
         return Decision(Step.RUN, "its spec is new")
@@ -183,7 +183,7 @@ def _conflict(s3: S3Object, owner: S3Object) -> Outcome:
         f"bucket {s3.bucket_name} is that of S3 object {owner.namespace}/{owner.name}: delete it first, or choose"
         " another bucketName"
     )
-    return Outcome(False, Reason.CONFLICT, message, "permanent")
+    return Outcome.failure(Reason.CONFLICT, message)
 
 
 def _pending(s3: S3Object, claim: Claim) -> Outcome:
@@ -194,4 +194,4 @@ def _pending(s3: S3Object, claim: Claim) -> Outcome:
             f"S3 object {name}, which had a bucket of the name {s3.bucket_name}, was just deleted, and AWS may accept"
             " its access key for some time yet: waiting until it does not"
         )
-    return Outcome(False, Reason.PENDING, message, "transient")
+    return Outcome.failure(Reason.PENDING, message)

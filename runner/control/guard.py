@@ -8,7 +8,7 @@ from typing import Protocol
 from runner.objects import Owned, S3Object
 from s3bucket.outcome import Outcome, Reason
 
-_NOT_LEADING = Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
+_NOT_LEADING = Outcome.failure(Reason.RUN_CANCELLED, "the Lease is no longer held")
 
 
 class Job(Protocol):

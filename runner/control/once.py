@@ -16,7 +16,7 @@ from runner.control.shutdown import WORKERS_S, Shutdown
 from runner.control.threads import Threads
 from runner.kube.client import Kube, KubeError
 from runner.objects import Key, S3Object
-from s3bucket.outcome import Outcome
+from s3bucket.outcome import Outcome, Retry
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.5
@@ -79,7 +79,7 @@ class OnePass:
         try:
             outcome = self._reconciler.reconcile_object(key)
             # It made progress, and another pass may be hours away.
-            while outcome is not None and outcome.retry == "immediate" and not self._shutdown.stopping.is_set():
+            while outcome is not None and outcome.retry == Retry.IMMEDIATE and not self._shutdown.stopping.is_set():
                 outcome = self._reconciler.reconcile_object(key)
         except KubeError as error:
             _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from runner.backoff import Backoff, jittered
 from runner.control.queue import Lane, Standing
 from runner.objects import Key
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 
 # Somebody else wrote the object at the same moment: the next read sees it.
 _FIRST_CONFLICT_S = 0.1
@@ -90,7 +90,7 @@ class Schedule:
         if outcome is not None and outcome.reason is Reason.RUN_TIMEOUT:
             return Next(Lane.RESYNC, self._timeout_backoff.next_s(key), Standing.TIMED_OUT)
         self._timeout_backoff.reset(key)
-        if outcome is not None and outcome.retry == "transient":
+        if outcome is not None and outcome.retry == Retry.TRANSIENT:
             is_iam = outcome.reason is Reason.WAITING_FOR_IAM
             backoff, other = (self._iam_backoff, self._backoff) if is_iam else (self._backoff, self._iam_backoff)
             other.reset(key)
@@ -99,7 +99,7 @@ class Schedule:
         self._iam_backoff.reset(key)
         if outcome is None:
             return None
-        if outcome.retry == "immediate":
+        if outcome.retry == Retry.IMMEDIATE:
             # It made progress, and goes on in its namespace's next turn.
             return Next(Lane.REPAIR, 0.0, Standing.GOOD)
         standing = Standing.GOOD if outcome.is_done else Standing.FAILED

@@ -12,11 +12,11 @@ the condition's status does, observedGeneration is that of the spec that was loo
 from __future__ import annotations
 
 from runner.objects import JsonObject, S3Object
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
 _TRANSITION = "lastTransitionTime"
-_RETRIED_LATER = ("permanent", "slow")
+_RETRIED_LATER = (Retry.PERMANENT, Retry.SLOW)
 # Tried again soon, or after a long time, but it does not pass by itself as a rule.
 _NEEDS_A_PERSON = (Reason.ACCESS_DENIED, Reason.CREDENTIALS_INVALID, Reason.RUN_TIMEOUT)
 

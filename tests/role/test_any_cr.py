@@ -23,7 +23,7 @@ from kubernetes.client.exceptions import ApiException
 from runner.drift.check import DriftCheck, RoleSettings
 from runner.objects import S3Object
 from s3bucket.observe import observe_deletion
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.world import CLUSTER, PROJECT, World, deleting, requests_of
 
 SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
@@ -201,7 +201,7 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
     assert [request["action"] for request in requests if request["write"]] == []
     outcome = run_until_it_rests(world, check, cr) if seen.drift else seen
     note(f"{outcome.reason}: {outcome.message}")
-    assert outcome.is_done or outcome.retry == "permanent"
+    assert outcome.is_done or outcome.retry == Retry.PERMANENT
     if not outcome.is_done:
         assert re.match(r"spec\.|metadata\.|bucket |IAM user ", outcome.message), "it names what is wrong"
 

@@ -10,14 +10,14 @@ import pytest
 
 from runner.control.decide import Claim, NameClaims, Policy, Step, Trigger, decide
 from runner.objects import FINALIZER, OVERSIZED, S3Object
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY
 
 NOW = 1000.0
 CHANGE, RESYNC = Trigger.CHANGE, Trigger.RESYNC
 DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 DIFFERS = replace(READY, drift=("policy",))
-DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
 DENIED_AND_DIFFERS = replace(DENIED, drift=("tags",))
 OWNS_SOMETHING = Outcome(False, Reason.DELETING)
 NONE_CLAIMS = NameClaims()
@@ -159,7 +159,7 @@ def test_decide_who_has_a_bucket_name(
     assert decision.step is Step.REFUSE
     assert decision.refusal is not None
     assert (decision.refusal.is_done, decision.refusal.reason) == (False, reason)
-    assert decision.refusal.retry == ("permanent" if reason is Reason.CONFLICT else "transient")
+    assert decision.refusal.retry is (Retry.PERMANENT if reason is Reason.CONFLICT else Retry.TRANSIENT)
     assert message in decision.refusal.message
 
 

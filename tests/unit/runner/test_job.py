@@ -14,7 +14,7 @@ from runner.execution.job import AnsibleJob, _EventHandler, _Record, extra_vars
 from runner.execution.processes import read_stat, short_path
 from runner.execution.warm.process import WarmProcess
 from runner.objects import S3Object
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import make_item, make_object
 
 EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
@@ -108,6 +108,6 @@ def test_run_leaves_no_process_behind(tmp_path: Path) -> None:
 
 def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tmp_path: Path) -> None:
     outcome, work = run_play(tmp_path, {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}})
-    assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.RUN_FAILED, "transient")
+    assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.RUN_FAILED, Retry.TRANSIENT)
     assert "Say no: no" in outcome.message
     assert list(work.iterdir()) == []

@@ -24,12 +24,12 @@ from runner.commands.plan import (
 )
 from runner.drift.check import Change, Plan
 from runner.objects import S3Object
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import FakeKube, kube_error, make_item
 from tests.support.world import PROJECT
 
 S3 = "apiVersion: agill.apps/v1alpha1\nkind: S3\n"
-DENIED = Plan(refusal=Outcome(False, Reason.ACCESS_DENIED, "no", "transient"))
+DENIED = Plan(refusal=Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT))
 DIFFERS = Plan((Change("versioning", "enableVersioning", False, True),))
 
 

@@ -81,7 +81,7 @@ def _policy_differs(wanted: Wanted, settings: _Settings) -> bool:
 
 
 TABLE: dict[str, Row] = {
-    # ACLs other than private need ownership that honours ACLs:
+    # ACLs other than private need ownership that honors ACLs:
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
     "ownership": Row(
         "bucketACL",
