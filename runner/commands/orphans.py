@@ -38,11 +38,11 @@ def find_all(kube: Kube, flags: Mapping[str, Any]) -> Found:
     """
     try:
         cluster = flags["cluster_name"] or kube.get_cluster_id()
-        aws = DriftCheck(flags["project_dir"], RoleSettings.of({**flags, "cluster_name": cluster}))
+        aws = DriftCheck(flags["project_dir"], RoleSettings.of({**flags, "cluster_name": cluster})).owned
         # Before and after: what is being deleted, or created, at this time is no orphan.
         objects = _objects(kube)
-        users = aws.find_owned_users()
-        buckets, unread = aws.find_owned_buckets()
+        users = aws.find_users()
+        buckets, unread = aws.find_buckets()
         objects += _objects(kube)
     except KubeError as error:
         raise OrphanError(str(error)) from error

@@ -91,7 +91,7 @@ class Factory:
         deactivates = self._settings.orphan_policy == "Deactivate"
         return Orphans(
             self._kube,
-            check,
+            check.owned,
             self._metrics,
             self._caches.find_object,
             (lambda user: role.deactivate(user, cluster)) if deactivates else None,

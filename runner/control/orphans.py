@@ -41,9 +41,9 @@ class Objects(Protocol):
 
 
 class AWS(Protocol):
-    """What is in AWS, as :class:`runner.drift.check.DriftCheck` reads it."""
+    """What is in AWS, as :class:`runner.drift.owned.OwnedReader` reads it."""
 
-    def find_owned_users(self) -> tuple[float, list[Owned]] | None: ...
+    def find_users(self) -> tuple[float, list[Owned]] | None: ...
 
     def has_active_key(self, user: Owned) -> bool: ...
 
@@ -103,7 +103,7 @@ class Orphans:
     def search(self) -> None:
         """One pass, if all users were read again since the last. When AWS does not say, nothing is changed."""
         try:
-            found = self._aws.find_owned_users()
+            found = self._aws.find_users()
             self._problem = ""
         except ReadError as error:
             self._metrics.show_orphans(dict.fromkeys(KINDS, math.nan))

@@ -188,7 +188,7 @@ class World:
         cluster, now = ApiServer(self.core.api_client), datetime.now(UTC)
         return Sources(
             self.s3,
-            read.LiveUsers(self.iam),
+            read.PerUserReader(self.iam),
             self.sts,
             cluster,
             clients_of,

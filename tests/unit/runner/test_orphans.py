@@ -52,7 +52,7 @@ class Place:
             raise self.kube_error
         return self.objects.get((namespace, name))
 
-    def find_owned_users(self) -> tuple[float, list[Owned]] | None:
+    def find_users(self) -> tuple[float, list[Owned]] | None:
         if self.error:
             raise self.error
         return None if self.users is None else (self.now, self.users)
@@ -254,6 +254,6 @@ def test_search_waits_until_the_caches_are_filled_and_survives_any_error() -> No
     def fail() -> Any:
         raise RuntimeError("unforeseen")
 
-    place.find_owned_users = fail  # type: ignore[method-assign]
+    place.find_users = fail  # type: ignore[method-assign]
     place.orphans.run(Stopped(), lambda: next(turns), PERIOD_S)  # type: ignore[arg-type]
     assert calls == ["wait"] * 4
