@@ -22,9 +22,10 @@ from urllib3.exceptions import HTTPError
 
 from runner.kube import config as kubeconfig
 from runner.kube.events import Event
+from runner.kube.lease import LEASE_SELECTOR, Lease, keep_lease, lease_body, timestamp
 from runner.kube.projection import FINALIZER as FINALIZER
 from runner.kube.projection import keep_child, keep_listed_object, keep_object, reference_to
-from runner.objects import Child, JsonObject, KubeObject, S3Object
+from runner.objects import Child, JsonObject, Key, KubeObject, S3Object
 from s3bucket.api import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from s3bucket.json_text import parse_json
 
@@ -35,9 +36,6 @@ _PATHS = {
 }
 _OBJECT_PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}/{{name}}"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-# By this label, people and operators find the Leases of all operators; the annotation names what they watch.
-_LEASE_LABEL, _LEASE_KIND, _LEASE_SCOPE = "agill.apps/lease", "operator", "agill.apps/watch-namespaces"
-_MAX_TEXT, _MAX_SCOPE = 253, 64 * 1024
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
 _WATCH_S = 240
@@ -235,61 +233,37 @@ class Kube:
             # What is not read keeps its connection.
             _read(answer, _MAX_OBJECT)
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> JsonObject | None:
-        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``scope``, ``version``."""
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
+        """A Lease; None when there is none."""
         with _failing_to(f"read Lease {namespace}/{name}"):
             try:
-                return _keep_lease(self._ask_lease("GET", f"{_LEASES}/{{name}}", namespace, name, timeout_s))
+                return keep_lease(self._request_lease("GET", f"{_LEASES}/{{name}}", (namespace, name), timeout_s))
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
 
-    def list_leases(self, namespace: str | None) -> Iterable[JsonObject]:
-        """The Leases of operators in a namespace, or in all, as :meth:`find_lease` has one.
+    def list_leases(self, namespace: str | None) -> Iterable[Lease]:
+        """The Leases of operators in a namespace, or in all.
 
-        One by one: a tenant may write any number of them, each with a scope of :data:`_MAX_SCOPE` characters.
+        One by one: a tenant may write any number of them, each with a long scope.
         """
         place = f"/namespaces/{namespace}" if namespace else ""
         path = f"/apis/coordination.k8s.io/v1{place}/leases"
-        lister = partial(
-            self._raw.request, "GET", path, serialize=False, label_selector=f"{_LEASE_LABEL}={_LEASE_KIND}"
-        )
-        return Listing("list Leases", _keep_lease, lister)
+        lister = partial(self._raw.request, "GET", path, serialize=False, label_selector=LEASE_SELECTOR)
+        return Listing("list Leases", keep_lease, lister)
 
-    def write_lease(
-        self, namespace: str, name: str, spec: JsonObject, old: JsonObject | None, timeout_s: float
-    ) -> None:
-        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says.
-
-        :param spec: ``holder``, ``duration_s`` and ``scope``
-        """
-        is_taken_over = old is not None and old["holder"] != spec["holder"] and bool(spec["holder"])
-        body = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {_LEASE_LABEL: _LEASE_KIND},
-                "annotations": {_LEASE_SCOPE: spec["scope"]},
-                **({"resourceVersion": old["version"]} if old else {}),
-            },
-            "spec": {
-                "holderIdentity": spec["holder"],
-                "leaseDurationSeconds": spec["duration_s"],
-                "renewTime": _timestamp(datetime.now(UTC)),
-                "leaseTransitions": (old["transitions"] if old else 0) + is_taken_over,
-            },
-        }
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
+        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says."""
         method, path = ("PUT", f"{_LEASES}/{{name}}") if old else ("POST", _LEASES)
-        with _failing_to(f"write Lease {namespace}/{name}"):
-            self._ask_lease(method, path, namespace, name, timeout_s, body)
+        body = lease_body(lease, old, datetime.now(UTC))
+        with _failing_to(f"write Lease {lease.namespace}/{lease.name}"):
+            self._request_lease(method, path, (lease.namespace, lease.name), timeout_s, body)
 
-    def _ask_lease(
-        self, method: str, path: str, namespace: str, name: str, timeout_s: float, body: JsonObject | None = None
+    def _request_lease(
+        self, method: str, path: str, key: Key, timeout_s: float, body: JsonObject | None = None
     ) -> JsonObject:
-        names = {"namespace": namespace, "name": name}
+        names = {"namespace": key[0], "name": key[1]}
         answer = self._lease_raw.request(
             method, path, body, path_params=names, serialize=False, _request_timeout=timeout_s
         )
@@ -474,7 +448,7 @@ def _event(
 
 
 def _event_body(s3: S3Object, event: Event) -> JsonObject:
-    now = _timestamp(datetime.now(UTC))
+    now = timestamp(datetime.now(UTC))
     return {
         "metadata": {"generateName": f"{s3.name}.", "namespace": s3.namespace},
         "involvedObject": {
@@ -494,31 +468,3 @@ def _event_body(s3: S3Object, event: Event) -> JsonObject:
         "source": {"component": "s3-operator"},
         "reportingComponent": "s3-operator",
     }
-
-
-def _keep_lease(lease: JsonObject) -> JsonObject:
-    metadata, spec = lease["metadata"], lease.get("spec") or {}
-    scope = (metadata.get("annotations") or {}).get(_LEASE_SCOPE, "")
-    return {
-        "namespace": metadata["namespace"],
-        "name": metadata["name"],
-        "holder": (spec.get("holderIdentity") or "")[:_MAX_TEXT],
-        "renewed": _datetime(spec.get("renewTime")),
-        "duration_s": spec.get("leaseDurationSeconds") or 0,
-        "transitions": spec.get("leaseTransitions") or 0,
-        # What is too long to be kept may be any namespaces.
-        "scope": scope if len(scope) <= _MAX_SCOPE else "",
-        "version": metadata["resourceVersion"],
-    }
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _datetime(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
-    except ValueError:
-        # The API server stores the year 0, and more digits: one such Lease must not hide all others.
-        return None

@@ -153,6 +153,6 @@ def test_lease_with_a_time_that_no_datetime_has_hides_no_other(world: World, nam
         spec = {"holderIdentity": name, "leaseDurationSeconds": 15, "renewTime": time}
         body = {"metadata": {"name": name, "labels": label}, "spec": spec}
         world.custom.create_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases", body)
-    found = {lease["holder"]: lease["renewed"] for lease in Kube((namespace,)).list_leases(namespace)}
+    found = {lease.holder: lease.renewed for lease in Kube((namespace,)).list_leases(namespace)}
     assert found.pop("true").year == 2026
     assert found == dict.fromkeys(times)

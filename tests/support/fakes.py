@@ -6,7 +6,7 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -18,6 +18,7 @@ from runner.control.reconcile import Reconciler, Role
 from runner.control.schedule import Periods, Schedule
 from runner.kube.client import FINALIZER, KubeError, WatchEvent
 from runner.kube.events import Event
+from runner.kube.lease import Lease
 from runner.objects import JsonObject, Key, KubeObject, S3Object
 from s3bucket.outcome import Outcome, Reason
 
@@ -159,7 +160,7 @@ class FakeLeases:
     """Leases in memory; ``lease`` is the one of the default name."""
 
     def __init__(self) -> None:
-        self.leases: dict[str, dict[str, Any]] = {}
+        self.leases: dict[str, Lease] = {}
         self.list_error: KubeError | None = None
         self.error: KubeError | None = None
         # Called at each call, which may take its time.
@@ -167,34 +168,32 @@ class FakeLeases:
         self.timeouts: list[float] = []
         self._version = 0
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> dict[str, Any] | None:
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
         self.timeouts.append(timeout_s)
         self.before_call()
         if self.error:
             raise self.error
-        return copy.deepcopy(self.leases.get(name))
+        return self.leases.get(name)
 
-    def write_lease(
-        self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
-    ) -> None:
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
         self.timeouts.append(timeout_s)
         self.before_call()
         if self.error:
             raise self.error
-        if self.leases.get(name, {}).get("version") != (old or {}).get("version"):
+        stored = self.leases.get(lease.name)
+        if (stored.version if stored else None) != (old.version if old else None):
             raise kube_error(409)
         self._version += 1
-        kept = {"namespace": namespace, "name": name, "transitions": 0, "version": str(self._version)}
-        self.leases[name] = {**spec, **kept, "renewed": datetime.now(UTC)}
+        self.leases[lease.name] = replace(lease, version=str(self._version), renewed=datetime.now(UTC))
 
-    def list_leases(self, namespace: str | None) -> list[dict[str, Any]]:
+    def list_leases(self, namespace: str | None) -> list[Lease]:
         if self.list_error:
             raise self.list_error
         # By their label: one of an earlier version has none, and no scope.
-        return [copy.deepcopy(lease) for lease in self.leases.values() if lease["scope"]]
+        return [lease for lease in self.leases.values() if lease.scope]
 
     @property
-    def lease(self) -> dict[str, Any] | None:
+    def lease(self) -> Lease | None:
         return self.leases.get("s3-operator")
 
 
