@@ -151,4 +151,4 @@ def test_compare_deletion_that_takes_too_long_is_unknown(new_object: NewObject) 
         now[0] += 100
 
     check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
-    assert check.look_for_nothing(deleting(new_object())) is None
+    assert check.compare_deletion(S3Object(deleting(new_object()))) is None
