@@ -10,8 +10,10 @@ _Found = TypeVar("_Found")
 _INTERVAL_S = 0.05
 
 
-def wait_until(check: Callable[[], _Found], what: str, timeout_s: float = 90.0) -> _Found:
+def wait_until(check: Callable[[], _Found], what: str, timeout_s: float = 300.0) -> _Found:
     """Poll a condition until it holds, and return what it gave.
+
+    The time-out is no claim: it is for what will never happen, and a machine with much other work takes its time.
 
     :raises TimeoutError: naming ``what``
     """
