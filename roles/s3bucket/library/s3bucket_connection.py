@@ -58,7 +58,7 @@ def main() -> None:
     try:
         _, options = connect(module, module.params["kubernetes"])
     except Refused as refusal:
-        module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason)
+        module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, kubernetes=options)
 
 

@@ -95,6 +95,7 @@ from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, c
 from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
+from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.users import UserRules, rules_of
@@ -178,13 +179,13 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
         return None
     if not wanted.identity.is_same_life(tags):
         raise Refused(
-            "Conflict",
+            Reason.CONFLICT,
             f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "
             f"tags ({owner.Identity.owner_of(tags) or 'none'}): it was left alone",
         )
     if owner.ADOPTED in tags:
         # No bucket that was created just now has that tag: it has been there before, or somebody is faster.
-        raise Refused("Pending", f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
+        raise Refused(Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
     try:
         return differing_settings(wanted, s3, account)
     except Unknown as error:
@@ -206,7 +207,7 @@ def read_back(
         if found is not None:
             return found
         if clock() >= end:
-            raise Refused("Pending", f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
+            raise Refused(Reason.PENDING, f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
         sleep(READ_BACK_PAUSE_S)
 
 

@@ -120,10 +120,9 @@ outcome_status:
   description: What the object's status shows when all is done.
   type: dict
   returned: success
-notes:
-  description: What a person should know, in sentences.
-  type: list
-  elements: str
+success:
+  description: The outcome record of a run in which no step fails and none is deferred.
+  type: dict
   returned: success
 cluster:
   description: The cluster's name in owner tags.
@@ -180,6 +179,7 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
+from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
 from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -239,7 +239,7 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deleti
         return {}
     foretell: Any = predict_deletion if wanted.is_deleting else predict
     prediction: Prediction = foretell(wanted, seen, sources)
-    found = {"predicted": result_of(wanted, prediction), "lines": prediction.lines}
+    found = {"predicted": result_of(wanted, prediction).to_record(), "lines": prediction.lines}
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
 
 
@@ -271,14 +271,14 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "differs": seen.differs,
         "plan": plan,
         "outcome_status": outcome_status(wanted, seen),
-        "notes": seen.notes,
-        "deferred": [outcome_of(problem) for problem in seen.deferred],
+        "success": success(seen.notes),
+        "deferred": [problem.outcome.to_record() for problem in seen.deferred],
     }
 
 
-def outcome_of(problem: Refused) -> dict[str, Any]:
-    """A problem as the outcome record shows it."""
-    return {"done": False, "reason": problem.reason, "message": problem.message, "retry": problem.retry}
+def success(notes: list[str]) -> OutcomeRecord:
+    """The outcome record of a run that ends well."""
+    return Outcome(True, Reason.READY, "; ".join(notes)).to_record()
 
 
 def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
@@ -375,8 +375,8 @@ def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any
         "differs": gone.differs,
         "plan": plan,
         "outcome_status": {},
-        "notes": gone.notes,
-        "deferred": [outcome_of(problem) for problem in gone.deferred],
+        "success": success(gone.notes),
+        "deferred": [problem.outcome.to_record() for problem in gone.deferred],
     }
 
 
