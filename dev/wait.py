@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _Found = TypeVar("_Found")
-# Between two checks: a tenth of the time waited so far. A check costs the API server, and this process, 10 ms of CPU each,
-# which what is waited for then lacks.
+# The pause between two checks is a tenth of the time waited so far. A check costs 10 ms of CPU here and in the API
+# server, which what is waited for then lacks.
 _SHARE, _LEAST_S, _MOST_S = 0.1, 0.05, 0.5
 
 
