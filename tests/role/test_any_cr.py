@@ -169,7 +169,7 @@ def changes_in(requests: list[dict[str, Any]]) -> list[str]:
 
 
 @settings(
-    max_examples=EXAMPLES or 12,
+    max_examples=EXAMPLES or 8,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,

@@ -145,10 +145,11 @@ def test_bucket_that_is_denied_is_not_nothing(world: World, new_object: NewObjec
 
 
 def test_compare_deletion_that_takes_too_long_is_unknown(new_object: NewObject) -> None:
-    now = [0.0]
+    now, cr = [0.0], deleting(new_object())
 
     def take_time(_: str) -> None:
         now[0] += 100
 
-    check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
-    assert check.compare_deletion(S3Object(deleting(new_object()))) is None
+    for limit_s, is_known in ((100_000, True), (120, False)):
+        check = make_check(limit_s=limit_s, count_call=take_time, clock=lambda: now[0])
+        assert (check.compare_deletion(S3Object(cr)) is not None) is is_known

@@ -365,7 +365,7 @@ SEVERAL = st.lists(st.sampled_from(sorted(ROWS)), min_size=2, max_size=6, unique
 
 # The same examples each time, and none but these: a run of the role is a second, and CI must not find by chance.
 @settings(
-    max_examples=10, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+    max_examples=6, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(rows=SEVERAL)

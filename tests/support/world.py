@@ -50,6 +50,8 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_
 CLUSTER = "test-cluster"
 # The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
 SETTINGS: dict[str, Any] = {"cluster_name": CLUSTER, "iam_settle_s": 0}
+OPERATOR_USERS = "operator-"
+"""How the names begin of IAM users whose keys operators have in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
@@ -254,7 +256,7 @@ class World:
 
 def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str, str]:
     """A key that may do what a policy allows, as the gate judges it. Writes a file; returns a client's arguments."""
-    iam, name = aws.client("iam"), f"operator-{uuid.uuid4().hex[:8]}"
+    iam, name = aws.client("iam"), f"{OPERATOR_USERS}{uuid.uuid4().hex[:8]}"
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(everything))
