@@ -122,11 +122,11 @@ class Gate:
         self._ask("POST", "hold", {"about": about, "action": action, "number": number, "when": when})
 
     def wait_held(self, timeout_s: float) -> str:
-        """Wait until a request is held. Returns its action; empty when none was."""
+        """Wait until a request is held. Returns the action of the one held longest; empty when none is."""
         return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
 
     def let_go(self) -> None:
-        """Let the held requests go on; the hold stays armed."""
+        """Release the request that :meth:`wait_held` named; the others and the hold stay."""
         self._ask("POST", "let-go", {})
 
     def disarm(self, *, is_dropped: bool = False) -> None:

@@ -34,6 +34,10 @@ class _Held:
     is_over: threading.Event = field(default_factory=threading.Event)
     is_dropped: bool = False
 
+    def end(self, is_dropped: bool) -> None:
+        self.is_dropped = is_dropped
+        self.is_over.set()
+
 
 class Holds:
     """The armed hold and the requests that it holds now."""
@@ -51,24 +55,32 @@ class Holds:
             self._counts.clear()
 
     def wait(self, timeout_s: float) -> str:
-        """Wait until a request is held. Returns its action; empty when none was."""
+        """Wait until a request is held. Returns the action of the one held longest; empty when none is."""
         with self._changed:
             self._changed.wait_for(lambda: self._held, timeout_s)
             return self._held[0].action if self._held else ""
 
-    def let_go(self, *, is_dropped: bool = False) -> None:
-        """Let the held requests go on, or drop them: what was held before its effect then has none."""
+    def held(self) -> list[str]:
+        """The actions of the requests that are held now, the one held longest first."""
         with self._changed:
-            for held in self._held:
-                held.is_dropped = is_dropped
-                held.is_over.set()
-            self._held.clear()
+            return [held.action for held in self._held]
+
+    def let_go(self, *, is_dropped: bool = False) -> None:
+        """Release, or drop, the request that :meth:`wait` named: the one that has been held longest.
+
+        The others stay held. A request that arrived after :meth:`wait` returned is named by the next call, so that
+        no write passes unseen. A request that is dropped before its effect has none.
+        """
+        with self._changed:
+            if self._held:
+                self._held.pop(0).end(is_dropped)
 
     def disarm(self, *, is_dropped: bool = False) -> None:
-        """Hold nothing any more, and let go what is held."""
+        """Hold nothing from now on, and release, or drop, every request that is held."""
         with self._changed:
             self._hold = None
-            self.let_go(is_dropped=is_dropped)
+            while self._held:
+                self._held.pop(0).end(is_dropped)
 
     def find(self, action: str, about: Collection[str]) -> str:
         """When a write is to be held, ``before`` or ``after``; empty for one that is not. Asked once a write."""
