@@ -30,6 +30,11 @@ INCLUDED = {
     "roles/s3bucket/README.md": "reference/role.md",
 }
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+# Not the links that a person may click.
+_LOADED = re.compile(
+    r"""<(?:script|img|iframe)\s[^>]*?\bsrc=["']?(https?://[^"'\s>]+)"""
+    r"""|<link\s(?=[^>]*stylesheet)[^>]*?\bhref=["']?(https?://[^"'\s>]+)"""
+)
 _FENCE = re.compile(r"^( *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 
 
@@ -56,6 +61,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     resolver = _Links(source, place, config.repo_url or "")
     parts = _FENCE.split(markdown)
     return "".join(part if number % 2 else _LINK.sub(resolver.replace, part) for number, part in enumerate(parts))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Warn of everything that a reader's browser would load from another host."""
+    for path in sorted(Path(config.site_dir).rglob("*.html")):
+        for loaded in {match[1] or match[2] for match in _LOADED.finditer(path.read_text())}:
+            _log.warning("%s loads %s from another host", path.relative_to(config.site_dir), loaded)
 
 
 class _Links:
