@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from tests.awsgate.holds import Holds
+
 from tests.cluster.conftest import wait_until
 
 _WAIT_S = 10

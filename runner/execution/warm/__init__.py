@@ -1,8 +1,8 @@
-"""Warm execution: one process has everything that a run of Ansible imports; each run is a fork of it.
+"""Warm runs: one process has imported everything that a run of Ansible needs; each run is a fork of it.
 
-Six rooms: ``process`` keeps that process alive for the operator, ``shim`` is the ``ansible-playbook`` that
-ansible-runner starts and that only connects and waits, ``server`` forks, ``preload`` has
-ready what every run needs, ``worker`` lets tasks run without a process
-for each, ``inprocess`` lets modules run inside the task's process. The role does not know: ``--executor stock``
-turns all of it off.
+``process`` keeps that process alive for the operator. ``shim`` is the ``ansible-playbook`` that ansible-runner starts;
+it connects and waits. ``server`` forks. ``preload`` has ready what every run needs. ``inprocess`` runs modules in the
+process of their task, and ``worker`` runs tasks in the process of their run. ``internals`` lists every internal of
+Ansible, its collections and botocore that these replace or use. The role does not know: ``--executor stock`` turns all
+of it off.
 """

@@ -3,13 +3,12 @@
 Stock Ansible packs a module into a zip, starts a Python and imports boto3 or the Kubernetes client anew: 1.25 s
 a task, of which the call is 0.02 s. Here the forked task worker, which has all of that imported, runs the
 module's code as ``__main__`` with the same arguments and takes its output. Every other module goes the stock
-way. Relies on internals of ansible-core, which :func:`install` looks for first.
+way. :mod:`runner.execution.warm.internals` puts this in the place of ansible-core's own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import json
 import os
@@ -20,16 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_PROFILE = "legacy"
+PROFILE = "legacy"
 _OURS = re.compile(r"/ansible_collections/(amazon/aws|kubernetes/core)/plugins/modules/\w+\.py$|/library/\w+\.py$")
 # What a module keeps between tasks in ansible.module_utils.common.warnings.
 _LEFTOVERS = ("_global_warnings", "_global_deprecations")
 
 _codes: dict[str, Any] = {}
-
-
-class UnsupportedError(Exception):
-    """The installed ansible-core is not as this file expects."""
 
 
 class Call(bytes):
@@ -39,75 +34,12 @@ class Call(bytes):
     environment: dict[str, str]
 
 
-def install() -> None:
-    """Let ActionBase run modules here.
-
-    :raises UnsupportedError: naming the internal that is not there
-    """
-    try:
-        from ansible.executor.module_common import _BuiltModule
-        from ansible.module_utils import _internal, basic
-        from ansible.module_utils._internal._ansiballz import _loader
-        from ansible.module_utils.common import json as module_json
-        from ansible.module_utils.common import warnings
-        from ansible.plugins.action import ActionBase
-    except ImportError as error:
-        raise UnsupportedError(str(error)) from error
-    expected = [
-        (ActionBase, ("_configure_module", "_low_level_execute_command", "_compute_environment_string")),
-        (basic, ("_ANSIBLE_ARGS", "_ANSIBLE_PROFILE")),
-        (_internal, ("is_controller",)),
-        (_loader, ("_handle_exception",)),
-        (module_json, ("get_module_encoder", "Direction")),
-        (warnings, _LEFTOVERS),
-    ]
-    missing = [f"{owner.__name__}.{name}" for owner, names in expected for name in names if not hasattr(owner, name)]
-    if "in_data" not in inspect.signature(ActionBase._low_level_execute_command).parameters:
-        missing.append("in_data of ActionBase._low_level_execute_command")
-    if missing:
-        raise UnsupportedError(f"ansible-core has no {', '.join(missing)}")
-    _replace(ActionBase, _BuiltModule)
-
-
 def preload(path: Path) -> None:
     """Compile a module's code once, for all runs."""
     _codes[str(path)] = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
 
 
-def _replace(action_base: Any, built_module: Any) -> None:
-    stock_configure = action_base._configure_module
-    stock_execute = action_base._low_level_execute_command
-
-    def configure(self: Any, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
-        path = _find_module(self, module_name)
-        if path is None:
-            return stock_configure(self, module_name, module_args, task_vars)
-        call = Call(_encoded(module_args))
-        call.path = path
-        call.environment = {}
-        self._compute_environment_string(call.environment)
-        built = built_module(
-            b_module_data=call, module_style="new", shebang=f"#!{sys.executable}", serialization_profile=_PROFILE
-        )
-        return built, path
-
-    def execute(self: Any, cmd: Any, *arguments: Any, in_data: Any = None, **more: Any) -> Any:
-        if not isinstance(in_data, Call):
-            return stock_execute(self, cmd, *arguments, in_data=in_data, **more)
-        code, out, err = run(in_data)
-        return {
-            "rc": code,
-            "stdout": out,
-            "stdout_lines": out.splitlines(),
-            "stderr": err,
-            "stderr_lines": err.splitlines(),
-        }
-
-    action_base._configure_module = configure
-    action_base._low_level_execute_command = execute
-
-
-def _find_module(action: Any, name: str) -> str | None:
+def find_module(action: Any, name: str) -> str | None:
     """The path of a module that may run here: one of ours, on this host, as this user, by a pipe."""
     task, connection = action._task, action._connection
     if connection.transport not in ("local", "ansible.builtin.local") or connection.become:
@@ -130,10 +62,11 @@ def _path_of(name: str, task: Any) -> str | None:
     return path if path and _OURS.search(path) else None
 
 
-def _encoded(arguments: dict[str, Any]) -> bytes:
+def encode(arguments: dict[str, Any]) -> bytes:
+    """A module's arguments as ansible-core would pack them."""
     from ansible.module_utils.common.json import Direction, get_module_encoder
 
-    encoder = get_module_encoder(_PROFILE, Direction.CONTROLLER_TO_MODULE)
+    encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
     return json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, cls=encoder).encode()
 
 
@@ -161,7 +94,7 @@ def _fail(error: Exception) -> int:
     from ansible.module_utils._internal._ansiballz import _loader
 
     with contextlib.suppress(SystemExit):
-        _loader._handle_exception(error, _PROFILE)
+        _loader._handle_exception(error, PROFILE)
     return 1
 
 
@@ -182,7 +115,7 @@ def _as_module(call: Call, out: io.StringIO, err: io.StringIO) -> Iterator[types
     before = (sys.stdout, sys.stderr, sys.argv, sys.modules["__main__"], dict(os.environ), os.getcwd())
     main = types.ModuleType("__main__")
     main.__file__ = call.path
-    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = bytes(call), _PROFILE
+    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = bytes(call), PROFILE
     # A module answers with its warnings; as controller it would show them itself.
     _internal.is_controller = False
     sys.stdout, sys.stderr, sys.argv = out, err, [call.path]

@@ -1,12 +1,11 @@
 """What the warm process has ready for its runs: code, plugins, templates, botocore's data.
 
 Whatever is read, parsed or compiled here is so once, not in every run. Nothing here asks AWS or Kubernetes, or holds a
-key. Relies on internals of Ansible, the collections and botocore; where one is missing, runs are stock.
+key.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from runner.execution.warm import inprocess
+from runner.execution.warm import inprocess, internals
 
 _IMPORTS = (
     "ansible.cli.playbook",
@@ -55,15 +54,15 @@ _SERVICES = ("s3", "iam", "sts")
 def import_all() -> None:
     """Everything; what is imported later is imported in every run.
 
-    :raises AttributeError, ImportError: when an internal is not as expected
+    :raises AttributeError, ImportError, UnsupportedError: when an internal is not as expected
     """
     for name in _IMPORTS:
         importlib.import_module(name)
     _import_collections()
     _load_plugins()
     _import_role()
-    _warm_botocore()
-    _keep_clients()
+    internals.install()
+    _make_clients()
     _compile_templates()
     _forget_warnings()
 
@@ -71,8 +70,6 @@ def import_all() -> None:
 def _import_collections() -> None:
     loader = importlib.import_module("ansible.plugins.loader")
     loader.init_plugin_loader()
-    # In the child it is done already; a second time warns.
-    setattr(importlib.import_module("ansible.cli"), "init_plugin_loader", lambda *_: None)  # noqa: B010
     for name in _MODULES:
         # Imported for what it imports. What runs is its code, as the main program.
         module = importlib.import_module(f"ansible_collections.{name}")
@@ -86,8 +83,6 @@ def _load_plugins() -> None:
             getattr(loaders, f"{kind}_loader").get(name, class_only=True)
     for kind in _PLUGIN_KINDS:
         list(getattr(loaders, f"{kind}_loader").all(class_only=kind not in ("filter", "test")))
-    # Its action wants a folder, made by three shells, for files that no task of ours sends.
-    loaders.action_loader.get("kubernetes.core.k8s", class_only=True).TRANSFERS_FILES = False
 
 
 def _import_role() -> None:
@@ -115,47 +110,19 @@ def _forget_warnings() -> None:
         getattr(display, name, {}).clear()
 
 
-def _warm_botocore() -> None:
-    """Share what botocore reads from its data files: a run's clients would read them again (0.1 s each)."""
-    loaders, session = importlib.import_module("botocore.loaders"), importlib.import_module("boto3.session")
-    shared: dict[Any, Any] = {}
-    stock = loaders.Loader.__init__
-
-    def with_shared_cache(self: Any, *arguments: Any, **more: Any) -> None:
-        stock(self, *arguments, **more)
-        self._cache = shared
-
-    loaders.Loader.__init__ = with_shared_cache
-    hooks = importlib.import_module("botocore.hooks")
-    # Asked 400 times a session, of the same handlers.
-    setattr(hooks, "accepts_kwargs", functools.cache(hooks.accepts_kwargs))  # noqa: B010
-    # Each session finds the aliases of 130 names anew, by the same list.
-    names = functools.cache(hooks.EventAliaser(hooks.HierarchicalEmitter())._alias_event_name)
-    hooks.EventAliaser._alias_event_name = lambda _, name: names(name)
+def _make_clients() -> None:
+    """Read what botocore reads from its data files."""
+    session = importlib.import_module("boto3.session")
     for service in _SERVICES:
-        # Keys that are none: a client that is made reads all it needs, and asks nobody.
+        # Keys that are none: a client that is made reads all it needs, and sends no request.
         session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
             service, region_name="us-east-1"
         )
 
 
 def _compile_templates() -> None:
-    """Compile the role's templates once: a run meets a hundred, each a tenth of a millisecond to a few."""
-    bits = importlib.import_module("ansible._internal._templating._jinja_bits")
+    """Compile the role's templates once: a run has about a hundred, each takes 0.1 ms to a few ms."""
     engine = importlib.import_module("ansible._internal._templating._engine")
-    stock, codes = bits.AnsibleEnvironment.compile, {}
-
-    def compile_(self: Any, source: Any, *arguments: Any, **more: Any) -> Any:
-        # An overlay has settings of its own. Backslashes mean what the context says.
-        if arguments or more or self.overlayed or not isinstance(source, str):
-            return stock(self, source, *arguments, **more)
-        context = bits._TemplateCompileContext.current(optional=True)
-        key = str(source), context is not None and context.escape_backslashes
-        if key not in codes:
-            codes[key] = stock(self, source)
-        return codes[key]
-
-    bits.AnsibleEnvironment.compile = compile_
     templar = engine.TemplateEngine()
     for role in _roles():
         for path in [*role.rglob("*.yml"), *role.parents[1].glob("playbooks/**/*.yml")]:
@@ -170,26 +137,3 @@ def _texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, (dict, list)):
         for child in value.values() if isinstance(value, dict) else value:
             yield from _texts_of(child)
-
-
-def _keep_clients() -> None:
-    """Let the modules of a run share their clients and connections: nine handshakes a run, where three do.
-
-    None is made before the fork, so they end with their run.
-    """
-    module: Any = importlib.import_module("ansible_collections.amazon.aws.plugins.module_utils.botocore")
-    stock = module._boto3_conn
-    kept: dict[Any, Any] = {}
-
-    def connect(**arguments: Any) -> Any:
-        if not all(value is None or isinstance(value, (str, bool)) for value in arguments.values()):
-            # A botocore Config tells nobody what is in it.
-            return stock(**arguments)
-        # A task may have an environment of its own, with other credentials.
-        environment = (item for item in os.environ.items() if item[0].startswith("AWS_"))
-        key = frozenset([*arguments.items(), *environment])
-        if key not in kept:
-            kept[key] = stock(**arguments)
-        return kept[key]
-
-    module._boto3_conn = connect

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner.execution import processes
-from runner.execution.warm import inprocess, preload, worker
+from runner.execution.warm import internals, preload
 
 EXIT_UNSUPPORTED = 3
 _MAX_REQUEST = 4 * 1024 * 1024
@@ -41,10 +41,8 @@ _MAX_DATA = 512 * 1024 * 1024
 def main() -> None:
     try:
         preload.import_all()
-        inprocess.install()
-        worker.install()
         server = _Server(sys.argv[1], _Mark())
-    except (inprocess.UnsupportedError, ImportError, AttributeError, OSError) as error:
+    except (internals.UnsupportedError, ImportError, AttributeError, OSError) as error:
         print(f"unsupported: {error}", flush=True)
         sys.exit(EXIT_UNSUPPORTED)
     gc.collect()

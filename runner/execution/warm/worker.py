@@ -2,8 +2,8 @@
 
 Ansible forks a worker for every task, skipped ones too. In a warm run, itself a fork with everything imported, that
 fork and the pages it copies are two fifths of the CPU. The run is a process of its own already, and ends with its
-last task. Every other task is forked as ever. Relies on internals of ansible-core, which :func:`install` looks for
-first.
+last task. Every other task is forked as ever. :mod:`runner.execution.warm.internals` puts this in the place of
+ansible-core's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from runner.execution.warm.inprocess import UnsupportedError, is_ours
+from runner.execution.warm.inprocess import is_ours
 
 # These have no module: they are templates, and what is done with them.
 _ACTIONS = frozenset({"assert", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
@@ -34,34 +34,8 @@ class _PassedOn:
         return ""
 
 
-def install() -> None:
-    """Let WorkerProcess run tasks here.
-
-    :raises UnsupportedError: naming the internal that is not there
-    """
-    try:
-        from ansible._internal._task import TaskContext
-        from ansible.executor.process import worker
-    except ImportError as error:
-        raise UnsupportedError(str(error)) from error
-    wanted = [(worker, ("current_worker",)), (worker.WorkerProcess, ("_run", "start"))]
-    missing = [f"{owner.__name__}.{name}" for owner, names in wanted for name in names if not hasattr(owner, name)]
-    if missing:
-        raise UnsupportedError(f"ansible-core has no {', '.join(missing)}")
-    # ansible-core 2.21 has the former, 2.19 only the latter.
-    make_context = _context_maker(getattr(TaskContext, "create", TaskContext))
-    stock_start = worker.WorkerProcess.start
-
-    def start(self: Any) -> None:
-        if _is_for_here(self._task, self._play_context):
-            _run_here(self, worker, make_context)
-        else:
-            stock_start(self)
-
-    worker.WorkerProcess.start = start
-
-
-def _is_for_here(task: Any, play_context: Any) -> bool:
+def is_for_here(task: Any, play_context: Any) -> bool:
+    """Whether a task is run without a process for itself."""
     # A loop tells of its items while it runs, by another thread that must not find a module's streams in place of ours.
     if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
         return False
@@ -73,20 +47,26 @@ def _is_for_here(task: Any, play_context: Any) -> bool:
     return name in _ACTIONS or is_ours(task)
 
 
-def _context_maker(make: Callable[..., Any]) -> Callable[[Any], Any]:
-    """What makes the context that a worker's ``_run`` needs, of a worker.
+def find_context_maker(context: Any) -> Callable[[Any], Any] | None:
+    """What makes the context that a worker's ``_run`` needs, of a worker; None when it takes what is not known here.
 
-    :raises UnsupportedError: when it wants to know what we have not
+    :param context: the class ``TaskContext``
     """
+    # ansible-core 2.21 has the former, 2.19 only the latter.
+    make = getattr(context, "create", context)
     names = list(inspect.signature(make).parameters)
     if names == ["task", "task_vars", "host_name"]:
         return lambda process: make(task=process._task, task_vars=process._task_vars, host_name=process._host.name)
-    if len(names) == 1:
-        return lambda process: make(process._task)
-    raise UnsupportedError(f"ansible-core's TaskContext takes {', '.join(names)}")
+    return (lambda process: make(process._task)) if len(names) == 1 else None
 
 
-def _run_here(process: Any, worker: Any, make_context: Callable[[Any], Any]) -> None:
+def run_here(process: Any) -> None:
+    """Run the task of a WorkerProcess that was not started."""
+    from ansible._internal._task import TaskContext
+    from ansible.executor.process import worker
+
+    make_context = find_context_maker(TaskContext)
+    assert make_context is not None  # noqa: S101 - checked at start, by internals
     host = process._host
     before = host.vars, host.groups, sys.stdout, sys.stderr
     # A worker's own copy, in which it replaces templates by values. The blocks above it are only looked at.
