@@ -32,8 +32,7 @@ _ROWS = [
     (
         "a sync of {steady/warm/objects} objects that finds nothing, per object",
         "",
-        "CPU {steady/warm/cpu_each:.3f} s, {steady/warm/aws_calls_each:.0f} requests to AWS, "
-        "{steady/warm/kubernetes_calls_each:.1f} to Kubernetes (the Lease)",
+        "CPU {steady/warm/cpu_each:.3f} s, {steady/warm/aws_calls_each:.0f} requests to AWS",
     ),
     ("the same right after a restart", "", "CPU {restart/warm/cpu_each:.3f} s"),
     ("the same with 1 % drifting, repairs included", "", "CPU {drift/warm/cpu_each:.3f} s"),

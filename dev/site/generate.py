@@ -1,8 +1,8 @@
 """``python -m dev.site.generate``: write the generated regions of README and docs.
 
-A region is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; everything around it is written by hand. The
-S3 resource comes from ``crds/``, the CLI from click, the figures from ``bench/results``. ``--check`` writes nothing and
-fails when a page is not up to date.
+A region is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; everything around it is written by hand.
+The S3 resource comes from ``crds/``, the CLI from click, the figures from ``bench/results``. ``--check`` writes nothing
+and fails when a page is not up to date.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def _resource() -> str:
     (version,) = crd["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
     lines = [_text(schema), ""]
-    names = crd["spec"]["names"]
+    group, names = crd["spec"]["group"], crd["spec"]["names"]
     lines += [
-        f"Group `{crd['spec']['group']}`, version `{version['name']}`, kind `{names['kind']}`, plural `{names['plural']}`.",
+        f"Group `{group}`, version `{version['name']}`, kind `{names['kind']}`, plural `{names['plural']}`.",
         "",
         *_list("Rules for the whole object:", _rules(schema)),
         "## Spec",

@@ -54,7 +54,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs gives it by name
     """Make the links of a page work on the site."""
     place = page.file.src_uri
     source = next((name for name, there in INCLUDED.items() if there == place), f"docs/{place}")

@@ -40,7 +40,7 @@ def _fetch(package: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", "--silent", "--pack-destination", folder, package]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         except FileNotFoundError as error:
             raise NpmError(f"npm is not installed: it fetches {package} for the diagrams of the site") from error
         if done.returncode:

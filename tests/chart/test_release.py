@@ -324,7 +324,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
         # What the Go chart made for the whole cluster is gone with its release.
         assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
     else:
-        # A record with a v1beta1 CRD cannot be upgraded (docs/install/upgrade-from-go.md says how). Its CRD stores what v1 no longer takes.
+        # A record with a v1beta1 CRD cannot be upgraded (the guide says how). Its CRD stores what v1 no longer takes.
         store_as_v1beta1(own_plane)
         assert crd_field(release, "spec.preserveUnknownFields") == "true"
         selector = "--selector=owner=helm,name=s3-operator"

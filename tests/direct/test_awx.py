@@ -21,9 +21,9 @@ import yaml
 
 from dev.processes import plain_environment
 from tests.direct.checkout import copy_checkout, make_repository
-from tests.support.docs import blocks
 from tests.direct.project import BIN, Account, Cluster, Project, Run
 from tests.direct.test_own_playbook import CR, CREATED
+from tests.support.docs import blocks
 from tests.support.world import CLUSTER, World
 
 GUIDE = "docs/guides/awx.md"

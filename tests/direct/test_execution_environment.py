@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 
 from dev.processes import plain_environment
-from tests.support.docs import commands
 from tests.direct.project import BIN
+from tests.support.docs import commands
 from tests.support.world import PROJECT
 
 DEPENDENCIES = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]

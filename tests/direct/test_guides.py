@@ -16,8 +16,8 @@ from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from tests.direct.checkout import copy_checkout, make_repository
-from tests.support.docs import blocks, commands
 from tests.direct.project import Account, Cluster, Project, Run, Sides
+from tests.support.docs import blocks, commands
 from tests.support.world import World
 
 PLAYBOOKS, ROLE = "docs/guides/without-the-operator.md", "roles/s3bucket/README.md"

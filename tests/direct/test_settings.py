@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from tests.support.docs import commands
 from tests.direct.project import Cluster
 from tests.role.test_playbooks import write_cr
+from tests.support.docs import commands
 from tests.support.world import NewObject, Run, World, requests_of
 
 # As in the guide.
