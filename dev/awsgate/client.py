@@ -137,6 +137,10 @@ class Gate:
         """User and secret access key of every key that was ever issued."""
         return [(user, secret) for user, secret in self._ask("GET", "issued")]
 
+    def leftovers(self) -> list[str]:
+        """Faults, marks and a lag that are in force, as texts."""
+        return list(self._ask("GET", "leftovers"))
+
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""
         self._ask("POST", "reset", {})

@@ -25,6 +25,7 @@ from ansible_runner.utils import get_callback_dir
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.objects import Owned
+from s3bucket.api import API_VERSION
 from s3bucket.outcome import Outcome, Reason
 
 _LOG = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ def extra_vars(item: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, A
     metadata = item["metadata"]
     kept = ("name", "namespace", "uid", "generation", "deletionTimestamp")
     cr = {
-        "apiVersion": item.get("apiVersion", "agill.apps/v1alpha1"),
+        "apiVersion": item.get("apiVersion", API_VERSION),
         "kind": item.get("kind", "S3"),
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},

@@ -24,7 +24,7 @@ from bench.goals import goal_rows
 from bench.memory import memory_rows
 from bench.meter import Cost
 from bench.objects import make
-from bench.place import OBJECT, PLURAL, Place
+from bench.place import OBJECT, Place
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, rows_of, table
 from bench.settings import GROUPS, settings_of
@@ -32,6 +32,7 @@ from bench.steady import Stretch, measure_drift, measure_restart
 from dev.aws import Aws
 from dev.controlplane import ControlPlane
 from runner.control.status import status_of
+from s3bucket.api import PLURAL
 from s3bucket.observe import observe, outcome_status
 from s3bucket.outcome import Outcome, Reason
 from tests.support.world import World

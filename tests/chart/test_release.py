@@ -24,10 +24,10 @@ from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
+from dev.wait import wait_until
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
 from tests.support.docs import commands
 from tests.support.operator import delete, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT, World, make_as_go_operator
 
 _GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
@@ -100,10 +100,16 @@ class Release:
         )
 
     def stop(self) -> None:
-        """End the operators, and delete their Deployments, which playbooks of other tests would find."""
+        """End the operators, and delete their Deployments and cluster roles, which other tests would find."""
         for child in self.children:
             child.stop()
         self.kubectl("--namespace", self.namespace, "delete", "deployments", "--all", is_checked=False)
+        for plural in ("clusterroles", "clusterrolebindings"):
+            kind = ("rbac.authorization.k8s.io", "v1", plural)
+            for item in self.world.custom.list_cluster_custom_object(*kind)["items"]:
+                annotations = item["metadata"].get("annotations", {})
+                if annotations.get("meta.helm.sh/release-namespace") == self.namespace:
+                    self.world.custom.delete_cluster_custom_object(*kind, item["metadata"]["name"])
 
 
 @pytest.fixture
@@ -457,13 +463,21 @@ def create_pod(release: Release, pod: dict[str, Any]) -> str:
     return release.kubectl(*command, is_checked=False)
 
 
-def test_openshift_admits_every_pod_without_fixed_ids(release: Release) -> None:
-    namespace = f"--namespace={release.namespace}"
+@pytest.fixture
+def openshift(release: Release) -> Iterator[None]:
+    """OpenShift's admission of Pods to the release's namespace."""
     release.kubectl("create", "namespace", release.namespace)
     release.kubectl("annotate", "namespace", release.namespace, "openshift.io/sa.scc.uid-range=1000680000/10000")
     file = release.folder / "scc.yaml"
     file.write_text(SCC.format(name=release.namespace))
     release.kubectl("apply", "-f", str(file))
+    yield
+    release.kubectl("delete", "-f", str(file))
+
+
+@pytest.mark.usefixtures("openshift")
+def test_openshift_admits_every_pod_without_fixed_ids(release: Release) -> None:
+    namespace = f"--namespace={release.namespace}"
     release.kubectl("create", "serviceaccount", "s3-operator", namespace, "--save-config")
     fixed = pods(render(*release.values))
     wait_until(lambda: "ranges of restricted-v2" in create_pod(release, fixed[0]), "the policy is in force")

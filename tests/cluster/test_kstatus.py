@@ -11,11 +11,12 @@ import lupa
 import pytest
 
 from dev.binaries import find_own_program
+from dev.wait import wait_until
 from runner.control.status import status_of
+from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.outcome import Outcome, Reason
 from tests.support.fakes import READY, make_item
 from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT, NewObject, World
 
 _NOW = "2026-01-01T00:00:00Z"
@@ -28,7 +29,7 @@ _HEALTH = {"InProgress": "Progressing", "Current": "Healthy", "Failed": "Degrade
 def kstatus_of(item: dict[str, Any]) -> str:
     """What the library kstatus computes."""
     program = find_own_program(PROJECT / "dev" / "kstatus")
-    given = json.dumps([{"apiVersion": "agill.apps/v1alpha1", "kind": "S3", **item}])
+    given = json.dumps([{"apiVersion": API_VERSION, "kind": "S3", **item}])
     done = subprocess.run([program], input=given, capture_output=True, text=True, check=True, timeout=60)
     return str(json.loads(done.stdout)[0])
 
@@ -125,7 +126,7 @@ def test_object_of_the_api_server_is_in_progress_until_an_operator_has_seen_it(
     # One run each, with one announcement: the status that Kubernetes fills in is not taken for one of ours.
     assert [len(operator.runs_of(cr)) for cr in (good, bad)] == [1, 1]
     world.custom.patch_namespaced_custom_object(
-        "agill.apps", "v1alpha1", bad["metadata"]["namespace"], "s3s", bad["metadata"]["name"],
+        GROUP, VERSION, bad["metadata"]["namespace"], PLURAL, bad["metadata"]["name"],
         {"spec": {"bucketName": bucket, "enableVersioning": True}},
     )  # fmt: skip
     wait_until(lambda: condition(world, bad, "Stalled").get("observedGeneration") == 2, "the new generation")

@@ -14,17 +14,16 @@ from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
 from runner.execution import processes
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, EXECUTOR, NewObject, World, requests_of
 
 
 def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
     metadata = cr["metadata"]
-    world.custom.patch_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"], body
-    )
+    world.custom.patch_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], body)
 
 
 def get(port: int, path: str) -> tuple[int, str]:

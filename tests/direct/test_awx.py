@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _digest(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def token(world: World, namespace: str, new_name: Any) -> str:
+def token(world: World, namespace: str, new_name: Any) -> Iterator[str]:
     """The token of a ServiceAccount that has the rights of the guide and no others."""
     role, account = yaml.safe_load(blocks(GUIDE, "yaml")[1]), new_name("awx")
     rbac, role["metadata"]["name"] = k8s.RbacAuthorizationV1Api(world.core.api_client), account
@@ -114,7 +115,9 @@ def token(world: World, namespace: str, new_name: Any) -> str:
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account}
     rbac.create_cluster_role_binding({"metadata": {"name": account}, "subjects": [subject], "roleRef": reference})
     made = world.core.create_namespaced_service_account_token(account, namespace, {"spec": {"expirationSeconds": 3600}})
-    return str(made.status.token)
+    yield str(made.status.token)
+    rbac.delete_cluster_role_binding(account)
+    rbac.delete_cluster_role(account)
 
 
 def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentials(

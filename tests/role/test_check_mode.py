@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.prediction import WOULD_CHANGE, Prediction, predict, predict_deletion, result_of
@@ -153,7 +154,7 @@ def summary_in(output: str, namespace: str) -> dict[str, str]:
 def test_check_and_diff_of_a_whole_run_show_what_the_run_does_finalizers_too(
     world: World, namespace: str, new_name: Callable[[str], str]
 ) -> None:
-    at = ("agill.apps", "v1alpha1", namespace, "s3s")
+    at = (GROUP, VERSION, namespace, PLURAL)
 
     def new(name: str, **spec: Any) -> None:
         world.make_object(namespace, name, {"region": "us-east-1", "bucketName": new_name(name), **spec})

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.read import read_all_users
 from tests.role.test_ownership import owner_tags, refusal
 from tests.role.test_tenant import bucket_of, identity_of, writes_in
@@ -43,9 +44,7 @@ def make_user(world: World, name: str, *, claims: str = "", may_use: str = "", t
 def forget(world: World, cr: dict[str, Any]) -> None:
     """Delete an object as somebody does who removes its finalizer: nothing of it in AWS goes."""
     metadata = cr["metadata"]
-    world.custom.delete_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"]
-    )
+    world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
 
 def test_key_of_a_forgotten_object_never_reaches_the_next_ones_bucket(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.wait import wait_until
+from dev.wait import wait_until
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.world import CLUSTER, PROJECT, World
 
 
@@ -86,7 +87,7 @@ def live(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
     """The object as it is now."""
     metadata = cr["metadata"]
     found = world.custom.list_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", field_selector=f"metadata.name={metadata['name']}"
+        GROUP, VERSION, metadata["namespace"], PLURAL, field_selector=f"metadata.name={metadata['name']}"
     )["items"]
     return found[0] if found else None
 
@@ -111,9 +112,7 @@ def wait_ready(world: World, cr: dict[str, Any], generation: int = 1) -> dict[st
 def delete(world: World, cr: dict[str, Any]) -> None:
     """Ask for the object's deletion."""
     metadata = cr["metadata"]
-    world.custom.delete_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"]
-    )
+    world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
 
 def wait_gone(world: World, cr: dict[str, Any]) -> None:

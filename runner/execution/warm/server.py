@@ -65,7 +65,7 @@ class _Mark:
         offset = block.index(name) + len(name)
         # The operator pads the value, so that there is room for every run's.
         self._room = block.index(b"\0", offset) - offset
-        start = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_ENV_START_FIELD])
+        start = int(processes.read_stat(os.getpid())[_ENV_START_FIELD])
         self._address = start + offset
         self.show(block[offset : offset + self._room].decode())
 
