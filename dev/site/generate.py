@@ -1,8 +1,8 @@
 """``python -m dev.site.generate``: write the generated regions of README and docs.
 
 A region is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; everything around it is written by hand.
-The S3 resource comes from ``crds/``, the CLI from click, the figures from ``bench/results``. ``--check`` writes nothing
-and fails when a page is not up to date.
+The S3 resource comes from ``crds/``, the CLI from click, the figures from ``bench/results``, the code map from
+docstrings. ``--check`` writes nothing and fails when a page is not up to date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import click
 import yaml
 
-from dev.site import figures
+from dev.site import code_map, figures
 from runner.cli import main as operator
 
 _PROJECT = Path(__file__).parents[2]
@@ -26,6 +26,7 @@ PAGES = {
     "docs/operations/sizing.md": "figures",
     "docs/reference/s3.md": "resource",
     "docs/reference/cli.md": "commands",
+    "docs/contributing/code-map.md": "code map",
 }
 
 
@@ -183,6 +184,7 @@ def _placeholders(text: str) -> str:
 _GENERATORS: dict[str, Callable[[], str]] = {
     "resource": _resource,
     "commands": _commands,
+    "code map": code_map.tables,
     "figures": figures.table,
     "figures in short": figures.short_table,
 }

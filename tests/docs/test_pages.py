@@ -62,6 +62,13 @@ def test_generated_parts_are_up_to_date() -> None:
     assert list(find_stale()) == [], "run make generate-docs and commit the result"
 
 
+def test_files_of_the_code_map_exist() -> None:
+    head = (PROJECT / "docs/contributing/code-map.md").read_text().partition("<!-- generated")[0]
+    paths = re.findall(r"`([^` ]+/[^` ]*)`", head)
+    assert paths
+    assert [path for path in paths if not (PROJECT / path).exists()] == []
+
+
 def test_readme_is_short() -> None:
     assert len((PROJECT / "README.md").read_text().splitlines()) <= 120
 
