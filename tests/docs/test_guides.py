@@ -17,9 +17,9 @@ import yaml
 from dev.aws import Aws
 from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
+from dev.wait import wait_until
 from tests.support.docs import blocks, commands
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT, World
 
 GUIDES, OPERATIONS = "docs/guides", "docs/operations"
