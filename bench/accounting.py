@@ -36,7 +36,7 @@ class Tree(Protocol):
         """The command that starts the process inside of the account."""
 
     def follow(self, pid: int) -> None:
-        """This is the process that was started."""
+        """Account for this process, which was started."""
 
     def cpu_s(self) -> float:
         """CPU seconds so far, user and system."""

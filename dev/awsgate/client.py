@@ -47,7 +47,7 @@ class Gate:
         """How many requests of each action came with this key so far. Clearing the requests does not touch it."""
         return dict(self._ask("GET", "counts").get(access_key, {}))
 
-    def add_fault(
+    def add_fault(  # noqa: PLR0913 - keywords that describe one fault
         self,
         action: str,
         code: str = "",

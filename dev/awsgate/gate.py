@@ -56,6 +56,7 @@ class Gate:
         self._issued: list[tuple[str, str]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
         is_control = environ["PATH_INFO"].startswith("/_gate/")
         answer = self._control(environ) if is_control else self._aws(environ)
         reason = _REASONS.get(answer.status, "Status")

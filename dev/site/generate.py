@@ -1,21 +1,19 @@
-"""``python -m dev.site.generate``: write the generated regions of README and docs.
+"""The generated regions of README and docs; ``make generate`` writes them.
 
 A region is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; everything around it is written by hand.
 The S3 resource comes from ``crds/``, the CLI from click, the figures from ``bench/results``, the code map from
-docstrings. ``--check`` writes nothing and fails when a page is not up to date.
+docstrings.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 
+from dev.generate import reference
 from dev.site import code_map, figures
 from runner.cli import main as operator
 
@@ -49,94 +47,6 @@ def find_stale() -> dict[str, str]:
     pages = {name: (_PROJECT / name).read_text() for name in PAGES}
     wanted = {name: make_page(name, text) for name, text in pages.items()}
     return {name: text for name, text in wanted.items() if text != pages[name]}
-
-
-def _resource() -> str:
-    crd = yaml.safe_load((_PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
-    (version,) = crd["spec"]["versions"]
-    schema = version["schema"]["openAPIV3Schema"]
-    lines = [_text(schema), ""]
-    group, names = crd["spec"]["group"], crd["spec"]["names"]
-    lines += [
-        f"Group `{group}`, version `{version['name']}`, kind `{names['kind']}`, plural `{names['plural']}`.",
-        "",
-        *_list("Rules for the whole object:", _rules(schema)),
-        "## Spec",
-        "",
-        *_object(schema["properties"]["spec"], "spec"),
-        "## Status",
-        "",
-        *_status(schema["properties"]["status"]),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _object(schema: dict[str, Any], path: str) -> Iterator[str]:
-    yield from (_text(schema), "", *_list("Rules for several fields:", _rules(schema)))
-    for name, field in schema["properties"].items():
-        required = ", required" if name in schema.get("required", ()) else ""
-        yield from (f"### {path}.{name}", "", f"*{_type(field)}{required}.* {_text(field)}", "")
-        yield from _list("Rules:", [*_limits(field), *_rules(field), *_rules(field.get("additionalProperties", {}))])
-        if "properties" in field:
-            yield from _rows(field, name)
-
-
-def _rows(schema: dict[str, Any], path: str) -> Iterator[str]:
-    yield from ("| field | type | meaning |", "|---|---|---|")
-    for name, field in schema["properties"].items():
-        required = ", required" if name in schema.get("required", ()) else ""
-        notes = "; ".join(_rules(field))
-        text = _text(field) + (f" Rules: {notes}." if notes else "")
-        yield f"| `{path}.{name}` | {_type(field)}{required} | {_cell(text)} |"
-    yield ""
-
-
-def _status(schema: dict[str, Any]) -> Iterator[str]:
-    yield from (_text(schema), "", "| field | type | meaning |", "|---|---|---|")
-    for name, field in schema["properties"].items():
-        yield f"| `status.{name}` | {_type(field)} | {_cell(_text(field))} |"
-    yield ""
-
-
-def _text(schema: dict[str, Any]) -> str:
-    return _placeholders(" ".join(schema.get("description", "").split()))
-
-
-def _type(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
-    if schema["type"] == "array":
-        return f"list of {_type(schema['items'])}"
-    if "additionalProperties" in schema:
-        return f"map of {_type(schema['additionalProperties'])}"
-    return str(schema["type"])
-
-
-_LIMITS = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "maxItems": "at most {} items",
-    "maxProperties": "at most {} entries",
-}
-
-
-def _limits(schema: dict[str, Any]) -> list[str]:
-    return [text.format(schema[key]) for key, text in _LIMITS.items() if schema.get(key, 1) != 1]
-
-
-def _rules(schema: dict[str, Any]) -> list[str]:
-    # The message names the field and the remedy; the rule is CEL.
-    return [" ".join(rule["message"].split()) for rule in schema.get("x-kubernetes-validations", [])]
-
-
-def _list(title: str, items: list[str]) -> list[str]:
-    return [title, "", *(f"- {item}" for item in items), ""] if items else []
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _commands() -> str:
@@ -176,13 +86,17 @@ def _default(option: click.Option) -> str:
     return f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
 
 
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def _placeholders(text: str) -> str:
     # Text in angle brackets would be HTML.
     return re.sub(r"<([a-z][^<>]*)>", r"`<\1>`", text)
 
 
 _GENERATORS: dict[str, Callable[[], str]] = {
-    "resource": _resource,
+    "resource": reference,
     "commands": _commands,
     "code map": code_map.tables,
     "figures": figures.table,
@@ -190,15 +104,8 @@ _GENERATORS: dict[str, Callable[[], str]] = {
 }
 
 
-def main() -> None:
-    """Write the pages, or with ``--check`` fail when one is not up to date."""
-    stale = find_stale()
-    if sys.argv[1:] == ["--check"] and stale:
-        sys.exit(f"not up to date: {', '.join(stale)}; run make generate-docs and commit the result")
-    for name, text in stale.items():
+def write_pages() -> None:
+    """Write the pages that are not up to date, and print their names."""
+    for name, text in find_stale().items():
         (_PROJECT / name).write_text(text)
-        print(f"wrote {name}")
-
-
-if __name__ == "__main__":
-    main()
+        print(name)

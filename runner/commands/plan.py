@@ -253,7 +253,7 @@ def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
 def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cluster: bool) -> Plan:
     unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
     if unknown:
-        return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field", "permanent"))
+        return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
     plan = check.plan(document.item)
     if plan.refusal:
         return plan

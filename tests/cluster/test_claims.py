@@ -141,7 +141,7 @@ def test_key_of_an_object_that_never_was_ready_never_reaches_the_next_owners_buc
 def test_name_passes_on_when_its_object_is_deleted_in_good_order(
     world: World, namespace: str, new_object: NewObject, victim: Any, start_operator: StartOperator
 ) -> None:
-    """At once, as it had no key. (After a key its own namespace gets the name at once: test_tenant_attacks.)"""
+    """At once, as it had no key. With a key its own namespace gets the name at once: test_tenant_attacks."""
     start_operator(*namespaces(victim, namespace))
     first = new_object(iamUser=None)
     wait_ready(world, first)

@@ -11,8 +11,8 @@ import pytest
 from kubernetes import client
 
 from tests.direct.project import Cluster
-from tests.role.test_playbooks import write_cr
 from tests.support.docs import commands
+from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World, requests_of
 
 # As in the guide.

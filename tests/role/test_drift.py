@@ -1,5 +1,7 @@
-"""The drift matrix: each row breaks one thing in AWS or Kubernetes, sees exactly that aspect reported, runs
-the role, and sees it repaired and nothing else changed.
+"""The drift matrix.
+
+Each row breaks one thing in AWS or Kubernetes. The check must report exactly that aspect, and a run of the role must
+repair it and change nothing else.
 """
 
 from __future__ import annotations

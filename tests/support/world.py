@@ -38,6 +38,7 @@ from s3bucket import children, read
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
 from s3bucket.observe import Sources, observe
+from s3bucket.outcome import Outcome
 from s3bucket.role_settings import of_environment
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES, UserRules
@@ -342,4 +343,6 @@ def _outcome_in(output: str) -> dict[str, Any]:
     if not mark:
         return {}
     found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
-    return dict(found["s3bucket_result"])
+    record: dict[str, Any] = found["s3bucket_result"]
+    assert Outcome.from_record(record).to_record() == record, record
+    return record

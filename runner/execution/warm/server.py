@@ -39,6 +39,7 @@ _MAX_DATA = 512 * 1024 * 1024
 
 
 def main() -> None:
+    """Import everything, report whether it is supported, then serve."""
     try:
         preload.import_all()
         server = _Server(sys.argv[1], _Mark())
