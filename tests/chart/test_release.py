@@ -141,7 +141,7 @@ def test_rights_are_just_what_the_operator_calls(
     rules = granted(release)
     needed, denied = used(release, rules, own_plane.audit_log)
     assert denied == set()
-    # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (design.md: OpenShift).
+    # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (docs/explanation/chart-and-image.md).
     openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
     assert len(openshift) == 1
     assert rules - needed == openshift
