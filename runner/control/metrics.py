@@ -1,4 +1,4 @@
-"""Prometheus metrics of the operator; docs and README say what each means."""
+"""Prometheus metrics of the operator; docs/reference/metrics.md says what each means."""
 
 from __future__ import annotations
 
