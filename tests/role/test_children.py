@@ -19,6 +19,7 @@ from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
 from dev.wait import wait_until
 from runner.drift.check import DriftCheck, RoleSettings
+from runner.objects import S3Object
 from s3bucket import children
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import Refused
@@ -321,12 +322,12 @@ def test_check_of_a_rejected_secret_asks_for_no_run(
     check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""))
     with quota(world, cr["metadata"]["namespace"], "secrets"):
         run = world.reconcile(cr)
-        found = check.look(cr)
+        found = check.compare(S3Object(cr))
         assert (found.is_done, found.reason.value, found.message) == (False, "KubernetesError", run.outcome["message"])
         assert found.drift == ()
         delete_child(world, cr, "Service")
-        assert check.look(cr).drift == ("service",)
-    assert set(check.look(cr).drift) == {"access_key", "secret", "service"}
+        assert check.compare(S3Object(cr)).drift == ("service",)
+    assert set(check.compare(S3Object(cr)).drift) == {"access_key", "secret", "service"}
 
 
 def test_dry_run_stores_nothing_and_is_refused_like_the_write(world: World, new_object: NewObject) -> None:

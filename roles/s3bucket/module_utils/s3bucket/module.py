@@ -13,7 +13,7 @@ from .children import values_in
 from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
-from .read import LiveUsers, read_all_users
+from .read import PerUserReader, read_all_users
 from .requirements import REASON, find_outdated
 from .spec import Wanted, invalid, wanted_of
 from .users import rules_of
@@ -82,7 +82,7 @@ def make_sources(module: AnsibleAWSModule) -> Sources:
 
     return Sources(
         s3=s3,
-        users=LiveUsers(iam),
+        users=PerUserReader(iam),
         sts=module.client("sts"),
         cluster=None,
         clients_of=clients_of,

@@ -39,7 +39,7 @@ _MAX_NAMED = 2
 
 
 class Users(Protocol):
-    """Where IAM users are read: each by itself (``read.LiveUsers``), or all at once (``read.ReadUsers``)."""
+    """Where IAM users are read: each by itself (``read.PerUserReader``), or all at once (``read.BulkUserReader``)."""
 
     def find(self, name: str) -> UserState | None: ...
 
