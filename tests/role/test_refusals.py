@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from s3bucket.errors import Refused
 from s3bucket.observe import Sources, observe, observe_deletion
-from s3bucket.read import LiveUsers, read_all_users
+from s3bucket.read import PerUserReader, read_all_users
 from s3bucket.spec import Wanted
 from tests.role.hasty import HastyWorld
 from tests.support.world import NewObject, World, deleting, requests_of
@@ -106,7 +106,7 @@ def test_read_that_fails_is_told_and_nothing_is_taken_as_absent(
 ) -> None:
     cr = created[0]
     s3, iam, sts = (world.aws.client(service, config=_ONCE) for service in ("s3", "iam", "sts"))
-    sources = dataclasses.replace(world.sources(), s3=s3, users=LiveUsers(iam), sts=sts)
+    sources = dataclasses.replace(world.sources(), s3=s3, users=PerUserReader(iam), sts=sts)
     wanted = world.wanted(cr if look is observe else deleting(cr))
     with requests_of(world) as requests:
         look(wanted, sources)

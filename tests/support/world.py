@@ -33,7 +33,7 @@ from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.execution import processes
 from runner.execution.job import extra_vars, orphan_vars
 from runner.execution.warm.process import WarmProcess
-from runner.objects import Owned
+from runner.objects import Owned, S3Object
 from s3bucket import children, read
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
@@ -162,7 +162,7 @@ class World:
     ) -> Run:  # fmt: skip
         """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = extra_vars(cr, {**SETTINGS, **of_environment(environment), **(settings or {})})
+        given = extra_vars(S3Object(cr), {**SETTINGS, **of_environment(environment), **(settings or {})})
         # The operator leaves most of the metadata out.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))
@@ -190,7 +190,7 @@ class World:
         cluster, now = ApiServer(self.core.api_client), datetime.now(UTC)
         return Sources(
             self.s3,
-            read.LiveUsers(self.iam),
+            read.PerUserReader(self.iam),
             self.sts,
             cluster,
             clients_of,
