@@ -28,6 +28,24 @@ def test_internals_of_the_installed_versions_are_as_expected() -> None:
     assert done.stdout == ""
 
 
+# A run compiles a hundred templates with what replaces Jinja's compile.
+_COMPILE = """
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader()
+from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
+from runner.execution.warm import internals
+internals.install()
+for _ in range(2):
+    print(type(TemplateEngine()._compile_template("{{ 1 }}", TemplateOptions.DEFAULT)).__name__)
+"""
+
+
+def test_templates_compile_once_the_internals_are_replaced() -> None:
+    done = subprocess.run([sys.executable, "-c", _COMPILE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["AnsibleTemplate"] * 2
+
+
 @pytest.fixture
 def library() -> Iterator[types.ModuleType]:
     """A module that stands for a library with internals."""
