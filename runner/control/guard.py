@@ -14,9 +14,11 @@ _NOT_LEADING = Outcome.failure(Reason.RUN_CANCELLED, "the Lease is no longer hel
 class Job(Protocol):
     """Runs the playbooks."""
 
-    def run(self, s3: S3Object) -> Outcome: ...
+    def run(self, s3: S3Object) -> Outcome:
+        """Run ``reconcile.yml``."""
 
-    def deactivate(self, user: Owned, cluster: str) -> Outcome: ...
+    def deactivate(self, user: Owned, cluster: str) -> Outcome:
+        """Run ``deactivate.yml``."""
 
 
 class GuardedRole:

@@ -20,7 +20,8 @@ class NamespaceWatch(Protocol):
     name: str
 
     @property
-    def is_watched(self) -> bool: ...
+    def is_watched(self) -> bool:
+        """Whether all of it is known."""
 
 
 _AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError", "QuotaExceeded")

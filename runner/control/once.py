@@ -25,7 +25,8 @@ _POLL_S = 0.5
 class ObjectReconciler(Protocol):
     """Reconciles one object."""
 
-    def reconcile_object(self, key: Key) -> Outcome | None: ...
+    def reconcile_object(self, key: Key) -> Outcome | None:
+        """The outcome; None when there is nothing (more) to do."""
 
 
 def list_objects(kube: Kube, *, needs_cluster_id: bool) -> tuple[list[S3Object], bool]:

@@ -37,15 +37,18 @@ class Objects(Protocol):
 
     namespaces: tuple[str | None, ...]
 
-    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
+        """The object as it is now; None for a 404 only."""
 
 
 class AWS(Protocol):
     """What is in AWS, as :class:`runner.drift.owned.OwnedReader` reads it."""
 
-    def find_users(self) -> tuple[float, list[Owned]] | None: ...
+    def find_users(self) -> tuple[float, list[Owned]] | None:
+        """The users with owner tags, and when they were read; None when they are not read now."""
 
-    def has_active_key(self, user: Owned) -> bool: ...
+    def has_active_key(self, user: Owned) -> bool:
+        """Whether the user has an active access key."""
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Orphans:
     :param deactivate: runs the role on a user; None only reports
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         kube: Objects,
         aws: AWS,

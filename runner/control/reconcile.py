@@ -29,20 +29,24 @@ _NEVER_RAN = Outcome(False, Reason.RUN_CANCELLED, is_untouched=True)
 class Objects(Protocol):
     """The API server and the informer cache, as far as a reconcile needs them."""
 
-    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
+        """The object as it is now; None when it does not exist."""
 
     def find_seen(self, key: Key) -> S3Object | None:
         """The object as the watch saw it last; None when it no longer exists."""
 
-    def add_finalizer(self, s3: S3Object) -> S3Object: ...
+    def add_finalizer(self, s3: S3Object) -> S3Object:
+        """Add the operator's finalizer; returns the object with it."""
 
-    def remove_finalizer(self, s3: S3Object) -> None: ...
+    def remove_finalizer(self, s3: S3Object) -> None:
+        """Remove the operator's finalizer."""
 
 
 class Role(Protocol):
     """Runs the role."""
 
-    def run(self, s3: S3Object) -> Outcome: ...
+    def run(self, s3: S3Object) -> Outcome:
+        """Run the role on an object."""
 
 
 class Check(Protocol):
@@ -72,7 +76,7 @@ class Reconciler:
     :param drift_check: False compares only objects that report their drift, and runs the role for all others
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         objects: Objects,
         role: Role,

@@ -85,7 +85,7 @@ class DriftCheck:
     :ivar owned: reads what carries owner tags
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each with a default
         self,
         project_dir: Path,
         settings: RoleSettings,

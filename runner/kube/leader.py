@@ -52,11 +52,14 @@ def boot_time_s() -> float:
 class Leases(Protocol):
     """Where Leases are kept. No call may take longer than ``timeout_s``; what does counts as not answered."""
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None: ...
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
+        """A Lease; None when there is none."""
 
-    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None: ...
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
+        """Write a Lease that is still as ``old`` says."""
 
-    def list_leases(self, namespace: str | None) -> Iterable[Lease]: ...
+    def list_leases(self, namespace: str | None) -> Iterable[Lease]:
+        """The Leases of operators in a namespace; None: in all."""
 
 
 def scope_of(namespaces: Sequence[str | None]) -> str:
@@ -111,7 +114,7 @@ class Election:
     :param scope: as :func:`scope_of` makes it
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what distinguishes one candidate from another
         self,
         leases: Leases,
         namespace: str,

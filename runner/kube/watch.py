@@ -41,7 +41,7 @@ class Handler(Protocol[_Handled]):
     """Takes what a watcher sees."""
 
     def replace_all(self, found: Iterable[_Handled]) -> None:
-        """This is all there is now."""
+        """Take a list: no other object exists now."""
 
     def change(self, kind: str, found: _Handled) -> None:
         """ADDED, MODIFIED or DELETED."""
@@ -150,9 +150,11 @@ class Watched(Protocol):
     denial: str
 
     @property
-    def idle_s(self) -> float: ...
+    def idle_s(self) -> float:
+        """Seconds since its loop turned last."""
 
-    def run(self) -> None: ...
+    def run(self) -> None:
+        """The thread's body."""
 
 
 class NamespaceWatch:
