@@ -1,4 +1,4 @@
-"""What is asked right before each run of the role: the Lease is held, and the bucketPolicy can be evaluated."""
+"""Checked right before each run of the role: the Lease is held, and the bucketPolicy can be evaluated."""
 
 from __future__ import annotations
 

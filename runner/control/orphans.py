@@ -1,4 +1,4 @@
-"""Orphans: IAM users with our owner tags whose S3 object no longer exists. Their keys still reach a bucket.
+"""Orphans: IAM users with this cluster's owner tags whose S3 object no longer exists. Their keys still reach a bucket.
 
 An object leaves them behind when its finalizer is removed by hand. They are found in the read of all IAM users that
 drift checks share: a user must be in two reads in a row, as the first may be older than an orderly deletion. A live
@@ -104,7 +104,7 @@ class Orphans:
                 _LOG.exception("orphans were not searched")
 
     def search(self) -> None:
-        """One pass, if all users were read again since the last. When AWS does not say, nothing is changed."""
+        """One pass, if all users were read again since the last. When AWS does not return them, nothing is changed."""
         try:
             found = self._aws.find_users()
             self._problem = ""
@@ -137,7 +137,7 @@ class Orphans:
                 _log("IAM user is orphaned: its S3 object no longer exists", user, logging.WARNING)
 
     def _is_mass(self, orphans: list[_Record], users: list[Owned]) -> bool:
-        """Whether objects are missing in so many namespaces that the cluster is being restored, or is another one.
+        """Whether objects are missing in most namespaces, so that the cluster is being restored, or is another one.
 
         A tenant makes orphans in its own namespace. A cluster that was rebuilt, or one that has the name of another,
         lacks the objects of nearly all: their keys are in use.
@@ -159,7 +159,7 @@ class Orphans:
         if record.is_handled or self._clock() < record.since + self._grace_s:
             return
         if not is_orphan(self._kube, user):
-            # It was created again, or Kubernetes does not say: the grace period starts anew.
+            # It was created again, or Kubernetes does not answer: the grace period starts anew.
             record.since = self._clock()
             return
         try:
@@ -186,7 +186,7 @@ def is_watched(thing: Owned, namespaces: Iterable[str | None]) -> bool:
 
 
 def is_orphan(kube: Objects, thing: Owned) -> bool:
-    """Whether no S3 object names the thing, by a live read. False when Kubernetes does not say."""
+    """Whether no S3 object names the thing, by a live read. False when Kubernetes does not answer."""
     try:
         return not thing.is_named_by(kube.find_object(*thing.key))
     except KubeError as error:

@@ -104,7 +104,7 @@ class Reconciler:
         return self._schedule.after_outcome(key, self.reconcile_object(key))
 
     def resync(self, key: Key) -> Next | None:
-        """Compare an object that nobody changed. Never runs the role.
+        """Compare an object that was not changed. Never runs the role.
 
         Returns when it is reconciled next: in REPAIR at once where the role must run. None when the object no longer
         exists. Sends Kubernetes no request where there is nothing to publish.
@@ -132,7 +132,7 @@ class Reconciler:
         return self._schedule.after_error(key, is_conflict=is_conflict)
 
     def reconcile_object(self, key: Key) -> Outcome | None:
-        """Make an object as its spec says, or delete what it has. None when there is nothing (more) to do.
+        """Make an object match its spec, or delete what it owns. None when there is nothing (more) to do.
 
         :raises KubeError: when Kubernetes does not answer
         """
@@ -167,7 +167,7 @@ class Reconciler:
                 return _Decided(decision, s3, comparison)
 
     def _is_claimed(self, decision: Decision, s3: S3Object, claims: NameClaims | None) -> bool:
-        """False where another object's claim has changed since it was looked for, so that the role must not run."""
+        """False where a claim on the name has changed since it was found, so that the role must not run."""
         return decision.step is not Step.RUN or claims is None or self._claims.acquire(s3, claims)
 
     def _carry_out(self, found: _Decided) -> Outcome | None:

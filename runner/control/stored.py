@@ -113,7 +113,7 @@ class StoredObjects:
     def _counts_as_applied(self, s3: S3Object) -> bool:
         """Whether an object with driftPolicy Report has to be taken for one whose spec was applied.
 
-        Without status.appliedGeneration nobody knows, after a restart, whether what differs is drift, which must be
+        Without status.appliedGeneration it is unknown, after a restart, whether what differs is drift, which must be
         left as it is, or a spec that was not applied yet. An object that was Ready before is left as it is.
         """
         if _APPLIED not in self._missing or s3.spec.get("driftPolicy") != "Report":

@@ -51,9 +51,9 @@ BROKEN_STATUS = S3Object({**new().item, "status": {"conditions": [{"type": "Read
 
 DECISIONS = {
     # id: object, trigger, comparison, policy; step and reason
-    "new-without-finalizer": (new(finalizers=[]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "before the deletion"),
-    "others-finalizer": (new(finalizers=["other/one"]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "before the deletion"),
-    "known-that-lost-its-finalizer": (known(finalizers=[]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "deletion"),
+    "new-without-finalizer": (new(finalizers=[]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "go unnoticed"),
+    "others-finalizer": (new(finalizers=["other/one"]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "go unnoticed"),
+    "known-that-lost-its-finalizer": (known(finalizers=[]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "go unnoticed"),
     "new": (new(), CHANGE, None, CHECK, Step.RUN, "its spec is new"),
     "changed-spec": (known(generation=2), CHANGE, None, CHECK, Step.RUN, "its spec is new"),
     "changed-spec-report": (known(generation=2, spec=REPORT), CHANGE, None, CHECK, Step.RUN, "its spec is new"),
@@ -100,8 +100,8 @@ DECISIONS = {
     "resync-deleted": (known(**DELETED), RESYNC, None, CHECK, Step.HAND_ON, "can be compared"),
     "resync-too-large": (too_large(known()), RESYNC, None, CHECK, Step.HAND_ON, "can be compared"),
     # Bucket names: asked only where the role would run.
-    "name-not-asked": (new(), CHANGE, None, replace(CHECK, claims=None), Step.FIND_CLAIMS, "may ask"),
-    "name-not-asked-differs": (known(), CHANGE, DIFFERS, replace(CHECK, claims=None), Step.FIND_CLAIMS, "may ask"),
+    "name-not-asked": (new(), CHANGE, None, replace(CHECK, claims=None), Step.FIND_CLAIMS, "may claim"),
+    "name-not-asked-differs": (known(), CHANGE, DIFFERS, replace(CHECK, claims=None), Step.FIND_CLAIMS, "may claim"),
     "name-not-asked-nothing-differs": (known(), CHANGE, READY, replace(CHECK, claims=None), Step.PUBLISH, "nothing"),
     "name-not-asked-resync": (known(), RESYNC, DIFFERS, replace(CHECK, claims=None), Step.HAND_ON, "differs"),
     "name-not-asked-deleted": (known(**DELETED), CHANGE, None, replace(CHECK, claims=None), Step.RUN, "was Ready"),
