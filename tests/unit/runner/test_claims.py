@@ -1,4 +1,4 @@
-"""Of two objects that ask for one bucket name, the one that ran first keeps it, whatever status says."""
+"""Of two objects that ask for one bucket name, the one that ran first keeps it, whatever is in a status."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_object_without_a_spec_is_left_to_the_role() -> None:
 
 @pytest.mark.parametrize("outcome", [READY, FAILED], ids=["done", "failed"])
 def test_name_is_kept_while_iam_may_not_show_what_a_run_made(outcome: Outcome) -> None:
-    """The status of the first says nothing: it was cleared, or never written."""
+    """The status of the first is empty: it was cleared, or never written."""
     world = World(item("first"), item("second"))
     world.run(item("first"), outcome)
     world.now = CONSISTENCY_S - 1

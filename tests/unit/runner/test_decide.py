@@ -131,7 +131,7 @@ JUST_DELETED, ELSEWHERE = replace(FIRST, is_deleted=True), replace(FIRST, is_del
 
 CLAIMS = {
     # id: object, claim, rivals; reason of the refusal (None: the role runs), a part of its message
-    "nobody": (new(), None, (), None, ""),
+    "no-claim": (new(), None, (), None, ""),
     "own-claim": (new(), OWN, (), None, ""),
     "own-claim-and-forged-status": (new(), OWN, (known("first"),), None, ""),
     "own-claim-after-deletion": (new(), replace(OWN, is_deleted=True), (), None, ""),

@@ -1,4 +1,4 @@
-"""Runs are ended with all their descendants, and nobody else's."""
+"""Runs are ended with all their descendants, and no other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runner.execution import processes
 
-# Starts a child in a session of its own that ignores SIGTERM, says so, and waits.
+# Starts a child in a session of its own that ignores SIGTERM, reports that, and waits.
 _PARENT = """
 import os, signal, subprocess, sys
 code = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
