@@ -73,7 +73,7 @@ def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
     end(second)
 
 
-def test_operator_id_names_a_process_that_is_gone_differently() -> None:
+def test_operator_id_names_a_process_that_has_ended_differently() -> None:
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
     assert processes.operator_id(process.pid).endswith("-")
@@ -118,7 +118,7 @@ def test_orphans_are_waited_for() -> None:
 
 
 def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
-    # On a node, the operator of a container is process 1 there, and its runs say so: here that is another process.
+    # On a node, the operator of a container is process 1 there, as in the names of its runs: here that is another one.
     run_id = "1-0-8"
     command = ["unshare", "--pid", "--fork", "--kill-child", "env", f"{processes.RUN_ID}={run_id}"]
     if os.geteuid() != 0:
