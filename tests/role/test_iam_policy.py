@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import LiveUsers
+from s3bucket.settings import ALL
 from s3bucket.users import UserRules
 from tests.support.objects import fill
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
@@ -119,6 +121,14 @@ def open_policy(bucket: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
 
 
+def optional_settings() -> dict[str, Any]:
+    """The optional settings of the bucket, as an example gives them."""
+    spec = yaml.safe_load((PROJECT / "examples" / "full.yaml").read_text())["spec"]
+    fields = [setting.field for setting in ALL if setting.is_optional]
+    assert set(fields) <= set(spec), "examples/full.yaml gives every optional setting"
+    return {field: spec[field] for field in fields}
+
+
 # The flows: each does one thing as the operator and answers how it ended, "Ready" for well.
 
 
@@ -152,7 +162,7 @@ def create_with_every_field(operator: Operator, make: NewObject) -> str:
     cr["spec"] |= {
         "bucketACL": "public-read", "bucketPolicy": open_policy(bucket), "tags": {"team": "photos"},
         "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
-        "publicAccessBlock": {"ignorePublicACLs": True},
+        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(),
     }  # fmt: skip
     run = operator.reconcile(cr)
     if not run.outcome["done"]:
