@@ -28,6 +28,7 @@ from runner.drift.check import DriftCheck, RoleSettings
 from runner.kube.client import Kube
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.settings import ALL
+from tests.support.objects import optional_settings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
 
 POLICY = {
@@ -86,6 +87,7 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
         "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
         "tags": {"team": "photos"},
         "iamUser": {"username": new_name("user")},
+        **optional_settings(),
     }
     subject = Subject(world, world.make_object(namespace, "drift", spec))
     run = world.reconcile(subject.cr)

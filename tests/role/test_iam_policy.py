@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import LiveUsers
-from s3bucket.settings import ALL
 from s3bucket.users import UserRules
-from tests.support.objects import fill
+from tests.support.objects import fill, optional_settings
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
@@ -119,14 +117,6 @@ def make_owned(world: World, cr: dict[str, Any]) -> None:
 def open_policy(bucket: str) -> str:
     allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-
-
-def optional_settings() -> dict[str, Any]:
-    """The optional settings of the bucket, as an example gives them."""
-    spec = yaml.safe_load((PROJECT / "examples" / "full.yaml").read_text())["spec"]
-    fields = [setting.field for setting in ALL if setting.is_optional]
-    assert set(fields) <= set(spec), "examples/full.yaml gives every optional setting"
-    return {field: spec[field] for field in fields}
 
 
 # The flows: each does one thing as the operator and answers how it ended, "Ready" for well.

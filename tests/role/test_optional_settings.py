@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from s3bucket import owner, read
 from s3bucket.setting import Setting
 from s3bucket.settings import ALL
-from tests.support.world import PROJECT, NewObject, World, requests_of
+from tests.support.objects import optional_settings
+from tests.support.world import NewObject, World, requests_of
 
 OPTIONAL = [setting for setting in ALL if setting.is_optional]
-EXAMPLE: dict[str, Any] = yaml.safe_load((PROJECT / "examples" / "full.yaml").read_text())["spec"]
+EXAMPLE = optional_settings()
 each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)
 
 
