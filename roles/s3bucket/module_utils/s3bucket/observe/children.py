@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import children
-from ..errors import Forbidden, Refused
+from ..errors import Forbidden, NoSuchNamespace, Refused
 from ..outcome import Reason
 from ..spec import Wanted
 from .observation import Observation, writes_secret
@@ -93,15 +93,21 @@ def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     """Ask the API server whether it would store what is to be written, before anything is.
 
     A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+
+    :raises NoSuchNamespace: before bucket and user are created for a namespace that does not exist
     """
     if "service" in seen.differs and seen.service_host:
         try:
             cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
+        except NoSuchNamespace:
+            raise
         except Refused as rejection:
             seen.defer(rejection, "service")
     if writes_secret(wanted, seen):
         try:
             _try_secret(wanted, cluster, seen)
+        except NoSuchNamespace:
+            raise
         except Refused as rejection:
             seen.defer_key(rejection)
 

@@ -12,6 +12,9 @@ from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
 
+# The order in which aspects of a user and of Kubernetes are listed, after those of the bucket.
+_ORDER = ("user", "user_policy", "access_key", "secret", "service")
+
 
 @dataclass
 class Observation:
@@ -61,6 +64,16 @@ class Observation:
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The bucket's settings beside what is wanted."""
         return Comparison(wanted, self.settings, self.is_adopted)
+
+    @property
+    def written(self) -> list[str]:
+        """The aspects that a run writes: those that differ, and what a new user or a new access key brings with it.
+
+        A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
+        """
+        brought = {"user_policy": self.puts_policy, "access_key": self.keys.issue, "secret": self.keys.issue}
+        found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
+        return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
 
     @property
     def lacks(self) -> list[str]:

@@ -13,7 +13,7 @@ from ..users import NO_RULES, UserRules
 
 
 class Users(Protocol):
-    """Where IAM users are read: each by itself (``read.LiveUsers``), or all at once (``read.ReadUsers``)."""
+    """Where IAM users are read: each by itself (``read.PerUserReader``), or all at once (``read.BulkUserReader``)."""
 
     def find(self, name: str) -> UserState | None:
         """The user, without its rights; None when there is none."""

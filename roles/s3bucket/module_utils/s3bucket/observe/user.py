@@ -65,7 +65,8 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
     return Refused(
         Reason.CONFLICT,
         f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
-        "in the operator's settings (iam.allowedPolicies, iam.allowedGroups)",
+        "with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of its "
+        "chart), or s3bucket_allowed_policies and s3bucket_allowed_groups of the role",
     )
 
 
