@@ -111,7 +111,7 @@ def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> Buck
 
 def _plan_bucket(wanted: Wanted, deletion: Deletion, bucket: BucketState, proof: Pair | None, origin: str) -> None:
     is_legacy = proof is not None and not owner.has_owner_tag(bucket.tags)
-    if not is_legacy and not wanted.identity.is_same_life(bucket.tags):
+    if not is_legacy and not wanted.identity.is_same_object(bucket.tags):
         hint = wanted.identity.cluster_hint(bucket.tags)
         deletion.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone{hint}")
         return
@@ -148,7 +148,7 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
 def _plan_user(wanted: Wanted, deletion: Deletion, user: UserState, proof: Pair | None) -> None:
     if proof is not None and not owner.has_owner_tag(user.tags):
         deletion.user_tags = wanted.identity.tags
-    deletion.deletes_user = deletion.user_tags is not None or wanted.identity.is_same_life(user.tags)
+    deletion.deletes_user = deletion.user_tags is not None or wanted.identity.is_same_object(user.tags)
     if not deletion.deletes_user:
         hint = wanted.identity.cluster_hint(user.tags)
         deletion.notes.append(f"IAM user {wanted.username} is not this object's and was left alone{hint}")

@@ -31,7 +31,7 @@ def find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
 def _is_partly_tagged(wanted: Wanted, bucket: BucketState, user: UserState) -> bool:
     """Whether bucket or user has no owner tag, and neither has that of another object."""
     is_tagged = [owner.has_owner_tag(thing.tags) for thing in (bucket, user)]
-    is_owned = [wanted.identity.is_same_life(thing.tags) for thing in (bucket, user)]
+    is_owned = [wanted.identity.is_same_object(thing.tags) for thing in (bucket, user)]
     return not all(is_tagged) and not any(
         tagged and not owned for tagged, owned in zip(is_tagged, is_owned, strict=True)
     )
