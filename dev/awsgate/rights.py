@@ -40,7 +40,7 @@ _BUCKET_ACTIONS = {
     # What amazon.aws.s3_bucket asks for.
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "GetBucketRequestPayment": "s3:GetBucketRequestPayment",
-    "GetBucketInventoryConfiguration": "s3:GetInventoryConfiguration",
+    "ListBucketInventoryConfigurations": "s3:GetInventoryConfiguration",
     "GetBucketLocation": "s3:GetBucketLocation",
     **{item.name: item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)},
 }

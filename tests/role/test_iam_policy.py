@@ -21,7 +21,7 @@ from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
-from tests.support.objects import fill
+from tests.support.objects import fill, optional_settings
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
@@ -152,7 +152,7 @@ def create_with_every_field(operator: Operator, make: NewObject) -> str:
     cr["spec"] |= {
         "bucketACL": "public-read", "bucketPolicy": open_policy(bucket), "tags": {"team": "photos"},
         "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
-        "publicAccessBlock": {"ignorePublicACLs": True},
+        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(),
     }  # fmt: skip
     run = operator.reconcile(cr)
     if not run.outcome["done"]:
