@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
 from runner import __version__
 from tests.e2e.conftest import Cluster
 from tests.support.operator import live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT
 
 INSTALL = (

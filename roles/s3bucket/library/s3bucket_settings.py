@@ -92,6 +92,7 @@ from typing import Any
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
 from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
@@ -238,11 +239,12 @@ class Settings:
             user = self._new_user()
             if user and names_principal(policy, user["Arn"]):
                 return Refused(
-                    "WaitingForIAM", f"S3 does not know IAM user {wanted.username} yet, which spec.bucketPolicy names"
+                    Reason.WAITING_FOR_IAM,
+                    f"S3 does not know IAM user {wanted.username} yet, which spec.bucketPolicy names",
                 )
         if "BlockPublicPolicy" in text:
             return Refused(
-                "InvalidSpec",
+                Reason.INVALID_SPEC,
                 f"spec.bucketPolicy: Block Public Access, of the bucket or of the AWS account, refuses it: {text}",
             )
         return refusal
@@ -258,6 +260,7 @@ class Settings:
 
 
 def main() -> None:
+    """Run the module."""
     module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
         wanted = read_wanted(module)
@@ -268,7 +271,7 @@ def main() -> None:
     settings = Settings(module.client("s3"), module.client("iam"), wanted, module.params["account"])
     problem = settings.write(module.params["arguments"])
     if problem is not None:
-        module.fail_json(msg=problem.message, s3bucket_reason=problem.reason, user_tags=settings.user_tags)
+        module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)
     module.exit_json(changed=True, user_tags=settings.user_tags)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import owner
 from .errors import Refused
+from .outcome import Reason
 from .policy import POLICY_ACTIONS, PolicyError, is_public, locks_out, parse, text_problem
 from .regions import is_known, partition_of
 from .users import policy_name_of
@@ -222,7 +223,7 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
 
 def invalid(field: str, message: str) -> Refused:
     """The refusal of a field's value."""
-    return Refused("InvalidSpec", f"{field}: {message}")
+    return Refused(Reason.INVALID_SPEC, f"{field}: {message}")
 
 
 def _check_identity(wanted: Wanted) -> None:
