@@ -1,5 +1,6 @@
-"""An AWS that answers a drift check and keeps nothing: ``python -m bench.stub OBJECTS``, until SIGTERM. Prints its port.
+"""An AWS that answers a drift check and keeps nothing: ``python -m bench.stub OBJECTS``, until SIGTERM.
 
+Prints its port.
 It knows the objects of :func:`object_at` and finds all of them in order. For measuring what the operator's own side of
 a check costs with more objects than moto can hold. One thread a connection.
 """
