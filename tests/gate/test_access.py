@@ -225,7 +225,7 @@ def test_boundary_of_a_user_is_kept_shown_and_judged(aws: Aws, new_name: Names) 
 def test_bucket_of_another_account_has_that_account(aws: Aws, new_name: Names) -> None:
     ours = {**ALLOW, "Condition": {"StringEqualsIfExists": {"s3:ResourceAccount": ACCOUNT}}}
     judged, foreign, own = Judged(aws, new_name("judged"), ours), new_name("gate"), new_name("gate")
-    aws.gate.make_foreign_bucket(foreign, is_open=True)
+    aws.gate.make_bucket_elsewhere(foreign, is_open=True)
     s3 = judged.client("s3")
     assert code_of(lambda: s3.create_bucket(Bucket=own)) == "allowed"
     assert code_of(lambda: s3.get_bucket_acl(Bucket=own)) == "allowed"

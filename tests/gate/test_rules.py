@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dev.aws import Aws
-from dev.awsgate.client import FOREIGN_ACCOUNT
+from dev.awsgate.client import OTHER_ACCOUNT
 from tests.support.gate import code_of, make_user
 
 Names = Callable[[str], str]
@@ -106,13 +106,13 @@ def test_user_whom_s3_does_not_know_yet_is_no_principal(
 def test_bucket_whose_policy_lets_another_account_in_is_open_to_it_and_closed_by_a_deny(
     aws: Aws, s3: Any, bucket: str, new_name: Names
 ) -> None:
-    other = aws.client("s3", **aws.gate.make_foreign_user(new_name("user")))
+    other = aws.client("s3", **aws.gate.make_user_elsewhere(new_name("user")))
 
     def put() -> str:
         return code_of(lambda: other.put_object(Bucket=bucket, Key="a", Body=b"x"))
 
     assert put() == "AccessDenied"
-    allow = {"Principal": {"AWS": FOREIGN_ACCOUNT}, "Action": "s3:Put*"}
+    allow = {"Principal": {"AWS": OTHER_ACCOUNT}, "Action": "s3:Put*"}
     s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, **allow))
     assert (put(), code_of(lambda: other.get_object(Bucket=bucket, Key="a"))) == ("allowed", "AccessDenied")
     s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, Effect="Deny", Action="s3:Put*"))
@@ -261,7 +261,7 @@ def test_policy_denies_no_more_than_it_says(s3: Any, bucket: str, parts: dict[st
 
 def test_bucket_of_another_account_gives_nothing_away(aws: Aws, s3: Any, new_name: Names) -> None:
     name = new_name("gate")
-    aws.gate.make_foreign_bucket(name)
+    aws.gate.make_bucket_elsewhere(name)
     assert code_of(lambda: s3.head_bucket(Bucket=name)) == "403"
     assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "AccessDenied"
     assert code_of(lambda: s3.create_bucket(Bucket=name)) == "BucketAlreadyExists"
