@@ -13,7 +13,7 @@ unexport PYTHONWARNINGS PYTHONPATH
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
 
 .DEFAULT_GOAL := help
-.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) cluster cluster-down clean
+.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate check-generated cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,14 @@ cluster: kubernetes ## bring Kubernetes and AWS up and leave them running; then:
 
 cluster-down: $(STAMP) ## end what `make cluster` started
 	$(BIN)/python -m dev.cluster down
+
+generate: $(STAMP) ## write what follows from the CRD and the settings: argument_specs, defaults, copies, reference, policy
+	$(BIN)/python -m dev.generate
+
+check-generated: $(STAMP) ## fail if make generate changes a file
+	@before=$$(git status --porcelain; git diff) && $(MAKE) --no-print-directory generate && \
+	  after=$$(git status --porcelain; git diff) && if [ "$$before" != "$$after" ]; then \
+	    git status --short; echo "make generate changed files: commit them" >&2; exit 1; fi
 
 clean: ## remove what was made in this folder (not the cache of built programs)
 	@if [ -e build/cluster.json ]; then $(BIN)/python -m dev.cluster down; fi
