@@ -30,7 +30,7 @@ PROJECT = Path(__file__).parents[1]
 ROLE = PROJECT / "roles" / "s3bucket"
 CORE = ROLE / "module_utils" / "s3bucket"
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
-# What docs/iam-policy.json is limited to, as the documentation's command says.
+# What docs/iam-policy.json is limited to, as in the documentation's command.
 _DOCUMENTED = {
     "account": "111122223333",
     "bucket_prefix": "team-",

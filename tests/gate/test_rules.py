@@ -54,7 +54,7 @@ def test_tags_of_the_create_call_are_on_the_bucket(s3: Any, new_name: Names) -> 
     assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "NoSuchTagSet"
 
 
-def test_tag_with_an_empty_value_is_told_with_it(s3: Any, bucket: str) -> None:
+def test_tag_with_an_empty_value_is_returned_with_it(s3: Any, bucket: str) -> None:
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": ""}]})
     assert tags_of(s3, bucket) == {"a": ""}
 
@@ -142,7 +142,7 @@ def test_acl_needs_ownership_and_no_block(s3: Any, bucket: str) -> None:
     assert code_of(lambda: own(s3, bucket, "BucketOwnerEnforced")) == "InvalidBucketAclWithObjectOwnership"
 
 
-def test_grants_of_an_acl_are_told_one_by_one(s3: Any, bucket: str) -> None:
+def test_grants_of_an_acl_are_returned_one_by_one(s3: Any, bucket: str) -> None:
     own(s3, bucket, "BucketOwnerPreferred")
     s3.delete_public_access_block(Bucket=bucket)
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
@@ -176,7 +176,7 @@ OTHER = "arn:aws:s3:::another-bucket/*"
         ({"Effect": "Forbid"}, "Invalid effect"),
         ({"Principals": "*"}, "Unknown field Principals"),
         ({"Principal": "somebody"}, "Invalid principal"),
-        ({"Principal": {"AWS": "arn:aws:iam::123456789012:user/nobody-at-all"}}, "Invalid principal"),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:user/missing"}}, "Invalid principal"),
         ({"Action": "ec2:RunInstances"}, "invalid action"),
         ({"Resource": OTHER}, "invalid resource"),
         ({"Resource": ["*", OTHER]}, "invalid resource"),
@@ -252,7 +252,7 @@ def test_policy_that_denies_everyone_keeps_even_the_administrator_out(
     ],
     ids=lambda parts: str(*parts),
 )
-def test_policy_denies_no_more_than_it_says(s3: Any, bucket: str, parts: dict[str, Any]) -> None:
+def test_policy_denies_no_more_than_it_states(s3: Any, bucket: str, parts: dict[str, Any]) -> None:
     deny = {"Effect": "Deny", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
     policy = policy_for(bucket, **{**deny, **parts}).replace("{bucket}", bucket)
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
@@ -386,7 +386,7 @@ def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3:
     assert seen == [("GetBucketAcl", False, 403), ("GetBucketAcl", False, 200), ("PutObject", True, 200)]
 
 
-def test_secret_has_the_signs_that_look_different_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
+def test_secret_has_the_signs_that_are_encoded_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
     user = new_name("gate")
     key_id, secret = make_user(iam, user)
     assert (len(secret), secret[13], secret[27]) == (40, "/", "+")
