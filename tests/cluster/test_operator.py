@@ -209,7 +209,7 @@ def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
         "Statement": [{"Effect": "Deny", "Principal": {"AWS": "nobody"}, "Action": "s3:PutObject", "Resource": "*"}]
     })  # fmt: skip
     policy, secret, stranger = new_object(bucketPolicy=refused_by_aws), new_object(), new_name("stranger")
-    world.aws.gate.make_foreign_bucket(stranger)
+    world.aws.gate.make_bucket_elsewhere(stranger)
     taken = new_object(bucketName=stranger, iamUser=None)
     namespace, name = secret["metadata"]["namespace"], f"{secret['metadata']['name']}-iam-secret"
     world.core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"theirs": "x"}})
