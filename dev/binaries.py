@@ -1,4 +1,4 @@
-"""Where etcd, Kubernetes' programs, helm (4) and helm3 come from: ``KUBEBUILDER_ASSETS``, PATH, or built once by Go.
+"""Where etcd, Kubernetes' programs, helm (4), helm3 and helm-docs come from: ``KUBEBUILDER_ASSETS``, PATH, or built by Go.
 
 ``python -m dev.binaries [NAME...]`` tells where they are. What is built lands in a cache outside the checkout, keyed
 by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in
@@ -23,12 +23,21 @@ from pathlib import Path
 KUBERNETES_VERSION = "1.36.3"
 HELM_VERSION = "4.3.1"
 HELM3_VERSION = "3.22.0"
+HELM_DOCS_VERSION = "1.14.2"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 # Programs of modules of their own: name -> package, version.
-_HELMS = {
+_MODULES = {
     "helm": ("helm.sh/helm/v4/cmd/helm", HELM_VERSION),
     "helm3": ("helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
+    "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS_VERSION),
+}
+# How a program of the machine prints its version, and what that must begin with.
+_VERSIONS = {
+    "helm": ("version", "--short", f"v{HELM_VERSION.partition('.')[0]}."),
+    "helm3": ("version", "--short", f"v{HELM3_VERSION.partition('.')[0]}."),
+    # The text that it generates depends on the version.
+    "helm-docs": ("--version", f"helm-docs version {HELM_DOCS_VERSION}"),
 }
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
@@ -52,7 +61,8 @@ def cache_folder() -> Path:
 
 def _built_folder(name: str) -> Path:
     system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    project = f"helm-v{_HELMS[name][1]}" if name in _HELMS else f"kubernetes-v{KUBERNETES_VERSION}"
+    module = "helm" if name == "helm3" else name
+    project = f"{module}-v{_MODULES[name][1]}" if name in _MODULES else f"kubernetes-v{KUBERNETES_VERSION}"
     return cache_folder() / f"{project}-{system}-{machine}"
 
 
@@ -80,11 +90,12 @@ def _find(name: str) -> Path | None:
 
 
 def _is_wanted(name: str, path: str) -> bool:
-    """Whether a program that was found has the major version that is wanted: a machine's ``helm`` may be 3 or 4."""
-    if name not in _HELMS:
+    """Whether a program that was found has the version that is wanted: a machine's ``helm`` may be 3 or 4."""
+    if name not in _VERSIONS:
         return True
-    done = subprocess.run([path, "version", "--short"], capture_output=True, text=True, check=False)
-    return done.stdout.startswith(f"v{_HELMS[name][1].split('.')[0]}.")
+    *arguments, wanted = _VERSIONS[name]
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.startswith(wanted)
 
 
 @contextmanager
@@ -100,9 +111,9 @@ def _build(name: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _report(f"building {name} from Go modules (once; kept in {target.parent})")
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
-        if name in _HELMS:
-            package, version = _HELMS[name]
-            flags = _helm3_flags() if name == "helm3" else "-s -w"
+        if name in _MODULES:
+            package, version = _MODULES[name]
+            flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version}"
             command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:
             command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]
