@@ -11,7 +11,7 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 unexport PYTHONWARNINGS PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint cluster cluster-down clean
+.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint cluster cluster-down clean generate-chart
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,3 +112,6 @@ clean: ## remove what was made in this folder (not the cache of built programs)
 	@if [ -e build/cluster.json ]; then $(BIN)/python -m dev.cluster down; fi
 	rm -rf $(VENV) .venv-newest build *.egg-info .ruff_cache .mypy_cache .import_linter_cache .ansible
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+generate-chart: $(STAMP) ## write the chart's README.md and values.schema.json anew, from the comments of its values.yaml
+	$(BIN)/python -m dev.chart_docs

@@ -1,4 +1,4 @@
-"""Where etcd, Kubernetes' programs, helm (4), helm3 and helm-docs come from: ``KUBEBUILDER_ASSETS``, PATH, or built by Go.
+"""Finds etcd, Kubernetes' programs, helm (4), helm3 and helm-docs: in ``KUBEBUILDER_ASSETS`` or PATH, or built by Go.
 
 ``python -m dev.binaries [NAME...]`` tells where they are. What is built lands in a cache outside the checkout, keyed
 by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in

@@ -1,7 +1,7 @@
 """The chart's values.schema.json and README.md, generated from the comments of its values.yaml.
 
-``python -m dev.chart_docs`` writes both, ``--check`` compares them. helm-docs makes README.md. The schema is made here: the
-Go module of helm-schema, whose annotations values.yaml uses, is in no registry that a build of this project reaches.
+``python -m dev.chart_docs`` writes both, ``--check`` compares them. helm-docs makes README.md. The schema is made here,
+because the Go module proxy does not serve helm-schema. Its annotations are used, so that it can replace this file.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _annotation(comment: list[str], mark: str, where: str) -> Schema:
     marks = [number for number, line in enumerate(comment) if line.strip() == mark]
     if not marks:
         return {}
-    if len(marks) != 2:  # noqa: PLR2004 - a beginning and an end
+    if len(marks) != 2:
         raise AnnotationError(f"values.yaml: {where} has {len(marks)} lines {mark}, not two")
     found = yaml.safe_load("\n".join(comment[marks[0] + 1 : marks[1]]))
     if not isinstance(found, dict):

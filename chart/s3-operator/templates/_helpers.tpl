@@ -33,6 +33,13 @@
 {{- fail (printf "the value %s is null or missing; if these are values of another version of the chart, use --reset-then-reuse-values instead of --reuse-values" .) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name := list "commonAnnotations" "deploymentAnnotations" -}}
+{{- range $key, $_ := index $.Values $name -}}
+{{- if regexMatch "^([a-z]+\\.)?helm\\.sh/" $key -}}
+{{- fail (printf "%s must not have %s: with annotations of Helm's, Helm would keep, delete or order objects in another way" $name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
 {{- fail "metrics.port and health.port must differ: each is served by its own listener" -}}
 {{- end -}}
