@@ -97,7 +97,7 @@ class _Source:
 
     def _property(self, key: yaml.Node, value: yaml.Node, where: str, is_described: bool) -> Schema:
         comment = _comment_above(self.lines, key.start_mark.line)
-        schema = _resolve(_annotation(comment, _BLOCK, where), self.definitions)
+        schema: Schema = _resolve(_annotation(comment, _BLOCK, where), self.definitions)
         description = _description(comment)
         if description:
             schema = {"description": description, **{name: schema[name] for name in schema if name != "description"}}
