@@ -27,7 +27,7 @@ from bench.role import PROJECT
 from bench.rows import Row
 from bench.stub import NAMESPACE, object_at
 from dev.processes import plain_environment
-from runner.drift import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck, RoleSettings
 
 # As many as the operator has workers for resyncs.
 _WORKERS = 8

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench import BenchError
-from tests.awsgate.client import Gate
+from dev.awsgate.client import Gate
 
 _WATCH = "watch"
 

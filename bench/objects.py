@@ -26,9 +26,10 @@ from bench.role import (
     owner,
     wanted_of,
 )
-from runner.conditions import Outcome, Reason, status_of
-from runner.kube import FINALIZER
-from runner.reconcile import utc_now
+from runner.control.reconcile import utc_now
+from runner.control.status import status_of
+from runner.kube.client import FINALIZER
+from s3bucket.outcome import Outcome, Reason
 
 # moto has one process: more would only wait.
 _THREADS = 4

@@ -13,11 +13,11 @@ from kubernetes.config import new_client_from_config
 
 from bench.calls import AwsCalls, KubernetesCalls
 from dev.aws import Aws
+from dev.awsgate.client import write_key
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from dev.deployment import write_kubeconfig
 from dev.processes import plain_environment
-from tests.awsgate.client import write_key
 
 CLUSTER = "bench"
 OBJECT = ("agill.apps", "v1alpha1")

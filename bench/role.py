@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from s3bucket import children, owner
+from s3bucket.keys import KeyPlan, fingerprint_of
+from s3bucket.observe import Observation, outcome_status
+from s3bucket.role_settings import complete
+from s3bucket.spec import Wanted, wanted_of
+from s3bucket.users import NO_RULES
+
 PROJECT = Path(__file__).parents[1]
 _ROLE = PROJECT / "roles" / "s3bucket"
-if str(_ROLE / "module_utils") not in sys.path:
-    sys.path.append(str(_ROLE / "module_utils"))
-
-from s3bucket import children, owner  # noqa: E402
-from s3bucket.keys import KeyPlan, fingerprint_of  # noqa: E402
-from s3bucket.observe import Observation, outcome_status  # noqa: E402
-from s3bucket.role_settings import complete  # noqa: E402
-from s3bucket.spec import Wanted, wanted_of  # noqa: E402
-from s3bucket.users import NO_RULES  # noqa: E402
-
 _VARIABLES: dict[str, Any] = yaml.safe_load((_ROLE / "defaults" / "main.yml").read_text())
 DEFAULTS: dict[str, Any] = _VARIABLES["s3bucket_defaults"]
 EXTERNAL_NAME = str(complete({})["service_external_name"])

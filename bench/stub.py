@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from xml.sax.saxutils import escape
 
 from bench.objects import ReadyMade, new_object
-from runner.kube import FINALIZER
+from runner.kube.client import FINALIZER
 
 ACCOUNT = "123456789012"
 NAMESPACE = "bench"

@@ -11,7 +11,7 @@ from kubernetes.watch import Watch
 from bench import BenchError
 from bench.objects import Item, new_object
 from bench.place import OBJECT, PLURAL, Place
-from runner.conditions import is_settled
+from runner.control.status import is_settled
 
 _THREADS = 8
 

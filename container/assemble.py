@@ -59,7 +59,9 @@ def _unpack_collections(wheel: Path, packages: Path) -> None:
 
 
 def _write_command(root: Path, packages: Path) -> None:
-    (packages / "s3-operator.pth").write_text(f"{root / 'project'}\n")
+    # The core is the role's own: there is no second copy of it.
+    folders = root / "project", root / "project" / "roles" / "s3bucket" / "module_utils"
+    (packages / "s3-operator.pth").write_text("".join(f"{folder}\n" for folder in folders))
     command = root / "bin" / "s3-operator"
     command.write_text(f"#!{root / 'bin' / 'python3'}\nfrom runner.cli import main\n\nmain()\n")
     command.chmod(0o755)

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 
-from tests.awsgate.client import Gate
+from dev.awsgate.client import Gate
 
 from .processes import Child, get_free_port, plain_environment
 
@@ -49,7 +49,7 @@ class Aws:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.awsgate", "--host", self._host, "--port", str(self._port)]
+        command = [sys.executable, "-m", "dev.awsgate", "--host", self._host, "--port", str(self._port)]
         command += ["--credentials-file", str(self.credentials_file), "--region", self.region]
         environment = {**plain_environment(), "PYTHONPATH": str(_PROJECT)}
         environment |= {"MOTO_ACCOUNT_ID": self._account} if self._account else {}

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from runner.processes import operator_id
+from runner.execution.processes import operator_id
 
 from .aws import Aws
 from .binaries import find_binaries

@@ -17,8 +17,10 @@ from typing import Any, NoReturn
 
 import click
 
-from runner import __version__, credentials, iam_policy, logs, processes
-from runner.settings import Settings, default_project_dir
+from runner import __version__, logs
+from runner.commands import iam_policy
+from runner.execution import credentials, processes
+from runner.settings import Settings, default_project_dir, find_other_core
 
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
 # Room for what a start writes: a credentials file and the folders of the warm process.
@@ -52,6 +54,10 @@ def _project(_: click.Context, __: click.Parameter, folder: Path) -> Path:
     for name in ("playbooks/reconcile.yml", "roles/s3bucket/meta/argument_specs.yml"):
         if not (folder / name).is_file():
             raise click.BadParameter(f"{folder} holds no {name}: name the folder of s3-operator's playbooks and roles")
+    other = find_other_core(folder)
+    if other:
+        message = f"{other} is not what this s3-operator has: name the folder of the same version, or install it"
+        raise click.BadParameter(message)
     return folder
 
 
@@ -235,7 +241,7 @@ def run(log_format: str, log_level: str, **flags: Any) -> None:
 
     Exit status 0: stopped by a signal; 1: the Lease was lost, or it could not start; 2: a flag is wrong.
     """
-    from runner.health import AddressError
+    from runner.control.health import AddressError
 
     with _private_environment(flags["work_dir"]) as base:
         try:
@@ -268,9 +274,9 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
               help="For so many seconds an operator may take to begin its work.")  # fmt: skip
 def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Tell whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
-    from runner.check import CheckError, checks, checks_without_cluster
-    from runner.leader import Election, Terms, scope_of
-    from runner.operator import default_identity_namespace
+    from runner.commands.check import CheckError, checks, checks_without_cluster
+    from runner.control.operator import default_identity_namespace
+    from runner.kube.leader import Election, Terms, scope_of
 
     namespace = leader_election_namespace or default_identity_namespace()
     try:
@@ -330,7 +336,7 @@ def plan(
     """
     with _private_environment(flags["work_dir"]):
         logs.set_up("text", "error")
-        from runner.plan import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
+        from runner.commands.plan import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
 
         try:
             if filename:
@@ -354,7 +360,7 @@ def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> Non
     """
     with _private_environment(flags["work_dir"]):
         logs.set_up("text", "error")
-        from runner.orphan_list import OrphanError, find_all, json_of, text_of
+        from runner.commands.orphans import OrphanError, find_all, json_of, text_of
 
         try:
             found = find_all(_kube(watch_namespaces), flags)
@@ -368,8 +374,8 @@ def orphans(output: str, watch_namespaces: tuple[str, ...], **flags: Any) -> Non
 @_with([_WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     """Print a warning while S3 objects exist: to be run before an uninstall. The exit status is always 0."""
-    from runner.check import uninstall_warning
-    from runner.kube import KubeError
+    from runner.commands.check import uninstall_warning
+    from runner.kube.client import KubeError
 
     try:
         click.echo(uninstall_warning(_kube(watch_namespaces)) or "No S3 object is left.")
@@ -413,7 +419,7 @@ def version() -> None:
 
 
 def _kube(namespaces: tuple[str, ...]) -> Any:
-    from runner.kube import Kube, KubeError, load_config
+    from runner.kube.client import Kube, KubeError, load_config
 
     try:
         load_config()
@@ -476,14 +482,16 @@ def _end(status: int) -> NoReturn:
 def _operator(base: Path, log_format: str, log_level: str, flags: dict[str, Any]) -> Any:
     logs.set_up(log_format, log_level)
     # Only now, with no key left in the environment, is the rest imported.
-    from runner.environment import find_missing_collections
-    from runner.leader import TermsError
-    from runner.operator import Operator, default_identity_namespace
+    from runner.execution.environment import find_missing_collections
 
     missing = find_missing_collections()
     if missing:
         remedy = f"ansible-galaxy collection install -r {flags['project_dir'] / 'requirements.yml'}"
         raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
+
+    # The role's core imports the collections.
+    from runner.control.operator import Operator, default_identity_namespace
+    from runner.kube.leader import TermsError
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
     settings = Settings(**{**flags, "work_dir": processes.short_path(base)})

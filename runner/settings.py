@@ -1,15 +1,34 @@
-"""What the operator is told by its flags."""
+"""The operator's settings, as its flags give them, and the project folder that they belong to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import s3bucket
+
 
 def default_project_dir() -> Path:
     """The folder with the role and the playbooks: of the wheel, or of the checkout that this program is in."""
     packaged = Path(__file__).with_name("project")
     return packaged if packaged.is_dir() else Path(__file__).parents[1]
+
+
+def find_other_core(project_dir: Path) -> str:
+    """The first file of the role's core in this folder that is not what this program has imported; empty for none.
+
+    The drift check compares with the imported core, and runs repair with the one in the folder. Were they different, a
+    difference that only one of them sees would be repaired for ever, or never.
+    """
+    imported, core = Path(s3bucket.__file__).parent, project_dir / "roles" / "s3bucket" / "module_utils" / "s3bucket"
+    if imported == core:
+        return ""
+    names = sorted({path.relative_to(folder) for folder in (imported, core) for path in folder.rglob("*.py")})
+    return next((str(core / name) for name in names if _content(imported / name) != _content(core / name)), "")
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import pytest
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from tests.versions import COLLECTIONS, ansible_core_version, collection_version
-from tests.world import EXECUTOR, PROJECT, NewObject, World
+from tests.support.versions import COLLECTIONS, ansible_core_version, collection_version
+from tests.support.world import EXECUTOR, PROJECT, NewObject, World
 
 # Nothing of the machine's own AWS settings may reach a test.
 for _name in [name for name in os.environ if name.startswith("AWS_")]:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from s3bucket.observe import observe, outcome_status
 
 from bench import BenchError
 from bench.accounting import CgroupTree, ProcTree, Tree, make_tree, pss_mb
@@ -32,8 +31,10 @@ from bench.settings import GROUPS, settings_of
 from bench.steady import Stretch, measure_drift, measure_restart
 from dev.aws import Aws
 from dev.controlplane import ControlPlane
-from runner.conditions import Outcome, Reason, status_of
-from tests.world import World
+from runner.control.status import status_of
+from s3bucket.observe import observe, outcome_status
+from s3bucket.outcome import Outcome, Reason
+from tests.support.world import World
 
 Names = Callable[[str], str]
 
@@ -47,7 +48,7 @@ if os.fork() == 0:
             pass
     os._exit(0)
 """
-_SUBREAPER = "from runner.processes import become_subreaper; become_subreaper()\n"
+_SUBREAPER = "from runner.execution.processes import become_subreaper; become_subreaper()\n"
 _REAP = """
 try:
     while True:

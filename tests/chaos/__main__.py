@@ -22,7 +22,7 @@ from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from tests.chaos.cases import OPERATOR_WRITES, WRITES, Case, at_random, every_own_write, every_write
 from tests.chaos.rig import Rig
-from tests.world import World
+from tests.support.world import World
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.world import World
+from tests.support.world import World
 
 _POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 _TAGS = [{"Key": "agill.apps/name", "Value": "somebody-else"}, {"Key": "team", "Value": "others"}]

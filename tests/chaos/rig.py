@@ -15,15 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runner import processes
-from runner.kube import FINALIZER
-from tests.apigate import ApiGate
-from tests.awsgate.holds import Hold
+from dev.apigate import ApiGate
+from dev.awsgate.holds import Hold
+from runner.execution import processes
+from runner.kube.client import FINALIZER
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.foreign import Foreign
-from tests.cluster.conftest import Operator, condition, live, wait_gone, wait_ready, wait_until
-from tests.jobs import GatedJob, Work, job_environment, make_warm, processes_of
-from tests.world import World, deleting
+from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
+from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import World, deleting
 
 _HELD_S = 0.2
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.cases import WRITES, Case, Write, at_random, every_write
 from tests.chaos.rig import Rig
-from tests.world import World
+from tests.support.world import World
 
 _SEED = random.SystemRandom().randrange(2**32)
 # After each write, which is before the next one; what needs a start of Ansible is in the cases below.

@@ -24,10 +24,11 @@ from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
-from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
 from tests.chart.test_values import TOGETHER, nested
-from tests.cluster.conftest import delete, live, wait_gone, wait_ready, wait_until
-from tests.world import PROJECT, World, make_as_go_operator
+from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
+from tests.support.operator import delete, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import PROJECT, World, make_as_go_operator
 
 _GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
 
@@ -99,7 +100,7 @@ class Release:
         )
 
     def stop(self) -> None:
-        """End the operators, and remove their Deployments: a playbook of another test compares its settings with theirs."""
+        """End the operators, and delete their Deployments, which playbooks of other tests would find."""
         for child in self.children:
             child.stop()
         self.kubectl("--namespace", self.namespace, "delete", "deployments", "--all", is_checked=False)

@@ -13,13 +13,13 @@ from typing import Any
 import click
 import pytest
 import yaml
-from s3bucket.role_settings import read_deployment, watches
 
 from runner import __version__
 from runner.cli import main
-from runner.metrics import Metrics
-from tests.chart.conftest import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
-from tests.world import PROJECT
+from runner.control.metrics import Metrics
+from s3bucket.role_settings import read_deployment, watches
+from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
+from tests.support.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -16,10 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
-from tests.chart.conftest import CHART
 from tests.chart.test_release import Release
-from tests.cluster.conftest import condition, wait_ready, wait_until
-from tests.world import World
+from tests.support.chart import CHART
+from tests.support.operator import condition, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import World
 
 
 class Scoped(Release):

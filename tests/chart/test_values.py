@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from dev.chart_docs import find_stale
-from tests.chart.conftest import CHART, HELMS, pods, render, run_helm
+from tests.support.chart import CHART, HELMS, pods, render, run_helm
 
 Objects = list[dict[str, Any]]
 

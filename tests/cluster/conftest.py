@@ -2,99 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.world import CLUSTER, PROJECT, World
-
-_WAIT_S = 90.0
-
-
-def wait_until(check: Callable[[], Any], what: str, timeout_s: float = _WAIT_S) -> Any:
-    """Poll a condition of another process until it holds, and return what it gave."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = check()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.2)
-
-
-class Operator:
-    """One ``s3-operator`` process. Its log is JSON lines."""
-
-    def __init__(
-        self,
-        world: World,
-        folder: Path,
-        *arguments: str,
-        environment: dict[str, str] | None = None,
-        work_dir: Path | None = None,
-        prefix: Sequence[str] = (),
-    ) -> None:
-        self.log_file = folder / "operator.log"
-        self.work_dir = work_dir or folder / "work"
-        command = [str(Path(sys.executable).parent / "s3-operator"), "run"]
-        command += ["--metrics-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "127.0.0.1:0"]
-        command += ["--work-dir", str(self.work_dir), "--cluster-name", CLUSTER, "--iam-settle", "0"]
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*prefix, *command, *arguments],
-                env=environment or world.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=PROJECT.parent,
-            )
-
-    def lines(self, message: str) -> list[dict[str, Any]]:
-        """The log lines with this message."""
-        found = []
-        # The last line may be half written.
-        for line in self.log_file.read_text().rpartition("\n")[0].splitlines():
-            if line.startswith("{"):
-                record = json.loads(line)
-                if record["msg"] == message:
-                    found.append(record)
-        return found
-
-    def runs_of(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
-        """The ended runs for an object that are logged (at debug: all)."""
-        return [line for line in self.lines("reconciled") if line["name"] == cr["metadata"]["name"]]
-
-    def looks_at(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
-        """The runs for an object, and the drift checks that needed none."""
-        checks = [line for line in self.lines("checked") if line["name"] == cr["metadata"]["name"]]
-        return [*self.runs_of(cr), *checks]
-
-    def port(self, path: str) -> int:
-        """The port that serves a path."""
-        lines = wait_until(lambda: [line for line in self.lines("serving") if path in line["paths"]], f"serving {path}")
-        return int(lines[-1]["port"])
-
-    def stop(self, timeout_s: float = 40.0) -> int:
-        """SIGTERM; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
-
-    def kill(self) -> None:
-        """SIGKILL, if it is still there."""
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-StartOperator = Callable[..., Operator]
+from tests.support.operator import Operator, StartOperator
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -112,49 +27,3 @@ def start_operator(world: World, namespace: str, tmp_path: Path) -> Iterator[Sta
     yield start
     for operator in started:
         operator.kill()
-
-
-def live(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
-    """The object as it is now."""
-    metadata = cr["metadata"]
-    found = world.custom.list_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", field_selector=f"metadata.name={metadata['name']}"
-    )["items"]
-    return found[0] if found else None
-
-
-def condition(world: World, cr: dict[str, Any], name: str = "Ready") -> dict[str, Any]:
-    """A condition now."""
-    found = (live(world, cr) or {}).get("status", {}).get("conditions", [])
-    return next((item for item in found if item["type"] == name), {})
-
-
-def wait_ready(world: World, cr: dict[str, Any], generation: int = 1) -> dict[str, Any]:
-    """Wait for Ready=True in a generation."""
-
-    def check() -> dict[str, Any] | None:
-        found = condition(world, cr)
-        is_ready = found.get("status") == "True" and found.get("observedGeneration") == generation
-        return found if is_ready else None
-
-    return dict(wait_until(check, f"Ready of {cr['metadata']['name']}"))
-
-
-def delete(world: World, cr: dict[str, Any]) -> None:
-    """Ask for the object's deletion."""
-    metadata = cr["metadata"]
-    world.custom.delete_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"]
-    )
-
-
-def wait_gone(world: World, cr: dict[str, Any]) -> None:
-    """Wait until the object is gone from the API server."""
-    wait_until(lambda: live(world, cr) is None, f"{cr['metadata']['name']} gone")
-
-
-def event_reasons(world: World, cr: dict[str, Any]) -> list[str]:
-    """The reasons of the Events about the object, oldest first."""
-    events = world.core.list_namespaced_event(cr["metadata"]["namespace"]).items
-    mine = [event for event in events if event.involved_object.uid == cr["metadata"]["uid"]]
-    return [event.reason for event in sorted(mine, key=lambda event: int(event.metadata.resource_version))]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.iam_policy import PolicySettings, policy_for
-from tests.cluster.conftest import StartOperator, live, wait_ready, wait_until
-from tests.world import NewObject, World, make_operator_key
+from runner.commands.iam_policy import PolicySettings, policy_for
+from tests.support.operator import StartOperator, live, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import NewObject, World, make_operator_key
 
 
 def test_users_have_the_path_and_keep_the_boundary_of_the_flags(

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cluster.conftest import StartOperator, condition, delete, live, wait_gone, wait_ready, wait_until
-from tests.world import CLUSTER, PROJECT, NewObject, World
+from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 
 @pytest.fixture

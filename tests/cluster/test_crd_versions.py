@@ -14,8 +14,9 @@ import yaml
 from dev.aws import Aws
 from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
-from tests.cluster.conftest import Operator, event_reasons, live, wait_until
-from tests.world import PROJECT, World
+from tests.support.operator import Operator, event_reasons, live
+from tests.support.wait import wait_until
+from tests.support.world import PROJECT, World
 
 _CURRENT = PROJECT / "crds" / "s3s.agill.apps.yaml"
 _GO = PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml"

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from botocore.exceptions import BotoCoreError
 
-from runner.drift import DriftCheck, RoleSettings
-from runner.job import AnsibleJob
-from tests.jobs import make_warm
-from tests.world import EXECUTOR, PROJECT
+from runner.drift.check import DriftCheck, RoleSettings
+from runner.execution.job import AnsibleJob
+from tests.support.jobs import make_warm
+from tests.support.world import EXECUTOR, PROJECT
 
 REGION = "us-gov-west-1"
 # The role's own calls end at the first host, so each service is called by a task of its own.

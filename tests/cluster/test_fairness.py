@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Operator, StartOperator, condition, delete, live, wait_ready, wait_until
-from tests.world import World
+from tests.support.operator import Operator, StartOperator, condition, delete, live, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import World
 
 _NOISY = 18
 # The runs that are under way when the quiet namespace's object arrives, and those that are served before it is seen.

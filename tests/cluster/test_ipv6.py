@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dev.aws import Aws
 from dev.controlplane import ControlPlane
-from tests.cluster.conftest import StartOperator, delete, wait_gone, wait_ready
-from tests.world import World
+from tests.support.operator import StartOperator, delete, wait_gone, wait_ready
+from tests.support.world import World
 
 
 def test_operator_works_with_ipv6_alone(

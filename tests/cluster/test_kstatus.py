@@ -11,10 +11,12 @@ import lupa
 import pytest
 
 from dev.binaries import find_own_program
-from runner.conditions import Outcome, Reason, status_of
-from tests.cluster.conftest import StartOperator, condition, delete, live, wait_gone, wait_ready, wait_until
-from tests.fakes import READY, make_item
-from tests.world import PROJECT, NewObject, World
+from runner.control.status import status_of
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, make_item
+from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import PROJECT, NewObject, World
 
 _NOW = "2026-01-01T00:00:00Z"
 _ARGO = PROJECT / "docs" / "argocd-health.lua"

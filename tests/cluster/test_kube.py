@@ -14,9 +14,9 @@ import pytest
 from kubernetes import client, config
 from kubernetes.client.rest import RESTClientObject
 
-from runner import kube
-from runner.kube import Kube, KubeError
-from tests.world import NewObject, World
+from runner.kube import client as kube
+from runner.kube.client import Kube, KubeError
+from tests.support.world import NewObject, World
 
 
 class Stalling:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from runner.iam_policy import PolicySettings, policy_for
-from tests.cluster.conftest import StartOperator, wait_ready, wait_until
-from tests.stallproxy import StallProxy
-from tests.world import NewObject, World, make_operator_key
+from runner.commands.iam_policy import PolicySettings, policy_for
+from tests.support.operator import StartOperator, wait_ready
+from tests.support.stallproxy import StallProxy
+from tests.support.wait import wait_until
+from tests.support.world import NewObject, World, make_operator_key
 
 _TERMS = ("--lease-duration", "12", "--renew-deadline", "8", "--retry-period", "1")
 _SLOW_CALL_S = 0.7

@@ -14,18 +14,10 @@ from typing import Any
 
 import pytest
 
-from runner import processes
-from tests.cluster.conftest import (
-    StartOperator,
-    condition,
-    delete,
-    event_reasons,
-    live,
-    wait_gone,
-    wait_ready,
-    wait_until,
-)
-from tests.world import CLUSTER, EXECUTOR, NewObject, World, requests_of
+from runner.execution import processes
+from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import CLUSTER, EXECUTOR, NewObject, World, requests_of
 
 
 def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:

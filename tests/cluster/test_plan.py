@@ -12,16 +12,9 @@ import pytest
 import yaml
 
 from dev.processes import get_free_port
-from tests.cluster.conftest import (
-    StartOperator,
-    condition,
-    delete,
-    event_reasons,
-    live,
-    wait_ready,
-    wait_until,
-)
-from tests.world import CLUSTER, NewObject, World, requests_of
+from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import CLUSTER, NewObject, World, requests_of
 
 
 def plan(world: World, folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import StartOperator, condition, delete, wait_gone, wait_ready, wait_until
 from tests.cluster.test_operator import get, patch
 from tests.cluster.test_plan import plan
-from tests.world import PROJECT, NewObject, World
+from tests.support.operator import StartOperator, condition, delete, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import PROJECT, NewObject, World
 
 # 10 stars kept the operator busy for 9 s once, and each star more 2.7 times as long.
 ATTACK = f"s3:{'*' * 30}x"
@@ -67,10 +68,21 @@ def faulty_project(tmp_path: Path) -> Path:
     return project
 
 
+def with_core(project: Path) -> dict[str, str]:
+    """The environment of a program that imports the core of this project."""
+    return {"PYTHONPATH": str(project / "roles" / "s3bucket" / "module_utils")}
+
+
 def test_policy_that_cannot_be_evaluated_fails_its_object_only(
     world: World, new_object: NewObject, start_operator: StartOperator, faulty_project: Path
 ) -> None:
-    operator = start_operator("--sync-period", "3", "--project-dir", str(faulty_project))
+    operator = start_operator(
+        "--sync-period",
+        "3",
+        "--project-dir",
+        str(faulty_project),
+        environment=world.environment(**with_core(faulty_project)),
+    )
     attacker, told, new = new_object(), new_object(), new_object()
     for cr in (attacker, told):
         wait_ready(world, cr)
@@ -98,5 +110,7 @@ def test_plan_of_a_policy_that_cannot_be_evaluated_ends(
         (faulty_project, "RunTimeout: spec.bucketPolicy: its evaluation"),
         (PROJECT, "bucketPolicy: (none)"),
     ):
-        done = plan(world, tmp_path, "-f", str(tmp_path / "cr.json"), "--project-dir", str(project))
+        done = plan(
+            world, tmp_path, "-f", str(tmp_path / "cr.json"), "--project-dir", str(project), **with_core(project)
+        )
         assert words in done.stdout, done.stderr

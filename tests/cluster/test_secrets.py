@@ -21,24 +21,16 @@ from typing import Any
 import pytest
 import yaml
 
-from runner import processes
-from runner.conditions import Reason
-from runner.iam_policy import PolicySettings, policy_for
-from tests.apigate import ApiGate
-from tests.awsgate.holds import Hold
-from tests.cluster.conftest import (
-    StartOperator,
-    condition,
-    delete,
-    event_reasons,
-    live,
-    wait_gone,
-    wait_ready,
-    wait_until,
-)
-from tests.jobs import GatedJob, Work, job_environment, make_warm, processes_of
-from tests.leaks import Search, descendants_of, find_in
-from tests.world import NewObject, World, make_operator_key
+from dev.apigate import ApiGate
+from dev.awsgate.holds import Hold
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.execution import processes
+from s3bucket.outcome import Reason
+from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
+from tests.support.leaks import Search, descendants_of, find_in
+from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import NewObject, World, make_operator_key
 
 _HELD_S = 0.05
 SECRET = "abcdefgh/ijklmnop+qrstuvwx0123456789/abcd"

@@ -16,9 +16,10 @@ import pytest
 import yaml
 
 from dev.processes import get_free_port
-from runner import processes
-from tests.cluster.conftest import StartOperator, condition, wait_until
-from tests.world import CLUSTER, PROJECT, NewObject, World
+from runner.execution import processes
+from tests.support.operator import StartOperator, condition
+from tests.support.wait import wait_until
+from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 PROGRAM = str(Path(sys.executable).parent / "s3-operator")
 # What each command answers when it cannot start; warn-uninstall must never block an uninstall.

@@ -18,9 +18,10 @@ import pytest
 from botocore.exceptions import ClientError
 from kubernetes.client.exceptions import ApiException
 
-from tests.chart.conftest import render
-from tests.cluster.conftest import Operator, condition, delete, live, wait_gone, wait_ready, wait_until
-from tests.world import World
+from tests.support.chart import render
+from tests.support.operator import Operator, condition, delete, live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import World
 
 _GROUP = ("agill.apps", "v1alpha1")
 _UNSETTLED = ("", "Pending", "WaitingForIAM")

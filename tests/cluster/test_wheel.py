@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.world import CLUSTER, PROJECT, NewObject, World
+from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 _SOURCES = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "requirements.yml", "setup.py")
 _FOLDERS = ("crds", "playbooks", "roles", "runner")

@@ -17,7 +17,7 @@ from kubernetes.config import load_kube_config
 
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from tests.world import PROJECT, World
+from tests.support.world import PROJECT, World
 
 CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
 EXAMPLES = sorted((PROJECT / "examples").glob("*.yaml"))

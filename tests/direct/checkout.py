@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from dev.processes import plain_environment
-from tests.world import PROJECT
+from tests.support.world import PROJECT
 
 # What a run can need.
 CHECKOUT = ("ansible.cfg", "collections", "playbooks", "requirements.yml", "roles")

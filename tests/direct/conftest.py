@@ -12,15 +12,15 @@ from pathlib import Path
 import kubernetes.config
 import pytest
 
+from dev.apigate import ApiGate
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from dev.setup import ANSIBLE_FOR_PYTHON_3_11, ANSIBLE_NEWEST, ansible_wheel, unpack_collections
-from runner.iam_policy import PolicySettings, policy_for
-from tests.apigate import ApiGate
+from runner.commands.iam_policy import PolicySettings, policy_for
 from tests.direct.project import Account, Cluster, Project, Sides
-from tests.versions import collection_version
-from tests.world import World, make_operator_key
+from tests.support.versions import collection_version
+from tests.support.world import World, make_operator_key
 
 _OTHER_ACCOUNT = "210987654321"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.world import PROJECT
+from tests.support.world import PROJECT
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

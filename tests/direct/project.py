@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
+from dev.apigate import ApiGate, ApiRequest
 from dev.aws import Aws, admin_key_in
-from tests.apigate import ApiGate, ApiRequest
-from tests.world import CLUSTER, PROJECT, World
+from tests.support.world import CLUSTER, PROJECT, World
 
 BIN = Path(sys.executable).parent
 _RUN_TIMEOUT_S = 240

@@ -24,7 +24,7 @@ from tests.direct.checkout import copy_checkout, make_repository
 from tests.direct.guides import blocks
 from tests.direct.project import BIN, Account, Cluster, Project, Run
 from tests.direct.test_own_playbook import CR, CREATED
-from tests.world import CLUSTER, World
+from tests.support.world import CLUSTER, World
 
 GUIDE = "docs/awx.md"
 # What AWX adds to every job's extra variables.

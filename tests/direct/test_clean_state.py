@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.awsgate.holds import Hold
+from dev.awsgate.holds import Hold
 from tests.direct.project import Cluster
 from tests.direct.test_result import run_play
-from tests.world import World
+from tests.support.world import World
 
 HELD_S = 200
 _RESULT = "result_of_"

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from tests.direct.project import Account, Cluster, Project, Run
-from tests.versions import COLLECTIONS
-from tests.world import PROJECT
+from tests.support.versions import COLLECTIONS
+from tests.support.world import PROJECT
 
 # What no output may have.
 SECRET = "secret-word"

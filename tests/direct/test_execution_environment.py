@@ -14,7 +14,7 @@ import yaml
 from dev.processes import plain_environment
 from tests.direct.guides import blocks, commands
 from tests.direct.project import BIN
-from tests.world import PROJECT
+from tests.support.world import PROJECT
 
 DEPENDENCIES = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
 # What the role and the playbooks import. The others are the operator's.

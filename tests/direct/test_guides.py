@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.apigate import ApiGate
 from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from tests.apigate import ApiGate
 from tests.direct.checkout import copy_checkout, make_repository
 from tests.direct.guides import blocks, commands
 from tests.direct.project import Account, Cluster, Project, Run, Sides
-from tests.world import World
+from tests.support.world import World
 
 PLAYBOOKS, ROLE = "docs/without-the-operator.md", "roles/s3bucket/README.md"
 

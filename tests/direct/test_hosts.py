@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.world import CLUSTER, PROJECT, NewObject, World
+from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 
 def test_conflict_of_one_host_leaves_the_others_their_result_with_any_errors_fatal(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.direct.project import Cluster
-from tests.world import NewObject, World, deleting, requests_of
+from tests.support.world import NewObject, World, deleting, requests_of
 
 FINALIZER = "agill.apps.s3"
 NO_STATUS = "The status of S3 objects is written by the operator only"

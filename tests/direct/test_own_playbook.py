@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.direct.project import Project, Run
-from tests.world import World
+from tests.support.world import World
 
 CR = "{{ lookup('file', 'crs/' ~ %s ~ '.yml') | from_yaml }}"
 CREATED = {"CreateBucket", "CreateUser", "CreateAccessKey"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.world import CLUSTER, PROJECT, NewObject, Run, World
+from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World
 
 ROLES = str(PROJECT / "roles")
 

@@ -13,7 +13,7 @@ from kubernetes import client
 from tests.direct.guides import commands
 from tests.direct.project import Cluster
 from tests.role.test_playbooks import write_cr
-from tests.world import NewObject, Run, World, requests_of
+from tests.support.world import NewObject, Run, World, requests_of
 
 # As in the guide.
 GUIDE, PATH = "docs/without-the-operator.md", "/s3-operator/"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.world import NewObject, World, requests_of
+from tests.support.world import NewObject, World, requests_of
 
 
 def test_sync_prints_one_line_for_each_object_and_goes_on_after_any_failure(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.direct.project import Project
-from tests.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
+from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
 
 
 def live(world: World, cr: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.node import Node, why_not
 from dev.processes import get_free_port
-from tests.world import PROJECT, World
+from tests.support.world import PROJECT, World
 
 _TIMEOUT_S = 300
 

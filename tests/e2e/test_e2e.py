@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from runner import __version__
-from tests.cluster.conftest import live, wait_gone, wait_ready, wait_until
 from tests.e2e.conftest import Cluster
-from tests.world import PROJECT
+from tests.support.operator import live, wait_gone, wait_ready
+from tests.support.wait import wait_until
+from tests.support.world import PROJECT
 
 INSTALL = (
     "helm upgrade s3-operator chart/s3-operator --install --create-namespace --namespace=s3-operator --wait"

@@ -15,7 +15,7 @@ import pytest
 from dev.aws import admin_key_in
 from dev.binaries import find_binaries
 from dev.processes import plain_environment
-from tests.world import PROJECT
+from tests.support.world import PROJECT
 
 SCENARIOS = sorted(path.parent.name for path in (PROJECT / "molecule").glob("*/molecule.yml"))
 _BIN = Path(sys.executable).parent

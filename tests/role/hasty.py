@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.world import World
+from tests.support.world import World
 
 _SITECUSTOMIZE = """
 import socket

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
-
-from tests.world import NewObject, World, deleting
+from tests.support.world import NewObject, World, deleting
 
 
 def keys_of(world: World, cr: dict[str, Any]) -> list[tuple[str, str]]:

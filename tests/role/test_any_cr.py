@@ -18,11 +18,11 @@ import yaml
 from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
-from s3bucket.observe import observe_deletion
 
-from runner.conditions import Outcome, Reason
-from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, World, deleting, requests_of
+from runner.drift.check import DriftCheck, RoleSettings
+from s3bucket.observe import observe_deletion
+from s3bucket.outcome import Outcome, Reason
+from tests.support.world import CLUSTER, PROJECT, World, deleting, requests_of
 
 SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
     "schema"

@@ -12,12 +12,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
 from s3bucket.errors import NoSuchRegion, Refused
 from s3bucket.observe import Sources, observe, observe_deletion
-
 from tests.role.hasty import NO_ENDPOINT, HastyWorld
 from tests.role.test_ownership import owner_tags, refusal
-from tests.world import NewObject, World, deleting, requests_of
+from tests.support.world import NewObject, World, deleting, requests_of
 
 _ONCE = Config(retries={"total_max_attempts": 1})
 

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from s3bucket.users import UserRules
 
-from runner.conditions import Outcome, Reason
-from runner.drift import DriftCheck, RoleSettings
-from runner.iam_policy import PolicySettings, policy_for
-from tests.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.drift.check import DriftCheck, RoleSettings
+from s3bucket.outcome import Outcome, Reason
+from s3bucket.users import UserRules
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
 OTHER = "arn:aws:iam::123456789012:policy/other"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from runner.conditions import Outcome, Reason
-from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
+from runner.drift.check import DriftCheck, RoleSettings
+from s3bucket.outcome import Outcome, Reason
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 pytestmark = pytest.mark.usefixtures("_as_operator")
 

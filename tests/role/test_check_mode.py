@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.prediction import WOULD_CHANGE, Prediction, predict, predict_deletion, result_of
-
 from tests.role.test_bad_input import taken_bucket, taken_secret
-from tests.world import CLUSTER, NewObject, World, deleting, requests_of
+from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
 
 def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Prediction]:

@@ -15,16 +15,16 @@ import kubernetes.config
 import pytest
 from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
+
+from dev.apigate import ApiGate
+from dev.awsgate.holds import Hold
+from runner.drift.check import DriftCheck, RoleSettings
 from s3bucket import children
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
-
-from runner.drift import DriftCheck, RoleSettings
-from tests.apigate import ApiGate
-from tests.awsgate.holds import Hold
-from tests.cluster.conftest import wait_until
-from tests.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
+from tests.support.wait import wait_until
+from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
 
 _HELD_S = 0.2
 _RUN_S = 240

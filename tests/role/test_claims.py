@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from s3bucket.read import read_all_users
 
+from s3bucket.read import read_all_users
 from tests.role.test_ownership import owner_tags, refusal
 from tests.role.test_tenant import bucket_of, identity_of, writes_in
-from tests.world import NewObject, World, deleting, make_as_go_operator, requests_of
+from tests.support.world import NewObject, World, deleting, make_as_go_operator, requests_of
 
 CLAIM = "agill.apps/bucket"
 

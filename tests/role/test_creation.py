@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
-
 from tests.role.test_tenant import bucket_of, writes_in
-from tests.world import NewObject, World, requests_of
+from tests.support.world import NewObject, World, requests_of
 
 
 def test_stale_first_reads_after_a_creation_are_read_again(world: World, new_object: NewObject) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.world import NewObject, World, deleting, requests_of
+from tests.support.world import NewObject, World, deleting, requests_of
 
 
 def fill(world: World, bucket: str) -> None:

@@ -22,10 +22,10 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from dev.processes import get_free_port
-from runner.conditions import Outcome, Reason
-from runner.drift import DriftCheck, RoleSettings
-from runner.kube import Kube
-from tests.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
+from runner.drift.check import DriftCheck, RoleSettings
+from runner.kube.client import Kube
+from s3bucket.outcome import Outcome, Reason
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
 
 POLICY = {
     "Version": "2012-10-17",

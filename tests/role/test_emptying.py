@@ -14,9 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dev.aws import Aws
-from tests.awsgate.calls import ACCOUNT
-from tests.awsgate.client import FOREIGN_ACCOUNT
-from tests.world import code_of  # also puts the core on the path
+from dev.awsgate.calls import ACCOUNT
+from dev.awsgate.client import FOREIGN_ACCOUNT
+from tests.support.world import code_of  # also puts the core on the path
 
 from s3bucket.closing import Closing  # isort: skip
 from s3bucket.emptying import Emptying  # isort: skip
@@ -104,7 +104,7 @@ def test_uploads_of_more_than_a_page_are_aborted(gate: Any, s3: Any, bucket: str
 
 
 def test_thousands_of_versions_are_deleted_although_a_listing_skips_some(gate: Any, s3: Any, bucket: str) -> None:
-    # The endpoint's second page is empty where the first one's last version was deleted (tests/awsgate).
+    # The endpoint's second page is empty where the first one's last version was deleted (dev/awsgate).
     gate.fill_bucket(bucket, versions=2500, markers=400)
     assert empty(s3, bucket) == (2900, "", "", "")
     s3.delete_bucket(Bucket=bucket)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import Refused
 from s3bucket.observe import Observation, observe, observe_deletion
 from s3bucket.spec import wanted_of
 from s3bucket.users import UserRules
-
-from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_claims import user_of, user_tags
 from tests.role.test_ownership import owner_tags
 from tests.role.test_tenant import bucket_of, tags_of
-from tests.world import CLUSTER, DEFAULTS, NewObject, World, deleting, make_operator_key
+from tests.support.world import CLUSTER, DEFAULTS, NewObject, World, deleting, make_operator_key
 
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
 TAGS = {"team": "platform", "cost center": "42"}

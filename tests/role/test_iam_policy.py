@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import LiveUsers
 from s3bucket.users import UserRules
-
-from runner.iam_policy import PolicySettings, policy_for
 from tests.role.test_deletion import fill
-from tests.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
+from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
 TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)

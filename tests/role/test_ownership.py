@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
-
-from tests.world import CLUSTER, NewObject, World, deleting, make_as_go_operator, requests_of
+from tests.support.world import CLUSTER, NewObject, World, deleting, make_as_go_operator, requests_of
 
 
 def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> Refused:

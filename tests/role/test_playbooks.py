@@ -12,13 +12,13 @@ import pytest
 import yaml
 from kubernetes import config
 
+from dev.apigate import ApiGate
 from dev.aws import Aws
+from dev.awsgate.holds import Hold
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
-from runner.kube import Kube
-from tests.apigate import ApiGate
-from tests.awsgate.holds import Hold
-from tests.world import NewObject, Run, World
+from runner.kube.client import Kube
+from tests.support.world import NewObject, Run, World
 
 HOLD_S = 200
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from s3bucket import owner
 from s3bucket.changes import changes_of
 from s3bucket.observe import observe
 from s3bucket.policy import record_of
-
-from tests.world import NewObject, World, deleting, requests_of
+from tests.support.world import NewObject, World, deleting, requests_of
 
 ACCOUNT = "123456789012"
 IDENTITY = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"

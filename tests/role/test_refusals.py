@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
+
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.read import LiveUsers, read_all_users
-
 from tests.role.hasty import HastyWorld
-from tests.world import NewObject, World, requests_of
+from tests.support.world import NewObject, World, requests_of
 
 _ONCE = Config(retries={"total_max_attempts": 1})
 # What AWS says: to S3's requests, to those of IAM and STS. HEAD has no text, only the status.

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from runner.drift.check import DriftCheck, RoleSettings
 from s3bucket.errors import NoSuchRegion, Refused
 from s3bucket.namespace import namespace_arguments
 from s3bucket.observe import Sources, observe, observe_deletion, outcome_status
-
-from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 DISABLED = "eu-south-2"
 ACCOUNT = "123456789012"

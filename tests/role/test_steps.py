@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.drift import DriftCheck, RoleSettings
-from tests.world import CLUSTER, PROJECT, NewObject, World, requests_of
+from runner.drift.check import DriftCheck, RoleSettings
+from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
 
 
 def own_user_policy(cr: dict[str, Any], account: str) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from s3bucket.observe import observe_deletion
 
+from s3bucket.observe import observe_deletion
 from tests.role.test_ownership import owner_tags, refusal
-from tests.world import CLUSTER, NewObject, World, deleting, requests_of
+from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
 ACCOUNT = "123456789012"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.world import NewObject, World
+from tests.support.world import NewObject, World
 
 # The file appears if any of them is ever evaluated.
 TEXTS = {

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from runner import processes
-from runner.warm.process import WarmProcess
-from tests.world import PROJECT, NewObject, World, deleting
+from runner.execution import processes
+from runner.execution.warm.process import WarmProcess
+from tests.support.world import PROJECT, NewObject, World, deleting
 
 _WAIT_S = 30.0
 PLAY = {
@@ -402,7 +402,7 @@ def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_told_once(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, module: str, internal: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import {module} as module\ndel module.{internal}\n")
-    with caplog.at_level(logging.WARNING, logger="runner.warm.process"):
+    with caplog.at_level(logging.WARNING, logger="runner.execution.warm.process"):
         made = start(world, tmp_path, PYTHONPATH=str(tmp_path))
         assert made.find_path() is None
         assert made.find_path() is None
@@ -438,7 +438,7 @@ def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tm
 # Counts what is compiled of texts that a run may meet, in a process that has imported all.
 _COMPILED = """
 import jinja2, sys
-from runner.warm import preload
+from runner.execution.warm import preload
 preload.import_all()
 from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
 from ansible.template import trust_as_template

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from dev.setup import ANSIBLE_FOR_PYTHON_3_11
-from tests.world import PROJECT
+from tests.support.world import PROJECT
 
 _LOCK = PROJECT / "container" / "requirements.lock"
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from runner.cli import main
-from runner.conditions import Reason
-from runner.metrics import Metrics
-from tests.world import PROJECT
+from runner.control.metrics import Metrics
+from s3bucket.outcome import Reason
+from tests.support.world import PROJECT
 
 README = (PROJECT / "README.md").read_text()
 ALERTS = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "files" / "alerts.yaml").read_text())

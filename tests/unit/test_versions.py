@@ -10,8 +10,8 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from dev.newest import find_newest
-from tests.versions import COLLECTIONS, ansible_core_version, collection_version
-from tests.world import PROJECT
+from tests.support.versions import COLLECTIONS, ansible_core_version, collection_version
+from tests.support.world import PROJECT
 
 
 def test_environment_has_the_newest_ansible_that_its_python_takes() -> None:

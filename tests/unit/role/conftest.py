@@ -1,8 +1,7 @@
-"""The role's read-and-compare package is imported as the operator's drift check imports it: by its folder."""
+"""What unit tests of the core share."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import yaml
 
 ROLE = Path(__file__).parents[3] / "roles" / "s3bucket"
-sys.path.insert(0, str(ROLE / "module_utils"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from s3bucket.aspects import TABLE, differing
 from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
 from s3bucket.closing import closing_policy

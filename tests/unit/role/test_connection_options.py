@@ -12,10 +12,10 @@ import pytest
 import yaml
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+
 from s3bucket.connection import find_kubeconfig
 from s3bucket.errors import Refused
-
-from tests.world import PROJECT, ROLE
+from tests.support.world import PROJECT, ROLE
 
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
 # Neither is a part of a connection: the region is the object's.

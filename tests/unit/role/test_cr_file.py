@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from s3bucket.cr_file import MAX_BYTES, CrFileError, find_path, read_cr_file
 
 HEAD = "apiVersion: agill.apps/v1alpha1\nkind: S3\n"

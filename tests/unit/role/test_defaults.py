@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from s3bucket.defaults import DEFAULTS, defaults_of
 from s3bucket.errors import Refused
 from s3bucket.spec import OPERATOR_TAGS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from s3bucket.errors import RETRY, reason_of, unknown, with_field
 
-from runner.conditions import Reason
+from s3bucket.errors import RETRY, reason_of, unknown, with_field
+from s3bucket.outcome import Reason
 
 
 def answer(code: str, operation: str, text: str = "no") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.keys import Pair, fingerprint_of, plan_keys
 

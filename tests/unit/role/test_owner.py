@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from s3bucket import owner
 from s3bucket.owner import Identity
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from s3bucket import policy
 
 ARN = f"arn:aws:s3:::{'photos-' * 9}"

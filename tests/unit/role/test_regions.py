@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+
 from s3bucket import children, regions
 from s3bucket.errors import is_nowhere
-
-from tests.world import ROLE
+from tests.support.world import ROLE
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ from typing import Any
 import click
 import pytest
 import yaml
+
+from runner import cli
+from runner.drift.check import RoleSettings
 from s3bucket.errors import Refused
 from s3bucket.role_settings import (
     TABLE,
@@ -20,10 +23,7 @@ from s3bucket.role_settings import (
     watches,
 )
 from s3bucket.variables import find_unknown
-
-from runner import cli
-from runner.drift import RoleSettings
-from tests.world import ROLE
+from tests.support.world import ROLE
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]

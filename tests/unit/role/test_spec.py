@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.spec import Wanted, check_namespace, wanted_of
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+
 from s3bucket import defaults
 from s3bucket.role_settings import TABLE
-
-from tests.world import PROJECT, ROLE
+from tests.support.world import PROJECT, ROLE
 
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
 DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from s3bucket.aspects import ASPECTS
 from s3bucket.errors import RETRY
 from s3bucket.steps import STEPS, STOPS, aspects_of, skipped_after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from s3bucket.errors import Refused
 from s3bucket.state import UserState
 from s3bucket.users import NO_RULES, UserRules, rules_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
-from runner.cache import Cache
+from runner.kube.cache import Cache
 
 
 def item(text: str) -> dict[str, Any]:

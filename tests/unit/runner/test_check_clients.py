@@ -10,11 +10,11 @@ from typing import Any
 import boto3
 import pytest
 
-from runner import drift
-from runner.conditions import Reason
-from runner.drift import DriftCheck, RoleSettings
-from tests.fakes import make_item
-from tests.world import PROJECT
+from runner.drift import check as drift
+from runner.drift.check import DriftCheck, RoleSettings
+from s3bucket.outcome import Reason
+from tests.support.fakes import make_item
+from tests.support.world import PROJECT
 
 
 def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runner.cache import Cache
-from runner.claims import CONSISTENCY_S, Claims
-from runner.conditions import Outcome, Reason
-from tests.fakes import READY
+from runner.control.claims import CONSISTENCY_S, Claims
+from runner.kube.cache import Cache
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY
 
 FAILED = Outcome(False, Reason.AWS_ERROR, retry="transient")
 REFUSED = Outcome(False, Reason.CONFLICT, retry="permanent", is_untouched=True)

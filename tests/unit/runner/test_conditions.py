@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from runner.conditions import Outcome, Reason, is_settled, ready_condition, status_of, synced_condition
-from runner.events import event_of
-from tests.fakes import READY, make_item
-from tests.world import ROLE
+from runner.control.events import event_of
+from runner.control.status import is_settled, ready_condition, status_of, synced_condition
+from s3bucket.errors import RETRY
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, make_item
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 
@@ -94,9 +93,6 @@ def test_is_settled_needs_ready_in_this_generation() -> None:
 
 
 def test_reasons_are_the_roles_and_the_loops_own() -> None:
-    sys.path.insert(0, str(ROLE / "module_utils"))
-    from s3bucket.errors import RETRY
-
     own = {"Ready", "Deleting", "RunFailed", "RunTimeout", "RunCancelled", "InSync", "Drifted"}
     assert {reason.value for reason in Reason} == set(RETRY) | own
 

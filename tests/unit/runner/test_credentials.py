@@ -6,7 +6,7 @@ import configparser
 import stat
 from pathlib import Path
 
-from runner.credentials import move_to_file
+from runner.execution.credentials import move_to_file
 
 
 def test_move_to_file_takes_keys_out_and_points_to_the_file(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from runner.backoff import EditRate
-from runner.cache import Cache
-from runner.handlers import ChildHandler, ObjectHandler
-from runner.queue import Lane, WorkQueue
-from tests.fakes import make_item
+from runner.control.handlers import ChildHandler, ObjectHandler
+from runner.control.queue import Lane, WorkQueue
+from runner.kube.cache import Cache
+from tests.support.fakes import make_item
 
 KEY = ("team", "photos")
 AT_ONCE, LIMIT_S, RECOVERY_S = 3, 60.0, 10.0

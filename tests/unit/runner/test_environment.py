@@ -8,7 +8,7 @@ from pathlib import Path
 import botocore
 import pytest
 
-from runner.environment import ansible_environment, is_passed_on
+from runner.execution.environment import ansible_environment, is_passed_on
 
 KEYS = {
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from runner.health import MAX_CONNECTIONS, AddressError, check_page, kept_page, serve
+from runner.control.health import MAX_CONNECTIONS, AddressError, check_page, kept_page, serve
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def test_connection_that_breaks_off_writes_nothing(capfd: pytest.CaptureFixture[
 _OWN_NETWORK = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 _IPV4_ONLY = """
 import fcntl, pathlib, socket, struct, urllib.request
-from runner.health import check_page, serve
+from runner.control.health import check_page, serve
 
 for name in ("all", "default", "lo"):
     pathlib.Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")

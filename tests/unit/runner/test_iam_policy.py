@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from s3bucket import users
 
-from runner import iam_policy
 from runner.cli import main
-from tests.world import PROJECT
+from runner.commands import iam_policy
+from s3bucket import users
+from tests.support.world import PROJECT
 
 ACCOUNT = "111122223333"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/s3-operator-tenant"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from runner.conditions import Outcome, Reason
-from runner.job import AnsibleJob, _EventHandler, _Record, extra_vars
-from runner.processes import short_path
-from runner.warm.process import WarmProcess
-from tests.fakes import make_item
+from runner.execution.job import AnsibleJob, _EventHandler, _Record, extra_vars
+from runner.execution.processes import short_path
+from runner.execution.warm.process import WarmProcess
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import make_item
 
 EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from runner.kube import KubeError
-from runner.leader import Election, Terms, TermsError
-from tests.fakes import FakeLeases, kube_error
+from runner.kube.client import KubeError
+from runner.kube.leader import Election, Terms, TermsError
+from tests.support.fakes import FakeLeases, kube_error
 
 TERMS = Terms(15, 10, 2)
 

@@ -37,7 +37,7 @@ def test_debug_level_is_ours_alone_as_libraries_log_whole_answers(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up("json", "debug")
-    logging.getLogger("runner.job").debug("our own")
+    logging.getLogger("runner.execution.job").debug("our own")
     # botocore logs the answer of AssumeRoleWithWebIdentity, keys and all.
     logging.getLogger(name).debug("Response body: <SecretAccessKey>planted</SecretAccessKey>")
     logging.getLogger(name).warning("worth knowing")
@@ -50,6 +50,6 @@ def test_debug_level_is_ours_alone_as_libraries_log_whole_answers(
 @pytest.mark.usefixtures("_restored")
 def test_error_level_is_everyones(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("json", "error")
-    for name in ("runner.job", "botocore"):
+    for name in ("runner.execution.job", "botocore"):
         logging.getLogger(name).warning("no error")
     assert capsys.readouterr().err == ""

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from prometheus_client import generate_latest
 
-from runner.conditions import Outcome, Reason
-from runner.metrics import Metrics
-from runner.queue import Lane, WorkQueue
-from tests.fakes import READY, make_item
+from runner.control.metrics import Metrics
+from runner.control.queue import Lane, WorkQueue
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, make_item
 
 DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
 

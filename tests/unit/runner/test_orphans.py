@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from runner.conditions import Outcome, Reason
-from runner.kube import KubeError
-from runner.metrics import Metrics
-from runner.orphans import GRACE_S, Orphans
-from runner.owned import Owned, ReadError
-from tests.fakes import READY, kube_error
+from runner.control.metrics import Metrics
+from runner.control.orphans import GRACE_S, Orphans
+from runner.kube.client import KubeError
+from runner.objects import Owned, ReadError
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, kube_error
 
 PERIOD_S = 300.0
 USER = Owned("user", "reader", "team", "photos", "u1", "photos-bucket", "us-east-1")

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.conditions import Outcome, Reason
-from runner.drift import Change, Plan
-from runner.plan import (
+from runner.commands.plan import (
     Document,
     PlanError,
     Planned,
@@ -24,8 +22,10 @@ from runner.plan import (
     text_of,
     with_cluster,
 )
-from tests.fakes import FakeKube, kube_error, make_item
-from tests.world import PROJECT
+from runner.drift.check import Change, Plan
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import FakeKube, kube_error, make_item
+from tests.support.world import PROJECT
 
 S3 = "apiVersion: agill.apps/v1alpha1\nkind: S3\n"
 DENIED = Plan(refusal=Outcome(False, Reason.ACCESS_DENIED, "no", "transient"))

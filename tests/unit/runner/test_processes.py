@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runner import processes
+from runner.execution import processes
 
 # Starts a child in a session of its own that ignores SIGTERM, says so, and waits.
 _PARENT = """
@@ -96,7 +96,7 @@ def test_short_path_of_a_folder_that_is_short_is_its_own() -> None:
 # Becomes the heir of children whose parents end first.
 _HEIR = """
 import logging, os, subprocess, sys, threading
-from runner import processes
+from runner.execution import processes
 processes._ORPHAN_S = 0.05
 processes.become_subreaper()
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)

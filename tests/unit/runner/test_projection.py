@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.projection import (
+from runner.kube.projection import (
     FINALIZER,
     MAX_SPEC,
     keep_child,

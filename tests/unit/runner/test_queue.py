@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from runner.queue import FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
+from runner.control.queue import FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
 
 A, B, C = ("ns", "a"), ("ns", "b"), ("ns", "c")
 

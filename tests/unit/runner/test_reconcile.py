@@ -11,13 +11,13 @@ import pytest
 from prometheus_client import generate_latest
 
 from runner.backoff import FIRST_S
-from runner.conditions import Outcome, Reason
-from runner.kube import FINALIZER, KubeError
-from runner.metrics import Metrics
-from runner.projection import OVERSIZED
-from runner.queue import Lane, Standing
-from runner.reconcile import Next, Reconciler
-from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+from runner.control.metrics import Metrics
+from runner.control.queue import Lane, Standing
+from runner.control.reconcile import Next, Reconciler
+from runner.kube.client import FINALIZER, KubeError
+from runner.kube.projection import OVERSIZED
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
 NOW = "2026-01-02T03:04:05Z"

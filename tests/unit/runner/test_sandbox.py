@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.sandbox import GivenUpError, Sandbox
+from runner.drift.sandbox import GivenUpError, Sandbox
 from tests.unit.role.conftest import ROLE
 
 ARN = "arn:aws:s3:::photos"
@@ -49,7 +49,7 @@ def children() -> set[int]:
 def test_text_that_does_not_end_is_given_up_and_others_are_evaluated(
     faulty: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("runner.sandbox.CPU_LIMIT_S", 0.2)
+    monkeypatch.setattr("runner.drift.sandbox.CPU_LIMIT_S", 0.2)
     now = 0.0
     before = children()
     sandbox = Sandbox(faulty, clock=lambda: now)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
+from runner.control.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
 
 PROJECT = Path(__file__).parents[3]
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from runner.conditions import Outcome, Reason
-from runner.metrics import Metrics
-from runner.projection import FINALIZER
-from runner.queue import Lane
-from runner.reconcile import Reconciler
-from runner.schema import fields_of, lost_fields, missing_fields, without
-from runner.stored import StoredObjects
-from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, make_item
-from tests.world import PROJECT
+from runner.control.metrics import Metrics
+from runner.control.queue import Lane
+from runner.control.reconcile import Reconciler
+from runner.control.stored import StoredObjects
+from runner.kube.projection import FINALIZER
+from runner.kube.schema import fields_of, lost_fields, missing_fields, without
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, make_item
+from tests.support.world import PROJECT
 
 KEY = ("team", "photos")
 OURS = {"finalizers": [FINALIZER]}

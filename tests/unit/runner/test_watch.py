@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from runner.cache import Cache, Caches
-from runner.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
-from runner.queue import Lane, WorkQueue
-from runner.watch import NamespaceWatch, Watcher
-from tests.fakes import FakeApi, kube_error, make_item
+from runner.control.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
+from runner.control.queue import Lane, WorkQueue
+from runner.kube.cache import Cache, Caches
+from runner.kube.watch import NamespaceWatch, Watcher
+from tests.support.fakes import FakeApi, kube_error, make_item
 
 KEY = ("team", "photos")
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from runner.conditions import Outcome, Reason
-from runner.kube import Kube
-from runner.metrics import Metrics
-from runner.operator import Operator
-from runner.queue import Key, Lane, WorkQueue
-from runner.reconcile import Reconciler
+from runner.control.metrics import Metrics
+from runner.control.operator import Operator
+from runner.control.queue import Lane, WorkQueue
+from runner.control.reconcile import Reconciler
+from runner.control.workers import Worker, Workers, check_workers, run_workers
+from runner.kube.client import Kube
+from runner.objects import Key
 from runner.settings import Settings
-from runner.workers import Worker, Workers, check_workers, run_workers
-from tests.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+from s3bucket.outcome import Outcome, Reason
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
 F, P, S = Lane.FRESH, Lane.REPAIR, Lane.RESYNC

@@ -2,8 +2,8 @@
 """JSON of the API server as data, however deeply it is nested. Pure.
 
 Whoever may write an object of Kubernetes may give it metadata.managedFields with thousands of levels, for which
-``json.loads`` fails. A Secret with them must not keep an object from being deleted, and its key alive. The same as the
-operator's ``runner/json_text.py``, which the role must not import, nor that this.
+``json.loads`` fails. A Secret with them must not keep an object from being deleted, and its key alive. The
+operator lists all objects at a time, so one such object must not keep it from reading the others.
 """
 
 from __future__ import annotations

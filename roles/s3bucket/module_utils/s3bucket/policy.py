@@ -4,7 +4,7 @@
 The texts come from tenants: from a CR, or from a bucket whose policy a tenant's key may write. So every function here
 needs time and memory that are bounded by :data:`MAX_BYTES`, and raises nothing but :class:`PolicyError`. No regular
 expression is built from such a text. This file imports the standard library only: the operator evaluates a new text
-first in a process of its own that it can end (``runner/sandbox.py``), and that process should be small.
+first in a process of its own that it can end (``runner/drift/sandbox.py``), and that process should be small.
 """
 
 from __future__ import annotations

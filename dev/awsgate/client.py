@@ -1,0 +1,156 @@
+"""The tests' side of the gate."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FOREIGN_ACCOUNT = "999999999999"
+
+
+class Gate:
+    """Talks to a running gate."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self._url = f"{endpoint_url}/_gate/"
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            self._ask("GET", "ready")
+        except (OSError, urllib.error.URLError):
+            return False
+        return True
+
+    def requests(self) -> list[dict[str, Any]]:
+        """All AWS requests since the last clear: service, action, write, bucket, user, access_key, status, rights."""
+        return list(self._ask("GET", "requests"))
+
+    def writes(self) -> list[str]:
+        """The actions of the requests that change something."""
+        return [item["action"] for item in self.requests() if item["write"]]
+
+    def clear_requests(self) -> None:
+        """Forget the requests."""
+        self._ask("DELETE", "requests")
+
+    def keep_requests(self, is_kept: bool) -> None:
+        """Whether requests are kept from now on, or only counted: who makes 100,000s of them does not look at each."""
+        self._ask("POST", "log", {"keeps_requests": is_kept})
+
+    def counts(self, access_key: str) -> dict[str, int]:
+        """How many requests of each action came with this key so far. Clearing the requests does not touch it."""
+        return dict(self._ask("GET", "counts").get(access_key, {}))
+
+    def add_fault(
+        self,
+        action: str,
+        code: str = "",
+        *,
+        status: int = 400,
+        times: int | None = None,
+        delay_s: float = 0.0,
+        spares_per_s: float = 0.0,
+        message: str = "",
+        body: str | None = None,
+        **match: str,
+    ) -> None:
+        """Answer an action (``*``: any) with an error, so many times (None: for ever), and/or after a delay.
+
+        :param spares_per_s: so many requests a second pass, as AWS throttles
+        :param body: answer 200 with this instead, and do nothing
+        :param match: only for this ``service``, ``bucket``, ``user`` or ``access_key``
+        """
+        fault: dict[str, Any] = {"action": action, "status": status, "times": times, "delay_s": delay_s, "match": match}
+        fault["spares_per_s"] = spares_per_s
+        given = {"code": code or None, "message": message or None, "body": body}
+        self._ask("POST", "faults", {**fault, **{name: value for name, value in given.items() if value is not None}})
+
+    def clear_faults(self) -> None:
+        """No more injected errors."""
+        self._ask("DELETE", "faults")
+
+    def set_iam_lag(self, seconds: float) -> None:
+        """For so long IAM's reads do not show a write."""
+        self._ask("POST", "lag", {"iam_lag_s": seconds})
+
+    def make_foreign_bucket(self, name: str, tags: dict[str, str] | None = None, *, is_open: bool = False) -> None:
+        """A bucket of another account, whose policy lets us in or not."""
+        body = {"name": name, "account": FOREIGN_ACCOUNT, "tags": tags, "is_open": is_open}
+        self._ask("POST", "foreign-bucket", body)
+
+    def make_foreign_user(self, name: str) -> dict[str, str]:
+        """A user of another account. Returns its key, as a client's arguments."""
+        return dict(self._ask("POST", "foreign-user", {"name": name, "account": FOREIGN_ACCOUNT}))
+
+    @contextmanager
+    def marked(self, kind: str, name: str) -> Iterator[None]:
+        """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``.
+
+        Or a bucket, which need not exist yet, whose first reads are stale (``late-bucket``), or whose tags are not
+        shown (``unshown-bucket``); a user whom S3 does not know at first (``late-user``); a quota of the account
+        (``used-quota``).
+        """
+        self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
+        try:
+            yield
+        finally:
+            self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": False})
+
+    def fill_bucket(
+        self, bucket: str, *, versions: int = 0, markers: int = 0, keys: Sequence[str] = (), uploads: Sequence[str] = ()
+    ) -> None:
+        """Fill a bucket with so many versions and delete markers, these objects and these uploads, in one request."""
+        names = {"keys": list(keys), "uploads": list(uploads)}
+        self._ask("POST", "fill", {"bucket": bucket, "versions": versions, "markers": markers, **names})
+
+    def delete_policy_as_root(self, bucket: str) -> None:
+        """Take a bucket's policy away as the account's root user, who alone may do it where it denies everyone."""
+        self._ask("POST", "root-delete-policy", {"bucket": bucket})
+
+    def judge(self, access_key: str, policy: dict[str, Any]) -> None:
+        """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
+        self._ask("POST", "policy", {"access_key": access_key, "policy": policy})
+
+    def arm(self, *about: str, action: str = "*", number: int = 0, when: str = "before") -> None:
+        """Hold writes about these buckets and users (:class:`dev.awsgate.holds.Hold`)."""
+        self._ask("POST", "hold", {"about": about, "action": action, "number": number, "when": when})
+
+    def wait_held(self, timeout_s: float) -> str:
+        """Wait until a request is held. Returns the action of the one held longest; empty when none is."""
+        return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
+
+    def let_go(self) -> None:
+        """Release the request that :meth:`wait_held` named; the others and the hold stay."""
+        self._ask("POST", "let-go", {})
+
+    def disarm(self, *, is_dropped: bool = False) -> None:
+        """Hold nothing any more; let go what is held, or drop it."""
+        self._ask("DELETE", "hold", {"is_dropped": is_dropped})
+
+    def issued(self) -> list[tuple[str, str]]:
+        """User and secret access key of every key that was ever issued."""
+        return [(user, secret) for user, secret in self._ask("GET", "issued")]
+
+    def reset(self) -> None:
+        """An empty account; the administrator's key stays."""
+        self._ask("POST", "reset", {})
+
+    def _ask(self, method: str, name: str, body: Any = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        with urllib.request.urlopen(
+            urllib.request.Request(self._url + name, data=data, method=method), timeout=30
+        ) as answer:
+            return json.loads(answer.read() or b"null")
+
+
+def write_key(path: Path, key_id: str, secret: str) -> None:
+    """Write an AWS credentials file with one key."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n")

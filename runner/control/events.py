@@ -1,0 +1,57 @@
+"""Which Events an outcome calls for: on change only, with the Go operator's names. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.control.status import is_applied, ready_condition, synced_condition
+from runner.kube.events import Event
+from s3bucket.outcome import Outcome, Reason
+
+_CONFLICTS = (Reason.CONFLICT, Reason.BUCKET_NAME_TAKEN)
+_PROGRESS = (Reason.PENDING, Reason.EMPTYING)
+
+
+def event_at_start(item: dict[str, Any]) -> Event | None:
+    """Before the first run for a new object, or for one that was just deleted."""
+    condition = ready_condition(item.get("status") or {})
+    if item["metadata"].get("deletionTimestamp"):
+        if (item.get("status") or {}).get("status") == "Deleting":
+            return None
+        return Event("Normal", "DELETING", "deleting everything the object has")
+    if not condition:
+        return Event("Normal", "CREATING", "creating what the object asks for")
+    return None
+
+
+def event_of(item: dict[str, Any], outcome: Outcome) -> Event | None:
+    """After a run; None when it brought nothing new."""
+    condition = ready_condition(item.get("status") or {})
+    aspects = ", ".join(outcome.changed)
+    if outcome.drift and (outcome.is_done or outcome.reason is Reason.DRIFTED):
+        return _drifted(item, outcome)
+    if not outcome.is_done:
+        is_known = (condition.get("reason"), condition.get("message")) == (outcome.reason.value, outcome.message)
+        name = "Conflict" if outcome.reason in _CONFLICTS else "FAILED"
+        return None if is_known or outcome.reason in _PROGRESS else Event("Warning", name, _text(outcome))
+    if item["metadata"].get("deletionTimestamp"):
+        return Event("Normal", "DELETED", outcome.message or "everything of the object is gone")
+    if outcome.changed and is_applied(item):
+        return Event("Normal", "DriftCorrected", f"differed from the spec and was repaired: {aspects}")
+    if condition.get("status") != "True":
+        return Event("Normal", "CREATED", outcome.message or "everything is as the spec says")
+    if not outcome.changed:
+        return None
+    return Event("Normal", "COMPLETED", f"the changed spec was applied: {aspects}")
+
+
+def _drifted(item: dict[str, Any], outcome: Outcome) -> Event | None:
+    old = item.get("status") or {}
+    is_known = synced_condition(old).get("status") == "False" and old.get("drift") == list(outcome.drift)
+    aspects = ", ".join(outcome.drift)
+    message = f"differs from the spec and is left as it is (driftPolicy: Report): {aspects}"
+    return None if is_known else Event("Warning", "Drifted", message)
+
+
+def _text(outcome: Outcome) -> str:
+    return f"{outcome.reason}: {outcome.message}"

@@ -1,0 +1,166 @@
+"""Prometheus metrics of the operator; docs and README say what each means."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from runner import __version__
+from runner.control.queue import Lane, WorkQueue
+from runner.objects import Key
+from s3bucket.outcome import Outcome
+
+
+class NamespaceWatch(Protocol):
+    """Whether a namespace is watched."""
+
+    name: str
+
+    @property
+    def is_watched(self) -> bool: ...
+
+
+_AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError", "QuotaExceeded")
+_SOURCES = ("run", "check")
+
+
+class Metrics:
+    """One registry a process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._runs = Counter(
+            "s3_operator_reconcile", "Runs of the role by result and reason", ["result", "reason"], registry=registry
+        )
+        self._duration = Histogram(
+            "s3_operator_reconcile_duration_seconds",
+            "How long runs of the role take",
+            buckets=(0.5, 1, 2, 5, 10, 20, 60, 300),
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "s3_operator_resource_ready", "1 for an S3 object that is Ready", ["namespace", "name"], registry=registry
+        )
+        self._synced = Gauge(
+            "s3_operator_resource_synced",
+            "1 for an S3 object that is as its spec says, 0 for one that differs",
+            ["namespace", "name"],
+            registry=registry,
+        )
+        self._drift = Counter(
+            "s3_operator_drift_corrected", "Repairs of what was changed by others", ["aspect"], registry=registry
+        )
+        self._checks = Counter(
+            "s3_operator_drift_checks", "Drift checks, by what they found", ["result"], registry=registry
+        )
+        self._missed = Counter(
+            "s3_operator_drift_missed",
+            "What a full run changed and the check had not seen",
+            ["aspect"],
+            registry=registry,
+        )
+        self._calls = Counter(
+            "s3_operator_aws_requests", "Requests of drift checks to AWS", ["operation"], registry=registry
+        )
+        self._errors = Counter(
+            "s3_operator_aws_errors",
+            "Runs and drift checks that AWS made fail",
+            ["reason", "source"],
+            registry=registry,
+        )
+        for reason in _AWS_REASONS:
+            for source in _SOURCES:
+                # Of a series that begins with its first error Prometheus sees no increase.
+                self._errors.labels(reason, source)
+        self._info = Gauge(
+            "s3_info", "An S3 object, as the Go operator showed it", ["s3", "namespace"], registry=registry
+        )
+        self._orphans = Gauge(
+            "s3_operator_orphans",
+            "IAM users whose S3 object no longer exists, and bucket names that they claim; NaN: not known",
+            ["kind"],
+            registry=registry,
+        )
+        self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
+        self._watched = Gauge(
+            "s3_operator_namespace_watched",
+            "1 for a namespace that is watched, 0 for one where rights are missing; empty: all namespaces",
+            ["namespace"],
+            registry=registry,
+        )
+        self.overlapping = Gauge(
+            "s3_operator_overlapping_operators",
+            "Operators with another Lease that watch namespaces that this one watches",
+            registry=registry,
+        )
+        self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
+        build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+
+    def watch_queue(self, queue: WorkQueue) -> None:
+        """Show the queue's depth at each scrape."""
+        for lane in Lane:
+            self._depth.labels(lane.name.lower()).set_function(partial(_depth_of, queue, lane))
+
+    def watch_namespace(self, namespace: NamespaceWatch) -> None:
+        """Show at each scrape whether a namespace is watched."""
+        self._watched.labels(namespace.name).set_function(lambda: float(namespace.is_watched))
+
+    def count_run(self, outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
+        """A run has ended."""
+        result = "done" if outcome.is_done else "progress" if outcome.retry == "immediate" else "failed"
+        self._runs.labels(result, outcome.reason.value).inc()
+        self._duration.observe(duration_s)
+        self._count_error(outcome, "run")
+        if is_drift and outcome.is_done:
+            for aspect in outcome.changed:
+                self._drift.labels(aspect).inc()
+
+    def show(self, item: dict[str, Any], outcome: Outcome) -> None:
+        """A run or a look told how an object is."""
+        namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
+        is_ready = outcome.is_done and not item["metadata"].get("deletionTimestamp")
+        self._ready.labels(namespace, name).set(is_ready)
+        self._info.labels(name, namespace).set(1)
+        # Otherwise nothing new is known.
+        if is_ready or outcome.drift:
+            self._synced.labels(namespace, name).set(not outcome.drift)
+
+    def count_check(self, seen: Outcome) -> None:
+        """A drift check has ended: ``in_sync``, ``differs`` or ``failed``."""
+        self._checks.labels("differs" if seen.drift else "in_sync" if seen.is_done else "failed").inc()
+        self._count_error(seen, "check")
+
+    def _count_error(self, outcome: Outcome, source: str) -> None:
+        if not outcome.is_done and outcome.reason.value in _AWS_REASONS:
+            self._errors.labels(outcome.reason.value, source).inc()
+
+    def count_call(self, operation: str) -> None:
+        """A drift check asks AWS."""
+        self._calls.labels(operation).inc()
+
+    def count_missed(self, aspects: tuple[str, ...]) -> None:
+        """A full run changed what the drift check had not seen."""
+        for aspect in aspects:
+            self._missed.labels(aspect).inc()
+
+    def show_orphans(self, counts: dict[str, float]) -> None:
+        """So many orphans of each kind were found."""
+        for kind, count in counts.items():
+            self._orphans.labels(kind).set(count)
+
+    def forget(self, key: Key) -> None:
+        """An object is gone."""
+        namespace, name = key
+        for gauge in (self._ready, self._synced):
+            with contextlib.suppress(KeyError):
+                gauge.remove(namespace, name)
+        with contextlib.suppress(KeyError):
+            self._info.remove(name, namespace)
+
+
+def _depth_of(queue: WorkQueue, lane: Lane) -> float:
+    return queue.depths()[lane]

@@ -1,0 +1,124 @@
+"""An S3 object's status: its conditions with reasons of a closed list, and what differs. Pure.
+
+Ready: what the spec asks for is there and works. Synced: all of it is as the spec says; False names the aspects
+that are not, Unknown means that the last check or run could not tell. Reconciling and Stalled are those of kstatus,
+which Helm, Flux and others wait for: they exist only while they are True, and at most one of them does.
+https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+
+Follows the Kubernetes API conventions ("Typical status properties"): lastTransitionTime moves only when
+the condition's status does, observedGeneration is that of the spec that was looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from s3bucket.outcome import Outcome, Reason
+
+_WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
+_TRANSITION = "lastTransitionTime"
+_RETRIED_LATER = ("permanent", "slow")
+# Tried again soon, or after a long time, but it does not pass by itself as a rule.
+_NEEDS_A_PERSON = (Reason.ACCESS_DENIED, Reason.CREDENTIALS_INVALID, Reason.RUN_TIMEOUT)
+
+
+def ready_condition(status: dict[str, Any]) -> dict[str, Any]:
+    """The Ready condition of a status; empty when there is none."""
+    return _condition(status, "Ready")
+
+
+def synced_condition(status: dict[str, Any]) -> dict[str, Any]:
+    """The Synced condition of a status; empty when there is none."""
+    return _condition(status, "Synced")
+
+
+def is_applied(item: dict[str, Any]) -> bool:
+    """Whether the object was in order in its present generation: what differs now is drift."""
+    return bool((item.get("status") or {}).get("appliedGeneration") == item["metadata"].get("generation"))
+
+
+def reports_drift(item: dict[str, Any]) -> bool:
+    """Whether what differs now is to be shown and left as it is."""
+    return (item.get("spec") or {}).get("driftPolicy") == "Report" and is_applied(item)
+
+
+def is_settled(item: dict[str, Any]) -> bool:
+    """Whether the object is Ready in its present generation."""
+    condition = ready_condition(item.get("status") or {})
+    generation = item["metadata"].get("generation")
+    return condition.get("status") == "True" and condition.get("observedGeneration") == generation
+
+
+def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any] | None:
+    """The status that an outcome leads to, or None when it is what is there already.
+
+    :param item: the object that the run got
+    :param now: RFC 3339 time
+    """
+    metadata, old = item["metadata"], item.get("status") or {}
+    is_deleting = bool(metadata.get("deletionTimestamp"))
+    is_ready = outcome.is_done and not is_deleting
+    generation = metadata.get("generation", 0)
+    word = "Ready" if is_ready else "Deleting" if is_deleting else _WORDS.get(outcome.reason, "Failed")
+    new = {**old, **outcome.status, "status": word, "observedGeneration": generation}
+    if is_ready and not outcome.drift:
+        new["appliedGeneration"] = generation
+    # Said with an empty list once it is over: a merge patch keeps what is left out.
+    if outcome.drift or (is_ready and "drift" in old):
+        new["drift"] = list(outcome.drift)
+    told = {
+        "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
+        "Synced": _synced(item, outcome, is_ready),
+        **_kstatus(outcome),
+    }
+    new["conditions"] = [
+        _with_transition(
+            {
+                "type": name,
+                "status": status,
+                "reason": reason.value,
+                "message": message,
+                "observedGeneration": generation,
+            },
+            _condition(old, name),
+            now,
+        )
+        for name, (status, reason, message) in told.items()
+    ]
+    if new == old and not outcome.changed:
+        return None
+    if outcome.changed or (outcome.is_done and "lastSyncTime" not in old):
+        new["lastSyncTime"] = now
+    return new
+
+
+def _condition(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((item for item in status.get("conditions") or [] if item.get("type") == name), {})
+
+
+def _synced(item: dict[str, Any], outcome: Outcome, is_ready: bool) -> tuple[str, Reason, str]:
+    """Status, reason and message of Synced."""
+    if outcome.drift:
+        return "False", Reason.DRIFTED, f"differs from the spec: {', '.join(outcome.drift)}"
+    if not is_ready:
+        return "Unknown", outcome.reason, "not compared with the spec: Ready says why"
+    if outcome.changed:
+        repaired = f"repaired: {', '.join(outcome.changed)}"
+        return "True", Reason.IN_SYNC, repaired if is_applied(item) else ""
+    # The last repair stays to be seen: a look that finds nothing changes nothing.
+    old = synced_condition(item.get("status") or {})
+    is_same = (old.get("status"), old.get("observedGeneration")) == ("True", item["metadata"].get("generation"))
+    return "True", Reason.IN_SYNC, old["message"] if is_same else ""
+
+
+def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
+    """Stalled for what needs a person, Reconciling for what is worked on or tried again soon; empty once it is done."""
+    if outcome.is_done:
+        return {}
+    is_stalled = outcome.retry in _RETRIED_LATER or outcome.reason in _NEEDS_A_PERSON
+    return {"Stalled" if is_stalled else "Reconciling": ("True", outcome.reason, outcome.message)}
+
+
+def _with_transition(condition: dict[str, Any], old: dict[str, Any], now: str) -> dict[str, Any]:
+    is_same = old.get("status") == condition["status"]
+    return {**condition, _TRANSITION: old.get(_TRANSITION, now) if is_same else now}

@@ -1,0 +1,120 @@
+"""The workers: each takes an object from the queue, has it reconciled, and puts it back for its next time.
+
+Run workers may run the role; check workers only compare, and hand on what differs. One namespace has at most all
+workers of a kind but one, so that no namespace waits for another one's long runs. Errors are caught here and nowhere
+else. Threads: one for each worker; :meth:`Workers.find_stuck` is called by any.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.control.queue import Lane, Pool, Standing, WorkQueue
+from runner.control.reconcile import Next, Reconciler
+from runner.kube.client import KubeError
+from runner.objects import Key
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What one worker does: ``lanes`` in its order of preference."""
+
+    name: str
+    lanes: tuple[Lane, ...]
+    pool: Pool
+
+
+def run_workers(count: int, *, has_many_namespaces: bool, has_checkers: bool) -> list[Worker]:
+    """The workers that may run the role.
+
+    Each serves every lane, so that what a namespace may have at most is the same in each. All but one prefer new and
+    changed objects; one prefers repairs, which therefore never wait for all that is new.
+
+    :param has_many_namespaces: False lets one namespace have all workers, as no other one can wait for them
+    :param has_checkers: False gives these workers the resyncs as well
+    """
+    pool = _pool("run", count, has_many_namespaces)
+    resyncs = () if has_checkers else (Lane.RESYNC,)
+    fresh_first, repairs_first = (Lane.FRESH, Lane.REPAIR, *resyncs), (Lane.REPAIR, Lane.FRESH, *resyncs)
+    return [Worker(f"worker-{number}", repairs_first if number == 1 else fresh_first, pool) for number in range(count)]
+
+
+def check_workers(count: int, *, has_many_namespaces: bool) -> list[Worker]:
+    """The workers that compare objects which nobody changed."""
+    pool = _pool("check", count, has_many_namespaces)
+    return [Worker(f"worker-resync-{number}", (Lane.RESYNC,), pool) for number in range(count)]
+
+
+def _pool(name: str, count: int, has_many_namespaces: bool) -> Pool:
+    return Pool(name, max(1, count - 1) if has_many_namespaces else count)
+
+
+class Workers:
+    """What all workers share.
+
+    :param has_checkers: whether objects in the lane RESYNC are compared without a run
+    :param stopping: set when no more work is to be taken
+    """
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        reconciler: Reconciler,
+        *,
+        has_checkers: bool,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._reconciler = reconciler
+        self._has_checkers = has_checkers
+        self._stopping = stopping
+        self._clock = clock
+        self._busy_since: dict[str, float] = {}
+
+    def work(self, worker: Worker) -> None:
+        """The thread's body."""
+        while not self._stopping.is_set():
+            found = self._queue.get(lanes=worker.lanes, pool=worker.pool)
+            if found is None:
+                return
+            self._busy_since[worker.name] = self._clock()
+            try:
+                self._serve(*found)
+            finally:
+                del self._busy_since[worker.name]
+
+    def find_stuck(self, limit_s: float) -> list[str]:
+        """The names of workers that have been busy with one object for longer than ``limit_s``."""
+        now = self._clock()
+        return sorted(name for name, since in list(self._busy_since.items()) if now - since > limit_s)
+
+    def _serve(self, key: Key, lane: Lane) -> None:
+        after: Next | None = None
+        try:
+            after = self._handle(key, lane)
+            if after is None:
+                self._queue.rank(key, Standing.GOOD)
+        except KubeError as error:
+            after = self._reconciler.after_error(key, is_conflict=error.is_conflict)
+            _LOG.warning("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
+        except Exception:
+            after = self._reconciler.after_error(key)
+            _LOG.exception("not reconciled", extra={"namespace": key[0], "name_": key[1]})
+        finally:
+            if after is not None:
+                if after.standing is not None:
+                    self._queue.rank(key, after.standing)
+                self._queue.postpone(key, after.lane, after.delay_s)
+            self._queue.done(key)
+
+    def _handle(self, key: Key, lane: Lane) -> Next | None:
+        if lane is Lane.RESYNC and self._has_checkers:
+            return self._reconciler.resync(key)
+        return self._reconciler.reconcile(key)

@@ -1,0 +1,4 @@
+"""The drift check: compares an S3 object with what is in AWS, in the operator's own process.
+
+Uses the role's core (``s3bucket``) and AWS clients that are kept. Must only read, and must not run Ansible.
+"""

@@ -1,0 +1,325 @@
+"""Every internal of Ansible, its collections and botocore that warm runs rely on or replace, one object each.
+
+An internal is what its project may change without notice. So each one states what it must be: its place, the parameters
+it takes, and where possible what it does, by a probe that is run at start. :func:`install` checks all of them before it
+replaces any. When one is not as expected, the operator says which, and runs are stock: slower, with the same results.
+
+``docs/contributing/ansible-internals.md`` is generated from :data:`INTERNALS` (``python -m dev.internals``), and says
+what to do when a new ansible-core is released. Main thread of the warm process, before the first run.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from runner.execution.warm import inprocess, worker
+
+_Function = Callable[..., Any]
+
+
+class UnsupportedError(Exception):
+    """What is installed is not as this file expects. The message names each internal that differs."""
+
+
+@dataclass(frozen=True)
+class Internal:
+    """One internal.
+
+    :param target: where it is, as ``module:name`` or ``module:class.name``
+    :param reason: why warm runs replace it, or what they use it for
+    :param parameters: names of parameters that it must have
+    :param probe: whether it does what is expected, given what is at the target
+    :param replace: makes what is put in its place, of what was there; None for one that is only used
+    :param saves: what the replacement saves, as measured; empty for one that is only used
+    """
+
+    target: str
+    reason: str
+    parameters: tuple[str, ...] = ()
+    probe: Callable[[Any], bool] | None = None
+    replace: Callable[[Any], Any] | None = None
+    saves: str = ""
+
+    def find_problem(self) -> str:
+        """What is not as expected; empty when all is."""
+        try:
+            owner, name = self._resolve()
+            found = getattr(owner, name)
+        except (ImportError, AttributeError):
+            return f"{self.target} does not exist"
+        if self.parameters:
+            known = inspect.signature(found).parameters
+            missing = [name for name in self.parameters if name not in known]
+            if missing:
+                return f"{self.target} has no parameter {', '.join(missing)}"
+        try:
+            is_expected = self.probe is None or self.probe(found)
+        except Exception as error:
+            # A probe calls what may have become anything.
+            return f"{self.target} fails: {type(error).__name__}: {error}"
+        return "" if is_expected else f"{self.target} is not what it was"
+
+    def install(self) -> None:
+        """Put the replacement in its place."""
+        if self.replace is not None:
+            owner, name = self._resolve()
+            setattr(owner, name, self.replace(getattr(owner, name)))
+
+    def _resolve(self) -> tuple[Any, str]:
+        module, _, path = self.target.partition(":")
+        *owners, name = path.split(".")
+        return functools.reduce(getattr, owners, importlib.import_module(module)), name
+
+
+def install() -> None:
+    """Check all internals, then replace those that have a replacement.
+
+    :raises UnsupportedError: naming each internal that is not as expected; nothing was replaced
+    """
+    problems = [problem for problem in (internal.find_problem() for internal in INTERNALS) if problem]
+    if problems:
+        raise UnsupportedError("; ".join(problems))
+    for internal in INTERNALS:
+        internal.install()
+
+
+def _configure_module(stock: _Function) -> _Function:
+    from ansible.executor.module_common import _BuiltModule
+
+    def configure(self: Any, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        path = inprocess.find_module(self, module_name)
+        if path is None:
+            return stock(self, module_name, module_args, task_vars)
+        call = inprocess.Call(inprocess.encode(module_args))
+        call.path = path
+        call.environment = {}
+        self._compute_environment_string(call.environment)
+        built = _BuiltModule(
+            b_module_data=call,
+            module_style="new",
+            shebang=f"#!{sys.executable}",
+            serialization_profile=inprocess.PROFILE,
+        )
+        return built, path
+
+    return configure
+
+
+def _execute_command(stock: _Function) -> _Function:
+    def execute(self: Any, cmd: Any, *arguments: Any, in_data: Any = None, **more: Any) -> Any:
+        if not isinstance(in_data, inprocess.Call):
+            return stock(self, cmd, *arguments, in_data=in_data, **more)
+        code, out, err = inprocess.run(in_data)
+        lines = {"stdout_lines": out.splitlines(), "stderr_lines": err.splitlines()}
+        return {"rc": code, "stdout": out, "stderr": err, **lines}
+
+    return execute
+
+
+def _start_worker(stock: _Function) -> _Function:
+    def start(self: Any) -> None:
+        if worker.is_for_here(self._task, self._play_context):
+            worker.run_here(self)
+        else:
+            stock(self)
+
+    return start
+
+
+def _init_nothing(_: _Function) -> _Function:
+    return lambda *_: None
+
+
+def _false(_: Any) -> bool:
+    return False
+
+
+def _share_data(stock: _Function) -> _Function:
+    shared: dict[Any, Any] = {}
+
+    def with_shared_cache(self: Any, *arguments: Any, **more: Any) -> None:
+        stock(self, *arguments, **more)
+        self._cache = shared
+
+    return with_shared_cache
+
+
+def _has_cache(stock: _Function) -> bool:
+    from botocore.loaders import Loader
+
+    loader = Loader.__new__(Loader)
+    stock(loader)
+    return bool(loader._cache == {})
+
+
+def _knows_arguments(accepts_kwargs: _Function) -> bool:
+    return bool(accepts_kwargs(_has_keywords)) and not accepts_kwargs(_has_none)
+
+
+def _has_keywords(**_: Any) -> None: ...
+
+
+def _has_none() -> None: ...
+
+
+def _cache_aliases(stock: _Function) -> _Function:
+    from botocore import hooks
+
+    names = functools.cache(functools.partial(stock, hooks.EventAliaser(hooks.HierarchicalEmitter())))
+    return lambda _, name: names(name)
+
+
+def _renames(stock: _Function) -> bool:
+    from botocore import hooks
+
+    renamed = stock(hooks.EventAliaser(hooks.HierarchicalEmitter()), "before-call.autoscaling")
+    return bool(renamed == "before-call.auto-scaling")
+
+
+def _compile_once(stock: _Function) -> _Function:
+    from ansible._internal._templating._jinja_bits import _TemplateCompileContext
+
+    codes: dict[tuple[str, bool], Any] = {}
+
+    def compile_(self: Any, source: Any, *arguments: Any, **more: Any) -> Any:
+        # An overlay has settings of its own. Backslashes mean what the context says.
+        if arguments or more or self.overlayed or not isinstance(source, str):
+            return stock(self, source, *arguments, **more)
+        context = _TemplateCompileContext.current(optional=True)
+        key = str(source), context is not None and bool(context.escape_backslashes)
+        if key not in codes:
+            codes[key] = stock(self, source)
+        return codes[key]
+
+    return compile_
+
+
+def _keep_clients(stock: _Function) -> _Function:
+    """No client is made before the fork, so they end with their run."""
+    kept: dict[Any, Any] = {}
+
+    def connect(**arguments: Any) -> Any:
+        if not all(value is None or isinstance(value, (str, bool)) for value in arguments.values()):
+            # What is in a Config of botocore cannot be compared.
+            return stock(**arguments)
+        # A task may have an environment of its own, with other credentials.
+        environment = (item for item in os.environ.items() if item[0].startswith("AWS_"))
+        key = frozenset([*arguments.items(), *environment])
+        if key not in kept:
+            kept[key] = stock(**arguments)
+        return kept[key]
+
+    return connect
+
+
+def _makes_context(context: Any) -> bool:
+    return worker.find_context_maker(context) is not None
+
+
+def _can_be_cleared(value: Any) -> bool:
+    return callable(getattr(value, "clear", None))
+
+
+def _is_true(value: Any) -> bool:
+    return value is True
+
+
+INTERNALS = (
+    Internal(
+        "ansible.plugins.action:ActionBase._configure_module",
+        "Modules of ours are not packed into an archive.",
+        parameters=("module_name", "module_args", "task_vars"),
+        replace=_configure_module,
+        saves="1.2 s a task, together with the next one: no new Python, no import of boto3 or the Kubernetes client",
+    ),
+    Internal(
+        "ansible.plugins.action:ActionBase._low_level_execute_command",
+        "Modules of ours run in the process of their task.",
+        parameters=("cmd", "in_data"),
+        replace=_execute_command,
+        saves="with the one before",
+    ),
+    Internal(
+        "ansible.executor.process.worker:WorkerProcess.start",
+        "Tasks whose module is ours, or that have none, run in the run's process.",
+        replace=_start_worker,
+        saves="two fifths of a run's CPU: no fork for a task",
+    ),
+    Internal(
+        "ansible.cli:init_plugin_loader",
+        "It was called before the fork; a second call warns.",
+        replace=_init_nothing,
+        saves="the warning, and its search of the collections",
+    ),
+    Internal(
+        "ansible_collections.kubernetes.core.plugins.action.k8s:ActionModule.TRANSFERS_FILES",
+        "The action makes a temporary folder, by three shells, for files that no task of ours has.",
+        probe=_is_true,
+        replace=_false,
+        saves="three processes a task of kubernetes.core.k8s",
+    ),
+    Internal(
+        "botocore.loaders:Loader.__init__",
+        "All clients share the service descriptions that were read before the fork.",
+        probe=_has_cache,
+        replace=_share_data,
+        saves="0.1 s a client",
+    ),
+    Internal(
+        "botocore.hooks:accepts_kwargs",
+        "A session asks it 400 times, about the same handlers.",
+        parameters=("func",),
+        probe=_knows_arguments,
+        replace=functools.cache,
+        saves="a part of the 0.1 s",
+    ),
+    Internal(
+        "botocore.hooks:EventAliaser._alias_event_name",
+        "A session looks the aliases of 130 names up, in the same list.",
+        probe=_renames,
+        replace=_cache_aliases,
+        saves="a part of the 0.1 s",
+    ),
+    Internal(
+        "ansible._internal._templating._jinja_bits:AnsibleEnvironment.compile",
+        "The role's templates were compiled before the fork. A run has about a hundred.",
+        parameters=("source",),
+        replace=_compile_once,
+        saves="0.1 ms to a few ms a template",
+    ),
+    Internal(
+        "ansible_collections.amazon.aws.plugins.module_utils.botocore:_boto3_conn",
+        "The modules of a run share their clients and connections.",
+        parameters=("conn_type", "region", "endpoint"),
+        replace=_keep_clients,
+        saves="six TLS handshakes of nine a run",
+    ),
+    Internal("ansible.executor.module_common:_BuiltModule", "What ActionBase._configure_module returns."),
+    Internal("ansible.plugins.action:ActionBase._compute_environment_string", "The environment of a task."),
+    Internal("ansible.plugins.action:ActionBase._is_pipelining_enabled", "Whether a module may be given by a pipe."),
+    Internal("ansible.module_utils.basic:_ANSIBLE_ARGS", "Where a module reads its arguments."),
+    Internal("ansible.module_utils.basic:_ANSIBLE_PROFILE", "How its arguments are encoded."),
+    Internal("ansible.module_utils._internal:is_controller", "Whether warnings are shown or returned.", probe=_is_true),
+    Internal(
+        "ansible.module_utils._internal._ansiballz._loader:_handle_exception",
+        "How a module that raises an exception answers.",
+    ),
+    Internal("ansible.module_utils.common.json:get_module_encoder", "Encodes arguments.", ("name", "direction")),
+    Internal("ansible.module_utils.common.warnings:_global_warnings", "Cleared after a module.", probe=_can_be_cleared),
+    Internal(
+        "ansible.module_utils.common.warnings:_global_deprecations", "Cleared after a module.", probe=_can_be_cleared
+    ),
+    Internal("ansible.executor.process.worker:WorkerProcess._run", "Runs a task."),
+    Internal("ansible.executor.process.worker:current_worker", "Set by WorkerProcess._run."),
+    Internal("ansible._internal._task:TaskContext", "The context of a task.", probe=_makes_context),
+    Internal("ansible._internal._templating._engine:TemplateEngine._compile_template", "Compiles before the fork."),
+    Internal("ansible._internal._templating._jinja_bits:_TemplateCompileContext.current", "Whether backslashes count."),
+)
+"""In the order in which they are replaced."""

@@ -1,0 +1,139 @@
+"""What the warm process has ready for its runs: code, plugins, templates, botocore's data.
+
+Whatever is read, parsed or compiled here is so once, not in every run. Nothing here asks AWS or Kubernetes, or holds a
+key.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.execution.warm import inprocess, internals
+
+_IMPORTS = (
+    "ansible.cli.playbook",
+    "ansible.executor.playbook_executor",
+    "ansible.playbook.handler_task_include",
+    "boto3.session",
+    "botocore.session",
+    "kubernetes.client",
+    "kubernetes.config",
+    "kubernetes.dynamic",
+    "multiprocessing.popen_fork",
+    "multiprocessing.synchronize",
+    "yaml",
+)
+# What a run of the role asks Ansible's plugin loaders for. What is not here is loaded in the child.
+_PLUGINS = {
+    "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
+    "cache": ("memory",),
+    "callback": ("default", "junit", "minimal", "oneline", "tree"),
+    "inventory": ("host_list", "ini", "script", "yaml", "auto", "toml", "advanced_host_list"),
+    "lookup": ("env", "file"),
+    "strategy": ("linear",),
+}
+# Of these PlaybookExecutor looks at every one, and reads its documentation for settings.
+_PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
+# The modules of the role's tasks.
+_MODULES = (
+    "amazon.aws.plugins.modules.iam_access_key",
+    "amazon.aws.plugins.modules.iam_policy",
+    "amazon.aws.plugins.modules.iam_user",
+    "amazon.aws.plugins.modules.s3_bucket",
+    "kubernetes.core.plugins.modules.k8s",
+)
+_SERVICES = ("s3", "iam", "sts")
+
+
+def import_all() -> None:
+    """Everything; what is imported later is imported in every run.
+
+    :raises AttributeError, ImportError, UnsupportedError: when an internal is not as expected
+    """
+    for name in _IMPORTS:
+        importlib.import_module(name)
+    _import_collections()
+    _load_plugins()
+    _import_role()
+    internals.install()
+    _make_clients()
+    _compile_templates()
+    _forget_warnings()
+
+
+def _import_collections() -> None:
+    loader = importlib.import_module("ansible.plugins.loader")
+    loader.init_plugin_loader()
+    for name in _MODULES:
+        # Imported for what it imports. What runs is its code, as the main program.
+        module = importlib.import_module(f"ansible_collections.{name}")
+        inprocess.preload(Path(str(module.__file__)))
+
+
+def _load_plugins() -> None:
+    loaders = importlib.import_module("ansible.plugins.loader")
+    for kind, names in _PLUGINS.items():
+        for name in names:
+            getattr(loaders, f"{kind}_loader").get(name, class_only=True)
+    for kind in _PLUGIN_KINDS:
+        list(getattr(loaders, f"{kind}_loader").all(class_only=kind not in ("filter", "test")))
+
+
+def _import_role() -> None:
+    module_utils = importlib.import_module("ansible.module_utils")
+    for role in _roles():
+        module_utils.__path__.append(str(role / "module_utils"))
+        for path in (role / "library").glob("*.py"):
+            inprocess.preload(path)
+        actions = importlib.import_module("ansible.plugins.loader").action_loader
+        actions.add_directory(str(role / "action_plugins"))
+        actions.get("s3bucket_info", class_only=True)
+        for path in (role / "module_utils" / "s3bucket").glob("*.py"):
+            importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
+
+
+def _roles() -> list[Path]:
+    found = [Path(roles) / "s3bucket" for roles in os.environ.get("ANSIBLE_ROLES_PATH", "").split(os.pathsep)]
+    return [role for role in found if role.is_dir()]
+
+
+def _forget_warnings() -> None:
+    """Ansible tells each warning once a process: a run is told what we were told too."""
+    display = importlib.import_module("ansible.utils.display").Display()
+    for name in ("_deprecations", "_warns", "_errors"):
+        getattr(display, name, {}).clear()
+
+
+def _make_clients() -> None:
+    """Read what botocore reads from its data files."""
+    session = importlib.import_module("boto3.session")
+    for service in _SERVICES:
+        # Keys that are none: a client that is made reads all it needs, and sends no request.
+        session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
+            service, region_name="us-east-1"
+        )
+
+
+def _compile_templates() -> None:
+    """Compile the role's templates once: a run has about a hundred, each takes 0.1 ms to a few ms."""
+    engine = importlib.import_module("ansible._internal._templating._engine")
+    templar = engine.TemplateEngine()
+    for role in _roles():
+        for path in [*role.rglob("*.yml"), *role.parents[1].glob("playbooks/**/*.yml")]:
+            for text in _texts_of(yaml.safe_load(path.read_text())):
+                if "{{" in text or "{%" in text:
+                    templar._compile_template(text, engine.TemplateOptions.DEFAULT)
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _texts_of(child)

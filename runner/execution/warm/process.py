@@ -1,0 +1,147 @@
+"""Keeps the warm process alive, for the operator.
+
+One thread: starts it, waits until it says ``ready``, and starts it again when it ends. What its runs were then
+is lost to them: each ends without an outcome, and its object is run again. It ends with the operator, whose end
+of a pipe it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from runner.backoff import Backoff
+
+_LOG = logging.getLogger(__name__)
+_FIRST_BACKOFF_S = 0.5
+_MAX_BACKOFF_S = 30.0
+# Imports take 2 s; a loaded machine needs more.
+_READY_S = 60.0
+_STOP_S = 5.0
+_MAX_ERROR = 500
+
+
+class WarmProcess:
+    """The warm process and its shim.
+
+    :param folder: a 0700 folder of its own
+    :param environment: for the process; the value of the run id in it has room for every run's
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._socket = folder / "socket"
+        self._process: subprocess.Popen[str] | None = None
+        self._settled = threading.Event()
+        self._stopping = threading.Event()
+        self._is_supported = True
+        self._is_waiting_over = False
+        self._lock = threading.Lock()
+        self._backoff = Backoff(_MAX_BACKOFF_S, _FIRST_BACKOFF_S)
+        self._write_shim()
+
+    def start(self) -> None:
+        """Start it, and keep it."""
+        threading.Thread(target=self._keep, name="warm", daemon=True).start()
+
+    def stop(self, timeout_s: float = _STOP_S) -> None:
+        """End it. What it still runs is ended too.
+
+        :param timeout_s: kill it after this time, or after five seconds
+        """
+        self._stopping.set()
+        self.end_waiting()
+        with self._lock:
+            process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None  # noqa: S101 - opened as a pipe
+        process.stdin.close()
+        try:
+            process.wait(min(timeout_s, _STOP_S))
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def find_path(self) -> Path | None:
+        """The folder that goes first on a run's PATH, once the process is ready; None for a stock run."""
+        if not self._is_waiting_over:
+            self._settled.wait(_READY_S)
+        return self._folder / "bin" if self._is_supported else None
+
+    def end_waiting(self) -> None:
+        """Nobody waits in :meth:`find_path` any more: what it is asked for will not be run."""
+        self._is_waiting_over = True
+        self._settled.set()
+
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 while there is none."""
+        with self._lock:
+            return self._process.pid if self._process else 0
+
+    def _write_shim(self) -> None:
+        shim = Path(__file__).with_name("shim.py")
+        stock = Path(sys.executable).with_name("ansible-playbook")
+        words = [sys.executable, "-IS", str(shim), str(self._socket), str(stock)]
+        file = self._folder / "bin" / "ansible-playbook"
+        file.parent.mkdir(mode=0o700)
+        file.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        file.chmod(0o700)
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                said, error = self._run(), ""
+            except OSError as failed:
+                # The work directory is full, say. It may be better in a while.
+                said, error = "", str(failed)
+            if said.startswith("unsupported"):
+                _LOG.warning("runs are not warm", extra={"error": said.strip()[:_MAX_ERROR]})
+                self._is_supported = False
+                self._settled.set()
+                return
+            if said.strip() != "ready":
+                # Until it can be started runs are stock, by the shim: nobody waits.
+                self._settled.set()
+            if not self._stopping.is_set():
+                error = error or self._last_error()
+                _LOG.warning("the warm process ended and is started again", extra={"error": error})
+                self._stopping.wait(self._backoff.next_s())
+
+    def _run(self) -> str:
+        """Start the process and wait for its end. Returns what it said first."""
+        self._socket.unlink(missing_ok=True)
+        with (self._folder / "stderr").open("wb") as errors:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-m", "runner.execution.warm.server", str(self._socket)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self._environment,
+                cwd=Path(__file__).parents[3],
+                text=True,
+            )
+        with self._lock:
+            self._process = process
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - opened as pipes
+        said = process.stdout.readline()
+        if said.strip() == "ready":
+            _LOG.debug("warm process is ready", extra={"pid": process.pid})
+            self._backoff.reset()
+            self._settled.set()
+        process.wait()
+        self._settled.clear()
+        process.stdout.close()
+        process.stdin.close()
+        return said
+
+    def _last_error(self) -> str:
+        with (self._folder / "stderr").open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _MAX_ERROR))
+            return stream.read().decode(errors="replace")

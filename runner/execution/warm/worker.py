@@ -1,0 +1,82 @@
+"""Tasks that run modules of ours run in the run's own process, without a worker process for each.
+
+Ansible forks a worker for every task, skipped ones too. In a warm run, itself a fork with everything imported, that
+fork and the pages it copies are two fifths of the CPU. The run is a process of its own already, and ends with its
+last task. Every other task is forked as ever. :mod:`runner.execution.warm.internals` puts this in the place of
+ansible-core's own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from runner.execution.warm.inprocess import is_ours
+
+# These have no module: they are templates, and what is done with them.
+_ACTIONS = frozenset({"assert", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
+_LOCAL = ("local", "ansible.builtin.local")
+_BUILTIN = ("ansible.builtin.", "ansible.legacy.")
+
+
+class _PassedOn:
+    """A stream in whose place a worker expects the one it was given, and asks what was written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def getvalue(self) -> str:
+        return ""
+
+
+def is_for_here(task: Any, play_context: Any) -> bool:
+    """Whether a task is run without a process for itself."""
+    # A loop tells of its items while it runs, by another thread that must not find a module's streams in place of ours.
+    if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
+        return False
+    if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:
+        return False
+    name = task.action
+    for prefix in _BUILTIN:
+        name = name.removeprefix(prefix)
+    return name in _ACTIONS or is_ours(task)
+
+
+def find_context_maker(context: Any) -> Callable[[Any], Any] | None:
+    """What makes the context that a worker's ``_run`` needs, of a worker; None when it takes what is not known here.
+
+    :param context: the class ``TaskContext``
+    """
+    # ansible-core 2.21 has the former, 2.19 only the latter.
+    make = getattr(context, "create", context)
+    names = list(inspect.signature(make).parameters)
+    if names == ["task", "task_vars", "host_name"]:
+        return lambda process: make(task=process._task, task_vars=process._task_vars, host_name=process._host.name)
+    return (lambda process: make(process._task)) if len(names) == 1 else None
+
+
+def run_here(process: Any) -> None:
+    """Run the task of a WorkerProcess that was not started."""
+    from ansible._internal._task import TaskContext
+    from ansible.executor.process import worker
+
+    make_context = find_context_maker(TaskContext)
+    assert make_context is not None  # noqa: S101 - checked at start, by internals
+    host = process._host
+    before = host.vars, host.groups, sys.stdout, sys.stderr
+    # A worker's own copy, in which it replaces templates by values. The blocks above it are only looked at.
+    parent = process._task._parent
+    process._task = process._task.copy(exclude_parent=True)
+    process._task._parent = parent
+    sys.stdout, sys.stderr = _PassedOn(before[2]), _PassedOn(before[3])
+    try:
+        with make_context(process):
+            process._run()
+    finally:
+        host.vars, host.groups, sys.stdout, sys.stderr = before
+        worker.current_worker = None

@@ -1,0 +1,343 @@
+"""One S3 object in a real API server and a real AWS endpoint, and the role run on it as people run it.
+
+Used by the drift matrix and the other tests of the role. Every helper waits for what it does to be done;
+nothing here is a fake.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import kubernetes.client as k8s
+import kubernetes.config
+import yaml
+from botocore.exceptions import ClientError
+from kubernetes.client.exceptions import ApiException
+
+from dev.awsgate.client import write_key
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.execution import processes
+from runner.execution.job import extra_vars, orphan_vars
+from runner.execution.warm.process import WarmProcess
+from runner.objects import Owned
+from s3bucket import children, read
+from s3bucket.cluster import ApiServer
+from s3bucket.observe import Sources, observe
+from s3bucket.role_settings import of_environment
+from s3bucket.spec import Wanted, wanted_of
+from s3bucket.users import NO_RULES, UserRules
+
+PROJECT = Path(__file__).parents[2]
+ROLE = PROJECT / "roles" / "s3bucket"
+
+DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
+CLUSTER = "test-cluster"
+# The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
+SETTINGS: dict[str, Any] = {"cluster_name": CLUSTER, "iam_settle_s": 0}
+EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
+_RUN_TIMEOUT_S = 240
+
+NewObject = Callable[..., dict[str, Any]]
+"""Makes an S3 object with these fields of the spec."""
+
+
+@dataclass
+class Run:
+    """What one run of a playbook said."""
+
+    code: int
+    output: str
+    outcome: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> list[str]:
+        """The aspects that the role says it changed."""
+        return list(self.outcome["changed"])
+
+
+class World:
+    """The control plane and AWS of a test session, and how to run the role against them."""
+
+    def __init__(self, kubeconfig: Path, aws: Any, folder: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self.aws = aws
+        self.folder = folder
+        kubernetes.config.load_kube_config(str(kubeconfig))
+        self.core = k8s.CoreV1Api()
+        self.custom = k8s.CustomObjectsApi()
+        self.s3 = aws.client("s3")
+        self.iam = aws.client("iam")
+        self.sts = aws.client("sts")
+        self.account = str(self.sts.get_caller_identity()["Account"])
+        # The role and the operator work with no more rights than the documented ones.
+        self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
+        make_operator_key(aws, policy_for(PolicySettings(self.account)), self.operator_file)
+        self._run_numbers = itertools.count()
+        self._warm: WarmProcess | None = None
+
+    def close(self) -> None:
+        if self._warm:
+            self._warm.stop()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """An environment of its own for a child process: nothing of the machine's AWS or Ansible settings."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {
+            **kept,
+            **self.aws.env(),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.operator_file),
+            "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+            "KUBECONFIG": str(self.kubeconfig),
+            "ANSIBLE_LOCALHOST_WARNING": "False",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_NOCOLOR": "1",
+            "EXECUTOR": EXECUTOR,
+            **more,
+        }
+
+    def ansible_playbook(self, executor: str = EXECUTOR) -> str:
+        """The program: the stock one, or the shim of a warm process."""
+        if executor == "stock":
+            return str(Path(sys.executable).parent / "ansible-playbook")
+        if self._warm is None:
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
+            run_id = f"{processes.operator_id()}-warm".ljust(64, "-")
+            roles = {"ANSIBLE_ROLES_PATH": str(PROJECT / "roles"), processes.RUN_ID: run_id}
+            self._warm = WarmProcess(folder, self.environment(**roles))
+            self._warm.start()
+        path = self._warm.find_path()
+        assert path is not None, "the warm process says that it is not supported"
+        return str(path / "ansible-playbook")
+
+    def playbook(
+        self, name: str, *arguments: str, executor: str = EXECUTOR, cwd: Path = PROJECT, **environment: str
+    ) -> Run:
+        """Run a playbook of the project to its end."""
+        command = [self.ansible_playbook(executor), str(PROJECT / "playbooks" / name), *arguments]
+        environment = {
+            processes.RUN_ID: f"{processes.operator_id()}-{next(self._run_numbers)}",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+            # SETTINGS, as a person gives them to a playbook.
+            "CLUSTER_NAME": CLUSTER,
+            "IAM_SETTLE": "0",
+            **environment,
+        }
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_RUN_TIMEOUT_S,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, _outcome_in(done.stdout))
+
+    def reconcile(
+        self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR,
+        settings: dict[str, Any] | None = None, **environment: str,
+    ) -> Run:  # fmt: skip
+        """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
+        path = self.folder / f"extra-{cr['metadata']['name']}.json"
+        given = extra_vars(cr, {**SETTINGS, **of_environment(environment), **(settings or {})})
+        # The operator leaves most of the metadata out.
+        given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
+        path.write_text(json.dumps(given))
+        return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
+
+    def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
+        """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
+        metadata = cr["metadata"]
+        owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
+        path = self.folder / f"orphan-{metadata['name']}.json"
+        path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
+        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, **environment)
+
+    def wanted(self, cr: dict[str, Any]) -> Wanted:
+        return wanted_of(cr, CLUSTER, DEFAULTS)
+
+    def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
+        """What the role's own module reads from, in this process."""
+
+        def clients_of(pair: dict[str, Any]) -> tuple[Any, Any]:
+            key_id, secret = children.values_in(pair)
+            keys = {"aws_access_key_id": key_id, "aws_secret_access_key": secret}
+            return self.aws.client("sts", **keys), self.aws.client("s3", **keys)
+
+        cluster, now = ApiServer(self.core.api_client), datetime.now(UTC)
+        return Sources(
+            self.s3,
+            read.LiveUsers(self.iam),
+            self.sts,
+            cluster,
+            clients_of,
+            now,
+            settle_s,
+            "s3.amazonaws.com",
+            rules,
+            read_users=lambda: read.read_all_users(self.iam),
+        )
+
+    def differs(self, cr: dict[str, Any]) -> list[str]:
+        """The aspects that differ now."""
+        return observe(self.wanted(cr), self.sources()).differs
+
+    def make_namespace(self, name: str) -> None:
+        self.core.create_namespace({"metadata": {"name": name}})
+
+    def make_object(self, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        """Create the S3 object in the API server and return it as stored."""
+        body = {
+            "apiVersion": "agill.apps/v1alpha1",
+            "kind": "S3",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+        return dict(self.custom.create_namespaced_custom_object("agill.apps", "v1alpha1", namespace, "s3s", body))
+
+    def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        return _plain(
+            self.core.read_namespaced_secret, f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"]
+        )
+
+    def service(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        return _plain(self.core.read_namespaced_service, cr["metadata"]["name"], cr["metadata"]["namespace"])
+
+    def credentials(self, cr: dict[str, Any]) -> tuple[str, str]:
+        """The Secret's key pair."""
+        data = (self.secret(cr) or {})["data"]
+        return tuple(base64.b64decode(data[name]).decode() for name in (children.KEY_ID, children.SECRET_KEY))  # type: ignore[return-value]
+
+    def tenant(self, cr: dict[str, Any], service: str = "s3") -> Any:
+        """A client with the Secret's own key pair."""
+        key_id, secret = self.credentials(cr)
+        return self.aws.client(service, aws_access_key_id=key_id, aws_secret_access_key=secret)
+
+    def snapshot(self, cr: dict[str, Any]) -> dict[str, Any]:
+        """All that AWS and Kubernetes hold for the object, comparable; secrets as fingerprints."""
+        wanted = self.wanted(cr)
+        bucket = read.find_bucket(self.s3, wanted.bucket, self.account)
+        user = read.find_user(self.iam, wanted.username) if wanted.username else None
+        if user is not None:
+            read.read_rights(self.iam, wanted.username, user)
+        if bucket is not None:
+            bucket.settings = read.read_settings(self.s3, wanted.bucket, self.account)
+        secret, service = self.secret(cr), self.service(cr)
+        return {
+            "bucket": vars(bucket) if bucket else None,
+            "user": vars(user) if user else None,
+            "secret": {"pair": str(children.pair_in(secret)), **_kept(secret)} if secret else None,
+            "service": {"spec": service["spec"], **_kept(service)} if service else None,
+        }
+
+
+def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str, str]:
+    """A key that may do what a policy allows, as the gate judges it. Writes a file; returns a client's arguments."""
+    iam, name = aws.client("iam"), f"operator-{uuid.uuid4().hex[:8]}"
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(everything))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    write_key(file, key["AccessKeyId"], key["SecretAccessKey"])
+    aws.gate.judge(key["AccessKeyId"], policy)
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
+def make_as_go_operator(world: World, cr: dict[str, Any]) -> str:
+    """What the Go operator leaves: no tags, a controlled Secret, its own policy. Returns the key id."""
+    spec, metadata = cr["spec"], cr["metadata"]
+    bucket, user = spec["bucketName"], spec["iamUser"]["username"]
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.put_object(Bucket=bucket, Key="precious", Body=b"data")
+    world.iam.create_user(UserName=user)
+    resource = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": resource}]}
+    world.iam.put_user_policy(
+        UserName=user, PolicyName=f"{user}-{bucket}-s3-restricted", PolicyDocument=json.dumps(document)
+    )
+    key = world.iam.create_access_key(UserName=user)["AccessKey"]
+    owner = {
+        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
+        "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    world.core.create_namespaced_secret(
+        metadata["namespace"],
+        {
+            "metadata": {"name": f"{metadata['name']}-iam-secret", "ownerReferences": [owner]},
+            "stringData": {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]},
+        },
+    )
+    return str(key["AccessKeyId"])
+
+
+def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot less what a fresh key must change."""
+    left = copy.deepcopy(snapshot)
+    left["user"]["keys"] = sorted(left["user"]["keys"].values())
+    del left["user"]["tags"]["agill.apps/key"]
+    del left["secret"]["pair"]
+    return left
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    """The error code of a call that AWS refuses; "allowed" for one that it answers."""
+    try:
+        call()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "allowed"
+
+
+def deleting(cr: dict[str, Any]) -> dict[str, Any]:
+    """The object as it looks once it is being deleted."""
+    return {**cr, "metadata": {**cr["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
+
+@contextmanager
+def requests_of(world: World) -> Iterator[list[dict[str, Any]]]:
+    """The requests that AWS got while the block ran."""
+    world.aws.gate.clear_requests()
+    seen: list[dict[str, Any]] = []
+    yield seen
+    seen += world.aws.gate.requests()
+
+
+def _plain(read_one: Any, name: str, namespace: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(read_one(name, namespace, _preload_content=False).data))
+    except ApiException as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _kept(item: dict[str, Any]) -> dict[str, Any]:
+    metadata = item["metadata"]
+    return {"labels": metadata.get("labels"), "owners": metadata.get("ownerReferences")}
+
+
+def _outcome_in(output: str) -> dict[str, Any]:
+    # The default callback prints custom stats as "RUN: { ...json... }" at the end.
+    _, mark, rest = output.rpartition("\tRUN: ")
+    if not mark:
+        return {}
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
+    return dict(found["s3bucket_result"])
