@@ -24,8 +24,8 @@ from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
-from tests.chart.test_values import TOGETHER, nested
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
+from tests.support.chart_values import TOGETHER, nested
 from tests.support.operator import delete, live, wait_gone, wait_ready
 from tests.support.wait import wait_until
 from tests.support.world import PROJECT, World, make_as_go_operator
