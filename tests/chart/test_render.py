@@ -39,6 +39,20 @@ def test_versions_are_those_of_the_operator(everything: list[dict[str, Any]]) ->
     assert {pod["containers"][0]["image"] for pod in pods(everything)} == {f"agill17/s3-operator:{__version__}"}
 
 
+def test_artifact_hub_shows_this_image_crd_and_example() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    shown = {key.partition("/")[2]: yaml.safe_load(value) for key, value in chart["annotations"].items()}
+    assert [item["image"] for item in shown["images"]] == [f"agill17/s3-operator:{__version__}"]
+    crd = yaml.safe_load(CRD.read_text())
+    [version] = [item["name"] for item in crd["spec"]["versions"]]
+    [named] = shown["crds"]
+    assert (named["kind"], named["version"], named["name"]) == ("S3", version, crd["metadata"]["name"])
+    assert shown["crdsExamples"] == [yaml.safe_load((PROJECT / "examples" / "minimal.yaml").read_text())]
+    # The icon is a file of this repository.
+    assert chart["icon"].startswith("https://raw.githubusercontent.com/agill17/s3-operator/master/")
+    assert (PROJECT / chart["icon"].partition("/master/")[2]).read_text().startswith("<svg")
+
+
 @pytest.mark.parametrize("helm", HELMS)
 def test_lint_is_clean(helm: str) -> None:
     done = run_helm("lint", "--strict", str(CHART), helm=helm)
