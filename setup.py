@@ -24,6 +24,7 @@ class BuildWithProject(build_py):
     """Copies the project's files beside the packages."""
 
     def run(self) -> None:
+        """Build the packages, then copy the files."""
         super().run()
         if self.editable_mode:
             return

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from runner.execution.processes import read_stat
+
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 # man 5 proc, counted from the field after the command's name: ppid; utime, stime, cutime, cstime.
@@ -34,7 +36,7 @@ class Tree(Protocol):
         """The command that starts the process inside of the account."""
 
     def follow(self, pid: int) -> None:
-        """This is the process that was started."""
+        """Account for this process, which was started."""
 
     def cpu_s(self) -> float:
         """CPU seconds so far, user and system."""
@@ -161,8 +163,9 @@ def _pss_kib(pid: int) -> int:
 def _stats() -> Iterator[tuple[int, list[str]]]:
     for folder in _PROC.iterdir():
         if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                yield int(folder.name), (folder / "stat").read_text().rpartition(")")[2].split()
+            stat = read_stat(int(folder.name))
+            if stat:
+                yield int(folder.name), stat
 
 
 def _own_cgroup(kind: str) -> Path:

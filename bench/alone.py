@@ -56,15 +56,19 @@ class Held:
                 self._children[kind, NAMESPACE, child["metadata"]["name"]] = child
 
     def __call__(self, kind: str, namespace: str, name: str) -> Item | None:
+        """A child as the watch caches have it."""
         return self._children.get((kind, namespace, name))
 
     def find_secret(self, namespace: str, name: str, **_: Any) -> Item | None:
+        """A Secret by name; None when there is none."""
         return self("Secret", namespace, name)
 
     def find_service(self, namespace: str, name: str, **_: Any) -> Item | None:
+        """A Service by name; None when there is none."""
         return self("Service", namespace, name)
 
     def is_terminating(self, _: str) -> bool:
+        """Whether the namespace is being deleted. Never here."""
         return False
 
 

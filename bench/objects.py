@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from bench.place import CLUSTER, OBJECT, PLURAL, Place
+from bench.place import CLUSTER, OBJECT, Place
 from bench.role import (
     DEFAULTS,
     EXTERNAL_NAME,
@@ -29,6 +29,7 @@ from bench.role import (
 from runner.control.reconcile import utc_now
 from runner.control.status import status_of
 from runner.kube.client import FINALIZER
+from s3bucket.api import PLURAL
 from s3bucket.outcome import Outcome, Reason
 
 # moto has one process: more would only wait.

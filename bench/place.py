@@ -18,10 +18,10 @@ from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from dev.deployment import write_kubeconfig
 from dev.processes import plain_environment
+from s3bucket.api import GROUP, VERSION
 
 CLUSTER = "bench"
-OBJECT = ("agill.apps", "v1alpha1")
-PLURAL = "s3s"
+OBJECT = (GROUP, VERSION)
 OPERATOR = "bench-operator"
 """The operator's namespace, ServiceAccount and IAM user."""
 _TOKEN_S = 6 * 3600

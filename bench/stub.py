@@ -160,6 +160,7 @@ def serve(objects: int) -> ThreadingHTTPServer:
 
 
 def main() -> None:
+    """Serve on the port that is given, and print it."""
     server = serve(int(sys.argv[1]))
     print(server.server_port, flush=True)
     server.serve_forever()

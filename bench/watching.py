@@ -10,8 +10,9 @@ from kubernetes.watch import Watch
 
 from bench import BenchError
 from bench.objects import Item, new_object
-from bench.place import OBJECT, PLURAL, Place
+from bench.place import OBJECT, Place
 from runner.control.status import is_settled
+from s3bucket.api import PLURAL
 
 _THREADS = 8
 

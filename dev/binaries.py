@@ -1,6 +1,8 @@
-"""Finds etcd, Kubernetes' programs, helm (4), helm3 and helm-docs: in ``KUBEBUILDER_ASSETS`` or PATH, or built by Go.
+"""Where etcd, Kubernetes' programs, helm (4), helm3, helm-docs and actionlint come from.
 
-``python -m dev.binaries [NAME...]`` tells where they are. What is built lands in a cache outside the checkout, keyed
+That is ``KUBEBUILDER_ASSETS``, the PATH, or a build from Go modules, done once.
+
+``python -m dev.binaries [NAME...]`` prints where they are. What is built lands in a cache outside the checkout, keyed
 by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in
 the cache by a rename, whole or not at all.
 """
@@ -20,23 +22,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Renovate finds each version by the comment above it.
+# renovate: datasource=go depName=k8s.io/kubernetes
 KUBERNETES_VERSION = "1.36.3"
+# renovate: datasource=go depName=helm.sh/helm/v4
 HELM_VERSION = "4.3.1"
+# renovate: datasource=go depName=helm.sh/helm/v3
 HELM3_VERSION = "3.22.0"
+# renovate: datasource=go depName=github.com/rhysd/actionlint
+ACTIONLINT_VERSION = "1.7.12"
+# renovate: datasource=go depName=github.com/norwoodj/helm-docs
 HELM_DOCS_VERSION = "1.14.2"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
-# Programs of modules of their own: name -> package, version.
-_MODULES = {
-    "helm": ("helm.sh/helm/v4/cmd/helm", HELM_VERSION),
-    "helm3": ("helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
-    "helm-docs": ("github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS_VERSION),
+# Programs with a module of their own: name -> project, package, version.
+_STANDALONE = {
+    "helm": ("helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION),
+    "helm3": ("helm", "helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
+    "actionlint": ("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", ACTIONLINT_VERSION),
+    "helm-docs": ("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS_VERSION),
 }
 # How a program of the machine prints its version, and what that must begin with.
 _VERSIONS = {
     "helm": ("version", "--short", f"v{HELM_VERSION.partition('.')[0]}."),
     "helm3": ("version", "--short", f"v{HELM3_VERSION.partition('.')[0]}."),
-    # The text that it generates depends on the version.
+    # What it generates depends on the version.
     "helm-docs": ("--version", f"helm-docs version {HELM_DOCS_VERSION}"),
 }
 # Name -> the package that is built. kubectl only where the machine has none.
@@ -61,9 +71,8 @@ def cache_folder() -> Path:
 
 def _built_folder(name: str) -> Path:
     system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    module = "helm" if name == "helm3" else name
-    project = f"{module}-v{_MODULES[name][1]}" if name in _MODULES else f"kubernetes-v{KUBERNETES_VERSION}"
-    return cache_folder() / f"{project}-{system}-{machine}"
+    project, _, version = _STANDALONE.get(name, ("kubernetes", "", KUBERNETES_VERSION))
+    return cache_folder() / f"{project}-v{version}-{system}-{machine}"
 
 
 def find_binaries(names: Iterable[str] = CONTROL_PLANE) -> dict[str, Path]:
@@ -111,8 +120,8 @@ def _build(name: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _report(f"building {name} from Go modules (once; kept in {target.parent})")
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
-        if name in _MODULES:
-            package, version = _MODULES[name]
+        if name in _STANDALONE:
+            _, package, version = _STANDALONE[name]
             flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version}"
             command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from runner.execution.processes import operator_id
+from runner.execution.processes import operator_id, read_stat
 
 from .aws import Aws
 from .binaries import find_binaries
@@ -103,10 +103,7 @@ def _is_running(name: str) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    return read_stat(pid)[:1] in ([], ["Z"])
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class ControlPlane:
 
     @property
     def etcd_url(self) -> str:
-        """etcd's address: what the API server stores, for tests of what older versions of Kubernetes left there."""
+        """The address of etcd, for tests of objects that older versions of Kubernetes have stored."""
         return f"http://127.0.0.1:{self._etcd_port}"
 
     @property

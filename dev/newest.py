@@ -43,6 +43,7 @@ def _answers(path: str) -> bool:
 
 
 def main() -> None:
+    """Print the path of the newest Python of this machine."""
     found = find_newest()
     if found is None:
         sys.exit(f"no Python {', '.join(VERSIONS)} with venv on this machine: install one, or set PYTHON_NEWEST")

@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from .wait import wait_until
 
 _PR_SET_PDEATHSIG = 1
 _STOP_TIMEOUT_S = 15.0
@@ -52,12 +53,19 @@ class Child:
 
         :raises RuntimeError: with the end of the log when the process ends, or time is over
         """
-        deadline = time.monotonic() + timeout_s
-        while not is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                tail = self.log.read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"{what} did not become ready (exit {self.process.poll()}):\n{tail}")
-            time.sleep(0.1)
+
+        def check() -> bool:
+            if is_ready():
+                return True
+            if self.process.poll() is not None:
+                raise TimeoutError
+            return False
+
+        try:
+            wait_until(check, what, timeout_s)
+        except TimeoutError:
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{what} did not become ready (exit {self.process.poll()}):\n{tail}") from None
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that is not heard in time."""

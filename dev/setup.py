@@ -22,6 +22,7 @@ _MINIMUM = (3, 11)
 
 
 def main() -> None:
+    """Make the virtual environment of the folder that is given."""
     if sys.version_info < _MINIMUM:
         found = ".".join(map(str, sys.version_info[:3]))
         sys.exit(f"s3-operator needs Python >= 3.11, this is {found}: set PYTHON, as in make PYTHON=python3.12 setup")

@@ -1,8 +1,10 @@
-"""The watch loop of s3-operator: decides when the Ansible role runs. The role makes every change in AWS,
-and every Secret and Service; this package writes only an S3 object's status and finalizer, Events and Leases.
+"""The watch loop of s3-operator: decides when the Ansible role runs.
 
-``watch`` -> ``queue`` -> ``reconcile`` -> ``job``; ``kube`` is the only file that talks to Kubernetes,
-``job`` the only one that knows ansible-runner. ``operator`` wires them together, ``cli`` starts them.
+The role makes every change in AWS, and every Secret and Service. This package writes only an S3 object's status and
+finalizer, Events and Leases.
+
+A change goes from ``kube.watch`` to ``control.queue``, whose workers call ``control.reconcile``. It compares with
+``drift.check`` and runs the role with ``execution.job``. ``control.operator`` wires them together; ``cli`` starts it.
 """
 
 __version__ = "1.0.0"

@@ -1,0 +1,1 @@
+"""All tests. Each suite has a folder; ``support`` is shared."""

@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import kubernetes.config
 import pytest
 
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from tests.support.leftovers import Leftovers
 from tests.support.versions import COLLECTIONS, ansible_core_version, collection_version
 from tests.support.world import EXECUTOR, PROJECT, NewObject, World
 
@@ -25,6 +27,8 @@ for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
+
+_LEFTOVERS = pytest.StashKey[Leftovers]()
 
 # The folders with the longest files. They run first, so that at the end no process waits for the other's last file.
 _LONGEST = ("e2e", "molecule", "chart", "cluster")
@@ -55,10 +59,24 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 
 
 @pytest.fixture(scope="session")
-def world(control_plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(
+    control_plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[World]:
     made = World(control_plane.kubeconfig, aws, tmp_path_factory.mktemp("runs"))
+    # The cluster of the operator's own client in this process.
+    kubernetes.config.load_kube_config(str(control_plane.kubeconfig))
+    pytestconfig.stash[_LEFTOVERS] = Leftovers(made.core.api_client, aws.gate)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leaves_nothing(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Fail a file, at its last test, that leaves what tests of other files would find."""
+    yield
+    leftovers = pytestconfig.stash.get(_LEFTOVERS, None)
+    found = leftovers.find_new() if leftovers else []
+    assert not found, "the tests of this file leave behind what those of other files find: " + ", ".join(found)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def make_admin(key: AccessKey | None = None) -> AccessKey:
 
 
 def main() -> None:
+    """Serve until the process is ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1", help="an IPv6 address too, without brackets")
     parser.add_argument("--port", type=int, default=0)

@@ -47,7 +47,7 @@ class Gate:
         """How many requests of each action came with this key so far. Clearing the requests does not touch it."""
         return dict(self._ask("GET", "counts").get(access_key, {}))
 
-    def add_fault(
+    def add_fault(  # noqa: PLR0913 - keywords that describe one fault
         self,
         action: str,
         code: str = "",
@@ -136,6 +136,10 @@ class Gate:
     def issued(self) -> list[tuple[str, str]]:
         """User and secret access key of every key that was ever issued."""
         return [(user, secret) for user, secret in self._ask("GET", "issued")]
+
+    def leftovers(self) -> list[str]:
+        """Faults, marks and a lag that are in force, as texts."""
+        return list(self._ask("GET", "leftovers"))
 
     def reset(self) -> None:
         """An empty account; the administrator's key stays."""

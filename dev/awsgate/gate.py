@@ -56,6 +56,7 @@ class Gate:
         self._issued: list[tuple[str, str]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
         is_control = environ["PATH_INFO"].startswith("/_gate/")
         answer = self._control(environ) if is_control else self._aws(environ)
         reason = _REASONS.get(answer.status, "Status")
@@ -198,9 +199,15 @@ class Gate:
                 ("POST", "let-go"): lambda: self._holds.let_go(**body),
                 ("DELETE", "hold"): lambda: self._holds.disarm(**body),
                 ("GET", "issued"): lambda: list(self._issued),
+                ("GET", "leftovers"): self._leftovers,
                 ("POST", "reset"): self._reset_all,
             }[method, name]()
-        return _json(found or ([] if name in ("requests", "issued") else {}))
+        return _json(found or ([] if name in ("requests", "issued", "leftovers") else {}))
+
+    def _leftovers(self) -> list[str]:
+        marks = [f"{kind} {name}" for kind, marked in _MARKS.items() for name in marked]
+        lag = [f"iam_lag_s {self._iam_lag_s:g}"] if self._iam_lag_s else []
+        return [*(f"fault {json.dumps(fault)}" for fault in self._faults), *marks, *lag]
 
     def _set_log(self, keeps_requests: bool) -> None:
         self._keeps_requests = keeps_requests

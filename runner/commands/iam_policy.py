@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from s3bucket.settings import ALL as ALL_SETTINGS
+
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -24,29 +26,16 @@ TAG_KEY = re.compile(r"(?!aws:|agill\.apps/|__ansible)[\w .:/=+@-]{1,128}", re.I
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 MAX_TAGS = 20
 
+# What the bucket itself takes, and its settings.
 _BUCKETS = (
+    *sorted({item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)}),
     "s3:CreateBucket",
     "s3:DeleteBucket",
-    "s3:DeleteBucketPolicy",
-    "s3:GetAccelerateConfiguration",
-    "s3:GetBucketAcl",
-    "s3:GetBucketObjectLockConfiguration",
-    "s3:GetBucketOwnershipControls",
-    "s3:GetBucketPolicy",
-    "s3:GetBucketPublicAccessBlock",
     "s3:GetBucketTagging",
-    "s3:GetBucketVersioning",
     "s3:ListBucket",
     "s3:ListBucketMultipartUploads",
     "s3:ListBucketVersions",
-    "s3:PutAccelerateConfiguration",
-    "s3:PutBucketAcl",
-    "s3:PutBucketObjectLockConfiguration",
-    "s3:PutBucketOwnershipControls",
-    "s3:PutBucketPolicy",
-    "s3:PutBucketPublicAccessBlock",
     "s3:PutBucketTagging",
-    "s3:PutBucketVersioning",
     "s3:TagResource",
 )
 # What empties a bucket. None of it reads what is in an object.

@@ -17,7 +17,8 @@ import yaml
 
 from runner.control.status import reports_drift
 from runner.drift.check import DriftCheck, Plan, RoleSettings
-from runner.kube.client import GROUP, KIND, VERSION, ConfigError, Kube, KubeError, load_config
+from runner.kube.client import ConfigError, Kube, KubeError, load_config
+from s3bucket.api import API_VERSION, KIND
 from s3bucket.outcome import Outcome, Reason
 
 IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
@@ -240,8 +241,8 @@ def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
     if not isinstance(document, dict):
         raise PlanError(f"{source}: is not an S3 object")
     kind = document.get("apiVersion"), document.get("kind")
-    if kind != (f"{GROUP}/{VERSION}", KIND):
-        raise PlanError(f"{source}: is no {KIND} of {GROUP}/{VERSION}, but {kind[1]} of {kind[0]}")
+    if kind != (API_VERSION, KIND):
+        raise PlanError(f"{source}: is no {KIND} of {API_VERSION}, but {kind[1]} of {kind[0]}")
     try:
         # As Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
         yield dict(json.loads(json.dumps(document, default=str)))
@@ -252,7 +253,7 @@ def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
 def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cluster: bool) -> Plan:
     unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
     if unknown:
-        return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field", "permanent"))
+        return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
     plan = check.plan(document.item)
     if plan.refusal:
         return plan

@@ -103,7 +103,7 @@ class Claims:
                 f"S3 object {claim.name}, which had a bucket of the name {bucket}, was just deleted, and AWS may accept"
                 " its access key for some time yet: waiting until it does not"
             )
-        return Outcome(False, Reason.PENDING, message, "transient")
+        return Outcome.failure(Reason.PENDING, message)
 
     def _find(self, bucket: str) -> _Claim | None:
         now = self._clock()
@@ -144,7 +144,7 @@ class Claims:
             if other["metadata"]["uid"] != uid and _bucket_of(other) == bucket and _has_bucket(other):
                 name = _name_of(other)
                 message = f"bucket {bucket} is that of S3 object {name}: delete it first, or choose another bucketName"
-                return Outcome(False, Reason.CONFLICT, message, "permanent")
+                return Outcome.failure(Reason.CONFLICT, message)
         return None
 
 

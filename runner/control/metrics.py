@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from runner import __version__
 from runner.control.queue import Lane, WorkQueue
 from runner.objects import Key
-from s3bucket.outcome import Outcome
+from s3bucket.outcome import Outcome, Retry
 
 
 class NamespaceWatch(Protocol):
@@ -111,7 +111,7 @@ class Metrics:
 
     def count_run(self, outcome: Outcome, duration_s: float, *, is_drift: bool) -> None:
         """A run has ended."""
-        result = "done" if outcome.is_done else "progress" if outcome.retry == "immediate" else "failed"
+        result = "done" if outcome.is_done else "progress" if outcome.retry == Retry.IMMEDIATE else "failed"
         self._runs.labels(result, outcome.reason.value).inc()
         self._duration.observe(duration_s)
         self._count_error(outcome, "run")

@@ -41,7 +41,7 @@ from runner.kube.schema import unstored_fields
 from runner.kube.watch import NamespaceWatch, Watcher
 from runner.objects import Key, Owned
 from runner.settings import Settings
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 
 _LOG = logging.getLogger(__name__)
 _CHILD_KINDS = ("Secret", "Service")
@@ -233,7 +233,7 @@ class Operator:
         try:
             outcome = reconciler.look(key)
             # It made progress, and another pass may be hours away.
-            while outcome is not None and outcome.retry == "immediate" and not self._stopping.is_set():
+            while outcome is not None and outcome.retry == Retry.IMMEDIATE and not self._stopping.is_set():
                 outcome = reconciler.look(key)
         except KubeError as error:
             _LOG.error("not reconciled", extra={"namespace": key[0], "name_": key[1], "error": str(error)})
@@ -450,7 +450,7 @@ class Operator:
 
 
 def _not_leading() -> Outcome:
-    return Outcome(False, Reason.RUN_CANCELLED, "the Lease is no longer held", "transient")
+    return Outcome.failure(Reason.RUN_CANCELLED, "the Lease is no longer held")
 
 
 def _empty_time_s(settings: Settings) -> int:

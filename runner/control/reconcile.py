@@ -24,7 +24,7 @@ from runner.kube.client import KubeError
 from runner.kube.events import Event
 from runner.kube.projection import FINALIZER, oversized_message
 from runner.objects import Key
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 
 _LOG = logging.getLogger(__name__)
 # Somebody else wrote the object at the same moment: the next read sees it.
@@ -178,7 +178,7 @@ class Reconciler:
         if outcome is not None and outcome.reason is Reason.RUN_TIMEOUT:
             return Next(Lane.RESYNC, self._timeout_backoff.next_s(key), Standing.TIMED_OUT)
         self._timeout_backoff.reset(key)
-        if outcome is not None and outcome.retry == "transient":
+        if outcome is not None and outcome.retry == Retry.TRANSIENT:
             is_iam = outcome.reason is Reason.WAITING_FOR_IAM
             backoff, other = (self._iam_backoff, self._backoff) if is_iam else (self._backoff, self._iam_backoff)
             other.reset(key)
@@ -187,7 +187,7 @@ class Reconciler:
         self._iam_backoff.reset(key)
         if outcome is None:
             return None
-        if outcome.retry == "immediate":
+        if outcome.retry == Retry.IMMEDIATE:
             # It made progress, and goes on in its namespace's next turn.
             return Next(Lane.REPAIR, 0.0, Standing.GOOD)
         standing = Standing.GOOD if outcome.is_done else Standing.FAILED
@@ -288,7 +288,7 @@ class Reconciler:
     def _run(self, item: dict[str, Any]) -> Outcome:
         started = time.monotonic()
         too_large = "" if _is_deleting(item) else oversized_message(item)
-        outcome = Outcome(False, Reason.INVALID_SPEC, too_large, "permanent") if too_large else self._job.run(item)
+        outcome = Outcome.failure(Reason.INVALID_SPEC, too_large) if too_large else self._job.run(item)
         if self._check:
             self._check.forget(item)
         duration_s = time.monotonic() - started

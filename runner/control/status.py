@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
 _TRANSITION = "lastTransitionTime"
-_RETRIED_LATER = ("permanent", "slow")
+_RETRIED_LATER = (Retry.PERMANENT, Retry.SLOW)
 # Tried again soon, or after a long time, but it does not pass by itself as a rule.
 _NEEDS_A_PERSON = (Reason.ACCESS_DENIED, Reason.CREDENTIALS_INVALID, Reason.RUN_TIMEOUT)
 

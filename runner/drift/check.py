@@ -31,9 +31,10 @@ from runner.kube.projection import oversized_message
 from runner.objects import Owned, ReadError
 from s3bucket import children, errors, observe, owner, prediction, read, regions, spec
 from s3bucket import users as user_rules
+from s3bucket.changes import Change
 from s3bucket.cluster import connect
 from s3bucket.errors import Refused
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -72,16 +73,6 @@ class RoleSettings:
     def of(cls, flags: Mapping[str, Any]) -> RoleSettings:
         """The flags of these names, as :class:`runner.settings.Settings` has them."""
         return cls(**{one.name: flags[one.name] for one in fields(cls)})
-
-
-@dataclass(frozen=True)
-class Change:
-    """One field of an object that a run of the role would change. No secret's value is ever in it."""
-
-    aspect: str
-    field: str
-    is_now: Any
-    would_be: Any
 
 
 @dataclass(frozen=True)
@@ -313,13 +304,13 @@ class DriftCheck:
             return _given_up(error)
         except _CheckTimeoutError:
             message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
-            return Outcome(False, Reason.RUN_TIMEOUT, message, "slow")
+            return Outcome(False, Reason.RUN_TIMEOUT, message, Retry.SLOW)
         status, drift = observe.outcome_status(wanted, seen), tuple(seen.differs)
         if seen.deferred:
             return replace(_told(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
-            return Outcome(False, Reason.DRIFTED, message, "slow", status=status, drift=drift)
+            return Outcome(False, Reason.DRIFTED, message, Retry.SLOW, status=status, drift=drift)
         return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
 
     def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
@@ -344,7 +335,7 @@ class DriftCheck:
         """
         too_large = oversized_message(item)
         if too_large and not item["metadata"].get("deletionTimestamp"):
-            return Plan(refusal=Outcome(False, Reason.INVALID_SPEC, too_large, "permanent"))
+            return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, too_large))
         try:
             wanted = self._wanted_of(item)
             sources = self._sources(wanted, reads_all_users=False)
@@ -358,8 +349,12 @@ class DriftCheck:
             return Plan(refusal=_told(refusal))
         except GivenUpError as error:
             return Plan(refusal=_given_up(error))
-        changes = tuple(Change(*change) for change in found.changes)
-        return Plan(changes, tuple(found.notes), _told(found.problem) if found.problem else None, tuple(found.lines))
+        return Plan(
+            tuple(found.changes),
+            tuple(found.notes),
+            _told(found.problem) if found.problem else None,
+            tuple(found.lines),
+        )
 
     def try_policy(self, item: dict[str, Any]) -> Outcome | None:
         """Why the role should not run on an object: its bucketPolicy cannot be evaluated. None for most objects."""
@@ -531,7 +526,7 @@ class DriftCheck:
         except ValueError as error:
             # Of an endpoint that is no URL. botocore has no error of its own for it.
             message = f"failed to make a client of AWS: {error}: AWS_ENDPOINT_URL must be a URL, as https://minio:9000"
-            raise errors.Unknown("AWSUnreachable", message) from error
+            raise errors.Unknown(Reason.AWS_UNREACHABLE, message) from error
         client.meta.events.register("before-send", self._count)
         return client
 
@@ -552,11 +547,11 @@ class DriftCheck:
 
 
 def _told(refusal: Any) -> Outcome:
-    return Outcome(False, Reason(refusal.reason), refusal.message[:_MAX_MESSAGE], refusal.retry)
+    return Outcome.failure(refusal.reason, refusal.message[:_MAX_MESSAGE])
 
 
 def _given_up(error: GivenUpError) -> Outcome:
-    return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", "slow")
+    return Outcome(False, Reason.RUN_TIMEOUT, f"spec.bucketPolicy: {error}", Retry.SLOW)
 
 
 def _home_region() -> str:

@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from ansible_runner.utils import get_callback_dir
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.objects import Owned
+from s3bucket.api import API_VERSION
 from s3bucket.outcome import Outcome, Reason
 
 _LOG = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class AnsibleJob:
 
     def _run(self, playbook: str, variables: dict[str, Any], metadata: dict[str, Any]) -> Outcome:
         if self._cancelled.is_set():
-            return Outcome(False, Reason.RUN_CANCELLED, "the operator is stopping", "transient")
+            return Outcome.failure(Reason.RUN_CANCELLED, "the operator is stopping")
         run_id = f"{processes.operator_id()}-{next(self._numbers)}"
         record = _Record()
         try:
@@ -152,23 +153,14 @@ class AnsibleJob:
 
     def _outcome(self, record: _Record) -> Outcome:
         if record.outcome:
-            given = record.outcome
-            return Outcome(
-                is_done=bool(given["done"]),
-                reason=Reason(given["reason"]),
-                message=str(given["message"]),
-                retry=str(given["retry"]),
-                changed=tuple(given["changed"]),
-                status=dict(given["status"]),
-                # The module that only reads refused the object. Tasks that write come after it.
-                is_untouched=record.failed == [_READER],
-            )
+            # Untouched: the module that only reads refused the object. Tasks that write come after it.
+            return replace(Outcome.from_record(record.outcome), is_untouched=record.failed == [_READER])
         if record.end is Reason.RUN_TIMEOUT:
             message = f"the run was ended after {self._timeout_s:g} s (--run-timeout)"
-            return Outcome(False, Reason.RUN_TIMEOUT, message, "transient")
+            return Outcome.failure(Reason.RUN_TIMEOUT, message)
         if record.end is Reason.RUN_CANCELLED:
-            return Outcome(False, Reason.RUN_CANCELLED, "the operator is stopping", "transient")
-        return Outcome(False, Reason.RUN_FAILED, record.failure or "the run ended without an outcome", "transient")
+            return Outcome.failure(Reason.RUN_CANCELLED, "the operator is stopping")
+        return Outcome.failure(Reason.RUN_FAILED, record.failure or "the run ended without an outcome")
 
 
 def callback_environment() -> dict[str, str]:
@@ -184,7 +176,7 @@ def extra_vars(item: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, A
     metadata = item["metadata"]
     kept = ("name", "namespace", "uid", "generation", "deletionTimestamp")
     cr = {
-        "apiVersion": item.get("apiVersion", "agill.apps/v1alpha1"),
+        "apiVersion": item.get("apiVersion", API_VERSION),
         "kind": item.get("kind", "S3"),
         "metadata": {name: metadata[name] for name in kept if name in metadata},
         "spec": item.get("spec") or {},

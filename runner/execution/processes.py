@@ -187,7 +187,7 @@ def _runs() -> list[tuple[int, str]]:
 
 
 def _start_time(pid: int) -> str:
-    fields = _stat(pid)
+    fields = read_stat(pid)
     return fields[_STARTTIME_FIELD] if fields else ""
 
 
@@ -195,8 +195,11 @@ def _pids() -> list[int]:
     return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
 
 
-def _stat(pid: int) -> list[str]:
-    # Fields after the command's name, which may hold spaces: man 5 proc. None when it is gone.
+def read_stat(pid: int) -> list[str]:
+    """The fields of ``/proc/PID/stat`` after the command's name, from the state on; empty when the process is gone.
+
+    The command's name may hold spaces and parentheses. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []
@@ -210,7 +213,7 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 def _dead_children() -> set[int]:
     mine = str(os.getpid())
-    return {pid for pid in _pids() if _stat(pid)[:2] == ["Z", mine]}
+    return {pid for pid in _pids() if read_stat(pid)[:2] == ["Z", mine]}
 
 
 def _command(pid: int) -> str:

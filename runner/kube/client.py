@@ -23,12 +23,10 @@ from urllib3.exceptions import HTTPError
 from runner.kube import config as kubeconfig
 from runner.kube.events import Event
 from runner.kube.projection import FINALIZER as FINALIZER
-from runner.kube.projection import GROUP as GROUP
-from runner.kube.projection import KIND as KIND
 from runner.kube.projection import keep_child, keep_listed_object, keep_object, reference_to
+from s3bucket.api import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from s3bucket.json_text import parse_json
 
-VERSION, PLURAL = "v1alpha1", "s3s"
 _PATHS = {
     KIND: (f"/apis/{GROUP}/{VERSION}", PLURAL),
     "Secret": ("/api/v1", "secrets"),
@@ -229,7 +227,7 @@ class Kube:
         body = {
             "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
             "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
+                "apiVersion": API_VERSION,
                 "kind": KIND,
                 "namespace": metadata["namespace"],
                 "name": metadata["name"],

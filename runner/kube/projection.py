@@ -12,7 +12,8 @@ import hashlib
 import json
 from typing import Any
 
-GROUP, KIND = "agill.apps", "S3"
+from s3bucket.api import GROUP, KIND
+
 FINALIZER = "agill.apps.s3"
 OVERSIZED = "oversized"
 """Names of the spec's fields that were too large to be kept (or kept in part), at the top level of an object."""

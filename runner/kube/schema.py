@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-_VERSION = "v1alpha1"
+from s3bucket.api import VERSION
+
 _MAX_DEPTH = 12
 
 
@@ -23,7 +24,7 @@ def unstored_fields(crd: dict[str, Any], project_dir: Path) -> tuple[str, ...]:
     return missing_fields(fields_of(yaml.safe_load(path.read_text())), fields_of(crd))
 
 
-def fields_of(crd: dict[str, Any], version: str = _VERSION) -> frozenset[str]:
+def fields_of(crd: dict[str, Any], version: str = VERSION) -> frozenset[str]:
     """The paths of all fields of a version, as ``spec.iamUser.username``; those of list items as ``conditions[].type``.
 
     A field that keeps whatever it gets is one with ``.*``. Empty when there is no such version.

@@ -17,13 +17,14 @@ from typing import Any
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
+from dev.wait import wait_until
 from runner.execution import processes
 from runner.kube.client import FINALIZER
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.foreign import Foreign
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import World, deleting
 
 _HELD_S = 0.2
@@ -239,7 +240,7 @@ class _Trial:
     def hand_over(self) -> None:
         """Leave the object to an operator."""
         if self.is_deletion:
-            arguments = ("agill.apps", "v1alpha1", self.namespace, "s3s", self.namespace)
+            arguments = (GROUP, VERSION, self.namespace, PLURAL, self.namespace)
             self._world.custom.patch_namespaced_custom_object(*arguments, {"metadata": {"finalizers": [FINALIZER]}})
             self._world.custom.delete_namespaced_custom_object(*arguments)
 
@@ -278,6 +279,5 @@ def _find(target: str, owner: int) -> int:
 
 
 def _parent_of(pid: int) -> int:
-    with contextlib.suppress(OSError, IndexError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+    fields = processes.read_stat(pid)
+    return int(fields[1]) if fields else 0

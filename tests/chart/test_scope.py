@@ -16,10 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
-from tests.chart.test_release import Release
-from tests.support.chart import CHART
+from dev.wait import wait_until
+from tests.support.chart import CHART, Release
 from tests.support.operator import condition, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import World
 
 

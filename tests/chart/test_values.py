@@ -272,7 +272,7 @@ def test_misspelled_key_is_refused_in_every_map(helm: str, tmp_path: Path) -> No
         section = given
         for name in place.split("/")[1:]:
             section = section.setdefault(name, {})
-        section["misSpelled!"] = "x"
+        section["unknown!"] = "x"
     assert sorted(unnamed(given, places, helm, tmp_path)) == []
 
 

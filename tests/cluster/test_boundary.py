@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dev.wait import wait_until
 from runner.commands.iam_policy import PolicySettings, policy_for
 from tests.support.operator import StartOperator, live, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import NewObject, World, make_operator_key
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from dev.wait import wait_until
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 
@@ -49,7 +50,7 @@ def strip_finalizer(world: World, cr: dict[str, Any]) -> None:
         if found is None:
             return True
         world.custom.patch_namespaced_custom_object(
-            "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"], body
+            GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], body
         )
         if not found["metadata"].get("deletionTimestamp"):
             delete(world, cr)
@@ -61,7 +62,7 @@ def strip_finalizer(world: World, cr: dict[str, Any]) -> None:
 def clear_status(world: World, cr: dict[str, Any]) -> None:
     metadata = cr["metadata"]
     world.custom.patch_namespaced_custom_object_status(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"], {"status": {"bucketARN": ""}}
+        GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], {"status": {"bucketARN": ""}}
     )
 
 
@@ -140,7 +141,7 @@ def test_key_of_an_object_that_never_was_ready_never_reaches_the_next_owners_buc
 def test_name_passes_on_when_its_object_is_deleted_in_good_order(
     world: World, namespace: str, new_object: NewObject, victim: Any, start_operator: StartOperator
 ) -> None:
-    """At once, as it had no key. (After a key its own namespace gets the name at once: test_tenant_attacks.)"""
+    """At once, as it had no key. With a key its own namespace gets the name at once: test_tenant_attacks."""
     start_operator(*namespaces(victim, namespace))
     first = new_object(iamUser=None)
     wait_ready(world, first)

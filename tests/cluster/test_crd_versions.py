@@ -14,8 +14,9 @@ import yaml
 from dev.aws import Aws
 from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
+from dev.wait import wait_until
+from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from tests.support.operator import Operator, event_reasons, live
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT, World
 
 _CURRENT = PROJECT / "crds" / "s3s.agill.apps.yaml"
@@ -72,8 +73,8 @@ def missing_in_log(operator: Operator) -> list[list[str]]:
 
 def wait_for_field(world: World, spec: dict[str, Any], field: str) -> None:
     """Wait until the API server serves a CRD that has a field of the spec."""
-    body = {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": "dry-run"}, "spec": spec}
-    at = ("agill.apps", "v1alpha1", "default", "s3s")
+    body = {"apiVersion": API_VERSION, "kind": "S3", "metadata": {"name": "dry-run"}, "spec": spec}
+    at = (GROUP, VERSION, "default", PLURAL)
     wait_until(
         lambda: field in world.custom.create_namespaced_custom_object(*at, body, dry_run="All")["spec"], "the new CRD"
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.operator import Operator, StartOperator, condition, delete, live, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import World
 
 _NOISY = 18
@@ -34,7 +35,7 @@ class Noisy:
             metadata = cr["metadata"]
             spec = (live(self._world, cr) or {})["spec"]
             self._world.custom.patch_namespaced_custom_object(
-                "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"],
+                GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"],
                 {"spec": {"enableVersioning": not spec.get("enableVersioning", False)}},
             )  # fmt: skip
 
@@ -139,7 +140,7 @@ def test_object_whose_run_hangs_is_given_up_waits_long_and_is_served_at_once_whe
         gate.disarm()
     metadata = hung["metadata"]
     world.custom.patch_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"], {"spec": {"enableVersioning": True}}
+        GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], {"spec": {"enableVersioning": True}}
     )
     wait_ready(world, hung, generation=2)
     assert operator.runs_of(hung)[0]["reason"] == "RunTimeout"

@@ -11,11 +11,12 @@ import lupa
 import pytest
 
 from dev.binaries import find_own_program
+from dev.wait import wait_until
 from runner.control.status import status_of
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, make_item
 from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT, NewObject, World
 
 _NOW = "2026-01-01T00:00:00Z"
@@ -28,7 +29,7 @@ _HEALTH = {"InProgress": "Progressing", "Current": "Healthy", "Failed": "Degrade
 def kstatus_of(item: dict[str, Any]) -> str:
     """What the library kstatus computes."""
     program = find_own_program(PROJECT / "dev" / "kstatus")
-    given = json.dumps([{"apiVersion": "agill.apps/v1alpha1", "kind": "S3", **item}])
+    given = json.dumps([{"apiVersion": API_VERSION, "kind": "S3", **item}])
     done = subprocess.run([program], input=given, capture_output=True, text=True, check=True, timeout=60)
     return str(json.loads(done.stdout)[0])
 
@@ -60,7 +61,7 @@ def failed(reason: Reason, retry: str) -> Outcome:
     return Outcome(False, reason, "why", retry)
 
 
-PENDING = failed(Reason.PENDING, "transient")
+PENDING = failed(Reason.PENDING, Retry.TRANSIENT)
 
 
 @pytest.mark.parametrize(
@@ -70,19 +71,23 @@ PENDING = failed(Reason.PENDING, "transient")
         pytest.param(item_after(PENDING), "InProgress", id="announced"),
         pytest.param(item_after(PENDING, READY), "Current", id="ready"),
         pytest.param(item_after(READY, Outcome(True, Reason.READY, drift=("policy",))), "Current", id="drift-reported"),
-        pytest.param(item_after(failed(Reason.INVALID_SPEC, "permanent")), "Failed", id="invalid-spec"),
-        pytest.param(item_after(failed(Reason.CONFLICT, "permanent")), "Failed", id="conflict"),
-        pytest.param(item_after(failed(Reason.TOO_MANY_KEYS, "slow")), "Failed", id="needs-a-person"),
-        pytest.param(item_after(failed(Reason.ACCESS_DENIED, "transient")), "Failed", id="access-denied"),
-        pytest.param(item_after(failed(Reason.CREDENTIALS_INVALID, "transient")), "Failed", id="credentials"),
-        pytest.param(item_after(failed(Reason.RUN_TIMEOUT, "transient")), "Failed", id="run-timeout"),
-        pytest.param(item_after(failed(Reason.THROTTLED, "transient")), "InProgress", id="throttled"),
-        pytest.param(item_after(failed(Reason.WAITING_FOR_IAM, "transient")), "InProgress", id="waiting-for-iam"),
-        pytest.param(item_after(READY, failed(Reason.THROTTLED, "transient")), "InProgress", id="ready-then-throttled"),
-        pytest.param(item_after(failed(Reason.CONFLICT, "permanent"), READY), "Current", id="failed-then-ready"),
+        pytest.param(item_after(failed(Reason.INVALID_SPEC, Retry.PERMANENT)), "Failed", id="invalid-spec"),
+        pytest.param(item_after(failed(Reason.CONFLICT, Retry.PERMANENT)), "Failed", id="conflict"),
+        pytest.param(item_after(failed(Reason.TOO_MANY_KEYS, Retry.SLOW)), "Failed", id="needs-a-person"),
+        pytest.param(item_after(failed(Reason.ACCESS_DENIED, Retry.TRANSIENT)), "Failed", id="access-denied"),
+        pytest.param(item_after(failed(Reason.CREDENTIALS_INVALID, Retry.TRANSIENT)), "Failed", id="credentials"),
+        pytest.param(item_after(failed(Reason.RUN_TIMEOUT, Retry.TRANSIENT)), "Failed", id="run-timeout"),
+        pytest.param(item_after(failed(Reason.THROTTLED, Retry.TRANSIENT)), "InProgress", id="throttled"),
+        pytest.param(item_after(failed(Reason.WAITING_FOR_IAM, Retry.TRANSIENT)), "InProgress", id="waiting-for-iam"),
+        pytest.param(
+            item_after(READY, failed(Reason.THROTTLED, Retry.TRANSIENT)), "InProgress", id="ready-then-throttled"
+        ),
+        pytest.param(item_after(failed(Reason.CONFLICT, Retry.PERMANENT), READY), "Current", id="failed-then-ready"),
         pytest.param(item_after(READY, deletionTimestamp=_NOW), "Terminating", id="being-deleted"),
         pytest.param(
-            item_after(failed(Reason.BUCKET_NOT_EMPTY, "slow"), deletionTimestamp=_NOW), "Terminating", id="not-empty"
+            item_after(failed(Reason.BUCKET_NOT_EMPTY, Retry.SLOW), deletionTimestamp=_NOW),
+            "Terminating",
+            id="not-empty",
         ),
     ],
 )
@@ -91,16 +96,16 @@ def test_status_means_to_others_what_it_means(item: dict[str, Any], status: str)
 
 
 def test_changed_spec_is_in_progress_until_it_is_acted_on() -> None:
-    for outcome in (READY, failed(Reason.CONFLICT, "permanent")):
+    for outcome in (READY, failed(Reason.CONFLICT, Retry.PERMANENT)):
         item = item_after(outcome)
         item["metadata"]["generation"] = 2
         assert statuses_of(item) == "InProgress"
 
 
-@pytest.mark.parametrize("retry", ["none", "immediate", "transient", "slow", "permanent"])
+@pytest.mark.parametrize("retry", ["none", "immediate", "transient", Retry.SLOW, "permanent"])
 def test_conditions_of_kstatus_exist_only_while_they_are_true_and_never_both(retry: str) -> None:
     outcome = READY if retry == "none" else failed(Reason.AWS_ERROR, retry)
-    conditions = item_after(failed(Reason.CONFLICT, "permanent"), outcome)["status"]["conditions"]
+    conditions = item_after(failed(Reason.CONFLICT, Retry.PERMANENT), outcome)["status"]["conditions"]
     found = {one["type"]: one["status"] for one in conditions if one["type"] in ("Reconciling", "Stalled")}
     wanted = {"none": {}, "immediate": {"Reconciling": "True"}, "transient": {"Reconciling": "True"}}
     assert found == wanted.get(retry, {"Stalled": "True"})
@@ -125,7 +130,7 @@ def test_object_of_the_api_server_is_in_progress_until_an_operator_has_seen_it(
     # One run each, with one announcement: the status that Kubernetes fills in is not taken for one of ours.
     assert [len(operator.runs_of(cr)) for cr in (good, bad)] == [1, 1]
     world.custom.patch_namespaced_custom_object(
-        "agill.apps", "v1alpha1", bad["metadata"]["namespace"], "s3s", bad["metadata"]["name"],
+        GROUP, VERSION, bad["metadata"]["namespace"], PLURAL, bad["metadata"]["name"],
         {"spec": {"bucketName": bucket, "enableVersioning": True}},
     )  # fmt: skip
     wait_until(lambda: condition(world, bad, "Stalled").get("observedGeneration") == 2, "the new generation")

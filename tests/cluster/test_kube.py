@@ -11,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.rest import RESTClientObject
 
 from runner.kube import client as kube
 from runner.kube.client import Kube, KubeError
+from tests.support.objects import secret_of
 from tests.support.world import NewObject, World
 
 
@@ -88,18 +89,6 @@ def test_read_that_is_not_answered_is_sent_once(stalling: Stalling, monkeypatch:
     assert stalling.requests == 1
 
 
-def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
-    """What a tenant can make that the operator has to read: a Secret of the object's, with any data."""
-    metadata = cr["metadata"]
-    owner = {
-        "apiVersion": cr["apiVersion"], "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
-        "controller": True,
-    }  # fmt: skip
-    labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": metadata["name"]}
-    name = f"{metadata['name']}-iam-secret"
-    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "stringData": data}
-
-
 def test_page_that_is_too_large_is_asked_for_with_fewer_items(
     world: World, namespace: str, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +98,6 @@ def test_page_that_is_too_large_is_asked_for_with_fewer_items(
         # One of them is larger than a page.
         size = 60_000 if item is objects[5] else 8_000
         world.core.create_namespaced_secret(namespace, secret_of(item, {"large": "x" * size}))
-    config.load_kube_config(str(world.kubeconfig))
     found = list(Kube((namespace,)).iterate_children("Secret", namespace))
     assert sorted(item["metadata"]["name"] for item in found) == sorted(
         f"{item['metadata']['name']}-iam-secret" for item in objects
@@ -121,7 +109,6 @@ def test_secret_that_loses_its_owner_is_deleted_for_the_watch(
     world: World, namespace: str, new_object: NewObject
 ) -> None:
     cr = new_object()
-    config.load_kube_config(str(world.kubeconfig))
     api = Kube((namespace,))
     listing = api.iterate_children("Secret", namespace)
     assert list(listing) == []
@@ -149,8 +136,6 @@ def test_lists_come_in_pages_and_are_whole(
     objects = [new_object() for _ in range(5)]
     for item in objects:
         world.core.create_namespaced_secret(namespace, secret_of(item, {}))
-    # A test with a control plane of its own may have set another default.
-    config.load_kube_config(str(world.kubeconfig))
     api = Kube((namespace,))
     wanted = [item["metadata"]["name"] for item in objects]
     secrets = api.iterate_children("Secret", namespace)
@@ -170,7 +155,6 @@ def test_lease_with_a_time_that_no_datetime_has_hides_no_other(world: World, nam
         spec = {"holderIdentity": name, "leaseDurationSeconds": 15, "renewTime": time}
         body = {"metadata": {"name": name, "labels": label}, "spec": spec}
         world.custom.create_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases", body)
-    config.load_kube_config(str(world.kubeconfig))
     found = {lease["holder"]: lease["renewed"] for lease in Kube((namespace,)).list_leases(namespace)}
     assert found.pop("true").year == 2026
     assert found == dict.fromkeys(times)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
 from runner.commands.iam_policy import PolicySettings, policy_for
 from tests.support.operator import StartOperator, wait_ready
 from tests.support.stallproxy import StallProxy
-from tests.support.wait import wait_until
 from tests.support.world import NewObject, World, make_operator_key
 
 _TERMS = ("--lease-duration", "12", "--renew-deadline", "8", "--retry-period", "1")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.test_kube import secret_of
+from dev.wait import wait_until
 from tests.support.memory import limited, peak_mb, run_and_measure
+from tests.support.objects import secret_of
 from tests.support.operator import Operator, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import World
 
 # A half of the chart's limit, for the operator with all that it starts. Pages of 500 took 480 MB for 100 large ones.

@@ -14,8 +14,8 @@ import pytest
 from dev.aws import Aws
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from dev.wait import wait_until
 from tests.support.operator import Operator, condition, delete, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import World
 
 SPEC = {"region": "us-east-1", "bucketName": "outage-bucket", "iamUser": {"username": "outage-user"}}

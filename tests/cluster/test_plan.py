@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +10,10 @@ import pytest
 import yaml
 
 from dev.processes import get_free_port
-from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_ready
-from tests.support.wait import wait_until
+from dev.wait import wait_until
+from s3bucket.api import GROUP, PLURAL, VERSION
+from tests.support.operator import StartOperator, condition, delete, event_reasons, live, plan, wait_ready
 from tests.support.world import CLUSTER, NewObject, World, requests_of
-
-
-def plan(world: World, folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run it to its end. It must change nothing and leave nothing; an environment variable of None is left out."""
-    merged = {**world.environment(), **environment}
-    command = [str(Path(sys.executable).parent / "s3-operator"), "plan", "--work-dir", str(folder / "work")]
-    with requests_of(world) as requests:
-        done = subprocess.run(
-            [*command, *arguments],
-            env={name: value for name, value in merged.items() if value is not None},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-    assert [request["action"] for request in requests if request["write"]] == []
-    assert "Traceback" not in done.stderr
-    assert list((folder / "work").iterdir()) == []
-    return done
 
 
 def suspend(world: World, cr: dict[str, Any]) -> None:
@@ -74,7 +54,7 @@ def test_report_shows_drift_and_leaves_it_until_it_is_to_be_corrected(
     assert event_reasons(world, cr) == ["CREATING", "CREATED", "Drifted", "Drifted"]
 
     world.custom.patch_namespaced_custom_object(
-        "agill.apps", "v1alpha1", namespace, "s3s", cr["metadata"]["name"], {"spec": {"driftPolicy": "Correct"}}
+        GROUP, VERSION, namespace, PLURAL, cr["metadata"]["name"], {"spec": {"driftPolicy": "Correct"}}
     )
     wait_ready(world, cr, generation=2)
     assert world.differs(cr) == []
@@ -85,7 +65,7 @@ def test_plan_of_the_clusters_objects_tells_what_a_deletion_removes(
     world: World, new_object: NewObject, tmp_path: Path
 ) -> None:
     cr, kept = new_object(), new_object(deletionPolicy="Retain")
-    at = ("agill.apps", "v1alpha1", cr["metadata"]["namespace"], "s3s")
+    at = (GROUP, VERSION, cr["metadata"]["namespace"], PLURAL)
     for item in (cr, kept):
         assert world.reconcile(item).outcome["done"]
         body = {"metadata": {"finalizers": ["agill.apps.s3"]}}

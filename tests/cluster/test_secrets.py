@@ -23,13 +23,14 @@ import yaml
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
+from dev.wait import wait_until
 from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.execution import processes
+from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.outcome import Reason
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.support.leaks import Search, descendants_of, find_in
 from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import NewObject, World, make_operator_key
 
 _HELD_S = 0.05
@@ -79,7 +80,7 @@ def secrets_of(world: World, namespace: str, *more: str) -> Callable[[], list[st
 
 
 def objects_in(world: World, namespace: str) -> list[dict[str, Any]]:
-    return list(world.custom.list_namespaced_custom_object("agill.apps", "v1alpha1", namespace, "s3s")["items"])
+    return list(world.custom.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL)["items"])
 
 
 def step(world: World, api: ApiGate, cr: dict[str, Any], search: Search, is_over: Callable[[], Any]) -> list[str]:
@@ -155,7 +156,7 @@ class Story:
         """Wait for a good end, not for the back-off: an object that was changed is looked at, at once."""
         patch = {"spec": {"tags": {"look": uuid.uuid4().hex}}}
         name = cr["metadata"]["name"]
-        args = ("agill.apps", "v1alpha1", self.namespace, "s3s", name)
+        args = (GROUP, VERSION, self.namespace, PLURAL, name)
         patched = self.world.custom.patch_namespaced_custom_object(*args, patch)
         cr["spec"] = patched["spec"]
         wait_ready(self.world, cr, patched["metadata"]["generation"])

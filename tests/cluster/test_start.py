@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,9 +17,9 @@ import pytest
 import yaml
 
 from dev.processes import get_free_port
+from dev.wait import wait_until
 from runner.execution import processes
 from tests.support.operator import StartOperator, condition
-from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 PROGRAM = str(Path(sys.executable).parent / "s3-operator")
@@ -259,6 +260,26 @@ def is_held(world: World, namespace: str) -> bool:
     return bool(lease_of(world, namespace).get("spec", {}).get("holderIdentity"))
 
 
+@contextlib.contextmanager
+def hangup_action(action: signal.Handlers) -> Iterator[None]:
+    """What SIGHUP does to processes that are started in the block: they inherit it, also from a nohup of this suite."""
+    before = signal.signal(signal.SIGHUP, action)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
+def started(words: list[str], **settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended with the block, whatever happens in it."""
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, text=True, **settings) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_sighup_ends_run_plan_and_once_without_a_trace(
     world: World, new_object: NewObject, silent_aws: str, tmp_path: Path
 ) -> None:
@@ -272,12 +293,13 @@ def test_sighup_ends_run_plan_and_once_without_a_trace(
         if command != "plan":
             words += ["--leader-election-namespace", namespace, "--grace-period", "0"]
         # Keys in the environment become a file in the work directory.
-        process = subprocess.Popen(words, env={**environment, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"})
-        # At its first writes, and for once in a run of the role.
-        made = "run-*" if command == "once" else "credentials-*"
-        wait_until(lambda folder=work_dir, name=made: list(folder.glob(name)), f"{command} has begun")
-        process.send_signal(signal.SIGHUP)
-        ended[command] = process.wait(180)
+        keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+        with hangup_action(signal.SIG_DFL), started(words, env={**environment, **keys}) as process:
+            # At its first writes, and for once in a run of the role.
+            made = "run-*" if command == "once" else "credentials-*"
+            wait_until(lambda folder=work_dir, name=made: list(folder.glob(name)), f"{command} has begun")
+            process.send_signal(signal.SIGHUP)
+            ended[command] = process.wait(180)
         assert list(work_dir.iterdir()) == []
         assert not is_held(world, namespace)
     # An operator that is not up yet ends as any program does.
@@ -286,11 +308,8 @@ def test_sighup_ends_run_plan_and_once_without_a_trace(
 
 
 def test_sighup_that_nohup_ignores_stays_ignored(world: World, start_operator: StartOperator) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with hangup_action(signal.SIG_IGN):
         operator = start_operator()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     wait_until(lambda: operator.lines("leading"), "the operator leads")
     status = Path(f"/proc/{operator.process.pid}/status").read_text()
     ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
@@ -304,28 +323,28 @@ def test_second_once_names_the_holder_of_the_lease_and_the_first_stops_when_it_l
     cr = new_object()
     namespace = cr["metadata"]["namespace"]
     environment = world.environment(AWS_ENDPOINT_URL=silent_aws)
-    first = subprocess.Popen(
-        once_of(cr, tmp_path / "first"), env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    )
-    wait_until(lambda: list((tmp_path / "first").glob("run-*")), "the first one's run")
-    holder = lease_of(world, namespace)["spec"]["holderIdentity"]
-    assert processes.operator_id(first.pid) in holder
+    # Long enough that a machine with other work does not lose it, as the API server answers late.
+    terms = ("--lease-duration", "120", "--renew-deadline", "100")
+    with started(once_of(cr, tmp_path / "first", *terms), env=environment, stderr=subprocess.PIPE) as first:
+        wait_until(lambda: list((tmp_path / "first").glob("run-*")), "the first one's run")
+        holder = lease_of(world, namespace)["spec"]["holderIdentity"]
+        assert processes.operator_id(first.pid) in holder
 
-    second = subprocess.run(
-        once_of(cr, tmp_path / "second"), env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert second.returncode == 2
-    (line,) = [json.loads(line) for line in second.stderr.splitlines() if "holds the Lease" in line]
-    assert (line["holder"], line["lease"]) == (holder, f"{namespace}/s3-operator")
+        second = subprocess.run(
+            once_of(cr, tmp_path / "second"), env=environment, capture_output=True, text=True, timeout=180
+        )
+        assert second.returncode == 2
+        (line,) = [json.loads(line) for line in second.stderr.splitlines() if "holds the Lease" in line]
+        assert (line["holder"], line["lease"]) == (holder, f"{namespace}/s3-operator")
 
-    # The playbook names the same holder.
-    refused = world.playbook("sync.yml", "-e", f"namespace={namespace}")
-    assert refused.code != 0
-    assert f"{holder} holds Lease {namespace}/s3-operator" in " ".join(refused.output.split())
+        # The playbook names the same holder.
+        refused = world.playbook("sync.yml", "-e", f"namespace={namespace}")
+        assert refused.code != 0
+        assert f"{holder} holds Lease {namespace}/s3-operator" in " ".join(refused.output.split())
 
-    at = ("coordination.k8s.io", "v1", namespace, "leases", "s3-operator")
-    world.custom.patch_namespaced_custom_object(*at, {"spec": {"holderIdentity": "another"}})
-    _, log = first.communicate(timeout=180)
+        at = ("coordination.k8s.io", "v1", namespace, "leases", "s3-operator")
+        world.custom.patch_namespaced_custom_object(*at, {"spec": {"holderIdentity": "another"}})
+        _, log = first.communicate(timeout=180)
     assert first.returncode == 1, log
     assert "lease lost" in log
     assert list((tmp_path / "first").iterdir()) == []

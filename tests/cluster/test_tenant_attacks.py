@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,12 +19,12 @@ import pytest
 from botocore.exceptions import ClientError
 from kubernetes.client.exceptions import ApiException
 
+from dev.wait import wait_until
+from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from tests.support.chart import render
 from tests.support.operator import Operator, condition, delete, live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import World
 
-_GROUP = ("agill.apps", "v1alpha1")
 _UNSETTLED = ("", "Pending", "WaitingForIAM")
 _NO_KEY = ("AccessDenied", "InvalidAccessKeyId", "403")
 
@@ -45,7 +46,7 @@ class Attacker:
         )
         request = {"spec": {"audiences": None, "expirationSeconds": 3600}}
         token = world.core.create_namespaced_service_account_token("tenant", namespace, request).status.token
-        config = k8s.Configuration.get_default_copy()
+        config = copy.deepcopy(world.core.api_client.configuration)
         config.api_key, config.api_key_prefix = {"authorization": f"Bearer {token}"}, {}
         config.refresh_api_key_hook = None
         client = k8s.ApiClient(config)
@@ -56,13 +57,13 @@ class Attacker:
         names = {"bucketName": self.new_name("mine"), "iamUser": {"username": self.new_name("mine")}}
         name = self.new_name("cr")
         body = {
-            "apiVersion": "/".join(_GROUP), "kind": "S3", "metadata": {"name": name, **(metadata or {})},
+            "apiVersion": API_VERSION, "kind": "S3", "metadata": {"name": name, **(metadata or {})},
             "spec": {"region": "us-east-1", **names, **spec},
         }  # fmt: skip
-        return dict(self.custom.create_namespaced_custom_object(*_GROUP, self.namespace, "s3s", body))
+        return dict(self.custom.create_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, body))
 
     def patch(self, cr: dict[str, Any], body: dict[str, Any]) -> None:
-        self.custom.patch_namespaced_custom_object(*_GROUP, self.namespace, "s3s", cr["metadata"]["name"], body)
+        self.custom.patch_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, cr["metadata"]["name"], body)
 
     def steal(self, cr: dict[str, Any]) -> tuple[str, str]:
         """Copy the key in a Secret."""
@@ -444,7 +445,7 @@ def test_specs_that_flip(world: World, attacker: Attacker, victim: Victim) -> No
         for cr in objects:
             attacker.patch(cr, {"spec": {"enableVersioning": number % 2 == 0}})
     wait_ready(world, victim.order())
-    attacker.custom.delete_collection_namespaced_custom_object(*_GROUP, attacker.namespace, "s3s")
+    attacker.custom.delete_collection_namespaced_custom_object(GROUP, VERSION, attacker.namespace, PLURAL)
     for cr in objects:
         wait_gone(world, cr)
         assert keys_of(world, cr) == []
@@ -455,7 +456,7 @@ def test_status_cannot_be_forged(world: World, attacker: Attacker, victim: Victi
     cr = attacker.order()
     with pytest.raises(ApiException, match="403"):
         attacker.custom.patch_namespaced_custom_object_status(
-            *_GROUP, attacker.namespace, "s3s", cr["metadata"]["name"], {"status": forged}
+            GROUP, VERSION, attacker.namespace, PLURAL, cr["metadata"]["name"], {"status": forged}
         )
     attacker.patch(cr, {"status": forged})
     wait_ready(world, cr)
@@ -465,7 +466,7 @@ def test_status_cannot_be_forged(world: World, attacker: Attacker, victim: Victi
 def test_owner_references_to_other_objects(world: World, attacker: Attacker, victim: Victim) -> None:
     """Kubernetes deletes what refers to an owner that its namespace does not have; nothing else is deleted with it."""
     owner = {
-        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "controller": True, "blockOwnerDeletion": True,
+        "apiVersion": API_VERSION, "kind": "S3", "controller": True, "blockOwnerDeletion": True,
         "name": victim.cr["metadata"]["name"], "uid": victim.cr["metadata"]["uid"],
     }  # fmt: skip
     name = attacker.new_name("owned")
@@ -540,7 +541,7 @@ def test_service_of_another_type(world: World, attacker: Attacker) -> None:
         wait_until(is_repaired, f"the Service, after {kind}")
 
 
-def test_flood_of_labelled_secrets(world: World, attacker: Attacker) -> None:
+def test_flood_of_labeled_secrets(world: World, attacker: Attacker) -> None:
     labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": "flood"}
     value, number = "x" * 300_000, 0
     for number in range(20):
@@ -590,7 +591,7 @@ def test_managed_fields_that_are_nested_too_deeply_to_be_parsed(
 
     spec = json.dumps({"region": "us-east-1", "bucketName": attacker.new_name("deep")})
     labels = '"labels":{"app.kubernetes.io/managed-by":"s3-operator"}'
-    kind, group = '"apiVersion":"agill.apps/v1alpha1","kind":"S3"', "/".join(_GROUP)
+    kind, group = '"apiVersion":"agill.apps/v1alpha1","kind":"S3"', API_VERSION
     assert (
         ask(attacker, "POST", objects, f'{{{kind},"metadata":{{"name":"{name}",{deep(group)}}},"spec":{spec}}}') == 201
     )

@@ -17,6 +17,7 @@ from kubernetes.config import load_kube_config
 
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from tests.support.world import PROJECT, World
 
 CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
@@ -124,14 +125,12 @@ def build(name: str, change: dict[str, Any], base: dict[str, Any] = GOOD) -> dic
     spec = {**base, **change}
     name = spec.pop(NAME, name)
     kept = {field: value for field, value in spec.items() if value is not None}
-    return {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": name}, "spec": kept}
+    return {"apiVersion": API_VERSION, "kind": "S3", "metadata": {"name": name}, "spec": kept}
 
 
 def create(world: World, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
     return dict(
-        world.custom.create_namespaced_custom_object(
-            "agill.apps", "v1alpha1", namespace, "s3s", body, field_validation="Strict"
-        )
+        world.custom.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, body, field_validation="Strict")
     )
 
 
@@ -161,7 +160,7 @@ def test_crd_refuses_a_change(world: World, room: str, row: str) -> None:
     first, change, message = IMMUTABLE[row]
     create(world, room, build(row, first))
     with pytest.raises(ApiException) as refused:
-        world.custom.patch_namespaced_custom_object("agill.apps", "v1alpha1", room, "s3s", row, {"spec": change})
+        world.custom.patch_namespaced_custom_object(GROUP, VERSION, room, PLURAL, row, {"spec": change})
     assert message in json.loads(refused.value.body)["message"]
 
 
@@ -207,7 +206,7 @@ def test_full_object_is_stored_and_read_back_unchanged(world: World, room: str) 
 def test_iam_user_can_be_added_later(world: World, room: str) -> None:
     create(world, room, build("later", {"iamUser": None}))
     patch = {"spec": {"iamUser": {"username": "later"}}}
-    found = world.custom.patch_namespaced_custom_object("agill.apps", "v1alpha1", room, "s3s", "later", patch)
+    found = world.custom.patch_namespaced_custom_object(GROUP, VERSION, room, PLURAL, "later", patch)
     assert found["spec"]["iamUser"] == {"username": "later"}
 
 
@@ -215,7 +214,7 @@ def test_retain_can_be_set_while_the_object_is_being_deleted(world: World, room:
     body = build("going", {})
     body["metadata"]["finalizers"] = ["agill.apps.s3"]
     create(world, room, body)
-    api = ("agill.apps", "v1alpha1", room, "s3s", "going")
+    api = (GROUP, VERSION, room, PLURAL, "going")
     world.custom.delete_namespaced_custom_object(*api)
     found = world.custom.patch_namespaced_custom_object(*api, {"spec": {"deletionPolicy": "Retain"}})
     assert found["metadata"]["deletionTimestamp"]
@@ -264,7 +263,7 @@ def test_objects_stored_before_stay_writable_in_status_and_finalizers(tmp_path: 
         api_client = client.ApiClient(_configuration(plane))
         crds, custom = client.ApiextensionsV1Api(api_client), client.CustomObjectsApi(api_client)
         crds.create_custom_resource_definition(go_crd())
-        at = ("agill.apps", "v1alpha1", "default", "s3s")
+        at = (GROUP, VERSION, "default", PLURAL)
         for name, change in STORED.items():
             _when_served(
                 lambda name=name, change=change: custom.create_namespaced_custom_object(*at, build(name, change))

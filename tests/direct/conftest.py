@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import kubernetes.config
 import pytest
 
 from dev.apigate import ApiGate
@@ -50,8 +49,6 @@ def other_cluster(world: World, sides: Sides, tmp_path_factory: pytest.TempPathF
     with ControlPlane(folder / "kubernetes") as plane:
         install_crd(plane.kubeconfig)
         other = World(plane.kubeconfig, world.aws, folder)
-        # A new World makes its cluster the default of the client library: give it back to the first.
-        kubernetes.config.load_kube_config(str(world.kubeconfig))
         with ApiGate(plane.kubeconfig, folder, is_tls=True) as gate:
             sides.clusters.append(Cluster("other_cluster", other, gate))
             yield sides.clusters[-1]

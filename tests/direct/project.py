@@ -19,6 +19,7 @@ import yaml
 
 from dev.apigate import ApiGate, ApiRequest
 from dev.aws import Aws, admin_key_in
+from s3bucket.api import API_VERSION
 from tests.support.world import CLUSTER, PROJECT, World
 
 BIN = Path(sys.executable).parent
@@ -160,7 +161,7 @@ class Project:
     def write_cr(self, name: str, namespace: str, **spec: Any) -> dict[str, Any]:
         """Write ``crs/NAME.yml`` and return the object that it holds."""
         cr = {
-            "apiVersion": "agill.apps/v1alpha1",
+            "apiVersion": API_VERSION,
             "kind": "S3",
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"region": "us-east-1", **spec},
@@ -207,3 +208,9 @@ class Project:
         }
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return {"PATH": path, "HOME": str(self.home), **recording}
+
+
+CR = "{{ lookup('file', 'crs/' ~ %s ~ '.yml') | from_yaml }}"
+
+
+CREATED = {"CreateBucket", "CreateUser", "CreateAccessKey"}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dev.awsgate.holds import Hold
+from s3bucket.api import API_VERSION
+from tests.direct.play import run_play
 from tests.direct.project import Cluster
-from tests.direct.test_result import run_play
 from tests.support.world import World
 
 HELD_S = 200
@@ -28,7 +29,7 @@ def object_of(namespace: str, name: str, new_name: Any, *, has_user: bool = Fals
     spec = {"region": "us-east-1", "bucketName": new_name("b")}
     spec |= {"iamUser": {"username": new_name("u")}} if has_user else {}
     metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": metadata, "spec": spec}
+    return {"apiVersion": API_VERSION, "kind": "S3", "metadata": metadata, "spec": spec}
 
 
 def drop_secret(cluster: Cluster, namespace: str) -> None:

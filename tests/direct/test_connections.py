@@ -17,6 +17,7 @@ import ansible_collections
 import pytest
 import yaml
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.direct.project import Account, Cluster, Project, Run
 from tests.support.versions import COLLECTIONS
 from tests.support.world import PROJECT
@@ -240,7 +241,7 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
 
 def test_playbooks_have_one_connection(two: Two, new_name: Any) -> None:
     (from_file,) = two.write_play(new_name("direct"), {})
-    name, at = from_file["metadata"]["name"], ("agill.apps", "v1alpha1", "default", "s3s")
+    name, at = from_file["metadata"]["name"], (GROUP, VERSION, "default", PLURAL)
     profile = {"AWS_PROFILE": "other_account"}
     two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
     file = str(two.project.folder / "crs" / f"{name}.yml")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.direct.project import Cluster
 from tests.support.world import NewObject, World, deleting, requests_of
 
@@ -23,7 +24,7 @@ def live(world: World, cr: dict[str, Any]) -> dict[str, Any]:
 
 
 def place(cr: dict[str, Any]) -> tuple[str, str, str, str]:
-    return "agill.apps", "v1alpha1", cr["metadata"]["namespace"], "s3s"
+    return GROUP, VERSION, cr["metadata"]["namespace"], PLURAL
 
 
 def write_file(folder: Path, cr: dict[str, Any], **spec: Any) -> Path:

@@ -12,7 +12,7 @@ from kubernetes import client
 
 from tests.direct.guides import commands
 from tests.direct.project import Cluster
-from tests.role.test_playbooks import write_cr
+from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World, requests_of
 
 # As in the guide.
@@ -134,7 +134,11 @@ def test_playbook_without_the_right_to_list_deployments_warns_and_goes_on(
     subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": namespace}]
     rbac.create_cluster_role_binding({"metadata": {"name": namespace}, "roleRef": reference, "subjects": subjects})
     person = ("-e", f"s3bucket_impersonate_user={namespace}")
-    run, _ = run_at(world, cluster, "sync.yml", "-e", f"s3bucket_namespace={namespace}", *person)
+    try:
+        run, _ = run_at(world, cluster, "sync.yml", "-e", f"s3bucket_namespace={namespace}", *person)
+    finally:
+        rbac.delete_cluster_role_binding(namespace)
+        rbac.delete_cluster_role(namespace)
     assert run.code == 0, run.output
     assert "whether an operator is installed that has other settings is not known" in run.output
     assert world.differs(cr) == []

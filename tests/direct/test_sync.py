@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.world import NewObject, World, requests_of
 
 
@@ -15,7 +16,7 @@ def test_sync_prints_one_line_for_each_object_and_goes_on_after_any_failure(
 ) -> None:
     """Of the first object the role raises. With any_errors_fatal, as it may be in a person's ansible.cfg."""
     bad, deleted, good = new_object(bucketPolicy='{"Statement": [}'), new_object(iamUser=None), new_object(iamUser=None)
-    at, finalizers = ("agill.apps", "v1alpha1", namespace, "s3s"), {"metadata": {"finalizers": ["agill.apps.s3"]}}
+    at, finalizers = (GROUP, VERSION, namespace, PLURAL), {"metadata": {"finalizers": ["agill.apps.s3"]}}
     world.custom.patch_namespaced_custom_object(*at, deleted["metadata"]["name"], finalizers)
     world.custom.delete_namespaced_custom_object(*at, deleted["metadata"]["name"])
     scope, raises = f"s3bucket_namespace={namespace}", "s3bucket_fail_on_error=true"

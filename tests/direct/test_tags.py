@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.direct.project import Project
 from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
 
 
 def live(world: World, cr: dict[str, Any]) -> dict[str, Any]:
     """The object as the cluster has it now."""
-    at = ("agill.apps", "v1alpha1", cr["metadata"]["namespace"], "s3s", cr["metadata"]["name"])
+    at = (GROUP, VERSION, cr["metadata"]["namespace"], PLURAL, cr["metadata"]["name"])
     return dict(world.custom.get_namespaced_custom_object(*at))
 
 
@@ -38,7 +39,7 @@ def test_sync_with_skipped_tags_keeps_the_finalizer_of_a_deleting_object(world: 
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     sync = ("sync.yml", "-e", f"s3bucket_namespace={namespace}")
     assert world.playbook(*sync).code == 0
-    world.custom.delete_namespaced_custom_object("agill.apps", "v1alpha1", namespace, "s3s", name)
+    world.custom.delete_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
     run = world.playbook(*sync, ANSIBLE_SKIP_TAGS="bucket")
     assert run.code != 0, run.output
     assert live(world, cr)["metadata"]["finalizers"] == ["agill.apps.s3"]

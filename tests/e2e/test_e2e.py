@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
 from runner import __version__
 from tests.e2e.conftest import Cluster
 from tests.support.operator import live, wait_gone, wait_ready
-from tests.support.wait import wait_until
 from tests.support.world import PROJECT
 
 INSTALL = (
@@ -113,7 +113,7 @@ def test_dead_processes_of_runs_do_not_stay_in_the_container(installed: Cluster)
     )
 
 
-def test_image_is_small_labelled_unprivileged_and_has_no_tools(cluster: Cluster) -> None:
+def test_image_is_small_labeled_unprivileged_and_has_no_tools(cluster: Cluster) -> None:
     facts = cluster.image_facts
     config, files = facts["config"]["config"], facts["files"]
     assert facts["size"] < 350_000_000

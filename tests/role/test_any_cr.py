@@ -1,5 +1,6 @@
-"""Property: any object that the API server admits becomes Ready or gets a permanent reason; then a second pass
-changes nothing, and its deletion leaves AWS as it was.
+"""Property: any object that the API server admits becomes Ready or gets a permanent reason.
+
+A second pass then changes nothing, and its deletion leaves AWS as it was.
 
 The objects are drawn from the CRD's own schema, with odd but legal text. ``FUZZ_EXAMPLES`` in the environment says
 how many (``make fuzz``), and each run then draws others. A failure prints the object, as small as Hypothesis gets it.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.drift.check import DriftCheck, RoleSettings
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 pytestmark = pytest.mark.usefixtures("_as_operator")
@@ -38,7 +38,7 @@ def test_check_that_takes_too_long_is_given_up_and_the_next_one_has_its_own_time
     check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
     with requests_of(world) as requests:
         seen = check.look(cr)
-    assert seen == Outcome(False, Reason.RUN_TIMEOUT, "the drift check was given up after 120 s", "slow")
+    assert seen == Outcome(False, Reason.RUN_TIMEOUT, "the drift check was given up after 120 s", Retry.SLOW)
     assert len(requests) == 3
     step[0] = 0.0
     # Nothing was made for it yet.

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
-from s3bucket.prediction import WOULD_CHANGE, Prediction, predict, predict_deletion, result_of
-from tests.role.test_bad_input import taken_bucket, taken_secret
+from s3bucket.outcome import Reason
+from s3bucket.prediction import Prediction, predict, predict_deletion, result_of
+from tests.support.objects import taken_bucket, taken_secret
 from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
 
@@ -26,8 +28,8 @@ def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Predicti
         else:
             prediction = predict(wanted, observe(wanted, sources), sources)
     except Refused as refusal:
-        return {"done": False, "reason": refusal.reason, "message": refusal.message, "changed": []}, Prediction()
-    return result_of(wanted, prediction), prediction
+        return dict(refusal.outcome.to_record()), Prediction()
+    return dict(result_of(wanted, prediction).to_record()), prediction
 
 
 def make(world: World, cr: dict[str, Any]) -> dict[str, Any]:
@@ -87,25 +89,25 @@ def with_foreign_rights(world: World, new: NewObject) -> dict[str, Any]:
 
 # What is there: the object, what check mode reports as its reason, and which aspects a run changes.
 SITUATIONS: dict[str, tuple[Callable[[World, NewObject], dict[str, Any]], str, list[str]]] = {
-    "new": (lambda world, new: new(tags={"a": "b"}), WOULD_CHANGE, ["bucket", "user", "service"]),
-    "drift-and-deleted-secret": (drifted, WOULD_CHANGE, ["versioning", "secret", "service"]),
+    "new": (lambda world, new: new(tags={"a": "b"}), Reason.WOULD_CHANGE, ["bucket", "user", "service"]),
+    "drift-and-deleted-secret": (drifted, Reason.WOULD_CHANGE, ["versioning", "secret", "service"]),
     "invalid-spec": (lambda world, new: new(bucketPolicy='{"Statement": [}'), "InvalidSpec", []),
     "bucket-of-another": (lambda world, new: taken(world, new, taken_bucket), "Conflict", []),
     "foreign-secret": (lambda world, new: taken(world, new, taken_secret), "Conflict", []),
     "foreign-rights": (with_foreign_rights, "Conflict", ["versioning"]),
-    "adoption": (offered, WOULD_CHANGE, ["versioning", "tags", "user", "service"]),
-    "deleting-full": (filled, WOULD_CHANGE, ["bucket", "user", "secret", "service"]),
+    "adoption": (offered, Reason.WOULD_CHANGE, ["versioning", "tags", "user", "service"]),
+    "deleting-full": (filled, Reason.WOULD_CHANGE, ["bucket", "user", "secret", "service"]),
     "deleting-full-without-force": (
         lambda world, new: filled(world, new, forceDelete=False), "BucketNotEmpty", ["user"],
     ),
     "deleting-empty-without-force": (
         lambda world, new: deleting(make(world, new(forceDelete=False, iamUser=None))),
-        WOULD_CHANGE, ["bucket", "service"],
+        Reason.WOULD_CHANGE, ["bucket", "service"],
     ),
     "deleting-locked": (locked, "ObjectLocked", []),
     "retained": (
         lambda world, new: filled(world, new, deletionPolicy="Retain"),
-        WOULD_CHANGE, ["bucket", "user", "secret", "service"],
+        Reason.WOULD_CHANGE, ["bucket", "user", "secret", "service"],
     ),
     "deleting-nothing": (lambda world, new: deleting(new()), "Ready", []),
 }  # fmt: skip
@@ -122,7 +124,9 @@ def test_prediction_is_what_the_run_does(world: World, new_object: NewObject, ro
     assert predicted["done"] == (reason == "Ready")
     assert bool(prediction.changes) == bool(changed)
     run = world.reconcile(cr)
-    assert (run.outcome["reason"], run.changed) == ("Ready" if reason == WOULD_CHANGE else reason, changed), run.output
+    assert (run.outcome["reason"], run.changed) == ("Ready" if reason == Reason.WOULD_CHANGE else reason, changed), (
+        run.output
+    )
     # An object that is done has nothing left to do; of one that is not the reason stays.
     again, left = foretell(world, cr)
     if run.outcome["done"]:
@@ -153,7 +157,7 @@ def summary_in(output: str, namespace: str) -> dict[str, str]:
 def test_check_and_diff_of_a_whole_run_show_what_the_run_does_finalizers_too(
     world: World, namespace: str, new_name: Callable[[str], str]
 ) -> None:
-    at = ("agill.apps", "v1alpha1", namespace, "s3s")
+    at = (GROUP, VERSION, namespace, PLURAL)
 
     def new(name: str, **spec: Any) -> None:
         world.make_object(namespace, name, {"region": "us-east-1", "bucketName": new_name(name), **spec})

@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes.client as k8s
-import kubernetes.config
 import pytest
 from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
+from dev.wait import wait_until
 from runner.drift.check import DriftCheck, RoleSettings
 from s3bucket import children
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
-from tests.support.wait import wait_until
 from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
 
 _HELD_S = 0.2
@@ -48,8 +47,6 @@ class GatedWorld(World):
     def __init__(self, world: World, api: ApiGate, folder: Path) -> None:
         super().__init__(api.kubeconfig, world.aws, folder)
         self.holds = api.holds
-        # The default of clients that are made in this process.
-        kubernetes.config.load_kube_config(str(world.kubeconfig))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +189,7 @@ def quota(world: World, namespace: str, counted: str) -> Iterator[None]:
 @contextmanager
 def admission(world: World, namespace: str, expression: str, message: str) -> Iterator[None]:
     """A ValidatingAdmissionPolicy for Secrets, in force."""
-    api, name = k8s.AdmissionregistrationV1Api(), f"policy-{uuid.uuid4().hex[:8]}"
+    api, name = k8s.AdmissionregistrationV1Api(world.core.api_client), f"policy-{uuid.uuid4().hex[:8]}"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}
     probe = {"expression": "object.metadata.name != 'probe'", "message": "in force"}
     spec = {
@@ -212,10 +209,12 @@ def admission(world: World, namespace: str, expression: str, message: str) -> It
             return error.status == 422
         return False
 
-    wait_until(is_in_force, "the policy is in force")
-    yield
-    api.delete_validating_admission_policy_binding(name)
-    api.delete_validating_admission_policy(name)
+    try:
+        wait_until(is_in_force, "the policy is in force")
+        yield
+    finally:
+        api.delete_validating_admission_policy_binding(name)
+        api.delete_validating_admission_policy(name)
     wait_until(lambda: not is_in_force(), "the policy is no longer in force")
 
 

@@ -14,20 +14,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.read import read_all_users
-from tests.role.test_ownership import owner_tags, refusal
-from tests.role.test_tenant import bucket_of, identity_of, writes_in
+from tests.support.objects import bucket_of, identity_of, owner_tags, refusal, user_of, user_tags, writes_in
 from tests.support.world import NewObject, World, deleting, make_as_go_operator, requests_of
 
 CLAIM = "agill.apps/bucket"
-
-
-def user_of(cr: dict[str, Any]) -> str:
-    return str(cr["spec"]["iamUser"]["username"])
-
-
-def user_tags(world: World, name: str) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
 
 
 def make_user(world: World, name: str, *, claims: str = "", may_use: str = "", tags: Any = ()) -> None:
@@ -43,9 +35,7 @@ def make_user(world: World, name: str, *, claims: str = "", may_use: str = "", t
 def forget(world: World, cr: dict[str, Any]) -> None:
     """Delete an object as somebody does who removes its finalizer: nothing of it in AWS goes."""
     metadata = cr["metadata"]
-    world.custom.delete_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"]
-    )
+    world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
 
 def test_key_of_a_forgotten_object_never_reaches_the_next_ones_bucket(

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import config
 
 from dev.apigate import ApiGate
 from dev.aws import Aws
@@ -18,18 +17,11 @@ from dev.awsgate.holds import Hold
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from runner.kube.client import Kube
+from s3bucket.api import GROUP, PLURAL, VERSION
+from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World
 
 HOLD_S = 200
-
-
-def write_cr(path: Path, namespace: str, name: str, **spec: Any) -> Path:
-    cr = {
-        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "metadata": {"name": name, "namespace": namespace},
-        "spec": {"region": "us-east-1", **spec},
-    }  # fmt: skip
-    path.write_text(yaml.safe_dump(cr))
-    return path
 
 
 def test_reconcile_of_a_file_without_a_live_object_and_back(
@@ -75,7 +67,7 @@ def test_sync_brings_all_in_order_with_finalizer_and_deletes_what_goes(world: Wo
     namespace = first["metadata"]["namespace"]
     run = world.playbook("sync.yml", "-e", f"namespace={namespace}")
     assert run.code == 0, run.output
-    at = ("agill.apps", "v1alpha1", namespace, "s3s")
+    at = (GROUP, VERSION, namespace, PLURAL)
     for cr in (first, second):
         assert world.differs(cr) == []
         found = world.custom.get_namespaced_custom_object(*at, cr["metadata"]["name"])
@@ -121,7 +113,7 @@ def test_sync_handles_objects_that_change_meanwhile_and_stops_when_an_operator_t
 ) -> None:
     crs = [new_object(iamUser=None), new_object(iamUser=None)]
     namespace = crs[0]["metadata"]["namespace"]
-    at = ("agill.apps", "v1alpha1", namespace, "s3s")
+    at = (GROUP, VERSION, namespace, PLURAL)
 
     def edit_all(value: str) -> None:
         for cr in crs:
@@ -202,7 +194,6 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
 
 def make_lease(world: World, namespace: str, name: str, scope: str) -> None:
     """The Lease of an operator that is running."""
-    config.load_kube_config(str(world.kubeconfig))
     Kube().write_lease(namespace, name, {"holder": "somebody", "duration_s": 300, "scope": scope}, None, 10)
 
 

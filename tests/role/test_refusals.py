@@ -15,10 +15,11 @@ import pytest
 from botocore.config import Config
 
 from s3bucket.errors import Refused
-from s3bucket.observe import observe, observe_deletion
+from s3bucket.observe import Sources, observe, observe_deletion
 from s3bucket.read import LiveUsers, read_all_users
+from s3bucket.spec import Wanted
 from tests.role.hasty import HastyWorld
-from tests.support.world import NewObject, World, requests_of
+from tests.support.world import NewObject, World, deleting, requests_of
 
 _ONCE = Config(retries={"total_max_attempts": 1})
 # What AWS says: to S3's requests, to those of IAM and STS. HEAD has no text, only the status.
@@ -81,33 +82,41 @@ def keys_of(world: World, cr: dict[str, Any]) -> list[str]:
     return [key["AccessKeyId"] for key in listed]
 
 
+def refusal_of(look: Callable[..., Any], wanted: Wanted, sources: Sources, action: str) -> tuple[str, str]:
+    """Reason and retry of a comparison that AWS refuses an action to."""
+    try:
+        seen = look(wanted, sources)
+        if seen.deferred:
+            raise seen.deferred[0]
+    except Refused as refusal:
+        is_named = action.replace("HeadBucket", "s3:ListBucket") in refusal.message
+        return refusal.reason, refusal.retry if is_named else f"does not name {action}"
+    return "not refused", f"differs: {seen.differs}"
+
+
+@pytest.mark.parametrize(("look", "least_reads"), [(observe, 15), (observe_deletion, 8)], ids=["present", "deletion"])
 @CODES
 def test_read_that_fails_is_told_and_nothing_is_taken_as_absent(
-    world: World, created: tuple[dict[str, Any], list[Any]], codes: dict[str, tuple[str, int]], reason: str
+    world: World,
+    created: tuple[dict[str, Any], list[Any]],
+    look: Callable[..., Any],
+    least_reads: int,
+    codes: dict[str, tuple[str, int]],
+    reason: str,
 ) -> None:
     cr = created[0]
     s3, iam, sts = (world.aws.client(service, config=_ONCE) for service in ("s3", "iam", "sts"))
     sources = dataclasses.replace(world.sources(), s3=s3, users=LiveUsers(iam), sts=sts)
+    wanted = world.wanted(cr if look is observe else deleting(cr))
     with requests_of(world) as requests:
-        assert observe(world.wanted(cr), sources).differs == []
+        look(wanted, sources)
     reads = {request["action"]: request for request in requests}
-    assert len(reads) > 14
-    deletion = world.wanted({**cr, "metadata": {**cr["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    assert len(reads) >= least_reads, sorted(reads)
     told: dict[str, tuple[str, str]] = {}
     with requests_of(world) as requests:
         for action, request in reads.items():
             fail(world, cr, request, codes)
-            for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, deletion)):
-                try:
-                    seen = look(wanted, sources)
-                    if seen.deferred:
-                        raise seen.deferred[0]
-                    # A deletion reads no settings, a look at a key that is in order no more than it needs.
-                    assert look is observe_deletion
-                    assert request["bucket"]
-                except Refused as refusal:
-                    is_named = action.replace("HeadBucket", "s3:ListBucket") in refusal.message
-                    told[action] = refusal.reason, refusal.retry if is_named else f"does not name {action}"
+            told[action] = refusal_of(look, wanted, sources, action)
             world.aws.gate.clear_faults()
     assert told == dict.fromkeys(reads, (reason, "transient"))
     assert [request["action"] for request in requests if request["write"]] == []

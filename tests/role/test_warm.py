@@ -12,14 +12,14 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
 from runner.execution import processes
 from runner.execution.warm.process import WarmProcess
 from tests.support.world import PROJECT, NewObject, World, deleting
@@ -60,14 +60,6 @@ def start(world: World, folder: Path, **environment: str) -> WarmProcess:
     made = WarmProcess(home, world.environment(**given))
     made.start()
     return made
-
-
-def wait_until(check: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + _WAIT_S
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {_WAIT_S:g} s: {what}"
-        time.sleep(0.02)
-    return found
 
 
 class Play:

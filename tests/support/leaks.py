@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from runner.execution import processes
+
 _PAUSE_S = 0.2
 _MAX_BYTES = 16 * 1024 * 1024
 
@@ -131,9 +133,9 @@ def descendants_of(pid: int) -> list[int]:
     """A process and all that it started."""
     parents = {}
     for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, IndexError):
-            if folder.name.isdigit():
-                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        fields = processes.read_stat(int(folder.name)) if folder.name.isdigit() else []
+        if fields:
+            parents[int(folder.name)] = int(fields[1])
     found = [pid]
     for parent in found:
         found += [child for child, its_parent in parents.items() if its_parent == parent]

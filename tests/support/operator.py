@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.wait import wait_until
-from tests.support.world import CLUSTER, PROJECT, World
+from dev.wait import wait_until
+from s3bucket.api import GROUP, PLURAL, VERSION
+from tests.support.world import CLUSTER, PROJECT, World, requests_of
 
 
 class Operator:
@@ -86,7 +89,7 @@ def live(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
     """The object as it is now."""
     metadata = cr["metadata"]
     found = world.custom.list_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", field_selector=f"metadata.name={metadata['name']}"
+        GROUP, VERSION, metadata["namespace"], PLURAL, field_selector=f"metadata.name={metadata['name']}"
     )["items"]
     return found[0] if found else None
 
@@ -111,9 +114,7 @@ def wait_ready(world: World, cr: dict[str, Any], generation: int = 1) -> dict[st
 def delete(world: World, cr: dict[str, Any]) -> None:
     """Ask for the object's deletion."""
     metadata = cr["metadata"]
-    world.custom.delete_namespaced_custom_object(
-        "agill.apps", "v1alpha1", metadata["namespace"], "s3s", metadata["name"]
-    )
+    world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
 
 def wait_gone(world: World, cr: dict[str, Any]) -> None:
@@ -126,3 +127,36 @@ def event_reasons(world: World, cr: dict[str, Any]) -> list[str]:
     events = world.core.list_namespaced_event(cr["metadata"]["namespace"]).items
     mine = [event for event in events if event.involved_object.uid == cr["metadata"]["uid"]]
     return [event.reason for event in sorted(mine, key=lambda event: int(event.metadata.resource_version))]
+
+
+def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
+    metadata = cr["metadata"]
+    world.custom.patch_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], body)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def plan(world: World, folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    """Run it to its end. It must change nothing and leave nothing; an environment variable of None is left out."""
+    merged = {**world.environment(), **environment}
+    command = [str(Path(sys.executable).parent / "s3-operator"), "plan", "--work-dir", str(folder / "work")]
+    with requests_of(world) as requests:
+        done = subprocess.run(
+            [*command, *arguments],
+            env={name: value for name, value in merged.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert "Traceback" not in done.stderr
+    assert list((folder / "work").iterdir()) == []
+    return done

@@ -35,8 +35,10 @@ from runner.execution.job import extra_vars, orphan_vars
 from runner.execution.warm.process import WarmProcess
 from runner.objects import Owned
 from s3bucket import children, read
+from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
 from s3bucket.observe import Sources, observe
+from s3bucket.outcome import Outcome
 from s3bucket.role_settings import of_environment
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES, UserRules
@@ -76,9 +78,10 @@ class World:
         self.kubeconfig = kubeconfig
         self.aws = aws
         self.folder = folder
-        kubernetes.config.load_kube_config(str(kubeconfig))
-        self.core = k8s.CoreV1Api()
-        self.custom = k8s.CustomObjectsApi()
+        # A client of its own: the library's default is one for the whole process, and this cluster may end before it.
+        api = kubernetes.config.new_client_from_config(str(kubeconfig))
+        self.core = k8s.CoreV1Api(api)
+        self.custom = k8s.CustomObjectsApi(api)
         self.s3 = aws.client("s3")
         self.iam = aws.client("iam")
         self.sts = aws.client("sts")
@@ -206,12 +209,12 @@ class World:
     def make_object(self, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         """Create the S3 object in the API server and return it as stored."""
         body = {
-            "apiVersion": "agill.apps/v1alpha1",
+            "apiVersion": API_VERSION,
             "kind": "S3",
             "metadata": {"name": name, "namespace": namespace},
             "spec": spec,
         }
-        return dict(self.custom.create_namespaced_custom_object("agill.apps", "v1alpha1", namespace, "s3s", body))
+        return dict(self.custom.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, body))
 
     def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
         return _plain(
@@ -275,7 +278,7 @@ def make_as_go_operator(world: World, cr: dict[str, Any]) -> str:
     )
     key = world.iam.create_access_key(UserName=user)["AccessKey"]
     owner = {
-        "apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
+        "apiVersion": API_VERSION, "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
         "controller": True, "blockOwnerDeletion": True,
     }  # fmt: skip
     world.core.create_namespaced_secret(
@@ -340,4 +343,6 @@ def _outcome_in(output: str) -> dict[str, Any]:
     if not mark:
         return {}
     found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
-    return dict(found["s3bucket_result"])
+    record: dict[str, Any] = found["s3bucket_result"]
+    assert Outcome.from_record(record).to_record() == record, record
+    return record

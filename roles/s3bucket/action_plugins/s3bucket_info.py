@@ -88,6 +88,7 @@ class ActionModule(NormalAction):
     """Runs the module of its task, after the checks."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check what the module cannot see, then run it."""
         given = self._given(task_vars or {})
         refusal = (
             _refused("MissingRequirement", find_outdated())

@@ -51,13 +51,14 @@ from ansible.module_utils.s3bucket.errors import Refused
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={"kubernetes": {"type": "str", "default": "{}", "no_log": True}}, supports_check_mode=True
     )
     try:
         _, options = connect(module, module.params["kubernetes"])
     except Refused as refusal:
-        module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason)
+        module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, kubernetes=options)
 
 

@@ -95,6 +95,7 @@ from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, c
 from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
+from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.users import UserRules, rules_of
@@ -106,6 +107,7 @@ READ_BACK_PAUSE_S = 0.5
 
 
 def main() -> None:
+    """Run the module."""
     module = make_module(
         account={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
@@ -145,6 +147,7 @@ def failing_to(verb: str) -> Iterator[None]:
 
 
 def create_bucket(s3: Any, wanted: Wanted) -> None:
+    """Create the bucket with its tags, and what a new bucket cannot get later."""
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
     configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
@@ -176,13 +179,13 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
         return None
     if not wanted.identity.is_same_life(tags):
         raise Refused(
-            "Conflict",
+            Reason.CONFLICT,
             f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "
             f"tags ({owner.Identity.owner_of(tags) or 'none'}): it was left alone",
         )
     if owner.ADOPTED in tags:
         # No bucket that was created just now has that tag: it has been there before, or somebody is faster.
-        raise Refused("Pending", f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
+        raise Refused(Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
     try:
         return differing_settings(wanted, s3, account)
     except Unknown as error:
@@ -204,11 +207,12 @@ def read_back(
         if found is not None:
             return found
         if clock() >= end:
-            raise Refused("Pending", f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
+            raise Refused(Reason.PENDING, f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
         sleep(READ_BACK_PAUSE_S)
 
 
 def create_user(iam: Any, wanted: Wanted, rules: UserRules, origin: str) -> None:
+    """Create the IAM user with its tags, path and boundary."""
     tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):

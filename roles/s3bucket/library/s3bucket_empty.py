@@ -67,6 +67,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str", "required": True},

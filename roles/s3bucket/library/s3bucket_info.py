@@ -120,10 +120,9 @@ outcome_status:
   description: What the object's status shows when all is done.
   type: dict
   returned: success
-notes:
-  description: What a person should know, in sentences.
-  type: list
-  elements: str
+success:
+  description: The outcome record of a run in which no step fails and none is deferred.
+  type: dict
   returned: success
 cluster:
   description: The cluster's name in owner tags.
@@ -180,6 +179,7 @@ from ansible.module_utils.s3bucket.observe import (
     outcome_status,
     writes_secret,
 )
+from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
 from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -208,6 +208,7 @@ def check_seconds(given: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """Run the module."""
     module = make_module(**VARIABLES)
     given = module.params
     try:
@@ -238,16 +239,18 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deleti
         return {}
     foretell: Any = predict_deletion if wanted.is_deleting else predict
     prediction: Prediction = foretell(wanted, seen, sources)
-    found = {"predicted": result_of(wanted, prediction), "lines": prediction.lines}
+    found = {"predicted": result_of(wanted, prediction).to_record(), "lines": prediction.lines}
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
 
 
 def look_at_present(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Observation, Sources]:
+    """Compare an object that should exist with what does."""
     sources = make_sources(module, cluster)
     return observe(wanted, sources), sources
 
 
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
+    """The module's answer for an object that should exist: what differs, and the data of each task."""
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
         "bucket_exists": seen.bucket_exists,
@@ -268,17 +271,18 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "differs": seen.differs,
         "plan": plan,
         "outcome_status": outcome_status(wanted, seen),
-        "notes": seen.notes,
-        "deferred": [outcome_of(problem) for problem in seen.deferred],
+        "success": success(seen.notes),
+        "deferred": [problem.outcome.to_record() for problem in seen.deferred],
     }
 
 
-def outcome_of(problem: Refused) -> dict[str, Any]:
-    """A problem as the outcome record shows it."""
-    return {"done": False, "reason": problem.reason, "message": problem.message, "retry": problem.retry}
+def success(notes: list[str]) -> OutcomeRecord:
+    """The outcome record of a run that ends well."""
+    return Outcome(True, Reason.READY, "; ".join(notes)).to_record()
 
 
 def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
+    """The data of the tasks about the IAM user."""
     if not wanted.username:
         return {
             "name": "",
@@ -316,28 +320,33 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
 
 
 def plan_secret(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    """The manifest of the Secret; empty when it is not written."""
     return children.secret_manifest(wanted, seen.secret) if writes_secret(wanted, seen) else {}
 
 
 def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    """The manifest of the Service; empty when it is not written."""
     if "service" not in seen.differs or not seen.service_host:
         return {}
     return children.service_manifest(wanted, seen.service, seen.service_host)
 
 
 def unwanted_service(seen: Observation) -> str:
+    """The uid of a Service that must be deleted; empty for none."""
     if "service" not in seen.differs or seen.service_host or seen.service is None:
         return ""
     return str(seen.service["metadata"]["uid"])
 
 
 def immutable_secret(wanted: Wanted, seen: Observation) -> str:
+    """The uid of an immutable Secret that must be deleted before it is written; empty for none."""
     if seen.secret is None or not seen.secret.get("immutable") or not writes_secret(wanted, seen):
         return ""
     return str(seen.secret["metadata"]["uid"])
 
 
 def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Deletion, Sources]:
+    """Read what an object that is being deleted has."""
     try:
         sources = make_sources(module, cluster)
         return observe_deletion(wanted, sources), sources
@@ -349,6 +358,7 @@ def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServ
 
 
 def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any]:
+    """The module's answer for a deletion: what exists, and the data of each task."""
     retained = {} if gone.retained_tags is None else {"tags": gone.retained_tags, "purge_tags": True}
     plan = {
         **asdict(replace(gone, deferred=[])),
@@ -365,8 +375,8 @@ def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any
         "differs": gone.differs,
         "plan": plan,
         "outcome_status": {},
-        "notes": gone.notes,
-        "deferred": [outcome_of(problem) for problem in gone.deferred],
+        "success": success(gone.notes),
+        "deferred": [problem.outcome.to_record() for problem in gone.deferred],
     }
 
 

@@ -64,6 +64,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.cluster import ApiServer
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.errors import Forbidden, Refused
+from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.role_settings import (
     Read,
     complete,
@@ -80,6 +81,7 @@ _CHART = "s3-operator-"
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "operator": {"type": "str", "default": ""},
@@ -99,7 +101,7 @@ def main() -> None:
             settings = given
             compare_with_installed(module, cluster, given)
     except Refused as refusal:
-        module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason)
+        module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, settings=complete(settings))
 
 
@@ -148,7 +150,7 @@ def refuse_differences(deployment: dict[str, Any], given: dict[str, Any]) -> Non
     if differences:
         operator = f"{deployment['metadata']['namespace']}/{deployment['metadata']['name']}"
         raise Refused(
-            "InvalidSpec",
+            Reason.INVALID_SPEC,
             f"the settings differ from those of the operator that is installed as Deployment {operator}: "
             f"{'; '.join(differences)}. Take its settings with -e s3bucket_operator={operator}, or give the same ones "
             "by variables of the environment or of the role. Nothing was changed",

@@ -41,18 +41,24 @@ active_keys:
   type: list
   elements: str
   returned: success
+outcome:
+  description: The outcome record of a run in which no task fails.
+  type: dict
+  returned: success
 """
 
 from typing import Any
 
 from ansible.module_utils.s3bucket.errors import Refused
 from ansible.module_utils.s3bucket.module import refuse
+from ansible.module_utils.s3bucket.outcome import Outcome, Reason
 from ansible.module_utils.s3bucket.owner import Identity
 from ansible.module_utils.s3bucket.read import find_active_keys, find_user
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleAWSModule(
         argument_spec={
             "user": {"type": "str", "required": True},
@@ -66,16 +72,26 @@ def main() -> None:
         keys = active_keys_of_owned(module.client("iam"), module.params["user"], identity)
     except Refused as refusal:
         refuse(module, refusal)
-    module.exit_json(changed=False, active_keys=keys)
+    module.exit_json(changed=False, active_keys=keys, outcome=outcome_for(keys, is_check=module.check_mode).to_record())
+
+
+def outcome_for(keys: list[str], *, is_check: bool) -> Outcome:
+    """The outcome of a run that deactivates these keys, or of one in check mode."""
+    changed = ("access_key",) if keys else ()
+    if is_check and keys:
+        message = "check mode: a run would deactivate its access keys"
+        return Outcome(False, Reason.WOULD_CHANGE, message, changed=changed)
+    return Outcome(True, Reason.READY, changed=changed)
 
 
 def active_keys_of_owned(iam: Any, name: str, identity: Identity) -> list[str]:
+    """The active keys of an IAM user that still has this owner."""
     user = find_user(iam, name)
     if user is None:
         return []
     if any(user.tags.get(key) != value for key, value in identity.tags.items()):
         other = identity.owner_of(user.tags) or "none"
-        raise Refused("Conflict", f"IAM user {name} is no longer S3 object {identity}'s (owner: {other})")
+        raise Refused(Reason.CONFLICT, f"IAM user {name} is no longer S3 object {identity}'s (owner: {other})")
     return find_active_keys(iam, name)
 
 

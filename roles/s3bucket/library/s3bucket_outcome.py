@@ -75,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: The outcome record, with done, reason, message, retry.
+  description: The outcome record, with done, reason, message, retry, changed and status.
   type: dict
   returned: always
 skips:
@@ -92,11 +92,13 @@ undone:
 
 import json
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.s3bucket.errors import PERMANENT, RETRY, SLOW, reason_of, with_field
+from ansible.module_utils.s3bucket.errors import reason_of, with_field
+from ansible.module_utils.s3bucket.outcome import Outcome, Reason, Retry
 from ansible.module_utils.s3bucket.steps import aspects_of, skipped_after
 
 _MAX_MESSAGE = 600
@@ -111,6 +113,7 @@ _STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "task": {"type": "str", "required": True},
@@ -130,49 +133,46 @@ def main() -> None:
     )
     given = module.params
     is_kubernetes = given["action"].startswith("kubernetes.core.")
-    reason, message, retry = of_kubernetes(given) if is_kubernetes else of_aws(given)
-    skips = skipped_after(given["step"], reason, has_bucket=given["has_bucket"])
-    module.exit_json(
-        changed=False,
-        outcome={"done": False, "reason": reason, "message": message[:_MAX_MESSAGE], "retry": retry},
-        skips=skips,
-        undone=aspects_of(skips),
-    )
+    outcome = of_kubernetes(given) if is_kubernetes else of_aws(given)
+    outcome = replace(outcome, message=outcome.message[:_MAX_MESSAGE])
+    skips = skipped_after(given["step"], outcome.reason, has_bucket=given["has_bucket"])
+    module.exit_json(changed=False, outcome=outcome.to_record(), skips=skips, undone=aspects_of(skips))
 
 
-def of_aws(given: dict[str, Any]) -> tuple[str, str, str]:
-    """Reason, message and retry for a failed task that asked AWS, or nobody."""
+def of_aws(given: dict[str, Any]) -> Outcome:
+    """The outcome for a failed task that asked AWS, or no server."""
     if _CR_FILE in given["message"]:
-        return "InvalidSpec", given["message"].rpartition(_CR_FILE)[2], RETRY["InvalidSpec"]
-    reason = given["reason"] or reason_of(given["code"], given["message"])
+        return Outcome.failure(Reason.INVALID_SPEC, given["message"].rpartition(_CR_FILE)[2])
+    reason = Reason.parse(given["reason"]) if given["reason"] else reason_of(given["code"], given["message"])
     if given["action"] == "s3bucket_info" and _NOT_STARTED.match(given["message"]):
-        reason = "InvalidSpec"
-    if reason == "BucketNotEmpty" and given["writers"]:
+        reason = Reason.INVALID_SPEC
+    if reason is Reason.BUCKET_NOT_EMPTY and given["writers"]:
         # The next run would not get further.
-        return "AccessDenied", f"{given['writers']}: {given['message']}", RETRY["AccessDenied"]
-    if reason == "BucketNotEmpty" and given["emptied"]:
+        return Outcome.failure(Reason.ACCESS_DENIED, f"{given['writers']}: {given['message']}")
+    if reason is Reason.BUCKET_NOT_EMPTY and given["emptied"]:
         # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
-        reason = "Emptying"
+        reason = Reason.EMPTYING
     message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
-    return reason, message if given["reason"] else with_field(given["code"], message), RETRY[reason]
+    return Outcome.failure(reason, message if given["reason"] else with_field(given["code"], message))
 
 
-def of_kubernetes(given: dict[str, Any]) -> tuple[str, str, str]:
-    """Reason, message and retry for a failed task of kubernetes.core."""
+def of_kubernetes(given: dict[str, Any]) -> Outcome:
+    """The outcome for a failed task of kubernetes.core."""
     child = given["child"]
     if child and given["is_not_the_one_read"]:
         message = (
             f"{child} was created by someone else during the run and was left alone: delete or rename it, or rename "
             "the S3 object"
         )
-        return "Conflict", message, PERMANENT
+        return Outcome.failure(Reason.CONFLICT, message)
     status = _STATUS_OF_REASON.get(given["http_reason"], 0)
     answer = f"{given['http_reason']} ({status})" if status else ""
-    told = status_message_in(given["message"]) or given["message"]
-    message = ": ".join(text for text in (f"{given['task']} failed", told, answer) if text)
+    answered = status_message_in(given["message"]) or given["message"]
+    message = ": ".join(text for text in (f"{given['task']} failed", answered, answer) if text)
+    outcome = Outcome.failure(Reason.KUBERNETES_ERROR, message)
     # Rejected although the dry run was not: each further try issues a key, so there are few.
     is_rejected = given["step"] == "access" and 400 <= status < 500 and status not in (409, 429)
-    return "KubernetesError", message, SLOW if is_rejected else RETRY["KubernetesError"]
+    return replace(outcome, retry=Retry.SLOW) if is_rejected else outcome
 
 
 def status_message_in(text: str) -> str:

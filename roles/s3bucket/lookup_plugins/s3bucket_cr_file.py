@@ -55,6 +55,7 @@ class LookupModule(LookupBase):
     """The lookup."""
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Read each file as one S3 object."""
         self.set_options(var_options=variables, direct=options)
         state = self.get_option("state")
         if state not in _STATES:

@@ -39,6 +39,7 @@ _MAX_DATA = 512 * 1024 * 1024
 
 
 def main() -> None:
+    """Import everything, report whether it is supported, then serve."""
     try:
         preload.import_all()
         server = _Server(sys.argv[1], _Mark())
@@ -65,7 +66,7 @@ class _Mark:
         offset = block.index(name) + len(name)
         # The operator pads the value, so that there is room for every run's.
         self._room = block.index(b"\0", offset) - offset
-        start = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_ENV_START_FIELD])
+        start = int(processes.read_stat(os.getpid())[_ENV_START_FIELD])
         self._address = start + offset
         self.show(block[offset : offset + self._room].decode())
 

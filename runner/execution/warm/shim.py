@@ -17,6 +17,7 @@ EXIT_LOST = 70
 
 
 def main() -> None:
+    """Hand the run over and wait for its end."""
     path, stock, *arguments = sys.argv[1:]
     connection = _connect(path)
     if connection is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from s3bucket.api import API_VERSION
 from s3bucket.cr_file import MAX_BYTES, CrFileError, find_path, read_cr_file
 
 HEAD = "apiVersion: agill.apps/v1alpha1\nkind: S3\n"
@@ -94,7 +95,7 @@ def test_object_is_read_as_kubernetes_would_store_it_without_what_a_server_wrote
     absent = read_cr_file(str(path), "absent")["metadata"]
     assert absent == {"name": "photos", "namespace": "default", "uid": "x"}
     assert read_cr_file(str(path)) == {
-        "apiVersion": "agill.apps/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "S3",
         "metadata": {"name": "photos", "namespace": "default"},
         "spec": {"region": "us-east-1", "bucketName": "{{ x }}", "tags": {"1": "2026-01-01"}},

@@ -6,8 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from s3bucket.errors import RETRY, reason_of, unknown, with_field
-from s3bucket.outcome import Reason
+from s3bucket.errors import reason_of, unknown, with_field
 
 
 def answer(code: str, operation: str, text: str = "no") -> str:
@@ -58,10 +57,6 @@ def test_name_of_a_bucket_is_not_taken_for_the_cause() -> None:
     url = "https://team-credential-profile.s3.amazonaws.com/"
     assert reason_of("", f'Could not connect to the endpoint URL: "{url}"') == "AWSUnreachable"
     assert reason_of("", f'Error when retrieving credentials from container-role: "{url}"') == "CredentialsInvalid"
-
-
-def test_operator_knows_every_reason_of_the_role() -> None:
-    assert set(RETRY) <= {reason.value for reason in Reason}
 
 
 def test_unknown_keeps_the_code() -> None:

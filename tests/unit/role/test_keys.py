@@ -31,7 +31,9 @@ def test_plan_keys_foreign_key_is_kept_and_reported() -> None:
         pytest.param({OURS: "Inactive"}, PAIR, PAIR, id="key-inactive"),
     ],
 )
-def test_plan_keys_broken_pair_is_replaced_before_the_old_key_goes(listed, recorded, in_secret) -> None:
+def test_plan_keys_broken_pair_is_replaced_before_the_old_key_goes(
+    listed: dict[str, str], recorded: Pair, in_secret: Pair | None
+) -> None:
     plan = plan_keys(listed, recorded, None, in_secret)
     assert (plan.issue, plan.delete_first, plan.delete_after) == (True, [], [OURS])
 

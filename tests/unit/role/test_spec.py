@@ -19,16 +19,17 @@ def read(defaults: dict[str, Any], metadata: dict[str, Any] | None = None, **spe
     return wanted_of(cr, "cluster", defaults)
 
 
-def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults) -> None:
+def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults: dict[str, Any]) -> None:
     wanted = read(defaults)
-    assert (wanted.acl, wanted.versioning, wanted.policy, wanted.deletion_policy, wanted.force_delete) == (
+    settings = wanted.settings
+    assert (settings["acl"], settings["versioning"], wanted.policy, wanted.deletion_policy, wanted.force_delete) == (
         "private",
         False,
         None,
         "Delete",
         True,
     )
-    assert all(wanted.block.values())
+    assert all(settings["public_access_block"].values())
     assert wanted.policy_name == "photos-photos-bucket-s3-restricted"
     assert wanted.secret_name == "photos-iam-secret"
     assert wanted.user_policy["Statement"][0]["Resource"] == [
@@ -40,7 +41,7 @@ def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults) -> None:
 @pytest.mark.parametrize(
     ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("eusc-de-east-1", "aws-eusc")]
 )
-def test_wanted_of_region_gives_the_partition(defaults, region: str, partition: str) -> None:
+def test_wanted_of_region_gives_the_partition(defaults: dict[str, Any], region: str, partition: str) -> None:
     wanted = read(defaults, region=region)
     assert wanted.bucket_arn == f"arn:{partition}:s3:::photos-bucket"
     assert wanted.user_policy["Statement"][0]["Resource"] == [wanted.bucket_arn, f"{wanted.bucket_arn}/*"]
@@ -57,13 +58,15 @@ def test_wanted_of_region_gives_the_partition(defaults, region: str, partition: 
         ("-123456789012-eu-west-1-an", None),
     ],
 )
-def test_name_of_a_namespace_is_recognized(defaults, bucket: str, namespace: tuple[str, str] | None) -> None:
+def test_name_of_a_namespace_is_recognized(
+    defaults: dict[str, Any], bucket: str, namespace: tuple[str, str] | None
+) -> None:
     wanted = read(defaults, {"deletionTimestamp": "2026-01-01T00:00:00Z"}, bucketName=bucket)
     assert wanted.namespace == namespace
 
 
 @pytest.mark.parametrize(("account", "region"), [("999999999999", "eu-west-1"), ("123456789012", "us-east-1")])
-def test_name_in_a_foreign_namespace_is_refused(defaults, account: str, region: str) -> None:
+def test_name_in_a_foreign_namespace_is_refused(defaults: dict[str, Any], account: str, region: str) -> None:
     wanted = read(defaults, bucketName="photos-123456789012-eu-west-1-an", region=region)
     with pytest.raises(Refused, match="AWS reserves the name for account 123456789012 in eu-west-1") as refused:
         check_namespace(wanted, account)
@@ -71,8 +74,8 @@ def test_name_in_a_foreign_namespace_is_refused(defaults, account: str, region: 
     check_namespace(read(defaults, bucketName="photos-123456789012-eu-west-1-an"), "123456789012")
 
 
-def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults) -> None:
-    block = read(defaults, bucketACL="public-read").block
+def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults: dict[str, Any]) -> None:
+    block = read(defaults, bucketACL="public-read").settings["public_access_block"]
     assert block == {
         "blockPublicACLs": False,
         "ignorePublicACLs": False,
@@ -81,16 +84,18 @@ def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults) -> None:
     }
 
 
-def test_wanted_of_given_guard_wins_over_what_follows(defaults) -> None:
-    block = read(defaults, bucketACL="public-read", publicAccessBlock={"ignorePublicACLs": True}).block
+def test_wanted_of_given_guard_wins_over_what_follows(defaults: dict[str, Any]) -> None:
+    block = read(defaults, bucketACL="public-read", publicAccessBlock={"ignorePublicACLs": True}).settings[
+        "public_access_block"
+    ]
     assert (block["blockPublicACLs"], block["ignorePublicACLs"]) == (False, True)
 
 
-def test_wanted_of_object_lock_implies_versioning(defaults) -> None:
-    assert read(defaults, enableObjectLock=True).versioning
+def test_wanted_of_object_lock_implies_versioning(defaults: dict[str, Any]) -> None:
+    assert read(defaults, enableObjectLock=True).settings["versioning"]
 
 
-def test_wanted_of_service_without_enabled_is_enabled(defaults) -> None:
+def test_wanted_of_service_without_enabled_is_enabled(defaults: dict[str, Any]) -> None:
     assert read(defaults, service={}).service
 
 
@@ -128,23 +133,23 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"region": "Ireland, please"}, "spec.region: is not the name of a region", id="region-words"),
     ],
 )
-def test_wanted_of_bad_spec_is_refused_by_field(defaults, spec: dict[str, Any], message: str) -> None:
+def test_wanted_of_bad_spec_is_refused_by_field(defaults: dict[str, Any], spec: dict[str, Any], message: str) -> None:
     with pytest.raises(Refused, match=message) as refused:
         read(defaults, **spec)
     assert (refused.value.reason, refused.value.retry) == ("InvalidSpec", "permanent")
 
 
 @pytest.mark.parametrize("spec", [{"bucketPolicy": "{"}, {"bucketName": "A_b"}, {"tags": {"aws:x": "1"}}])
-def test_wanted_of_bad_spec_being_deleted_is_read(defaults, spec: dict[str, Any]) -> None:
+def test_wanted_of_bad_spec_being_deleted_is_read(defaults: dict[str, Any], spec: dict[str, Any]) -> None:
     assert read(defaults, {"deletionTimestamp": "2026-01-01T00:00:00Z"}, **spec).is_deleting
 
 
-def test_wanted_of_templates_stay_text(defaults) -> None:
+def test_wanted_of_templates_stay_text(defaults: dict[str, Any]) -> None:
     text = "{{ lookup('pipe', 'id') }}"
     assert read(defaults, tags={"a": text}).tags == {"a": text}
 
 
-def test_effective_of_adopted_bucket_shows_given_fields_only(defaults) -> None:
+def test_effective_of_adopted_bucket_shows_given_fields_only(defaults: dict[str, Any]) -> None:
     effective = read(defaults, enableVersioning=True).effective(is_adopted=True)
     assert effective["enableVersioning"] is True
     assert "bucketACL" not in effective
@@ -168,7 +173,9 @@ def test_effective_of_adopted_bucket_shows_given_fields_only(defaults) -> None:
         pytest.param({"tags": {"a": "b\0"}}, "spec.tags[a]", id="tag-nul"),
     ],
 )
-def test_wanted_of_text_that_cannot_be_used_names_its_field(defaults, spec: dict[str, Any], field: str) -> None:
+def test_wanted_of_text_that_cannot_be_used_names_its_field(
+    defaults: dict[str, Any], spec: dict[str, Any], field: str
+) -> None:
     with pytest.raises(Refused) as refused:
         read(defaults, **spec)
     assert refused.value.reason == "InvalidSpec"

@@ -9,11 +9,11 @@ import pytest
 
 from runner.control.claims import CONSISTENCY_S, Claims
 from runner.kube.cache import Cache
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY
 
-FAILED = Outcome(False, Reason.AWS_ERROR, retry="transient")
-REFUSED = Outcome(False, Reason.CONFLICT, retry="permanent", is_untouched=True)
+FAILED = Outcome(False, Reason.AWS_ERROR, retry=Retry.TRANSIENT)
+REFUSED = Outcome(False, Reason.CONFLICT, retry=Retry.PERMANENT, is_untouched=True)
 
 
 def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metadata: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class World:
 
 def test_new_object_waits_for_the_one_that_has_the_bucket() -> None:
     outcome = World(item("second"), item("first", has_bucket=True), item("third")).run(item("second"))
-    assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.CONFLICT, "permanent")
+    assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.CONFLICT, Retry.PERMANENT)
     assert "team/first" in outcome.message
 
 
@@ -80,7 +80,7 @@ def test_name_is_kept_while_iam_may_not_show_what_a_run_made(outcome: Outcome) -
     world.run(item("first"), outcome)
     world.now = CONSISTENCY_S - 1
     refused = world.run(item("second"))
-    assert (refused.reason, refused.retry) == (Reason.PENDING, "transient")
+    assert (refused.reason, refused.retry) == (Reason.PENDING, Retry.TRANSIENT)
     assert "team/first" in refused.message
     assert world.run(item("first")) is READY, "the first itself goes on"
     world.now += CONSISTENCY_S
@@ -134,7 +134,7 @@ def test_name_is_kept_from_other_namespaces_while_aws_may_accept_the_deleted_key
     world.run(of("team", "first", deletionTimestamp="now"), DELETED)
     world.now = CONSISTENCY_S - 1
     refused = world.run(of("others", "second"))
-    assert (refused.reason, refused.retry) == (Reason.PENDING, "transient")
+    assert (refused.reason, refused.retry) == (Reason.PENDING, Retry.TRANSIENT)
     assert "team/first" in refused.message
     assert "access key" in refused.message
     world.now = CONSISTENCY_S

@@ -6,8 +6,7 @@ import pytest
 
 from runner.control.events import event_of
 from runner.control.status import is_settled, ready_condition, status_of, synced_condition
-from s3bucket.errors import RETRY
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, make_item
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
@@ -66,7 +65,7 @@ def test_status_of_repair_moves_the_sync_time_but_not_the_transition() -> None:
 def test_status_of_failure_moves_the_transition_and_keeps_what_is_known() -> None:
     item = make_item()
     item["status"] = status_of(item, Outcome(True, Reason.READY, status={"bucketARN": "arn"}), NOW)
-    status = status_of(item, Outcome(False, Reason.ACCESS_DENIED, "no", "transient"), LATER)
+    status = status_of(item, Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT), LATER)
     assert status is not None
     assert (status["status"], status["bucketARN"], status["lastSyncTime"]) == ("Failed", "arn", NOW)
     assert ready_condition(status)["lastTransitionTime"] == LATER
@@ -78,7 +77,7 @@ def test_status_of_failure_moves_the_transition_and_keeps_what_is_known() -> Non
      (Reason.INVALID_SPEC, "Failed")],
 )  # fmt: skip
 def test_status_of_word(reason: Reason, word: str) -> None:
-    status = status_of(make_item(), Outcome(False, reason, "x", "permanent"), NOW)
+    status = status_of(make_item(), Outcome(False, reason, "x", Retry.PERMANENT), NOW)
     assert status is not None
     assert status["status"] == word
 
@@ -92,15 +91,10 @@ def test_is_settled_needs_ready_in_this_generation() -> None:
     assert not is_settled(item)
 
 
-def test_reasons_are_the_roles_and_the_loops_own() -> None:
-    own = {"Ready", "Deleting", "RunFailed", "RunTimeout", "RunCancelled", "InSync", "Drifted"}
-    assert {reason.value for reason in Reason} == set(RETRY) | own
-
-
 def test_run_that_deleted_a_part_writes_no_warning() -> None:
     item = make_item(deletionTimestamp=NOW)
     item["status"] = status_of(item, Outcome(False, Reason.DELETING), NOW)
-    part = Outcome(False, Reason.EMPTYING, "1000 versions deleted", "immediate")
+    part = Outcome(False, Reason.EMPTYING, "1000 versions deleted", Retry.IMMEDIATE)
     assert event_of(item, part) is None
     status = status_of(item, part, LATER)
     assert status is not None

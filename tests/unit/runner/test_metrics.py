@@ -8,10 +8,10 @@ from prometheus_client import generate_latest
 
 from runner.control.metrics import Metrics
 from runner.control.queue import Lane, WorkQueue
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, make_item
 
-DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
 
 
 def text(metrics: Metrics) -> str:
@@ -49,7 +49,7 @@ def test_drift_and_aws_errors_are_counted() -> None:
     assert 's3_operator_aws_errors_total{reason="Throttled",source="run"} 1.0' in shown
     assert 's3_operator_aws_errors_total{reason="Throttled",source="check"} 0.0' in shown
     assert 's3_operator_reconcile_total{reason="Throttled",result="failed"} 1.0' in shown
-    metrics.count_run(Outcome(False, Reason.EMPTYING, retry="immediate"), 1.0, is_drift=False)
+    metrics.count_run(Outcome(False, Reason.EMPTYING, retry=Retry.IMMEDIATE), 1.0, is_drift=False)
     assert 's3_operator_reconcile_total{reason="Emptying",result="progress"} 1.0' in text(metrics)
 
 

@@ -14,7 +14,7 @@ from runner.control.metrics import Metrics
 from runner.control.orphans import GRACE_S, Orphans
 from runner.kube.client import KubeError
 from runner.objects import Owned, ReadError
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, kube_error
 
 PERIOD_S = 300.0
@@ -208,7 +208,7 @@ def test_orphan_without_an_active_key_needs_no_run() -> None:
 
 def test_deactivation_that_fails_is_tried_again() -> None:
     place = Place(USER)
-    place.outcomes = [Outcome(False, Reason.ACCESS_DENIED, "no", "transient")]
+    place.outcomes = [Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)]
     place.step(10)
     assert place.deactivated == ["reader", "reader"]
 

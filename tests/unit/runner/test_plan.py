@@ -22,13 +22,14 @@ from runner.commands.plan import (
     text_of,
     with_cluster,
 )
-from runner.drift.check import Change, Plan
-from s3bucket.outcome import Outcome, Reason
+from runner.drift.check import Plan
+from s3bucket.changes import Change
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import FakeKube, kube_error, make_item
 from tests.support.world import PROJECT
 
 S3 = "apiVersion: agill.apps/v1alpha1\nkind: S3\n"
-DENIED = Plan(refusal=Outcome(False, Reason.ACCESS_DENIED, "no", "transient"))
+DENIED = Plan(refusal=Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT))
 DIFFERS = Plan((Change("versioning", "enableVersioning", False, True),))
 
 

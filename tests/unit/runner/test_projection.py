@@ -17,8 +17,9 @@ from runner.kube.projection import (
     keep_object,
     oversized_message,
 )
+from s3bucket.api import API_VERSION
 
-OWNER = {"apiVersion": "agill.apps/v1alpha1", "kind": "S3", "name": "photos", "uid": "u1", "controller": True}
+OWNER = {"apiVersion": API_VERSION, "kind": "S3", "name": "photos", "uid": "u1", "controller": True}
 
 
 def encoded(text: str) -> str:

@@ -16,17 +16,17 @@ from runner.control.queue import Lane, Standing
 from runner.control.reconcile import Next, Reconciler
 from runner.kube.client import FINALIZER, KubeError
 from runner.kube.projection import OVERSIZED
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
 NOW = "2026-01-02T03:04:05Z"
 OURS = {"finalizers": [FINALIZER]}
 GOING = {**OURS, "deletionTimestamp": "2026-01-01T00:00:00Z"}
-DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
-CONFLICT = Outcome(False, Reason.CONFLICT, "theirs", "permanent")
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
+CONFLICT = Outcome(False, Reason.CONFLICT, "theirs", Retry.PERMANENT)
 DIFFERS = replace(READY, drift=("policy", "tags"))
-UNUSABLE = Outcome(False, Reason.DRIFTED, "there is no bucket", "slow", drift=("bucket",))
+UNUSABLE = Outcome(False, Reason.DRIFTED, "there is no bucket", Retry.SLOW, drift=("bucket",))
 REPAIRED = replace(READY, changed=("policy", "tags"))
 
 
@@ -130,7 +130,7 @@ def test_failures_back_off_exponentially_and_success_resets() -> None:
 
 
 def test_wait_for_iam_is_retried_every_few_seconds_for_a_minute() -> None:
-    waiting = Outcome(False, Reason.WAITING_FOR_IAM, "not yet", "transient")
+    waiting = Outcome(False, Reason.WAITING_FOR_IAM, "not yet", Retry.TRANSIENT)
     reconciler, _, _ = make(make_item(**OURS), *[waiting] * 15)
     waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(15)]
     assert max(waits[:12]) <= 5
@@ -155,7 +155,9 @@ def test_same_failure_again_is_told_once() -> None:
 
 
 def test_cancelled_run_tells_nothing() -> None:
-    reconciler, kube, _ = make(make_item(**OURS), READY, Outcome(False, Reason.RUN_CANCELLED, "stopping", "transient"))
+    reconciler, kube, _ = make(
+        make_item(**OURS), READY, Outcome(False, Reason.RUN_CANCELLED, "stopping", Retry.TRANSIENT)
+    )
     reconciler.reconcile(KEY)
     kube.writes.clear()
     reconciler.reconcile(KEY)
@@ -389,14 +391,14 @@ def test_report_tells_again_only_what_is_new_and_what_is_over() -> None:
 
 
 def test_run_that_fails_in_one_step_reports_only_what_it_left_as_drift() -> None:
-    left = Outcome(False, Reason.ACCESS_DENIED, "no", "transient", changed=("tags",))
+    left = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT, changed=("tags",))
     checked = Checked(DIFFERS, runs=(left,))
     checked.reconciler.reconcile(KEY)
     assert checked.status["drift"] == ["policy"]
 
 
 def test_deferred_problem_starts_no_run_once_nothing_else_differs() -> None:
-    rejected = Outcome(False, Reason.KUBERNETES_ERROR, "exceeded quota", "transient")
+    rejected = Outcome(False, Reason.KUBERNETES_ERROR, "exceeded quota", Retry.TRANSIENT)
     checked = Checked(replace(rejected, drift=("tags",)), *[rejected] * 3, runs=(rejected,))
     for _ in range(4):
         checked.reconciler.reconcile(KEY)
@@ -539,7 +541,7 @@ def test_deletion_of_what_may_own_something_runs_the_role(status: dict[str, Any]
 
 
 def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
-    emptying = Outcome(False, Reason.EMPTYING, "1000 of the bucket's versions are deleted", "immediate")
+    emptying = Outcome(False, Reason.EMPTYING, "1000 of the bucket's versions are deleted", Retry.IMMEDIATE)
     reconciler, kube, _ = make(make_item(**GOING), emptying)
     for _ in range(3):
         assert reconciler.reconcile(KEY) == Next(Lane.REPAIR, 0.0, Standing.GOOD)

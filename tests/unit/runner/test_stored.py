@@ -16,7 +16,7 @@ from runner.control.reconcile import Reconciler
 from runner.control.stored import StoredObjects
 from runner.kube.projection import FINALIZER
 from runner.kube.schema import fields_of, lost_fields, missing_fields, without
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, make_item
 from tests.support.world import PROJECT
 
@@ -151,7 +151,7 @@ def test_object_that_was_made_anew_has_no_status_of_the_former_one() -> None:
 def test_failure_is_reported_once_too() -> None:
     missing = missing_fields(KNOWN, GO)
     kube = PruningKube(make_item(), missing)
-    denied = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
+    denied = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
     reconciler, _ = make(kube, denied, denied, missing=missing)
     for _ in range(3):
         reconciler.reconcile(KEY)

@@ -31,8 +31,21 @@ class Recorder:
             self._stopped.set()
 
 
-def follow(api: FakeApi) -> list[str]:
-    stopped = threading.Event()
+class StopEvent(threading.Event):
+    """A stop event whose waits return at once and are recorded: the pauses of the one watcher that has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None, "a wait without a time-out would never end"
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def follow(api: FakeApi, stopped: threading.Event | None = None) -> list[str]:
+    stopped = stopped or threading.Event()
     recorder = Recorder(stopped)
     Watcher("test", api.list, api.watch, recorder, stopped).run()
     return recorder.seen
@@ -54,22 +67,20 @@ def test_watch_that_expired_lists_again() -> None:
     assert api.watched_from == ["1", "20"]
 
 
-def test_watch_that_breaks_waits_and_lists_again(monkeypatch: Any) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: bool(waits.append(timeout or 0)))
-    api = FakeApi([([], "1"), kube_error(0), ([], "2")], [[kube_error(0)], [("ADDED", at("3", "last"))]])
-    assert follow(api) == ["all:0", "all:0", "ADDED:last"]
-    assert len(waits) == 2
-    assert 0 < waits[0] < waits[1] * 1.5
+def test_watch_that_breaks_waits_longer_each_time_and_lists_again() -> None:
+    api = FakeApi([([], "1"), *[kube_error(0)] * 3, ([], "2")], [[kube_error(0)], [("ADDED", at("3", "last"))]])
+    stopped = StopEvent()
+    assert follow(api, stopped) == ["all:0", "all:0", "ADDED:last"]
+    first, second, third, fourth = stopped.waits
+    assert 0 < first < second < third < fourth
 
 
-def test_watch_that_ends_at_once_is_not_asked_in_a_tight_loop(monkeypatch: Any) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: bool(waits.append(timeout or 0)))
+def test_watch_that_ends_at_once_is_not_asked_in_a_tight_loop() -> None:
     api = FakeApi([([], "1")], [[], [], [("ADDED", at("3", "last"))]])
-    assert follow(api) == ["all:0", "ADDED:last"]
-    assert len(waits) == 2
-    assert min(waits) > 0
+    stopped = StopEvent()
+    assert follow(api, stopped) == ["all:0", "ADDED:last"]
+    assert len(stopped.waits) == 2
+    assert min(stopped.waits) > 0
 
 
 def settled(**metadata: Any) -> dict[str, Any]:
@@ -195,18 +206,18 @@ class DeniedRecorder(Recorder):
         self.seen.append("denied")
 
 
-def test_watch_that_is_not_allowed_goes_on_trying_and_recovers(monkeypatch: Any) -> None:
-    monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: False)
+def test_watch_that_is_not_allowed_goes_on_trying_and_recovers() -> None:
     # An API server that has just started refuses, too, for a moment: that is not a right that is missing.
     lists = [kube_error(403), ([], "1"), *[kube_error(403)] * 4, ([], "2")]
     api = FakeApi(lists, [[kube_error(403)], [("ADDED", at("3", "last"))]])
-    stopped = threading.Event()
+    stopped = StopEvent()
     recorder = DeniedRecorder(stopped)
     watcher = Watcher("test", api.list, api.watch, recorder, stopped)
     namespace = NamespaceWatch("team", [watcher])
     assert (namespace.is_watched, namespace.denial) == (False, "")
     watcher.run()
     assert recorder.seen == ["all:0", "denied", "all:0", "ADDED:last"]
+    assert len(stopped.waits) == 6, "it pauses after each refusal"
     assert (namespace.is_watched, namespace.denial) == (True, "")
 
 

@@ -17,7 +17,7 @@ from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.kube.client import Kube
 from runner.objects import Key
 from runner.settings import Settings
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
 
 KEY = ("team", "photos")
@@ -107,10 +107,10 @@ class Rig:
         return self.now - start
 
 
-TIMED_OUT = Outcome(False, Reason.RUN_TIMEOUT, "the run was ended after 600 s", "transient")
-EMPTYING = Outcome(False, Reason.EMPTYING, "1000 versions deleted", "immediate")
+TIMED_OUT = Outcome(False, Reason.RUN_TIMEOUT, "the run was ended after 600 s", Retry.TRANSIENT)
+EMPTYING = Outcome(False, Reason.EMPTYING, "1000 versions deleted", Retry.IMMEDIATE)
 DIFFERS = Outcome(True, Reason.READY, drift=("policy",))
-DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", "transient")
+DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
 
 
 def test_run_that_timed_out_waits_as_long_as_a_run_may_take_then_longer() -> None:
@@ -140,10 +140,10 @@ def test_timed_out_objects_leave_a_worker_to_others_when_they_are_edited() -> No
     rig.queue.add(KEY)
     rig.serve(rig.worker)
     pool = run_workers(3, has_many_namespaces=True, has_checkers=True)[0].pool
-    rig.queue.add(("other", "slow"))
+    rig.queue.add(("other", Retry.SLOW))
     rig.serve(rig.worker)
     rig.queue.add(KEY)
-    rig.queue.add(("other", "slow"))
+    rig.queue.add(("other", Retry.SLOW))
     assert rig.queue.get(0, pool=pool) is not None
     assert rig.queue.get(0, pool=pool) is None
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
+from .api import API_VERSION, KIND
 from .keys import Pair, fingerprint_in, fingerprint_of
 from .regions import s3_host_of
 from .spec import Wanted
@@ -42,8 +43,8 @@ def owner_references(wanted: Wanted) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "apiVersion": "agill.apps/v1alpha1",
-            "kind": "S3",
+            "apiVersion": API_VERSION,
+            "kind": KIND,
             "name": wanted.identity.name,
             "uid": wanted.identity.uid,
             "controller": True,

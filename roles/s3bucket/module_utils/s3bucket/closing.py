@@ -13,10 +13,11 @@ import json
 from typing import Any
 
 from .errors import AWS_ERRORS, code_of, reason_of
+from .outcome import Reason
 from .policy import is_same_text
 
 # What says nothing of one call, but that no call can succeed now.
-STOPPING = ("Throttled", "CredentialsInvalid")
+STOPPING = (Reason.THROTTLED, Reason.CREDENTIALS_INVALID)
 _SID = "S3OperatorDeletesThisBucket"
 _BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
@@ -67,15 +68,15 @@ class Closing:
             # The bucket's policy may deny only one of the two.
             is_removed = not self._try("delete_bucket_policy")
             self._try("put_bucket_acl", ACL="private")
-            if refused == "AccessDenied" and not is_removed:
+            if refused == Reason.ACCESS_DENIED and not is_removed:
                 self.problem = (
                     "others may be writing into it, and AWS does not let the operator change the bucket's policy "
                     "(s3:PutBucketPolicy)"
                 )
         self._try("put_public_access_block", PublicAccessBlockConfiguration=_BLOCK)
 
-    def _try(self, method: str, **arguments: Any) -> str:
-        """Call it. Returns the reason of a refusal, or an empty string."""
+    def _try(self, method: str, **arguments: Any) -> Reason | None:
+        """Call it. Return the reason of a refusal; None for a success."""
         try:
             getattr(self._s3, method)(**self._of, **arguments)
         except AWS_ERRORS as error:
@@ -84,4 +85,4 @@ class Closing:
             if not code or code == "NoSuchBucket" or reason in STOPPING:
                 raise
             return reason
-        return ""
+        return None

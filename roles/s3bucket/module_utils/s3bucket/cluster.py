@@ -15,6 +15,7 @@ from typing import Any
 from .children import is_new
 from .errors import Forbidden, Refused
 from .json_text import parse_json
+from .outcome import Reason
 
 try:
     import yaml
@@ -107,7 +108,9 @@ class ApiServer:
             # A webhook that predates admissionregistration.k8s.io/v1: only the write itself can tell.
             if error.status == 400 and "does not support dry run" in message:
                 return
-            raise Refused("KubernetesError", f"Kubernetes rejects the {kind}: {message} ({error.status})") from error
+            raise Refused(
+                Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
+            ) from error
         except HTTPError as error:
             raise _unreachable(error) from error
 
@@ -115,7 +118,7 @@ class ApiServer:
         """The uid of kube-system: the cluster's name where none is set."""
         found = self._find("Namespace", "namespaces", "kube-system")
         if found is None:
-            raise Refused("KubernetesError", "namespace kube-system does not exist: set a cluster name")
+            raise Refused(Reason.KUBERNETES_ERROR, "namespace kube-system does not exist: set a cluster name")
         return str(found["metadata"]["uid"])
 
     def _find(
@@ -139,13 +142,13 @@ class ApiServer:
                 return None
             if error.status == _FORBIDDEN and namespace:
                 raise Forbidden(
-                    "KubernetesError",
+                    Reason.KUBERNETES_ERROR,
                     f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
                     "(403): its RoleBinding in this namespace, or the namespace, is missing",
                 ) from error
             refused = Forbidden if error.status == _FORBIDDEN else Refused
             why = f"{error.reason} ({error.status})"
-            raise refused("KubernetesError", f"failed to read {what}: {why}") from error
+            raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
         except HTTPError as error:
             raise _unreachable(error) from error
 
@@ -185,7 +188,7 @@ def _message_of(error: ApiException) -> str:
 
 
 def _unreachable(error: Exception) -> Refused:
-    return Refused("KubernetesError", f"failed to reach Kubernetes: {type(error).__name__}")
+    return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {type(error).__name__}")
 
 
 def connect() -> ApiServer:
@@ -210,7 +213,7 @@ def ensure_library() -> None:
     :raises Refused: KubernetesError when it is not
     """
     if not HAS_KUBERNETES:
-        raise Refused("KubernetesError", "the Python package kubernetes is missing: pip install kubernetes")
+        raise Refused(Reason.KUBERNETES_ERROR, "the Python package kubernetes is missing: pip install kubernetes")
 
 
 @contextlib.contextmanager
@@ -224,10 +227,11 @@ def reported_errors(source: str) -> Iterator[None]:
     try:
         yield
     except (ConfigException, OSError) as error:
-        raise Refused("KubernetesError", f"no way to reach Kubernetes: {error}: {hint}") from error
+        raise Refused(Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {error}: {hint}") from error
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(
-            "KubernetesError", f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another"
+            Reason.KUBERNETES_ERROR,
+            f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another",
         ) from error
 
 

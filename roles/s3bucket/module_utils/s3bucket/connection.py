@@ -21,6 +21,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client 
 
 from .cluster import ApiServer, ensure_library, reported_errors, server_of
 from .errors import Refused
+from .outcome import Reason
 
 _DEFAULT_KUBECONFIG = "~/.kube/config"
 _PREFIX = "K8S_AUTH_"
@@ -63,7 +64,7 @@ def _validated(options: dict[str, Any]) -> dict[str, Any]:
     if result.error_messages:
         # Their texts name the option and may hold its value.
         names = ", ".join(f"s3bucket_{name}" for name in sorted(options))
-        raise Refused("KubernetesError", f"one of {names} has the wrong type: see the role's README")
+        raise Refused(Reason.KUBERNETES_ERROR, f"one of {names} has the wrong type: see the role's README")
     return {name: value for name, value in result.validated_parameters.items() if value is not None}
 
 
@@ -84,7 +85,7 @@ def find_kubeconfig(environment: Mapping[str, str]) -> dict[str, str]:
         is_relative = any(not Path(path).expanduser().is_absolute() for path in text.split(os.pathsep) if path)
         # Ansible runs modules in the playbook's folder.
         remedy = "give its absolute path" if is_relative else "correct it, or unset it"
-        raise Refused("KubernetesError", f"KUBECONFIG names no file that exists: {text}: {remedy}")
+        raise Refused(Reason.KUBERNETES_ERROR, f"KUBECONFIG names no file that exists: {text}: {remedy}")
     return {"kubeconfig": os.pathsep.join(found)} if found else {}
 
 
@@ -103,7 +104,7 @@ def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> Non
         name = _variable_of(option, environment)
         if name and option not in given:
             raise Refused(
-                "KubernetesError",
+                Reason.KUBERNETES_ERROR,
                 f"s3bucket_{chosen} is given, and {name} in the environment belongs to another connection: unset "
                 f"{name}, or leave s3bucket_{chosen} out, or give s3bucket_{option} too",
             )
@@ -122,7 +123,7 @@ def refuse_overruled(configuration: Any, auth: dict[str, Any], given: dict[str, 
         if auth.get(option) and auth[option] != used:
             name = f"s3bucket_{option}" if option in given else _variable_of(option, os.environ)
             raise Refused(
-                "KubernetesError",
+                Reason.KUBERNETES_ERROR,
                 f"{name} has no effect beside a kubeconfig or a ServiceAccount with a token: give both a host and "
                 f"credentials, for example s3bucket_host and s3bucket_api_key, or leave {name} out",
             )

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-API_VERSION, KIND = "agill.apps/v1alpha1", "S3"
+from .api import API_VERSION, KIND
+
 # The API server stores no object above etcd's limit of 1.5 MiB.
 MAX_BYTES = 1_500_000
 # An object has about 20. A few lines of aliases may stand for billions.

@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus
 
 from .closing import STOPPING, Closing
 from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
+from .outcome import Reason
 
 # A character that XML 1.0 cannot carry, not even as a reference, so that no DeleteObjects can name the key:
 # https://www.w3.org/TR/xml/#charsets, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html,
@@ -24,7 +25,7 @@ from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ABSENT = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload")
 # Of several reasons the one that takes the longest to go away says when to try again.
-_ORDER = {"ObjectLocked": 0, "MFARequired": 1, "AccessDenied": 2}
+_ORDER = {Reason.OBJECT_LOCKED: 0, Reason.MFA_REQUIRED: 1, Reason.ACCESS_DENIED: 2}
 _LOCKED_SHOWN = 100
 # How many deleted items are remembered to notice a listing that keeps showing them.
 _REMEMBERED = 1000
@@ -43,7 +44,7 @@ class Left:
         self.what = what
         self.right = right
         # By reason and error code.
-        self.codes: Counter[tuple[str, str]] = Counter()
+        self.codes: Counter[tuple[Reason, str]] = Counter()
         # AWS answers AccessDenied for a locked version and for one that we may not delete.
         self.denied: list[Item] = []
         self.is_lock_named = False
@@ -52,7 +53,7 @@ class Left:
         """Count an item that was not deleted."""
         reason = reason_of(code, message)
         self.codes[reason, code] += 1
-        if reason == "AccessDenied" and len(self.denied) < _LOCKED_SHOWN:
+        if reason == Reason.ACCESS_DENIED and len(self.denied) < _LOCKED_SHOWN:
             self.denied.append(item)
         self.is_lock_named |= "object lock" in message.lower()
 
@@ -66,13 +67,13 @@ class Left:
         dates = [date for item in self.denied if (date := locked_until(item))]
         if dates or self.is_lock_named:
             until = f"until {max(dates)}" if dates else "by a legal hold or to a date that AWS does not tell"
-            return self._refused("ObjectLocked", bucket, f"are locked {until}")
+            return self._refused(Reason.OBJECT_LOCKED, bucket, f"are locked {until}")
         if self.denied:
-            return self._refused("AccessDenied", bucket, f"AWS does not let the operator delete ({self.right})")
+            return self._refused(Reason.ACCESS_DENIED, bucket, f"AWS does not let the operator delete ({self.right})")
         reason, code = self.codes.most_common(1)[0][0]
         return self._refused(reason, bucket, with_remedy(reason, f"AWS did not delete ({code})"))
 
-    def _refused(self, reason: str, bucket: str, why: str) -> Refused:
+    def _refused(self, reason: Reason, bucket: str, why: str) -> Refused:
         return Refused(reason, f"bucket {bucket} has {self.codes.total()} {self.what} that {why}")
 
 
@@ -134,7 +135,9 @@ class Emptying:
             if self.deleted == before:
                 return
             if self._now == seen:
-                raise Refused("Pending", f"emptying bucket {self._name}: it still lists versions that were deleted")
+                raise Refused(
+                    Reason.PENDING, f"emptying bucket {self._name}: it still lists versions that were deleted"
+                )
             seen = self._now
 
     def _abort_uploads(self) -> None:
@@ -231,8 +234,8 @@ class Emptying:
         if self.writers:
             message += f"; {self.writers}"
         if self.deleted:
-            raise Refused("Emptying", message)
-        raise self._refusal() or Refused("Pending", message)
+            raise Refused(Reason.EMPTYING, message)
+        raise self._refusal() or Refused(Reason.PENDING, message)
 
     def _refusal(self) -> Refused | None:
         found = [refusal for left in self._left.values() if (refusal := left.refusal(self._name, self._locked_until))]

@@ -1,15 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The reasons an object is not Ready, and which AWS error leads to which.
-
-``retry`` says when it is worth trying again: ``immediate`` at once, as the run made progress and has more to do;
-``transient`` soon with back-off, ``slow`` at the next sync, ``permanent`` when the spec changes or at the next sync.
-"""
+"""The exceptions of the core, and which AWS error leads to which reason."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
 
+from .outcome import Outcome, Reason, Retry
 from .regions import is_known, partition_of
 
 try:
@@ -30,45 +27,14 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
         """Stands in where botocore is missing."""
 
 
-IMMEDIATE = "immediate"
-TRANSIENT = "transient"
-SLOW = "slow"
-PERMANENT = "permanent"
-
-RETRY = {
-    "Pending": TRANSIENT,
-    "Emptying": IMMEDIATE,
-    "InvalidSpec": PERMANENT,
-    "Conflict": PERMANENT,
-    "BucketNameTaken": PERMANENT,
-    "BucketNotFound": PERMANENT,
-    "BucketNotEmpty": SLOW,
-    "ObjectLocked": SLOW,
-    "AccessPointsAttached": SLOW,
-    "MFARequired": SLOW,
-    "DeletionRefused": SLOW,
-    "WrongRegion": PERMANENT,
-    "TooManyKeys": SLOW,
-    "QuotaExceeded": SLOW,
-    "KeyLeaked": SLOW,
-    "WaitingForIAM": TRANSIENT,
-    "AccessDenied": TRANSIENT,
-    "CredentialsInvalid": TRANSIENT,
-    "Throttled": TRANSIENT,
-    "AWSUnreachable": TRANSIENT,
-    "AWSError": TRANSIENT,
-    "KubernetesError": TRANSIENT,
-    "MissingRequirement": PERMANENT,
-}
-
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 _REASON_OF_CODE = {
-    "Conflict": ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"),
-    "BucketNameTaken": ("BucketAlreadyExists",),
-    "BucketNotEmpty": ("BucketNotEmpty",),
-    "AccessPointsAttached": ("BucketHasAccessPointsAttached",),
-    "InvalidSpec": (
+    Reason.CONFLICT: ("BucketAlreadyOwnedByYou", "EntityAlreadyExists"),
+    Reason.BUCKET_NAME_TAKEN: ("BucketAlreadyExists",),
+    Reason.BUCKET_NOT_EMPTY: ("BucketNotEmpty",),
+    Reason.ACCESS_POINTS_ATTACHED: ("BucketHasAccessPointsAttached",),
+    Reason.INVALID_SPEC: (
         "MalformedPolicy",
         "MalformedPolicyDocument",
         "InvalidBucketName",
@@ -80,8 +46,13 @@ _REASON_OF_CODE = {
         "InvalidArgument",
         "InvalidInput",
     ),
-    "WaitingForIAM": ("NoSuchEntity", "ConcurrentModification", "EntityTemporarilyUnmodifiable", "DeleteConflict"),
-    "AccessDenied": (
+    Reason.WAITING_FOR_IAM: (
+        "NoSuchEntity",
+        "ConcurrentModification",
+        "EntityTemporarilyUnmodifiable",
+        "DeleteConflict",
+    ),
+    Reason.ACCESS_DENIED: (
         "AccessDenied",
         "AccessDeniedException",
         "AllAccessDisabled",
@@ -89,7 +60,7 @@ _REASON_OF_CODE = {
         "UnauthorizedAccess",
         "403",
     ),
-    "CredentialsInvalid": (
+    Reason.CREDENTIALS_INVALID: (
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "SignatureDoesNotMatch",
@@ -101,9 +72,14 @@ _REASON_OF_CODE = {
         "MissingAuthenticationToken",
         "RequestTimeTooSkewed",
     ),
-    "QuotaExceeded": ("LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets"),
+    Reason.QUOTA_EXCEEDED: (
+        "LimitExceeded",
+        "LimitExceededException",
+        "ServiceQuotaExceededException",
+        "TooManyBuckets",
+    ),
     # Those that botocore takes for it; of HEAD, which has no text, only the status is known.
-    "Throttled": (
+    Reason.THROTTLED: (
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
@@ -143,11 +119,12 @@ _PASSING_CODES = (
 _MFA_MESSAGE = "mfa authentication must be used"
 # What a person can do about a reason, for the message.
 _REMEDIES = {
-    "AccessPointsAttached": "the bucket has access points: delete them first (aws s3control list-access-points "
+    Reason.ACCESS_POINTS_ATTACHED: "the bucket has access points: delete them first (aws s3control list-access-points "
     "--bucket, delete-access-point), or set deletionPolicy: Retain",
-    "MFARequired": "MFA Delete is enabled on the bucket: only the account's root user, with the MFA device, can delete "
-    "its versions or disable MFA Delete (aws s3api put-bucket-versioning --mfa); or set deletionPolicy: Retain",
-    "DeletionRefused": "AWS does not delete the bucket: remove what its answer names, or set deletionPolicy: Retain",
+    Reason.MFA_REQUIRED: "MFA Delete is enabled on the bucket: only the account's root user, with the MFA device, can "
+    "delete its versions or disable MFA Delete (aws s3api put-bucket-versioning --mfa); or set deletionPolicy: Retain",
+    Reason.DELETION_REFUSED: "AWS does not delete the bucket: remove what its answer names, or set deletionPolicy: "
+    "Retain",
 }
 _CLOCK = "the clock of the machine that the operator runs on is wrong: synchronize it"
 # The same, where AWS has one code for several causes. What is in the message for one of them.
@@ -172,17 +149,22 @@ _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|pro
 
 
 class Refused(Exception):
-    """The object cannot be brought in order now. ``reason`` is one of :data:`RETRY`."""
+    """The object cannot be reconciled now."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason = Reason.parse(reason)
         self.message = message
 
     @property
-    def retry(self) -> str:
+    def retry(self) -> Retry:
         """When it is worth trying again."""
-        return RETRY[self.reason]
+        return self.reason.retry
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a run or a check that ends with this error."""
+        return Outcome.failure(self.reason, self.message)
 
 
 class Unknown(Refused):
@@ -200,7 +182,7 @@ class NoSuchRegion(Refused):
     """
 
     def __init__(self, message: str, elsewhere: str) -> None:
-        super().__init__("InvalidSpec", message)
+        super().__init__(Reason.INVALID_SPEC, message)
         self.elsewhere = elsewhere
 
 
@@ -226,9 +208,9 @@ def with_field(code: str, message: str) -> str:
     return with_remedy(reason_of(code, message), message)
 
 
-def with_remedy(reason: str, message: str) -> str:
+def with_remedy(reason: Reason, message: str) -> str:
     """The message, which begins with what a person can do about the reason, where that is known."""
-    if reason == "QuotaExceeded":
+    if reason == Reason.QUOTA_EXCEEDED:
         quota = _QUOTA_MESSAGE.search(message)
         named = f"AWS quota {quota[1]}" if quota else "a quota of AWS"
         return f"{named} is used up: delete what is not needed, or have AWS raise it: {message}"
@@ -236,22 +218,22 @@ def with_remedy(reason: str, message: str) -> str:
     return f"{remedy}: {message}" if remedy else message
 
 
-def reason_of(code: str, message: str) -> str:
+def reason_of(code: str, message: str) -> Reason:
     """The reason for an AWS error code; for an error without one, told by botocore's message."""
     code = code_in(code, message)
     if code:
-        reason = _REASON.get(code, "AWSError")
-        if reason == "QuotaExceeded" and _is_about_keys(code, message):
-            return "TooManyKeys"
-        if reason == "WaitingForIAM" and "Scope ARN: " in message:
+        reason = _REASON.get(code, Reason.AWS_ERROR)
+        if reason == Reason.QUOTA_EXCEEDED and _is_about_keys(code, message):
+            return Reason.TOO_MANY_KEYS
+        if reason == Reason.WAITING_FOR_IAM and "Scope ARN: " in message:
             # Not what IAM does not show yet, but a policy that nobody created.
-            return "AWSError"
-        if reason == "AccessDenied" and _MFA_MESSAGE in message.lower():
-            return "MFARequired"
-        return "DeletionRefused" if reason == "AWSError" and _is_refused_deletion(code, message) else reason
+            return Reason.AWS_ERROR
+        if reason == Reason.ACCESS_DENIED and _MFA_MESSAGE in message.lower():
+            return Reason.MFA_REQUIRED
+        return Reason.DELETION_REFUSED if reason == Reason.AWS_ERROR and _is_refused_deletion(code, message) else reason
     if _CREDENTIALS_MESSAGE.search(_URL.sub("", message)):
-        return "CredentialsInvalid"
-    return "AWSUnreachable" if _UNREACHABLE_MESSAGE.search(message) else "AWSError"
+        return Reason.CREDENTIALS_INVALID
+    return Reason.AWS_UNREACHABLE if _UNREACHABLE_MESSAGE.search(message) else Reason.AWS_ERROR
 
 
 def _is_about_keys(code: str, message: str) -> bool:
@@ -270,10 +252,10 @@ def unknown(verb: str, error: BaseException) -> Unknown:
     """A typed error "failed to <verb>" for a botocore error."""
     if isinstance(error, ResponseParserError):
         # Its text holds the answer, which says nothing about the cause and may be anybody's.
-        return Unknown("AWSError", f"failed to {verb}: the answer cannot be parsed")
+        return Unknown(Reason.AWS_ERROR, f"failed to {verb}: the answer cannot be parsed")
     if isinstance(error, OSError):
         files = "check the files that AWS_WEB_IDENTITY_TOKEN_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name"
-        return Unknown("CredentialsInvalid", f"failed to {verb}: {error}: {files}")
+        return Unknown(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
     code = code_of(error)
     return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 

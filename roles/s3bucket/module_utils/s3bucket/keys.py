@@ -14,6 +14,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from .errors import Refused
+from .outcome import Reason
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
 MAX_KEYS = 2
@@ -89,7 +90,7 @@ def plan_keys(
         return KeyPlan(recorded_id, False, [], stale, foreign, foreign_tag is not None, tag)
     if len(foreign) >= MAX_KEYS:
         raise Refused(
-            "TooManyKeys",
+            Reason.TOO_MANY_KEYS,
             f"the user has {len(foreign)} access keys that the operator did not issue ({', '.join(foreign)}) "
             f"and AWS allows {MAX_KEYS}: delete one of them",
         )

@@ -97,7 +97,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
 
 def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
     """Fail with the reason, for the role's rescue to pass on."""
-    module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason)
+    module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
 
 
 def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoReturn:

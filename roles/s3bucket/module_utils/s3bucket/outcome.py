@@ -1,21 +1,42 @@
 # Copyright: s3-operator contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The result of one run of the role, or of one check, for one S3 object. Pure."""
+"""The result of one run of the role, or of one check, for one S3 object. Pure.
+
+Reasons, retry kinds and the shape of a result are defined here only. Modules, ``set_stats`` and the operator exchange a
+result as a record: :meth:`Outcome.to_record` and :meth:`Outcome.from_record`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
+
+from .json_types import Json
+
+
+class Retry(StrEnum):
+    """When it is worth trying again."""
+
+    NONE = "none"
+    """There is nothing left to do."""
+    IMMEDIATE = "immediate"
+    """At once: the run made progress and has more to do."""
+    TRANSIENT = "transient"
+    """Soon, with back-off."""
+    SLOW = "slow"
+    """At the next sync."""
+    PERMANENT = "permanent"
+    """When the spec changes, or at the next sync."""
 
 
 class Reason(StrEnum):
-    """Why an object is Ready or Synced, or not. The role gives most of them; the last five are the loop's own."""
+    """Why an object is Ready or Synced, or not. Those after WOULD_CHANGE are the operator's own."""
 
     READY = "Ready"
     PENDING = "Pending"
     EMPTYING = "Emptying"
-    DELETING = "Deleting"
     INVALID_SPEC = "InvalidSpec"
     CONFLICT = "Conflict"
     BUCKET_NAME_TAKEN = "BucketNameTaken"
@@ -37,26 +58,131 @@ class Reason(StrEnum):
     AWS_ERROR = "AWSError"
     KUBERNETES_ERROR = "KubernetesError"
     MISSING_REQUIREMENT = "MissingRequirement"
+    WOULD_CHANGE = "WouldChange"
+    """In check mode only: a run would change something and end well."""
+    DELETING = "Deleting"
     RUN_FAILED = "RunFailed"
     RUN_TIMEOUT = "RunTimeout"
     RUN_CANCELLED = "RunCancelled"
     IN_SYNC = "InSync"
     DRIFTED = "Drifted"
 
+    @property
+    def retry(self) -> Retry:
+        """When it is worth trying again, unless the outcome says otherwise."""
+        return _RETRY.get(self, Retry.TRANSIENT)
+
+    @classmethod
+    def parse(cls, text: object) -> Reason:
+        """The reason of this name; RunFailed for a name that is not in the list."""
+        return cls(text) if isinstance(text, str) and text in _NAMES else cls.RUN_FAILED
+
+
+_NAMES = frozenset(reason.value for reason in Reason)
+_RETRY_NAMES = frozenset(retry.value for retry in Retry)
+# The others are transient.
+_RETRY = {
+    **dict.fromkeys((Reason.READY, Reason.IN_SYNC, Reason.WOULD_CHANGE, Reason.DELETING), Retry.NONE),
+    Reason.EMPTYING: Retry.IMMEDIATE,
+    **dict.fromkeys(
+        (
+            Reason.BUCKET_NOT_EMPTY,
+            Reason.OBJECT_LOCKED,
+            Reason.ACCESS_POINTS_ATTACHED,
+            Reason.MFA_REQUIRED,
+            Reason.DELETION_REFUSED,
+            Reason.TOO_MANY_KEYS,
+            Reason.QUOTA_EXCEEDED,
+            Reason.KEY_LEAKED,
+            Reason.DRIFTED,
+        ),
+        Retry.SLOW,
+    ),
+    **dict.fromkeys(
+        (
+            Reason.INVALID_SPEC,
+            Reason.CONFLICT,
+            Reason.BUCKET_NAME_TAKEN,
+            Reason.BUCKET_NOT_FOUND,
+            Reason.WRONG_REGION,
+            Reason.MISSING_REQUIREMENT,
+        ),
+        Retry.PERMANENT,
+    ),
+}
+
+
+class OutcomeRecord(TypedDict):
+    """An outcome as plain data: ``s3bucket_result`` of the role."""
+
+    done: bool
+    reason: str
+    message: str
+    retry: str
+    changed: list[str]
+    status: dict[str, Json]
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of the role, or one look, ended with.
+    """The end of one run of the role, or of one check.
 
-    ``retry`` is none, immediate, transient, permanent or slow; ``changed`` names the aspects that the run repaired,
-    ``drift`` those that differ from the spec and were not. ``is_untouched``: the run wrote nothing.
+    ``changed`` names the aspects that the run repaired, ``drift`` those that differ from the spec and were not.
+    ``is_untouched``: the run wrote nothing. The last two are not part of a record.
     """
 
     is_done: bool
     reason: Reason
     message: str = ""
-    retry: str = "none"
+    retry: Retry = Retry.NONE
     changed: tuple[str, ...] = ()
-    status: dict[str, Any] = field(default_factory=dict)
+    status: Mapping[str, Json] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
     is_untouched: bool = False
+
+    @classmethod
+    def failure(cls, reason: Reason, message: str) -> Outcome:
+        """An outcome that is not done, with the retry kind of its reason."""
+        return cls(False, reason, message, reason.retry)
+
+    def to_record(self) -> OutcomeRecord:
+        """The outcome as plain data."""
+        return {
+            "done": self.is_done,
+            "reason": self.reason.value,
+            "message": self.message,
+            "retry": self.retry.value,
+            "changed": list(self.changed),
+            "status": dict(self.status),
+        }
+
+    @classmethod
+    def from_record(cls, record: object) -> Outcome:
+        """The outcome of a record. One that no version of the role makes is a failed run, never an exception."""
+        problem = _find_problem(record)
+        if problem or not isinstance(record, Mapping):
+            return cls.failure(Reason.RUN_FAILED, f"the role's result cannot be used: {problem}")
+        return cls(
+            is_done=record["done"],
+            reason=Reason(record["reason"]),
+            message=str(record["message"]),
+            retry=Retry(record["retry"]),
+            changed=tuple(map(str, record["changed"])),
+            status=dict(record["status"]),
+        )
+
+
+def _find_problem(record: object) -> str:
+    """Why a record is no outcome; empty for a valid one."""
+    if not isinstance(record, Mapping):
+        return "it is not an object"
+    missing = OutcomeRecord.__required_keys__ - record.keys()
+    if missing:
+        return f"it has no {', '.join(sorted(missing))}"
+    if not isinstance(record["reason"], str) or record["reason"] not in _NAMES:
+        return f"unknown reason {record['reason']}: {record['message']}"
+    if not isinstance(record["retry"], str) or record["retry"] not in _RETRY_NAMES:
+        return f"unknown retry {record['retry']}"
+    types = (("done", bool), ("changed", list), ("status", Mapping))
+    wrong = [name for name, expected in types if not isinstance(record[name], expected)]
+    return f"{', '.join(wrong)} has a wrong type" if wrong else ""

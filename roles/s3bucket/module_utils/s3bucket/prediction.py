@@ -7,17 +7,15 @@ answer of AWS to a write alone could tell (a quota, a policy that it refuses) is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from .changes import Change, changes_of, changes_of_deletion, line_of
-from .errors import AWS_ERRORS, RETRY, Refused, code_of, reason_of
+from .errors import AWS_ERRORS, Refused, code_of, reason_of
 from .observe import Deletion, Observation, Sources, outcome_status
+from .outcome import Outcome, Reason
 from .spec import Wanted
-
-WOULD_CHANGE = "WouldChange"
-"""The reason of a result in check mode, when a run would change something and end well."""
 
 # Versions are looked at in one page; where more are locked, the first ones tell as well.
 _LOCKS_READ = 100
@@ -65,22 +63,18 @@ def predict_deletion(wanted: Wanted, gone: Deletion, sources: Sources) -> Predic
     )
 
 
-def result_of(wanted: Wanted, prediction: Prediction) -> dict[str, Any]:
+def result_of(wanted: Wanted, prediction: Prediction) -> Outcome:
     """The role's result in check mode: Ready only for what is there."""
-    record: dict[str, Any] = {
-        "done": False,
-        "retry": "none",
-        "changed": prediction.changed,
-        "status": {} if prediction.changed else prediction.status,
-    }
+    changed = tuple(prediction.changed)
+    status = {} if changed else prediction.status
     if prediction.problem is not None:
-        problem = prediction.problem
-        return {**record, "reason": problem.reason, "message": problem.message, "retry": RETRY[problem.reason]}
+        return replace(prediction.problem.outcome, changed=changed, status=status)
     notes = "; ".join(prediction.notes)
-    if not prediction.changed:
-        return {**record, "done": True, "reason": "Ready", "message": notes}
+    if not changed:
+        return Outcome(True, Reason.READY, notes, status=status)
     parts = [f"check mode: a run would {summary_of(wanted, prediction)}", notes]
-    return {**record, "reason": WOULD_CHANGE, "message": "; ".join(part for part in parts if part)}
+    message = "; ".join(part for part in parts if part)
+    return Outcome(False, Reason.WOULD_CHANGE, message, changed=changed, status=status)
 
 
 def diff_of(wanted: Wanted, prediction: Prediction) -> dict[str, Any]:
@@ -130,14 +124,14 @@ def find_obstacle(wanted: Wanted, gone: Deletion, s3: Any) -> Refused | None:
         return _find_lock(s3, bucket)
     except AWS_ERRORS as error:
         # The run itself reads less: without the right to list, an empty bucket can be deleted.
-        if reason_of(code_of(error), str(error)) != "AccessDenied":
+        if reason_of(code_of(error), str(error)) is not Reason.ACCESS_DENIED:
             gone.notes.append(f"whether bucket {wanted.bucket} can be deleted is not known: {error}")
         return None
 
 
 def _not_empty(bucket: str) -> Refused:
     return Refused(
-        "BucketNotEmpty",
+        Reason.BUCKET_NOT_EMPTY,
         f"bucket {bucket} is not empty, and spec.forceDelete is false: empty it, set spec.forceDelete: true, or set "
         "spec.deletionPolicy: Retain",
     )
@@ -158,7 +152,7 @@ def _find_lock(s3: Any, bucket: dict[str, str]) -> Refused | None:
     if not dates:
         return None
     until = max(dates).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Refused("ObjectLocked", f"bucket {bucket['Bucket']} has object versions that are locked until {until}")
+    return Refused(Reason.OBJECT_LOCKED, f"bucket {bucket['Bucket']} has object versions that are locked until {until}")
 
 
 def _locked_until(s3: Any, bucket: dict[str, str], item: dict[str, Any]) -> datetime | None:

@@ -7,20 +7,27 @@ that do not depend on it; the run then ends with the first failure.
 
 from __future__ import annotations
 
-from .aspects import TABLE
+from .aspects import SETTING_NAMES
+from .outcome import Reason
 
 # In their order: which aspects a step brings in order. ``rights``: bucket and user with its policy are there.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
-    "settings": (*TABLE, "tags"),
+    "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
     "access": ("access_key", "secret"),
 }
 # After these no step runs. Ownership is in doubt, or every further request would fail, or make it worse.
-STOPS = ("Conflict", "BucketNameTaken", "CredentialsInvalid", "AWSUnreachable", "Throttled")
+STOPS = (
+    Reason.CONFLICT,
+    Reason.BUCKET_NAME_TAKEN,
+    Reason.CREDENTIALS_INVALID,
+    Reason.AWS_UNREACHABLE,
+    Reason.THROTTLED,
+)
 
 
-def skipped_after(step: str, reason: str, *, has_bucket: bool) -> list[str]:
+def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
     """The steps that do not run, or did not succeed, because a step failed: itself first.
 
     :param has_bucket: whether the bucket was there before the run

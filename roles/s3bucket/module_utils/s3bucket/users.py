@@ -13,6 +13,7 @@ from typing import Any
 
 from . import owner
 from .errors import Refused
+from .outcome import Reason
 from .state import UserState
 
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html allows more in a path; what is a pattern in
@@ -116,14 +117,16 @@ def rules_of(settings: dict[str, Any]) -> UserRules:
     """
     path, boundary = settings["iam_path"], settings["permissions_boundary"]
     if path and not PATH.fullmatch(path):
-        raise Refused("InvalidSpec", f"s3bucket_iam_path: {path} does not begin and end with /")
+        raise Refused(Reason.INVALID_SPEC, f"s3bucket_iam_path: {path} does not begin and end with /")
     if boundary and not BOUNDARY.fullmatch(boundary):
-        raise Refused("InvalidSpec", f"s3bucket_permissions_boundary: {boundary} is not the ARN of a managed policy")
+        raise Refused(
+            Reason.INVALID_SPEC, f"s3bucket_permissions_boundary: {boundary} is not the ARN of a managed policy"
+        )
     policies, groups = settings.get("allowed_policies", ()), settings.get("allowed_groups", ())
     for arn in policies:
         if not BOUNDARY.fullmatch(arn):
-            raise Refused("InvalidSpec", f"s3bucket_allowed_policies: {arn} is not the ARN of a managed policy")
+            raise Refused(Reason.INVALID_SPEC, f"s3bucket_allowed_policies: {arn} is not the ARN of a managed policy")
     for group in groups:
         if not GROUP.fullmatch(group):
-            raise Refused("InvalidSpec", f"s3bucket_allowed_groups: {group} is not the name of an IAM group")
+            raise Refused(Reason.INVALID_SPEC, f"s3bucket_allowed_groups: {group} is not the name of an IAM group")
     return UserRules(path, boundary, frozenset(policies), frozenset(groups))

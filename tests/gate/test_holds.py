@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.awsgate.holds import Holds
 
-from tests.cluster.conftest import wait_until
+from dev.awsgate.holds import Holds
+from dev.wait import wait_until
 
 _WAIT_S = 10
 
