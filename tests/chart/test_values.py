@@ -27,6 +27,8 @@ from tests.support.chart_values import (
     rule,
 )
 
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 GROUPS = {"together": TOGETHER, "apart": APART, "defaults": {}}
 
 
@@ -236,8 +238,15 @@ def test_impossible_combination_is_refused(given: str, named: str) -> None:
     assert named in done.stdout
 
 
-SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+def test_every_template_checks_first_that_no_section_is_missing() -> None:
+    templates = CHART / "templates"
+    first = {path.name: path.read_text().splitlines()[0] for path in templates.rglob("*.yaml")}
+    assert set(first.values()) == {'{{- include "s3-operator.checkValues" . }}'}, first
+    helper = (templates / "_helpers.tpl").read_text()
+    checked = set(re.findall(r'"([^"]+)"', helper.partition("{{- range list ")[2].partition("-}}")[0]))
+    # Maps of Kubernetes are used as a whole, or not at all.
+    whole = {"podSecurityContext", "resources", "securityContext"}
+    assert {name for name, value in VALUES.items() if isinstance(value, dict) and value} - whole <= checked
 
 
 def closed_maps(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

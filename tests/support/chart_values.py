@@ -91,6 +91,7 @@ WHOLE = f"registry.example:5000/team/s3:2.0@{DIGEST}"
 HEALTHZ, READYZ = ({"httpGet": {"path": path, "port": "health"}} for path in ("/healthz", "/readyz"))
 PROBE = {"initialDelaySeconds": 1, "periodSeconds": 7, "timeoutSeconds": 3, "failureThreshold": 9}
 SIDECAR = {"name": "proxy", "image": "proxy:1", "ports": [{"containerPort": 9}]}
+INIT = {"name": "init", "image": "init:1"}
 RELABELING = [{"targetLabel": "cluster", "replacement": "prod"}]
 SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
 EGRESS = {"ports": [{"port": 3128, "protocol": "TCP"}]}
@@ -169,7 +170,7 @@ TOGETHER = {
         in_pods("containers", 0, "volumeMounts", 3),
         [{"name": "ca", "mountPath": "/ca"}] * TWICE,
     ),
-    "initContainers": Row([SIDECAR], in_pods("initContainers"), [[SIDECAR]] * TWICE),
+    "initContainers": Row([INIT], in_pods("initContainers"), [[INIT]] * TWICE),
     # After the operator's own, and not in the test Pod, which would never complete.
     "extraContainers": Row([SIDECAR], in_pods("containers", 1), [SIDECAR, None]),
     "hostNetwork": Row(True, in_pods("dnsPolicy"), ["ClusterFirstWithHostNet"] * TWICE),

@@ -22,7 +22,8 @@
 {{- printf "%s:%s" (include "s3-operator.namespace" .) (include "s3-operator.fullname" .) -}}
 {{- end -}}
 
-{{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
+{{/* Every template begins with this. --reuse-values leaves out what a new version of the chart has added, and Helm would report
+     a nil pointer. */}}
 {{- define "s3-operator.checkValues" -}}
 {{- range list "aws" "crds" "emptyDir" "health" "iam" "image" "livenessProbe" "metrics" "metrics.podMonitor" "metrics.prometheusRule"
   "metrics.service" "metrics.serviceMonitor" "networkPolicy" "podDisruptionBudget" "rbac" "readinessProbe" "serviceAccount"
@@ -54,7 +55,6 @@
      that the user cannot replace. namespace: empty for objects of the cluster. */}}
 {{- define "s3-operator.metadata" -}}
 {{- $root := .root -}}
-{{- include "s3-operator.checkValues" $root -}}
 {{- $labels := include "s3-operator.selectorLabels" $root | fromYaml -}}
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion -}}
