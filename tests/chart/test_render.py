@@ -30,7 +30,6 @@ def test_crd_is_that_of_crds_and_stays(everything: list[dict[str, Any]]) -> None
     rendered = find(everything, "CustomResourceDefinition")
     assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert rendered["spec"] == yaml.safe_load(CRD.read_text())["spec"]
-    assert not [item for item in render("--set=crds.install=false") if item["kind"] == "CustomResourceDefinition"]
 
 
 def test_versions_are_those_of_the_operator(everything: list[dict[str, Any]]) -> None:
@@ -185,12 +184,12 @@ def test_nothing_runs_at_an_uninstall(everything: list[dict[str, Any]]) -> None:
     assert hooks == {None, "test"}
 
 
-def test_values_of_the_removed_uninstall_hook_are_still_accepted() -> None:
-    assert render("--set=uninstallWarning.enabled=false") == render()
+def test_values_of_the_removed_uninstall_hook_are_still_accepted(defaults: list[dict[str, Any]]) -> None:
+    assert render("--set=uninstallWarning.enabled=false") == defaults
 
 
-def test_test_pod_has_resources_labels_and_annotations(tmp_path: Path) -> None:
-    pod = find(render(), "Pod")
+def test_test_pod_has_resources_labels_and_annotations(defaults: list[dict[str, Any]], tmp_path: Path) -> None:
+    pod = find(defaults, "Pod")
     assert pod["spec"]["containers"][0]["resources"] == VALUES["testPod"]["resources"]
     assert {"cpu", "memory"} == set(VALUES["testPod"]["resources"]["limits"])
     assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
@@ -330,8 +329,8 @@ def test_extra_labels_are_on_everything(everything: list[dict[str, Any]]) -> Non
     assert without == []
 
 
-def test_off_by_default() -> None:
-    kinds = {item["kind"] for item in render()}
+def test_off_by_default(defaults: list[dict[str, Any]]) -> None:
+    kinds = {item["kind"] for item in defaults}
     assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "Secret"}
 
 
@@ -385,26 +384,22 @@ def test_nothing_in_the_chart_is_bound_to_one_ip_family(everything: list[dict[st
     assert "ipFamilies" not in find(everything, "Service")["spec"]
 
 
-def test_path_and_boundary_of_users_reach_the_operator() -> None:
-    arn = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
-    given = render(f"--set=iam.path=/s3-operator/,iam.permissionsBoundary={arn}")
-    for objects, wanted in ((given, ("/s3-operator/", arn)), (render(), (None, None))):
-        for pod in pods(objects):
-            assert (settings(pod).get("IAM_PATH"), settings(pod).get("PERMISSIONS_BOUNDARY")) == wanted
-
-
-def test_tags_and_guard_rails_reach_the_operator() -> None:
+def test_path_boundary_tags_and_allowed_policies_reach_the_operator(defaults: list[dict[str, Any]]) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
     arns = "arn:aws:iam::aws:policy/a,arn:aws:iam::123456789012:policy/b"
     given = render(
+        f"--set=iam.path=/s3-operator/,iam.permissionsBoundary={boundary}",
         '--set-json=tags={"team":"photos","cost center":"1"}',
         f"--set=iam.allowedPolicies={{{arns}}},iam.allowedGroups={{staff}}",
     )
     for pod in pods(given):
         found = settings(pod)
+        assert (found["IAM_PATH"], found["PERMISSIONS_BOUNDARY"]) == ("/s3-operator/", boundary)
         assert json.loads(found["TAGS"]) == {"team": "photos", "cost center": "1"}
         assert (found["ALLOWED_POLICIES"], found["ALLOWED_GROUPS"]) == (arns, "staff")
-    for pod in pods(render()):
-        assert not {"TAGS", "ALLOWED_POLICIES", "ALLOWED_GROUPS"} & set(settings(pod))
+    for pod in pods(defaults):
+        names = {"IAM_PATH", "PERMISSIONS_BOUNDARY", "TAGS", "ALLOWED_POLICIES", "ALLOWED_GROUPS"}
+        assert not names & set(settings(pod))
 
 
 def test_every_command_in_the_pod_has_the_operators_settings() -> None:
@@ -463,20 +458,18 @@ def test_two_releases_share_no_object_of_the_cluster() -> None:
         items = [item for item in yaml.safe_load_all(done.stdout) if item]
         return {f"{item['kind']}/{item['metadata']['name']}" for item in items if item["kind"].startswith("Cluster")}
 
-    assert names("s3-operator", "a")
-    assert not names("s3-operator", "a") & names("s3-operator", "b")
+    first = names("s3-operator", "a")
+    assert first
+    assert not first & names("s3-operator", "b")
     assert not names("one", "a") & names("two", "a")
 
 
-def test_executor_and_drift_check_are_flags() -> None:
-    given = render("--set=executor=stock,driftCheck=false,resyncWorkers=3,fullSyncPeriod=3600")
+def test_executor_and_drift_check_are_flags(defaults: list[dict[str, Any]]) -> None:
+    # With other values: tests/support/chart_values.py.
     flags = ("--executor", "--drift-check", "--no-drift-check", "--resync-workers", "--full-sync-period")
-    for objects, wanted in (
-        (given, ["--executor=stock", "--no-drift-check", "--resync-workers=3", "--full-sync-period=3600"]),
-        (render(), ["--executor=warm", "--drift-check", "--resync-workers=8", "--full-sync-period=86400"]),
-    ):
-        arguments = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
-        assert [text for text in arguments if text.startswith(flags)] == wanted
+    wanted = ["--executor=warm", "--drift-check", "--resync-workers=8", "--full-sync-period=86400"]
+    arguments = find(defaults, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [text for text in arguments if text.startswith(flags)] == wanted
 
 
 def test_playbooks_read_the_settings_of_the_deployment() -> None:
