@@ -275,10 +275,10 @@ def once(log_format: str, log_level: str, **flags: Any) -> None:
 def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Tell whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
     from runner.commands.check import CheckError, checks, checks_without_cluster
-    from runner.control.operator import default_identity_namespace
+    from runner.kube.config import find_own_namespace
     from runner.kube.leader import Election, Terms, scope_of
 
-    namespace = leader_election_namespace or default_identity_namespace()
+    namespace = leader_election_namespace or find_own_namespace()
     try:
         kube = _kube(watch_namespaces)
         scope = scope_of(watch_namespaces)
@@ -490,10 +490,11 @@ def _operator(base: Path, log_format: str, log_level: str, flags: dict[str, Any]
         raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
 
     # The role's core imports the collections.
-    from runner.control.operator import Operator, default_identity_namespace
+    from runner.control.operator import Operator
+    from runner.kube.config import find_own_namespace
     from runner.kube.leader import TermsError
 
-    flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
+    flags["leader_election_namespace"] = flags["leader_election_namespace"] or find_own_namespace()
     settings = Settings(**{**flags, "work_dir": processes.short_path(base)})
     try:
         return Operator(settings, _kube(flags["watch_namespaces"]))

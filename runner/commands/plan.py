@@ -18,6 +18,7 @@ import yaml
 from runner.control.status import reports_drift
 from runner.drift.check import DriftCheck, Plan, RoleSettings
 from runner.kube.client import ConfigError, Kube, KubeError, load_config
+from runner.objects import JsonObject, S3Object
 from s3bucket.api import API_VERSION, KIND
 from s3bucket.outcome import Outcome, Reason
 
@@ -39,7 +40,7 @@ class Document:
     """One S3 object, and where it was found."""
 
     source: str
-    item: dict[str, Any]
+    item: JsonObject
 
     @property
     def name(self) -> str:
@@ -101,10 +102,10 @@ def read_cluster(kube: Kube) -> list[Document]:
         missing = kube.find_missing_namespaces()
         if missing:
             raise PlanError(f"namespace {missing[0]} does not exist: create it, or name another")
-        items = [item for namespace in kube.namespaces for item in kube.list_objects(namespace)[0]]
+        found = [s3 for namespace in kube.namespaces for s3 in kube.list_objects(namespace)[0]]
     except KubeError as error:
         raise PlanError(str(error)) from error
-    return [Document("cluster", item) for item in items]
+    return [Document("cluster", s3.item) for s3 in found]
 
 
 def named(documents: list[Document], names: tuple[str, ...]) -> list[Document]:
@@ -130,10 +131,11 @@ def as_live(document: Document, kube: Kube | None) -> Document:
     kept = {name: given[name] for name in ("name", "namespace", "uid", "deletionTimestamp") if name in given}
     namespace, name = kept.get("namespace"), kept.get("name")
     if kube and isinstance(namespace, str) and isinstance(name, str) and name:
-        live = (kube.find_object(namespace, name) or {}).get("metadata", {})
+        live = kube.find_object(namespace, name)
+        found = live.metadata if live else {}
         # A uid in a file may be another cluster's.
         kept.pop("uid", None)
-        kept |= {name: live[name] for name in ("uid", "deletionTimestamp") if name in live}
+        kept |= {name: found[name] for name in ("uid", "deletionTimestamp") if name in found}
     return Document(document.source, {**document.item, "metadata": kept})
 
 
@@ -233,7 +235,7 @@ def _check_size(document: Any, source: str) -> None:
             raise PlanError(f"{source}: has more than {_MAX_VALUES} values: write it without aliases, or in parts")
 
 
-def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
+def _items_of(document: Any, source: str) -> Iterator[JsonObject]:
     if isinstance(document, dict) and isinstance(document.get("items"), list):
         for item in document["items"]:
             yield from _items_of(item, source)
@@ -250,20 +252,21 @@ def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
         raise PlanError(f"{source}: cannot be written as JSON: {error}") from error
 
 
-def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cluster: bool) -> Plan:
+def _plan(check: DriftCheck, document: Document, options: JsonObject, has_cluster: bool) -> Plan:
     unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
     if unknown:
         return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
-    plan = check.plan(document.item)
+    s3 = S3Object.from_item(document.item)
+    plan = check.plan(s3)
     if plan.refusal:
         return plan
     # Only the cluster knows whether this very spec was applied already.
-    is_left = bool(plan.changes) and reports_drift(document.item)
+    is_left = bool(plan.changes) and reports_drift(s3)
     more = [_LEFT] * is_left + [_NOT_COMPARED] * (not has_cluster)
     return replace(plan, notes=(*plan.notes, *more))
 
 
-def _unknown_fields(value: Any, options: dict[str, Any], parent: str) -> Iterator[str]:
+def _unknown_fields(value: Any, options: JsonObject, parent: str) -> Iterator[str]:
     # What is no mapping is refused by the role's code, with its field.
     for name, child in value.items() if isinstance(value, dict) else ():
         if name not in options:
@@ -285,7 +288,7 @@ def _lines_of(one: Planned) -> Iterator[str]:
         yield f"  note: {note}"
 
 
-def _record_of(one: Planned) -> dict[str, Any]:
+def _record_of(one: Planned) -> JsonObject:
     plan, (namespace, _, name) = one.plan, one.document.name.partition("/")
     result = "refused" if plan.refusal else "differs" if plan.changes else "inSync"
     changes = [

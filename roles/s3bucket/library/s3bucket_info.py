@@ -76,6 +76,10 @@ options:
       - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
+  working_directory:
+    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    type: str
+    default: ""
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -103,6 +107,13 @@ cr:
 defaults:
   description: A value for each optional field of the spec, and the tags, for the tasks that follow.
   type: dict
+  returned: success
+written:
+  description:
+    - The aspects that a run writes. Those that differ, and the policy, access key and Secret that a new user or a new
+      key brings with it.
+  type: list
+  elements: str
   returned: success
 is_deleting:
   description: Whether the object's things are to be removed.
@@ -165,7 +176,6 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner
-from ansible.module_utils.s3bucket.cluster import ApiServer
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
@@ -194,6 +204,7 @@ VARIABLES: dict[str, Any] = {
     "empty_time_s": {"type": "int", "default": 300},
     "service_external_name": {"type": "str", "default": ""},
     "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+    "working_directory": {"type": "str", "default": ""},
 }
 
 
@@ -215,10 +226,15 @@ def main() -> None:
         check_seconds(given)
         defaults = defaults_of(given["defaults"], given["deletion_policy"], given["tags"])
         cr = read_cr(given["cr"], given["state"])
+        wanted = wanted_of(cr, given["cluster_name"], defaults)
+        sources = make_sources(module)
         cluster, options = connect(module, given["kubernetes"])
-        wanted = wanted_of(cr, given["cluster_name"] or cluster.get_cluster_id(), defaults)
+        # The first request: what is invalid or too old is refused by now.
+        if not given["cluster_name"]:
+            wanted = wanted_of(cr, cluster.get_cluster_id(), defaults)
+        sources = replace(sources, cluster=cluster)
         # Made again for a deletion whose region does not exist.
-        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(module, wanted, cluster)
+        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(module, wanted, sources)
         answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
         answer |= preview(module, wanted, seen, sources)
     except Refused as refusal:
@@ -243,9 +259,8 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deleti
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
 
 
-def look_at_present(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Observation, Sources]:
+def look_at_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
     """Compare an object that should exist with what does."""
-    sources = make_sources(module, cluster)
     return observe(wanted, sources), sources
 
 
@@ -269,6 +284,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
     }
     return {
         "differs": seen.differs,
+        "written": seen.written,
         "plan": plan,
         "outcome_status": outcome_status(wanted, seen),
         "success": success(seen.notes),
@@ -345,15 +361,14 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
     return str(seen.secret["metadata"]["uid"])
 
 
-def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer) -> tuple[Deletion, Sources]:
+def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
     """Read what an object that is being deleted has."""
     try:
-        sources = make_sources(module, cluster)
         return observe_deletion(wanted, sources), sources
     except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
         module.params["region"] = refusal.elsewhere
-        sources = make_sources(module, cluster)
+        sources = replace(make_sources(module), cluster=sources.cluster)
         return observe_deletion(wanted, sources), sources
 
 
@@ -373,6 +388,7 @@ def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any
     }
     return {
         "differs": gone.differs,
+        "written": gone.differs,
         "plan": plan,
         "outcome_status": {},
         "success": success(gone.notes),

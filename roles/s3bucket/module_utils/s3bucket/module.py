@@ -13,7 +13,7 @@ from .children import values_in
 from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
-from .read import LiveUsers, read_all_users
+from .read import PerUserReader, read_all_users
 from .requirements import REASON, find_outdated
 from .spec import Wanted, invalid, wanted_of
 from .users import rules_of
@@ -58,13 +58,13 @@ def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> W
     return wanted_of(read_cr(module.params["cr"], "present"), name, module.params["defaults"])
 
 
-def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
-    """Clients with the module's credentials, region and endpoint.
+def make_sources(module: AnsibleAWSModule) -> Sources:
+    """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
 
     :raises Refused: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
-    outdated = find_outdated(s3)
+    outdated = find_outdated(s3.meta.service_model)
     if outdated:
         raise Refused(REASON, outdated)
 
@@ -82,9 +82,9 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer) -> Sources:
 
     return Sources(
         s3=s3,
-        users=LiveUsers(iam),
+        users=PerUserReader(iam),
         sts=module.client("sts"),
-        cluster=cluster,
+        cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
         settle_s=module.params["iam_settle_s"],
