@@ -48,8 +48,8 @@ def test_artifact_hub_shows_this_image_crd_and_example() -> None:
     assert (named["kind"], named["version"], named["name"]) == ("S3", version, crd["metadata"]["name"])
     assert shown["crdsExamples"] == [yaml.safe_load((PROJECT / "examples" / "minimal.yaml").read_text())]
     # The icon is a file of this repository.
-    assert chart["icon"].startswith("https://raw.githubusercontent.com/agill17/s3-operator/master/")
-    assert (PROJECT / chart["icon"].partition("/master/")[2]).read_text().startswith("<svg")
+    assert chart["icon"].startswith("https://raw.githubusercontent.com/agill17/s3-operator/main/")
+    assert (PROJECT / chart["icon"].partition("/main/")[2]).read_text().startswith("<svg")
 
 
 @pytest.mark.parametrize("helm", HELMS)
