@@ -13,7 +13,7 @@ unexport PYTHONWARNINGS PYTHONPATH
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
 
 .DEFAULT_GOAL := help
-.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate check-generated cluster cluster-down clean docs generate-docs
+.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate generate-chart check-generated cluster cluster-down clean docs generate-docs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -145,6 +145,7 @@ cluster-down: $(STAMP) ## end what `make cluster` started
 
 generate: $(STAMP) ## write what follows from the CRD and the settings: argument_specs, defaults, copies, reference, policy
 	$(BIN)/python -m dev.generate
+	$(BIN)/python -m dev.chart_docs
 
 check-generated: $(STAMP) ## fail if make generate changes a file
 	@before=$$(git status --porcelain; git diff) && $(MAKE) --no-print-directory generate && \
@@ -166,3 +167,6 @@ recording: kubernetes ## make docs/demo.svg from a run of the demo
 
 hooks: $(STAMP) ## let git run the checks of make lint that a commit concerns
 	$(BIN)/pre-commit install
+
+generate-chart: $(STAMP) ## write the chart's README.md and values.schema.json, from the comments of its values.yaml
+	$(BIN)/python -m dev.chart_docs
