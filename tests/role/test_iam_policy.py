@@ -132,7 +132,7 @@ def look(operator: Operator, make: NewObject) -> str:
 
 def look_at_strangers_bucket(operator: Operator, make: NewObject) -> str:
     cr = make(iamUser=None)
-    operator.world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], is_open=True)
+    operator.world.aws.gate.make_bucket_elsewhere(cr["spec"]["bucketName"], is_open=True)
     found = operator.look(cr)
     return "Ready" if found == "BucketNameTaken" else found
 
@@ -348,7 +348,7 @@ def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private")) == "AccessDenied"
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private", VersionId="null")) == "AccessDenied"
     stranger = f"{bucket}-stranger"
-    world.aws.gate.make_foreign_bucket(stranger, is_open=True)
+    world.aws.gate.make_bucket_elsewhere(stranger, is_open=True)
     # amazon.aws.s3_bucket asks without ExpectedBucketOwner.
     tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
     assert code_of(lambda: s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "AccessDenied"
