@@ -134,7 +134,7 @@ def _build(name: str) -> Path:
 
 
 def _version_flags() -> str:
-    # etcd carries its version in its sources; the Kubernetes programs get theirs by the linker.
+    # etcd carries its version in its sources; the Kubernetes programs get it from the linker.
     major, minor, _ = KUBERNETES_VERSION.split(".")
     values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     return " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])
