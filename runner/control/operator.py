@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -29,7 +29,7 @@ from runner.control.reconcile import Reconciler
 from runner.control.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
 from runner.control.stored import StoredObjects
 from runner.control.workers import Workers, check_workers, run_workers
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.execution.job import AnsibleJob, callback_environment
@@ -186,7 +186,7 @@ class Operator:
 
         :raises KubeError: when Kubernetes does not answer
         """
-        if not self._settings.cluster_name:
+        if not self._settings.role.cluster_name:
             # Here it is an error; an operator would wait for it.
             self._kube.get_cluster_id()
         missing = self._kube.find_missing_namespaces()
@@ -252,7 +252,7 @@ class Operator:
 
     def _make_reconciler(self) -> tuple[AnsibleJob, Reconciler] | None:
         """The job and who gives it work; None when stopped before the cluster's name was known."""
-        name, settings = self._settings.cluster_name, self._settings
+        name, settings = self._settings.role.cluster_name, self._settings
         while not name and not self._stopping.is_set():
             try:
                 name = self._kube.get_cluster_id()
@@ -261,9 +261,9 @@ class Operator:
                 self._stopping.wait(settings.retry_period_s)
         if not name:
             return None
-        role = RoleSettings.of({**vars(settings), "cluster_name": name, "empty_time_s": _empty_time_s(settings)})
+        role = replace(settings.role, cluster_name=name, empty_time_s=_empty_time_s(settings))
         self._warm = self._start_warm() if settings.executor == "warm" else None
-        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, asdict(role), self._warm)
+        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, self._warm)
         self._job = job
         self._check = check = DriftCheck(
             settings.project_dir,
@@ -455,7 +455,7 @@ def _not_leading() -> Outcome:
 
 def _empty_time_s(settings: Settings) -> int:
     """At most half of a run's time: the rest is for what comes before and after."""
-    return max(1, int(min(settings.empty_time_s, settings.run_timeout_s / 2)))
+    return max(1, int(min(settings.role.empty_time_s, settings.run_timeout_s / 2)))
 
 
 def _end_at_once() -> None:

@@ -12,10 +12,10 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ from s3bucket.changes import Change
 from s3bucket.cluster import connect
 from s3bucket.errors import Refused
 from s3bucket.outcome import Outcome, Reason, Retry
+from s3bucket.role_settings import RoleSettings
 
 _LOG = logging.getLogger(__name__)
 _CONFIG = Config(
@@ -52,27 +53,6 @@ _MAX_ARN = 100
 _AT_ONCE = 16
 # Clients are kept for so many regions. A tenant may write any name of a region into any number of objects.
 _MAX_REGIONS = 64
-
-
-@dataclass(frozen=True)
-class RoleSettings:
-    """The role's settings: fields are its variables without their prefix (``s3bucket.role_settings``)."""
-
-    cluster_name: str
-    deletion_policy: str
-    iam_settle_s: float
-    service_external_name: str
-    iam_path: str = ""
-    permissions_boundary: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    allowed_policies: tuple[str, ...] = ()
-    allowed_groups: tuple[str, ...] = ()
-    empty_time_s: int = 300
-
-    @classmethod
-    def of(cls, flags: Mapping[str, Any]) -> RoleSettings:
-        """The flags of these names, as :class:`runner.settings.Settings` has them."""
-        return cls(**{one.name: flags[one.name] for one in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -274,7 +254,7 @@ class DriftCheck:
             self._defaults["deletionPolicy"] = settings.deletion_policy
         self._defaults[spec.OPERATOR_TAGS] = spec.operator_tags_of(dict(settings.tags))
         self._external_name = settings.service_external_name
-        self._rules = user_rules.rules_of(vars(settings))
+        self._rules = settings.rules
         self._settings = settings
         self._sandbox = Sandbox(Path(s3bucket.__file__).parents[1])
         self._lock = threading.Lock()

@@ -15,8 +15,9 @@ import pytest
 import yaml
 from botocore.exceptions import BotoCoreError
 
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.execution.job import AnsibleJob
+from s3bucket.role_settings import RoleSettings
 from tests.support.jobs import make_warm
 from tests.support.world import EXECUTOR, PROJECT
 
@@ -82,7 +83,7 @@ def project_of(folder: Path) -> Path:
 
 
 def hosts_of_a_check(proxy: Proxy) -> set[str]:
-    check = DriftCheck(PROJECT, RoleSettings("test", "", 0, ""), has_cluster=False)
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name="test", iam_settle_s=0), has_cluster=False)
     s3, iam, sts = check._get_clients(REGION)
     for call in (
         sts.get_caller_identity,
@@ -111,7 +112,7 @@ def test_check_and_run_connect_to_the_same_hosts(
     if warm:
         warm.start()
     try:
-        job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, {}, warm)
+        job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, RoleSettings(), warm)
         job.run({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}})
     finally:
         if warm:

@@ -39,7 +39,7 @@ from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
 from s3bucket.observe import Sources, observe
 from s3bucket.outcome import Outcome
-from s3bucket.role_settings import of_environment
+from s3bucket.role_settings import RoleSettings, of_environment
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES, UserRules
 
@@ -49,7 +49,7 @@ ROLE = PROJECT / "roles" / "s3bucket"
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
 # The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
-SETTINGS: dict[str, Any] = {"cluster_name": CLUSTER, "iam_settle_s": 0}
+SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
@@ -160,7 +160,9 @@ class World:
     ) -> Run:  # fmt: skip
         """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = extra_vars(cr, {**SETTINGS, **of_environment(environment), **(settings or {})})
+        given = extra_vars(
+            cr, RoleSettings.from_record({**SETTINGS.to_record(), **of_environment(environment), **(settings or {})})
+        )
         # The operator leaves most of the metadata out.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))

@@ -11,8 +11,9 @@ import boto3
 import pytest
 
 from runner.drift import check as drift
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from s3bucket.outcome import Reason
+from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_item
 from tests.support.world import PROJECT
 
@@ -29,7 +30,7 @@ def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monk
     monkeypatch.setattr(drift, "_MAX_REGIONS", 2)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    check = DriftCheck(PROJECT, RoleSettings("test", "", 0, ""), has_cluster=False)
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name="test", iam_settle_s=0), has_cluster=False)
     try:
         used = check._get_clients("eu-west-1")[0]
         others = []
@@ -59,7 +60,7 @@ def test_setting_of_aws_that_cannot_work_is_named(
         monkeypatch.setenv(file, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/operator")
     monkeypatch.setenv(name, value)
-    check = DriftCheck(PROJECT, RoleSettings("cluster", "", 0, ""), has_cluster=False)
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name="cluster", iam_settle_s=0), has_cluster=False)
     seen = check.look(make_item())
     assert (seen.is_done, seen.reason) == (False, reason)
     assert name in seen.message

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.commands.plan import (
+from runner.commands.planning import (
     Document,
     PlanError,
     Planned,
