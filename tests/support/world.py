@@ -166,7 +166,8 @@ class World:
         # The operator leaves most of the metadata out.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))
-        return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
+        given_arguments = ("-e", f"@{path}", *arguments)
+        return self.playbook("reconcile.yml", *given_arguments, executor=executor, cwd=PROJECT, **environment)
 
     def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
         """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
@@ -174,7 +175,7 @@ class World:
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
         path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
-        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, **environment)
+        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, cwd=PROJECT, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
@@ -346,5 +347,5 @@ def _outcome_in(output: str) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
     record: dict[str, Any] = found["s3bucket_result"]
-    assert Outcome.from_record(record).to_record() == record, record
+    assert dict(Outcome.from_record(record).to_record()) == record, record
     return record

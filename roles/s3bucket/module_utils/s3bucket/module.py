@@ -100,6 +100,7 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer, settings: RoleSet
 def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
     """Fail with the reason, for the role's rescue to pass on."""
     module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
+    raise AssertionError("fail_json has ended the process")
 
 
 def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoReturn:

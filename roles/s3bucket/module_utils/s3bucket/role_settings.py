@@ -371,7 +371,8 @@ def _env(container: Container) -> list[EnvVar]:
 def _environment_of(container: Container, where: str) -> tuple[dict[str, str], dict[str, str]]:
     """The plain variables of a container, and the settings that come from elsewhere, with where they come from."""
     by_variable = {setting.environment: setting.name for setting in TABLE}
-    plain, unknown = {}, {}
+    plain: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     if container.get("envFrom"):
         unknown = {name: f"{variable}{where} may come from envFrom" for variable, name in by_variable.items()}
     for item in _env(container):
