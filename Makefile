@@ -10,8 +10,10 @@ NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VEN
 # Tools of ours read nothing from the machine's Python settings.
 unexport PYTHONWARNINGS PYTHONPATH
 
+LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint cluster cluster-down clean
+.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate check-generated cluster cluster-down clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,13 +96,36 @@ test-stock-sample: kubernetes ## run the drift rows and a flow of the operator w
 	S3_OPERATOR_TEST_EXECUTOR=stock $(PYTEST) --numprocesses=2 --dist=loadfile tests/role/test_drift.py \
 	  tests/cluster/test_operator.py::test_object_from_create_over_change_and_drift_to_deletion
 
-lint: $(STAMP) ## check format, types, imports, YAML, the role, the playbooks and the scenarios
+lint: $(LINT) ## check format, types, imports, YAML, the role, the playbooks, the scenarios, words and workflows
+
+# Each is a hook of .pre-commit-config.yaml as well: here is the only list of what is checked.
+lint-python: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+lint-types: $(STAMP)
 	$(BIN)/mypy
+
+lint-imports: $(STAMP)
 	$(BIN)/lint-imports
+
+lint-yaml: $(STAMP)
 	$(BIN)/yamllint --strict .
+
+lint-ansible: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline
+
+# Spelling, American English, and the words that dev/words/ lists; settings and exceptions are in pyproject.toml.
+lint-words: $(STAMP)
+	$(BIN)/codespell
+
+lint-repository: $(STAMP)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
+	$(BIN)/pre-commit validate-config
+	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
 
 cluster: kubernetes ## bring Kubernetes and AWS up and leave them running; then: . build/cluster.env
 	$(BIN)/python -m dev.cluster up
@@ -108,7 +133,26 @@ cluster: kubernetes ## bring Kubernetes and AWS up and leave them running; then:
 cluster-down: $(STAMP) ## end what `make cluster` started
 	$(BIN)/python -m dev.cluster down
 
+generate: $(STAMP) ## write what follows from the CRD and the settings: argument_specs, defaults, copies, reference, policy
+	$(BIN)/python -m dev.generate
+
+check-generated: $(STAMP) ## fail if make generate changes a file
+	@before=$$(git status --porcelain; git diff) && $(MAKE) --no-print-directory generate && \
+	  after=$$(git status --porcelain; git diff) && if [ "$$before" != "$$after" ]; then \
+	    git status --short; echo "make generate changed files: commit them" >&2; exit 1; fi
+
 clean: ## remove what was made in this folder (not the cache of built programs)
 	@if [ -e build/cluster.json ]; then $(BIN)/python -m dev.cluster down; fi
 	rm -rf $(VENV) .venv-newest build *.egg-info .ruff_cache .mypy_cache .import_linter_cache .ansible
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+release-check: $(STAMP) lint-repository ## check and build what a release publishes, as far as it works offline, into build/release; TAG=v1.2.3
+	$(BIN)/python -c "import cyclonedx_py, twine" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[release]"
+	$(BIN)/python -m dev.release check $(if $(TAG),--tag=$(TAG))
+
+recording: kubernetes ## make docs/demo.svg from a run of the demo
+	$(BIN)/python -c "import termtosvg" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[recording]"
+	$(BIN)/python -m dev.recording
+
+hooks: $(STAMP) ## let git run the checks of make lint that a commit concerns
+	$(BIN)/pre-commit install

@@ -23,7 +23,7 @@ from bench.burst import measure_burst
 from bench.goals import STOCK, WARM, goal_rows
 from bench.latency import measure_latency, warm_up
 from bench.machine import describe
-from bench.memory import measure_memory
+from bench.memory import first_minute_of_slope, measure_memory
 from bench.objects import make
 from bench.place import Place, bring_up
 from bench.process import OperatorProcess
@@ -110,8 +110,10 @@ class Bench:
             self._measure("steady", lambda: measure_steady(operator, count, period_s))
         if self._asks("memory"):
             # Before anything else is: its slope is that of a steady sync.
-            minutes = _LONG_MINUTES if self._settings.is_long else _MINUTES
-            self._measure(f"memory of {minutes} minutes", lambda: measure_memory(operator, count, minutes))
+            is_long = self._settings.is_long
+            minutes = _LONG_MINUTES if is_long else _MINUTES
+            slope_from = first_minute_of_slope(period_s) if is_long else None
+            self._measure(f"memory of {minutes} minutes", lambda: measure_memory(operator, count, minutes, slope_from))
         if self._asks("resync"):
             self._measure("resync", lambda: self._latency_in_resync(place, operator, count))
         if self._asks("drift"):

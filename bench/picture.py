@@ -20,17 +20,17 @@ def draw(rows: list[Row], file: Path) -> None:
     """Write the picture of what there is."""
     figure, panes = pyplot.subplots(2, 2, figsize=_INCHES, layout="constrained")
     latencies = [row for row in rows if row.metric == "wall_median"]
-    _bars(panes[0][0], "one new object to Ready (median)", "s", _labelled(latencies, "latency_"), 1.5)
+    _bars(panes[0][0], "one new object to Ready (median)", "s", _labeled(latencies, "latency_"), 1.5)
     rates = [row for row in rows if row.metric == "rate"]
-    _bars(panes[0][1], "bursts", "objects/s", _labelled(rates, "burst_"))
+    _bars(panes[0][1], "bursts", "objects/s", _labeled(rates, "burst_"))
     checks = [row for name in _SYNCS for row in rows if row.name == name and row.metric == "cpu_each"]
-    _bars(panes[1][0], "a sync, CPU for each object", "s", _labelled(checks), 0.025)
+    _bars(panes[1][0], "a sync, CPU for each object", "s", _labeled(checks), 0.025)
     _memory(panes[1][1], rows)
     figure.savefig(file, dpi=100, metadata={"Software": None})
     pyplot.close(figure)
 
 
-def _labelled(rows: list[Row], prefix: str = "") -> dict[str, float]:
+def _labeled(rows: list[Row], prefix: str = "") -> dict[str, float]:
     return {
         f"{row.name.removeprefix(prefix)}\n{row.executor}": row.value
         for row in rows
@@ -45,7 +45,7 @@ def _bars(pane: Any, title: str, unit: str, values: dict[str, float], goal: floa
     pane.margins(y=0.15)
     pane.tick_params(axis="x", labelsize="small")
     if goal is not None and values:
-        pane.axhline(goal, color="grey", linestyle="--", linewidth=1)
+        pane.axhline(goal, color="gray", linestyle="--", linewidth=1)
 
 
 def _memory(pane: Any, rows: list[Row]) -> None:

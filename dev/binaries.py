@@ -1,6 +1,8 @@
-"""Where etcd, Kubernetes' programs, helm (4) and helm3 come from: ``KUBEBUILDER_ASSETS``, PATH, or built once by Go.
+"""Where etcd, Kubernetes' programs, helm (4), helm3 and actionlint come from.
 
-``python -m dev.binaries [NAME...]`` tells where they are. What is built lands in a cache outside the checkout, keyed
+That is ``KUBEBUILDER_ASSETS``, the PATH, or a build from Go modules, done once.
+
+``python -m dev.binaries [NAME...]`` prints where they are. What is built lands in a cache outside the checkout, keyed
 by version, so that a fresh clone reuses it. Two builders at once wait for each other on a lock; a program appears in
 the cache by a rename, whole or not at all.
 """
@@ -20,15 +22,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Renovate finds each version by the comment above it.
+# renovate: datasource=go depName=k8s.io/kubernetes
 KUBERNETES_VERSION = "1.36.3"
+# renovate: datasource=go depName=helm.sh/helm/v4
 HELM_VERSION = "4.3.1"
+# renovate: datasource=go depName=helm.sh/helm/v3
 HELM3_VERSION = "3.22.0"
+# renovate: datasource=go depName=github.com/rhysd/actionlint
+ACTIONLINT_VERSION = "1.7.12"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
-# Programs of modules of their own: name -> package, version.
-_HELMS = {
-    "helm": ("helm.sh/helm/v4/cmd/helm", HELM_VERSION),
-    "helm3": ("helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
+# Programs with a module of their own: name -> project, package, version.
+_STANDALONE = {
+    "helm": ("helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION),
+    "helm3": ("helm", "helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
+    "actionlint": ("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", ACTIONLINT_VERSION),
 }
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
@@ -52,8 +61,8 @@ def cache_folder() -> Path:
 
 def _built_folder(name: str) -> Path:
     system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    project = f"helm-v{_HELMS[name][1]}" if name in _HELMS else f"kubernetes-v{KUBERNETES_VERSION}"
-    return cache_folder() / f"{project}-{system}-{machine}"
+    project, _, version = _STANDALONE.get(name, ("kubernetes", "", KUBERNETES_VERSION))
+    return cache_folder() / f"{project}-v{version}-{system}-{machine}"
 
 
 def find_binaries(names: Iterable[str] = CONTROL_PLANE) -> dict[str, Path]:
@@ -81,10 +90,11 @@ def _find(name: str) -> Path | None:
 
 def _is_wanted(name: str, path: str) -> bool:
     """Whether a program that was found has the major version that is wanted: a machine's ``helm`` may be 3 or 4."""
-    if name not in _HELMS:
+    project, _, version = _STANDALONE.get(name, ("", "", ""))
+    if project != "helm":
         return True
     done = subprocess.run([path, "version", "--short"], capture_output=True, text=True, check=False)
-    return done.stdout.startswith(f"v{_HELMS[name][1].split('.')[0]}.")
+    return done.stdout.startswith(f"v{version.split('.')[0]}.")
 
 
 @contextmanager
@@ -100,8 +110,8 @@ def _build(name: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _report(f"building {name} from Go modules (once; kept in {target.parent})")
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
-        if name in _HELMS:
-            package, version = _HELMS[name]
+        if name in _STANDALONE:
+            _, package, version = _STANDALONE[name]
             flags = _helm3_flags() if name == "helm3" else "-s -w"
             command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:

@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 
 from moto.iam.models import iam_backends
 
+from s3bucket.settings import ALL as ALL_SETTINGS
+
 from .calls import ACCOUNT, Call
 from .rules import find_bucket, is_xml
 
@@ -32,27 +34,15 @@ _BUCKET_ACTIONS = {
     "GetBucketTagging": "s3:GetBucketTagging",
     "PutBucketTagging": "s3:PutBucketTagging",
     "DeleteBucketTagging": "s3:PutBucketTagging",
-    "GetBucketVersioning": "s3:GetBucketVersioning",
-    "PutBucketVersioning": "s3:PutBucketVersioning",
-    "GetBucketPolicy": "s3:GetBucketPolicy",
-    "PutBucketPolicy": "s3:PutBucketPolicy",
-    "DeleteBucketPolicy": "s3:DeleteBucketPolicy",
-    "GetBucketAcl": "s3:GetBucketAcl",
-    "PutBucketAcl": "s3:PutBucketAcl",
-    "GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
-    "PutBucketAccelerateConfiguration": "s3:PutAccelerateConfiguration",
-    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
-    "PutObjectLockConfiguration": "s3:PutBucketObjectLockConfiguration",
-    "GetBucketOwnershipControls": "s3:GetBucketOwnershipControls",
-    "PutBucketOwnershipControls": "s3:PutBucketOwnershipControls",
+    # What tests use to break a bucket.
     "DeleteBucketOwnershipControls": "s3:PutBucketOwnershipControls",
-    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
-    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    # What amazon.aws.s3_bucket asks for.
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "GetBucketRequestPayment": "s3:GetBucketRequestPayment",
     "GetBucketInventoryConfiguration": "s3:GetInventoryConfiguration",
     "GetBucketLocation": "s3:GetBucketLocation",
+    **{item.name: item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)},
 }
 _OBJECT_ACTIONS = {
     "PutObject": "s3:PutObject",

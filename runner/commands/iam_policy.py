@@ -19,33 +19,22 @@ from runner.commands.options import all_matching, matching
 from s3bucket.json_types import Json, JsonObject
 from s3bucket.users import BOUNDARY, GROUP, PATH
 
+from s3bucket.settings import ALL as ALL_SETTINGS
+
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
+# What the bucket itself takes, and its settings.
 _BUCKETS = (
+    *sorted({item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)}),
     "s3:CreateBucket",
     "s3:DeleteBucket",
-    "s3:DeleteBucketPolicy",
-    "s3:GetAccelerateConfiguration",
-    "s3:GetBucketAcl",
-    "s3:GetBucketObjectLockConfiguration",
-    "s3:GetBucketOwnershipControls",
-    "s3:GetBucketPolicy",
-    "s3:GetBucketPublicAccessBlock",
     "s3:GetBucketTagging",
-    "s3:GetBucketVersioning",
     "s3:ListBucket",
     "s3:ListBucketMultipartUploads",
     "s3:ListBucketVersions",
-    "s3:PutAccelerateConfiguration",
-    "s3:PutBucketAcl",
-    "s3:PutBucketObjectLockConfiguration",
-    "s3:PutBucketOwnershipControls",
-    "s3:PutBucketPolicy",
-    "s3:PutBucketPublicAccessBlock",
     "s3:PutBucketTagging",
-    "s3:PutBucketVersioning",
     "s3:TagResource",
 )
 # What empties a bucket. None of it reads what is in an object.

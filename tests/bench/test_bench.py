@@ -21,7 +21,7 @@ from bench.accounting import CgroupTree, ProcTree, Tree, make_tree, pss_mb
 from bench.alone import measure_alone
 from bench.calls import KubernetesCalls, without_watches
 from bench.goals import goal_rows
-from bench.memory import memory_rows
+from bench.memory import first_minute_of_slope, memory_rows
 from bench.meter import Cost
 from bench.objects import make
 from bench.place import OBJECT, Place
@@ -235,14 +235,23 @@ def test_stretch_of_something_else_is_no_row(checks: dict[str, int], runs: int) 
 
 
 @pytest.mark.parametrize("growth_mb_min", [0, 2])
-def test_memory_slope_is_of_what_stays_not_of_runs(growth_mb_min: float) -> None:
+def test_memory_slope_begins_in_the_third_sync_period_and_leaves_out_runs(growth_mb_min: float) -> None:
     samples = [(second / 60, 200 + growth_mb_min * (second // 60)) for second in range(630)]
-    # A run's processes, for most of some minutes.
-    samples = [(at, mb + 60 if int(at) in (2, 3) and at % 1 > 0.2 else mb) for at, mb in samples]
-    found = {row.metric: row.value for row in memory_rows(samples, "warm", 1000, 10)}
+    # The two lists of users fill up until minute 4; a run's processes are there for most of a minute.
+    samples = [(at, mb - 50 / (1 + int(at)) if at < 4 else mb) for at, mb in samples]
+    samples = [(at, mb + 60 if int(at) in (5, 6) and at % 1 > 0.2 else mb) for at, mb in samples]
+    assert first_minute_of_slope(120) == 4
+    found = {row.metric: row.value for row in memory_rows(samples, "warm", 1000, 10, 4)}
     assert found["pss_slope"] == pytest.approx(growth_mb_min)
     assert found["pss_10_min"] == 200 + 9 * growth_mb_min
     assert "pss_15_min" not in found
+
+
+def test_memory_of_a_short_run_has_no_slope_and_no_goal(tmp_path: Path) -> None:
+    results = Results(tmp_path, {})
+    results.add(memory_rows([(second / 60, 200.0) for second in range(630)], "warm", 1000, 10, None))
+    assert [row.metric for row in results.rows] == ["pss_1_min", "pss_2_min", "pss_5_min", "pss_10_min"]
+    assert list(goal_rows(results)) == []
 
 
 def test_check_alone_finds_what_the_stub_has_in_order(tmp_path: Path) -> None:

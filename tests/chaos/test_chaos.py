@@ -1,8 +1,7 @@
-"""A sample of ``make chaos``: every write of a creation in turn, and some moments at random."""
+"""A sample of ``make chaos``: every write of a creation in turn, and some of its moments at random."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,9 @@ from tests.chaos.cases import WRITES, Case, Write, at_random, every_write
 from tests.chaos.rig import Rig
 from tests.support.world import World
 
-_SEED = random.SystemRandom().randrange(2**32)
+# The same cases each time: make chaos draws others. Killing the warm process, or a stock run, costs a start of Ansible.
+_SEED = 570
+_QUICK = [case for case in at_random(_SEED, 200) if case.executor == "warm" and case.target in ("run", "task")]
 # After each write, which is before the next one; what needs a start of Ansible is in the cases below.
 _CREATION = every_write("warm", "create", targets=("run", "task"), whens=("after",))
 _SLOW = [
@@ -38,13 +39,17 @@ def test_kill_at_a_write_heals_at_the_next_run(rig: Rig, case: Case) -> None:
     assert rig.do(case)
 
 
-@pytest.mark.parametrize("number", range(4))
-def test_kill_at_random_heals_at_the_next_run(rig: Rig, number: int) -> None:
-    case = [case for case in at_random(_SEED, 50) if case.target in ("run", "task") and case.executor == "warm"][number]
-    try:
-        rig.do(case)
-    except AssertionError as error:
-        raise AssertionError(f"python -m tests.chaos '{case}'") from error
+@pytest.mark.parametrize("flow", WRITES)
+def test_kill_at_random_heals_at_the_next_run(rig: Rig, flow: str) -> None:
+    """Until something was killed: a run may be over, or have no task, at the moment that was drawn."""
+    for case in [case for case in _QUICK if case.flow == flow][:10]:
+        try:
+            was_killed = rig.do(case)
+        except AssertionError as error:
+            raise AssertionError(f"python -m tests.chaos '{case}'") from error
+        if was_killed:
+            return
+    pytest.fail("no case killed anything")
 
 
 @pytest.mark.parametrize("case", [Case("create", "run", "warm", 0.25), *every_write("stock", "delete")], ids=str)

@@ -11,10 +11,8 @@ import json
 import shlex
 import shutil
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,95 +20,14 @@ import pytest
 import yaml
 
 from dev.aws import Aws
-from dev.binaries import find_binaries
 from dev.controlplane import ControlPlane
 from dev.deployment import read_container
-from dev.processes import Child, get_free_port
 from dev.wait import wait_until
-from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm
+from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, Release, find, pods, render, run_helm
 from tests.support.operator import delete, live, wait_gone, wait_ready
 from tests.support.world import PROJECT, World, make_as_go_operator
 
 _GO_CHART = PROJECT / "tests" / "chart" / "go-operator"
-
-
-class Release:
-    """A namespace for a release, and what the tests do with it."""
-
-    def __init__(self, world: World, namespace: str, folder: Path) -> None:
-        self.world = world
-        self.namespace = namespace
-        self.folder = folder
-        self.program = "helm"
-        self.children: list[Child] = []
-        keys = world.aws.admin_key()
-        self.ports = get_free_port(), get_free_port()
-        self.values = [
-            f"--set=AWS_ACCESS_KEY_ID={keys[0]},AWS_SECRET_ACCESS_KEY={keys[1]}",
-            f"--set=aws.endpointURL={world.aws.endpoint_url},serviceExternalName=s3.amazonaws.com",
-            f"--set=metrics.port={self.ports[0]},health.port={self.ports[1]},logLevel=debug",
-            "--set=extraArgs={--iam-settle=0}",
-        ]
-
-    def helm(self, *arguments: str) -> str:
-        namespace = f"--namespace={self.namespace}"
-        done = run_helm(*arguments, namespace, kubeconfig=self.world.kubeconfig, helm=self.program)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    def upgrade(self, *arguments: str, chart: Path = CHART) -> str:
-        return self.helm("upgrade", "s3-operator", str(chart), "--install", "--create-namespace", *arguments)
-
-    def kubectl(self, *arguments: str, is_checked: bool = True) -> str:
-        command = [str(find_binaries()["kubectl"]), f"--kubeconfig={self.world.kubeconfig}", *arguments]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert done.returncode == 0 or not is_checked, done.stdout
-        return done.stdout.strip()
-
-    def start(self) -> Child:
-        """The operator, as the Deployment says."""
-        folder = self.folder / f"process-{len(self.children)}"
-        folder.mkdir()
-        container = read_container(self.world.kubeconfig, self.namespace, "s3-operator", folder)
-        child = Child(container.command, folder / "operator.log", container.environment)
-        self.children.append(child)
-        child.wait_until(lambda: '"leading"' in child.log.read_text(), "the operator")
-        return child
-
-    @contextmanager
-    def running(self) -> Iterator[Child]:
-        """The operator, for the time of a block."""
-        operator = self.start()
-        try:
-            yield operator
-        finally:
-            operator.stop()
-
-    def check(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``s3-operator check`` as the chart's test Pod runs it."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        container = read_container(self.world.kubeconfig, self.namespace, "s3-operator", folder)
-        command = [container.command[0], "check", f"--leader-election-namespace={self.namespace}", "--wait=0"]
-        return subprocess.run([*command, *arguments], env=container.environment, capture_output=True, text=True)
-
-    def patch(self, cr: dict[str, Any], patch: dict[str, Any], *more: str) -> None:
-        """Change an S3 object as somebody else would."""
-        name, namespace = cr["metadata"]["name"], cr["metadata"]["namespace"]
-        self.kubectl(
-            "--namespace", namespace, "patch", "s3", name, "--type=merge", f"--patch={json.dumps(patch)}", *more
-        )
-
-    def stop(self) -> None:
-        """End the operators, and delete their Deployments and cluster roles, which other tests would find."""
-        for child in self.children:
-            child.stop()
-        self.kubectl("--namespace", self.namespace, "delete", "deployments", "--all", is_checked=False)
-        for plural in ("clusterroles", "clusterrolebindings"):
-            kind = ("rbac.authorization.k8s.io", "v1", plural)
-            for item in self.world.custom.list_cluster_custom_object(*kind)["items"]:
-                annotations = item["metadata"].get("annotations", {})
-                if annotations.get("meta.helm.sh/release-namespace") == self.namespace:
-                    self.world.custom.delete_cluster_custom_object(*kind, item["metadata"]["name"])
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dev.deployment import read_container
 from dev.processes import Child, get_free_port
 from dev.wait import wait_until
-from tests.chart.test_release import Release
-from tests.support.chart import CHART
+from tests.support.chart import CHART, Release
 from tests.support.operator import condition, wait_ready
 from tests.support.world import World
 

@@ -16,6 +16,7 @@ from kubernetes.client.rest import RESTClientObject
 
 from runner.kube import client as kube
 from runner.kube.client import Kube, KubeError
+from tests.support.objects import secret_of
 from tests.support.world import NewObject, World
 
 
@@ -86,18 +87,6 @@ def test_read_that_is_not_answered_is_sent_once(stalling: Stalling, monkeypatch:
     with pytest.raises(KubeError, match="failed to read S3 object"):
         stalling.connect().find_object("team", "photos")
     assert stalling.requests == 1
-
-
-def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
-    """What a tenant can make that the operator has to read: a Secret of the object's, with any data."""
-    metadata = cr["metadata"]
-    owner = {
-        "apiVersion": cr["apiVersion"], "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
-        "controller": True,
-    }  # fmt: skip
-    labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": metadata["name"]}
-    name = f"{metadata['name']}-iam-secret"
-    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "stringData": data}
 
 
 def test_page_that_is_too_large_is_asked_for_with_fewer_items(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dev.wait import wait_until
-from tests.cluster.test_kube import secret_of
 from tests.support.memory import limited, peak_mb, run_and_measure
+from tests.support.objects import secret_of
 from tests.support.operator import Operator, wait_ready
 from tests.support.world import World
 

@@ -6,8 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,23 +14,18 @@ import pytest
 
 from dev.wait import wait_until
 from runner.execution import processes
-from s3bucket.api import GROUP, PLURAL, VERSION
-from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_gone, wait_ready
+from tests.support.operator import (
+    StartOperator,
+    condition,
+    delete,
+    event_reasons,
+    get,
+    live,
+    patch,
+    wait_gone,
+    wait_ready,
+)
 from tests.support.world import CLUSTER, EXECUTOR, NewObject, World, requests_of
-
-
-def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
-    metadata = cr["metadata"]
-    world.custom.patch_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], body)
-
-
-def get(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def test_object_from_create_over_change_and_drift_to_deletion(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,8 @@ import yaml
 from dev.processes import get_free_port
 from dev.wait import wait_until
 from s3bucket.api import GROUP, PLURAL, VERSION
-from tests.support.operator import StartOperator, condition, delete, event_reasons, live, wait_ready
+from tests.support.operator import StartOperator, condition, delete, event_reasons, live, plan, wait_ready
 from tests.support.world import CLUSTER, NewObject, World, requests_of
-
-
-def plan(world: World, folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run it to its end. It must change nothing and leave nothing; an environment variable of None is left out."""
-    merged = {**world.environment(), **environment}
-    command = [str(Path(sys.executable).parent / "s3-operator"), "plan", "--work-dir", str(folder / "work")]
-    with requests_of(world) as requests:
-        done = subprocess.run(
-            [*command, *arguments],
-            env={name: value for name, value in merged.items() if value is not None},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-    assert [request["action"] for request in requests if request["write"]] == []
-    assert "Traceback" not in done.stderr
-    assert list((folder / "work").iterdir()) == []
-    return done
 
 
 def suspend(world: World, cr: dict[str, Any]) -> None:

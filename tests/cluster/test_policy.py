@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from dev.wait import wait_until
-from tests.cluster.test_operator import get, patch
-from tests.cluster.test_plan import plan
-from tests.support.operator import StartOperator, condition, delete, wait_gone, wait_ready
+from tests.support.operator import StartOperator, condition, delete, get, patch, plan, wait_gone, wait_ready
 from tests.support.world import PROJECT, NewObject, World
 
 # 10 stars kept the operator busy for 9 s once, and each star more 2.7 times as long.

@@ -541,7 +541,7 @@ def test_service_of_another_type(world: World, attacker: Attacker) -> None:
         wait_until(is_repaired, f"the Service, after {kind}")
 
 
-def test_flood_of_labelled_secrets(world: World, attacker: Attacker) -> None:
+def test_flood_of_labeled_secrets(world: World, attacker: Attacker) -> None:
     labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": "flood"}
     value, number = "x" * 300_000, 0
     for number in range(20):

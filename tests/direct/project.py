@@ -208,3 +208,9 @@ class Project:
         }
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return {"PATH": path, "HOME": str(self.home), **recording}
+
+
+CR = "{{ lookup('file', 'crs/' ~ %s ~ '.yml') | from_yaml }}"
+
+
+CREATED = {"CreateBucket", "CreateUser", "CreateAccessKey"}

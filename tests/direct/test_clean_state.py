@@ -9,8 +9,8 @@ from typing import Any
 
 from dev.awsgate.holds import Hold
 from s3bucket.api import API_VERSION
+from tests.direct.play import run_play
 from tests.direct.project import Cluster
-from tests.direct.test_result import run_play
 from tests.support.world import World
 
 HELD_S = 200

@@ -6,11 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.direct.project import Project, Run
+from tests.direct.project import CR, Project, Run
 from tests.support.world import World
-
-CR = "{{ lookup('file', 'crs/' ~ %s ~ '.yml') | from_yaml }}"
-CREATED = {"CreateBucket", "CreateUser", "CreateAccessKey"}
 
 
 def named_in(run: Run, *fields: str) -> set[str]:
@@ -47,7 +44,7 @@ collections_path = COLLECTIONS
 inventory = inventory/hosts.yml
 strategy = free
 any_errors_fatal = True
-hash_behaviour = merge
+hash_behavior = merge
 private_role_vars = True
 inject_facts_as_vars = False
 gathering = smart

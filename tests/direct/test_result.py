@@ -6,19 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World
-
-ROLES = str(PROJECT / "roles")
-
-
-def run_play(world: World, folder: Path, tasks: list[dict[str, Any]], **environment: str) -> Run:
-    """Run a playbook of these tasks, outside the checkout."""
-    given: dict[str, Any] = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
-    given["ansible_python_interpreter"] = "{{ ansible_playbook_python }}"
-    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": given, "tasks": tasks}
-    playbook = folder / "play.yml"
-    playbook.write_text(json.dumps([play]))
-    return world.playbook(str(playbook), ANSIBLE_ROLES_PATH=ROLES, **environment)
+from tests.direct.play import run_play
+from tests.support.world import NewObject, World
 
 
 def role(cr: dict[str, Any], **more: Any) -> dict[str, Any]:

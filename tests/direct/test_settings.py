@@ -12,7 +12,7 @@ from kubernetes import client
 
 from tests.direct.guides import commands
 from tests.direct.project import Cluster
-from tests.role.test_playbooks import write_cr
+from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World, requests_of
 
 # As in the guide.

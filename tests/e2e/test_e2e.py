@@ -113,7 +113,7 @@ def test_dead_processes_of_runs_do_not_stay_in_the_container(installed: Cluster)
     )
 
 
-def test_image_is_small_labelled_unprivileged_and_has_no_tools(cluster: Cluster) -> None:
+def test_image_is_small_labeled_unprivileged_and_has_no_tools(cluster: Cluster) -> None:
     facts = cluster.image_facts
     config, files = facts["config"]["config"], facts["files"]
     assert facts["size"] < 350_000_000

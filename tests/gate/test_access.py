@@ -12,7 +12,7 @@ from dev.aws import Aws
 from dev.awsgate.calls import ACCOUNT, Call
 from dev.awsgate.evaluate import is_allowed
 from dev.awsgate.rights import UNKNOWN, Right, rights_for
-from tests.gate.test_rules import code_of, make_user
+from tests.support.gate import code_of, make_user
 
 Names = Callable[[str], str]
 BUCKET = "arn:aws:s3:::team-a"

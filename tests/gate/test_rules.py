@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from dev.aws import Aws
 from dev.awsgate.client import FOREIGN_ACCOUNT
+from tests.support.gate import code_of, make_user
 
 Names = Callable[[str], str]
 
@@ -33,18 +34,6 @@ def bucket(s3: Any, new_name: Names) -> str:
     name = new_name("gate")
     s3.create_bucket(Bucket=name)
     return name
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    """The error code of a call that AWS refuses."""
-    try:
-        call()
-    except Exception as error:
-        found = getattr(error, "response", None)
-        if found is None:
-            raise
-        return str(found["Error"]["Code"])
-    return "allowed"
 
 
 def tags_of(s3: Any, bucket: str) -> dict[str, str]:
@@ -282,14 +271,6 @@ def test_bucket_of_another_account_gives_nothing_away(aws: Aws, s3: Any, new_nam
 def test_expected_owner_is_checked(s3: Any, bucket: str) -> None:
     assert code_of(lambda: s3.head_bucket(Bucket=bucket, ExpectedBucketOwner="999999999999")) == "403"
     assert code_of(lambda: s3.head_bucket(Bucket=bucket, ExpectedBucketOwner="123456789012")) == "allowed"
-
-
-def make_user(iam: Any, name: str) -> tuple[str, str]:
-    iam.create_user(UserName=name)
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(document))
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return key["AccessKeyId"], key["SecretAccessKey"]
 
 
 def test_policy_shows_the_id_of_a_deleted_user_and_does_not_mean_the_next_of_its_name(

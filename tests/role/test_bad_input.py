@@ -16,7 +16,7 @@ from botocore.config import Config
 from s3bucket.errors import NoSuchRegion, Refused
 from s3bucket.observe import Sources, observe, observe_deletion
 from tests.role.hasty import NO_ENDPOINT, HastyWorld
-from tests.role.test_ownership import owner_tags, refusal
+from tests.support.objects import owner_tags, refusal, taken_bucket, taken_secret
 from tests.support.world import NewObject, World, deleting, requests_of
 
 _ONCE = Config(retries={"total_max_attempts": 1})
@@ -75,22 +75,10 @@ def test_bad_spec_is_told_by_its_field_and_works_once_corrected(world: World, ne
     assert observe_deletion(world.wanted(deleting(bad)), world.sources()).differs == []
 
 
-def taken_bucket(world: World, cr: dict[str, Any]) -> None:
-    bucket, tags = cr["spec"]["bucketName"], owner_tags("team-b", "theirs")
-    world.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"Tags": tags})
-    world.s3.put_object(Bucket=bucket, Key="theirs", Body=b"x")
-
-
 def taken_user(world: World, cr: dict[str, Any]) -> None:
     user = cr["spec"]["iamUser"]["username"]
     world.iam.create_user(UserName=user, Tags=owner_tags("team-b", "theirs"))
     world.iam.create_access_key(UserName=user)
-
-
-def taken_secret(world: World, cr: dict[str, Any]) -> None:
-    metadata = {"name": f"{cr['metadata']['name']}-iam-secret", "labels": {"theirs": "yes"}}
-    body = {"metadata": metadata, "stringData": {"password": "x"}}
-    world.core.create_namespaced_secret(cr["metadata"]["namespace"], body)
 
 
 def taken_service(world: World, cr: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.outcome import Reason
 from s3bucket.prediction import Prediction, predict, predict_deletion, result_of
-from tests.role.test_bad_input import taken_bucket, taken_secret
+from tests.support.objects import taken_bucket, taken_secret
 from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
 

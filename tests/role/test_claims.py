@@ -16,19 +16,10 @@ from botocore.exceptions import ClientError
 
 from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.read import read_all_users
-from tests.role.test_ownership import owner_tags, refusal
-from tests.role.test_tenant import bucket_of, identity_of, writes_in
+from tests.support.objects import bucket_of, identity_of, owner_tags, refusal, user_of, user_tags, writes_in
 from tests.support.world import NewObject, World, deleting, make_as_go_operator, requests_of
 
 CLAIM = "agill.apps/bucket"
-
-
-def user_of(cr: dict[str, Any]) -> str:
-    return str(cr["spec"]["iamUser"]["username"])
-
-
-def user_tags(world: World, name: str) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
 
 
 def make_user(world: World, name: str, *, claims: str = "", may_use: str = "", tags: Any = ()) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
-from tests.role.test_tenant import bucket_of, writes_in
+from tests.support.objects import bucket_of, writes_in
 from tests.support.world import NewObject, World, requests_of
 
 

@@ -9,22 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.objects import fill
 from tests.support.world import NewObject, World, deleting, requests_of
-
-
-def fill(world: World, bucket: str) -> None:
-    """Objects from before versioning (``null`` versions), versions, delete markers, an upload in progress."""
-    s3 = world.s3
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
-    for number in range(3):
-        s3.put_object(Bucket=bucket, Key=f"old/{number}", Body=b"x")
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    for number in range(3):
-        s3.put_object(Bucket=bucket, Key=f"new/{number}", Body=b"x")
-        s3.put_object(Bucket=bucket, Key=f"new/{number}", Body=b"y")
-    s3.delete_object(Bucket=bucket, Key="new/1")
-    s3.delete_object(Bucket=bucket, Key="old/1")
-    s3.create_multipart_upload(Bucket=bucket, Key="half")
 
 
 def is_all_gone(world: World, cr: dict[str, Any]) -> bool:

@@ -16,9 +16,7 @@ from s3bucket.errors import Refused
 from s3bucket.observe import Observation, observe, observe_deletion
 from s3bucket.spec import wanted_of
 from s3bucket.users import UserRules
-from tests.role.test_claims import user_of, user_tags
-from tests.role.test_ownership import owner_tags
-from tests.role.test_tenant import bucket_of, tags_of
+from tests.support.objects import bucket_of, owner_tags, tags_of, user_of, user_tags
 from tests.support.world import CLUSTER, DEFAULTS, NewObject, World, deleting, make_operator_key
 
 QUARANTINE = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"

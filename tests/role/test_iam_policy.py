@@ -21,7 +21,7 @@ from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import LiveUsers
 from s3bucket.users import UserRules
-from tests.role.test_deletion import fill
+from tests.support.objects import fill
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"

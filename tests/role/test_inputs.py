@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.role.test_playbooks import write_cr
+from tests.support.objects import write_cr
 from tests.support.world import CLUSTER, NewObject, World, requests_of
 
 NAMES = "its inputs are s3bucket_cr_file, s3bucket_state, cr, state"

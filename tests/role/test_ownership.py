@@ -8,22 +8,9 @@ from typing import Any
 
 import pytest
 
-from s3bucket.errors import Refused
-from s3bucket.observe import observe, observe_deletion
+from s3bucket.observe import observe_deletion
+from tests.support.objects import owner_tags, refusal
 from tests.support.world import CLUSTER, NewObject, World, deleting, make_as_go_operator, requests_of
-
-
-def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> Refused:
-    """How the object is refused; nothing may be written on the way."""
-    with requests_of(world) as requests, pytest.raises(Refused) as refused:
-        observe(world.wanted(cr), world.sources(settle_s))
-    assert [request["action"] for request in requests if request["write"]] == []
-    return refused.value
-
-
-def owner_tags(namespace: str, name: str, cluster: str = CLUSTER) -> list[dict[str, str]]:
-    values = {"cluster": cluster, "namespace": namespace, "name": name, "uid": "u"}
-    return [{"Key": f"agill.apps/{key}", "Value": value} for key, value in values.items()]
 
 
 def test_existing_untagged_bucket_and_user_are_left_untouched_by_a_run(world: World, new_object: NewObject) -> None:

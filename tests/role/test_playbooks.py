@@ -17,19 +17,11 @@ from dev.awsgate.holds import Hold
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from runner.kube.client import Kube
-from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
+from s3bucket.api import GROUP, PLURAL, VERSION
+from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World
 
 HOLD_S = 200
-
-
-def write_cr(path: Path, namespace: str, name: str, **spec: Any) -> Path:
-    cr = {
-        "apiVersion": API_VERSION, "kind": "S3", "metadata": {"name": name, "namespace": namespace},
-        "spec": {"region": "us-east-1", **spec},
-    }  # fmt: skip
-    path.write_text(yaml.safe_dump(cr))
-    return path
 
 
 def test_reconcile_of_a_file_without_a_live_object_and_back(

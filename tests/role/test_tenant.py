@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3bucket.observe import observe_deletion
-from tests.role.test_ownership import owner_tags, refusal
-from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
+from tests.support.objects import bucket_of, identity_of, owner_tags, refusal, tags_of, writes_in
+from tests.support.world import NewObject, World, deleting, requests_of
 
 ACCOUNT = "123456789012"
 
@@ -31,18 +31,6 @@ def shared(world: World, new_name: Callable[[str], str]) -> dict[str, Any]:
     return cr
 
 
-def bucket_of(cr: dict[str, Any]) -> str:
-    return str(cr["spec"]["bucketName"])
-
-
-def identity_of(cr: dict[str, Any]) -> str:
-    return f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
-
-
-def tags_of(world: World, cr: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=bucket_of(cr))["TagSet"]}
-
-
 def retag_as_tenant(world: World, cr: dict[str, Any], tags: dict[str, str]) -> None:
     """Replace all tags of its bucket, with the tenant's own key."""
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -53,10 +41,6 @@ def deny_everyone(cr: dict[str, Any], **parts: Any) -> str:
     arn = f"arn:aws:s3:::{bucket_of(cr)}"
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
     return json.dumps({"Version": "2012-10-17", "Statement": [{**deny, **parts}]})
-
-
-def writes_in(requests: list[dict[str, Any]]) -> list[str]:
-    return [request["action"] for request in requests if request["write"]]
 
 
 def test_key_works_on_its_bucket_and_on_nothing_else(

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from dev.wait import wait_until
 from s3bucket.api import GROUP, PLURAL, VERSION
-from tests.support.world import CLUSTER, PROJECT, World
+from tests.support.world import CLUSTER, PROJECT, World, requests_of
 
 
 class Operator:
@@ -127,3 +129,36 @@ def event_reasons(world: World, cr: dict[str, Any]) -> list[str]:
     events = world.core.list_namespaced_event(cr["metadata"]["namespace"]).items
     mine = [event for event in events if event.involved_object.uid == cr["metadata"]["uid"]]
     return [event.reason for event in sorted(mine, key=lambda event: int(event.metadata.resource_version))]
+
+
+def patch(world: World, cr: dict[str, Any], body: dict[str, Any]) -> None:
+    metadata = cr["metadata"]
+    world.custom.patch_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], body)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def plan(world: World, folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    """Run it to its end. It must change nothing and leave nothing; an environment variable of None is left out."""
+    merged = {**world.environment(), **environment}
+    command = [str(Path(sys.executable).parent / "s3-operator"), "plan", "--work-dir", str(folder / "work")]
+    with requests_of(world) as requests:
+        done = subprocess.run(
+            [*command, *arguments],
+            env={name: value for name, value in merged.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert [request["action"] for request in requests if request["write"]] == []
+    assert "Traceback" not in done.stderr
+    assert list((folder / "work").iterdir()) == []
+    return done

@@ -34,8 +34,8 @@ options:
     required: true
   arguments:
     description:
-      - The settings to write, by C(versioning), C(accelerate_enabled), C(public_access), C(object_ownership), C(acl),
-        C(policy), C(tags), C(purge_tags).
+      - The settings to write, by their names (a file of C(module_utils/s3bucket/settings) each); C(tags), and
+        C(purge_tags) for whether other tags are removed.
     type: dict
     required: true
 extends_documentation_fragment:
@@ -65,10 +65,10 @@ s3bucket_reason:
   returned: failure
 """
 
-import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
@@ -77,11 +77,14 @@ from ansible.module_utils.s3bucket.module import listed, make_module, read_setti
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
+from ansible.module_utils.s3bucket.setting import Operation, Setting
+from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.steps import STOPS
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
+_PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
 # So long after it was created S3 may not know a user: the operator tries again every few seconds.
@@ -105,20 +108,13 @@ class Settings:
         self.user_tags: dict[str, str] = {}
 
     def write(self, arguments: dict[str, Any]) -> Refused | None:
-        """Write all settings. Returns the first problem."""
-        writers: dict[str, Callable[[Any], None]] = {
-            "versioning": self._write_versioning,
-            "accelerate_enabled": self._write_acceleration,
-            # Before what it may refuse.
-            "public_access": self._write_public_access,
-            "object_ownership": self._write_ownership,
-            "acl": self._write_acl,
-            "policy": self._write_policy,
-        }
+        """Write all settings, in their order. Returns the first problem."""
         problems: list[Refused] = []
-        for name, write in writers.items():
-            if name in arguments:
-                self._try(problems, write, arguments[name])
+        due = [setting for setting in ALL if setting.name in arguments]
+        self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
+        for setting in due:
+            write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
+            self._try(problems, write, arguments[setting.name])
         if problems and self._wanted.is_deleting:
             # A retained bucket loses its owner tags only when everything else is done.
             return problems[0]
@@ -136,54 +132,49 @@ class Settings:
         except Refused as refusal:
             problems.append(refusal)
 
-    def _call(self, method: str, right: str, **arguments: Any) -> None:
+    def _call(self, operation: Operation, **arguments: Any) -> None:
         for pause_s in (*_LAG_PAUSES_S, None):
             try:
-                getattr(self._s3, method)(Bucket=self._name, ExpectedBucketOwner=self._account, **arguments)
+                getattr(self._s3, operation.method)(Bucket=self._name, ExpectedBucketOwner=self._account, **arguments)
                 return
             except AWS_ERRORS as error:
                 if pause_s is None or code_of(error) not in _LAG_CODES:
-                    raise unknown(f"write the settings of bucket {self._name} (s3:{right})", error) from error
+                    raise unknown(f"write the settings of bucket {self._name} ({operation.action})", error) from error
             time.sleep(pause_s)
 
-    def _write_versioning(self, is_enabled: bool) -> None:
-        configuration = {"Status": "Enabled" if is_enabled else "Suspended"}
-        self._call("put_bucket_versioning", "PutBucketVersioning", VersioningConfiguration=configuration)
+    def _write(self, setting: Setting, value: Any) -> None:
+        for call in setting.calls(value):
+            self._call(call.operation, **call.arguments)
 
-    def _write_acceleration(self, is_enabled: bool) -> None:
-        configuration = {"Status": "Enabled" if is_enabled else "Suspended"}
-        self._call(
-            "put_bucket_accelerate_configuration", "PutAccelerateConfiguration", AccelerateConfiguration=configuration
-        )
+    def _record_optional(self, names: list[str]) -> None:
+        """Record in the bucket's tags which optional settings are written, before any is.
 
-    def _write_public_access(self, block: dict[str, bool]) -> None:
-        self._call("put_public_access_block", "PutBucketPublicAccessBlock", PublicAccessBlockConfiguration=block)
-
-    def _write_ownership(self, ownership: str) -> None:
-        controls = {"Rules": [{"ObjectOwnership": ownership}]}
-        self._call("put_bucket_ownership_controls", "PutBucketOwnershipControls", OwnershipControls=controls)
-
-    def _write_acl(self, acl: str) -> None:
-        self._call("put_bucket_acl", "PutBucketAcl", ACL=acl)
+        Otherwise a setting that is taken out of the spec after a run that was killed would never be cleared.
+        """
+        found = (get_bucket_tags(self._s3, self._name, self._account) or {}) if names else {}
+        recorded = owner.recorded_settings(found)
+        if not recorded.issuperset(names):
+            record = " ".join(sorted(recorded.union(names)))
+            self._call(_PUT_TAGS, Tagging={"TagSet": listed({**found, owner.SETTINGS: record})})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
         found = get_bucket_tags(self._s3, self._name, self._account) or {}
         new = {**({} if purges else found), **tags}
         if self._record:
             new[owner.POLICY] = self._record
-        if owner.INITIAL in found and not is_complete:
-            # What creation should have applied is still to be applied.
-            new[owner.INITIAL] = found[owner.INITIAL]
+        if not is_complete:
+            # What creation should have applied is still to be applied, and what should be cleared to be cleared.
+            new |= {key: found[key] for key in (owner.INITIAL, owner.SETTINGS) if key in found}
         if new != found:
-            self._call("put_bucket_tagging", "PutBucketTagging", Tagging={"TagSet": listed(new)})
+            self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
 
     def _write_policy(self, policy: dict[str, Any]) -> None:
         if not policy:
-            self._call("delete_bucket_policy", "DeleteBucketPolicy")
+            self._write(BY_NAME["policy"], policy)
             return
         before = find_bucket_policy(self._s3, self._name, self._account)
         try:
-            self._call("put_bucket_policy", "PutBucketPolicy", Policy=json.dumps(policy))
+            self._write(BY_NAME["policy"], policy)
         except Refused as refusal:
             raise self._explain(refusal, policy) from refusal
         record = self._record_answer(policy, before)

@@ -190,7 +190,7 @@ def _compile_once(stock: _Function) -> _Function:
 
     def compile_(self: Any, source: Any, *arguments: Any, **more: Any) -> Any:
         # An overlay has settings of its own. Backslashes mean what the context says.
-        if arguments or more or self.overlayed or not isinstance(source, str):
+        if arguments or more or self.overlaid or not isinstance(source, str):
             return stock(self, source, *arguments, **more)
         context = _TemplateCompileContext.current(optional=True)
         key = str(source), context is not None and bool(context.escape_backslashes)

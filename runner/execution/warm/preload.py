@@ -94,8 +94,11 @@ def _import_role() -> None:
         actions = importlib.import_module("ansible.plugins.loader").action_loader
         actions.add_directory(str(role / "action_plugins"))
         actions.get("s3bucket_info", class_only=True)
-        for path in (role / "module_utils" / "s3bucket").glob("*.py"):
-            importlib.import_module(f"ansible.module_utils.s3bucket.{path.stem}")
+        core = role / "module_utils" / "s3bucket"
+        for path in core.rglob("*.py"):
+            if path.name != "__init__.py":
+                parts = path.relative_to(core).with_suffix("").parts
+                importlib.import_module(".".join(("ansible.module_utils.s3bucket", *parts)))
 
 
 def _roles() -> list[Path]:

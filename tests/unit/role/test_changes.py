@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 
-from s3bucket.aspects import TABLE, differing
+from s3bucket.aspects import differing
 from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
 from s3bucket.closing import closing_policy
 from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
-from s3bucket.read import NEW_BUCKET
-from s3bucket.spec import BLOCK_FIELDS, Wanted, wanted_of
+from s3bucket.setting import Comparison
+from s3bucket.settings import ALL
+from s3bucket.settings.public_access_block import BLOCK_FIELDS
+from s3bucket.spec import Wanted, wanted_of
 from s3bucket.state import UserState
 from s3bucket.users import UserRules
 
 OTHERS_POLICY = json.dumps({"Statement": [{"Effect": "Deny", "Action": "s3:*", "Sid": "S3OperatorDeletesThisBucket"}]})
+NEW_BUCKET = {setting.name: setting.new_bucket for setting in ALL}
 KEY_TAG = {"agill.apps/key": "AKIAOLD:0123"}
 
 
@@ -161,8 +164,9 @@ SETTING_CHANGES: dict[str, list[tuple[str, Any, Any]]] = {
 }
 
 
-# Object lock cannot be changed after a bucket was created: what differs is refused.
-@pytest.mark.parametrize("aspect", sorted(set(TABLE) - {"object_lock"}))
+# Object lock cannot be changed after a bucket was created: what differs is refused. For optional settings see
+# the drift matrix.
+@pytest.mark.parametrize("aspect", [item.name for item in ALL if not item.is_optional and not item.creation_only])
 def test_setting_that_differs_shows_what_is_and_what_would_be(defaults: dict[str, Any], aspect: str) -> None:
     wanted = want(
         defaults,
@@ -189,7 +193,7 @@ def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_mana
     unmanaged = frozenset(spec.get("unmanagedFields", []))
     for text, expected in ((json.dumps(closing_policy(wanted.bucket_arn)), ["policy"]), (OTHERS_POLICY, [])):
         settings = {**NEW_BUCKET, "policy": text}
-        assert differing(wanted, settings, is_adopted, unmanaged) == expected
+        assert differing(Comparison(wanted, settings, is_adopted), unmanaged) == expected
 
 
 @pytest.mark.parametrize(

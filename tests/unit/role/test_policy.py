@@ -23,7 +23,9 @@ from s3bucket.policy import (
     record_of,
     shown,
 )
+from s3bucket.settings import ALL
 
+READ_ACTIONS = ["s3:ListBucket", "s3:GetBucketTagging", *(setting.read.operation.action for setting in ALL)]
 ARN, ACCOUNT = "arn:aws:s3:::photos", "123456789012"
 
 
@@ -82,7 +84,7 @@ def test_is_public(policy: dict[str, Any] | None, expected: bool) -> None:
 def test_locks_out(parts: dict[str, Any], action: str | None) -> None:
     given = statement(**{"Effect": "Deny", **parts})
     given["Statement"] = [{name: value for name, value in given["Statement"][0].items() if value is not None}]
-    assert locks_out(given, ARN, ACCOUNT) == action
+    assert locks_out(given, ARN, ACCOUNT, READ_ACTIONS) == action
 
 
 def test_is_same_ignores_order_and_single_element_lists() -> None:

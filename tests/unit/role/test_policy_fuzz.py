@@ -23,12 +23,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3bucket import policy
+from s3bucket.settings import ALL
 
 ARN = f"arn:aws:s3:::{'photos-' * 9}"
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 CPU_LIMIT_S = 20.0
-# Eleven actions and the bucket's ARN are matched: this many lines a character of the policy is far above what is
-# needed (worst text known: 900), and far below a second power of its length.
+# 32 actions and the bucket's ARN are matched: this many lines a character of the policy is above what is needed (worst
+# text known: 2700), and far below a second power of its length.
 LINES_A_CHARACTER = 4000
 
 fuzzed = settings(
@@ -166,8 +167,13 @@ def test_many_hostile_patterns_take_bounded_work() -> None:
     patterns = [f"*{'?' * marks}{'e' * letters}x" for marks in range(4) for letters in range(12)]
     statement = {"Effect": "Deny", "Principal": "*", "Action": patterns, "Resource": "*"}
     with limited(LINES_A_CHARACTER * len(json.dumps(patterns))):
-        found = policy.locks_out({"Statement": [statement]}, ARN)
+        found = policy.locks_out({"Statement": [statement]}, ARN, actions=policy.TRIAL_ACTIONS)
     assert found is None
+
+
+def test_trial_of_a_text_looks_for_as_many_actions_as_the_operator() -> None:
+    reads = {"s3:ListBucket", "s3:GetBucketTagging", *(setting.read.operation.action for setting in ALL)}
+    assert len(policy.TRIAL_ACTIONS) >= len({*policy.POLICY_ACTIONS, *reads})
 
 
 def test_work_of_a_backtracking_matcher_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,15 @@ def read(defaults: dict[str, Any], metadata: dict[str, Any] | None = None, **spe
 
 def test_wanted_of_minimal_cr_has_the_go_operators_meaning(defaults: dict[str, Any]) -> None:
     wanted = read(defaults)
-    assert (wanted.acl, wanted.versioning, wanted.policy, wanted.deletion_policy, wanted.force_delete) == (
+    settings = wanted.settings
+    assert (settings["acl"], settings["versioning"], wanted.policy, wanted.deletion_policy, wanted.force_delete) == (
         "private",
         False,
         None,
         "Delete",
         True,
     )
-    assert all(wanted.block.values())
+    assert all(settings["public_access_block"].values())
     assert wanted.policy_name == "photos-photos-bucket-s3-restricted"
     assert wanted.secret_name == "photos-iam-secret"
     assert wanted.user_policy["Statement"][0]["Resource"] == [
@@ -74,7 +75,7 @@ def test_name_in_a_foreign_namespace_is_refused(defaults: dict[str, Any], accoun
 
 
 def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults: dict[str, Any]) -> None:
-    block = read(defaults, bucketACL="public-read").block
+    block = read(defaults, bucketACL="public-read").settings["public_access_block"]
     assert block == {
         "blockPublicACLs": False,
         "ignorePublicACLs": False,
@@ -84,12 +85,14 @@ def test_wanted_of_public_acl_opens_only_the_acl_guards(defaults: dict[str, Any]
 
 
 def test_wanted_of_given_guard_wins_over_what_follows(defaults: dict[str, Any]) -> None:
-    block = read(defaults, bucketACL="public-read", publicAccessBlock={"ignorePublicACLs": True}).block
+    block = read(defaults, bucketACL="public-read", publicAccessBlock={"ignorePublicACLs": True}).settings[
+        "public_access_block"
+    ]
     assert (block["blockPublicACLs"], block["ignorePublicACLs"]) == (False, True)
 
 
 def test_wanted_of_object_lock_implies_versioning(defaults: dict[str, Any]) -> None:
-    assert read(defaults, enableObjectLock=True).versioning
+    assert read(defaults, enableObjectLock=True).settings["versioning"]
 
 
 def test_wanted_of_service_without_enabled_is_enabled(defaults: dict[str, Any]) -> None:

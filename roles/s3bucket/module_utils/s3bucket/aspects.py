@@ -1,139 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The table of a bucket's settings: what is wanted, when it differs, and the arguments of s3bucket_settings.
-
-How each is read stands in :data:`read.SETTINGS` under the same name. A new setting is a CRD field, a line
-in argument_specs, a row here and there, and a row in the drift test.
-"""
+"""What can differ of one S3 object, and what of its bucket does: every setting of ``settings/``, and the tags. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from . import owner
-from .closing import is_closing
-from .policy import is_applied, shown
-from .spec import BLOCK_FIELDS, PUBLIC_ACLS, Wanted, invalid
+from . import owner, settings
+from .setting import Comparison, Setting
+from .spec import Wanted
 from .state import UNSUPPORTED, BucketState
+from .values import invalid
 
-ASPECTS = (
-    "bucket",
-    "ownership",
-    "public_access_block",
-    "acl",
-    "versioning",
-    "object_lock",
-    "acceleration",
-    "policy",
-    "tags",
-    "user",
-    "user_policy",
-    "access_key",
-    "secret",
-    "service",
-)
-
-_Settings = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One setting.
-
-    ``field`` is the CR field that asks for it; ``differs`` compares (wanted, settings as read);
-    ``arguments`` are those of s3bucket_settings that repair it, none where only creation can; ``values`` tells for a
-    person what is and what would be, by CR field: by default the setting as read, and those arguments.
-    """
-
-    field: str
-    differs: Callable[[Wanted, _Settings], bool]
-    arguments: Callable[[Wanted, _Settings], dict[str, Any]]
-    is_asked: Callable[[Wanted], bool]
-    values: Callable[[Wanted, _Settings], dict[str, tuple[Any, Any]]] | None = None
-
-
-def _wanted_block(wanted: Wanted, settings: _Settings) -> dict[str, bool]:
-    # Of an adopted bucket only what the CR gives is ours; the rest is repeated as found, because a
-    # public_access suboption that is left out turns its guard off.
-    found = settings["public_access_block"]
-    is_adopted = settings.get("is_adopted", False)
-    return {
-        boto: wanted.block[name] if not is_adopted or f"publicAccessBlock.{name}" in wanted.given else found[boto]
-        for name, boto in BLOCK_FIELDS.items()
-    }
-
-
-def _block_values(wanted: Wanted, settings: _Settings) -> dict[str, tuple[Any, Any]]:
-    found, would_be = settings["public_access_block"], _wanted_block(wanted, settings)
-    return {f"publicAccessBlock.{name}": (found[boto], would_be[boto]) for name, boto in BLOCK_FIELDS.items()}
-
-
-def _wants_versions(wanted: Wanted, settings: _Settings) -> bool:
-    # A bucket with object lock cannot suspend its versions.
-    return wanted.versioning or settings["object_lock"] is True
-
-
-def _policy_differs(wanted: Wanted, settings: _Settings) -> bool:
-    # Of an object with a user the record is a tag in IAM, which no key that we issue can write.
-    record = settings.get("policy_record", "")
-    return not is_applied(settings["policy"], wanted.policy, record, is_record_safe=bool(wanted.username))
-
-
-TABLE: dict[str, Row] = {
-    # ACLs other than private need ownership that honours ACLs:
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
-    "ownership": Row(
-        "bucketACL",
-        lambda wanted, settings: wanted.acl in PUBLIC_ACLS and settings["ownership"] == "BucketOwnerEnforced",
-        lambda wanted, settings: {"object_ownership": "BucketOwnerPreferred"},
-        lambda wanted: wanted.acl in PUBLIC_ACLS,
-        lambda wanted, settings: {"objectOwnership": (settings["ownership"], "BucketOwnerPreferred")},
-    ),
-    "public_access_block": Row(
-        "publicAccessBlock",
-        lambda wanted, settings: settings["public_access_block"] != _wanted_block(wanted, settings),
-        lambda wanted, settings: {"public_access": _wanted_block(wanted, settings)},
-        lambda wanted: any(field.startswith("publicAccessBlock.") for field in wanted.given),
-        _block_values,
-    ),
-    "acl": Row(
-        "bucketACL",
-        lambda wanted, settings: settings["acl"] != wanted.acl,
-        lambda wanted, settings: {"acl": wanted.acl},
-        lambda wanted: wanted.acl in PUBLIC_ACLS,
-        lambda wanted, settings: {"bucketACL": (settings["acl"] or "grants of its own", wanted.acl)},
-    ),
-    "versioning": Row(
-        "enableVersioning",
-        lambda wanted, settings: (settings["versioning"] == "Enabled") != _wants_versions(wanted, settings),
-        lambda wanted, settings: {"versioning": _wants_versions(wanted, settings)},
-        lambda wanted: wanted.versioning,
-        lambda wanted, settings: {
-            "enableVersioning": (settings["versioning"] == "Enabled", _wants_versions(wanted, settings))
-        },
-    ),
-    "object_lock": Row(
-        "enableObjectLock",
-        lambda wanted, settings: wanted.object_lock and not settings["object_lock"],
-        lambda wanted, settings: {},
-        lambda wanted: wanted.object_lock,
-    ),
-    "acceleration": Row(
-        "enableTransferAcceleration",
-        lambda wanted, settings: settings["acceleration"] != wanted.acceleration,
-        lambda wanted, settings: {"accelerate_enabled": wanted.acceleration},
-        lambda wanted: wanted.acceleration,
-        lambda wanted, settings: {"enableTransferAcceleration": (settings["acceleration"], wanted.acceleration)},
-    ),
-    "policy": Row(
-        "bucketPolicy",
-        _policy_differs,
-        lambda wanted, settings: {"policy": wanted.policy or {}},
-        lambda wanted: wanted.policy is not None,
-        lambda wanted, settings: {"bucketPolicy": (shown(settings["policy"]), wanted.policy)},
-    ),
-}
+SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
+ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service")
 
 
 def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
@@ -141,51 +20,56 @@ def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
     return wanted.unmanaged - set(tags.get(owner.INITIAL, "").split())
 
 
-def differing(
-    wanted: Wanted, settings: _Settings, is_adopted: bool, unmanaged: frozenset[str] = frozenset()
-) -> list[str]:
-    """The settings of an existing bucket that differ, in the table's order.
+def due_settings(wanted: Wanted, tags: dict[str, str]) -> tuple[Setting, ...]:
+    """Return the settings to read of a bucket with these tags: optional ones only while they are given or on record."""
+    recorded = owner.recorded_settings(tags)
+    return tuple(
+        setting
+        for setting in settings.ALL
+        if not setting.is_optional or setting.name in recorded or wanted.settings[setting.name] is not None
+    )
 
-    :param settings: as :func:`read.read_settings` answers, with the tag ``policy_record``
-    :param unmanaged: as :func:`unmanaged_now` answers
+
+def differing(
+    case: Comparison, unmanaged: frozenset[str] = frozenset(), recorded: frozenset[str] = frozenset()
+) -> list[str]:
+    """Return the settings of an existing bucket that differ, in their order.
+
+    :param case: ``found`` as :func:`read.read_settings` returns it, with ``policy_record``
+    :param unmanaged: as :func:`unmanaged_now` returns it
+    :param recorded: the optional settings that were written before; one that is no longer given is cleared
     :raises Refused: InvalidSpec for what the CR asks and this bucket or endpoint cannot have
     """
-    found = {**settings, "is_adopted": is_adopted}
-    aspects = [
-        aspect
-        for aspect, row in TABLE.items()
-        if (
-            (row.field not in unmanaged and _is_managed(row, wanted, is_adopted))
-            or _is_left_closed(aspect, wanted, found)
+    found = []
+    for setting in settings.ALL:
+        if setting.name not in case.found:
+            continue
+        is_managed = setting.field not in unmanaged and (
+            setting.is_managed(case.wanted, case.is_adopted) or setting.name in recorded
         )
-        and _differs(aspect, wanted, found)
-    ]
-    if "object_lock" in aspects:
-        raise invalid("spec.enableObjectLock", "the bucket exists without object lock, which is set at creation only")
-    return aspects
+        if (is_managed or setting.is_leftover(case)) and _differs(setting, case):
+            found.append(setting)
+    for setting in found:
+        if setting.creation_only:
+            raise invalid(f"spec.{setting.field}", setting.creation_only)
+    return [setting.name for setting in found]
 
 
-def _is_left_closed(aspect: str, wanted: Wanted, settings: _Settings) -> bool:
-    """Whether a deletion that never ended left its own policy, which nobody asked for and which denies all writes."""
-    return aspect == "policy" and is_closing(settings[aspect], wanted.bucket_arn)
+def new_bucket(wanted: Wanted) -> dict[str, Any]:
+    """Return the settings of the bucket that the creation for this object makes, by name.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
+    """
+    return {
+        setting.name: wanted.settings[setting.name] if setting.creation_only else setting.new_bucket
+        for setting in due_settings(wanted, {})
+    }
 
 
-def arguments(wanted: Wanted, settings: _Settings, aspects: list[str], is_adopted: bool) -> dict[str, Any]:
-    """The arguments of s3bucket_settings that repair these aspects."""
-    found = {**settings, "is_adopted": is_adopted}
-    merged: dict[str, Any] = {}
-    for aspect in aspects:
-        if aspect in TABLE:
-            merged |= TABLE[aspect].arguments(wanted, found)
-    return merged
-
-
-def values(aspect: str, wanted: Wanted, settings: _Settings, is_adopted: bool) -> dict[str, tuple[Any, Any]]:
-    """What is and what would be, by CR field, of a setting that differs."""
-    row, found = TABLE[aspect], {**settings, "is_adopted": is_adopted}
-    if row.values:
-        return row.values(wanted, found)
-    return {row.field: (settings[aspect], row.arguments(wanted, found))}
+def arguments(case: Comparison, names: list[str]) -> dict[str, Any]:
+    """Return what s3bucket_settings has to write for these aspects, by the name of the setting."""
+    by_name = settings.BY_NAME
+    return {name: by_name[name].argument(case) for name in names if name in by_name}
 
 
 def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[str, str]:
@@ -203,6 +87,8 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[s
         if owner.TAG_RECORD not in wanted.bucket_tags:
             tags.pop(owner.TAG_RECORD, None)
     tags.pop(owner.INITIAL, None)
+    tags.pop(owner.SETTINGS, None)
+    tags |= wanted.settings_record(is_adopted)
     if is_adopted:
         tags.setdefault(owner.ADOPTED, "true")
         tags.pop(owner.RETAINED_FROM, None)
@@ -213,14 +99,10 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[s
     return tags
 
 
-def _is_managed(row: Row, wanted: Wanted, is_adopted: bool) -> bool:
-    return not is_adopted or any(field.split(".")[0] == row.field for field in wanted.given)
-
-
-def _differs(aspect: str, wanted: Wanted, settings: _Settings) -> bool:
-    row = TABLE[aspect]
-    if settings[aspect] is UNSUPPORTED:
-        if row.is_asked(wanted):
-            raise invalid(f"spec.{row.field}", f"this AWS endpoint or region does not support it ({aspect})")
-        return False
-    return row.differs(wanted, settings)
+def _differs(setting: Setting, case: Comparison) -> bool:
+    if case.found[setting.name] is not UNSUPPORTED:
+        return setting.differs(case)
+    if setting.is_asked(case.wanted):
+        message = f"this AWS endpoint or region does not support it ({setting.name})"
+        raise invalid(f"spec.{setting.field}", message)
+    return False

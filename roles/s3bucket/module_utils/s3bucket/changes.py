@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from . import aspects, children, owner
 from .keys import Pair
 from .observe import Deletion, Observation, Sources
+from .settings import BY_NAME
 from .spec import Wanted
 from .users import due_tags
 
@@ -71,11 +72,12 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     found = [] if seen.bucket_exists else [Change("bucket", "bucket", _MISSING, _CREATED)]
     if not seen.bucket_exists and wanted.object_lock:
         found.append(Change("bucket", "enableObjectLock", False, True))
-    for aspect in aspects.differing(wanted, seen.settings, seen.is_adopted, seen.unmanaged):
+    case = seen.comparison_with(wanted)
+    for aspect in aspects.differing(case, seen.unmanaged, seen.recorded):
         if seen.bucket_exists and aspect not in seen.differs:
             # Deferred: it is left as it is.
             continue
-        values = aspects.values(aspect, wanted, seen.settings, seen.is_adopted)
+        values = BY_NAME[aspect].plan(case)
         found += _differing(aspect if seen.bucket_exists else "bucket", "", values)
     is_now, would_be = seen.tags
     return found + _differing("tags" if seen.bucket_exists else "bucket", "tags.", _paired(is_now, would_be))

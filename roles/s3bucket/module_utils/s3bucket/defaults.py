@@ -10,15 +10,12 @@ import json
 from typing import Any
 
 from .errors import Refused
+from .settings import ALL
 from .spec import OPERATOR_TAGS, invalid, operator_tags_of, wanted_of
 
-# As in defaults/main.yml, where a user reads them.
+# `make generate` writes them into defaults/main.yml, where a user reads them.
 DEFAULTS: dict[str, Any] = {
-    "bucketACL": "private",
-    "enableObjectLock": False,
-    "enableVersioning": False,
-    "enableTransferAcceleration": False,
-    "bucketPolicy": "",
+    **{setting.field: setting.default for setting in ALL if setting.default is not None},
     "tags": {},
     "deletionPolicy": "Delete",
     "forceDelete": True,
@@ -27,6 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "unmanagedFields": [],
     "service": {"enabled": True},
 }
+# Fields that a user may give a default, and for which the role has none.
+_OPTIONAL = {setting.field: None for setting in ALL if setting.is_optional}
 _VARIABLE = "s3bucket_defaults"
 _POLICIES = ("", "Delete", "Retain")
 # An object that gives nothing of its own: what is wrong with it is wrong with the defaults.
@@ -44,7 +43,8 @@ def defaults_of(given: Any, deletion_policy: Any = "", tags: Any = None) -> dict
     :param tags: ``s3bucket_tags``
     :raises Refused: InvalidSpec that names the variable and the field
     """
-    merged = _merged(map_of(given, _VARIABLE), DEFAULTS, _VARIABLE)
+    merged = _merged(map_of(given, _VARIABLE), {**DEFAULTS, **_OPTIONAL}, _VARIABLE)
+    merged = {name: value for name, value in merged.items() if value is not None}
     if deletion_policy not in _POLICIES:
         raise invalid("s3bucket_deletion_policy", "must be Delete or Retain, or empty")
     if deletion_policy:

@@ -17,8 +17,9 @@ from .closing import is_closing
 from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import find_replaced, is_same
-from .read import NEW_BUCKET, find_bucket, find_bucket_policy, get_account, is_proven, read_settings
+from .read import find_bucket, find_bucket_policy, get_account, is_proven, read_settings
 from .regions import own_region, partition_of
+from .setting import Comparison
 from .spec import BUCKET_NAME, USER_NAME, Wanted, check_lockout, check_namespace
 from .state import BucketState, UserState
 from .users import NO_RULES, UserRules, claims, due_tags, is_quarantine, may_use
@@ -105,6 +106,7 @@ class Observation:
     is_adopted: bool = False
     origin: str = ""
     unmanaged: frozenset[str] = frozenset()
+    recorded: frozenset[str] = frozenset()
     user_exists: bool = False
     user: UserState | None = None
     user_arn: str = ""
@@ -127,6 +129,10 @@ class Observation:
         """Record a problem that keeps key and Secret as they are."""
         self.defer(problem, "access_key", "secret")
         self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
+
+    def comparison_with(self, wanted: Wanted) -> Comparison:
+        """The bucket's settings beside what is wanted."""
+        return Comparison(wanted, self.settings, self.is_adopted)
 
     @property
     def lacks(self) -> list[str]:
@@ -232,8 +238,8 @@ def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
 
 def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
     """The arguments of the tasks in bucket.yml for a bucket that was made just now."""
-    settings = read_settings(s3, wanted.bucket, account)
-    found = aspects.arguments(wanted, settings, aspects.differing(wanted, settings, False), False)
+    case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, {})))
+    found = aspects.arguments(case, aspects.differing(case))
     if owner.INITIAL in wanted.creation_tags:
         found |= {"tags": wanted.bucket_tags, "purge_tags": True}
     return found
@@ -701,21 +707,23 @@ def _policy_record(wanted: Wanted, bucket: BucketState | None, user: UserState |
 def _see_bucket(wanted: Wanted, sources: Sources, seen: Observation, bucket: BucketState | None, record: str) -> None:
     if bucket is None:
         seen.differs.append("bucket")
-        seen.settings, seen.tags = {**NEW_BUCKET, "object_lock": wanted.object_lock}, ({}, wanted.tags)
+        seen.settings, seen.tags = aspects.new_bucket(wanted), ({}, wanted.tags)
         # Only to refuse in time what a new bucket could not have either.
-        aspects.differing(wanted, seen.settings, False)
+        aspects.differing(seen.comparison_with(wanted))
         return
     seen.bucket_exists = True
     seen.is_adopted = _is_adopted(seen.origin, bucket)
-    settings = {**read_settings(sources.s3, wanted.bucket, seen.account), "policy_record": record}
-    seen.settings = settings
-    if sources.try_policy and isinstance(settings["policy"], str):
-        sources.try_policy(settings["policy"])
+    due = aspects.due_settings(wanted, bucket.tags)
+    seen.settings = {**read_settings(sources.s3, wanted.bucket, seen.account, due), "policy_record": record}
+    if sources.try_policy and isinstance(seen.settings["policy"], str):
+        sources.try_policy(seen.settings["policy"])
     seen.unmanaged = aspects.unmanaged_now(wanted, bucket.tags)
-    seen.differs += aspects.differing(wanted, settings, seen.is_adopted, seen.unmanaged)
+    seen.recorded = owner.recorded_settings(bucket.tags)
+    case = seen.comparison_with(wanted)
+    seen.differs += aspects.differing(case, seen.unmanaged, seen.recorded)
     if "policy" in seen.differs:
         _leave_replaced_principals(wanted, seen)
-    seen.bucket_arguments = aspects.arguments(wanted, settings, seen.differs, seen.is_adopted)
+    seen.bucket_arguments = aspects.arguments(case, seen.differs)
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
     seen.tags = bucket.tags, tags
     if tags != bucket.tags:

@@ -31,6 +31,8 @@ ORIGIN = PREFIX + "origin"
 POLICY = PREFIX + "policy"
 # On a bucket: the fields of spec.unmanagedFields that creation has not applied yet.
 INITIAL = PREFIX + "initial"
+# On a bucket: the optional settings that were written, so that one that is taken out of the spec is cleared.
+SETTINGS = PREFIX + "settings"
 
 # What the tag ORIGIN says of a bucket.
 CREATED_ORIGIN = "created"
@@ -122,6 +124,11 @@ def record_of(keys: list[str]) -> str:
     30 bits of SHA-256 a key, at most 42 keys: fits the 256 characters of a tag value.
     """
     return " ".join(sorted(_short(key) for key in keys))
+
+
+def recorded_settings(tags: dict[str, str]) -> frozenset[str]:
+    """The names of the optional settings that were written to a bucket with these tags."""
+    return frozenset(tags.get(SETTINGS, "").split())
 
 
 def forgotten_tags(tags: dict[str, str], wanted: dict[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html ("limited to 20 KB in size")
@@ -46,18 +46,10 @@ _NARROWING_KEYS = {
     "s3:dataaccesspointarn",
     "s3:dataaccesspointaccount",
 }
-# What repairs a policy, and what every check of a bucket asks for before anything can be repaired.
+# What repairs a policy. Without the first two a bucket is lost to everybody but the account's root user.
 POLICY_ACTIONS = ("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy")
-_READ_ACTIONS = (
-    "s3:ListBucket",
-    "s3:GetBucketTagging",
-    "s3:GetBucketOwnershipControls",
-    "s3:GetBucketPublicAccessBlock",
-    "s3:GetBucketAcl",
-    "s3:GetBucketVersioning",
-    "s3:GetBucketObjectLockConfiguration",
-    "s3:GetAccelerateConfiguration",
-)
+# The trial of a text looks for as many actions as the core has reads of a bucket, or more.
+TRIAL_ACTIONS = ("s3:GetBucketOwnershipControls",) * 32
 
 
 class Replaced(NamedTuple):
@@ -282,7 +274,7 @@ def examine(text: str, bucket_arn: str) -> None:
     find_replaced(text, {**policy, "Id": "another"}, "")
     for statement in statements(policy):
         _names_any(statement, {""})
-        _denied_action(statement, bucket_arn)
+        _denied_action(statement, bucket_arn, TRIAL_ACTIONS)
 
 
 def is_public(policy: dict[str, Any] | None) -> bool:
@@ -293,16 +285,19 @@ def is_public(policy: dict[str, Any] | None) -> bool:
     )
 
 
-def locks_out(policy: dict[str, Any] | None, bucket_arn: str, account: str = "") -> str | None:
+def locks_out(
+    policy: dict[str, Any] | None, bucket_arn: str, account: str = "", actions: Sequence[str] = ()
+) -> str | None:
     """The action by which a Deny without Condition keeps the operator from the bucket, or from its policy.
 
     :param account: an id, if it is known by now: who names it, names all in it
+    :param actions: what must not be denied beside :data:`POLICY_ACTIONS`
     """
     names = {"*", account} - {""}
     for statement in statements(policy):
         if statement.get("Effect") != "Deny" or statement.get("Condition") or not _names_any(statement, names):
             continue
-        action = _denied_action(statement, bucket_arn)
+        action = _denied_action(statement, bucket_arn, (*POLICY_ACTIONS, *actions))
         if action:
             return action
     return None
@@ -574,13 +569,12 @@ def _is_narrowed(statement: dict[str, Any]) -> bool:
     )
 
 
-def _denied_action(statement: dict[str, Any], bucket_arn: str) -> str | None:
-    """The first of the operator's actions on the bucket that a statement is about."""
+def _denied_action(statement: dict[str, Any], bucket_arn: str, wanted: Sequence[str]) -> str | None:
+    """The first of these actions on the bucket that a statement is about."""
     if not _covers(_patterns(statement, "Resource"), bucket_arn):
         return None
     is_inverted, patterns = _patterns(statement, "Action")
     actions = is_inverted, {pattern.lower() for pattern in patterns}
-    wanted = (*POLICY_ACTIONS, *_READ_ACTIONS)
     return next((action for action in wanted if _covers(actions, action.lower())), None)
 
 

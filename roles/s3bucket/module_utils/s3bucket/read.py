@@ -10,79 +10,13 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.htm
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
-
+from . import settings
 from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from .setting import Setting
 from .state import UNSUPPORTED, BucketState, UserState
-
-_UNSUPPORTED_CODES = (
-    "NotImplemented",
-    "XNotImplemented",
-    "MethodNotAllowed",
-    "UnsupportedArgument",
-    "UnsupportedOperation",
-)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How one setting of a bucket is read: client method, what to take, and the codes that mean unset."""
-
-    method: str
-    take: Callable[[dict[str, Any]], Any]
-    unset_codes: tuple[str, ...] = ()
-    unset: Any = None
-
-
-def _ownership(answer: dict[str, Any]) -> str | None:
-    rules = answer.get("OwnershipControls", {}).get("Rules", [])
-    return rules[0].get("ObjectOwnership") if rules else None
-
-
-_NO_BLOCK = {
-    "BlockPublicAcls": False,
-    "IgnorePublicAcls": False,
-    "BlockPublicPolicy": False,
-    "RestrictPublicBuckets": False,
-}
-
-# The keys are the names of aspects.
-SETTINGS: dict[str, Setting] = {
-    "ownership": Setting("get_bucket_ownership_controls", _ownership, ("OwnershipControlsNotFoundError",)),
-    "public_access_block": Setting(
-        "get_public_access_block",
-        lambda answer: {**_NO_BLOCK, **answer.get("PublicAccessBlockConfiguration", {})},
-        ("NoSuchPublicAccessBlockConfiguration",),
-        _NO_BLOCK,
-    ),
-    "acl": Setting("get_bucket_acl", s3_acl_to_name),
-    "versioning": Setting("get_bucket_versioning", lambda answer: answer.get("Status", "")),
-    "object_lock": Setting(
-        "get_object_lock_configuration",
-        lambda answer: answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled",
-        ("ObjectLockConfigurationNotFoundError",),
-        False,
-    ),
-    "acceleration": Setting("get_bucket_accelerate_configuration", lambda answer: answer.get("Status") == "Enabled"),
-    # As text: it is a tenant's, and whoever needs the document parses it within limits (policy.py).
-    "policy": Setting("get_bucket_policy", lambda answer: str(answer["Policy"]), ("NoSuchBucketPolicy",)),
-}
-
-# What a bucket has that AWS has just made:
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
-NEW_BUCKET: dict[str, Any] = {
-    "ownership": "BucketOwnerEnforced",
-    "public_access_block": dict.fromkeys(_NO_BLOCK, True),
-    "acl": "private",
-    "versioning": "",
-    "object_lock": False,
-    "acceleration": False,
-    "policy": None,
-}
 
 
 def get_account(sts: Any) -> str:
@@ -132,22 +66,20 @@ def find_bucket_policy(s3: Any, name: str, account: str) -> str | None:
 
     :raises Unknown: when AWS does not say
     """
-    found = _read_setting(s3, name, account, "policy", SETTINGS["policy"])
+    found = _read_setting(s3, name, account, settings.BY_NAME["policy"])
     return found if isinstance(found, str) else None
 
 
-def read_settings(s3: Any, name: str, account: str) -> dict[str, Any]:
-    """All settings of a bucket by aspect."""
-    found = {
-        aspect: _read_setting(s3, name, account, aspect, how)
-        for aspect, how in SETTINGS.items()
-        if aspect != "object_lock"
-    }
-    # A bucket with object lock always has its versions enabled: where they are not, one call less.
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
-    has_versions = found["versioning"] in ("Enabled", UNSUPPORTED)
-    lock = SETTINGS["object_lock"]
-    found["object_lock"] = _read_setting(s3, name, account, "object_lock", lock) if has_versions else False
+def read_settings(s3: Any, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> dict[str, Any]:
+    """The chosen settings of a bucket, by name: all of them unless something else is said.
+
+    :param chosen: in the order of :data:`settings.ALL`
+    :raises Unknown: when AWS does not say
+    """
+    found: dict[str, Any] = {}
+    for setting in chosen:
+        is_needed = setting.read.is_needed(found)
+        found[setting.name] = _read_setting(s3, name, account, setting) if is_needed else setting.read.unset
     return found
 
 
@@ -311,16 +243,17 @@ def _settle_forbidden(s3: Any, name: str, error: Exception) -> None:
     raise Refused("BucketNameTaken", f"bucket {name} belongs to another AWS account: choose another bucketName")
 
 
-def _read_setting(s3: Any, name: str, account: str, aspect: str, how: Setting) -> Any:
+def _read_setting(s3: Any, name: str, account: str, setting: Setting) -> Any:
+    how, bucket = setting.read, {"Bucket": name, "ExpectedBucketOwner": account}
     try:
-        return how.take(getattr(s3, how.method)(Bucket=name, ExpectedBucketOwner=account))
+        return how.take(how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket))
     except AWS_ERRORS as error:
         code = code_of(error)
         if code in how.unset_codes:
             return how.unset
-        if code in _UNSUPPORTED_CODES:
+        if code in how.unsupported_codes:
             return UNSUPPORTED
-        raise _unknown_of_bucket(f"read {aspect} of bucket {name}", name, error) from error
+        raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, error) from error
 
 
 def _unknown_of_bucket(verb: str, name: str, error: Exception) -> Unknown:

@@ -9,20 +9,14 @@ from dataclasses import field as field_of
 from typing import Any
 
 from . import owner
-from .errors import Refused
-from .outcome import Reason
-from .policy import POLICY_ACTIONS, PolicyError, is_public, locks_out, parse, text_problem
+from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .setting import Parsed
+from .settings import ALL as ALL_SETTINGS
 from .users import policy_name_of
+from .values import choice_of, flag_of, mapping_of, text_of
+from .values import invalid as invalid  # used as spec.invalid too
 
-PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
-# CR field -> boto3 key of the same meaning
-BLOCK_FIELDS = {
-    "blockPublicACLs": "BlockPublicAcls",
-    "ignorePublicACLs": "IgnorePublicAcls",
-    "blockPublicPolicy": "BlockPublicPolicy",
-    "restrictPublicBuckets": "RestrictPublicBuckets",
-}
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -42,11 +36,17 @@ TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # What spec.unmanagedFields may name.
 UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
+# What every check asks of a bucket, beside its settings.
+_BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One S3 object's wishes. ``given`` names the spec fields that the CR sets itself."""
+    """What one S3 object asks for.
+
+    ``settings`` holds the wanted value of each bucket setting by its name; nothing for an object being deleted.
+    ``given`` names the spec fields that the CR sets itself.
+    """
 
     identity: owner.Identity
     generation: int
@@ -55,12 +55,7 @@ class Wanted:
     region: str
     bucket: str
     username: str
-    acl: str
-    object_lock: bool
-    versioning: bool
-    acceleration: bool
-    policy: dict[str, Any] | None
-    block: dict[str, bool]
+    settings: dict[str, Any]
     tags: dict[str, str]
     deletion_policy: str
     force_delete: bool
@@ -71,6 +66,17 @@ class Wanted:
     unmanaged: frozenset[str] = frozenset()
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
+
+    @property
+    def policy(self) -> dict[str, Any] | None:
+        """The bucket policy; None for no policy."""
+        document: dict[str, Any] | None = self.settings.get("policy")
+        return document
+
+    @property
+    def object_lock(self) -> bool:
+        """Whether the bucket is created with object lock."""
+        return bool(self.settings.get("object_lock"))
 
     @property
     def policy_name(self) -> str:
@@ -117,7 +123,7 @@ class Wanted:
     def bucket_tags(self) -> dict[str, str]:
         """The tags that the bucket should have for this object."""
         record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
-        return {**self.tags, **record, **self.identity.tags}
+        return {**self.tags, **record, **self.identity.tags, **self.settings_record(is_adopted=False)}
 
     @property
     def creation_tags(self) -> dict[str, str]:
@@ -133,20 +139,11 @@ class Wanted:
 
     def effective(self, is_adopted: bool) -> dict[str, Any]:
         """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
-        values = {
-            "bucketACL": self.acl,
-            "enableVersioning": self.versioning,
-            "enableObjectLock": self.object_lock,
-            "enableTransferAcceleration": self.acceleration,
-        }
-        shown = {name: value for name, value in values.items() if not is_adopted or name in self.given}
+        shown: dict[str, Any] = {}
+        for setting in ALL_SETTINGS:
+            shown |= setting.effective(self, is_adopted)
         return {
             **shown,
-            "publicAccessBlock": {
-                name: value
-                for name, value in self.block.items()
-                if not is_adopted or f"publicAccessBlock.{name}" in self.given
-            },
             "deletionPolicy": self.deletion_policy_for(is_adopted),
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
@@ -154,6 +151,11 @@ class Wanted:
             "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
+
+    def settings_record(self, is_adopted: bool) -> dict[str, str]:
+        """The tag that records which optional settings the bucket gets; no tag for none."""
+        names = [item.name for item in ALL_SETTINGS if item.is_optional and item.is_managed(self, is_adopted)]
+        return {owner.SETTINGS: " ".join(sorted(names))} if names and not self.is_deleting else {}
 
     def deletion_policy_for(self, is_adopted: bool) -> str:
         """Delete or Retain; an adopted bucket is retained unless the CR says otherwise."""
@@ -172,44 +174,38 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
     :raises Refused: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
-    metadata = _mapping(cr.get("metadata"), "metadata")
-    spec = _mapping(cr.get("spec"), "spec")
+    metadata = mapping_of(cr.get("metadata"), "metadata")
+    spec = mapping_of(cr.get("spec"), "spec")
     is_deleting = bool(metadata.get("deletionTimestamp"))
     given = {name for name, value in spec.items() if value is not None}
-    block = _mapping(spec.get("publicAccessBlock") or {}, "spec.publicAccessBlock")
-    given |= {f"publicAccessBlock.{name}" for name, value in block.items() if value is not None}
+    given |= _given_below(spec)
     common = {} if is_deleting else operator_tags_of(defaults.get(OPERATOR_TAGS) or {})
     tags = _tags(spec.get("tags") or defaults["tags"], is_deleting, MAX_TAGS - len(common))
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
-    user = _mapping(spec.get("iamUser") or {}, "spec.iamUser")
-    policy = {} if is_deleting else _policy(value["bucketPolicy"])
-    acl = _text(value["bucketACL"], "spec.bucketACL")
+    user = mapping_of(spec.get("iamUser") or {}, "spec.iamUser")
     wanted = Wanted(
         identity=owner.Identity(
             cluster,
-            _text(metadata.get("namespace", "default"), "metadata.namespace"),
-            _text(metadata.get("name", ""), "metadata.name"),
-            _text(metadata.get("uid", ""), "metadata.uid"),
+            text_of(metadata.get("namespace", "default"), "metadata.namespace"),
+            text_of(metadata.get("name", ""), "metadata.name"),
+            text_of(metadata.get("uid", ""), "metadata.uid"),
         ),
         generation=int(metadata.get("generation") or 0),
         is_deleting=is_deleting,
         is_live=bool(metadata.get("uid")),
-        region=_text(spec.get("region", ""), "spec.region"),
-        bucket=_text(spec.get("bucketName", ""), "spec.bucketName"),
-        username=_text(user.get("username", ""), "spec.iamUser.username"),
-        acl=acl,
-        object_lock=_flag(value, "enableObjectLock"),
-        versioning=_flag(value, "enableVersioning")
-        or ("enableVersioning" not in given and _flag(value, "enableObjectLock")),
-        acceleration=_flag(value, "enableTransferAcceleration"),
-        policy=policy or None,
-        block=_block(block, acl, policy),
+        region=text_of(spec.get("region", ""), "spec.region"),
+        bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
+        username=text_of(user.get("username", ""), "spec.iamUser.username"),
+        settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
-        deletion_policy=_text(value["deletionPolicy"], "spec.deletionPolicy"),
-        force_delete=_flag(value, "forceDelete"),
-        adoption_policy=_text(value["adoptionPolicy"], "spec.adoptionPolicy"),
-        drift_policy=_text(value["driftPolicy"], "spec.driftPolicy"),
-        service=_flag({**defaults["service"], **_mapping(value["service"], "spec.service")}, "enabled", "service."),
+        deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
+        force_delete=flag_of(value["forceDelete"], "spec.forceDelete"),
+        adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
+        drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
+        service=flag_of(
+            {**defaults["service"], **mapping_of(value["service"], "spec.service")}.get("enabled"),
+            "spec.service.enabled",
+        ),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
         operator_tags=common,
@@ -219,11 +215,6 @@ def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wan
     if not is_deleting:
         _check(wanted, "iamUser" in given)
     return wanted
-
-
-def invalid(field: str, message: str) -> Refused:
-    """The refusal of a field's value."""
-    return Refused(Reason.INVALID_SPEC, f"{field}: {message}")
 
 
 def _check_identity(wanted: Wanted) -> None:
@@ -247,18 +238,13 @@ def _check(wanted: Wanted, has_user: bool) -> None:
             "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
         )
     for field, value, choices in (
-        ("bucketACL", wanted.acl, ("private", *PUBLIC_ACLS)),
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
         ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
     ):
-        if value not in choices:
-            raise invalid(f"spec.{field}", f"must be one of {', '.join(choices)}")
-    if wanted.object_lock and not wanted.versioning:
-        raise invalid("spec.enableVersioning", "must not be false with enableObjectLock: object lock needs versions")
-    if wanted.acceleration and "." in wanted.bucket:
-        raise invalid("spec.enableTransferAcceleration", "does not work for a bucketName with a dot")
-    _check_block(wanted)
+        choice_of(value, f"spec.{field}", choices)
+    for setting in ALL_SETTINGS:
+        setting.check(wanted)
     check_lockout(wanted)
 
 
@@ -268,7 +254,7 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
     :param account: the operator's own, once it is known: a policy may name all in it
     :raises Refused: InvalidSpec
     """
-    action = locks_out(wanted.policy, wanted.bucket_arn, account)
+    action = locks_out(wanted.policy, wanted.bucket_arn, account, read_actions(wanted))
     if action:
         so = "only the account's root user could undo it"
         if action not in POLICY_ACTIONS:
@@ -290,37 +276,30 @@ def check_namespace(wanted: Wanted, account: str) -> None:
     )
 
 
-def _check_block(wanted: Wanted) -> None:
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
-    if wanted.block["blockPublicACLs"] and wanted.acl in PUBLIC_ACLS:
-        raise invalid("spec.publicAccessBlock.blockPublicACLs", f"AWS would refuse bucketACL {wanted.acl} with it")
-    if wanted.block["blockPublicPolicy"] and is_public(wanted.policy):
-        raise invalid(
-            "spec.publicAccessBlock.blockPublicPolicy", "AWS would refuse a bucketPolicy that lets everyone in with it"
-        )
+def read_actions(wanted: Wanted) -> list[str]:
+    """The actions that reading the bucket takes, those of an optional setting only while it is given."""
+    managed = [item for item in ALL_SETTINGS if not item.is_optional or wanted.settings.get(item.name) is not None]
+    return [*_BUCKET_ACTIONS, *(item.read.operation.action for item in managed)]
 
 
-def _policy(text: Any) -> dict[str, Any]:
-    if not isinstance(text, str):
-        raise invalid("spec.bucketPolicy", "must be a string that holds a JSON object")
-    try:
-        return parse(text)
-    except PolicyError as error:
-        raise invalid("spec.bucketPolicy", str(error)) from error
+def _settings_of(values: dict[str, Any], given: frozenset[str]) -> dict[str, Any]:
+    """The wanted value of each setting, by its name.
+
+    :param values: the spec, with defaults
+    """
+    parsed = {}
+    for setting in ALL_SETTINGS:
+        value = values.get(setting.field)
+        parsed[setting.name] = None if setting.is_optional and value is None else setting.parse(value)
+    whole = Parsed(parsed, given)
+    return {item.name: item.derive(parsed[item.name], whole) for item in ALL_SETTINGS}
 
 
-def _block(given: dict[str, Any], acl: str, policy: dict[str, Any] | None) -> dict[str, bool]:
-    # Not given: as closed as the CR's own ACL and policy allow (features.md, decision b).
-    may_acl, may_policy = acl in PUBLIC_ACLS, is_public(policy)
-    derived = {
-        "blockPublicACLs": not may_acl,
-        "ignorePublicACLs": not may_acl,
-        "blockPublicPolicy": not may_policy,
-        "restrictPublicBuckets": not may_policy,
-    }
+def _given_below(spec: dict[str, Any]) -> set[str]:
+    """The fields of objects in the spec that are given, with the object's name before a dot."""
+    objects = {name: value for name, value in spec.items() if isinstance(value, dict)}
     return {
-        name: _flag(given, name, "publicAccessBlock.") if given.get(name) is not None else derived[name]
-        for name in BLOCK_FIELDS
+        f"{parent}.{name}" for parent, fields in objects.items() for name, value in fields.items() if value is not None
     }
 
 
@@ -348,7 +327,7 @@ def operator_tags_of(tags: Any) -> dict[str, str]:
 def _tags(value: Any, is_deleting: bool, most: int) -> dict[str, str]:
     if is_deleting:
         return {}
-    tags = _mapping(value, "spec.tags")
+    tags = mapping_of(value, "spec.tags")
     if len(tags) > most:
         raise invalid("spec.tags", f"has {len(tags)} tags: at most {most} fit beside the operator's own")
     for key, text in tags.items():
@@ -369,25 +348,3 @@ def _unmanaged(value: Any) -> frozenset[str]:
     if any(name not in UNMANAGED_FIELDS for name in names):
         raise invalid("spec.unmanagedFields", f"must be a list of {', '.join(UNMANAGED_FIELDS)}")
     return frozenset(names)
-
-
-def _mapping(value: Any, field: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise invalid(field, "is missing" if value is None else "must be an object")
-    return value
-
-
-def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str):
-        raise invalid(field, "must be a string: put it in quotes")
-    problem = text_problem(value)
-    if problem:
-        raise invalid(field, f"holds {problem}")
-    return value
-
-
-def _flag(values: dict[str, Any], name: str, parent: str = "") -> bool:
-    value = values.get(name)
-    if not isinstance(value, bool):
-        raise invalid(f"spec.{parent}{name}", "must be true or false")
-    return value

@@ -7,13 +7,13 @@ that do not depend on it; the run then ends with the first failure.
 
 from __future__ import annotations
 
-from .aspects import TABLE
+from .aspects import SETTING_NAMES
 from .outcome import Reason
 
 # In their order: which aspects a step brings in order. ``rights``: bucket and user with its policy are there.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
-    "settings": (*TABLE, "tags"),
+    "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
     "access": ("access_key", "secret"),
 }

@@ -1,0 +1,212 @@
+"""Write the files that follow from others: ``make generate``.
+
+=============================================  ==========================================================
+from                                           to
+=============================================  ==========================================================
+``crds/``                                      the role's argument_specs, the chart's copy of the CRD, and
+                                               the reference page ``docs/reference/s3.md``
+the defaults in ``s3bucket.defaults``          the role's ``defaults/main.yml`` and argument_specs
+the files of ``s3bucket/settings/``            its ``__init__.py``, which imports each of them by name
+``runner.commands.iam_policy``                 ``docs/iam-policy.json``
+=============================================  ==========================================================
+
+In a file that is written by hand, only the lines between two markers are replaced. Each step is a process of its own
+(``python -m dev.generate STEP``), as the later ones import what the first one writes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+ROLE = PROJECT / "roles" / "s3bucket"
+CORE = ROLE / "module_utils" / "s3bucket"
+CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
+# What docs/iam-policy.json is limited to, as the documentation's command says.
+_DOCUMENTED = {
+    "account": "111122223333",
+    "bucket_prefix": "team-",
+    "iam_path": "/s3-operator/",
+    "permissions_boundary": "arn:aws:iam::111122223333:policy/s3-operator-tenant",
+}
+_TYPES = {"string": "str", "boolean": "bool", "integer": "int", "number": "float", "object": "dict", "array": "list"}
+_WIDTH = 110
+Schema = dict[str, Any]
+
+
+def main() -> None:
+    """Do the step that the command line names, or all."""
+    if len(sys.argv) > 1:
+        STEPS[sys.argv[1]]()
+        return
+    for name in STEPS:
+        subprocess.run([sys.executable, "-m", "dev.generate", name], check=True, cwd=PROJECT)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file if it is not so already, and print its name then."""
+    if path.exists() and path.read_text() == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    print(path.relative_to(PROJECT))
+
+
+def replaced(text: str, name: str, lines: list[str]) -> str:
+    """The text with other lines between the two markers of a name. The lines get the markers' indent.
+
+    :raises ValueError: when a marker is missing
+    """
+    begin, end = (f"# {word} of generated lines: {name}\n" for word in ("begin", "end"))
+    head, found_begin, rest = text.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"no lines {begin!r} and {end!r}")
+    indent = head[head.rfind("\n") + 1 :]
+    body = "".join(f"{indent}{line}\n" if line else "\n" for line in lines)
+    return f"{head}{begin}{body}{indent}{end}{tail}"
+
+
+def write_settings() -> None:
+    """Import every file of ``settings/`` by name: Ansible packs a module with what its imports name only."""
+    names = sorted(path.stem for path in (CORE / "settings").glob("*.py") if path.stem != "__init__")
+    path = CORE / "settings" / "__init__.py"
+    imports = [f"from .{name} import SETTING as _{name.upper()}" for name in names]
+    # The empty line is what ruff wants after imports.
+    text = replaced(path.read_text(), "imports", [*imports, ""])
+    write(path, replaced(text, "list", [f"_{name.upper()}," for name in names]))
+
+
+def write_role() -> None:
+    """Write the spec's options and the defaults of the role."""
+    from s3bucket.defaults import DEFAULTS
+
+    schema = read_schema()["properties"]["spec"]
+    defaults = {name: DEFAULTS[name] for name in schema["properties"] if name in DEFAULTS}
+    lines = yaml.safe_dump(defaults, sort_keys=False).replace("''", '""').splitlines()
+    specs, main_yml = ROLE / "meta" / "argument_specs.yml", ROLE / "defaults" / "main.yml"
+    text = replaced(specs.read_text(), "spec", list(option_lines(schema)))
+    write(specs, replaced(text, "defaults", lines))
+    write(main_yml, replaced(main_yml.read_text(), "defaults", [f"  {line}" for line in lines]))
+
+
+def option_lines(schema: Schema) -> Iterator[str]:
+    """The options of an argument spec for the properties of an object's schema."""
+    for name, field in schema["properties"].items():
+        yield f"{name}:"
+        for line in _option(field):
+            yield f"  {line}"
+        if name in schema.get("required", []):
+            yield "  required: true"
+        items = field.get("items", {})
+        inner = field if "properties" in field else items if "properties" in items else None
+        if inner:
+            yield "  options:"
+            for line in option_lines(inner):
+                yield f"    {line}"
+
+
+def _option(field: Schema) -> Iterator[str]:
+    yield "description: >-"
+    for line in textwrap.wrap(field["description"], _WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield f"  {line}"
+    yield f"type: {_TYPES[field['type']]}"
+    items = field.get("items", {})
+    if items:
+        yield f"elements: {_TYPES[items['type']]}"
+    choices = field.get("enum", items.get("enum"))
+    if choices:
+        yield f"choices: [{', '.join(map(str, choices))}]"
+
+
+def write_chart() -> None:
+    """Copy the CRD into the chart, from where a template reads it."""
+    write(PROJECT / "chart" / "s3-operator" / "files" / CRD.name, CRD.read_text())
+
+
+def write_policy() -> None:
+    """Write the documented least-privilege policy."""
+    from runner.commands.iam_policy import PolicySettings, policy_for
+
+    text = json.dumps(policy_for(PolicySettings(**_DOCUMENTED)), indent=2)
+    write(PROJECT / "docs" / "iam-policy.json", f"{text}\n")
+
+
+def write_reference() -> None:
+    """Write the reference page of the S3 resource."""
+    from s3bucket.settings import ALL
+
+    schema = read_schema()
+    lines = ["# S3 resource", "", "<!-- Generated by `make generate` from crds/s3s.agill.apps.yaml. -->", ""]
+    lines += ["`agill.apps/v1alpha1`, kind `S3`, namespaced.", "", _text(schema["description"]), ""]
+    for part in ("spec", "status"):
+        lines += [f"## {part}", "", _text(schema["properties"][part]["description"]), ""]
+        lines += [*_rules(schema["properties"][part]), *reference_lines(schema["properties"][part], part)]
+    lines += ["## Bucket settings in AWS", ""]
+    lines += ["Settings are compared and written in this order. `status.drift` shows their names.", ""]
+    lines += ["| name | field | IAM actions |", "|---|---|---|"]
+    for setting in ALL:
+        actions = dict.fromkeys([setting.read.operation.action, *(item.action for item in setting.writes)])
+        lines.append(f"| `{setting.name}` | `{setting.field}` | {', '.join(f'`{name}`' for name in actions)} |")
+    write(PROJECT / "docs" / "reference" / "s3.md", "\n".join(lines) + "\n")
+
+
+def reference_lines(schema: Schema, path: str) -> Iterator[str]:
+    """A section for each field of an object, and for the fields of objects in it."""
+    for name, field in schema.get("properties", {}).items():
+        items = field.get("items", {})
+        yield from (f"### {path}.{name}", "", _kind(field, name in schema.get("required", [])), "")
+        yield from (_text(field["description"]), "")
+        yield from _rules(field)
+        yield from reference_lines(field, f"{path}.{name}")
+        yield from reference_lines(items, f"{path}.{name}[]")
+
+
+def _kind(field: Schema, is_required: bool) -> str:
+    items, values = field.get("items", {}), field.get("additionalProperties", {})
+    kind = f"list of {items['type']}" if items else f"map of {values['type']}" if values else field["type"]
+    limits = {
+        "minLength": "at least {} characters", "maxLength": "at most {} characters", "minimum": "at least {}",
+        "maximum": "at most {}", "minItems": "at least {} items", "maxItems": "at most {} items",
+        "maxProperties": "at most {} entries",
+    }  # fmt: skip
+    parts = [f"`{kind}`", *(["required"] if is_required else [])]
+    choices = field.get("enum", items.get("enum"))
+    if choices:
+        parts.append(f"one of {', '.join(f'`{choice}`' for choice in choices)}")
+    return ", ".join([*parts, *(text.format(field[name]) for name, text in limits.items() if name in field)])
+
+
+def _rules(field: Schema) -> list[str]:
+    rules = [f"- {_text(rule['message'])}" for rule in field.get("x-kubernetes-validations", [])]
+    return ["The API server refuses what breaks a rule:", "", *rules, ""] if rules else []
+
+
+def _text(text: str) -> str:
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+
+
+def read_schema() -> Schema:
+    """The schema of the S3 object."""
+    versions = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    return dict(versions[0]["schema"]["openAPIV3Schema"])
+
+
+STEPS: dict[str, Callable[[], None]] = {
+    "settings": write_settings,
+    "role": write_role,
+    "chart": write_chart,
+    "policy": write_policy,
+    "reference": write_reference,
+}
+
+if __name__ == "__main__":
+    main()

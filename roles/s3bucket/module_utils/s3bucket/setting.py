@@ -1,0 +1,177 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The type of a bucket setting. Each file of ``settings/`` holds one :class:`Setting` that states everything about it.
+
+Derived from the settings, and so nowhere repeated: what is read, compared and written, and in which order; the plan;
+``status.effective``; the role's defaults; the values of a new bucket; the actions that a bucket policy must not deny;
+the operator's least-privilege policy; and the rights that the gate in front of moto asks for.
+
+A setting only describes: reading is done by ``read``, writing by the module ``s3bucket_settings`` in the role's run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .spec import Wanted
+
+UNSUPPORTED_CODES = (
+    "NotImplemented",
+    "XNotImplemented",
+    "MethodNotAllowed",
+    "UnsupportedArgument",
+    "UnsupportedOperation",
+)
+"""What an endpoint answers that does not have a setting (S3-compatible stores, some regions)."""
+
+
+class Operation(NamedTuple):
+    """An operation of the S3 API: the method of boto3's client, and the IAM action that allows it."""
+
+    method: str
+    action: str
+
+    @property
+    def name(self) -> str:
+        """The operation's name in the S3 API, for example GetBucketAcl."""
+        return "".join(part.capitalize() for part in self.method.split("_"))
+
+
+class Call(NamedTuple):
+    """A request that writes; bucket and expected owner are added to the arguments."""
+
+    operation: Operation
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Read:
+    """How a setting is read.
+
+    ``take`` extracts the value from the answer. ``unset_codes`` are the error codes that mean that nothing is set, and
+    ``unset`` is the value for them. An answer with one of ``unsupported_codes`` makes the value UNSUPPORTED.
+    ``is_needed`` decides from the settings before it in the order whether a request is necessary at all; where it is
+    not, the value is ``unset``. ``fetch`` replaces the plain call, for example to follow pages: it gets the client and
+    the arguments that name the bucket.
+    """
+
+    operation: Operation
+    take: Callable[[dict[str, Any]], Any]
+    unset_codes: tuple[str, ...] = ()
+    unset: Any = None
+    unsupported_codes: tuple[str, ...] = UNSUPPORTED_CODES
+    is_needed: Callable[[dict[str, Any]], bool] = lambda found: True
+    fetch: Callable[[Any, dict[str, str]], dict[str, Any]] | None = None
+
+
+class Parsed(NamedTuple):
+    """What a spec says about all settings: the value by the setting's name, and the fields that are given."""
+
+    values: dict[str, Any]
+    given: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A bucket as it is, beside what is wanted.
+
+    :param found: the value by the setting's name, as read; and ``policy_record`` (see ``policy.record_of``)
+    :param is_adopted: whether the bucket was adopted: of such a bucket only what the spec gives is managed
+    """
+
+    wanted: Wanted
+    found: dict[str, Any] = field(default_factory=dict)
+    is_adopted: bool = False
+
+
+class Setting:
+    """One setting of a bucket. The defaults fit a setting whose value is compared and written as a whole.
+
+    :cvar name: the aspect, as in ``status.drift``
+    :cvar field: the field of the spec
+    :cvar order: its place in the order of reading, comparing and writing; settings with the same number follow their
+        names. Public access block before ACL and policy, ownership before ACL, versioning before object lock.
+    :cvar default: what the role's ``s3bucket_defaults`` hold for the field; None for no default
+    :cvar is_optional: read, compared and written only while the spec (or the operator's defaults) gives a value, and
+        cleared once it no longer does. A tag of the bucket records which of them were written (``owner.SETTINGS``).
+    :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
+    :cvar creation_only: set only by the call that creates the bucket; the text is the error for an existing bucket
+    :cvar is_in_status: whether ``status.effective`` shows the value
+    :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
+    """
+
+    name: str
+    field: str
+    order: int = 100
+    default: Any = None
+    is_optional: bool = False
+    new_bucket: Any = None
+    creation_only: str = ""
+    is_in_status: bool = True
+    read: Read
+    writes: tuple[Operation, ...] = ()
+
+    def parse(self, value: Any) -> Any:
+        """Return the wanted value for a value of the field. An optional setting without a value is not parsed.
+
+        :raises Refused: InvalidSpec naming the field
+        """
+        return value
+
+    def derive(self, value: Any, parsed: Parsed) -> Any:
+        """Return the wanted value where other fields have a say in it."""
+        return value
+
+    def check(self, wanted: Wanted) -> None:
+        """Refuse what contradicts other fields.
+
+        :raises Refused: InvalidSpec naming the field
+        """
+
+    def is_asked(self, wanted: Wanted) -> bool:
+        """Whether the spec asks for something that an endpoint without this setting cannot have."""
+        return bool(wanted.settings[self.name])
+
+    def is_managed(self, wanted: Wanted, is_adopted: bool) -> bool:
+        """Whether the setting of a bucket is compared and written."""
+        is_given = any(name.split(".")[0] == self.field for name in wanted.given)
+        if is_adopted:
+            return is_given
+        return not self.is_optional or wanted.settings[self.name] is not None
+
+    def target(self, case: Comparison) -> Any:
+        """Return the value that the bucket should have."""
+        value = case.wanted.settings[self.name]
+        return self.new_bucket if self.is_optional and value is None else value
+
+    def canonical(self, value: Any) -> Any:
+        """Return a form that is equal for values that mean the same."""
+        return value
+
+    def differs(self, case: Comparison) -> bool:
+        """Whether the bucket does not have what it should have."""
+        return bool(self.canonical(case.found[self.name]) != self.canonical(self.target(case)))
+
+    def is_leftover(self, case: Comparison) -> bool:
+        """Whether the value is an unfinished run's own, which is removed even where the setting is not managed."""
+        return False
+
+    def argument(self, case: Comparison) -> Any:
+        """Return what the role's run gets to write: plain data, from which :meth:`calls` makes requests."""
+        return self.target(case)
+
+    def calls(self, value: Any) -> list[Call]:
+        """Return the requests that write, or clear, what :meth:`argument` returned."""
+        raise NotImplementedError
+
+    def effective(self, wanted: Wanted, is_adopted: bool) -> dict[str, Any]:
+        """Return the fields of ``status.effective``: given values and defaults; of an adopted bucket no defaults."""
+        value = wanted.settings[self.name]
+        is_shown = self.is_in_status and value is not None and (not is_adopted or self.field in wanted.given)
+        return {self.field: value} if is_shown else {}
+
+    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+        """Return what is and what would be, for a person, by the name of the field."""
+        return {self.field: (case.found[self.name], self.target(case))}

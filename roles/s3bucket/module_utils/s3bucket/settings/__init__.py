@@ -1,0 +1,34 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The settings of a bucket, one file each, in the order in which they are read, compared and written.
+
+``make generate`` lists the files of this folder here: Ansible packs a module only with what its imports name.
+"""
+
+from __future__ import annotations
+
+from ..setting import Setting
+
+# begin of generated lines: imports
+from .acceleration import SETTING as _ACCELERATION
+from .acl import SETTING as _ACL
+from .object_lock import SETTING as _OBJECT_LOCK
+from .ownership import SETTING as _OWNERSHIP
+from .policy import SETTING as _POLICY
+from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
+from .versioning import SETTING as _VERSIONING
+
+# end of generated lines: imports
+
+_FOUND: tuple[Setting, ...] = (
+    # begin of generated lines: list
+    _ACCELERATION,
+    _ACL,
+    _OBJECT_LOCK,
+    _OWNERSHIP,
+    _POLICY,
+    _PUBLIC_ACCESS_BLOCK,
+    _VERSIONING,
+    # end of generated lines: list
+)
+ALL = tuple(sorted(_FOUND, key=lambda setting: (setting.order, setting.name)))
+BY_NAME = {setting.name: setting for setting in ALL}

@@ -1,0 +1,44 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The canned ACL: ``bucketACL``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
+
+from ..setting import Call, Comparison, Operation, Read, Setting
+from ..values import choice_of
+
+if TYPE_CHECKING:
+    from ..spec import Wanted
+
+PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
+_PUT = Operation("put_bucket_acl", "s3:PutBucketAcl")
+
+
+class Acl(Setting):
+    """As read it is the name of a canned ACL; None for any other list of grants."""
+
+    name = "acl"
+    field = "bucketACL"
+    order = 30
+    default = "private"
+    new_bucket = "private"
+    read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), s3_acl_to_name)
+    writes = (_PUT,)
+
+    def parse(self, value: Any) -> str:
+        return choice_of(value, f"spec.{self.field}", ("private", *PUBLIC_ACLS))
+
+    def is_asked(self, wanted: Wanted) -> bool:
+        return wanted.settings[self.name] in PUBLIC_ACLS
+
+    def calls(self, value: Any) -> list[Call]:
+        return [Call(_PUT, {"ACL": value})]
+
+    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+        return {self.field: (case.found[self.name] or "grants of its own", self.target(case))}
+
+
+SETTING = Acl()

@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The bucket policy: ``bucketPolicy``. What a document means is ``s3bucket.policy``'s business.
+
+The module s3bucket_settings writes it by itself: it explains AWS's errors, and records what AWS made of the document.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..closing import is_closing
+from ..policy import PolicyError, is_applied, parse, shown
+from ..setting import Call, Comparison, Operation, Read, Setting
+from ..values import invalid
+
+_PUT = Operation("put_bucket_policy", "s3:PutBucketPolicy")
+_DELETE = Operation("delete_bucket_policy", "s3:DeleteBucketPolicy")
+
+
+class Policy(Setting):
+    """As read it is a text, a tenant's, which is parsed within limits; None for no policy. Wanted is a document."""
+
+    name = "policy"
+    field = "bucketPolicy"
+    order = 70
+    default = ""
+    is_in_status = False
+    read = Read(
+        Operation("get_bucket_policy", "s3:GetBucketPolicy"),
+        lambda answer: str(answer["Policy"]),
+        ("NoSuchBucketPolicy",),
+    )
+    writes = (_PUT, _DELETE)
+
+    def parse(self, value: Any) -> dict[str, Any] | None:
+        if not isinstance(value, str):
+            raise invalid(f"spec.{self.field}", "must be a string that holds a JSON object")
+        try:
+            return parse(value) or None
+        except PolicyError as error:
+            raise invalid(f"spec.{self.field}", str(error)) from error
+
+    def differs(self, case: Comparison) -> bool:
+        wanted, record = case.wanted, case.found.get("policy_record", "")
+        # Of an object with a user the record is a tag in IAM, which no key that we issue can write.
+        return not is_applied(case.found[self.name], wanted.policy, record, is_record_safe=bool(wanted.username))
+
+    def is_leftover(self, case: Comparison) -> bool:
+        """Whether a deletion that never ended left its own policy, which denies all writes."""
+        return is_closing(case.found[self.name], case.wanted.bucket_arn)
+
+    def argument(self, case: Comparison) -> dict[str, Any]:
+        return case.wanted.policy or {}
+
+    def calls(self, value: Any) -> list[Call]:
+        return [Call(_PUT, {"Policy": json.dumps(value)}) if value else Call(_DELETE, {})]
+
+    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+        return {self.field: (shown(case.found[self.name]), case.wanted.policy)}
+
+
+SETTING = Policy()

@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Typed values out of a spec. Each function names the field in its error. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from .errors import Refused
+from .outcome import Reason
+from .policy import text_problem
+
+
+def invalid(field: str, message: str) -> Refused:
+    """Make the error for a field's value: reason InvalidSpec."""
+    return Refused(Reason.INVALID_SPEC, f"{field}: {message}")
+
+
+def mapping_of(value: Any, field: str) -> dict[str, Any]:
+    """Return an object.
+
+    :raises Refused: InvalidSpec
+    """
+    if not isinstance(value, dict):
+        raise invalid(field, "is missing" if value is None else "must be an object")
+    return value
+
+
+def text_of(value: Any, field: str) -> str:
+    """Return a string that AWS and Kubernetes accept.
+
+    :raises Refused: InvalidSpec
+    """
+    if not isinstance(value, str):
+        raise invalid(field, "must be a string: put it in quotes")
+    problem = text_problem(value)
+    if problem:
+        raise invalid(field, f"holds {problem}")
+    return value
+
+
+def choice_of(value: Any, field: str, choices: Collection[str]) -> str:
+    """Return a string that is one of the choices.
+
+    :raises Refused: InvalidSpec
+    """
+    text = text_of(value, field)
+    if text not in choices:
+        raise invalid(field, f"must be one of {', '.join(choices)}")
+    return text
+
+
+def flag_of(value: Any, field: str) -> bool:
+    """Return a boolean.
+
+    :raises Refused: InvalidSpec
+    """
+    if not isinstance(value, bool):
+        raise invalid(field, "must be true or false")
+    return value
