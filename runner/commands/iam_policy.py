@@ -17,9 +17,8 @@ import click
 
 from runner.commands.options import all_matching, matching
 from s3bucket.json_types import Json, JsonObject
-from s3bucket.users import BOUNDARY, GROUP, PATH
-
 from s3bucket.settings import ALL as ALL_SETTINGS
+from s3bucket.users import BOUNDARY, GROUP, PATH
 
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")

@@ -160,9 +160,10 @@ class World:
     ) -> Run:  # fmt: skip
         """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = extra_vars(
-            cr, RoleSettings.from_record({**SETTINGS.to_record(), **of_environment(environment), **(settings or {})})
-        )
+        given = extra_vars(cr, SETTINGS)
+        # As they are: the role refuses what is invalid.
+        record = {**SETTINGS.to_record(), **of_environment(environment), **(settings or {})}
+        given["s3bucket_operator_settings_json"] = {"__ansible_unsafe": json.dumps(record)}
         # The operator leaves most of the metadata out.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))

@@ -39,7 +39,7 @@ class ObjectLock(Setting):
         return flag_of(value, f"spec.{self.field}")
 
     def target(self, case: Comparison) -> bool:
-        return case.wanted.settings[self.name] or case.found[self.name]
+        return bool(case.wanted.settings[self.name] or case.found[self.name])
 
 
 SETTING = ObjectLock()
