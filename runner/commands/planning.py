@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 import yaml
 
@@ -20,7 +21,10 @@ from runner.control.status import reports_drift
 from runner.drift.check import DriftCheck, Plan
 from runner.kube.client import ConfigError, Kube, KubeError, load_config
 from s3bucket.api import API_VERSION, KIND
+from s3bucket.cr_file import CrFileError, as_stored, check_size, read_documents
+from s3bucket.json_types import Json, JsonObject
 from s3bucket.outcome import Outcome, Reason
+from s3bucket.text import printable
 
 IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
 """Exit statuses. One object that is refused outweighs others that differ."""
@@ -29,6 +33,15 @@ IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
 _MAX_VALUES = 1_000_000
 _NOT_COMPARED = "Secret and Service were not compared: no cluster was asked"
 _LEFT = "the operator reports this and does not repair it (driftPolicy: Report)"
+
+
+class _Option(TypedDict, total=False):
+    """An option of an argument spec, as far as it is read."""
+
+    options: Options
+
+
+Options = dict[str, _Option]
 
 
 class PlanError(Exception):
@@ -40,7 +53,7 @@ class Document:
     """One S3 object, and where it was found."""
 
     source: str
-    item: dict[str, Any]
+    item: JsonObject
 
     @property
     def name(self) -> str:
@@ -79,10 +92,14 @@ def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
     :raises PlanError: naming the file and the document
     """
     found = []
-    for number, document in enumerate(_documents(stream), 1):
+    with _reported(stream.name):
+        documents = [document for document in read_documents(stream) if document is not None]
+    for number, document in enumerate(documents, 1):
         source = f"{stream.name}, document {number}"
-        _check_size(document, source)
-        for item in _items_of(document, source):
+        with _reported(source):
+            check_size(document, _MAX_VALUES)
+            items = [as_stored(item) for item in _items_of(document, source)]
+        for item in items:
             metadata = item.get("metadata")
             if isinstance(metadata, dict) and not metadata.get("namespace"):
                 metadata["namespace"] = namespace
@@ -186,7 +203,7 @@ def _plan_as_told(documents: list[Document], kube: Kube | None, role: RoleOption
 def plan_all(check: DriftCheck, documents: list[Document], project_dir: Path, has_cluster: bool) -> list[Planned]:
     """What would be done about each object."""
     role = yaml.safe_load((project_dir / "roles" / "s3bucket" / "meta" / "argument_specs.yml").read_text())
-    options = role["argument_specs"]["object"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
+    options: Options = role["argument_specs"]["object"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
     return [Planned(document, _plan(check, document, options, has_cluster)) for document in documents]
 
 
@@ -199,7 +216,7 @@ def status_of(planned: list[Planned]) -> int:
 
 def text_of(planned: list[Planned]) -> str:
     """For people: a block an object, a line a field."""
-    return "\n".join(_printable(line) for one in planned for line in _lines_of(one)) or "no S3 object is there"
+    return "\n".join(printable(line) for one in planned for line in _lines_of(one)) or "no S3 object is there"
 
 
 def json_of(planned: list[Planned]) -> str:
@@ -207,32 +224,19 @@ def json_of(planned: list[Planned]) -> str:
     return json.dumps({"objects": [_record_of(one) for one in planned]}, indent=2)
 
 
-def _documents(stream: BinaryIO) -> Iterator[Any]:
+@contextmanager
+def _reported(source: str) -> Iterator[None]:
+    """A block that reads a file.
+
+    :raises PlanError: naming the source
+    """
     try:
-        yield from (document for document in yaml.safe_load_all(stream) if document is not None)
-    except yaml.MarkedYAMLError as error:
-        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise PlanError(f"{stream.name}: is not YAML: {error.problem}{where}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date that is none is a ValueError.
-        raise PlanError(f"{stream.name}: is not YAML: {str(error).splitlines()[0]}") from error
+        yield
+    except CrFileError as error:
+        raise PlanError(f"{source}: {error}") from error
 
 
-def _check_size(document: Any, source: str) -> None:
-    """Refuse a document that its aliases make large: each of a few lines may repeat the one before ten times."""
-    left, found = _MAX_VALUES, [document]
-    while found:
-        value = found.pop()
-        left -= 1
-        if isinstance(value, dict):
-            found.extend(value.values())
-        elif isinstance(value, list):
-            found.extend(value)
-        if left < len(found):
-            raise PlanError(f"{source}: has more than {_MAX_VALUES} values: write it without aliases, or in parts")
-
-
-def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
+def _items_of(document: object, source: str) -> Iterator[object]:
     if isinstance(document, dict) and isinstance(document.get("items"), list):
         for item in document["items"]:
             yield from _items_of(item, source)
@@ -242,14 +246,10 @@ def _items_of(document: Any, source: str) -> Iterator[dict[str, Any]]:
     kind = document.get("apiVersion"), document.get("kind")
     if kind != (API_VERSION, KIND):
         raise PlanError(f"{source}: is no {KIND} of {API_VERSION}, but {kind[1]} of {kind[0]}")
-    try:
-        # As Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
-        yield dict(json.loads(json.dumps(document, default=str)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PlanError(f"{source}: cannot be written as JSON: {error}") from error
+    yield document
 
 
-def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cluster: bool) -> Plan:
+def _plan(check: DriftCheck, document: Document, options: Options, has_cluster: bool) -> Plan:
     unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
     if unknown:
         return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
@@ -262,7 +262,7 @@ def _plan(check: DriftCheck, document: Document, options: dict[str, Any], has_cl
     return replace(plan, notes=(*plan.notes, *more))
 
 
-def _unknown_fields(value: Any, options: dict[str, Any], parent: str) -> Iterator[str]:
+def _unknown_fields(value: Json, options: Options, parent: str) -> Iterator[str]:
     # What is no mapping is refused by the role's code, with its field.
     for name, child in value.items() if isinstance(value, dict) else ():
         if name not in options:
@@ -284,21 +284,14 @@ def _lines_of(one: Planned) -> Iterator[str]:
         yield f"  note: {note}"
 
 
-def _record_of(one: Planned) -> dict[str, Any]:
+def _record_of(one: Planned) -> JsonObject:
     plan, (namespace, _, name) = one.plan, one.document.name.partition("/")
     result = "refused" if plan.refusal else "differs" if plan.changes else "inSync"
-    changes = [
-        {"aspect": change.aspect, "field": change.field, "is": change.is_now, "wouldBe": change.would_be}
-        for change in plan.changes
-    ]
-    record = {"namespace": namespace, "name": name, "source": one.document.source, "result": result}
+    changes: list[Json] = [change.to_record() for change in plan.changes]
+    record: JsonObject = {"namespace": namespace, "name": name, "source": one.document.source, "result": result}
     if plan.refusal:
         record |= {"reason": plan.refusal.reason.value, "message": plan.refusal.message}
         # Some of the object's steps are refused, and the others would be done.
         if not changes:
             return record
-    return {**record, "changes": changes, "notes": list(plan.notes)}
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return {**record, "changes": changes, "notes": [*plan.notes]}

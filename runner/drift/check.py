@@ -31,7 +31,7 @@ from runner.kube.projection import oversized_message
 from runner.objects import Owned, ReadError
 from s3bucket import children, errors, observe, owner, prediction, read, regions, spec
 from s3bucket import users as user_rules
-from s3bucket.changes import Change
+from s3bucket.change import Change
 from s3bucket.cluster import connect
 from s3bucket.errors import Refused
 from s3bucket.outcome import Outcome, Reason, Retry

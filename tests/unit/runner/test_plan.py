@@ -23,7 +23,7 @@ from runner.commands.planning import (
     with_cluster,
 )
 from runner.drift.check import Plan
-from s3bucket.changes import Change
+from s3bucket.change import Change
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import FakeKube, kube_error, make_item
 from tests.support.world import PROJECT

@@ -7,40 +7,15 @@ else that a Secret holds: what somebody wrote in its place may be one.
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import aspects, children, owner
+from .change import Change
 from .keys import Pair
 from .observe import Deletion, Observation, Sources
 from .settings import BY_NAME
 from .spec import Wanted
 from .users import due_tags
-
-
-class Change(NamedTuple):
-    """One field that differs. Values are plain data (None: none there), or a word for what has no value."""
-
-    aspect: str
-    field: str
-    is_now: Any
-    would_be: Any
-
-
-def line_of(change: Change) -> str:
-    """A change for a person's terminal: text of a CR that a terminal would act on is shown as an escape."""
-    return _printable(f"{change.field}: {_shown(change.is_now)} -> {_shown(change.would_be)}")
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
 
 _MISSING, _CREATED, _THERE = "missing", "created", "there"
 
