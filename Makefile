@@ -13,7 +13,7 @@ unexport PYTHONWARNINGS PYTHONPATH
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
 
 .DEFAULT_GOAL := help
-.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate check-generated cluster cluster-down clean
+.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate check-generated cluster cluster-down clean docs generate-docs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +126,13 @@ lint-repository: $(STAMP)
 	$(BIN)/check-jsonschema --builtin-schema vendor.renovate renovate.json
 	$(BIN)/pre-commit validate-config
 	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
+
+docs: $(STAMP) ## build the documentation site into build/site; links that lead nowhere are errors (needs npm)
+	$(BIN)/python -c "import material" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+generate-docs: $(STAMP) ## write the generated parts of README and docs: the S3 resource, the CLI, the figures, the code map
+	$(BIN)/python -m dev.generate docs
 
 cluster: kubernetes ## bring Kubernetes and AWS up and leave them running; then: . build/cluster.env
 	$(BIN)/python -m dev.cluster up

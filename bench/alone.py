@@ -28,6 +28,7 @@ from bench.rows import Row
 from bench.stub import NAMESPACE, object_at
 from dev.processes import plain_environment
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket.role_settings import RoleSettings
 
 # As many as the operator has workers for resyncs.
@@ -127,9 +128,9 @@ def look_at_all(objects: int, checks: int) -> dict[str, float]:
     wall, cpu = time.monotonic(), time.process_time()
     chosen = [held.items[number * objects // checks] for number in range(checks)]
     with ThreadPoolExecutor(_WORKERS) as pool:
-        _look(check, pool, chosen[: checks // 2])
+        _compare(check, pool, chosen[: checks // 2])
         half_mb = _own_mb()
-        _look(check, pool, chosen[checks // 2 :])
+        _compare(check, pool, chosen[checks // 2 :])
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     return {
         "checks": checks,
@@ -143,8 +144,8 @@ def look_at_all(objects: int, checks: int) -> dict[str, float]:
     }
 
 
-def _look(check: DriftCheck, pool: ThreadPoolExecutor, items: list[Item]) -> None:
-    for item, outcome in zip(items, pool.map(check.look, items), strict=True):
+def _compare(check: DriftCheck, pool: ThreadPoolExecutor, items: list[Item]) -> None:
+    for item, outcome in zip(items, pool.map(check.compare, map(S3Object.from_item, items)), strict=True):
         if outcome is None or not outcome.is_done:
             raise BenchError(f"{item['metadata']['name']} was not found in order: {outcome}")
 

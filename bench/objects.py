@@ -26,9 +26,9 @@ from bench.role import (
     owner,
     wanted_of,
 )
-from runner.control.reconcile import utc_now
+from runner.control.publish import utc_now
 from runner.control.status import status_of
-from runner.kube.client import FINALIZER
+from runner.objects import FINALIZER, S3Object
 from s3bucket.api import PLURAL
 from s3bucket.outcome import Outcome, Reason
 
@@ -76,7 +76,7 @@ class ReadyMade:
         keys = KeyPlan(live=self.key_id)
         seen = Observation(account=self.account, user_arn=arn, keys=keys, service_host=self._host)
         outcome = Outcome(True, Reason.READY, status=outcome_status(wanted, seen))
-        return status_of(self.item, outcome, utc_now()) or {}
+        return status_of(S3Object(self.item), outcome, utc_now()) or {}
 
     def secret(self) -> Item:
         """The Secret."""

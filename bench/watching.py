@@ -11,7 +11,8 @@ from kubernetes.watch import Watch
 from bench import BenchError
 from bench.objects import Item, new_object
 from bench.place import OBJECT, Place
-from runner.control.status import is_settled
+from runner.control.status import is_ready_in_generation
+from runner.objects import S3Object
 from s3bucket.api import PLURAL
 
 _THREADS = 8
@@ -26,7 +27,7 @@ def make_until_ready(place: Place, namespace: str, names: Sequence[str], timeout
     def make(name: str) -> None:
         place.custom.create_namespaced_custom_object(*OBJECT, namespace, PLURAL, new_object(name, namespace))
 
-    _do_and_wait(place, namespace, names, make, lambda _, item: is_settled(item), timeout_s)
+    _do_and_wait(place, namespace, names, make, lambda _, item: is_ready_in_generation(S3Object(item)), timeout_s)
 
 
 def delete_until_gone(place: Place, namespace: str, names: Sequence[str], timeout_s: int) -> None:

@@ -113,6 +113,10 @@ class Gate:
         """Take a bucket's policy away as the account's root user, who alone may do it where it denies everyone."""
         self._ask("POST", "root-delete-policy", {"bucket": bucket})
 
+    def forget_users(self, kept_prefix: str) -> None:
+        """Remove all users but those whose names begin so. Reading all users takes 1.5 ms of CPU for each of them."""
+        self._ask("POST", "forget-users", {"kept_prefix": kept_prefix})
+
     def judge(self, access_key: str, policy: dict[str, Any]) -> None:
         """From now on requests with this key need rights that the policy gives; ``rights`` in the log names them."""
         self._ask("POST", "policy", {"access_key": access_key, "policy": policy})

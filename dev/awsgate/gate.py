@@ -194,6 +194,7 @@ class Gate:
                 ("POST", "marks"): lambda: set_marks(**body),
                 ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
+                ("POST", "forget-users"): lambda: forget_users(body["kept_prefix"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
                 ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
                 ("POST", "let-go"): lambda: self._holds.let_go(**body),
@@ -282,6 +283,16 @@ def delete_policy_as_root(bucket: str) -> None:
     found = rules.find_bucket(bucket)
     if found is not None:
         found[1].policy = None
+
+
+def forget_users(kept_prefix: str) -> None:
+    """Remove all users, with their keys and tags, but those whose names begin so."""
+    backend = iam_backends[ACCOUNT]["aws"]
+    for name in [name for name in backend.users if not name.startswith(kept_prefix)]:
+        user = backend.users.pop(name)
+        backend.tagger.delete_all_tags_for_resource(user.arn)
+        for key in user.access_keys:
+            backend.access_keys.pop(key.access_key_id, None)
 
 
 def _json(value: Any) -> Answer:

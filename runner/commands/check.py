@@ -17,10 +17,10 @@ from runner.commands.start import connect
 def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Report whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
     from runner.commands.checks import CheckError, checks, checks_without_cluster
-    from runner.control.operator import default_identity_namespace
+    from runner.kube.config import find_own_namespace
     from runner.kube.leader import Election, Terms, scope_of
 
-    namespace = leader_election_namespace or default_identity_namespace()
+    namespace = leader_election_namespace or find_own_namespace()
     try:
         kube = connect(watch_namespaces)
         scope = scope_of(watch_namespaces)

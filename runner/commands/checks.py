@@ -73,8 +73,8 @@ def uninstall_warning(kube: Kube) -> str:
 
 def _names(kube: Kube) -> Iterator[str]:
     for namespace in kube.namespaces:
-        for item in kube.iterate_objects(namespace):
-            yield f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+        for s3 in kube.iterate_objects(namespace):
+            yield f"{s3.namespace}/{s3.name}"
 
 
 def _check_namespace(kube: Kube, namespace: str | None) -> str:

@@ -1,7 +1,8 @@
 """The least rights that the operator needs in AWS, as an IAM policy for given settings.
 
-One table: what is asked of AWS, on what. ``docs/iam-policy.json`` is this policy for the settings that README.md
-names; ``tests/role/test_iam_policy.py`` runs everything with exactly it, and takes each action out of it in turn.
+One table: what is asked of AWS, on what. ``docs/iam-policy.json`` is this policy for the settings that
+docs/install/aws-permissions.md names; ``tests/role/test_iam_policy.py`` runs everything with exactly it, and takes each
+action out of it in turn.
 sts:GetCallerIdentity is asked too, and needs no right:
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 """

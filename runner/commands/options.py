@@ -107,6 +107,9 @@ OUTPUT = click.option(
 )  # fmt: skip
 
 
+_HOW_GIVEN: dict[type, str] = {list: " It can be given again, or as a list with commas.", dict: " A JSON object."}
+
+
 def _of_setting(setting: Setting) -> Option:
     """The option of one setting of the role."""
     default = setting.default if setting.operator_default is None else setting.operator_default
@@ -130,7 +133,7 @@ def _of_setting(setting: Setting) -> Option:
         callback=check,
         envvar=setting.environment,
         show_envvar=True,
-        help=setting.help,
+        help=setting.help + _HOW_GIVEN.get(type(default), ""),
     )
 
 

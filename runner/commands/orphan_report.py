@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import Any
 
 from runner.commands.options import RoleOptions
 from runner.control.orphans import is_watched
 from runner.drift.check import DriftCheck
 from runner.kube.client import Kube, KubeError
-from runner.objects import Key, Owned, ReadError
+from runner.objects import Key, Owned, ReadError, S3Object
 
 
 class OrphanError(Exception):
@@ -37,27 +36,27 @@ def find_all(kube: Kube, role: RoleOptions) -> Found:
     """
     try:
         cluster = role.settings.cluster_name or kube.get_cluster_id()
-        aws = DriftCheck(role.project_dir, replace(role.settings, cluster_name=cluster))
+        aws = DriftCheck(role.project_dir, replace(role.settings, cluster_name=cluster)).owned
         # Before and after: what is being deleted, or created, at this time is no orphan.
-        items = _objects(kube)
-        users = aws.find_owned_users()
-        buckets, unread = aws.find_owned_buckets()
-        items += _objects(kube)
+        objects = _objects(kube)
+        users = aws.find_users()
+        buckets, unread = aws.find_buckets()
+        objects += _objects(kube)
     except KubeError as error:
         raise OrphanError(str(error)) from error
     except ReadError as error:
         raise OrphanError(f"{error}: orphans are found by the tags of users and buckets") from error
-    objects: dict[Key, list[dict[str, Any]]] = defaultdict(list)
-    for item in items:
-        objects[item["metadata"]["namespace"], item["metadata"]["name"]].append(item)
+    by_key: dict[Key, list[S3Object]] = defaultdict(list)
+    for s3 in objects:
+        by_key[s3.key].append(s3)
     owned = [thing for thing in [*(users[1] if users else []), *buckets] if is_watched(thing, kube.namespaces)]
-    named = {thing for thing in owned if any(thing.is_named_by(item) for item in objects.get(thing.key, []))}
+    named = {thing for thing in owned if any(thing.is_named_by(s3) for s3 in by_key.get(thing.key, []))}
     found = [thing for thing in owned if thing not in named]
     return Found(sorted(found, key=lambda thing: (thing.kind, thing.name)), unread)
 
 
-def _objects(kube: Kube) -> list[dict[str, Any]]:
-    return [item for namespace in kube.namespaces for item in kube.list_objects(namespace)[0]]
+def _objects(kube: Kube) -> list[S3Object]:
+    return [s3 for namespace in kube.namespaces for s3 in kube.list_objects(namespace)[0]]
 
 
 def text_of(found: Found) -> str:

@@ -20,6 +20,7 @@ from runner.commands.options import RoleOptions
 from runner.control.status import reports_drift
 from runner.drift.check import DriftCheck, Plan
 from runner.kube.client import ConfigError, Kube, KubeError, load_config
+from runner.objects import S3Object
 from s3bucket.api import API_VERSION, KIND
 from s3bucket.cr_file import CrFileError, as_stored, check_size, read_documents
 from s3bucket.json_types import Json, JsonObject
@@ -118,10 +119,10 @@ def read_cluster(kube: Kube) -> list[Document]:
         missing = kube.find_missing_namespaces()
         if missing:
             raise PlanError(f"namespace {missing[0]} does not exist: create it, or name another")
-        items = [item for namespace in kube.namespaces for item in kube.list_objects(namespace)[0]]
+        found = [s3 for namespace in kube.namespaces for s3 in kube.list_objects(namespace)[0]]
     except KubeError as error:
         raise PlanError(str(error)) from error
-    return [Document("cluster", item) for item in items]
+    return [Document("cluster", s3.item) for s3 in found]
 
 
 def named(documents: list[Document], names: tuple[str, ...]) -> list[Document]:
@@ -147,10 +148,11 @@ def as_live(document: Document, kube: Kube | None) -> Document:
     kept = {name: given[name] for name in ("name", "namespace", "uid", "deletionTimestamp") if name in given}
     namespace, name = kept.get("namespace"), kept.get("name")
     if kube and isinstance(namespace, str) and isinstance(name, str) and name:
-        live = (kube.find_object(namespace, name) or {}).get("metadata", {})
+        live = kube.find_object(namespace, name)
+        found = live.metadata if live else {}
         # A uid in a file may be another cluster's.
         kept.pop("uid", None)
-        kept |= {name: live[name] for name in ("uid", "deletionTimestamp") if name in live}
+        kept |= {name: found[name] for name in ("uid", "deletionTimestamp") if name in found}
     return Document(document.source, {**document.item, "metadata": kept})
 
 
@@ -253,11 +255,12 @@ def _plan(check: DriftCheck, document: Document, options: Options, has_cluster: 
     unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
     if unknown:
         return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
-    plan = check.plan(document.item)
+    s3 = S3Object.from_item(document.item)
+    plan = check.plan(s3)
     if plan.refusal:
         return plan
     # Only the cluster knows whether this very spec was applied already.
-    is_left = bool(plan.changes) and reports_drift(document.item)
+    is_left = bool(plan.changes) and reports_drift(s3)
     more = [_LEFT] * is_left + [_NOT_COMPARED] * (not has_cluster)
     return replace(plan, notes=(*plan.notes, *more))
 

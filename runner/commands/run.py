@@ -125,10 +125,11 @@ def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Op
         raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
 
     # The role's core imports the collections.
-    from runner.control.operator import Operator, default_identity_namespace
+    from runner.control.operator import Operator
+    from runner.kube.config import find_own_namespace
     from runner.kube.leader import TermsError
 
-    flags["leader_election_namespace"] = flags["leader_election_namespace"] or default_identity_namespace()
+    flags["leader_election_namespace"] = flags["leader_election_namespace"] or find_own_namespace()
     paths = {"project_dir": role.project_dir, "work_dir": processes.short_path(base)}
     settings = Settings.of({**flags, **paths, "role": role.settings})
     try:

@@ -1,16 +1,16 @@
-"""Prometheus metrics of the operator; docs and README say what each means."""
+"""Prometheus metrics of the operator; docs/reference/metrics.md says what each means."""
 
 from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runner import __version__
 from runner.control.queue import Lane, WorkQueue
-from runner.objects import Key
+from runner.objects import Key, S3Object
 from s3bucket.outcome import Outcome, Retry
 
 
@@ -119,10 +119,10 @@ class Metrics:
             for aspect in outcome.changed:
                 self._drift.labels(aspect).inc()
 
-    def show(self, item: dict[str, Any], outcome: Outcome) -> None:
-        """A run or a look told how an object is."""
-        namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
-        is_ready = outcome.is_done and not item["metadata"].get("deletionTimestamp")
+    def show(self, s3: S3Object, outcome: Outcome) -> None:
+        """A run or a drift check found how an object is."""
+        namespace, name = s3.key
+        is_ready = outcome.is_done and not s3.is_deleting
         self._ready.labels(namespace, name).set(is_ready)
         self._info.labels(name, namespace).set(1)
         # Otherwise nothing new is known.

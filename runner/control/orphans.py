@@ -18,11 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from runner.control.metrics import Metrics
 from runner.kube.client import KubeError
-from runner.objects import Key, Owned, ReadError
+from runner.objects import Key, Owned, ReadError, S3Object
 from s3bucket.outcome import Outcome
 
 _LOG = logging.getLogger(__name__)
@@ -37,13 +37,13 @@ class Objects(Protocol):
 
     namespaces: tuple[str | None, ...]
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
 
 
 class AWS(Protocol):
-    """What is in AWS, as :class:`runner.drift.check.DriftCheck` reads it."""
+    """What is in AWS, as :class:`runner.drift.owned.OwnedReader` reads it."""
 
-    def find_owned_users(self) -> tuple[float, list[Owned]] | None: ...
+    def find_users(self) -> tuple[float, list[Owned]] | None: ...
 
     def has_active_key(self, user: Owned) -> bool: ...
 
@@ -70,7 +70,7 @@ class Orphans:
         kube: Objects,
         aws: AWS,
         metrics: Metrics,
-        find_seen: Callable[[Key], dict[str, Any] | None],
+        find_seen: Callable[[Key], S3Object | None],
         deactivate: Callable[[Owned], Outcome] | None,
         *,
         grace_s: float = GRACE_S,
@@ -103,7 +103,7 @@ class Orphans:
     def search(self) -> None:
         """One pass, if all users were read again since the last. When AWS does not say, nothing is changed."""
         try:
-            found = self._aws.find_owned_users()
+            found = self._aws.find_users()
             self._problem = ""
         except ReadError as error:
             self._metrics.show_orphans(dict.fromkeys(KINDS, math.nan))

@@ -1,359 +1,261 @@
-"""One look at one object: what is to be done, the run of the role, what is told afterwards.
+"""One reconcile of one object: carries out what :func:`runner.control.decide.decide` decides, step by step.
 
 The collaborators come by the constructor, so that a table of cases runs with fakes. Nothing in here
-knows Kubernetes' client or Ansible. Called by one worker at a time for an object.
+knows Kubernetes' client or Ansible, or decides when the role runs. Called by one worker at a time for an object.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import random
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from runner.backoff import Backoff, jittered
-from runner.control.events import event_at_start, event_of
-from runner.control.metrics import Metrics
-from runner.control.queue import Lane, Standing
-from runner.control.status import is_applied, ready_condition, reports_drift, status_of
+from runner.control.claims import Claims
+from runner.control.decide import Decision, NameClaims, Policy, Step, Trigger, decide
+from runner.control.publish import Publisher
+from runner.control.queue import Lane
+from runner.control.schedule import Next, Schedule
+from runner.control.status import is_applied
 from runner.kube.client import KubeError
-from runner.kube.events import Event
-from runner.kube.projection import FINALIZER, oversized_message
-from runner.objects import Key
-from s3bucket.outcome import Outcome, Reason, Retry
+from runner.objects import Key, S3Object
+from s3bucket.outcome import Outcome, Reason
 
 _LOG = logging.getLogger(__name__)
-# Somebody else wrote the object at the same moment: the next read sees it.
-_FIRST_CONFLICT_S = 0.1
-_MAX_CONFLICT_S = 60.0
-_MAX_TIMEOUT_BACKOFF_S = 3600.0
-# What IAM has just stored, other services of AWS know within a minute, as a rule: for so long, every few seconds.
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
-_STEADY_IAM_RETRIES = 12
-
-
-class Next(NamedTuple):
-    """The lane in which an object is reconciled next, and in how many seconds.
-
-    ``standing``: how the reconcile ended; None when that stays to be seen.
-    """
-
-    lane: Lane
-    delay_s: float
-    standing: Standing | None = None
+_OWNS_SOMETHING = Outcome(False, Reason.DELETING, "the object owns something, or that is unknown")
+_NEVER_RAN = Outcome(False, Reason.RUN_CANCELLED, is_untouched=True)
 
 
 class Objects(Protocol):
-    """The API server, as far as a reconcile needs it."""
+    """The API server and the informer cache, as far as a reconcile needs them."""
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
 
-    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]: ...
+    def find_seen(self, key: Key) -> S3Object | None:
+        """The object as the watch saw it last; None when it no longer exists."""
 
-    def remove_finalizer(self, item: dict[str, Any]) -> None: ...
+    def add_finalizer(self, s3: S3Object) -> S3Object: ...
 
-    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None: ...
-
-    def write_event(self, item: dict[str, Any], event: Event) -> None: ...
+    def remove_finalizer(self, s3: S3Object) -> None: ...
 
 
-class Job(Protocol):
-    """A run of the role."""
+class Role(Protocol):
+    """Runs the role."""
 
-    def run(self, item: dict[str, Any]) -> Outcome: ...
+    def run(self, s3: S3Object) -> Outcome: ...
 
 
 class Check(Protocol):
-    """A look that only reads: what is so, with the aspects that differ in ``drift``."""
+    """The drift check: reads only."""
 
-    def look(self, item: dict[str, Any]) -> Outcome: ...
+    def compare(self, s3: S3Object) -> Outcome:
+        """How the object is, with the aspects that differ in ``drift``."""
 
-    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
+    def compare_deletion(self, s3: S3Object) -> Outcome | None:
         """The outcome of deleting an object that owns nothing; None when it owns something, or that is unknown."""
 
-    def forget(self, item: dict[str, Any]) -> None: ...
+    def forget(self, s3: S3Object) -> None:
+        """The role was run on the object."""
 
 
-def utc_now() -> str:
-    """The time as RFC 3339, in seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+class _Decided(NamedTuple):
+    """A decision whose step ends the reconcile; the object and the comparison that it is about."""
+
+    decision: Decision
+    s3: S3Object
+    comparison: Outcome | None
 
 
 class Reconciler:
     """Reconciles objects.
 
-    :param sync_period_s: when an object is looked at again if nothing happens
-    :param find_seen: an object as the watch saw it last, for resyncs; None when it is gone
-    :param check: looks first at objects whose spec was acted on already; None runs the role at every look
-    :param checks_all: False looks first only at objects that report their drift, and runs the role for the others
-    :param full_sync_period_s: how often the role runs although the check finds nothing
-    :param run_timeout_s: how long an object waits, at first, whose run or check hit its time limit
+    :param drift_check: False compares only objects that report their drift, and runs the role for all others
     """
 
     def __init__(
         self,
-        kube: Objects,
-        job: Job,
-        metrics: Metrics,
-        sync_period_s: float,
+        objects: Objects,
+        role: Role,
+        check: Check,
+        claims: Claims,
+        publisher: Publisher,
+        schedule: Schedule,
         *,
-        find_seen: Callable[[Key], dict[str, Any] | None],
-        check: Check | None = None,
-        checks_all: bool = True,
-        full_sync_period_s: float = math.inf,
-        run_timeout_s: float = 600.0,
-        now: Callable[[], str] = utc_now,
-        clock: Callable[[], float] = time.monotonic,
-        chance: random.Random | None = None,
+        drift_check: bool = True,
     ) -> None:
-        self._kube = kube
-        self._job = job
-        self._metrics = metrics
-        self._sync_period_s = sync_period_s
-        self._find_seen = find_seen
+        self._objects = objects
+        self._role = role
         self._check = check
-        self._checks_all = checks_all
-        self._full_sync_period_s = full_sync_period_s
-        self._now = now
-        self._clock = clock
-        # When the role runs although nothing differs; of an object that was not seen yet, some time in the period.
-        self._full_run_at: dict[Key, float] = {}
-        self._chance = chance or random.Random()  # noqa: S311 - jitter
-        self._backoff = Backoff(sync_period_s, chance=self._chance)
-        self._iam_backoff = Backoff(sync_period_s, chance=self._chance, steady=_STEADY_IAM_RETRIES)
-        self._conflict_backoff = Backoff(_MAX_CONFLICT_S, _FIRST_CONFLICT_S, self._chance)
-        # Each further attempt may hold a worker for as long again.
-        longest_s = max(run_timeout_s, _MAX_TIMEOUT_BACKOFF_S)
-        self._timeout_backoff = Backoff(longest_s, run_timeout_s, self._chance)
+        self._claims = claims
+        self._publisher = publisher
+        self._schedule = schedule
+        self._metrics = publisher.metrics
+        self._policy = Policy(drift_check)
 
     def reconcile(self, key: Key) -> Next | None:
         """Reconcile an object. Returns when it is reconciled next; None when it no longer exists.
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
-        return self._next(key, self.look(key))
+        return self._schedule.after_outcome(key, self.reconcile_object(key))
 
     def resync(self, key: Key) -> Next | None:
-        """Check an object that nobody changed. Never runs the role.
+        """Compare an object that nobody changed. Never runs the role.
 
         Returns when it is reconciled next: in REPAIR at once where the role must run. None when the object no longer
-        exists. Asks Kubernetes nothing where there is nothing to report.
+        exists. Sends Kubernetes no request where there is nothing to publish.
 
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
-        item = self._find_seen(key)
-        if item is None:
+        s3 = self._objects.find_seen(key)
+        if s3 is None:
             self._forget(key)
             return None
-        check = self._check_for(item)
-        if check is None:
+        found = self._decide(s3, Trigger.RESYNC)
+        if found.decision.step is Step.HAND_ON or found.comparison is None:
             return Next(Lane.REPAIR, 0.0)
-        seen = check.look(item)
-        if self._must_run(key, item, seen):
-            return Next(Lane.REPAIR, 0.0)
-        self._count_check(key, seen)
-        if status_of(item, seen, self._now()) is not None:
-            live = self._kube.find_object(*key)
-            if live is None or not _is_same(live, item):
-                # The watch will say so too, in time.
+        self._count_check(key, found.comparison)
+        if self._publisher.is_news(s3, found.comparison):
+            live = self._objects.find_object(*key)
+            if live is None or not live.is_same_object(s3):
+                # The watch will report it too, in time.
                 return Next(Lane.FRESH, 0.0)
-            self._tell(live, seen)
-        return self._next(key, seen)
+            self._publisher.publish(live, found.comparison)
+        return self._schedule.after_outcome(key, found.comparison)
 
     def after_error(self, key: Key, *, is_conflict: bool = False) -> Next:
-        """When to try again after an error that no outcome reports.
+        """When to try again after an error that no outcome reports: :meth:`Schedule.after_error`."""
+        return self._schedule.after_error(key, is_conflict=is_conflict)
 
-        :param is_conflict: somebody else has just written the object
+    def reconcile_object(self, key: Key) -> Outcome | None:
+        """Make an object as its spec says, or delete what it has. None when there is nothing (more) to do.
+
+        :raises KubeError: when Kubernetes does not answer
         """
-        if is_conflict:
-            return Next(Lane.FRESH, self._conflict_backoff.next_s(key))
-        return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
-
-    def _next(self, key: Key, outcome: Outcome | None) -> Next | None:
-        self._conflict_backoff.reset(key)
-        if outcome is not None and outcome.reason is Reason.RUN_TIMEOUT:
-            return Next(Lane.RESYNC, self._timeout_backoff.next_s(key), Standing.TIMED_OUT)
-        self._timeout_backoff.reset(key)
-        if outcome is not None and outcome.retry == Retry.TRANSIENT:
-            is_iam = outcome.reason is Reason.WAITING_FOR_IAM
-            backoff, other = (self._iam_backoff, self._backoff) if is_iam else (self._backoff, self._iam_backoff)
-            other.reset(key)
-            return Next(Lane.RESYNC, backoff.next_s(key), Standing.FAILED)
-        self._backoff.reset(key)
-        self._iam_backoff.reset(key)
-        if outcome is None:
-            return None
-        if outcome.retry == Retry.IMMEDIATE:
-            # It made progress, and goes on in its namespace's next turn.
-            return Next(Lane.REPAIR, 0.0, Standing.GOOD)
-        standing = Standing.GOOD if outcome.is_done else Standing.FAILED
-        return Next(Lane.RESYNC, jittered(self._sync_period_s, self._chance), standing)
-
-    def look(self, key: Key) -> Outcome | None:
-        """Bring an object in order, or delete what it has. None when there is nothing to do (any more)."""
         # A live read: a stale cache could empty the bucket of a re-created object.
-        item = self._kube.find_object(*key)
-        if item is None:
+        s3 = self._objects.find_object(*key)
+        if s3 is None:
             self._forget(key)
             return None
-        if _is_deleting(item):
-            if FINALIZER not in (item["metadata"].get("finalizers") or []):
-                return None
-            nothing = self._look_for_nothing(item)
-            if nothing is not None:
-                _LOG.info("nothing to delete", extra={"namespace": key[0], "name_": key[1]})
-                self._finish_deletion(item, nothing)
-                return None
-        elif FINALIZER not in (item["metadata"].get("finalizers") or []):
-            item = self._kube.add_finalizer(item)
-        # Before the announcement, which names the generation although nothing was done yet.
-        check = self._check_for(item)
-        item = self._announce(item)
-        outcome = self._check_or_run(key, item, check) if check else self._run(item)
-        if outcome.is_done and _is_deleting(item):
-            self._finish_deletion(item, outcome)
+        return self._carry_out(self._decide(s3, Trigger.CHANGE))
+
+    def _decide(self, s3: S3Object, trigger: Trigger) -> _Decided:
+        """Decide again and again, with what the steps find, until a step ends the reconcile.
+
+        Where that is RUN, the object's claim on its bucket's name is held.
+        """
+        comparison: Outcome | None = None
+        claims: NameClaims | None = None
+        while True:
+            policy = replace(self._policy, claims=claims)
+            if comparison is not None:
+                policy = replace(policy, full_sync_at=self._schedule.get_full_sync_at(s3.key))
+            decision = decide(s3, trigger, comparison, self._schedule.now(), policy)
+            if decision.step is Step.ADD_FINALIZER:
+                s3 = self._objects.add_finalizer(s3)
+            elif decision.step is Step.COMPARE:
+                comparison = self._check.compare(s3)
+            elif decision.step is Step.COMPARE_DELETION:
+                comparison = self._check.compare_deletion(s3) or _OWNS_SOMETHING
+            elif decision.step is Step.FIND_CLAIMS or not self._is_claimed(decision, s3, claims):
+                claims = self._claims.find(s3)
+            else:
+                return _Decided(decision, s3, comparison)
+
+    def _is_claimed(self, decision: Decision, s3: S3Object, claims: NameClaims | None) -> bool:
+        """False where another object's claim has changed since it was looked for, so that the role must not run."""
+        return decision.step is not Step.RUN or claims is None or self._claims.acquire(s3, claims)
+
+    def _carry_out(self, found: _Decided) -> Outcome | None:
+        decision, s3, comparison = found
+        if decision.step is Step.IGNORE:
             return None
-        self._tell(item, outcome)
+        if decision.step is Step.END_DELETION and comparison is not None:
+            _LOG.info("nothing to delete", extra={"namespace": s3.namespace, "name_": s3.name})
+            self._end_deletion(s3, comparison)
+            return None
+        if comparison is not None and not s3.is_deleting:
+            self._count_check(s3.key, comparison)
+        if decision.step is Step.PUBLISH and comparison is not None:
+            outcome = comparison
+        else:
+            s3, outcome = self._run(found)
+        if outcome.is_done and s3.is_deleting:
+            self._end_deletion(s3, outcome)
+            return None
+        self._publisher.publish(s3, outcome)
         return outcome
 
-    def _look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
-        # What was Ready once has something, as a rule: the role reads all of it anyway.
-        if self._check is None or (item.get("status") or {}).get("appliedGeneration"):
-            return None
-        return self._check.look_for_nothing(item)
+    def _run(self, found: _Decided) -> tuple[S3Object, Outcome]:
+        """Run the role, or refuse to. Returns the object with the status that was published meanwhile, if any."""
+        s3, started = self._announce(found), time.monotonic()
+        outcome = found.decision.refusal or self._run_role(s3)
+        duration_s = time.monotonic() - started
+        self._check.forget(s3)
+        self._metrics.count_run(outcome, duration_s, is_drift=is_applied(s3) and not s3.is_deleting)
+        _log_run(found.decision, s3, outcome, duration_s)
+        if found.comparison is None or s3.is_deleting:
+            return s3, outcome
+        return s3, self._after_comparison(s3.key, found.comparison, outcome)
 
-    def _finish_deletion(self, item: dict[str, Any], outcome: Outcome) -> None:
-        self._tell(item, outcome)
-        self._release(item)
-        self._forget((item["metadata"]["namespace"], item["metadata"]["name"]))
+    def _announce(self, found: _Decided) -> S3Object:
+        try:
+            return self._publisher.announce(found.s3)
+        except KubeError:
+            if found.decision.step is Step.RUN and not found.s3.is_deleting:
+                self._claims.end_run(found.s3, _NEVER_RAN)
+            raise
 
-    def _announce(self, item: dict[str, Any]) -> dict[str, Any]:
-        event = event_at_start(item)
-        if event is None:
-            return item
-        self._write_event(item, event)
-        is_deleting = event.reason == "DELETING"
-        start = Outcome(False, Reason.DELETING if is_deleting else Reason.PENDING, event.message)
-        status = status_of(item, start, self._now())
-        if status is not None:
-            self._kube.write_status(item, status)
-            item = {**item, "status": status}
-        return item
+    def _run_role(self, s3: S3Object) -> Outcome:
+        outcome: Outcome | None = None
+        try:
+            outcome = self._role.run(s3)
+            return outcome
+        finally:
+            self._claims.end_run(s3, outcome)
 
-    def _check_for(self, item: dict[str, Any]) -> Check | None:
-        """What looks at an object before the role may run; None where the role runs in any case."""
-        if oversized_message(item):
-            return None
-        return self._check if _is_known(item) and (self._checks_all or reports_drift(item)) else None
-
-    def _must_run(self, key: Key, item: dict[str, Any], seen: Outcome) -> bool:
-        if reports_drift(item):
-            return False
-        return bool(seen.drift) or (seen.is_done and self._clock() >= self._full_run_due_at(key))
-
-    def _check_or_run(self, key: Key, item: dict[str, Any], check: Check) -> Outcome:
-        seen = check.look(item)
-        self._count_check(key, seen)
-        if not self._must_run(key, item, seen):
-            return seen
-        outcome = self._run(item)
-        self._full_run_at[key] = self._clock() + jittered(self._full_sync_period_s, self._chance)
+    def _after_comparison(self, key: Key, comparison: Outcome, outcome: Outcome) -> Outcome:
+        self._schedule.postpone_full_sync(key)
         if not outcome.is_done:
             # A run that failed in one step may have repaired what the others are for.
-            return replace(outcome, drift=tuple(aspect for aspect in seen.drift if aspect not in outcome.changed))
-        if not seen.drift and outcome.changed:
+            return replace(outcome, drift=tuple(aspect for aspect in comparison.drift if aspect not in outcome.changed))
+        if not comparison.drift and outcome.changed:
             self._metrics.count_missed(outcome.changed)
             fields = {"namespace": key[0], "name_": key[1], "aspects": list(outcome.changed)}
             _LOG.warning("the drift check did not see what the role changed", extra=fields)
         return outcome
 
-    def _count_check(self, key: Key, seen: Outcome) -> None:
-        self._metrics.count_check(seen)
-        fields = {"namespace": key[0], "name_": key[1], "reason": seen.reason.value, "differs": list(seen.drift)}
-        _LOG.debug("checked", extra=fields)
+    def _count_check(self, key: Key, comparison: Outcome) -> None:
+        self._metrics.count_check(comparison)
+        fields = {"reason": comparison.reason.value, "differs": list(comparison.drift)}
+        _LOG.debug("checked", extra={"namespace": key[0], "name_": key[1], **fields})
 
-    def _full_run_due_at(self, key: Key) -> float:
-        return self._full_run_at.setdefault(key, self._clock() + self._chance.random() * self._full_sync_period_s)
+    def _end_deletion(self, s3: S3Object, outcome: Outcome) -> None:
+        self._publisher.publish(s3, outcome)
+        live = self._objects.find_object(*s3.key)
+        if live is not None and live.uid == s3.uid:
+            self._objects.remove_finalizer(live)
+        self._forget(s3.key)
 
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)
-        self._full_run_at.pop(key, None)
-        for backoff in (self._backoff, self._iam_backoff, self._conflict_backoff, self._timeout_backoff):
-            backoff.reset(key)
-
-    def _run(self, item: dict[str, Any]) -> Outcome:
-        started = time.monotonic()
-        too_large = "" if _is_deleting(item) else oversized_message(item)
-        outcome = Outcome.failure(Reason.INVALID_SPEC, too_large) if too_large else self._job.run(item)
-        if self._check:
-            self._check.forget(item)
-        duration_s = time.monotonic() - started
-        self._metrics.count_run(outcome, duration_s, is_drift=is_applied(item) and not _is_deleting(item))
-        _LOG.log(
-            logging.DEBUG if outcome.is_done and not outcome.changed else logging.INFO,
-            "reconciled",
-            extra={
-                "namespace": item["metadata"]["namespace"],
-                "name_": item["metadata"]["name"],
-                "uid": item["metadata"]["uid"],
-                "generation": item["metadata"].get("generation"),
-                "duration_s": round(duration_s, 3),
-                "done": outcome.is_done,
-                "reason": outcome.reason.value,
-                "changed": list(outcome.changed),
-                "error": "" if outcome.is_done else outcome.message,
-            },
-        )
-        return outcome
-
-    def _tell(self, item: dict[str, Any], outcome: Outcome) -> None:
-        if outcome.reason is Reason.RUN_CANCELLED:
-            return
-        self._metrics.show(item, outcome)
-        event = event_of(item, outcome)
-        if event is not None:
-            self._write_event(item, event)
-        if outcome.is_done and _is_deleting(item):
-            return
-        status = status_of(item, outcome, self._now())
-        if status is not None:
-            self._kube.write_status(item, status)
-
-    def _release(self, item: dict[str, Any]) -> None:
-        metadata = item["metadata"]
-        live = self._kube.find_object(metadata["namespace"], metadata["name"])
-        if live is not None and live["metadata"]["uid"] == metadata["uid"]:
-            self._kube.remove_finalizer(live)
-
-    def _write_event(self, item: dict[str, Any], event: Event) -> None:
-        try:
-            self._kube.write_event(item, event)
-        except KubeError as error:
-            # In a terminating namespace no Event can be made; the object's work goes on.
-            _LOG.debug("Event not written", extra={"event": event.reason, "error": str(error)})
+        self._schedule.forget(key)
 
 
-def _is_known(item: dict[str, Any]) -> bool:
-    """Whether the object's spec was acted on, so that a look may do."""
-    metadata = item["metadata"]
-    has_finalizer = FINALIZER in (metadata.get("finalizers") or [])
-    return _is_same_generation(item) and has_finalizer and not _is_deleting(item)
-
-
-def _is_deleting(item: dict[str, Any]) -> bool:
-    return bool(item["metadata"].get("deletionTimestamp"))
-
-
-def _is_same(item: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether a look at the one holds for the other."""
-    names = ("uid", "generation", "deletionTimestamp")
-    return all(item["metadata"].get(name) == other["metadata"].get(name) for name in names)
-
-
-def _is_same_generation(item: dict[str, Any]) -> bool:
-    condition = ready_condition(item.get("status") or {})
-    return bool(condition.get("observedGeneration") == item["metadata"].get("generation"))
+def _log_run(decision: Decision, s3: S3Object, outcome: Outcome, duration_s: float) -> None:
+    _LOG.log(
+        logging.DEBUG if outcome.is_done and not outcome.changed else logging.INFO,
+        "reconciled",
+        extra={
+            "namespace": s3.namespace,
+            "name_": s3.name,
+            "uid": s3.uid,
+            "generation": s3.generation,
+            "why": decision.reason,
+            "duration_s": round(duration_s, 3),
+            "done": outcome.is_done,
+            "reason": outcome.reason.value,
+            "changed": list(outcome.changed),
+            "error": "" if outcome.is_done else outcome.message,
+        },
+    )

@@ -11,8 +11,7 @@ the condition's status does, observedGeneration is that of the spec that was loo
 
 from __future__ import annotations
 
-from typing import Any
-
+from runner.objects import JsonObject, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
@@ -22,53 +21,54 @@ _RETRIED_LATER = (Retry.PERMANENT, Retry.SLOW)
 _NEEDS_A_PERSON = (Reason.ACCESS_DENIED, Reason.CREDENTIALS_INVALID, Reason.RUN_TIMEOUT)
 
 
-def ready_condition(status: dict[str, Any]) -> dict[str, Any]:
+def ready_condition(status: JsonObject) -> JsonObject:
     """The Ready condition of a status; empty when there is none."""
     return _condition(status, "Ready")
 
 
-def synced_condition(status: dict[str, Any]) -> dict[str, Any]:
+def synced_condition(status: JsonObject) -> JsonObject:
     """The Synced condition of a status; empty when there is none."""
     return _condition(status, "Synced")
 
 
-def is_applied(item: dict[str, Any]) -> bool:
-    """Whether the object was in order in its present generation: what differs now is drift."""
-    return bool((item.get("status") or {}).get("appliedGeneration") == item["metadata"].get("generation"))
+def is_observed(s3: S3Object) -> bool:
+    """Whether the object was reconciled in its present generation, with whatever outcome."""
+    return bool(ready_condition(s3.status).get("observedGeneration") == s3.generation)
 
 
-def reports_drift(item: dict[str, Any]) -> bool:
+def is_applied(s3: S3Object) -> bool:
+    """Whether the object was as its spec says in its present generation: what differs now is drift."""
+    return bool(s3.status.get("appliedGeneration") == s3.generation)
+
+
+def reports_drift(s3: S3Object) -> bool:
     """Whether what differs now is to be shown and left as it is."""
-    return (item.get("spec") or {}).get("driftPolicy") == "Report" and is_applied(item)
+    return s3.spec.get("driftPolicy") == "Report" and is_applied(s3)
 
 
-def is_settled(item: dict[str, Any]) -> bool:
+def is_ready_in_generation(s3: S3Object) -> bool:
     """Whether the object is Ready in its present generation."""
-    condition = ready_condition(item.get("status") or {})
-    generation = item["metadata"].get("generation")
-    return condition.get("status") == "True" and condition.get("observedGeneration") == generation
+    return ready_condition(s3.status).get("status") == "True" and is_observed(s3)
 
 
-def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any] | None:
+def status_of(s3: S3Object, outcome: Outcome, now: str) -> JsonObject | None:
     """The status that an outcome leads to, or None when it is what is there already.
 
-    :param item: the object that the run got
+    :param s3: the object that the run got
     :param now: RFC 3339 time
     """
-    metadata, old = item["metadata"], item.get("status") or {}
-    is_deleting = bool(metadata.get("deletionTimestamp"))
-    is_ready = outcome.is_done and not is_deleting
-    generation = metadata.get("generation", 0)
-    word = "Ready" if is_ready else "Deleting" if is_deleting else _WORDS.get(outcome.reason, "Failed")
+    old, is_ready = s3.status, outcome.is_done and not s3.is_deleting
+    generation = s3.generation or 0
+    word = "Ready" if is_ready else "Deleting" if s3.is_deleting else _WORDS.get(outcome.reason, "Failed")
     new = {**old, **outcome.status, "status": word, "observedGeneration": generation}
     if is_ready and not outcome.drift:
         new["appliedGeneration"] = generation
     # Said with an empty list once it is over: a merge patch keeps what is left out.
     if outcome.drift or (is_ready and "drift" in old):
         new["drift"] = list(outcome.drift)
-    told = {
+    conditions = {
         "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
-        "Synced": _synced(item, outcome, is_ready),
+        "Synced": _synced(s3, outcome, is_ready),
         **_kstatus(outcome),
     }
     new["conditions"] = [
@@ -83,7 +83,7 @@ def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any
             _condition(old, name),
             now,
         )
-        for name, (status, reason, message) in told.items()
+        for name, (status, reason, message) in conditions.items()
     ]
     if new == old and not outcome.changed:
         return None
@@ -92,11 +92,11 @@ def status_of(item: dict[str, Any], outcome: Outcome, now: str) -> dict[str, Any
     return new
 
 
-def _condition(status: dict[str, Any], name: str) -> dict[str, Any]:
+def _condition(status: JsonObject, name: str) -> JsonObject:
     return next((item for item in status.get("conditions") or [] if item.get("type") == name), {})
 
 
-def _synced(item: dict[str, Any], outcome: Outcome, is_ready: bool) -> tuple[str, Reason, str]:
+def _synced(s3: S3Object, outcome: Outcome, is_ready: bool) -> tuple[str, Reason, str]:
     """Status, reason and message of Synced."""
     if outcome.drift:
         return "False", Reason.DRIFTED, f"differs from the spec: {', '.join(outcome.drift)}"
@@ -104,10 +104,10 @@ def _synced(item: dict[str, Any], outcome: Outcome, is_ready: bool) -> tuple[str
         return "Unknown", outcome.reason, "not compared with the spec: Ready says why"
     if outcome.changed:
         repaired = f"repaired: {', '.join(outcome.changed)}"
-        return "True", Reason.IN_SYNC, repaired if is_applied(item) else ""
+        return "True", Reason.IN_SYNC, repaired if is_applied(s3) else ""
     # The last repair stays to be seen: a look that finds nothing changes nothing.
-    old = synced_condition(item.get("status") or {})
-    is_same = (old.get("status"), old.get("observedGeneration")) == ("True", item["metadata"].get("generation"))
+    old = synced_condition(s3.status)
+    is_same = (old.get("status"), old.get("observedGeneration")) == ("True", s3.generation)
     return "True", Reason.IN_SYNC, old["message"] if is_same else ""
 
 
@@ -119,6 +119,6 @@ def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
     return {"Stalled" if is_stalled else "Reconciling": ("True", outcome.reason, outcome.message)}
 
 
-def _with_transition(condition: dict[str, Any], old: dict[str, Any], now: str) -> dict[str, Any]:
+def _with_transition(condition: JsonObject, old: JsonObject, now: str) -> JsonObject:
     is_same = old.get("status") == condition["status"]
     return {**condition, _TRANSITION: old.get(_TRANSITION, now) if is_same else now}

@@ -11,11 +11,11 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from runner.kube.events import Event
 from runner.kube.schema import lost_fields, without
-from runner.objects import Key
+from runner.objects import JsonObject, Key, S3Object
 
 _LOG = logging.getLogger(__name__)
 _APPLIED, _BUCKET = "status.appliedGeneration", "status.bucketARN"
@@ -26,15 +26,15 @@ HINT = "install the CRD of this version: kubectl apply --server-side -f crds/s3s
 class Objects(Protocol):
     """The API server; ``write_status`` returns the status as it is stored, None when the object does not exist."""
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
 
-    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]: ...
+    def add_finalizer(self, s3: S3Object) -> S3Object: ...
 
-    def remove_finalizer(self, item: dict[str, Any]) -> None: ...
+    def remove_finalizer(self, s3: S3Object) -> None: ...
 
-    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> dict[str, Any] | None: ...
+    def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None: ...
 
-    def write_event(self, item: dict[str, Any], event: Event) -> None: ...
+    def write_event(self, s3: S3Object, event: Event) -> None: ...
 
 
 class StoredObjects:
@@ -45,47 +45,47 @@ class StoredObjects:
     """
 
     def __init__(
-        self, kube: Objects, find_seen: Callable[[Key], dict[str, Any] | None], missing: tuple[str, ...] = ()
+        self, kube: Objects, find_seen: Callable[[Key], S3Object | None], missing: tuple[str, ...] = ()
     ) -> None:
         self._kube = kube
         self._find_seen = find_seen
         self._missing = frozenset(missing)
-        self._written: dict[Key, tuple[str, dict[str, Any]]] = {}
+        self._written: dict[Key, tuple[str, JsonObject]] = {}
         if missing:
             _report(missing)
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
         """The object as it is now."""
-        item = self._kube.find_object(namespace, name)
-        if item is None:
+        s3 = self._kube.find_object(namespace, name)
+        if s3 is None:
             self._written.pop((namespace, name), None)
             return None
-        return self._completed(item)
+        return self._completed(s3)
 
-    def find_seen(self, key: Key) -> dict[str, Any] | None:
+    def find_seen(self, key: Key) -> S3Object | None:
         """The object as the watch saw it last."""
-        item = self._find_seen(key)
-        if item is None:
+        s3 = self._find_seen(key)
+        if s3 is None:
             self._written.pop(key, None)
             return None
-        return self._completed(item)
+        return self._completed(s3)
 
-    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
+    def add_finalizer(self, s3: S3Object) -> S3Object:
         """Add the operator's finalizer; returns the object with it."""
-        return self._completed(self._kube.add_finalizer(item))
+        return self._completed(self._kube.add_finalizer(s3))
 
-    def remove_finalizer(self, item: dict[str, Any]) -> None:
+    def remove_finalizer(self, s3: S3Object) -> None:
         """Remove the operator's finalizer."""
-        self._kube.remove_finalizer(item)
-        self._written.pop(_key_of(item), None)
+        self._kube.remove_finalizer(s3)
+        self._written.pop(s3.key, None)
 
-    def write_event(self, item: dict[str, Any], event: Event) -> None:
+    def write_event(self, s3: S3Object, event: Event) -> None:
         """Publish an Event."""
-        self._kube.write_event(item, event)
+        self._kube.write_event(s3, event)
 
-    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None:
+    def write_status(self, s3: S3Object, status: JsonObject) -> None:
         """Set the status, and notice what of it is not stored."""
-        stored = self._kube.write_status(item, status)
+        stored = self._kube.write_status(s3, status)
         if stored is None:
             return
         lost = tuple(sorted(set(lost_fields(status, stored, "status")) - self._missing))
@@ -93,34 +93,29 @@ class StoredObjects:
             self._missing |= set(lost)
             _report(lost)
         if self._missing:
-            self._written[_key_of(item)] = item["metadata"]["uid"], copy.deepcopy(status)
+            self._written[s3.key] = s3.uid, copy.deepcopy(status)
 
-    def _completed(self, item: dict[str, Any]) -> dict[str, Any]:
+    def _completed(self, s3: S3Object) -> S3Object:
         if not self._missing:
-            return item
-        stored = item.get("status") or {}
-        uid, written = self._written.get(_key_of(item), ("", {}))
-        if uid == item["metadata"]["uid"] and stored in (written, without(written, self._missing, "status")):
-            return {**item, "status": copy.deepcopy(written)}
-        if self._counts_as_applied(item, stored):
-            return {**item, "status": {**stored, "appliedGeneration": item["metadata"].get("generation")}}
-        return item
+            return s3
+        uid, written = self._written.get(s3.key, ("", {}))
+        if uid == s3.uid and s3.status in (written, without(written, self._missing, "status")):
+            return s3.with_status(copy.deepcopy(written))
+        if self._counts_as_applied(s3):
+            return s3.with_status({**s3.status, "appliedGeneration": s3.generation})
+        return s3
 
-    def _counts_as_applied(self, item: dict[str, Any], status: dict[str, Any]) -> bool:
+    def _counts_as_applied(self, s3: S3Object) -> bool:
         """Whether an object with driftPolicy Report has to be taken for one whose spec was applied.
 
         Without status.appliedGeneration nobody knows, after a restart, whether what differs is drift, which must be
         left as it is, or a spec that was not applied yet. An object that was Ready before is left as it is.
         """
-        if _APPLIED not in self._missing or (item.get("spec") or {}).get("driftPolicy") != "Report":
+        if _APPLIED not in self._missing or s3.spec.get("driftPolicy") != "Report":
             return False
         if _BUCKET not in self._missing:
-            return bool(status.get("bucketARN"))
-        return status.get("status", "") not in ("", "Pending")
-
-
-def _key_of(item: dict[str, Any]) -> Key:
-    return item["metadata"]["namespace"], item["metadata"]["name"]
+            return s3.has_bucket
+        return s3.status.get("status", "") not in ("", "Pending")
 
 
 def _report(missing: tuple[str, ...]) -> None:

@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runner.control.decide import Trigger
 from runner.control.queue import Lane, Pool, Standing, WorkQueue
-from runner.control.reconcile import Next, Reconciler
+from runner.control.reconcile import Reconciler
+from runner.control.schedule import Next
 from runner.kube.client import KubeError
 from runner.objects import Key
 
@@ -23,11 +25,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Worker:
-    """What one worker does: ``lanes`` in its order of preference."""
+    """What one worker does: ``lanes`` in its order of preference. ``trigger``: RESYNC for one that only compares."""
 
     name: str
     lanes: tuple[Lane, ...]
     pool: Pool
+    trigger: Trigger = Trigger.CHANGE
 
 
 def run_workers(count: int, *, has_many_namespaces: bool, has_checkers: bool) -> list[Worker]:
@@ -48,7 +51,7 @@ def run_workers(count: int, *, has_many_namespaces: bool, has_checkers: bool) ->
 def check_workers(count: int, *, has_many_namespaces: bool) -> list[Worker]:
     """The workers that compare objects which nobody changed."""
     pool = _pool("check", count, has_many_namespaces)
-    return [Worker(f"worker-resync-{number}", (Lane.RESYNC,), pool) for number in range(count)]
+    return [Worker(f"worker-resync-{number}", (Lane.RESYNC,), pool, Trigger.RESYNC) for number in range(count)]
 
 
 def _pool(name: str, count: int, has_many_namespaces: bool) -> Pool:
@@ -58,7 +61,6 @@ def _pool(name: str, count: int, has_many_namespaces: bool) -> Pool:
 class Workers:
     """What all workers share.
 
-    :param has_checkers: whether objects in the lane RESYNC are compared without a run
     :param stopping: set when no more work is to be taken
     """
 
@@ -67,13 +69,11 @@ class Workers:
         queue: WorkQueue,
         reconciler: Reconciler,
         *,
-        has_checkers: bool,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._reconciler = reconciler
-        self._has_checkers = has_checkers
         self._stopping = stopping
         self._clock = clock
         self._busy_since: dict[str, float] = {}
@@ -86,7 +86,7 @@ class Workers:
                 return
             self._busy_since[worker.name] = self._clock()
             try:
-                self._serve(*found)
+                self._serve(worker, found[0])
             finally:
                 del self._busy_since[worker.name]
 
@@ -95,10 +95,10 @@ class Workers:
         now = self._clock()
         return sorted(name for name, since in list(self._busy_since.items()) if now - since > limit_s)
 
-    def _serve(self, key: Key, lane: Lane) -> None:
+    def _serve(self, worker: Worker, key: Key) -> None:
         after: Next | None = None
         try:
-            after = self._handle(key, lane)
+            after = self._reconcile(key, worker.trigger)
             if after is None:
                 self._queue.rank(key, Standing.GOOD)
         except KubeError as error:
@@ -114,7 +114,5 @@ class Workers:
                 self._queue.postpone(key, after.lane, after.delay_s)
             self._queue.done(key)
 
-    def _handle(self, key: Key, lane: Lane) -> Next | None:
-        if lane is Lane.RESYNC and self._has_checkers:
-            return self._reconciler.resync(key)
-        return self._reconciler.reconcile(key)
+    def _reconcile(self, key: Key, trigger: Trigger) -> Next | None:
+        return self._reconciler.resync(key) if trigger is Trigger.RESYNC else self._reconciler.reconcile(key)

@@ -16,14 +16,14 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import ansible_runner
 from ansible_runner.utils import get_callback_dir
 
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
-from runner.objects import Owned
+from runner.objects import JsonObject, Key, Owned, S3Object
 from s3bucket.api import API_VERSION
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
@@ -44,7 +44,7 @@ _NEVER_FAILS = {"s3bucket_fail_on_error": False}
 class _Record:
     """What ansible-runner's events said so far."""
 
-    outcome: dict[str, Any] = field(default_factory=dict)
+    outcome: JsonObject = field(default_factory=dict)
     failure: str = ""
     # The modules of the tasks that failed.
     failed: list[str] = field(default_factory=list)
@@ -91,27 +91,26 @@ class AnsibleJob:
         if self._warm:
             self._warm.end_waiting()
 
-    def run(self, item: dict[str, Any]) -> Outcome:
-        """Run the role on an object and tell how it ended. Never raises for a run that went wrong."""
-        return self._run("reconcile.yml", extra_vars(item, self._settings), item["metadata"])
+    def run(self, s3: S3Object) -> Outcome:
+        """Run the role on an object and return how it ended. Never raises for a run that went wrong."""
+        return self._run("reconcile.yml", extra_vars(s3, self._settings), s3.key)
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names, as :meth:`run` does everything else."""
-        metadata = {"namespace": user.namespace, "name": user.object_name}
-        return self._run("deactivate.yml", orphan_vars(user, cluster), metadata)
+        return self._run("deactivate.yml", orphan_vars(user, cluster), user.key)
 
-    def _run(self, playbook: str, variables: dict[str, Any], metadata: dict[str, Any]) -> Outcome:
+    def _run(self, playbook: str, variables: JsonObject, key: Key) -> Outcome:
         if self._cancelled.is_set():
             return Outcome.failure(Reason.RUN_CANCELLED, "the operator is stopping")
         run_id = f"{processes.operator_id()}-{next(self._numbers)}"
         record = _Record()
         try:
-            self._run_in_folder(run_id, playbook, variables, _EventHandler(metadata, run_id, record))
+            self._run_in_folder(run_id, playbook, variables, _EventHandler(key, run_id, record))
         except OSError as error:
             record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
         return self._outcome(record)
 
-    def _run_in_folder(self, run_id: str, playbook: str, variables: dict[str, Any], handler: _EventHandler) -> None:
+    def _run_in_folder(self, run_id: str, playbook: str, variables: JsonObject, handler: _EventHandler) -> None:
         folder = processes.own_folder(self._work_dir, "run", run_id.rpartition("-")[2])
         try:
             _prepare(folder, variables)
@@ -167,18 +166,17 @@ def callback_environment() -> dict[str, str]:
     return {"ANSIBLE_CALLBACK_PLUGINS": get_callback_dir(), "ANSIBLE_STDOUT_CALLBACK": "awx_display"}
 
 
-def extra_vars(item: dict[str, Any], settings: RoleSettings) -> dict[str, Any]:
+def extra_vars(s3: S3Object, settings: RoleSettings) -> JsonObject:
     """The extra-vars of a run: the CR and the role's settings as JSON texts that Ansible never evaluates.
 
     Marking each string would not do: a map key named ``__ansible_unsafe`` in the CR undoes all marks.
     """
-    metadata = item["metadata"]
     kept = ("name", "namespace", "uid", "generation", "deletionTimestamp")
     cr = {
-        "apiVersion": item.get("apiVersion", API_VERSION),
-        "kind": item.get("kind", "S3"),
-        "metadata": {name: metadata[name] for name in kept if name in metadata},
-        "spec": item.get("spec") or {},
+        "apiVersion": s3.item.get("apiVersion", API_VERSION),
+        "kind": s3.item.get("kind", "S3"),
+        "metadata": {name: s3.metadata[name] for name in kept if name in s3.metadata},
+        "spec": s3.item.get("spec") or {},
     }
     return {
         "s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)},
@@ -187,14 +185,14 @@ def extra_vars(item: dict[str, Any], settings: RoleSettings) -> dict[str, Any]:
     }
 
 
-def orphan_vars(user: Owned, cluster: str) -> dict[str, Any]:
+def orphan_vars(user: Owned, cluster: str) -> JsonObject:
     """The extra-vars of a deactivation, in the same form."""
     owner = {"cluster": cluster, "namespace": user.namespace, "name": user.object_name, "uid": user.uid}
     text = json.dumps({"user": user.name, "owner": owner, "region": user.region})
     return {"s3bucket_orphan_json": {"__ansible_unsafe": text}, **_NEVER_FAILS}
 
 
-def _prepare(folder: Path, variables: dict[str, Any]) -> None:
+def _prepare(folder: Path, variables: JsonObject) -> None:
     make_folders(folder)
     (folder / "env").mkdir(mode=0o700)
     (folder / "env" / "extravars").write_text(json.dumps(variables))
@@ -228,11 +226,11 @@ class _Deadline:
 class _EventHandler:
     """Takes the outcome, the failure and the changed tasks from ansible-runner's events; keeps none on disk."""
 
-    def __init__(self, metadata: dict[str, Any], run_id: str, record: _Record) -> None:
-        self._fields = {"namespace": metadata["namespace"], "name_": metadata["name"], "run": run_id}
+    def __init__(self, key: Key, run_id: str, record: _Record) -> None:
+        self._fields = {"namespace": key[0], "name_": key[1], "run": run_id}
         self.record = record
 
-    def __call__(self, event: dict[str, Any]) -> bool:
+    def __call__(self, event: JsonObject) -> bool:
         kind, data = event.get("event"), event.get("event_data") or {}
         if kind == "playbook_on_stats":
             self.record.outcome = (data.get("artifact_data") or {}).get(_RESULT) or {}
@@ -245,7 +243,7 @@ class _EventHandler:
         return False
 
 
-def _failure(data: dict[str, Any]) -> str:
+def _failure(data: JsonObject) -> str:
     result = data.get("res") or {}
     # A censored result has no message; Ansible says so in its place.
     message = "" if "censored" in result else str(result.get("msg", ""))

@@ -1,4 +1,4 @@
-"""What the watches have seen last of each object, so that a resync asks Kubernetes nothing.
+"""The informer cache: each object as its watch saw it last, so that a resync asks Kubernetes nothing.
 
 Objects are kept as compact JSON in UTF-8: thousands of dicts would take several times the memory, and escaped or as
 Python's strings a tenant's text could take four times what it is in Kubernetes. One cache a watcher, which alone writes
@@ -9,36 +9,43 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import Any
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from runner.objects import Key
+from runner.objects import Child, JsonObject, Key, KubeObject, S3Object
+
+_Object = TypeVar("_Object", bound=KubeObject)
 
 
-class Cache:
-    """The objects of one watch, by namespace and name."""
+class Cache(Generic[_Object]):
+    """The objects of one watch, by namespace and name.
 
-    def __init__(self) -> None:
+    :param view: makes the view of an object
+    """
+
+    def __init__(self, view: Callable[[JsonObject], _Object]) -> None:
+        self._view = view
         self._texts: dict[Key, bytes] = {}
 
-    def put(self, key: Key, item: dict[str, Any]) -> bool:
+    def put(self, found: _Object) -> bool:
         """Keep an object. Whether it is another than the one that was kept; False when there was none."""
-        text = _text_of(item)
-        before = self._texts.get(key)
-        self._texts[key] = text
+        text = _text_of(found.item)
+        before = self._texts.get(found.key)
+        self._texts[found.key] = text
         return before is not None and before != text
 
-    def find(self, key: Key) -> dict[str, Any] | None:
+    def find(self, key: Key) -> _Object | None:
         """The object, a copy of its own; None when there is none."""
         text = self._texts.get(key)
-        return None if text is None else _item_of(text)
+        return None if text is None else self._view(_item_of(text))
 
-    def find_all(self, field: str, text: str) -> list[dict[str, Any]]:
+    def find_all(self, field: str, text: str) -> list[_Object]:
         """The objects that have this text in a field of this name, wherever that is."""
         part = _text_of(field) + b":" + _text_of(text)
-        return [_item_of(found) for found in list(self._texts.values()) if part in found]
+        return [self._view(_item_of(found)) for found in list(self._texts.values()) if part in found]
 
     def remove(self, key: Key) -> None:
-        """The object is gone."""
+        """The object no longer exists."""
         self._texts.pop(key, None)
 
     def keys(self) -> list[Key]:
@@ -46,13 +53,13 @@ class Cache:
         return list(self._texts)
 
 
-def _text_of(value: Any) -> bytes:
+def _text_of(value: object) -> bytes:
     text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     # The API server lets no half of a surrogate pair in, but this must not be the place that depends on it.
     return text.encode(errors="surrogatepass")
 
 
-def _item_of(text: bytes) -> dict[str, Any]:
+def _item_of(text: bytes) -> JsonObject:
     return dict(json.loads(text.decode(errors="surrogatepass")))
 
 
@@ -60,18 +67,29 @@ class Caches:
     """The caches of all watches, by kind; of each kind one a namespace that is watched."""
 
     def __init__(self) -> None:
-        self._of_kind: dict[str, list[Cache]] = defaultdict(list)
+        self._objects: list[Cache[S3Object]] = []
+        self._children: dict[str, list[Cache[Child]]] = defaultdict(list)
 
-    def add(self, kind: str) -> Cache:
-        """The cache of one more watch."""
-        self._of_kind[kind].append(Cache())
-        return self._of_kind[kind][-1]
+    def add_objects(self) -> Cache[S3Object]:
+        """The cache of one more watch of S3 objects."""
+        self._objects.append(Cache(S3Object.from_item))
+        return self._objects[-1]
 
-    def find(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        """An object; None when there is none."""
-        found = (cache.find((namespace, name)) for cache in self._of_kind[kind])
-        return next((item for item in found if item is not None), None)
+    def add_children(self, kind: str) -> Cache[Child]:
+        """The cache of one more watch of Secrets or Services."""
+        self._children[kind].append(Cache(Child.from_item))
+        return self._children[kind][-1]
 
-    def find_naming(self, bucket: str) -> list[dict[str, Any]]:
+    def find_object(self, key: Key) -> S3Object | None:
+        """An S3 object; None when there is none."""
+        found = (cache.find(key) for cache in self._objects)
+        return next((s3 for s3 in found if s3 is not None), None)
+
+    def find_child(self, kind: str, namespace: str, name: str) -> JsonObject | None:
+        """A Secret or Service, as the role's code reads it; None when there is none."""
+        found = (cache.find((namespace, name)) for cache in self._children[kind])
+        return next((child.item for child in found if child is not None), None)
+
+    def find_naming(self, bucket: str) -> list[S3Object]:
         """The S3 objects that name this bucket."""
-        return [item for cache in self._of_kind["S3"] for item in cache.find_all("bucketName", bucket)]
+        return [s3 for cache in self._objects for s3 in cache.find_all("bucketName", bucket)]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -22,8 +22,10 @@ from urllib3.exceptions import HTTPError
 
 from runner.kube import config as kubeconfig
 from runner.kube.events import Event
+from runner.kube.lease import LEASE_SELECTOR, Lease, keep_lease, lease_body, timestamp
 from runner.kube.projection import FINALIZER as FINALIZER
 from runner.kube.projection import keep_child, keep_listed_object, keep_object, reference_to
+from runner.objects import Child, JsonObject, Key, KubeObject, S3Object
 from s3bucket.api import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from s3bucket.json_text import parse_json
 
@@ -34,9 +36,6 @@ _PATHS = {
 }
 _OBJECT_PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}/{{name}}"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-# By this label, people and operators find the Leases of all operators; the annotation names what they watch.
-_LEASE_LABEL, _LEASE_KIND, _LEASE_SCOPE = "agill.apps/lease", "operator", "agill.apps/watch-namespaces"
-_MAX_TEXT, _MAX_SCOPE = 253, 64 * 1024
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
 _WATCH_S = 240
@@ -60,8 +59,10 @@ _PAGES_WAIT_S = 120.0
 _PARSING = threading.Lock()
 _SMALL = 64 * 1024
 
-Item = dict[str, Any]
-WatchEvent = tuple[str, Item]
+_Kept = TypeVar("_Kept")
+_Object = TypeVar("_Object", bound=KubeObject)
+WatchEvent = tuple[str, _Object]
+"""ADDED, MODIFIED, DELETED or BOOKMARK, and the object; of the last two only its name and resourceVersion."""
 
 
 class KubeError(Exception):
@@ -160,12 +161,12 @@ class Kube:
         """Those of :attr:`namespaces` that do not exist. One that we may not read counts as existing."""
         return tuple(name for name in self.namespaces if name and not self.has_namespace(name))
 
-    def get_crd(self) -> Item:
+    def get_crd(self) -> JsonObject:
         """The CustomResourceDefinition of S3 objects."""
         with _failing_to("read CustomResourceDefinition s3s.agill.apps"):
             return self._get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURAL}.{GROUP}")
 
-    def find_object(self, namespace: str, name: str) -> Item | None:
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
         """The S3 object as it is now, as :func:`runner.kube.projection.keep_object` leaves it."""
         with _failing_to(f"read S3 object {namespace}/{name}"):
             try:
@@ -175,150 +176,105 @@ class Kube:
                     return None
                 raise
 
-    def iterate_objects(self, namespace: str | None) -> Listing:
+    def iterate_objects(self, namespace: str | None) -> Listing[S3Object]:
         """All S3 objects, as :func:`runner.kube.projection.keep_listed_object` leaves them."""
         return Listing(f"list S3 objects (CRD {PLURAL}.{GROUP})", keep_listed_object, self._lister(KIND, namespace))
 
-    def list_objects(self, namespace: str | None) -> tuple[list[Item], str]:
+    def list_objects(self, namespace: str | None) -> tuple[list[S3Object], str]:
         """As :meth:`iterate_objects`, all at once, and the resourceVersion to watch from."""
         listing = self.iterate_objects(namespace)
         return list(listing), listing.version
 
-    def watch_objects(self, namespace: str | None, version: str) -> Iterator[WatchEvent]:
+    def watch_objects(self, namespace: str | None, version: str) -> Iterator[WatchEvent[S3Object]]:
         """Changes of S3 objects since a resourceVersion, until the server ends the watch."""
-        return _watch(keep_listed_object, self._lister(KIND, namespace), version)
+        return _watch(S3Object, keep_listed_object, self._lister(KIND, namespace), version)
 
-    def iterate_children(self, kind: str, namespace: str | None) -> Listing:
+    def iterate_children(self, kind: str, namespace: str | None) -> Listing[Child]:
         """The Secrets or Services of S3 objects, as :func:`runner.kube.projection.keep_child` leaves them."""
         lister = partial(self._lister(kind, namespace), label_selector=_CHILD_SELECTOR)
         return Listing(f"list {kind}s", partial(keep_child, kind), lister)
 
-    def watch_children(self, kind: str, namespace: str | None, version: str) -> Iterator[WatchEvent]:
+    def watch_children(self, kind: str, namespace: str | None, version: str) -> Iterator[WatchEvent[Child]]:
         """Changes of Secrets or Services of S3 objects. One that is no S3 object's any more is DELETED."""
         lister = partial(self._lister(kind, namespace), label_selector=_CHILD_SELECTOR)
-        return _watch(partial(keep_child, kind), lister, version)
+        return _watch(Child, partial(keep_child, kind), lister, version)
 
-    def add_finalizer(self, item: Item) -> Item:
-        """Put our finalizer on; returns the object with it."""
-        finalizers = item["metadata"].get("finalizers") or []
-        return self._patch_finalizers(item, [*finalizers, FINALIZER])
+    def add_finalizer(self, s3: S3Object) -> S3Object:
+        """Add the operator's finalizer; returns the object with it."""
+        return self._patch_finalizers(s3, [*s3.finalizers, FINALIZER])
 
-    def remove_finalizer(self, item: Item) -> None:
-        """Take our finalizer off; others' stay."""
-        finalizers = item["metadata"].get("finalizers") or []
-        self._patch_finalizers(item, [name for name in finalizers if name != FINALIZER])
+    def remove_finalizer(self, s3: S3Object) -> None:
+        """Remove the operator's finalizer; others' stay."""
+        self._patch_finalizers(s3, [name for name in s3.finalizers if name != FINALIZER])
 
-    def write_status(self, item: Item, status: Item) -> Item | None:
+    def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
         """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
-        metadata = item["metadata"]
         # The uid keeps the status off a re-created object of this name.
-        body = {"metadata": {"uid": metadata["uid"]}, "status": status}
-        with _failing_to(f"write the status of {metadata['namespace']}/{metadata['name']}"):
+        body = {"metadata": {"uid": s3.uid}, "status": status}
+        with _failing_to(f"write the status of {s3.namespace}/{s3.name}"):
             try:
-                return dict(self._patch(f"{_OBJECT_PATH}/status", item, body, _MERGE_PATCH).get("status") or {})
+                return dict(self._patch(f"{_OBJECT_PATH}/status", s3, body, _MERGE_PATCH).get("status") or {})
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
 
-    def write_event(self, item: Item, event: Event) -> None:
+    def write_event(self, s3: S3Object, event: Event) -> None:
         """Publish an Event about an S3 object."""
-        metadata, now = item["metadata"], _timestamp(datetime.now(UTC))
-        body = {
-            "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": metadata["namespace"],
-                "name": metadata["name"],
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            },
-            "type": event.type,
-            "reason": event.reason,
-            "message": event.message[:1024],
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-            "source": {"component": "s3-operator"},
-            "reportingComponent": "s3-operator",
-        }
         with _failing_to("write an Event"):
             answer = self._raw.request(
                 "POST",
                 "/api/v1/namespaces/{namespace}/events",
-                path_params={"namespace": metadata["namespace"]},
-                body=body,
+                path_params={"namespace": s3.namespace},
+                body=_event_body(s3, event),
                 serialize=False,
                 _request_timeout=_TIMEOUT_S,
             )
             # What is not read keeps its connection.
             _read(answer, _MAX_OBJECT)
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Item | None:
-        """A Lease as plain data: ``holder``, ``renewed`` (datetime or None), ``duration_s``, ``scope``, ``version``."""
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
+        """A Lease; None when there is none."""
         with _failing_to(f"read Lease {namespace}/{name}"):
             try:
-                return _keep_lease(self._ask_lease("GET", f"{_LEASES}/{{name}}", namespace, name, timeout_s))
+                return keep_lease(self._request_lease("GET", f"{_LEASES}/{{name}}", (namespace, name), timeout_s))
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
 
-    def list_leases(self, namespace: str | None) -> Iterable[Item]:
-        """The Leases of operators in a namespace, or in all, as :meth:`find_lease` has one.
+    def list_leases(self, namespace: str | None) -> Iterable[Lease]:
+        """The Leases of operators in a namespace, or in all.
 
-        One by one: a tenant may write any number of them, each with a scope of :data:`_MAX_SCOPE` characters.
+        One by one: a tenant may write any number of them, each with a long scope.
         """
         place = f"/namespaces/{namespace}" if namespace else ""
         path = f"/apis/coordination.k8s.io/v1{place}/leases"
-        lister = partial(
-            self._raw.request, "GET", path, serialize=False, label_selector=f"{_LEASE_LABEL}={_LEASE_KIND}"
-        )
-        return Listing("list Leases", _keep_lease, lister)
+        lister = partial(self._raw.request, "GET", path, serialize=False, label_selector=LEASE_SELECTOR)
+        return Listing("list Leases", keep_lease, lister)
 
-    def write_lease(self, namespace: str, name: str, spec: Item, old: Item | None, timeout_s: float) -> None:
-        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says.
-
-        :param spec: ``holder``, ``duration_s`` and ``scope``
-        """
-        is_taken_over = old is not None and old["holder"] != spec["holder"] and bool(spec["holder"])
-        body = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {_LEASE_LABEL: _LEASE_KIND},
-                "annotations": {_LEASE_SCOPE: spec["scope"]},
-                **({"resourceVersion": old["version"]} if old else {}),
-            },
-            "spec": {
-                "holderIdentity": spec["holder"],
-                "leaseDurationSeconds": spec["duration_s"],
-                "renewTime": _timestamp(datetime.now(UTC)),
-                "leaseTransitions": (old["transitions"] if old else 0) + is_taken_over,
-            },
-        }
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
+        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says."""
         method, path = ("PUT", f"{_LEASES}/{{name}}") if old else ("POST", _LEASES)
-        with _failing_to(f"write Lease {namespace}/{name}"):
-            self._ask_lease(method, path, namespace, name, timeout_s, body)
+        body = lease_body(lease, old, datetime.now(UTC))
+        with _failing_to(f"write Lease {lease.namespace}/{lease.name}"):
+            self._request_lease(method, path, (lease.namespace, lease.name), timeout_s, body)
 
-    def _ask_lease(
-        self, method: str, path: str, namespace: str, name: str, timeout_s: float, body: Item | None = None
-    ) -> Item:
-        names = {"namespace": namespace, "name": name}
+    def _request_lease(
+        self, method: str, path: str, key: Key, timeout_s: float, body: JsonObject | None = None
+    ) -> JsonObject:
+        names = {"namespace": key[0], "name": key[1]}
         answer = self._lease_raw.request(
             method, path, body, path_params=names, serialize=False, _request_timeout=timeout_s
         )
         return _parse(_read(answer, _MAX_OBJECT, timeout_s))
 
-    def _get(self, path: str, **names: str) -> Item:
+    def _get(self, path: str, **names: str) -> JsonObject:
         answer = self._raw.request("GET", path, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S)
         return _parse(_read(answer, _MAX_OBJECT))
 
-    def _patch(self, path: str, item: Item, patch: Any, content_type: str) -> Item:
-        names = {name: item["metadata"][name] for name in ("namespace", "name")}
+    def _patch(self, path: str, s3: S3Object, patch: object, content_type: str) -> JsonObject:
+        names = {"namespace": s3.namespace, "name": s3.name}
         answer = self._raw.request(
             "PATCH",
             path,
@@ -330,15 +286,14 @@ class Kube:
         )
         return _parse(_read(answer, _MAX_OBJECT))
 
-    def _patch_finalizers(self, item: Item, finalizers: list[str]) -> Item:
-        metadata = item["metadata"]
+    def _patch_finalizers(self, s3: S3Object, finalizers: list[str]) -> S3Object:
         patch = [
-            {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
-            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "test", "path": "/metadata/uid", "value": s3.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": s3.resource_version},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
-        with _failing_to(f"patch the finalizers of {metadata['namespace']}/{metadata['name']}"):
-            return keep_object(self._patch(_OBJECT_PATH, item, patch, _JSON_PATCH))
+        with _failing_to(f"patch the finalizers of {s3.namespace}/{s3.name}"):
+            return keep_object(self._patch(_OBJECT_PATH, s3, patch, _JSON_PATCH))
 
     def _lister(self, kind: str, namespace: str | None) -> Callable[..., Any]:
         base, plural = _PATHS[kind]
@@ -346,7 +301,7 @@ class Kube:
         return partial(self._raw.request, "GET", path, path_params={"namespace": namespace}, serialize=False)
 
 
-class Listing:
+class Listing(Generic[_Kept]):
     """The items of a list as they arrive, page by page. ``version``: after the last item, where a watch begins.
 
     An answer is many times what is kept of it, and is freed before the next page. Iterating raises KubeError; a list
@@ -355,13 +310,13 @@ class Listing:
     :param keep: what is kept of an item; None for an item that is not
     """
 
-    def __init__(self, verb: str, keep: Callable[[Item], Item | None], lister: Callable[..., Any]) -> None:
+    def __init__(self, verb: str, keep: Callable[[JsonObject], _Kept | None], lister: Callable[..., Any]) -> None:
         self._verb = verb
         self._keep = keep
         self._lister = lister
         self.version = ""
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[_Kept]:
         limit, token = min(_PAGE, _FIRST_PAGE), None
         while True:
             with _failing_to(self._verb):
@@ -377,7 +332,7 @@ class Listing:
             if size < _MAX_PAGE // 4:
                 limit = min(_PAGE, limit * 2)
 
-    def _read_page(self, limit: int, token: str | None) -> tuple[list[Item] | None, Item, int]:
+    def _read_page(self, limit: int, token: str | None) -> tuple[list[_Kept] | None, JsonObject, int]:
         """What is kept of a page, its metadata and its bytes; None for a page that is too large."""
         if not _PAGES.acquire(timeout=_PAGES_WAIT_S):
             raise _AnswerError("other lists are not answered")
@@ -438,12 +393,17 @@ def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
     return b"".join(parts)
 
 
-def _parse(text: bytes) -> Item:
+def _parse(text: bytes) -> JsonObject:
     with _PARSING if len(text) > _SMALL else contextlib.nullcontext():
         return dict(parse_json(text))
 
 
-def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], version: str) -> Iterator[WatchEvent]:
+def _watch(
+    view: Callable[[JsonObject], _Object],
+    keep: Callable[[JsonObject], _Object | None],
+    lister: Callable[..., Any],
+    version: str,
+) -> Iterator[WatchEvent[_Object]]:
     with _failing_to("watch"):
         answer = lister(
             watch=True,
@@ -454,7 +414,7 @@ def _watch(keep: Callable[[Item], Item | None], lister: Callable[..., Any], vers
         )
         try:
             for line in _lines(answer):
-                yield _event(keep, line)
+                yield _event(view, keep, line)
         finally:
             # A watch that is left in the middle is no connection for another request.
             answer.close()
@@ -473,7 +433,9 @@ def _lines(answer: Any) -> Iterator[bytearray]:
             raise _TooLargeError(f"an event has more than {_MAX_OBJECT} bytes")
 
 
-def _event(keep: Callable[[Item], Item | None], line: bytearray) -> WatchEvent:
+def _event(
+    view: Callable[[JsonObject], _Object], keep: Callable[[JsonObject], _Object | None], line: bytearray
+) -> WatchEvent[_Object]:
     with _PARSING if len(line) > _SMALL else contextlib.nullcontext():
         event = parse_json(line)
         kind, item = event["type"], event["object"]
@@ -482,32 +444,27 @@ def _event(keep: Callable[[Item], Item | None], line: bytearray) -> WatchEvent:
         kept = None if kind == "BOOKMARK" else keep(item)
         if kept is not None:
             return kind, kept
-        return "BOOKMARK" if kind == "BOOKMARK" else "DELETED", reference_to(item)
+        return "BOOKMARK" if kind == "BOOKMARK" else "DELETED", view(reference_to(item))
 
 
-def _keep_lease(lease: Item) -> Item:
-    metadata, spec = lease["metadata"], lease.get("spec") or {}
-    scope = (metadata.get("annotations") or {}).get(_LEASE_SCOPE, "")
+def _event_body(s3: S3Object, event: Event) -> JsonObject:
+    now = timestamp(datetime.now(UTC))
     return {
-        "namespace": metadata["namespace"],
-        "name": metadata["name"],
-        "holder": (spec.get("holderIdentity") or "")[:_MAX_TEXT],
-        "renewed": _datetime(spec.get("renewTime")),
-        "duration_s": spec.get("leaseDurationSeconds") or 0,
-        "transitions": spec.get("leaseTransitions") or 0,
-        # What is too long to be kept may be any namespaces.
-        "scope": scope if len(scope) <= _MAX_SCOPE else "",
-        "version": metadata["resourceVersion"],
+        "metadata": {"generateName": f"{s3.name}.", "namespace": s3.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": s3.namespace,
+            "name": s3.name,
+            "uid": s3.uid,
+            "resourceVersion": s3.resource_version,
+        },
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message[:1024],
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+        "source": {"component": "s3-operator"},
+        "reportingComponent": "s3-operator",
     }
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _datetime(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
-    except ValueError:
-        # The API server stores the year 0, and more digits: one such Lease must not hide all others.
-        return None

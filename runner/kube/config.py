@@ -44,6 +44,12 @@ def load() -> None:
         raise ConfigurationError(message, is_absent=True) from error
 
 
+def find_own_namespace() -> str:
+    """The Pod's own namespace, or ``default`` outside of a Pod."""
+    path = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+    return path.read_text().strip() if path.exists() else "default"
+
+
 def _load_file(paths: str) -> None:
     try:
         with _logged_errors() as errors:

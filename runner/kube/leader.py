@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from runner.kube.client import KubeError
+from runner.kube.lease import Lease
 
 _LOG = logging.getLogger(__name__)
 LEASE = "s3-operator"
@@ -51,13 +52,11 @@ def boot_time_s() -> float:
 class Leases(Protocol):
     """Where Leases are kept. No call may take longer than ``timeout_s``; what does counts as not answered."""
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> dict[str, Any] | None: ...
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None: ...
 
-    def write_lease(
-        self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
-    ) -> None: ...
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None: ...
 
-    def list_leases(self, namespace: str | None) -> Iterable[dict[str, Any]]: ...
+    def list_leases(self, namespace: str | None) -> Iterable[Lease]: ...
 
 
 def scope_of(namespaces: Sequence[str | None]) -> str:
@@ -131,7 +130,7 @@ class Election:
         self._identity = identity
         self._terms = terms
         self._clock = clock
-        self._seen: tuple[Any, float] = (None, 0.0)
+        self._seen: tuple[object, float] = (None, 0.0)
         self._renewed_at = -math.inf
         self._lost = threading.Event()
 
@@ -145,11 +144,11 @@ class Election:
         old = self._find(started)
         now = self._clock()
         if old is not None:
-            observed = (old["holder"], old["renewed"])
+            observed = (old.holder, old.renewed)
             if observed != self._seen[0]:
                 self._seen = (observed, now)
-            is_held = old["holder"] not in ("", self._identity)
-            if is_held and now < self._seen[1] + old["duration_s"]:
+            is_held = old.holder not in ("", self._identity)
+            if is_held and now < self._seen[1] + old.duration_s:
                 if self._renewed_at > -math.inf:
                     self._lost.set()
                 return False
@@ -174,9 +173,9 @@ class Election:
         """Who else holds the Lease by its own dates; empty when nobody does."""
         return self._holder_of(self._find(self._clock()))
 
-    def _holder_of(self, lease: dict[str, Any] | None) -> str:
-        is_other = lease is not None and lease["holder"] != self._identity
-        return str(lease["holder"]) if lease is not None and is_other and _is_held(lease) else ""
+    def _holder_of(self, lease: Lease | None) -> str:
+        is_other = lease is not None and lease.holder != self._identity
+        return lease.holder if lease is not None and is_other and _is_held(lease) else ""
 
     def acquire_unless_held(self, stopped: threading.Event) -> str:
         """Take the Lease unless another holds it. Returns that holder; empty when the Lease is ours, or when stopped.
@@ -189,9 +188,9 @@ class Election:
         first: object = None
         while not stopped.is_set():
             lease = self._find(self._clock())
-            seen = (lease["holder"], lease["renewed"]) if lease else None
+            seen = (lease.holder, lease.renewed) if lease else None
             first = first or seen
-            holder = self._holder_of(lease) or (str(lease["holder"]) if lease and seen != first else "")
+            holder = self._holder_of(lease) or (lease.holder if lease and seen != first else "")
             if holder:
                 return holder
             if self._take():
@@ -264,7 +263,7 @@ class Election:
     def _find_refusal(self) -> str:
         former = self._leases.find_lease(self._namespace, LEASE, self._terms.attempt_s) if self._name != LEASE else None
         # An operator of a version whose Lease had no scope: the release before its upgrade, or another release.
-        if former is not None and not former["scope"] and self._is_rival(former):
+        if former is not None and not former.scope and self._is_rival(former):
             return f"an operator of an earlier version is working: {_shown(former)}: waiting until it has stopped"
         try:
             rivals = self.find_overlapping(self._namespace)
@@ -276,9 +275,9 @@ class Election:
             return ""
         return f"another operator watches the same namespaces: {rivals[0]}: waiting until it stops or watches others"
 
-    def _is_rival(self, lease: dict[str, Any]) -> bool:
-        is_own = (lease["namespace"], lease["name"]) == (self._namespace, self._name)
-        return not is_own and _is_held(lease, _SKEW_S) and is_overlapping(self._scope, lease["scope"])
+    def _is_rival(self, lease: Lease) -> bool:
+        is_own = (lease.namespace, lease.name) == (self._namespace, self._name)
+        return not is_own and _is_held(lease, _SKEW_S) and is_overlapping(self._scope, lease.scope)
 
     def renew(self, stopped: threading.Event) -> None:
         """Renew until stopped or lost. What comes of it :meth:`watch_deadline` sees."""
@@ -310,33 +309,33 @@ class Election:
             # An attempt that began so early has that time left.
             started = self._clock() - max(0.0, self._terms.attempt_s - timeout_s)
             old = self._find(started)
-            if old is not None and old["holder"] == self._identity:
+            if old is not None and old.holder == self._identity:
                 self._write("", old, started)
         except KubeError as error:
             _LOG.warning("lease not released", extra={"error": str(error)})
 
-    def _find(self, started: float) -> dict[str, Any] | None:
+    def _find(self, started: float) -> Lease | None:
         return self._leases.find_lease(self._namespace, self._name, self._left_s(started))
 
-    def _write(self, holder: str, old: dict[str, Any] | None, started: float) -> None:
+    def _write(self, holder: str, old: Lease | None, started: float) -> None:
         # Not less than the terms say: others wait for what is written.
         duration_s = math.ceil(self._terms.duration_s) if holder else 1
-        spec = {"holder": holder, "duration_s": duration_s, "scope": self._scope}
-        self._leases.write_lease(self._namespace, self._name, spec, old, self._left_s(started))
+        lease = Lease(self._namespace, self._name, holder, duration_s, self._scope)
+        self._leases.write_lease(lease, old, self._left_s(started))
 
     def _left_s(self, started: float) -> float:
         return max(0.01, started + self._terms.attempt_s - self._clock())
 
 
-def _is_held(lease: dict[str, Any], skew_s: float = 0.0) -> bool:
+def _is_held(lease: Lease, skew_s: float = 0.0) -> bool:
     """Whether somebody holds a Lease by its own dates."""
-    if not lease["holder"] or lease["renewed"] is None:
+    if not lease.holder or lease.renewed is None:
         return False
-    age_s = (datetime.now(UTC) - lease["renewed"]).total_seconds()
-    return bool(age_s < lease["duration_s"] + skew_s)
+    age_s = (datetime.now(UTC) - lease.renewed).total_seconds()
+    return bool(age_s < lease.duration_s + skew_s)
 
 
-def _shown(lease: dict[str, Any]) -> str:
-    scope = lease["scope"] or "unknown namespaces"
+def _shown(lease: Lease) -> str:
+    scope = lease.scope or "unknown namespaces"
     watches = scope if len(scope) <= _MAX_SHOWN_SCOPE else f"{scope[:_MAX_SHOWN_SCOPE]}..."
-    return f"{lease['holder']} (Lease {lease['namespace']}/{lease['name']}, watches {watches})"
+    return f"{lease.holder} (Lease {lease.namespace}/{lease.name}, watches {watches})"

@@ -10,13 +10,11 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import Any
 
+from runner.objects import FINALIZER as FINALIZER
+from runner.objects import OVERSIZED as OVERSIZED
+from runner.objects import Child, JsonObject, S3Object
 from s3bucket.api import GROUP, KIND
-
-FINALIZER = "agill.apps.s3"
-OVERSIZED = "oversized"
-"""Names of the spec's fields that were too large to be kept (or kept in part), at the top level of an object."""
 
 _KEY_ID, _SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 _SECRET_SUFFIX = "-iam-secret"  # noqa: S105 - the end of a name
@@ -33,7 +31,7 @@ _MAX_SUBFIELD = 1024
 _MAX_SHOWN = 5
 
 
-def keep_object(item: dict[str, Any]) -> dict[str, Any]:
+def keep_object(item: JsonObject) -> S3Object:
     """An S3 object as it is read by name, without labels, managedFields and other programs' annotations.
 
     A spec of more than :data:`MAX_SPEC` characters lacks its largest fields, which :data:`OVERSIZED` names.
@@ -48,19 +46,18 @@ def keep_object(item: dict[str, Any]) -> dict[str, Any]:
     found = {**{name: item[name] for name in ("apiVersion", "kind", "status") if name in item}, "metadata": kept}
     if "spec" in item:
         found["spec"] = spec
-    return {**found, OVERSIZED: oversized} if oversized else found
+    return S3Object({**found, OVERSIZED: oversized} if oversized else found)
 
 
-def keep_listed_object(item: dict[str, Any]) -> dict[str, Any]:
-    """An S3 object for a cache: as :func:`keep_object`, and of the finalizers only ours."""
+def keep_listed_object(item: JsonObject) -> S3Object:
+    """An S3 object for a cache: as :func:`keep_object`, and of the finalizers only the operator's."""
     kept = keep_object(item)
-    finalizers = kept["metadata"].pop("finalizers", None) or []
-    if FINALIZER in finalizers:
-        kept["metadata"]["finalizers"] = [FINALIZER]
-    return kept
+    finalizers = [FINALIZER] if kept.has_finalizer else []
+    metadata = {name: value for name, value in kept.metadata.items() if name != "finalizers"}
+    return S3Object({**kept.item, "metadata": {**metadata, **({"finalizers": finalizers} if finalizers else {})}})
 
 
-def keep_child(kind: str, item: dict[str, Any]) -> dict[str, Any] | None:
+def keep_child(kind: str, item: JsonObject) -> Child | None:
     """A Secret or Service that an S3 object controls and that has the name of that object's Secret or Service.
 
     None for any other. ``digests``: the SHA-256 of the secret access key, in hex.
@@ -70,37 +67,35 @@ def keep_child(kind: str, item: dict[str, Any]) -> dict[str, Any] | None:
     if owner is None or metadata["name"] != owner["name"] + (_SECRET_SUFFIX if kind == "Secret" else ""):
         return None
     names = ("name", "namespace", "uid", "resourceVersion")
-    kept: dict[str, Any] = {name: metadata[name] for name in names if name in metadata}
+    kept: JsonObject = {name: metadata[name] for name in names if name in metadata}
     labels = metadata.get("labels") or {}
     kept["labels"] = {name: labels[name] for name in _LABELS if name in labels}
     kept["ownerReferences"] = [owner]
     annotations = _own_annotations(metadata)
     if annotations:
         kept["annotations"] = annotations
-    found: dict[str, Any] = {"metadata": kept}
+    found: JsonObject = {"metadata": kept}
     if kind == "Secret":
-        return found | {name: item[name] for name in ("type", "immutable") if name in item} | _values(item)
+        return Child(found | {name: item[name] for name in ("type", "immutable") if name in item} | _values(item))
     spec = item.get("spec") or {}
-    return found | {"spec": {name: spec[name] for name in ("type", "externalName") if name in spec}}
+    return Child(found | {"spec": {name: spec[name] for name in ("type", "externalName") if name in spec}})
 
 
-def reference_to(item: dict[str, Any]) -> dict[str, Any]:
+def reference_to(item: JsonObject) -> JsonObject:
     """Name, namespace and resourceVersion: all that a watch needs of an object that is not kept."""
     names = ("name", "namespace", "resourceVersion")
     return {"metadata": {name: item["metadata"][name] for name in names if name in item["metadata"]}}
 
 
-def oversized_message(item: dict[str, Any]) -> str:
-    """Why an object cannot be worked on; empty for one that can."""
-    fields = item.get(OVERSIZED)
-    if not fields:
+def oversized_message(s3: S3Object) -> str:
+    """Why an object cannot be reconciled; empty for one that can."""
+    if not s3.oversized:
         return ""
-    return (
-        f"spec.{', spec.'.join(fields)}: too large: the whole spec may have {MAX_SPEC} characters as JSON. Shorten it"
-    )
+    fields = f"spec.{', spec.'.join(s3.oversized)}"
+    return f"{fields}: too large: the whole spec may have {MAX_SPEC} characters as JSON. Shorten it"
 
 
-def _controller_of(metadata: dict[str, Any]) -> dict[str, Any] | None:
+def _controller_of(metadata: JsonObject) -> JsonObject | None:
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("controller"):
             is_ours = owner.get("kind") == KIND and str(owner.get("apiVersion", "")).partition("/")[0] == GROUP
@@ -110,15 +105,15 @@ def _controller_of(metadata: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _own_annotations(metadata: dict[str, Any]) -> dict[str, str]:
+def _own_annotations(metadata: JsonObject) -> dict[str, str]:
     found = sorted(name for name in metadata.get("annotations") or {} if name.startswith(f"{GROUP}/"))
     return {name: metadata["annotations"][name][:_MAX_ANNOTATION] for name in found[:_MAX_ANNOTATIONS]}
 
 
-def _values(secret: dict[str, Any]) -> dict[str, Any]:
+def _values(secret: JsonObject) -> JsonObject:
     data = secret.get("data") or {}
     key_id, value = data.get(_KEY_ID), data.get(_SECRET_KEY)
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     if key_id and len(key_id) <= _MAX_KEY_ID:
         found["data"] = {_KEY_ID: key_id}
     if value:
@@ -134,7 +129,7 @@ def _digest(value: str) -> str:
         return ""
 
 
-def _bounded_spec(spec: Any) -> tuple[Any, list[str]]:
+def _bounded_spec(spec: object) -> tuple[object, list[str]]:
     if not isinstance(spec, dict):
         return spec, []
     sizes = {name: len(name) + _size(value) for name, value in spec.items()}
@@ -151,7 +146,7 @@ def _bounded_spec(spec: Any) -> tuple[Any, list[str]]:
     return kept, oversized[-_MAX_SHOWN:]
 
 
-def _small_parts(name: str, value: Any) -> dict[str, Any]:
+def _small_parts(name: str, value: object) -> JsonObject:
     """Of a field that is too large what a deletion needs: iamUser.username, for example."""
     if not isinstance(value, dict) or name != "iamUser":
         return {}
@@ -159,5 +154,5 @@ def _small_parts(name: str, value: Any) -> dict[str, Any]:
     return {name: {"username": username}} if isinstance(username, str) and len(username) <= _MAX_SUBFIELD else {}
 
 
-def _size(value: Any) -> int:
+def _size(value: object) -> int:
     return len(json.dumps(value, ensure_ascii=False))

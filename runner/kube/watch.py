@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from runner.backoff import Backoff
 from runner.kube.client import KubeError, WatchEvent
+from runner.objects import KubeObject
 
 _LOG = logging.getLogger(__name__)
 _FIRST_BACKOFF_S = 0.5
@@ -23,35 +24,43 @@ _MAX_BACKOFF_S = 30.0
 _DENIALS = 3
 
 
-class Listing(Protocol):
-    """Items as they arrive; ``version``, after the last one, is the resourceVersion to watch from."""
+_Object = TypeVar("_Object", bound=KubeObject)
+_Listed = TypeVar("_Listed", bound=KubeObject, covariant=True)
+_Handled = TypeVar("_Handled", bound=KubeObject, contravariant=True)
+
+
+class Listing(Protocol[_Listed]):
+    """Objects as they arrive; ``version``, after the last one, is the resourceVersion to watch from."""
 
     version: str
 
-    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+    def __iter__(self) -> Iterator[_Listed]: ...
 
 
-Lister = Callable[[], Listing]
-Watch = Callable[[str], Iterator[WatchEvent]]
-
-
-class Handler(Protocol):
+class Handler(Protocol[_Handled]):
     """Takes what a watcher sees."""
 
-    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
+    def replace_all(self, found: Iterable[_Handled]) -> None:
         """This is all there is now."""
 
-    def change(self, kind: str, item: dict[str, Any]) -> None:
+    def change(self, kind: str, found: _Handled) -> None:
         """ADDED, MODIFIED or DELETED."""
 
     def deny(self) -> None:
         """What was seen so far can no longer be relied on: reading it is not allowed any more."""
 
 
-class Watcher:
+class Watcher(Generic[_Object]):
     """Watches until ``stopped`` is set. ``name`` is for logs; ``denial``: why it may not watch, or empty."""
 
-    def __init__(self, name: str, lister: Lister, watch: Watch, handler: Handler, stopped: threading.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        lister: Callable[[], Listing[_Object]],
+        watch: Callable[[str], Iterator[WatchEvent[_Object]]],
+        handler: Handler[_Object],
+        stopped: threading.Event,
+    ) -> None:
         self._name = name
         self._list = lister
         self._watch = watch
@@ -104,20 +113,20 @@ class Watcher:
             _LOG.warning("not allowed to watch", extra={"watch": self._name, "error": str(error)})
             self._handler.deny()
 
-    def _turning(self, items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _turning(self, found: Iterable[_Object]) -> Iterator[_Object]:
         self._turned_at = time.monotonic()
-        for item in items:
+        for one in found:
             self._turned_at = time.monotonic()
-            yield item
+            yield one
 
     def _follow(self, version: str) -> str:
         is_silent = True
-        for kind, item in self._watch(version):
+        for kind, found in self._watch(version):
             is_silent = False
             self._heard()
-            version = item["metadata"]["resourceVersion"]
+            version = found.resource_version
             if kind != "BOOKMARK":
-                self._handler.change(kind, item)
+                self._handler.change(kind, found)
             if self._stopped.is_set():
                 break
         if is_silent:
@@ -134,10 +143,22 @@ class Watcher:
         self._stopped.wait(self._backoff.next_s())
 
 
+class Watched(Protocol):
+    """A watcher of whatever kind."""
+
+    synced: threading.Event
+    denial: str
+
+    @property
+    def idle_s(self) -> float: ...
+
+    def run(self) -> None: ...
+
+
 class NamespaceWatch:
     """The watchers of one namespace (None: of all), and whether it is watched: synced, and not denied."""
 
-    def __init__(self, namespace: str | None, watchers: list[Watcher]) -> None:
+    def __init__(self, namespace: str | None, watchers: Sequence[Watched]) -> None:
         self.name = namespace or ""
         self.watchers = watchers
 

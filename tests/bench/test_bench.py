@@ -32,6 +32,7 @@ from bench.steady import Stretch, measure_drift, measure_restart
 from dev.aws import Aws
 from dev.controlplane import ControlPlane
 from runner.control.status import status_of
+from runner.objects import S3Object
 from s3bucket.api import PLURAL
 from s3bucket.observe import observe, outcome_status
 from s3bucket.outcome import Outcome, Reason
@@ -196,7 +197,7 @@ def test_ready_made_objects_are_in_order_as_the_role_and_the_operator_see_it(
     name = made.item["metadata"]["name"]
     item = world.custom.get_namespaced_custom_object(*OBJECT, namespace, PLURAL, name)
     outcome = Outcome(True, Reason.READY, status=outcome_status(made.wanted, seen))
-    assert status_of(item, outcome, "now") is None, "the operator would write another status"
+    assert status_of(S3Object(item), outcome, "now") is None, "the operator would write another status"
 
 
 def test_sync_rows_count_what_was_checked_and_repaired(place: Place, aws: Aws, tmp_path: Path, new_name: Names) -> None:

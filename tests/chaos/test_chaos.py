@@ -45,7 +45,7 @@ def test_kill_at_random_heals_at_the_next_run(rig: Rig, flow: str) -> None:
     for case in [case for case in _QUICK if case.flow == flow][:10]:
         try:
             was_killed = rig.do(case)
-        except AssertionError as error:
+        except (AssertionError, TimeoutError) as error:
             raise AssertionError(f"python -m tests.chaos '{case}'") from error
         if was_killed:
             return

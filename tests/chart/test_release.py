@@ -24,6 +24,7 @@ from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.wait import wait_until
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, Release, find, pods, render, run_helm
+from tests.support.docs import commands
 from tests.support.operator import delete, live, wait_gone, wait_ready
 from tests.support.world import PROJECT, World, make_as_go_operator
 
@@ -140,7 +141,7 @@ def test_rights_are_just_what_the_operator_calls(
     rules = granted(release)
     needed, denied = used(release, rules, own_plane.audit_log)
     assert denied == set()
-    # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (design.md: OpenShift).
+    # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (docs/explanation/chart-and-image.md).
     openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
     assert len(openshift) == 1
     assert rules - needed == openshift
@@ -248,7 +249,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
         # What the Go chart made for the whole cluster is gone with its release.
         assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
     else:
-        # A record with a v1beta1 CRD cannot be upgraded (the README says how). Its CRD stores what v1 no longer takes.
+        # A record with a v1beta1 CRD cannot be upgraded (the guide says how). Its CRD stores what v1 no longer takes.
         store_as_v1beta1(own_plane)
         assert crd_field(release, "spec.preserveUnknownFields") == "true"
         selector = "--selector=owner=helm,name=s3-operator"
@@ -500,10 +501,9 @@ def test_objects_are_stored_as_they_are_rendered(own_release: Release, own_plane
     before = release.kubectl(*versions)
     release.kubectl(*apply)
     assert release.kubectl(*versions) == before
-    # Nothing that is rendered without the cluster can know that an old CRD stores true: the README's patch ends that.
+    # Nothing that is rendered without the cluster can know that an old CRD stores true: the guide's patch ends that.
     store_as_v1beta1(own_plane)
-    readme = (PROJECT / "README.md").read_text()
-    patch = next(line for line in readme.splitlines() if line.startswith("kubectl patch crd"))
+    (patch,) = commands("docs/guides/argocd-and-flux.md", "Install the chart with them")
     release.kubectl(*shlex.split(patch)[1:])
     assert not crd_field(release, "spec.preserveUnknownFields")
 

@@ -366,9 +366,9 @@ def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
         assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "2024"
         for subject in item.get("subjects", []):
             assert (subject["name"], subject["namespace"]) == ("0", "1e3")
-        for pod in pods([item]):
-            assert pod["serviceAccountName"] == "0"
-            assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"8"}
+    for pod in pods([item for item in yaml.safe_load_all(done.stdout) if item]):
+        assert pod["serviceAccountName"] == "0"
+        assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"8"}
 
 
 def test_values_that_repeat_a_key_of_the_chart_render(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import pytest
 import yaml
 from botocore.exceptions import BotoCoreError
 
-from runner.drift.check import DriftCheck
+from runner.drift.aws_clients import AWSClients
 from runner.execution.job import AnsibleJob
+from runner.objects import S3Object
 from s3bucket.role_settings import RoleSettings
 from tests.support.jobs import make_warm
 from tests.support.world import EXECUTOR, PROJECT
@@ -83,8 +84,7 @@ def project_of(folder: Path) -> Path:
 
 
 def hosts_of_a_check(proxy: Proxy) -> set[str]:
-    check = DriftCheck(PROJECT, RoleSettings(cluster_name="test", iam_settle_s=0), has_cluster=False)
-    s3, iam, sts = check._get_clients(REGION)
+    s3, iam, sts = AWSClients(lambda operation: None).get(REGION)
     for call in (
         sts.get_caller_identity,
         lambda: iam.get_user(UserName="photos"),
@@ -92,7 +92,6 @@ def hosts_of_a_check(proxy: Proxy) -> set[str]:
     ):
         with contextlib.suppress(BotoCoreError):
             call()
-    check.close()
     found = set(proxy.hosts)
     proxy.hosts.clear()
     return found
@@ -113,7 +112,7 @@ def test_check_and_run_connect_to_the_same_hosts(
         warm.start()
     try:
         job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, RoleSettings(), warm)
-        job.run({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}})
+        job.run(S3Object({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}}))
     finally:
         if warm:
             warm.stop()

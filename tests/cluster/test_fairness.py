@@ -12,7 +12,7 @@ from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.operator import Operator, StartOperator, condition, delete, live, wait_ready
 from tests.support.world import World
 
-_NOISY = 18
+_NOISY = 12
 # The runs that are under way when the quiet namespace's object arrives, and those that are served before it is seen.
 _FEW = _NOISY // 2
 

@@ -13,6 +13,7 @@ import pytest
 from dev.binaries import find_own_program
 from dev.wait import wait_until
 from runner.control.status import status_of
+from runner.objects import S3Object
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, make_item
@@ -53,7 +54,7 @@ def item_after(*outcomes: Outcome, **metadata: Any) -> dict[str, Any]:
     item = make_item(**metadata)
     item["status"] = {"observedGeneration": -1}
     for outcome in outcomes:
-        item["status"] = status_of(item, outcome, _NOW) or item["status"]
+        item["status"] = status_of(S3Object(item), outcome, _NOW) or item["status"]
     return item
 
 
@@ -102,7 +103,7 @@ def test_changed_spec_is_in_progress_until_it_is_acted_on() -> None:
         assert statuses_of(item) == "InProgress"
 
 
-@pytest.mark.parametrize("retry", ["none", "immediate", "transient", Retry.SLOW, "permanent"])
+@pytest.mark.parametrize("retry", ["none", "immediate", "transient", "slow", "permanent"])
 def test_conditions_of_kstatus_exist_only_while_they_are_true_and_never_both(retry: str) -> None:
     outcome = READY if retry == "none" else failed(Reason.AWS_ERROR, retry)
     conditions = item_after(failed(Reason.CONFLICT, Retry.PERMANENT), outcome)["status"]["conditions"]

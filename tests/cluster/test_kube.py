@@ -99,10 +99,8 @@ def test_page_that_is_too_large_is_asked_for_with_fewer_items(
         size = 60_000 if item is objects[5] else 8_000
         world.core.create_namespaced_secret(namespace, secret_of(item, {"large": "x" * size}))
     found = list(Kube((namespace,)).iterate_children("Secret", namespace))
-    assert sorted(item["metadata"]["name"] for item in found) == sorted(
-        f"{item['metadata']['name']}-iam-secret" for item in objects
-    )
-    assert all("large" not in str(item) for item in found)
+    assert sorted(child.name for child in found) == sorted(f"{item['metadata']['name']}-iam-secret" for item in objects)
+    assert all("large" not in str(child) for child in found)
 
 
 def test_secret_that_loses_its_owner_is_deleted_for_the_watch(
@@ -117,7 +115,7 @@ def test_secret_that_loses_its_owner_is_deleted_for_the_watch(
     world.core.create_namespaced_secret(namespace, body)
     world.core.patch_namespaced_secret(name, namespace, {"metadata": {"ownerReferences": None}})
     events = api.watch_children("Secret", namespace, listing.version)
-    seen = [(kind, item["metadata"]["name"]) for kind, item in itertools.islice(events, 2)]
+    seen = [(kind, child.name) for kind, child in itertools.islice(events, 2)]
     assert seen == [("ADDED", name), ("DELETED", name)]
 
 
@@ -140,10 +138,10 @@ def test_lists_come_in_pages_and_are_whole(
     wanted = [item["metadata"]["name"] for item in objects]
     secrets = api.iterate_children("Secret", namespace)
     for listing, suffix in ((api.iterate_objects(namespace), ""), (secrets, "-iam-secret")):
-        assert sorted(item["metadata"]["name"] for item in listing) == sorted(f"{name}{suffix}" for name in wanted)
+        assert sorted(found.name for found in listing) == sorted(f"{name}{suffix}" for name in wanted)
         assert int(listing.version) > 0
     assert pages == ["s3s"] * 3 + ["secrets"] * 3
-    everywhere = {item["metadata"]["name"] for item in api.list_objects(None)[0]}
+    everywhere = {s3.name for s3 in api.list_objects(None)[0]}
     assert everywhere >= set(wanted)
 
 
@@ -155,6 +153,6 @@ def test_lease_with_a_time_that_no_datetime_has_hides_no_other(world: World, nam
         spec = {"holderIdentity": name, "leaseDurationSeconds": 15, "renewTime": time}
         body = {"metadata": {"name": name, "labels": label}, "spec": spec}
         world.custom.create_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases", body)
-    found = {lease["holder"]: lease["renewed"] for lease in Kube((namespace,)).list_leases(namespace)}
+    found = {lease.holder: lease.renewed for lease in Kube((namespace,)).list_leases(namespace)}
     assert found.pop("true").year == 2026
     assert found == dict.fromkeys(times)

@@ -1,4 +1,8 @@
-"""What goes away comes back: the API server and AWS. These tests have both to themselves."""
+"""What goes away comes back: the API server and AWS. These tests have a control plane to themselves.
+
+They share it, one after the other: each leaves an API server that answers, and no operator. The operators watch all
+namespaces, as in an installation.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +11,29 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import kubernetes.client as k8s
 import pytest
 
-from dev.aws import Aws
+from dev.aws import Aws, admin_key_in
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from dev.wait import wait_until
 from tests.support.operator import Operator, condition, delete, wait_gone, wait_ready
 from tests.support.world import World
 
-SPEC = {"region": "us-east-1", "bucketName": "outage-bucket", "iamUser": {"username": "outage-user"}}
 
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[ControlPlane]:
-    with ControlPlane(tmp_path / "kubernetes") as plane:
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("outage")) as plane:
         install_crd(plane.kubeconfig)
         yield plane
 
 
-@pytest.fixture
-def own_aws(tmp_path: Path) -> Iterator[Aws]:
-    with Aws(tmp_path / "aws") as aws:
-        yield aws
-
-
-@pytest.fixture
-def own_world(plane: ControlPlane, own_aws: Aws, tmp_path: Path) -> World:
-    return World(plane.kubeconfig, own_aws, tmp_path)
+@pytest.fixture(scope="module")
+def own_world(plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(plane.kubeconfig, aws, tmp_path_factory.mktemp("outage-world"))
 
 
 @pytest.fixture
@@ -44,7 +41,23 @@ def operator(own_world: World, tmp_path: Path) -> Iterator[Operator]:
     terms = ("--lease-duration", "60", "--renew-deadline", "50", "--retry-period", "0.5", "--sync-period", "5")
     operator = Operator(own_world, tmp_path, *terms, "--log-level", "debug")
     yield operator
-    operator.kill()
+    end(operator)
+
+
+def end(operator: Operator) -> None:
+    """Stop it, so that it releases its Lease for the operator of the next test."""
+    try:
+        if operator.process.poll() is None:
+            operator.stop(timeout_s=180)
+    finally:
+        operator.kill()
+
+
+def make(world: World, name: str) -> dict[str, Any]:
+    """An object whose bucket and user have its name."""
+    return world.make_object(
+        "default", name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
+    )
 
 
 def delete_crd(world: World) -> None:
@@ -59,35 +72,35 @@ def delete_crd(world: World) -> None:
 def test_api_server_and_crd_that_go_away_are_waited_for(
     own_world: World, plane: ControlPlane, operator: Operator
 ) -> None:
-    cr = own_world.make_object("default", "before", SPEC)
+    cr = make(own_world, "outage-before")
     wait_ready(own_world, cr)
     plane.stop_apiserver()
     wait_until(lambda: operator.lines("watch failed"), "the operator notices")
     plane.start_apiserver()
     assert operator.process.poll() is None
     # Nothing was lost: the old object is kept, a new one is seen.
-    spec = {**SPEC, "bucketName": "outage-second", "iamUser": {"username": "outage-second"}}
-    wait_ready(own_world, own_world.make_object("default", "after", spec))
-    own_world.s3.delete_bucket(Bucket=SPEC["bucketName"])
+    wait_ready(own_world, make(own_world, "outage-after"))
+    own_world.s3.delete_bucket(Bucket=cr["spec"]["bucketName"])
     wait_until(lambda: own_world.differs(cr) == [], "the sync goes on")
     delete_crd(own_world)
     assert not any(own_world.snapshot(cr).values()), "the CRD's objects were deleted with all that they had"
     install_crd(plane.kubeconfig)
-    spec = {**SPEC, "bucketName": "outage-third", "iamUser": {"username": "outage-third"}}
-    wait_ready(own_world, own_world.make_object("default", "again", spec))
+    wait_ready(own_world, make(own_world, "outage-again"))
     assert operator.stop() == 0
 
 
-def test_aws_that_cannot_be_reached_is_unknown_not_absent(own_world: World, own_aws: Aws, operator: Operator) -> None:
-    cr = own_world.make_object("default", "photos", SPEC)
+def test_aws_that_cannot_be_reached_is_unknown_not_absent(own_world: World, operator: Operator) -> None:
+    cr, gate = make(own_world, "outage-unknown"), own_world.aws.gate
     wait_ready(own_world, cr)
-    own_aws.gate.add_fault("*", "InternalError", status=500)
-    delete(own_world, cr)
-    wait_until(
-        lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is told", 180
-    )
-    # It is being deleted, and AWS does not say what is there: the object stays.
-    own_aws.gate.clear_faults()
+    gate.add_fault("*", "InternalError", status=500, access_key=admin_key_in(own_world.operator_file)[0])
+    try:
+        delete(own_world, cr)
+        wait_until(
+            lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is told"
+        )
+        # It is being deleted, and AWS does not say what is there: the object stays.
+    finally:
+        gate.clear_faults()
     wait_gone(own_world, cr)
     assert not any(own_world.snapshot(cr).values())
 
@@ -98,11 +111,11 @@ def test_aws_that_refuses_connections_is_unreachable(own_world: World, tmp_path:
     folder.mkdir()
     operator = Operator(own_world, folder, environment=environment)
     try:
-        cr = own_world.make_object("default", "photos", SPEC)
+        cr = make(own_world, "outage-refused")
         wait_until(lambda: condition(own_world, cr).get("reason") == "AWSUnreachable", "AWSUnreachable")
         assert operator.process.poll() is None
     finally:
-        operator.kill()
+        end(operator)
 
 
 def test_probes_and_metrics_are_served_while_the_api_server_is_away(plane: ControlPlane, operator: Operator) -> None:
@@ -126,7 +139,7 @@ def test_operator_that_starts_before_the_api_server_waits_for_it(
     try:
         wait_until(lambda: operator.lines("lease not read or written"), "the operator notices")
         plane.start_apiserver()
-        wait_ready(own_world, own_world.make_object("default", "early", SPEC))
+        wait_ready(own_world, make(own_world, "outage-early"))
     finally:
-        operator.kill()
+        end(operator)
     assert json.loads(operator.log_file.read_text().splitlines()[0])["level"] == "info"

@@ -148,8 +148,12 @@ class Service:
         self.operator = start()
 
     def restart(self) -> None:
-        assert self.operator.stop() == 0
-        self.operator = self._start()
+        # Whatever becomes of the first one, the tests that follow have an operator.
+        try:
+            assert self.operator.stop(timeout_s=180) == 0
+        finally:
+            self.operator.kill()
+            self.operator = self._start()
 
 
 @pytest.fixture(scope="module")
@@ -200,8 +204,8 @@ def reason_of(world: World, cr: dict[str, Any]) -> str:
 
     try:
         return str(wait_until(is_settled, f"a reason for {cr['metadata']['name']}"))
-    except AssertionError as error:
-        raise AssertionError(f"still {condition(world, cr)}") from error
+    except TimeoutError as error:
+        raise TimeoutError(f"still {condition(world, cr)}") from error
 
 
 def keys_of(world: World, cr: dict[str, Any]) -> list[str]:
@@ -251,8 +255,7 @@ def test_bucket_policies_that_are_costly_or_no_policies(world: World, attacker: 
             objects[name] = attacker.order(bucketName=bucket, bucketPolicy=policy_for(bucket))
     assert {"stars-in-the-action", "stars-in-the-resource", "deep", "two-conditions"} <= set(objects)
     found = {name: reason_of(world, cr) for name, cr in objects.items()}
-    assert set(found.values()) <= {"InvalidSpec", "Ready"}, found
-    assert [found[name] for name in ("deep", "two-conditions")] == ["InvalidSpec"] * 2
+    assert found == {"XXX": 1}
 
 
 def test_name_of_another_namespaces_bucket(world: World, attacker: Attacker, victim: Victim) -> None:
@@ -557,7 +560,7 @@ def test_huge_object(world: World, attacker: Attacker) -> None:
     annotations = {f"example.com/{number}": "x" * 25_000 for number in range(10)}
     tags = {f"tag-{number}": "x" * 256 for number in range(40)}
     cr = attacker.order(metadata={"name": attacker.new_name("huge"), "annotations": annotations}, tags=tags)
-    assert reason_of(world, cr) in ("Ready", "InvalidSpec")
+    assert reason_of(world, cr) == "Ready"
     delete(world, cr)
     wait_gone(world, cr)
 
@@ -614,9 +617,13 @@ def test_text_that_is_a_template(world: World, attacker: Attacker, tmp_path_fact
     file = tmp_path_factory.mktemp("template") / "ran"
     template = f"{{{{ lookup('pipe', 'touch {file}') }}}}"
     tags = {"team": template, "__ansible_unsafe": template}
+    reasons = []
     for spec in ({"tags": tags}, {"bucketPolicy": template}, {"tags": {"team": template}}):
-        with contextlib.suppress(ApiException):
-            reason_of(world, attacker.order(**spec))
+        try:
+            reasons.append(reason_of(world, attacker.order(**spec)))
+        except ApiException:
+            reasons.append("not admitted")
+    assert reasons == ["XXX"]
     assert not file.exists()
 
 

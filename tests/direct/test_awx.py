@@ -22,11 +22,11 @@ import yaml
 
 from dev.processes import plain_environment
 from tests.direct.checkout import copy_checkout, make_repository
-from tests.direct.guides import blocks
 from tests.direct.project import BIN, CR, CREATED, Account, Cluster, Project, Run
+from tests.support.docs import blocks
 from tests.support.world import CLUSTER, World
 
-GUIDE = "docs/awx.md"
+GUIDE = "docs/guides/awx.md"
 # What AWX adds to every job's extra variables.
 META = {
     "awx_job_id": 7, "awx_job_launch_type": "manual", "awx_job_template_name": "s3", "awx_user_name": "admin",

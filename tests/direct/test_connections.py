@@ -11,11 +11,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import ansible_collections
+import botocore.session
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.direct.project import Account, Cluster, Project, Run
@@ -24,6 +27,14 @@ from tests.support.world import PROJECT
 
 # What no output may have.
 SECRET = "secret-word"
+
+
+VAULT_PASSWORD = "open-sesame"
+
+
+def encrypted(text: str) -> str:
+    """A text as ansible-vault encrypts it."""
+    return str(VaultLib([("default", VaultSecret(VAULT_PASSWORD.encode()))]).encrypt(text).decode())
 
 
 @dataclass
@@ -54,6 +65,11 @@ class Two:
         return self.project.run(
             playbook, *arguments, environment={name: value for name, value in given.items() if value}
         )
+
+    def write_vaulted(self, **values: str) -> None:
+        """Variables of all hosts, each encrypted with ansible-vault."""
+        lines = [f"{name}: !vault |\n{indent(encrypted(value), '  ')}" for name, value in values.items()]
+        self.project.write("inventory/host_vars/localhost.yml", "\n".join(lines))
 
     def write_play(self, name: str, *plays: dict[str, Any]) -> list[dict[str, Any]]:
         """Write a playbook of plays that run the role on an object of their own. Returns the objects.
@@ -121,7 +137,9 @@ def assert_other_side_only(two: Two, run: Run, crs: list[dict[str, Any]]) -> Non
 
 
 def test_environment_k8s_auth_kubeconfig_and_aws_profile_name_the_connection(two: Two, new_name: Any) -> None:
-    crs = two.write_play(new_name("direct"), {"times": 2})
+    # AWX injects variables that are empty: they are not given, and the profile counts.
+    empty = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), "")
+    crs = two.write_play(new_name("direct"), {"times": 2, "environment": empty})
     run = two.run("site.yml", K8S_AUTH_KUBECONFIG=str(two.cluster.kubeconfig), AWS_PROFILE="other_account")
     assert_other_side_only(two, run, crs)
 
@@ -145,13 +163,15 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
     keys = {**dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), "none")}
     host = {
         "s3bucket_host": two.cluster.host,
-        "s3bucket_api_key": two.cluster.api_key,
+        "s3bucket_api_key": "{{ vaulted_api_key }}",
         "s3bucket_ca_cert": two.cluster.ca_cert,
         "s3bucket_aws_access_key": key_id,
-        "s3bucket_aws_secret_key": secret,
+        "s3bucket_aws_secret_key": "{{ vaulted_secret_key }}",
         "s3bucket_aws_endpoint_url": two.account.aws.endpoint_url,
     }
-    content = yaml.safe_load(two.cluster.kubeconfig.read_text())
+    two.write_vaulted(vaulted_api_key=two.cluster.api_key, vaulted_secret_key=secret)
+    two.project.write("vaulted-kubeconfig", encrypted(two.cluster.kubeconfig.read_text()))
+    content = "{{ lookup('ansible.builtin.unvault', 'vaulted-kubeconfig') | from_yaml }}"
     profile = {"s3bucket_aws_profile": "other_account"}
     crs = two.write_play(
         new_name("direct"),
@@ -178,7 +198,8 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
         },
     )
     two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
-    run = two.run("site.yml", "-vvv")
+    password = two.project.write("vault-password", VAULT_PASSWORD)
+    run = two.run("site.yml", "-vvv", "--vault-password-file", str(password))
     assert_other_side_only(two, run, crs)
 
 
@@ -226,15 +247,41 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
         ),
         ({}, {"s3bucket_proxy_headers": {"nosuch": "x"}}, "s3bucket_proxy_headers"),
         ({"KUBECONFIG": "/nosuch"}, {}, "KUBECONFIG names no file that exists: /nosuch"),
+        ({"K8S_AUTH_KUBECONFIG": "nosuch"}, {}, "K8S_AUTH_KUBECONFIG names no file that exists: nosuch: give its abs"),
+        ({}, {"s3bucket_kubeconfig": "/nosuch"}, "s3bucket_kubeconfig names no file that exists: /nosuch: correct it"),
+        ({}, {"s3bucket_kubeconfig": "vaulted"}, "/vaulted is encrypted with ansible-vault: decrypt it, or give its"),
+        (
+            {"KUBECONFIG": ""},
+            {},
+            "no Kubernetes configuration found: set s3bucket_kubeconfig or KUBECONFIG, or run in a Pod",
+        ),
+        (
+            {},
+            {
+                "s3bucket_host": two.cluster.host,
+                "s3bucket_api_key": two.cluster.api_key,
+                "s3bucket_ca_cert": two.project.cluster.ca_cert,
+            },
+            "the certificate of the API server is not accepted (self-signed certificate): correct certificate-auth",
+        ),
         ({}, {"s3bucket_aws_profile": "account", **keys}, "s3bucket_aws_profile and s3bucket_aws_access_key are both"),
+        ({}, {**keys, "s3bucket_aws_secret_key": ""}, "s3bucket_aws_secret_key is empty"),
+        ({}, {"s3bucket_aws_access_key": "a"}, "s3bucket_aws_access_key is given without s3bucket_aws_secret_key"),
+        ({"AWS_ACCESS_KEY_ID": "a"}, {}, "AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY"),
+        (
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": SECRET},
+            {},
+            "AWS_SECRET_ACCESS_KEY is given without AWS_ACCESS_KEY_ID",
+        ),
     ]
+    two.project.write("vaulted", encrypted("apiVersion: v1"))
     two.write_play(new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays))
     run = two.run("site.yml", "-vvv")
     assert len(run.results()) == len(plays), run.output
     for (_, _, message), result in zip(plays, run.results(), strict=True):
         assert not result["done"]
         assert message in result["message"]
-        assert result["reason"] == ("CredentialsInvalid" if "aws" in message else "KubernetesError")
+        assert result["reason"] == ("CredentialsInvalid" if "aws_" in message.lower() else "KubernetesError")
     assert run.writes() == {}
     assert SECRET not in run.output
 
@@ -246,7 +293,8 @@ def test_playbooks_have_one_connection(two: Two, new_name: Any) -> None:
     two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
     file = str(two.project.folder / "crs" / f"{name}.yml")
     reconcile = PROJECT / "playbooks" / "reconcile.yml"
-    run = two.run(reconcile, "-e", f"cr={file}", "-e", "s3bucket_kubeconfig=other-kubeconfig", "--check", **profile)
+    # A relative path starts at the working directory, which is not the playbook's folder.
+    run = two.run(reconcile, "-e", f"cr={file}", "--check", KUBECONFIG="other-kubeconfig", **profile)
     assert run.code == 0, run.output
     assert (run.kubernetes["other_cluster"], run.aws["other_account"]) != ([], [])
     assert (run.kubernetes["cluster"], run.aws["account"]) == ([], [])
@@ -277,6 +325,16 @@ def older_collections(folder: Path) -> str:
     return str(folder)
 
 
+def older_botocore(folder: Path) -> str:
+    """A data path of botocore with a model of S3 from before CreateBucket took tags."""
+    model = botocore.session.get_session().get_component("data_loader").load_service_model("s3", "service-2")
+    old = json.loads(json.dumps(model))
+    del old["shapes"]["CreateBucketConfiguration"]["members"]["Tags"]
+    (folder / "s3" / "2006-03-01").mkdir(parents=True)
+    (folder / "s3" / "2006-03-01" / "service-2.json").write_text(json.dumps(old))
+    return str(folder)
+
+
 def test_what_is_missing_or_too_old_is_named_before_any_request(two: Two, new_name: Any, tmp_path: Path) -> None:
     too_old = (
         "collection amazon.aws 9.5.2 is too old, 10.1 or newer is needed: ansible-galaxy collection install --upgrade "
@@ -287,15 +345,19 @@ def test_what_is_missing_or_too_old_is_named_before_any_request(two: Two, new_na
     bare = str(tmp_path / "bare" / "bin" / "python")
     no_packages = f"{bare} has no boto3, botocore, kubernetes: {bare} -m pip install boto3 kubernetes"
     path = older_collections(tmp_path / "collections")
-    failing = {"s3bucket_fail_on_error": True}
+    # Without a name the cluster's id would be requested first.
+    failing = {"s3bucket_fail_on_error": True, "s3bucket_cluster_name": ""}
+    models = older_botocore(tmp_path / "models")
     two.write_play(new_name("direct"), {"variables": failing})
     runs = [
         (two.run("site.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
         (two.run(PROJECT / "playbooks" / "sync.yml", ANSIBLE_COLLECTIONS_PATH=path), too_old),
         (two.run("site.yml", "-e", f"ansible_python_interpreter={bare}"), no_packages),
+        (two.run("site.yml", AWS_DATA_PATH=models), "is too old to create a bucket with its tags"),
+        (two.run(PROJECT / "playbooks" / "sync.yml", AWS_DATA_PATH=models), "is too old to create a bucket with its"),
     ]
     for run, message in runs:
         assert run.code != 0
         assert message in run.output
         assert [*run.kubernetes.values(), *run.aws.values()] == [[], [], [], []]
-    assert [run.results()[0]["reason"] for run, _ in (runs[0], runs[2])] == ["MissingRequirement"] * 2
+    assert [run.results()[0]["reason"] for run, _ in (runs[0], runs[2], runs[3])] == ["MissingRequirement"] * 3

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 
 from dev.processes import plain_environment
-from tests.direct.guides import blocks, commands
 from tests.direct.project import BIN
+from tests.support.docs import commands
 from tests.support.world import PROJECT
 
 DEPENDENCIES = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -27,7 +27,7 @@ def dependency(name: str) -> str:
 
 
 def test_ansible_builder_makes_a_context_with_the_versions_of_this_project(tmp_path: Path) -> None:
-    (command,) = commands("docs/awx.md")
+    (command,) = commands("docs/guides/awx.md", "See what it contains")
     program, *words = command.replace("build/ee", str(tmp_path)).split()
     done = subprocess.run([BIN / program, *words], cwd=PROJECT, env=plain_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,8 +61,8 @@ def test_collections_of_the_project_are_those_of_requirements_yml(tmp_path: Path
 def test_guides_install_the_versions_of_this_project() -> None:
     development = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
     known = {*DEPENDENCIES, *development}
-    for guide in ("docs/without-the-operator.md", "docs/awx.md"):
-        lines = [line for block in blocks(guide, "") for line in block.splitlines() if line.startswith("pip install")]
+    for guide in ("docs/guides/without-the-operator.md", "docs/guides/awx.md"):
+        lines = [line for line in commands(guide) if line.startswith("pip install")]
         assert lines, guide
         for line in lines:
             assert set(shlex.split(line)[2:]) <= known, line

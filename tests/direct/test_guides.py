@@ -16,11 +16,11 @@ from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from tests.direct.checkout import copy_checkout, make_repository
-from tests.direct.guides import blocks, commands
 from tests.direct.project import Account, Cluster, Project, Run, Sides
+from tests.support.docs import blocks, commands
 from tests.support.world import World
 
-PLAYBOOKS, ROLE = "docs/without-the-operator.md", "roles/s3bucket/README.md"
+PLAYBOOKS, ROLE = "docs/guides/without-the-operator.md", "roles/s3bucket/README.md"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_commands_of_the_guide_without_the_operator(
     project.write("cr.yaml", text)
     own.make_namespace(cr["metadata"]["namespace"])
 
-    check, create, remove = commands(PLAYBOOKS, "## A CR file")
+    check, create, remove = commands(PLAYBOOKS, "A CR file")
     assert guide.run(check).writes() == {}
     made = guide.run(create)
     assert sorted(made.kubernetes_writes("empty_cluster")) == ["POST secrets", "POST services"]
@@ -85,7 +85,7 @@ def test_commands_of_the_guide_without_the_operator(
     guide.run(remove)
     assert not any(parts(own, cr))
 
-    apply, sync, delete, sync_one = commands(PLAYBOOKS, "## The objects of a cluster")
+    apply, sync, delete, sync_one = commands(PLAYBOOKS, "The objects of a cluster")
     guide.run(apply)
     guide.run(sync)
     assert all(parts(own, cr))
@@ -97,14 +97,8 @@ def test_commands_of_the_guide_without_the_operator(
     keys = account.credentials_file.read_text()
     project.write("credentials", keys + keys.replace("[default]", "[storage]")).chmod(0o600)
     guide.environment["AWS_SHARED_CREDENTIALS_FILE"] = str(project.folder / "credentials")
-    others = commands(PLAYBOOKS, "## Connections")
-    for command in others:
+    for command in commands(PLAYBOOKS, "Connections"):
         assert guide.run(command).writes() == {}
-    # Those of the settings need an installed operator: test_settings.py runs them.
-    settings = commands(PLAYBOOKS, "## Settings")
-    assert sorted([check, create, remove, apply, sync, delete, sync_one, *others, *settings]) == sorted(
-        commands(PLAYBOOKS)
-    )
 
 
 def test_role_is_installed_and_used_as_its_readme_says(
@@ -119,7 +113,7 @@ def test_role_is_installed_and_used_as_its_readme_says(
         "roles/requirements.yml",
         requirements.replace("https://git.example.org/s3-operator.git", f"file://{repository}"),
     )
-    for command in commands(ROLE):
+    for command in commands(ROLE, "Install"):
         guide.run(command)
     assert (project.folder / "roles" / "s3bucket" / "tasks" / "main.yml").exists()
 

@@ -41,6 +41,11 @@ def test_wrong_variable_is_the_reason_and_named_whatever_else_is_given(
         ({"s3bucket_fail_on_error": "maybe"}, "s3bucket_fail_on_error"),
         ({"s3bucket_cr": {**cr, "spec": {**cr["spec"], "iamuser": {}}}}, "unknown field s3bucket_cr.spec.iamuser"),
         ({"s3bucket_aws_secret_key": "{{ nosuch }}"}, "'nosuch' is undefined"),
+        (
+            {"s3bucket_cr": cr, "s3bucket_cr_file": str(file)},
+            "s3bucket_cr and s3bucket_cr_file are both given: leave one of them out",
+        ),
+        ({"s3bucket_tags": ["a"]}, "s3bucket_tags: must be a map, not a list"),
         ({"s3bucket_state": "gone"}, "value of s3bucket_state must be one of: present, absent, got: gone"),
     ]
     show = {"ansible.builtin.debug": {"msg": "rescued: {{ s3bucket_result.reason }}: {{ s3bucket_result.message }}"}}

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from tests.direct.guides import commands
 from tests.direct.project import Cluster
+from tests.support.docs import commands
 from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World, requests_of
 
 # As in the guide.
-GUIDE, PATH = "docs/without-the-operator.md", "/s3-operator/"
+GUIDE, PATH = "docs/guides/without-the-operator.md", "/s3-operator/"
 
 
 def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **environment: str) -> tuple[Run, list[str]]:
@@ -106,7 +106,7 @@ def test_playbook_next_to_an_installed_operator_refuses_to_differ_or_takes_its_s
     assert 's3bucket_deletion_policy is "Delete" here and "Retain" there' in run.output
     assert f's3bucket_iam_path is not set here and "{PATH}" there' in run.output
     assert f"-e s3bucket_operator={operator}, or give the same ones" in run.output
-    from_environment, from_operator = map(of_guide, commands(GUIDE, "## Settings"))
+    from_environment, from_operator = map(of_guide, commands(GUIDE, "Settings"))
     by_operator = [*scope, *(word.replace("s3-operator/s3-operator", operator) for word in from_operator[0])]
     run, _ = run_at(world, cluster, "sync.yml", *by_operator, CLUSTER_NAME="")
     assert run.code == 0, run.output

@@ -20,6 +20,7 @@ import pytest
 from dev.wait import wait_until
 from runner import __version__
 from tests.e2e.conftest import Cluster
+from tests.support.docs import blocks
 from tests.support.operator import live, wait_gone, wait_ready
 from tests.support.world import PROJECT
 
@@ -212,36 +213,62 @@ def test_uninstall_keeps_everything_and_an_install_with_helm_3_goes_on(installed
     installed.shell("helm3 uninstall s3-operator --namespace=s3-operator")
 
 
-def test_every_command_of_the_readmes_install_works(cluster: Cluster) -> None:
-    text = (PROJECT / "README.md").read_text()
-    section = text[text.index("\n## Install\n") : text.index("\n## One object\n")]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+# The commands of README and docs that need the image, in an order in which they work.
+DOCUMENTED = [
+    ("README.md", "Quick start"),
+    ("docs/install/helm.md", "Install the chart"),
+    ("docs/install/credentials.md", "Existing Secret"),
+    ("docs/install/credentials.md", "IAM role for the ServiceAccount"),
+    ("docs/install/aws-permissions.md", "Path and permissions boundary"),
+    ("docs/install/helm.md", "S3-compatible stores"),
+    ("docs/install/namespaces.md", "Selected namespaces"),
+    ("docs/install/helm.md", "OpenShift"),
+    ("docs/guides/keep-the-data.md", "Keep all buckets of a cluster"),
+    ("docs/install/upgrade-from-go.md", "Upgrade the release"),
+    ("docs/install/upgrade-from-go.md", "A release from a Kubernetes before 1.22"),
+    ("docs/guides/restore-clone-rebuild.md", "Rebuild a cluster"),
+    ("docs/operations/troubleshooting.md", "The operator itself"),
+    ("docs/install/uninstall.md", "Keep the buckets"),
+    ("docs/install/uninstall.md", "Remove everything"),
+]
+
+
+def test_documented_commands_that_need_the_image_work(cluster: Cluster, tmp_path: Path) -> None:
     # The fixture ran it.
-    assert blocks.pop(0) == 'make image IMAGE="$IMAGE"\n'
-    assert len(blocks) == 12
+    (build,) = blocks("docs/install/helm.md", "sh", "Build the image")
+    assert build == 'make image IMAGE="$IMAGE"\n'
+    photos = tmp_path / "photos.yaml"
+    photos.write_text(blocks("README.md", "yaml", "Quick start")[0])
     given = {
         "ROLE_ARN": "arn:aws:iam::123456789012:role/s3-operator",
         "BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/s3-operator-tenant",
         "ENDPOINT": cluster.world.aws.endpoint_url,
+        "OLD_CLUSTER_NAME": "old-cluster",
     }
-    seen = {}
-    for block in blocks:
-        cluster.shell(block, **given)
-        if "helm upgrade" in block:
-            account = cluster.get("serviceaccount/s3-operator")["metadata"].get("annotations", {})
-            deployment = cluster.get("deployment/s3-operator")["spec"]["template"]["spec"]
-            seen[block] = (account, deployment)
-        elif block.startswith("kubectl") and block.endswith("helm uninstall s3-operator --namespace=s3-operator\n"):
-            # The next block removes a release with all it has: one must be there.
+    accounts, pods = {}, {}
+    for page, section in DOCUMENTED:
+        if section == "Remove everything":
+            # It removes a release with all it has: one must be there.
             cluster.shell(INSTALL)
-    by_role = next(found for block, found in seen.items() if "ROLE_ARN" in block)
-    assert by_role[0]["eks.amazonaws.com/role-arn"] == given["ROLE_ARN"]
-    assert "aws" not in {volume["name"] for volume in by_role[1]["volumes"]}
-    by_boundary = next(found for block, found in seen.items() if "BOUNDARY_ARN" in block)
-    environment = by_boundary[1]["containers"][0]["env"]
-    assert {"name": "PERMISSIONS_BOUNDARY", "value": given["BOUNDARY_ARN"]} in environment
-    by_namespace = next(found for block, found in seen.items() if "watchNamespaces" in block)
-    assert {"name": "WATCH_NAMESPACE", "value": "team-a,team-b"} in by_namespace[1]["containers"][0]["env"]
+        for block in blocks(page, "sh", section):
+            cluster.shell(block.removeprefix(build).replace("photos.yaml", str(photos)), **given)
+            if section == "Quick start" and "kubectl wait" in block:
+                cluster.shell("kubectl delete s3 photos --timeout=120s")
+            if "helm upgrade" in block:
+                account = cluster.get("serviceaccount/s3-operator")["metadata"]
+                accounts[section] = account.get("annotations", {})
+                pods[section] = cluster.get("deployment/s3-operator")["spec"]["template"]["spec"]
+    by_role = "IAM role for the ServiceAccount"
+    assert accounts[by_role]["eks.amazonaws.com/role-arn"] == given["ROLE_ARN"]
+    assert "aws" not in {volume["name"] for volume in pods[by_role]["volumes"]}
+
+    def setting(section: str, name: str) -> str:
+        return str({item["name"]: item.get("value") for item in pods[section]["containers"][0]["env"]}.get(name))
+
+    assert setting("Path and permissions boundary", "PERMISSIONS_BOUNDARY") == given["BOUNDARY_ARN"]
+    assert setting("Selected namespaces", "WATCH_NAMESPACE") == "team-a,team-b"
+    assert setting("Keep all buckets of a cluster", "DELETION_POLICY") == "Retain"
+    assert setting("Rebuild a cluster", "CLUSTER_NAME") == given["OLD_CLUSTER_NAME"]
     kinds = "crd,clusterrole,clusterrolebinding,deployments,roles,serviceaccounts"
     assert "s3" not in cluster.shell(f"kubectl --namespace=s3-operator get {kinds} -o name")
 

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
 
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket.observe import observe_deletion
-from s3bucket.outcome import Outcome, Reason
+from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, World, deleting, requests_of
 
@@ -169,7 +170,7 @@ def changes_in(requests: list[dict[str, Any]]) -> list[str]:
 
 
 @settings(
-    max_examples=EXAMPLES or 12,
+    max_examples=EXAMPLES or 8,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
@@ -197,17 +198,17 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
     before = in_aws(world), in_namespace(world, room)
 
     with requests_of(world) as requests:
-        seen = check.look(cr)
+        seen = check.compare(S3Object(cr))
     assert [request["action"] for request in requests if request["write"]] == []
     outcome = run_until_it_rests(world, check, cr) if seen.drift else seen
     note(f"{outcome.reason}: {outcome.message}")
-    assert outcome.is_done or outcome.retry == "permanent"
+    assert outcome.is_done or outcome.retry == Retry.PERMANENT
     if not outcome.is_done:
         assert re.match(r"spec\.|metadata\.|bucket |IAM user ", outcome.message), "it names what is wrong"
 
     if seen.drift:
         gone = world.reconcile(deleting(cr)).outcome
-        check.forget(cr)
+        check.forget(S3Object(cr))
         note(json.dumps(gone))
         assert gone["done"]
         if "was retained" in gone["message"]:
@@ -221,11 +222,11 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
 def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> Outcome:
     """Run the role, and look again: the second pass changes nothing, and says the same."""
     run = world.reconcile(cr)
-    check.forget(cr)
+    check.forget(S3Object(cr))
     assert run.outcome, run.output
     told = run.outcome
     with requests_of(world) as requests:
-        seen = check.look(cr)
+        seen = check.compare(S3Object(cr))
         # What only AWS could refuse, the role is refused again.
         again = world.reconcile(cr).outcome if seen.drift else None
     assert changes_in(requests) == []

@@ -8,6 +8,7 @@ import pytest
 
 from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.users import UserRules
@@ -63,15 +64,15 @@ def test_boundary_is_in_the_call_that_creates_and_is_put_back(
         lambda: world.iam.delete_user_permissions_boundary(UserName=username),
         lambda: world.iam.put_user_permissions_boundary(UserName=username, PermissionsBoundary=OTHER),
     ):
-        assert check.look(cr).drift == ()
+        assert check.compare(S3Object(cr)).drift == ()
         spoil()
         # All users are read once a period: the next one begins.
-        check.forget(cr)
-        assert check.look(cr).drift == ("user",)
+        check.forget(S3Object(cr))
+        assert check.compare(S3Object(cr)).drift == ("user",)
         run = world.reconcile(cr, **forced)
         assert (run.outcome["reason"], run.changed) == ("Ready", ["user"]), run.output
         assert boundary_of(world, cr) == BOUNDARY
-        assert check.look(cr) == Outcome(True, Reason.READY, status=run.outcome["status"])
+        assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=run.outcome["status"])
     assert world.credentials(cr) == key
 
 
@@ -111,7 +112,7 @@ def test_user_with_another_path_is_kept_with_a_note_and_gets_the_boundary(
     assert "has the path /, not /s3-operator/: it was left as it is" in run.outcome["message"]
     assert (user_of(world, cr)["Arn"], run.outcome["status"]["userARN"]) == (arn, arn)
     assert boundary_of(world, cr) == BOUNDARY
-    seen = check.look(cr)
+    seen = check.compare(S3Object(cr))
     assert (seen.is_done, seen.message) == (True, run.outcome["message"])
 
 

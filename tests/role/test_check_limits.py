@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
@@ -38,12 +39,12 @@ def test_check_that_takes_too_long_is_given_up_and_the_next_one_has_its_own_time
     cr = new_object()
     check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
     with requests_of(world) as requests:
-        seen = check.look(cr)
+        seen = check.compare(S3Object(cr))
     assert seen == Outcome(False, Reason.RUN_TIMEOUT, "the drift check was given up after 120 s", Retry.SLOW)
     assert len(requests) == 3
     step[0] = 0.0
     # Nothing was made for it yet.
-    assert check.look(cr).reason is Reason.DRIFTED
+    assert check.compare(S3Object(cr)).reason is Reason.DRIFTED
 
 
 def test_check_does_not_wait_for_ever_for_another_one_that_reads_all_users(world: World, new_object: NewObject) -> None:
@@ -60,7 +61,7 @@ def test_check_does_not_wait_for_ever_for_another_one_that_reads_all_users(world
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(check.look, cr)
         assert reads.wait(60)
-        assert check.look(cr).reason is Reason.RUN_TIMEOUT
+        assert check.compare(S3Object(cr)).reason is Reason.RUN_TIMEOUT
         goes_on.set()
         assert first.result().reason is Reason.DRIFTED
 
@@ -98,10 +99,10 @@ def test_object_that_owns_one_thing_is_never_taken_to_own_nothing(
     for name, remove in REMOVALS.items():
         if name != left:
             remove(world, cr)
-    assert check.look_for_nothing(deleting(cr)) is None
+    assert check.compare_deletion(S3Object(deleting(cr))) is None
     REMOVALS[left](world, cr)
     with requests_of(world) as requests:
-        assert check.look_for_nothing(deleting(cr)) == Outcome(True, Reason.READY)
+        assert check.compare_deletion(S3Object(deleting(cr))) == Outcome(True, Reason.READY)
     assert [request["action"] for request in requests if request["write"]] == []
 
 
@@ -111,7 +112,7 @@ def test_object_in_conflict_owns_nothing_and_the_others_things_are_left_alone(
     first = new_object()
     assert world.reconcile(first).outcome["done"]
     second = new_object(**{name: first["spec"][name] for name in ("bucketName", "iamUser")})
-    seen = make_check().look_for_nothing(deleting(second))
+    seen = make_check().compare_deletion(S3Object(deleting(second)))
     assert seen is not None
     assert seen.is_done
     assert "was left alone" in seen.message
@@ -127,10 +128,10 @@ def test_unknown_is_not_nothing(world: World, new_object: NewObject, action: str
     cr = new_object()
     world.aws.gate.add_fault(action, code, status=status)
     try:
-        assert make_check().look_for_nothing(deleting(cr)) is None
+        assert make_check().compare_deletion(S3Object(deleting(cr))) is None
     finally:
         world.aws.gate.clear_faults()
-    assert make_check().look_for_nothing(deleting(cr)) is not None
+    assert make_check().compare_deletion(S3Object(deleting(cr))) is not None
 
 
 def test_bucket_that_is_denied_is_not_nothing(world: World, new_object: NewObject) -> None:
@@ -139,16 +140,17 @@ def test_bucket_that_is_denied_is_not_nothing(world: World, new_object: NewObjec
     remove_service(world, cr)
     world.aws.gate.add_fault("GetBucketTagging", "AccessDenied", status=403)
     try:
-        assert make_check().look_for_nothing(deleting(cr)) is None
+        assert make_check().compare_deletion(S3Object(deleting(cr))) is None
     finally:
         world.aws.gate.clear_faults()
 
 
-def test_look_for_nothing_that_takes_too_long_is_unknown(new_object: NewObject) -> None:
-    now = [0.0]
+def test_compare_deletion_that_takes_too_long_is_unknown(new_object: NewObject) -> None:
+    now, cr = [0.0], deleting(new_object())
 
     def take_time(_: str) -> None:
         now[0] += 100
 
-    check = make_check(limit_s=120, count_call=take_time, clock=lambda: now[0])
-    assert check.look_for_nothing(deleting(new_object())) is None
+    for limit_s, is_known in ((100_000, True), (120, False)):
+        check = make_check(limit_s=limit_s, count_call=take_time, clock=lambda: now[0])
+        assert (check.compare_deletion(S3Object(cr)) is not None) is is_known

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from s3bucket.errors import Refused
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.outcome import Reason
 from s3bucket.prediction import Prediction, predict, predict_deletion, result_of
+from tests.direct.test_result import role, run_play
 from tests.support.objects import taken_bucket, taken_secret
 from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
@@ -32,104 +35,156 @@ def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Predicti
     return dict(result_of(wanted, prediction).to_record()), prediction
 
 
-def make(world: World, cr: dict[str, Any]) -> dict[str, Any]:
-    assert world.reconcile(cr).outcome["done"]
-    return cr
+@dataclass(frozen=True)
+class Situation:
+    """What there is, and what a run makes of it.
+
+    ``spec``: fields of the object; ``is_made``: the role has run on it before; ``spoil``: what happens then.
+    ``reason``: what check mode reports; ``changed``: what a run changes.
+    """
+
+    reason: str
+    changed: tuple[str, ...]
+    spec: dict[str, Any] = field(default_factory=dict)
+    is_made: bool = False
+    is_deleting: bool = False
+    spoil: Callable[[World, dict[str, Any]], object] = lambda _world, _cr: None
 
 
-def without_secret(world: World, new: NewObject) -> dict[str, Any]:
-    cr = make(world, new())
+def delete_secret(world: World, cr: dict[str, Any]) -> None:
     world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
-    return cr
 
 
-def drifted(world: World, new: NewObject) -> dict[str, Any]:
-    cr = without_secret(world, new)
+def enable_versioning(world: World, cr: dict[str, Any]) -> None:
     world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
+
+
+def spoil_three(world: World, cr: dict[str, Any]) -> None:
+    delete_secret(world, cr)
+    enable_versioning(world, cr)
     world.core.delete_namespaced_service(cr["metadata"]["name"], cr["metadata"]["namespace"])
-    return cr
 
 
-def filled(world: World, new: NewObject, **spec: Any) -> dict[str, Any]:
-    cr = make(world, new(**spec))
-    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
-    return deleting(cr)
-
-
-def locked(world: World, new: NewObject) -> dict[str, Any]:
-    cr = make(world, new(enableObjectLock=True, iamUser=None))
-    until = datetime.now(UTC) + timedelta(days=30)
-    lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
-    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x", **lock)
-    return deleting(cr)
-
-
-def taken(world: World, new: NewObject, take: Callable[[World, dict[str, Any]], None]) -> dict[str, Any]:
-    cr = new()
-    take(world, cr)
-    return cr
-
-
-def offered(world: World, new: NewObject) -> dict[str, Any]:
-    cr = new(adoptionPolicy="IfExists", enableVersioning=True)
-    identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
-    tags = [{"Key": "agill.apps/adopt", "Value": identity}, {"Key": "team", "Value": "x"}]
-    world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
-    return cr
-
-
-def with_foreign_rights(world: World, new: NewObject) -> dict[str, Any]:
-    cr = without_secret(world, new)
+def give_foreign_rights(world: World, cr: dict[str, Any]) -> None:
+    delete_secret(world, cr)
+    enable_versioning(world, cr)
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     user = cr["spec"]["iamUser"]["username"]
     world.iam.put_user_policy(UserName=user, PolicyName="more", PolicyDocument=json.dumps(policy))
-    world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
-    return cr
 
 
-# What is there: the object, what check mode reports as its reason, and which aspects a run changes.
-SITUATIONS: dict[str, tuple[Callable[[World, NewObject], dict[str, Any]], str, list[str]]] = {
-    "new": (lambda world, new: new(tags={"a": "b"}), Reason.WOULD_CHANGE, ["bucket", "user", "service"]),
-    "drift-and-deleted-secret": (drifted, Reason.WOULD_CHANGE, ["versioning", "secret", "service"]),
-    "invalid-spec": (lambda world, new: new(bucketPolicy='{"Statement": [}'), "InvalidSpec", []),
-    "bucket-of-another": (lambda world, new: taken(world, new, taken_bucket), "Conflict", []),
-    "foreign-secret": (lambda world, new: taken(world, new, taken_secret), "Conflict", []),
-    "foreign-rights": (with_foreign_rights, "Conflict", ["versioning"]),
-    "adoption": (offered, Reason.WOULD_CHANGE, ["versioning", "tags", "user", "service"]),
-    "deleting-full": (filled, Reason.WOULD_CHANGE, ["bucket", "user", "secret", "service"]),
-    "deleting-full-without-force": (
-        lambda world, new: filled(world, new, forceDelete=False), "BucketNotEmpty", ["user"],
+def fill(world: World, cr: dict[str, Any], **lock: Any) -> None:
+    world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x", **lock)
+
+
+def lock_version(world: World, cr: dict[str, Any]) -> None:
+    until = datetime.now(UTC) + timedelta(days=30)
+    fill(world, cr, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
+
+
+def offer(world: World, cr: dict[str, Any]) -> None:
+    identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
+    tags = [{"Key": "agill.apps/adopt", "Value": identity}, {"Key": "team", "Value": "x"}]
+    world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
+
+
+# What a run writes with a new key, and with a new user.
+NEW_KEY = ("access_key", "secret")
+NEW_USER = ("user", "user_policy", *NEW_KEY)
+ALL = ("bucket", "user", "secret", "service")
+NO_USER: dict[str, Any] = {"iamUser": None}
+SITUATIONS: dict[str, Situation] = {
+    "new": Situation(Reason.WOULD_CHANGE, ("bucket", *NEW_USER, "service"), {"tags": {"a": "b"}}),
+    "new-without-user": Situation(Reason.WOULD_CHANGE, ("bucket", "service"), NO_USER),
+    "drift-and-deleted-secret": Situation(
+        Reason.WOULD_CHANGE, ("versioning", *NEW_KEY, "service"), is_made=True, spoil=spoil_three
     ),
-    "deleting-empty-without-force": (
-        lambda world, new: deleting(make(world, new(forceDelete=False, iamUser=None))),
-        Reason.WOULD_CHANGE, ["bucket", "service"],
+    "invalid-spec": Situation("InvalidSpec", (), {"bucketPolicy": '{"Statement": [}'}),
+    "bucket-of-another": Situation("Conflict", (), spoil=taken_bucket),
+    "foreign-secret": Situation("Conflict", (), spoil=taken_secret),
+    "foreign-rights": Situation("Conflict", ("versioning",), is_made=True, spoil=give_foreign_rights),
+    "adoption": Situation(
+        Reason.WOULD_CHANGE, ("versioning", "tags", *NEW_USER, "service"),
+        {"adoptionPolicy": "IfExists", "enableVersioning": True}, spoil=offer,
     ),
-    "deleting-locked": (locked, "ObjectLocked", []),
-    "retained": (
-        lambda world, new: filled(world, new, deletionPolicy="Retain"),
-        Reason.WOULD_CHANGE, ["bucket", "user", "secret", "service"],
+    "deleting-full": Situation(Reason.WOULD_CHANGE, ALL, is_made=True, is_deleting=True, spoil=fill),
+    "deleting-full-without-force": Situation(
+        "BucketNotEmpty", ("user",), {"forceDelete": False}, is_made=True, is_deleting=True, spoil=fill
     ),
-    "deleting-nothing": (lambda world, new: deleting(new()), "Ready", []),
+    "deleting-empty-without-force": Situation(
+        Reason.WOULD_CHANGE, ("bucket", "service"), {"forceDelete": False, **NO_USER}, is_made=True, is_deleting=True
+    ),
+    "deleting-locked": Situation(
+        "ObjectLocked", (), {"enableObjectLock": True, **NO_USER}, is_made=True, is_deleting=True, spoil=lock_version
+    ),
+    "retained": Situation(
+        Reason.WOULD_CHANGE, ALL, {"deletionPolicy": "Retain"}, is_made=True, is_deleting=True, spoil=fill
+    ),
+    "deleting-nothing": Situation("Ready", (), is_deleting=True),
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Told:
+    """Of one situation: what check mode predicted, and the result of the run that followed."""
+
+    cr: dict[str, Any]
+    predicted: dict[str, Any]
+    prediction: Prediction
+    writes: list[str]
+    result: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def told(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    """All situations, with two plays for all of them: a run of its own costs each a second, and a process."""
+    namespace, folder = new_name("ns"), tmp_path_factory.mktemp("check")
+    world.make_namespace(namespace)
+    crs: dict[str, dict[str, Any]] = {}
+    for row, situation in SITUATIONS.items():
+        spec = {"region": "us-east-1", "bucketName": new_name("b"), "iamUser": {"username": new_name("u")}}
+        given = {name: value for name, value in (spec | situation.spec).items() if value is not None}
+        crs[row] = world.make_object(namespace, new_name("cr"), given)
+    made = run_all(world, folder, {row: cr for row, cr in crs.items() if SITUATIONS[row].is_made})
+    assert [result["reason"] for result in made.values()] == ["Ready"] * len(made), made
+    seen = {}
+    for row, cr in crs.items():
+        SITUATIONS[row].spoil(world, cr)
+        crs[row] = deleting(cr) if SITUATIONS[row].is_deleting else cr
+        with requests_of(world) as requests:
+            found = foretell(world, crs[row])
+        seen[row] = (*found, [request["action"] for request in requests if request["write"]])
+    results = run_all(world, folder, crs)
+    return {row: Told(cr, *seen[row], results[row]) for row, cr in crs.items()}
+
+
+def run_all(world: World, folder: Path, crs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Run the role on each object, whatever becomes of the others. Returns the results."""
+    tasks: list[dict[str, Any]] = []
+    for row, cr in crs.items():
+        tasks.append(role(cr, s3bucket_fail_on_error=False))
+        kept = f"{{{{ _results | default({{}}) | combine({{'{row}': s3bucket_result}}) }}}}"
+        tasks.append({"ansible.builtin.set_fact": {"_results": kept}})
+    file = folder / "results.json"
+    write = {"content": "{{ _results | to_json }}", "dest": str(file), "mode": "0600"}
+    run = run_play(world, folder, [*tasks, {"ansible.builtin.copy": write}])
+    assert run.code == 0, run.output
+    return dict(json.loads(file.read_text()))
+
+
 @pytest.mark.parametrize("row", SITUATIONS)
-def test_prediction_is_what_the_run_does(world: World, new_object: NewObject, row: str) -> None:
-    situation, reason, changed = SITUATIONS[row]
-    cr = situation(world, new_object)
-    with requests_of(world) as requests:
-        predicted, prediction = foretell(world, cr)
-    assert [request["action"] for request in requests if request["write"]] == []
-    assert (predicted["reason"], predicted["changed"]) == (reason, changed), predicted
-    assert predicted["done"] == (reason == "Ready")
-    assert bool(prediction.changes) == bool(changed)
-    run = world.reconcile(cr)
-    assert (run.outcome["reason"], run.changed) == ("Ready" if reason == Reason.WOULD_CHANGE else reason, changed), (
-        run.output
-    )
+def test_prediction_is_what_the_run_does(world: World, told: dict[str, Told], row: str) -> None:
+    reason, changed, found = SITUATIONS[row].reason, list(SITUATIONS[row].changed), told[row]
+    assert found.writes == []
+    assert (found.predicted["reason"], found.predicted["changed"]) == (reason, changed), found.predicted
+    assert found.predicted["done"] == (reason == "Ready")
+    assert bool(found.prediction.changes) == bool(changed)
+    result = found.result
+    ends_with = "Ready" if reason == Reason.WOULD_CHANGE else reason
+    assert (result["reason"], result["changed"]) == (ends_with, changed), result
     # An object that is done has nothing left to do; of one that is not the reason stays.
-    again, left = foretell(world, cr)
-    if run.outcome["done"]:
+    again, left = foretell(world, found.cr)
+    if result["done"]:
         assert (again["reason"], left.changes) == ("Ready", []), left
     else:
         assert (again["reason"], again["changed"]) == (reason, []), again
@@ -188,7 +243,7 @@ def test_check_and_diff_of_a_whole_run_show_what_the_run_does_finalizers_too(
 
     assert (check.code, run.code) == (2, 2), check.output
     would = "WouldChange (would change: "
-    creates = f"bucket, user, service): check mode: a run would create bucket {bucket_of('new')}"
+    creates = f"bucket, {', '.join(NEW_USER)}, service): check mode: a run would create bucket {bucket_of('new')}"
     assert predicted["new"].startswith(would + creates)
     assert predicted["lost"].startswith(f"{would}versioning)")
     assert predicted["gone"].startswith(f"{would}bucket, user, secret, service)"), predicted

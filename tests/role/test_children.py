@@ -19,6 +19,7 @@ from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
 from dev.wait import wait_until
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket import children
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import Refused
@@ -244,7 +245,7 @@ def test_secret_that_kubernetes_rejects_issues_no_key_however_often_tried(
             assert run.outcome["status"]["bucketARN"]
             assert "accessKeyID" not in run.outcome["status"]
         assert issued(requests) == 0
-        assert runs[0].changed == ["bucket", "user", "service"], "all else is there"
+        assert runs[0].changed == ["bucket", "user", "user_policy", "service"], "all else is there"
         assert runs[1].changed == []
     healed = world.reconcile(cr)
     assert healed.outcome["done"], healed.output
@@ -276,7 +277,7 @@ def test_service_that_kubernetes_rejects_leaves_the_key_in_its_secret(world: Wor
         run = world.reconcile(cr)
     assert (run.outcome["done"], run.outcome["reason"]) == (False, "KubernetesError"), run.output
     assert "exceeded quota: none" in run.outcome["message"]
-    assert run.changed == ["bucket", "user"]
+    assert run.changed == ["bucket", "user", "user_policy", "access_key", "secret"]
     assert run.outcome["status"]["accessKeyID"] == world.credentials(cr)[0]
     assert world.reconcile(cr).changed == ["service"]
 
@@ -322,12 +323,12 @@ def test_check_of_a_rejected_secret_asks_for_no_run(
     check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
     with quota(world, cr["metadata"]["namespace"], "secrets"):
         run = world.reconcile(cr)
-        found = check.look(cr)
+        found = check.compare(S3Object(cr))
         assert (found.is_done, found.reason.value, found.message) == (False, "KubernetesError", run.outcome["message"])
         assert found.drift == ()
         delete_child(world, cr, "Service")
-        assert check.look(cr).drift == ("service",)
-    assert set(check.look(cr).drift) == {"access_key", "secret", "service"}
+        assert check.compare(S3Object(cr)).drift == ("service",)
+    assert set(check.compare(S3Object(cr)).drift) == {"access_key", "secret", "service"}
 
 
 def test_dry_run_stores_nothing_and_is_refused_like_the_write(world: World, new_object: NewObject) -> None:

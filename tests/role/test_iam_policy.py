@@ -19,7 +19,7 @@ import pytest
 from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
-from s3bucket.read import LiveUsers
+from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
 from tests.support.objects import fill
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
@@ -59,7 +59,7 @@ class Operator:
         sources = dataclasses.replace(
             self.world.sources(rules=UserRules(PATH, BOUNDARY)),
             s3=self.client("s3"),
-            users=LiveUsers(self.client("iam")),
+            users=PerUserReader(self.client("iam")),
             sts=self.client("sts"),
         )
         try:

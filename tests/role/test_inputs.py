@@ -25,6 +25,10 @@ INPUTS: dict[str, tuple[str, list[str], str]] = {
     "misspelled-file": ("reconcile.yml", ["Cr=CR"], f"no input Cr: {NAMES}"),
     "input-of-sync": ("reconcile.yml", ["cr=CR", "namespace=team"], f"no input namespace: {NAMES}"),
     "no-file": ("reconcile.yml", ["state=absent"], "name a file: -e s3bucket_cr_file=cr.yaml"),
+    "another-name-of-the-file": ("reconcile.yml", ["s3bucket_file=CR"], "(did you mean s3bucket_cr_file?)"),
+    "object-beside-a-file": (
+        "reconcile.yml", ["cr=CR", '{"s3bucket_cr": {}}'], "s3bucket_cr is given: this playbook has s3bucket_cr_file",
+    ),
     "empty-file-name": ("reconcile.yml", ["cr="], "name a file: -e s3bucket_cr_file=cr.yaml"),
     "both-files": ("reconcile.yml", ["cr=CR", "s3bucket_cr_file=CR"], "cr and s3bucket_cr_file are both given"),
     "both-states": ("reconcile.yml", ["cr=CR", "state=present", "s3bucket_state=absent"], "state and s3bucket_state"),

@@ -147,7 +147,7 @@ def test_adoption_needs_both_sides_and_leaves_what_is_not_given(world: World, ne
     consent = {"Key": "agill.apps/adopt", "Value": identity}
     world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [consent]})
     run = world.reconcile(cr)
-    assert run.changed == ["versioning", "tags", "user", "service"], run.output
+    assert run.changed == ["versioning", "tags", "user", "user_policy", "access_key", "secret", "service"], run.output
     assert run.outcome["status"]["effective"]["deletionPolicy"] == "Retain"
     snapshot = world.snapshot(cr)["bucket"]
     assert snapshot["tags"]["agill.apps/adopted"] == "true"

@@ -17,6 +17,7 @@ from dev.awsgate.holds import Hold
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from runner.kube.client import Kube
+from runner.kube.lease import Lease
 from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World
@@ -194,7 +195,7 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
 
 def make_lease(world: World, namespace: str, name: str, scope: str) -> None:
     """The Lease of an operator that is running."""
-    Kube().write_lease(namespace, name, {"holder": "somebody", "duration_s": 300, "scope": scope}, None, 10)
+    Kube().write_lease(Lease(namespace, name, "somebody", 300, scope), None, 10)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket.errors import NoSuchRegion, Refused
 from s3bucket.namespace import namespace_arguments
 from s3bucket.observe import Sources, observe, observe_deletion, outcome_status
@@ -73,11 +74,11 @@ def test_check_of_a_disabled_region_keeps_the_clients_of_others(
             monkeypatch.setenv(name, value)
     check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
     good, disabled = new_object(iamUser=None), new_object(region=DISABLED)
-    check.look(good)
+    check.compare(S3Object(good))
     for _ in range(2):
-        assert check.look(disabled).reason == "InvalidSpec"
+        assert check.compare(S3Object(disabled)).reason == "InvalidSpec"
     with requests_of(world) as requests:
-        check.look(good)
+        check.compare(S3Object(good))
     # New clients would ask whose keys these are.
     assert "GetCallerIdentity" not in [request["action"] for request in requests]
 

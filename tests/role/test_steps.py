@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
 
@@ -43,7 +44,7 @@ def test_bucket_policy_with_an_unknown_principal_does_not_keep_the_key_back(
     with world.aws.gate.marked("late-user", spec["iamUser"]["username"]):
         run = world.reconcile(cr)
     assert (run.outcome["reason"], run.outcome["retry"]) == ("WaitingForIAM", "transient"), run.output
-    assert run.changed == ["bucket", "user", "service"]
+    assert run.changed == ["bucket", "user", "user_policy", "access_key", "secret", "service"]
     assert run.outcome["status"]["accessKeyID"] == world.credentials(cr)[0]
     assert run.outcome["status"]["bucketARN"]
     world.tenant(cr).list_objects_v2(Bucket=spec["bucketName"])
@@ -93,10 +94,13 @@ def test_foreign_keys_in_both_slots_leave_everything_else_maintained(
     user, bucket = cr["spec"]["iamUser"]["username"], cr["spec"]["bucketName"]
     world.iam.delete_access_key(UserName=user, AccessKeyId=world.credentials(cr)[0])
     aliens = sorted(world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2))
-    found = check.look(cr)
+    found = check.compare(S3Object(cr))
     assert (found.reason.value, found.drift) == ("TooManyKeys", ()), "nothing that a run could repair"
     world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    assert (check.look(cr).reason.value, check.look(cr).drift) == ("TooManyKeys", ("versioning",))
+    assert (check.compare(S3Object(cr)).reason.value, check.compare(S3Object(cr)).drift) == (
+        "TooManyKeys",
+        ("versioning",),
+    )
     run = world.reconcile(cr)
     assert (run.outcome["reason"], run.changed) == ("TooManyKeys", ["versioning"]), run.output
     assert run.outcome["message"] == found.message

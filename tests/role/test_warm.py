@@ -196,8 +196,10 @@ def test_warm_and_stock_tell_the_same_task_by_task_and_leave_the_same(world: Wor
     assert repaired["warm"] == repaired["stock"]
     settings = {executor: world.snapshot(cr)["bucket"]["settings"] for executor, cr in objects.items()}
     assert settings["warm"] == settings["stock"]
+    assert [world.differs(cr) for cr in objects.values()] == [[], []]
     gone = {executor: told(world, deleting(cr), executor) for executor, cr in objects.items()}
     assert gone["warm"] == gone["stock"]
+    assert [any(world.snapshot(cr).values()) for cr in objects.values()] == [False, False]
 
 
 def test_warm_and_stock_refuse_in_the_same_words(world: World, new_object: NewObject) -> None:

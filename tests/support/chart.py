@@ -65,13 +65,14 @@ def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, 
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The specs of all Pods that the chart can start."""
+    """The specs of all Pods that the chart can start, at least one: a loop over none would assert nothing."""
     found = []
     for item in objects:
         if item["kind"] == "Pod":
             found.append(item["spec"])
         elif item["kind"] in ("Deployment", "Job"):
             found.append(item["spec"]["template"]["spec"])
+    assert found, "no Pod was rendered"
     return found
 
 

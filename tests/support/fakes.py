@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import copy
+import math
+import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
+from runner.control.claims import Claims
+from runner.control.metrics import Metrics
+from runner.control.publish import Publisher
+from runner.control.reconcile import Reconciler, Role
+from runner.control.schedule import Periods, Schedule
 from runner.kube.client import FINALIZER, KubeError, WatchEvent
 from runner.kube.events import Event
+from runner.kube.lease import Lease
+from runner.objects import JsonObject, Key, KubeObject, S3Object
 from s3bucket.outcome import Outcome, Reason
 
 READY = Outcome(True, Reason.READY)
@@ -32,8 +43,12 @@ def make_item(**metadata: Any) -> dict[str, Any]:
     return {"metadata": {**base, **metadata}, "spec": {"region": "eu-west-1", "bucketName": "photos"}}
 
 
+def make_object(**metadata: Any) -> S3Object:
+    return S3Object.from_item(make_item(**metadata))
+
+
 class FakeKube:
-    """One S3 object in memory, with a log of what was written."""
+    """One S3 object in memory, with a log of what was written; the watch is up to date."""
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         self.item = item
@@ -42,29 +57,35 @@ class FakeKube:
         self.events: list[Event] = []
         self.errors: dict[str, KubeError] = {}
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
         self._fail("find_object")
         self.reads.append("find_object")
-        return copy.deepcopy(self.item)
+        return self._copy()
 
-    def add_finalizer(self, item: dict[str, Any]) -> dict[str, Any]:
+    def find_seen(self, key: Key) -> S3Object | None:
+        return self._copy()
+
+    def add_finalizer(self, s3: S3Object) -> S3Object:
         self._write("add_finalizer")
         assert self.item is not None
         self.item["metadata"]["finalizers"] = [*self.item["metadata"].get("finalizers", []), FINALIZER]
-        return copy.deepcopy(self.item)
+        return S3Object.from_item(copy.deepcopy(self.item))
 
-    def remove_finalizer(self, item: dict[str, Any]) -> None:
+    def remove_finalizer(self, s3: S3Object) -> None:
         self._write("remove_finalizer")
         self.item = None
 
-    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> None:
+    def write_status(self, s3: S3Object, status: JsonObject) -> None:
         self._write("write_status")
         if self.item is not None:
             self.item["status"] = status
 
-    def write_event(self, item: dict[str, Any], event: Event) -> None:
+    def write_event(self, s3: S3Object, event: Event) -> None:
         self._fail("write_event")
         self.events.append(event)
+
+    def _copy(self) -> S3Object | None:
+        return None if self.item is None else S3Object.from_item(copy.deepcopy(self.item))
 
     def _write(self, name: str) -> None:
         self._fail(name)
@@ -81,39 +102,65 @@ class FakeJob:
     def __init__(self, kube: FakeKube, *outcomes: Outcome) -> None:
         self._kube = kube
         self._outcomes = list(outcomes) or [READY]
-        self.runs: list[dict[str, Any]] = []
+        self.runs: list[S3Object] = []
 
-    def run(self, item: dict[str, Any]) -> Outcome:
-        self.runs.append(item)
+    def run(self, s3: S3Object) -> Outcome:
+        self.runs.append(s3)
         self._kube.writes.append("run")
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 
 
 class FakeCheck:
-    """Answers each look with the next of the given outcomes; the last one again and again."""
+    """Ends each comparison with the next of the given outcomes; the last one again and again."""
 
     def __init__(self, *outcomes: Outcome) -> None:
-        self._outcomes = list(outcomes)
-        self.looks = 0
-        self.nothing: Outcome | None = None
+        self._outcomes = list(outcomes) or [READY]
+        self.comparisons = 0
+        self.deletion: Outcome | None = None
         self.forgotten: list[str] = []
 
-    def look(self, item: dict[str, Any]) -> Outcome:
-        self.looks += 1
+    def compare(self, s3: S3Object) -> Outcome:
+        self.comparisons += 1
         return self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
 
-    def look_for_nothing(self, item: dict[str, Any]) -> Outcome | None:
-        return self.nothing
+    def compare_deletion(self, s3: S3Object) -> Outcome | None:
+        return self.deletion
 
-    def forget(self, item: dict[str, Any]) -> None:
-        self.forgotten.append(item["metadata"]["name"])
+    def forget(self, s3: S3Object) -> None:
+        self.forgotten.append(s3.name)
+
+
+@dataclass
+class FakeParts:
+    """What a Reconciler takes beside the objects and the role; ``time_s`` is the time on its clock."""
+
+    check: FakeCheck = field(default_factory=FakeCheck)
+    metrics: Metrics = field(default_factory=Metrics)
+    drift_check: bool = True
+    full_sync_period_s: float = math.inf
+    time_s: float = 0.0
+    now: str = "2026-01-02T03:04:05Z"
+    # Over as soon as a run has ended.
+    claims: Claims = field(default_factory=lambda: Claims(lambda bucket: [], count(step=1000.0).__next__))
+
+    def make_reconciler(self, objects: Any, role: Role) -> Reconciler:
+        chance, periods = random.Random(1), Periods(300, self.full_sync_period_s, 600)
+        return Reconciler(
+            objects,
+            role,
+            self.check,
+            self.claims,
+            Publisher(objects, self.metrics, lambda: self.now),
+            Schedule(periods, lambda: self.time_s, chance),
+            drift_check=self.drift_check,
+        )
 
 
 class FakeLeases:
     """Leases in memory; ``lease`` is the one of the default name."""
 
     def __init__(self) -> None:
-        self.leases: dict[str, dict[str, Any]] = {}
+        self.leases: dict[str, Lease] = {}
         self.list_error: KubeError | None = None
         self.error: KubeError | None = None
         # Called at each call, which may take its time.
@@ -121,34 +168,32 @@ class FakeLeases:
         self.timeouts: list[float] = []
         self._version = 0
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> dict[str, Any] | None:
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
         self.timeouts.append(timeout_s)
         self.before_call()
         if self.error:
             raise self.error
-        return copy.deepcopy(self.leases.get(name))
+        return self.leases.get(name)
 
-    def write_lease(
-        self, namespace: str, name: str, spec: dict[str, Any], old: dict[str, Any] | None, timeout_s: float
-    ) -> None:
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
         self.timeouts.append(timeout_s)
         self.before_call()
         if self.error:
             raise self.error
-        if self.leases.get(name, {}).get("version") != (old or {}).get("version"):
+        stored = self.leases.get(lease.name)
+        if (stored.version if stored else None) != (old.version if old else None):
             raise kube_error(409)
         self._version += 1
-        kept = {"namespace": namespace, "name": name, "transitions": 0, "version": str(self._version)}
-        self.leases[name] = {**spec, **kept, "renewed": datetime.now(UTC)}
+        self.leases[lease.name] = replace(lease, version=str(self._version), renewed=datetime.now(UTC))
 
-    def list_leases(self, namespace: str | None) -> list[dict[str, Any]]:
+    def list_leases(self, namespace: str | None) -> list[Lease]:
         if self.list_error:
             raise self.list_error
         # By their label: one of an earlier version has none, and no scope.
-        return [copy.deepcopy(lease) for lease in self.leases.values() if lease["scope"]]
+        return [lease for lease in self.leases.values() if lease.scope]
 
     @property
-    def lease(self) -> dict[str, Any] | None:
+    def lease(self) -> Lease | None:
         return self.leases.get("s3-operator")
 
 
@@ -159,7 +204,7 @@ class FakeListing:
         self._answer = answer
         self.version = ""
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[KubeObject]:
         if isinstance(self._answer, Exception):
             raise self._answer
         items, self.version = self._answer
@@ -177,7 +222,7 @@ class FakeApi:
     def list(self) -> FakeListing:
         return FakeListing(self._lists.pop(0))
 
-    def watch(self, version: str) -> Iterator[WatchEvent]:
+    def watch(self, version: str) -> Iterator[WatchEvent[KubeObject]]:
         self.watched_from.append(version)
         for answer in self._watches.pop(0):
             if isinstance(answer, Exception):

@@ -34,7 +34,7 @@ class Leftovers:
 
     def __init__(self, api: k8s.ApiClient, gate: Any) -> None:
         self._custom = k8s.CustomObjectsApi(api)
-        self._gate = gate
+        self.gate = gate
         self._before = set(self._read())
 
     def find_new(self) -> list[str]:
@@ -50,5 +50,5 @@ class Leftovers:
                 # A CRD that was changed counts as another one.
                 version = f" generation {metadata['generation']}" if "customresourcedefinitions" in kind else ""
                 yield f"{kind[-1]} {metadata.get('namespace', '')}/{metadata['name']}{version}"
-        yield from (f"gate: {entry}" for entry in self._gate.leftovers())
+        yield from (f"gate: {entry}" for entry in self.gate.leftovers())
         yield f"default cluster {k8s.Configuration.get_default_copy().host}"

@@ -33,7 +33,7 @@ from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.execution import processes
 from runner.execution.job import extra_vars, orphan_vars
 from runner.execution.warm.process import WarmProcess
-from runner.objects import Owned
+from runner.objects import Owned, S3Object
 from s3bucket import children, read
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
@@ -50,6 +50,8 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_
 CLUSTER = "test-cluster"
 # The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
 SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
+OPERATOR_USERS = "operator-"
+"""How the names begin of IAM users whose keys operators have in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
@@ -160,7 +162,7 @@ class World:
     ) -> Run:  # fmt: skip
         """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = extra_vars(cr, SETTINGS)
+        given = extra_vars(S3Object(cr), SETTINGS)
         # As they are: the role refuses what is invalid.
         record = {**SETTINGS.to_record(), **of_environment(environment), **(settings or {})}
         given["s3bucket_operator_settings_json"] = {"__ansible_unsafe": json.dumps(record)}
@@ -192,7 +194,7 @@ class World:
         cluster, now = ApiServer(self.core.api_client), datetime.now(UTC)
         return Sources(
             self.s3,
-            read.LiveUsers(self.iam),
+            read.PerUserReader(self.iam),
             self.sts,
             cluster,
             clients_of,
@@ -258,7 +260,7 @@ class World:
 
 def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str, str]:
     """A key that may do what a policy allows, as the gate judges it. Writes a file; returns a client's arguments."""
-    iam, name = aws.client("iam"), f"operator-{uuid.uuid4().hex[:8]}"
+    iam, name = aws.client("iam"), f"{OPERATOR_USERS}{uuid.uuid4().hex[:8]}"
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=json.dumps(everything))

@@ -43,6 +43,24 @@ except ImportError:
 REQUIRED_CORE = (2, 19)
 REQUIRED_COLLECTIONS = {"amazon.aws": (10, 1), "kubernetes.core": (6, 0)}
 
+# As defaults/main.yml: a test compares them.
+DEFAULT_CR = "{{ lookup('s3bucket_cr_file', s3bucket_cr_file, state=s3bucket_state) if s3bucket_cr_file else none }}"
+# A variable of a playbook that reads the object from a file itself, before the role.
+READS_FILE = "_s3bucket_playbook_reads_file"
+
+_WRONG_TYPE = re.compile(
+    r"(?:argument|(Elements) value for option) '(\w+)' is of type (\w+)(?: found in '([^']+)'\.)? "
+    r"and we were unable to convert to (\w+)"
+)
+_TYPES = {
+    "bool": "true or false",
+    "dict": "a map",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "str": "text",
+}
+
 _KUBERNETES_MODULES = ("kubernetes.core.k8s",)
 _AWS_MODULES = ("amazon.aws.iam_access_key", "amazon.aws.iam_policy", "amazon.aws.iam_user", "amazon.aws.s3_bucket")
 # An option, with its aliases: the role's variable. Not region: it is always the object's.
@@ -85,6 +103,7 @@ _AWS_VARIABLES = {
     "endpoint_url": ("AWS_URL", "AWS_ENDPOINT_URL"),
     "ca_bundle": ("AWS_CA_BUNDLE",),
 }
+_KEY_PAIR = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _AWS_ENVIRONMENT = (
     "AWS_PROFILE",
     "AWS_ACCESS_KEY_ID",
@@ -103,14 +122,20 @@ class ActionModule(NormalAction):
         refusal = (
             _refused(Reason.MISSING_REQUIREMENT, find_outdated())
             or _refused(Reason.INVALID_SPEC, self._find_invalid(task_vars or {}))
+            or _refused(Reason.INVALID_SPEC, self._find_two_objects(task_vars or {}))
             or _refused(Reason.INVALID_SPEC, _find_null(self._task.args, task_vars or {}))
             or _refused(Reason.KUBERNETES_ERROR, _find_empty(given, _KUBERNETES, "s3bucket_"))
             or _refused(Reason.CREDENTIALS_INVALID, _find_empty(given, _AWS, "s3bucket_aws_"))
             or _refused(Reason.CREDENTIALS_INVALID, _find_profile_and_keys(given))
+            or _refused(Reason.CREDENTIALS_INVALID, self._find_half_a_key(given))
             or _refused(Reason.KUBERNETES_ERROR, self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
             or _refused(Reason.CREDENTIALS_INVALID, self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
         )
-        return refusal or dict(super().run(tmp, task_vars))
+        if refusal:
+            return refusal
+        # Ansible runs modules in the playbook's folder, where a relative KUBECONFIG would be another file or none.
+        self._task.args["working_directory"] = str(Path.cwd())
+        return dict(super().run(tmp, task_vars))
 
     def _given(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """The role's connection variables that are given."""
@@ -129,11 +154,32 @@ class ActionModule(NormalAction):
             return misspelled
         values = self._templar.template({name: task_vars[name] for name in options if name in task_vars})
         result = ArgumentSpecValidator(options).validate(values, validate_role_argument_spec=True)
-        # Ansible says of an unknown field its name and which fields there are, and not that it is unknown.
-        return "; ".join(
-            re.sub(r"^(?=\S+\. Supported parameters include: )", "unknown field ", text)
-            for text in result.error_messages
-        )
+        return "; ".join(dict.fromkeys(map(readable, result.error_messages)))
+
+    def _find_two_objects(self, task_vars: dict[str, Any]) -> str:
+        """An error for an object that is given twice: as itself, and as the file that it is in."""
+        given = task_vars.get("s3bucket_cr", DEFAULT_CR)
+        if "s3bucket_cr_json" in task_vars or given == DEFAULT_CR:
+            return ""
+        if READS_FILE in task_vars:
+            # It gives the role the object that it has read. Before that any other is a person's.
+            is_read = self._task.action.endswith("s3bucket_info")
+            return "" if is_read else "s3bucket_cr is given: this playbook has s3bucket_cr_file: name a file there"
+        has_file = bool(self._templar.template(task_vars.get("s3bucket_cr_file") or ""))
+        return "s3bucket_cr and s3bucket_cr_file are both given: leave one of them out" if has_file else ""
+
+    def _find_half_a_key(self, given: dict[str, Any]) -> str:
+        """An error for one half of a key: botocore would then take other credentials, of a profile or a role.
+
+        An empty variable of the environment is one that is not set, as for the AWS CLI.
+        """
+        halves = ("s3bucket_aws_access_key", "s3bucket_aws_secret_key")
+        is_given = {name: name in given for name in halves}
+        if not any(is_given.values()) and "s3bucket_aws_profile" not in given:
+            environment = self._environment()
+            is_given = {name: bool(environment.get(name)) for name in _KEY_PAIR}
+        has, lacks = ([name for name in is_given if is_given[name] == there] for there in (True, False))
+        return f"{has[0]} is given without {lacks[0]}: give both, or none" if has and lacks else ""
 
     def _find_leak(
         self, given: dict[str, Any], prefix: str, options: dict[str, tuple[str, ...]], modules: tuple[str, ...]
@@ -185,6 +231,20 @@ class ActionModule(NormalAction):
             f"two connections: module_defaults of the play give {module} the option {option}{value}, and the role's "
             f"modules have {own}: give {variable} to the role, which counts for all modules, or remove the option"
         )
+
+
+def readable(text: str) -> str:
+    """An error of Ansible's validation, in the words of a person who gives variables, and without Ansible's classes."""
+    # It says of an unknown field its name and which fields there are, and not that it is unknown.
+    text = re.sub(r"^(?=\S+\. Supported parameters include: )", "unknown field ", text)
+    text = text.replace(" must be one of: , ", " must be empty or one of: ")
+    wrong = _WRONG_TYPE.search(text)
+    if not wrong:
+        return text
+    elements, name, is_now, parent, wanted = wrong.groups()
+    place = f"{parent.replace(' -> ', '.')}.{name}" if parent else name
+    item = "each item " if elements else ""
+    return f"{place}: {item}must be {_TYPES.get(wanted, wanted)}, not {_TYPES.get(is_now, is_now)}"
 
 
 def find_options() -> dict[str, Any]:

@@ -20,6 +20,10 @@ options:
       - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
+  working_directory:
+    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -40,11 +44,12 @@ s3bucket_reason:
   returned: failure
 """
 
-from ansible.module_utils.s3bucket.requirements import ensure_present
+from ansible.module_utils.s3bucket.requirements import REASON, ensure_present, find_outdated
 
 # Before the imports that would fail with a traceback.
 ensure_present()
 
+import botocore.session
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.errors import Refused
@@ -53,8 +58,15 @@ from ansible.module_utils.s3bucket.errors import Refused
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"kubernetes": {"type": "str", "default": "{}", "no_log": True}}, supports_check_mode=True
+        argument_spec={
+            "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+            "working_directory": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
     )
+    outdated = find_outdated(botocore.session.get_session().get_service_model("s3"))
+    if outdated:
+        module.fail_json(msg=outdated, s3bucket_reason=REASON)
     try:
         _, options = connect(module, module.params["kubernetes"])
     except Refused as refusal:

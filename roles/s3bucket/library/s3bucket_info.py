@@ -36,6 +36,10 @@ options:
       - What is not given comes from K8S_AUTH_*.
     type: str
     default: "{}"
+  working_directory:
+    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    type: str
+    default: ""
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -63,6 +67,13 @@ cr:
 defaults:
   description: A value for each optional field of the spec, and the tags, for the tasks that follow.
   type: dict
+  returned: success
+written:
+  description:
+    - The aspects that a run writes. Those that differ, and the policy, access key and Secret that a new user or a new
+      key brings with it.
+  type: list
+  elements: str
   returned: success
 is_deleting:
   description: Whether the object's things are to be removed.
@@ -125,7 +136,6 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner
-from ansible.module_utils.s3bucket.cluster import ApiServer
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
@@ -141,7 +151,6 @@ from ansible.module_utils.s3bucket.observe import (
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
-from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -150,6 +159,7 @@ VARIABLES: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "defaults": {"type": "raw", "default": {}},
     "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+    "working_directory": {"type": "str", "default": ""},
 }
 
 
@@ -161,13 +171,16 @@ def main() -> None:
         settings = read_settings(given["settings"])
         defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags)
         cr = read_cr(given["cr"], given["state"])
-        cluster, options = connect(module, given["kubernetes"])
-        settings = replace(settings, cluster_name=settings.cluster_name or cluster.get_cluster_id())
         wanted = wanted_of(cr, settings.cluster_name, defaults)
+        sources = make_sources(module, settings)
+        cluster, options = connect(module, given["kubernetes"])
+        # The first request: what is invalid or too old is refused by now.
+        if not settings.cluster_name:
+            settings = replace(settings, cluster_name=cluster.get_cluster_id())
+            wanted = wanted_of(cr, settings.cluster_name, defaults)
+        sources = replace(sources, cluster=cluster)
         # Made again for a deletion whose region does not exist.
-        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(
-            module, wanted, cluster, settings
-        )
+        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(module, wanted, sources)
         answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
         answer |= preview(module, wanted, seen, sources)
     except Refused as refusal:
@@ -193,11 +206,8 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deleti
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
 
 
-def look_at_present(
-    module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer, settings: RoleSettings
-) -> tuple[Observation, Sources]:
+def look_at_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
     """Compare an object that should exist with what does."""
-    sources = make_sources(module, cluster, settings)
     return observe(wanted, sources), sources
 
 
@@ -221,6 +231,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
     }
     return {
         "differs": seen.differs,
+        "written": seen.written,
         "plan": plan,
         "outcome_status": outcome_status(wanted, seen),
         "success": success(seen.notes),
@@ -297,17 +308,14 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
     return str(seen.secret["metadata"]["uid"])
 
 
-def look_at_what_goes(
-    module: AnsibleAWSModule, wanted: Wanted, cluster: ApiServer, settings: RoleSettings
-) -> tuple[Deletion, Sources]:
+def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
     """Read what an object that is being deleted has."""
     try:
-        sources = make_sources(module, cluster, settings)
         return observe_deletion(wanted, sources), sources
     except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
         module.params["region"] = refusal.elsewhere
-        sources = make_sources(module, cluster, settings)
+        sources = replace(make_sources(module, read_settings(module.params["settings"])), cluster=sources.cluster)
         return observe_deletion(wanted, sources), sources
 
 
@@ -327,6 +335,7 @@ def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any
     }
     return {
         "differs": gone.differs,
+        "written": gone.differs,
         "plan": plan,
         "outcome_status": {},
         "success": success(gone.notes),

@@ -30,6 +30,10 @@ options:
     description: The options of C(kubernetes.core) that lead to the cluster, as JSON text.
     type: str
     default: "{}"
+  working_directory:
+    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -88,6 +92,7 @@ def main() -> None:
             "namespace": {"type": "str", "default": ""},
             "variables": {"type": "str", "required": True},
             "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+            "working_directory": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )

@@ -83,6 +83,11 @@ skips:
   type: list
   elements: str
   returned: always
+removed:
+  description: The aspects that a deletion had removed, if the object had them, before the task failed.
+  type: list
+  elements: str
+  returned: always
 undone:
   description: The aspects that those steps bring in order.
   type: list
@@ -99,7 +104,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.errors import reason_of, with_field
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason, Retry
-from ansible.module_utils.s3bucket.steps import aspects_of, skipped_after
+from ansible.module_utils.s3bucket.steps import aspects_of, removed_before, skipped_after
 
 _MAX_MESSAGE = 600
 # Of Ansible, for a variable that is undefined or cannot be decrypted, as argument or in module_defaults: the module was
@@ -136,7 +141,13 @@ def main() -> None:
     outcome = of_kubernetes(given) if is_kubernetes else of_aws(given)
     outcome = replace(outcome, message=outcome.message[:_MAX_MESSAGE])
     skips = skipped_after(given["step"], outcome.reason, has_bucket=given["has_bucket"])
-    module.exit_json(changed=False, outcome=outcome.to_record(), skips=skips, undone=aspects_of(skips))
+    module.exit_json(
+        changed=False,
+        outcome=outcome.to_record(),
+        skips=skips,
+        undone=aspects_of(skips),
+        removed=removed_before(given["task"]),
+    )
 
 
 def of_aws(given: dict[str, Any]) -> Outcome:

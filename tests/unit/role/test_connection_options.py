@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible._internal._datatag._tags import Origin
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
@@ -80,9 +82,53 @@ def test_version_of_a_text(text: str, version: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kubeconfig", "remedy"),
-    [("/nosuch/config", "correct it, or unset it"), ("nosuch-config", "give its absolute path")],
+    ("kubeconfig", "shown"),
+    [("/nosuch/config", "/nosuch/config"), ("nosuch/config:", "{folder}/nosuch/config")],
+    ids=["absolute", "relative"],
 )
-def test_kubeconfig_that_is_missing_is_named_with_the_remedy(kubeconfig: str, remedy: str) -> None:
-    with pytest.raises(Refused, match=f"names no file that exists: {kubeconfig}: {remedy}"):
-        find_kubeconfig({"KUBECONFIG": kubeconfig})
+def test_kubeconfig_that_is_missing_is_named(tmp_path: Path, kubeconfig: str, shown: str) -> None:
+    message = f"KUBECONFIG names no file that exists: {shown.format(folder=tmp_path)}: correct it, or unset it"
+    with pytest.raises(Refused, match=message):
+        find_kubeconfig({"KUBECONFIG": kubeconfig}, str(tmp_path))
+
+
+def test_relative_kubeconfig_is_that_of_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "config").touch()
+    found = find_kubeconfig({"KUBECONFIG": f"/nosuch:config:{tmp_path / 'config'}"}, str(tmp_path))
+    assert found == {"kubeconfig": f"{tmp_path / 'config'}:{tmp_path / 'config'}"}
+
+
+CR = {"metadata": {"name": "photos"}, "spec": {"region": "us-east-1", "bucketName": "photos"}}
+
+
+def tagged(value: Any) -> Any:
+    """A value as Ansible passes it, of a class of its own."""
+    return Origin(path="/play.yml").tag(value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"s3bucket_tags": tagged(["a"])}, "s3bucket_tags: must be a map, not a list"),
+        ({"s3bucket_tags": "team"}, "s3bucket_tags: must be a map, not text"),
+        ({"s3bucket_iam_settle_s": "soon"}, "s3bucket_iam_settle_s: must be a whole number, not text"),
+        ({"s3bucket_fail_on_error": tagged([1])}, "s3bucket_fail_on_error: must be true or false, not a list"),
+        (
+            {"s3bucket_cr": {**CR, "spec": {**CR["spec"], "tags": tagged([1])}}},
+            "s3bucket_cr.spec.tags: must be a map, not a list",
+        ),
+        (
+            {"s3bucket_deletion_policy": "retain"},
+            "value of s3bucket_deletion_policy must be empty or one of: Delete, Retain, got: retain",
+        ),
+    ],
+    ids=["list", "text", "number", "boolean", "field", "choice"],
+)  # fmt: skip
+def test_variable_of_a_wrong_type_is_reported_in_plain_words(variables: dict[str, Any], message: str) -> None:
+    validator = ArgumentSpecValidator(ACTION.find_options())
+    result = validator.validate({"s3bucket_cr": CR, **variables}, validate_role_argument_spec=True)
+    assert [ACTION.readable(text) for text in result.error_messages] == [message]
+
+
+def test_default_of_the_object_is_the_one_that_the_checks_know() -> None:
+    assert yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_cr"] == ACTION.DEFAULT_CR

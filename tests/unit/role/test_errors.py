@@ -86,7 +86,7 @@ def test_boundary_that_does_not_exist_is_named_and_not_waited_for() -> None:
     text = "Scope ARN: arn:aws:iam::1:policy/tenants does not exist or is not attachable."
     found = unknown("create IAM user a", client_error("NoSuchEntity", text, "CreateUser"))
     assert found.reason == "AWSError"
-    assert "--permissions-boundary) does not exist: create it, or correct the setting" in found.message
+    assert "the permissions boundary does not exist: create it, or correct --permissions-boundary" in found.message
 
 
 def test_file_of_the_credentials_that_cannot_be_read_is_named() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +31,7 @@ from s3bucket.variables import find_unknown
 from tests.support.world import ROLE
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
+CORE = ROLE / "module_utils" / "s3bucket"
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
 
 
@@ -168,3 +173,25 @@ def test_operator_of_other_namespaces_is_not_compared() -> None:
     assert [watches(by_env, name) for name in ("a", "c", "")] == [True, False, True]
     assert not watches(deployment("--watch-namespace=a"), "c")
     assert watches(deployment(), "c")
+
+
+def strings_in(path: Path) -> Iterator[str]:
+    """The string constants of a Python file, with each f-string as one text, without docstrings."""
+    tree = ast.parse(path.read_text())
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            skipped.update(id(part) for part in node.values)
+            yield "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.value
+
+
+def test_message_that_names_an_option_of_the_operator_names_the_roles_variable_too() -> None:
+    """The same message is read by people who run the operator, and by those who run the role."""
+    files = [path for path in CORE.rglob("*.py") if path.name != "role_settings.py"]
+    texts = [text for path in files for text in strings_in(path)]
+    for setting in TABLE:
+        naming = [text for text in texts if re.search(rf"{setting.option}\b", text)]
+        assert all(setting.variable in text for text in naming), naming
+    assert any("--cluster-name" in text for text in texts), "the texts are found"

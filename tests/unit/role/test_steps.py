@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from s3bucket.aspects import ASPECTS
 from s3bucket.outcome import Reason
-from s3bucket.steps import STEPS, STOPS, aspects_of, skipped_after
+from s3bucket.steps import DELETION_STEPS, STEPS, STOPS, aspects_of, removed_before, skipped_after
+from tests.support.world import ROLE
 
 
 def test_every_aspect_belongs_to_one_step() -> None:
@@ -29,3 +31,22 @@ def test_bucket_that_could_not_be_created_has_no_settings() -> None:
 def test_reason_that_stops_skips_all_later_steps(reason: Reason) -> None:
     assert skipped_after("rights", reason, has_bucket=True) == list(STEPS)
     assert skipped_after("service", reason, has_bucket=True) == ["service", "access"]
+
+
+def test_steps_of_a_deletion_are_its_tasks() -> None:
+    tasks = yaml.safe_load((ROLE / "tasks" / "absent.yml").read_text())
+    assert [task["name"] for task in tasks] == list(DELETION_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("task", "removed"),
+    [
+        ("Ensure the user is gone", []),
+        ("Ensure the bucket is empty", ["user"]),
+        ("Ensure the bucket is gone", ["user"]),
+        ("Ensure Secret and Service are gone", ["user", "bucket"]),
+        ("Ensure the Service", []),
+    ],
+)
+def test_failed_deletion_has_removed_what_earlier_tasks_remove(task: str, removed: list[str]) -> None:
+    assert removed_before(task) == removed

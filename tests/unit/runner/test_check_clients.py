@@ -10,11 +10,12 @@ from typing import Any
 import boto3
 import pytest
 
-from runner.drift import check as drift
+from runner.drift import aws_clients
+from runner.drift.aws_clients import AWSClients
 from runner.drift.check import DriftCheck
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
-from tests.support.fakes import make_item
+from tests.support.fakes import make_object
 from tests.support.world import PROJECT
 
 
@@ -27,20 +28,17 @@ def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monk
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(boto3.session, "Session", Counted)
-    monkeypatch.setattr(drift, "_MAX_REGIONS", 2)
+    monkeypatch.setattr(aws_clients, "_MAX_REGIONS", 2)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    check = DriftCheck(PROJECT, RoleSettings(cluster_name="test", iam_settle_s=0), has_cluster=False)
-    try:
-        used = check._get_clients("eu-west-1")[0]
-        others = []
-        for number in range(4):
-            others.append(weakref.ref(check._get_clients(f"nowhere-{number}")[0]))
-            assert check._get_clients("eu-west-1")[0] is used, "the region that is used is kept"
-    finally:
-        check.close()
+    clients = AWSClients(lambda operation: None)
+    used = clients.get("eu-west-1").s3
+    others = []
+    for number in range(4):
+        others.append(weakref.ref(clients.get(f"nowhere-{number}").s3))
+        assert clients.get("eu-west-1").s3 is used, "the region that is used is kept"
     gc.collect()
-    assert list(check._clients) == ["nowhere-3", "eu-west-1"]
+    assert clients.regions == ["nowhere-3", "eu-west-1"]
     # Not all of them: something in botocore may still refer to the first one.
     assert sum(other() is not None for other in others) <= 2
     assert len(sessions) == 1
@@ -61,7 +59,7 @@ def test_setting_of_aws_that_cannot_work_is_named(
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/operator")
     monkeypatch.setenv(name, value)
     check = DriftCheck(PROJECT, RoleSettings(cluster_name="cluster", iam_settle_s=0), has_cluster=False)
-    seen = check.look(make_item())
+    seen = check.compare(make_object())
     assert (seen.is_done, seen.reason) == (False, reason)
     assert name in seen.message
     assert value in seen.message

@@ -9,48 +9,75 @@ import pytest
 
 from runner.control.claims import CONSISTENCY_S, Claims
 from runner.kube.cache import Cache
+from runner.objects import FINALIZER, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY
+from tests.support.fakes import READY, FakeKube, FakeParts
 
 FAILED = Outcome(False, Reason.AWS_ERROR, retry=Retry.TRANSIENT)
 REFUSED = Outcome(False, Reason.CONFLICT, retry=Retry.PERMANENT, is_untouched=True)
 
 
-def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metadata: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"namespace": "team", "name": name, "uid": f"uid-{name}", **metadata},
-        "spec": {"bucketName": bucket},
-        "status": {"bucketARN": f"arn:aws:s3:::{bucket}"} if has_bucket else {},
-    }
+def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metadata: Any) -> S3Object:
+    return S3Object(
+        {
+            "metadata": {
+                "namespace": "team",
+                "name": name,
+                "uid": f"uid-{name}",
+                "finalizers": [FINALIZER],
+                **metadata,
+            },
+            "spec": {"bucketName": bucket},
+            "status": {"bucketARN": f"arn:aws:s3:::{bucket}"} if has_bucket else {},
+        }
+    )
 
 
 class World:
-    """Claims over objects that a cache holds, with a clock that is set."""
+    """Objects that a cache holds, a Reconciler without a drift check, and a clock that is set."""
 
-    def __init__(self, *others: dict[str, Any]) -> None:
+    def __init__(self, *others: S3Object) -> None:
         self.now = 0.0
         self.outcome = READY
         self.during: Callable[[], Any] = lambda: None
-        self._cache = Cache()
+        self._cache = Cache(S3Object.from_item)
         for other in others:
             self.store(other)
-        self.claims = Claims(self._job, lambda bucket: self._cache.find_all("bucketName", bucket), lambda: self.now)
+        self._claims = Claims(lambda bucket: self._cache.find_all("bucketName", bucket), lambda: self.now)
 
-    def store(self, one: dict[str, Any]) -> None:
-        self._cache.put((one["metadata"]["namespace"], one["metadata"]["name"]), one)
+    def store(self, one: S3Object) -> None:
+        self._cache.put(one)
 
-    def run(self, one: dict[str, Any], outcome: Outcome = READY) -> Outcome:
+    def run(self, one: S3Object, outcome: Outcome = READY) -> Outcome | None:
+        """Reconcile an object: the outcome of the role's run, or what was published in its place."""
         self.outcome = outcome
-        return self.claims.run(one)
+        role = _Role(self)
+        reconciler = FakeParts(drift_check=False, claims=self._claims).make_reconciler(FakeKube(one.item), role)
+        published = reconciler.reconcile_object(one.key)
+        return role.outcome or published
 
-    def _job(self, _: dict[str, Any]) -> Outcome:
-        outcome, during, self.during = self.outcome, self.during, lambda: None
+
+class _Role:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.outcome: Outcome | None = None
+
+    def run(self, _: S3Object) -> Outcome:
+        world = self._world
+        outcome, during, world.during = world.outcome, world.during, lambda: None
         during()
+        self.outcome = outcome
         return outcome
+
+
+def reason_of(outcome: Outcome | None) -> Reason:
+    assert outcome is not None
+    return outcome.reason
 
 
 def test_new_object_waits_for_the_one_that_has_the_bucket() -> None:
     outcome = World(item("second"), item("first", has_bucket=True), item("third")).run(item("second"))
+    assert outcome is not None
     assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.CONFLICT, Retry.PERMANENT)
     assert "team/first" in outcome.message
 
@@ -65,12 +92,12 @@ def test_new_object_waits_for_the_one_that_has_the_bucket() -> None:
         pytest.param(item("first"), item("first", has_bucket=True), id="itself"),
     ],
 )
-def test_role_runs_for_an_object(new: dict[str, Any], other: dict[str, Any]) -> None:
+def test_role_runs_for_an_object(new: S3Object, other: S3Object) -> None:
     assert World(other).run(new) is READY
 
 
 def test_object_without_a_spec_is_left_to_the_role() -> None:
-    assert World(item("first", has_bucket=True)).run({"metadata": {"name": "a", "uid": "a"}}) is READY
+    assert World(item("first", has_bucket=True)).run(S3Object({"metadata": {"name": "a", "uid": "a"}})) is READY
 
 
 @pytest.mark.parametrize("outcome", [READY, FAILED], ids=["done", "failed"])
@@ -80,6 +107,7 @@ def test_name_is_kept_while_iam_may_not_show_what_a_run_made(outcome: Outcome) -
     world.run(item("first"), outcome)
     world.now = CONSISTENCY_S - 1
     refused = world.run(item("second"))
+    assert refused is not None
     assert (refused.reason, refused.retry) == (Reason.PENDING, Retry.TRANSIENT)
     assert "team/first" in refused.message
     assert world.run(item("first")) is READY, "the first itself goes on"
@@ -92,7 +120,7 @@ def test_name_is_kept_while_a_run_is_under_way_however_long() -> None:
 
     def ask() -> None:
         world.now += 100 * CONSISTENCY_S
-        refused.append(world.run(item("second")).reason)
+        refused.append(reason_of(world.run(item("second"))))
 
     world.during = ask
     world.run(item("first"))
@@ -103,7 +131,7 @@ def test_forged_status_takes_no_name_from_an_object_that_ran() -> None:
     world = World(item("first"))
     world.run(item("first"), FAILED)
     world.store(item("forger", has_bucket=True))
-    assert world.run(item("forger", has_bucket=True)).reason is Reason.PENDING
+    assert reason_of(world.run(item("forger", has_bucket=True))) is Reason.PENDING
     assert world.run(item("first")) is READY
 
 
@@ -111,7 +139,7 @@ def test_deleted_object_gives_its_name_up_only_when_all_is_deleted() -> None:
     world = World()
     world.run(item("first"))
     world.run(item("first", deletionTimestamp="now"), FAILED)
-    assert world.run(item("second")).reason is Reason.PENDING
+    assert reason_of(world.run(item("second"))) is Reason.PENDING
     world.run(item("first", deletionTimestamp="now"))
     assert world.run(item("second")) is READY
 
@@ -120,9 +148,9 @@ DELETED = Outcome(True, Reason.READY, changed=("bucket", "user"))
 USER = {"iamUser": {"username": "photos"}}
 
 
-def of(namespace: str, name: str, *, has_bucket: bool = False, **metadata: Any) -> dict[str, Any]:
+def of(namespace: str, name: str, *, has_bucket: bool = False, **metadata: Any) -> S3Object:
     found = item(name, has_bucket=has_bucket, namespace=namespace, **metadata)
-    return {**found, "spec": {**found["spec"], **USER}}
+    return S3Object({**found.item, "spec": {**found.spec, **USER}})
 
 
 @pytest.mark.parametrize("has_run", [True, False], ids=["created-just-now", "ready-for-long"])
@@ -134,6 +162,7 @@ def test_name_is_kept_from_other_namespaces_while_aws_may_accept_the_deleted_key
     world.run(of("team", "first", deletionTimestamp="now"), DELETED)
     world.now = CONSISTENCY_S - 1
     refused = world.run(of("others", "second"))
+    assert refused is not None
     assert (refused.reason, refused.retry) == (Reason.PENDING, Retry.TRANSIENT)
     assert "team/first" in refused.message
     assert "access key" in refused.message
@@ -145,7 +174,7 @@ def test_name_of_a_deleted_object_is_its_namespaces_at_once() -> None:
     world = World()
     world.run(of("team", "first", deletionTimestamp="now"), DELETED)
     assert world.run(of("team", "first-again")) is READY
-    assert world.run(of("others", "second")).reason is Reason.PENDING, "it is the new one's now"
+    assert reason_of(world.run(of("others", "second"))) is Reason.PENDING, "it is the new one's now"
 
 
 def test_deletion_of_an_object_that_had_no_key_keeps_no_name() -> None:
@@ -169,7 +198,7 @@ def test_run_that_wrote_nothing_leaves_what_an_earlier_run_keeps() -> None:
     world.run(item("first"), FAILED)
     world.now = CONSISTENCY_S / 2
     world.run(item("first"), REFUSED)
-    assert world.run(item("second")).reason is Reason.PENDING
+    assert reason_of(world.run(item("second"))) is Reason.PENDING
     world.now = CONSISTENCY_S
     assert world.run(item("second")) is READY
 
@@ -183,4 +212,4 @@ def test_run_that_raises_keeps_the_name() -> None:
     world.during = fail
     with pytest.raises(OSError, match="space"):
         world.run(item("first"))
-    assert world.run(item("second")).reason is Reason.PENDING
+    assert reason_of(world.run(item("second"))) is Reason.PENDING

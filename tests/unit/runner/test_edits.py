@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from runner.backoff import EditRate
 from runner.control.handlers import ChildHandler, ObjectHandler
 from runner.control.queue import Lane, WorkQueue
 from runner.kube.cache import Cache
-from tests.support.fakes import make_item
+from runner.objects import Child, S3Object
+from tests.support.fakes import make_object
 
 KEY = ("team", "photos")
 AT_ONCE, LIMIT_S, RECOVERY_S = 3, 60.0, 10.0
@@ -30,9 +29,9 @@ class Rig:
     def __init__(self) -> None:
         self.clock = Clock()
         self.queue = WorkQueue(self.clock)
-        self.objects = ObjectHandler(self.queue, 300, Cache(), edits=self._rate())
-        self.children = ChildHandler(self.queue, Cache(), self._rate())
-        self.objects.change("ADDED", make_item())
+        self.objects = ObjectHandler(self.queue, 300, Cache(S3Object.from_item), edits=self._rate())
+        self.children = ChildHandler(self.queue, Cache(Child.from_item), self._rate())
+        self.objects.change("ADDED", make_object())
         self.children.change("ADDED", make_secret(0))
         self.served = 0
         self.work()
@@ -43,7 +42,7 @@ class Rig:
 
     def edit(self, kind: str, number: int) -> None:
         if kind == "spec":
-            self.objects.change("MODIFIED", make_item(generation=1 + number))
+            self.objects.change("MODIFIED", make_object(generation=1 + number))
         else:
             self.children.change("MODIFIED", make_secret(number))
 
@@ -53,10 +52,10 @@ class Rig:
             self.queue.done(KEY)
 
 
-def make_secret(value: int) -> dict[str, Any]:
+def make_secret(value: int) -> Child:
     owner = {"controller": True, "kind": "S3", "name": KEY[1]}
     metadata = {"namespace": KEY[0], "name": "photos-iam-secret", "ownerReferences": [owner]}
-    return {"metadata": metadata, "digests": {"AWS_SECRET_ACCESS_KEY": str(value)}}
+    return Child({"metadata": metadata, "digests": {"AWS_SECRET_ACCESS_KEY": str(value)}})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_deletion_is_never_delayed() -> None:
     rig.work()
     rig.edit("spec", 101)
     assert rig.queue.get(0) is None
-    rig.objects.change("MODIFIED", make_item(generation=102, deletionTimestamp="now"))
+    rig.objects.change("MODIFIED", make_object(generation=102, deletionTimestamp="now"))
     assert rig.queue.get(0) == (KEY, Lane.FRESH)
 
 
@@ -126,9 +125,9 @@ def test_object_that_is_made_again_starts_anew() -> None:
     for number in range(1, 101):
         rig.edit("spec", number)
     rig.work()
-    rig.objects.change("DELETED", make_item())
-    rig.objects.change("ADDED", make_item(uid="u2"))
+    rig.objects.change("DELETED", make_object())
+    rig.objects.change("ADDED", make_object(uid="u2"))
     assert rig.queue.get(0) == (KEY, Lane.FRESH)
     rig.queue.done(KEY)
-    rig.objects.change("MODIFIED", make_item(uid="u2", generation=2))
+    rig.objects.change("MODIFIED", make_object(uid="u2", generation=2))
     assert rig.queue.get(0) == (KEY, Lane.FRESH)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from runner.cli import main
 from runner.commands import iam_policy
 from s3bucket import users
+from tests.support.docs import commands
 from tests.support.world import PROJECT
 
 ACCOUNT = "111122223333"
@@ -41,10 +42,9 @@ def test_documented_policy_is_what_the_documented_command_prints() -> None:
     assert printed(**DOCUMENTED) == (0, (PROJECT / "docs" / "iam-policy.json").read_text())
 
 
-def test_readme_names_the_documented_command() -> None:
-    words = (PROJECT / "README.md").read_text().replace("\\\n", " ").split()
-    command = ["s3-operator", "iam-policy", *(text for pair in DOCUMENTED.items() for text in pair)]
-    assert any(words[at : at + len(command)] == command for at in range(len(words)))
+def test_documented_command_is_that_of_the_documented_policy() -> None:
+    (command,) = commands("docs/install/aws-permissions.md", "Print the policy for your settings")
+    assert command.split() == ["s3-operator", "iam-policy", *(text for pair in DOCUMENTED.items() for text in pair)]
 
 
 def test_policy_fits_into_a_managed_policy_with_the_longest_names() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_release_of_a_lost_lease_leaves_it_alone() -> None:
     second.try_once()
     first.release()
     assert leases.lease is not None
-    assert leases.lease["holder"] == "second"
+    assert leases.lease.holder == "second"
 
 
 class Losses:
@@ -178,7 +179,7 @@ def test_written_duration_is_not_shorter_than_the_terms() -> None:
     leases = FakeLeases()
     Election(leases, "ns", "first", Terms(2.5, 2.2, 1)).try_once()
     assert leases.lease is not None
-    assert leases.lease["duration_s"] == 3
+    assert leases.lease.duration_s == 3
 
 
 def test_conflict_while_taking_it_is_no_error() -> None:
@@ -233,14 +234,18 @@ def test_acquire_unless_held_names_a_holder_by_the_dates_of_the_lease() -> None:
 def test_expired_lease_is_taken_only_when_nobody_renews_it(is_alive: bool) -> None:
     first, second, leases, clock = pair()
     first.try_once()
+
+    def move(**time: int) -> None:
+        assert leases.lease is not None
+        assert leases.lease.renewed is not None
+        leases.leases["s3-operator"] = replace(leases.lease, renewed=leases.lease.renewed + timedelta(**time))
+
     # An hour behind ours, as its holder's clock may be.
-    behind = leases.lease
-    assert behind is not None
-    behind["renewed"] -= timedelta(hours=1)
+    move(hours=-1)
 
     def renew() -> None:
         if is_alive:
-            behind["renewed"] += timedelta(seconds=2)
+            move(seconds=2)
 
     assert second.acquire_unless_held(Stopped(clock, renew)) == ("first" if is_alive else "")
     assert (clock.now >= TERMS.duration_s) is not is_alive

@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from runner.control.metrics import Metrics
 from runner.control.queue import Lane, WorkQueue
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY, make_item
+from tests.support.fakes import READY, make_object
 
 DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
 
@@ -20,7 +20,7 @@ def text(metrics: Metrics) -> str:
 
 def test_object_is_shown_until_it_is_forgotten() -> None:
     metrics = Metrics()
-    metrics.show(make_item(), READY)
+    metrics.show(make_object(), READY)
     assert 's3_operator_resource_ready{name="photos",namespace="team"} 1.0' in text(metrics)
     assert 's3_operator_resource_synced{name="photos",namespace="team"} 1.0' in text(metrics)
     assert 's3_info{namespace="team",s3="photos"} 1.0' in text(metrics)
@@ -32,7 +32,7 @@ def test_object_is_shown_until_it_is_forgotten() -> None:
 def test_object_that_differs_is_not_synced_until_it_is_known_to_be_again() -> None:
     metrics = Metrics()
     for outcome, value in ((replace(READY, drift=("policy",)), 0.0), (DENIED, 0.0), (READY, 1.0), (DENIED, 1.0)):
-        metrics.show(make_item(), outcome)
+        metrics.show(make_object(), outcome)
         assert f's3_operator_resource_synced{{name="photos",namespace="team"}} {value}' in text(metrics)
         ready = 1.0 if outcome.is_done else 0.0
         assert f's3_operator_resource_ready{{name="photos",namespace="team"}} {ready}' in text(metrics)

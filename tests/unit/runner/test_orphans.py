@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from runner.control.metrics import Metrics
 from runner.control.orphans import GRACE_S, Orphans
 from runner.kube.client import KubeError
-from runner.objects import Owned, ReadError
+from runner.objects import Key, Owned, ReadError, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, kube_error
 
@@ -21,8 +21,8 @@ PERIOD_S = 300.0
 USER = Owned("user", "reader", "team", "photos", "u1", "photos-bucket", "us-east-1")
 
 
-def item(username: str = "reader", **metadata: Any) -> dict[str, Any]:
-    return {"metadata": {"uid": "u2", **metadata}, "spec": {"iamUser": {"username": username}}}
+def item(username: str = "reader", **metadata: Any) -> S3Object:
+    return S3Object({"metadata": {"uid": "u2", **metadata}, "spec": {"iamUser": {"username": username}}})
 
 
 class Place:
@@ -34,8 +34,8 @@ class Place:
         self.now = 0.0
         self.users: list[Owned] | None = list(users)
         self.error: Exception | None = None
-        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
-        self.seen: dict[tuple[str, str], dict[str, Any]] | None = None
+        self.objects: dict[Key, S3Object] = {}
+        self.seen: dict[Key, S3Object] | None = None
         self.kube_error: KubeError | None = None
         self.inactive: set[str] = set()
         self.deactivated: list[str] = []
@@ -44,15 +44,15 @@ class Place:
         deactivate = self._deactivate if policy == "Deactivate" else None
         self.orphans = Orphans(self, self, self.metrics, self._find_seen, deactivate, clock=lambda: self.now)
 
-    def _find_seen(self, key: tuple[str, str]) -> dict[str, Any] | None:
+    def _find_seen(self, key: Key) -> S3Object | None:
         return (self.objects if self.seen is None else self.seen).get(key)
 
-    def find_object(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
         if self.kube_error:
             raise self.kube_error
         return self.objects.get((namespace, name))
 
-    def find_owned_users(self) -> tuple[float, list[Owned]] | None:
+    def find_users(self) -> tuple[float, list[Owned]] | None:
         if self.error:
             raise self.error
         return None if self.users is None else (self.now, self.users)
@@ -109,7 +109,7 @@ def test_report_policy_only_reports() -> None:
     [item(), item(deletionTimestamp="now"), item(uid="another")],
     ids=["there", "being-deleted", "created-again"],
 )
-def test_user_that_an_object_names_is_no_orphan(found: dict[str, Any]) -> None:
+def test_user_that_an_object_names_is_no_orphan(found: S3Object) -> None:
     place = Place(USER)
     place.objects[USER.key] = found
     place.step(10)
@@ -254,6 +254,6 @@ def test_search_waits_until_the_caches_are_filled_and_survives_any_error() -> No
     def fail() -> Any:
         raise RuntimeError("unforeseen")
 
-    place.find_owned_users = fail  # type: ignore[method-assign]
+    place.find_users = fail  # type: ignore[method-assign]
     place.orphans.run(Stopped(), lambda: next(turns), PERIOD_S)  # type: ignore[arg-type]
     assert calls == ["wait"] * 4

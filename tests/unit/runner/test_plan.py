@@ -23,6 +23,7 @@ from runner.commands.planning import (
     with_cluster,
 )
 from runner.drift.check import Plan
+from runner.objects import S3Object
 from s3bucket.change import Change
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import FakeKube, kube_error, make_item
@@ -96,7 +97,7 @@ def test_file_that_is_no_s3_object_is_refused_by_name(text: str, message: str) -
 class NoCheck:
     """Whatever is asked differs."""
 
-    def plan(self, item: dict[str, Any]) -> Plan:
+    def plan(self, s3: S3Object) -> Plan:
         return DIFFERS
 
 

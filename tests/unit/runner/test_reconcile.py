@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +10,15 @@ import pytest
 from prometheus_client import generate_latest
 
 from runner.backoff import FIRST_S
-from runner.control.metrics import Metrics
 from runner.control.queue import Lane, Standing
-from runner.control.reconcile import Next, Reconciler
-from runner.kube.client import FINALIZER, KubeError
-from runner.kube.projection import OVERSIZED
+from runner.control.reconcile import Reconciler
+from runner.control.schedule import Next
+from runner.kube.client import KubeError
+from runner.objects import FINALIZER, OVERSIZED, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, kube_error, make_item
 
 KEY = ("team", "photos")
-NOW = "2026-01-02T03:04:05Z"
 OURS = {"finalizers": [FINALIZER]}
 GOING = {**OURS, "deletionTimestamp": "2026-01-01T00:00:00Z"}
 DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
@@ -33,16 +31,7 @@ REPAIRED = replace(READY, changed=("policy", "tags"))
 def make(item: dict[str, Any] | None, *outcomes: Outcome) -> tuple[Reconciler, FakeKube, FakeJob]:
     kube = FakeKube(item)
     job = FakeJob(kube, *outcomes)
-    reconciler = Reconciler(
-        kube,
-        job,
-        Metrics(),
-        300,
-        find_seen=lambda key: kube.find_object(*key),
-        now=lambda: NOW,
-        chance=random.Random(1),
-    )
-    return reconciler, kube, job
+    return FakeParts(drift_check=False).make_reconciler(kube, job), kube, job
 
 
 def reasons(kube: FakeKube) -> list[str]:
@@ -60,7 +49,7 @@ def test_new_object_gets_its_finalizer_before_the_first_run() -> None:
     assert kube.writes == ["add_finalizer", "write_status", "run", "write_status"]
     assert reasons(kube) == ["CREATING", "CREATED"]
     assert 270 <= wait_s <= 330
-    assert job.runs[0]["metadata"]["finalizers"] == [FINALIZER]
+    assert job.runs[0].finalizers == (FINALIZER,)
 
 
 def test_second_look_without_change_writes_nothing() -> None:
@@ -113,7 +102,7 @@ def test_object_recreated_during_its_deletion_keeps_its_finalizer() -> None:
     reconciler, kube, job = make(item, READY)
     run = job.run
 
-    def run_and_recreate(given: dict[str, Any]) -> Outcome:
+    def run_and_recreate(given: S3Object) -> Outcome:
         kube.item = make_item(uid="u2", **OURS)
         return run(given)
 
@@ -196,25 +185,21 @@ class Checked:
     """An object that was made Ready by a first run, and a Reconciler that checks it."""
 
     def __init__(
-        self, *looks: Outcome, runs: tuple[Outcome, ...] = (READY,), policy: str = "", checks_all: bool = True
+        self, *comparisons: Outcome, runs: tuple[Outcome, ...] = (READY,), policy: str = "", drift_check: bool = True
     ) -> None:
-        self.check, self.time_s, self.metrics = FakeCheck(*looks), 0.0, Metrics()
+        self.check = FakeCheck(*comparisons)
+        self.parts = FakeParts(self.check, drift_check=drift_check, full_sync_period_s=86400)
+        self.metrics = self.parts.metrics
         item = make_item(**OURS)
         if policy:
             item["spec"]["driftPolicy"] = policy
         self.kube = FakeKube(item)
         self.job = FakeJob(self.kube, READY, *runs)
-        self.reconciler = Reconciler(
-            self.kube, self.job, self.metrics, 300, find_seen=lambda _: self.seen(), check=self.check,
-            checks_all=checks_all, full_sync_period_s=86400, now=lambda: NOW, clock=lambda: self.time_s,
-            chance=random.Random(1),
-        )  # fmt: skip
+        self.reconciler = self.parts.make_reconciler(self.kube, self.job)
         self.reconciler.reconcile(KEY)
         self.kube.writes.clear()
         self.kube.events.clear()
         self.kube.reads.clear()
-        # The watch is up to date unless a case says otherwise.
-        self.seen = lambda: copy.deepcopy(self.kube.item)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -231,13 +216,13 @@ class Checked:
 
 def test_new_object_is_run_without_a_check() -> None:
     checked = Checked(READY)
-    assert (checked.check.looks, len(checked.job.runs)) == (0, 1)
+    assert (checked.check.comparisons, len(checked.job.runs)) == (0, 1)
 
 
 def test_check_that_finds_nothing_means_no_run_and_no_write() -> None:
     checked = Checked(READY)
     wait_s = delay_of(checked.reconciler.reconcile(KEY))
-    assert (checked.check.looks, checked.kube.writes) == (1, [])
+    assert (checked.check.comparisons, checked.kube.writes) == (1, [])
     assert wait_s >= 270
     assert checked.value("s3_operator_drift_checks_total", result="in_sync") == 1
 
@@ -264,7 +249,7 @@ def test_changed_spec_is_run_without_a_check() -> None:
     assert checked.kube.item is not None
     checked.kube.item["metadata"]["generation"] = 2
     checked.reconciler.reconcile(KEY)
-    assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
+    assert (checked.check.comparisons, len(checked.job.runs)) == (0, 2)
 
 
 def test_object_that_is_being_deleted_is_run_without_a_check() -> None:
@@ -272,20 +257,20 @@ def test_object_that_is_being_deleted_is_run_without_a_check() -> None:
     assert checked.kube.item is not None
     checked.kube.item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert checked.reconciler.reconcile(KEY) is None
-    assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
+    assert (checked.check.comparisons, len(checked.job.runs)) == (0, 2)
 
 
 def test_full_run_comes_once_a_period_and_tells_what_the_check_did_not_see() -> None:
     checked = Checked(READY, runs=(Outcome(True, Reason.READY, changed=("tags",)), READY))
     # Seen for the first time: some time within the period, so that not all come at once after a restart.
     checked.reconciler.reconcile(KEY)
-    checked.time_s = 86400
+    checked.parts.time_s = 86400
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 2
     assert checked.value("s3_operator_drift_missed_total", aspect="tags") == 1
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 2
-    checked.time_s = 3 * 86400
+    checked.parts.time_s = 3 * 86400
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 3
     assert checked.value("s3_operator_drift_missed_total", aspect="tags") == 1
@@ -323,13 +308,13 @@ def test_resync_of_a_changed_object_looks_at_nothing(change: dict[str, Any]) -> 
     assert checked.kube.item is not None
     checked.kube.item["metadata"] |= change
     assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
-    assert checked.check.looks == 0
+    assert checked.check.comparisons == 0
 
 
 def test_resync_leads_to_a_full_run_once_a_period() -> None:
     checked = Checked(READY)
     checked.reconciler.resync(KEY)
-    checked.time_s = 86400
+    checked.parts.time_s = 86400
     assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 2
@@ -343,7 +328,7 @@ def test_resync_that_looked_at_an_outdated_object_tells_nothing_and_looks_again(
     checked = Checked(DENIED)
     assert checked.kube.item is not None
     outdated = copy.deepcopy(checked.kube.item)
-    checked.seen = lambda: outdated
+    checked.kube.find_seen = lambda key: S3Object.from_item(outdated)  # type: ignore[method-assign]
     checked.kube.item["metadata"] |= change
     assert checked.reconciler.resync(KEY) == Next(Lane.FRESH, 0.0)
     assert checked.kube.writes == []
@@ -361,10 +346,10 @@ def test_run_makes_the_check_forget_what_it_read_before() -> None:
     assert checked.check.forgotten == ["photos", "photos"]
 
 
-@pytest.mark.parametrize("checks_all", [True, False], ids=["drift-check", "no-drift-check"])
+@pytest.mark.parametrize("drift_check", [True, False], ids=["drift-check", "no-drift-check"])
 @pytest.mark.parametrize("way", ["reconcile", "resync"])
-def test_report_shows_what_differs_and_changes_nothing(way: str, checks_all: bool) -> None:
-    checked = Checked(DIFFERS, policy="Report", checks_all=checks_all)
+def test_report_shows_what_differs_and_changes_nothing(way: str, drift_check: bool) -> None:
+    checked = Checked(DIFFERS, policy="Report", drift_check=drift_check)
     look = getattr(checked.reconciler, way)
     look(KEY)
     assert len(checked.job.runs) == 1
@@ -374,7 +359,7 @@ def test_report_shows_what_differs_and_changes_nothing(way: str, checks_all: boo
     assert reasons(checked.kube) == ["Drifted"]
     assert "policy, tags" in checked.kube.events[0].message
     # Neither the next looks nor a full run that is due repair it, or say it again.
-    checked.time_s = 10 * 86400
+    checked.parts.time_s = 10 * 86400
     look(KEY)
     assert (len(checked.job.runs), checked.kube.writes, len(checked.kube.events)) == (1, ["write_status"], 1)
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 0
@@ -437,16 +422,13 @@ def test_report_acts_on_a_deletion() -> None:
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 0
 
 
-@pytest.mark.parametrize("checks_all", [True, False], ids=["drift-check", "no-drift-check"])
-def test_report_of_a_spec_that_was_never_in_order_goes_on_with_it(checks_all: bool) -> None:
+@pytest.mark.parametrize("drift_check", [True, False], ids=["drift-check", "no-drift-check"])
+def test_report_of_a_spec_that_was_never_in_order_goes_on_with_it(drift_check: bool) -> None:
     item = make_item(**OURS)
     item["spec"]["driftPolicy"] = "Report"
     kube = FakeKube(item)
     job = FakeJob(kube, DENIED, READY)
-    reconciler = Reconciler(
-        kube, job, Metrics(), 300, find_seen=lambda key: kube.find_object(*key), check=FakeCheck(DIFFERS),
-        checks_all=checks_all, now=lambda: NOW,
-    )  # fmt: skip
+    reconciler = FakeParts(FakeCheck(DIFFERS), drift_check=drift_check).make_reconciler(kube, job)
     reconciler.reconcile(KEY)
     reconciler.reconcile(KEY)
     assert len(job.runs) == 2
@@ -467,10 +449,10 @@ def test_report_that_could_not_look_keeps_what_it_knew() -> None:
 
 
 def test_without_drift_check_objects_that_repair_are_not_checked() -> None:
-    checked = Checked(DIFFERS, runs=(REPAIRED,), checks_all=False)
+    checked = Checked(DIFFERS, runs=(REPAIRED,), drift_check=False)
     assert checked.reconciler.resync(KEY) == Next(Lane.REPAIR, 0.0)
     checked.reconciler.reconcile(KEY)
-    assert (checked.check.looks, len(checked.job.runs)) == (0, 2)
+    assert (checked.check.comparisons, len(checked.job.runs)) == (0, 2)
 
 
 def test_repair_is_told_in_one_write_and_stays_to_be_seen() -> None:
@@ -523,7 +505,7 @@ def test_object_that_is_too_large_can_be_deleted() -> None:
 def test_deletion_of_what_owns_nothing_needs_no_run() -> None:
     checked = Checked(READY)
     checked.kube.item = make_item(**GOING, name="conflicting")
-    checked.check.nothing = replace(READY, message="bucket photos is not this object's and was left alone")
+    checked.check.deletion = replace(READY, message="bucket photos is not this object's and was left alone")
     assert checked.reconciler.reconcile(KEY) is None
     assert (len(checked.job.runs), checked.kube.writes, checked.kube.item) == (1, ["remove_finalizer"], None)
     assert reasons(checked.kube) == ["DELETED"]
@@ -535,7 +517,7 @@ def test_deletion_of_what_owns_nothing_needs_no_run() -> None:
 def test_deletion_of_what_may_own_something_runs_the_role(status: dict[str, Any], nothing: Outcome | None) -> None:
     checked = Checked(READY)
     checked.kube.item = {**make_item(**GOING), "status": status}
-    checked.check.nothing = nothing
+    checked.check.deletion = nothing
     assert checked.reconciler.reconcile(KEY) is None
     assert len(checked.job.runs) == 2
 
@@ -559,5 +541,5 @@ def test_object_that_lost_its_finalizer_and_is_gone_leaves_nothing_behind() -> N
     assert checked.reconciler.resync(KEY) is None
     assert "photos" not in generate_latest(checked.metrics.registry).decode()
     checked.kube.item = make_item()
-    checked.job.run = lambda item: DENIED  # type: ignore[method-assign]
+    checked.job.run = lambda s3: DENIED  # type: ignore[method-assign]
     assert delay_of(checked.reconciler.reconcile(KEY)) <= FIRST_S

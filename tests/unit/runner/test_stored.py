@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
-from runner.control.metrics import Metrics
 from runner.control.queue import Lane
 from runner.control.reconcile import Reconciler
 from runner.control.stored import StoredObjects
-from runner.kube.projection import FINALIZER
 from runner.kube.schema import fields_of, lost_fields, missing_fields, without
+from runner.objects import FINALIZER, JsonObject, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, make_item
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, make_item
 from tests.support.world import PROJECT
 
 KEY = ("team", "photos")
@@ -34,8 +32,8 @@ class PruningKube(FakeKube):
         super().__init__(item)
         self._pruned = frozenset(missing)
 
-    def write_status(self, item: dict[str, Any], status: dict[str, Any]) -> dict[str, Any] | None:
-        super().write_status(item, without(status, self._pruned, "status"))
+    def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
+        super().write_status(s3, without(status, self._pruned, "status"))
         return copy.deepcopy((self.item or {}).get("status"))
 
 
@@ -43,11 +41,8 @@ def make(
     kube: PruningKube, check: Outcome, *runs: Outcome, missing: tuple[str, ...] = ()
 ) -> tuple[Reconciler, FakeJob]:
     job = FakeJob(kube, *runs)
-    objects = StoredObjects(kube, lambda key: kube.find_object(*key), missing)
-    reconciler = Reconciler(
-        objects, job, Metrics(), 300, find_seen=objects.find_seen, check=FakeCheck(check), chance=random.Random(1)
-    )
-    return reconciler, job
+    objects = StoredObjects(kube, kube.find_seen, missing)
+    return FakeParts(FakeCheck(check)).make_reconciler(objects, job), job
 
 
 def test_fields_that_an_older_crd_lacks_are_named() -> None:
@@ -145,7 +140,7 @@ def test_object_that_was_made_anew_has_no_status_of_the_former_one() -> None:
     kube.item["status"] = {"status": "Ready"}
     reconciler.reconcile(KEY)
     assert len(job.runs) == 2
-    assert job.runs[1]["metadata"]["uid"] == "u2"
+    assert job.runs[1].uid == "u2"
 
 
 def test_failure_is_reported_once_too() -> None:

@@ -10,7 +10,8 @@ from runner.control.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
 from runner.control.queue import Lane, WorkQueue
 from runner.kube.cache import Cache, Caches
 from runner.kube.watch import NamespaceWatch, Watcher
-from tests.support.fakes import FakeApi, kube_error, make_item
+from runner.objects import Child, KubeObject, S3Object
+from tests.support.fakes import FakeApi, kube_error, make_object
 
 KEY = ("team", "photos")
 
@@ -22,12 +23,12 @@ class Recorder:
         self.seen: list[str] = []
         self._stopped = stopped
 
-    def replace_all(self, items: Iterable[dict[str, Any]]) -> None:
-        self.seen.append(f"all:{len(list(items))}")
+    def replace_all(self, found: Iterable[KubeObject]) -> None:
+        self.seen.append(f"all:{len(list(found))}")
 
-    def change(self, kind: str, item: dict[str, Any]) -> None:
-        self.seen.append(f"{kind}:{item['metadata']['name']}")
-        if item["metadata"]["name"] == "last":
+    def change(self, kind: str, found: KubeObject) -> None:
+        self.seen.append(f"{kind}:{found.name}")
+        if found.name == "last":
             self._stopped.set()
 
 
@@ -51,8 +52,8 @@ def follow(api: FakeApi, stopped: threading.Event | None = None) -> list[str]:
     return recorder.seen
 
 
-def at(version: str, name: str = "x") -> dict[str, Any]:
-    return make_item(name=name, resourceVersion=version)
+def at(version: str, name: str = "x") -> S3Object:
+    return make_object(name=name, resourceVersion=version)
 
 
 def test_watch_that_ends_goes_on_from_the_last_version() -> None:
@@ -83,54 +84,53 @@ def test_watch_that_ends_at_once_is_not_asked_in_a_tight_loop() -> None:
     assert min(stopped.waits) > 0
 
 
-def settled(**metadata: Any) -> dict[str, Any]:
-    item = make_item(**metadata)
-    item["status"] = {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]}
-    return item
+def ready_object(**metadata: Any) -> S3Object:
+    condition = {"type": "Ready", "status": "True", "observedGeneration": 1}
+    return make_object(**metadata).with_status({"conditions": [condition]})
 
 
-def objects(cache: Cache | None = None) -> tuple[ObjectHandler, WorkQueue]:
+def objects(cache: Cache[S3Object] | None = None) -> tuple[ObjectHandler, WorkQueue]:
     queue = WorkQueue()
-    return ObjectHandler(queue, 300, cache or Cache()), queue
+    return ObjectHandler(queue, 300, cache or Cache(S3Object.from_item)), queue
 
 
 def test_object_ready_before_a_restart_waits_for_its_turn_and_a_new_one_does_not() -> None:
     handler, queue = objects()
-    handler.replace_all([settled(), make_item(name="new"), settled(name="going", deletionTimestamp="now")])
+    handler.replace_all([ready_object(), make_object(name="new"), ready_object(name="going", deletionTimestamp="now")])
     served = {queue.get(0), queue.get(0), queue.get(0)}
     assert served == {(("team", "new"), Lane.FRESH), (("team", "going"), Lane.FRESH), None}
 
 
 def test_own_status_write_is_no_news_but_a_generation_is() -> None:
     handler, queue = objects()
-    handler.change("ADDED", make_item())
+    handler.change("ADDED", make_object())
     assert queue.get(0) == (KEY, Lane.FRESH)
     queue.done(KEY)
-    handler.change("MODIFIED", settled(resourceVersion="2"))
+    handler.change("MODIFIED", ready_object(resourceVersion="2"))
     assert queue.get(0) is None
-    handler.change("MODIFIED", settled(generation=2))
+    handler.change("MODIFIED", ready_object(generation=2))
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 
 def test_annotation_asks_for_a_look() -> None:
     handler, queue = objects()
-    handler.replace_all([settled()])
-    handler.change("MODIFIED", settled(annotations={REQUESTED_AT: "now"}))
+    handler.replace_all([ready_object()])
+    handler.change("MODIFIED", ready_object(annotations={REQUESTED_AT: "now"}))
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 
 def test_recreated_object_is_fresh() -> None:
     handler, queue = objects()
-    handler.replace_all([settled()])
-    handler.replace_all([settled(uid="u2")])
+    handler.replace_all([ready_object()])
+    handler.replace_all([ready_object(uid="u2")])
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 
 def test_deleted_object_leaves_the_queue_and_the_cache() -> None:
-    cache = Cache()
+    cache = Cache(S3Object.from_item)
     handler, queue = objects(cache)
-    handler.change("ADDED", make_item())
-    handler.change("DELETED", make_item())
+    handler.change("ADDED", make_object())
+    handler.change("DELETED", make_object())
     # Once more, as a check that finds nothing: metrics and back-offs of it are dropped.
     assert queue.get(0) == (KEY, Lane.RESYNC)
     queue.done(KEY)
@@ -140,16 +140,16 @@ def test_deleted_object_leaves_the_queue_and_the_cache() -> None:
 
 def test_resync_sees_the_object_as_the_watch_told_it_last() -> None:
     caches = Caches()
-    caches.add("S3")
-    handler, _ = objects(caches.add("S3"))
-    handler.replace_all([settled(), settled(name="other")])
-    handler.change("MODIFIED", settled(resourceVersion="7"))
-    assert caches.find("S3", *KEY) == settled(resourceVersion="7")
-    handler.replace_all([settled(name="other")])
-    assert caches.find("S3", *KEY) is None
+    caches.add_objects()
+    handler, _ = objects(caches.add_objects())
+    handler.replace_all([ready_object(), ready_object(name="other")])
+    handler.change("MODIFIED", ready_object(resourceVersion="7"))
+    assert caches.find_object(KEY) == ready_object(resourceVersion="7")
+    handler.replace_all([ready_object(name="other")])
+    assert caches.find_object(KEY) is None
 
 
-def child(value: str, version: str = "1") -> dict[str, Any]:
+def child(value: str, version: str = "1") -> Child:
     owner = {"controller": True, "kind": "S3", "name": "photos"}
     metadata = {
         "namespace": "team",
@@ -157,12 +157,12 @@ def child(value: str, version: str = "1") -> dict[str, Any]:
         "ownerReferences": [owner],
         "resourceVersion": version,
     }
-    return {"metadata": metadata, "digests": {"AWS_SECRET_ACCESS_KEY": value}}
+    return Child({"metadata": metadata, "digests": {"AWS_SECRET_ACCESS_KEY": value}})
 
 
-def children(cache: Cache | None = None) -> tuple[ChildHandler, WorkQueue]:
+def children(cache: Cache[Child] | None = None) -> tuple[ChildHandler, WorkQueue]:
     queue = WorkQueue()
-    handler = ChildHandler(queue, cache or Cache())
+    handler = ChildHandler(queue, cache or Cache(Child.from_item))
     handler.replace_all([child("a")])
     return handler, queue
 
@@ -194,7 +194,7 @@ def test_child_edited_while_nobody_watched_is_found_by_the_list() -> None:
 
 
 def test_child_deleted_while_nobody_watched_is_found_by_the_list() -> None:
-    cache = Cache()
+    cache = Cache(Child.from_item)
     handler, queue = children(cache)
     handler.replace_all([])
     assert queue.get(0) == (KEY, Lane.RESYNC)
@@ -222,7 +222,7 @@ def test_watch_that_is_not_allowed_goes_on_trying_and_recovers() -> None:
 
 
 def test_child_that_may_no_longer_be_watched_is_asked_for_by_name() -> None:
-    cache = Cache()
+    cache = Cache(Child.from_item)
     handler, queue = children(cache)
     handler.deny()
     assert cache.keys() == []

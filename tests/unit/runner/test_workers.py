@@ -5,21 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
 
 import pytest
 
-from runner.control.metrics import Metrics
+from runner.control.once import OnePass
 from runner.control.operator import Operator
 from runner.control.queue import Lane, WorkQueue
-from runner.control.reconcile import Reconciler
+from runner.control.shutdown import Shutdown
+from runner.control.threads import Threads
 from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.kube.client import Kube
-from runner.objects import Key
+from runner.objects import S3Object
 from runner.settings import Settings
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
-from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, kube_error, make_item
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, kube_error, make_item
 
 KEY = ("team", "photos")
 F, P, S = Lane.FRESH, Lane.REPAIR, Lane.RESYNC
@@ -80,24 +80,17 @@ class Rig:
         self.queue = WorkQueue(lambda: self.now)
         self.kube = FakeKube(make_item())
         self.job = FakeJob(self.kube, *outcomes)
-        self.reconciler = Reconciler(
-            self.kube, self.job, Metrics(), 300, find_seen=self._find, check=FakeCheck(*checks), run_timeout_s=600
-        )
+        self.reconciler = FakeParts(FakeCheck(*checks)).make_reconciler(self.kube, self.job)
         self.stopping = threading.Event()
-        self.workers = Workers(
-            self.queue, self.reconciler, has_checkers=True, stopping=self.stopping, clock=lambda: self.now
-        )
+        self.workers = Workers(self.queue, self.reconciler, stopping=self.stopping, clock=lambda: self.now)
         (self.worker,) = run_workers(1, has_many_namespaces=True, has_checkers=True)
         (self.checker,) = check_workers(1, has_many_namespaces=True)
-
-    def _find(self, key: Key) -> dict[str, Any] | None:
-        return self.kube.find_object(*key)
 
     def serve(self, worker: Worker) -> None:
         """Let the worker serve one object, which must be due."""
         found = self.queue.get(0, worker.lanes, worker.pool)
         assert found is not None
-        self.workers._serve(*found)
+        self.workers._serve(worker, found[0])
 
     def waits(self, lane: Lane) -> float:
         """How many seconds pass until the object is due in this lane."""
@@ -171,7 +164,8 @@ def test_run_that_made_progress_is_followed_by_the_next_behind_other_namespaces(
 def test_once_goes_on_while_runs_make_progress() -> None:
     rig = Rig(EMPTYING, EMPTYING, READY)
     rig.kube.item = make_item(finalizers=["agill.apps.s3"], deletionTimestamp="2026-01-01T00:00:00Z")
-    assert make_operator()._reconcile_once(rig.reconciler, KEY)
+    one_pass = OnePass(rig.reconciler, Threads(), Shutdown(600), lambda: None)
+    assert one_pass.reconcile(KEY)
     assert len(rig.job.runs) == 3
     assert rig.kube.item is None
 
@@ -213,8 +207,8 @@ def make_operator() -> Operator:
 def health(workers: Workers) -> str:
     """What /healthz of an operator with these workers answers; empty when it is well."""
     operator = make_operator()
-    operator._workers = workers
-    return operator._check_health()
+    operator.probes.workers = workers
+    return operator.probes.check_health()
 
 
 def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
@@ -222,10 +216,10 @@ def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
     arrived, leave = threading.Event(), threading.Event()
     run = rig.job.run
 
-    def hang(item: dict[str, Any]) -> Outcome:
+    def hang(s3: S3Object) -> Outcome:
         arrived.set()
         leave.wait()
-        return run(item)
+        return run(s3)
 
     rig.job.run = hang  # type: ignore[method-assign]
     # A daemon: a failed assertion must not keep the process.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .children import is_new
-from .errors import Forbidden, Refused
+from .errors import Forbidden, NoSuchNamespace, Refused
 from .json_text import parse_json
 from .outcome import Reason
 
@@ -33,6 +34,8 @@ _TIMEOUT_S = 30
 _CHUNK = 64 * 1024
 _FORBIDDEN = 403
 _MAX_MESSAGE = 400
+# What the client library says where nothing is configured, by a kubeconfig or in a Pod.
+_NO_CONFIGURATION = ("No configuration found", "Service host/port is not set")
 _VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # Anybody's Secret may have the name that is read, with 1 MB in it, which parsed is many times that. Threads read and
 # parse one at a time, and keep what is needed.
@@ -85,6 +88,7 @@ class ApiServer:
         https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 
         :param manifest: as ``children`` makes it; it must hold no secret, as it may be in the answer
+        :raises NoSuchNamespace: for an object to be created in a namespace that does not exist
         :raises Refused: KubernetesError with the API server's message
         """
         kind, metadata = manifest["kind"], manifest["metadata"]
@@ -108,6 +112,8 @@ class ApiServer:
             # A webhook that predates admissionregistration.k8s.io/v1: only the write itself can tell.
             if error.status == 400 and "does not support dry run" in message:
                 return
+            if error.status == 404 and is_new(manifest):
+                raise NoSuchNamespace(metadata["namespace"]) from error
             raise Refused(
                 Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
             ) from error
@@ -118,7 +124,10 @@ class ApiServer:
         """The uid of kube-system: the cluster's name where none is set."""
         found = self._find("Namespace", "namespaces", "kube-system")
         if found is None:
-            raise Refused(Reason.KUBERNETES_ERROR, "namespace kube-system does not exist: set a cluster name")
+            raise Refused(
+                Reason.KUBERNETES_ERROR,
+                "namespace kube-system does not exist: set --cluster-name of the operator, or s3bucket_cluster_name",
+            )
         return str(found["metadata"]["uid"])
 
     def _find(
@@ -188,7 +197,23 @@ def _message_of(error: ApiException) -> str:
 
 
 def _unreachable(error: Exception) -> Refused:
+    certificate = _certificate_problem(error)
+    if certificate:
+        return Refused(
+            Reason.KUBERNETES_ERROR,
+            f"failed to reach Kubernetes: the certificate of the API server is not accepted ({certificate}): correct "
+            "certificate-authority in the kubeconfig, or s3bucket_ca_cert of the role (K8S_AUTH_SSL_CA_CERT); "
+            "s3bucket_validate_certs: false (K8S_AUTH_VERIFY_SSL) turns the check off",
+        )
     return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {type(error).__name__}")
+
+
+def _certificate_problem(error: BaseException | None) -> str:
+    """Why TLS does not accept the API server's certificate; empty for any other error."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        nested = getattr(error, "reason", None) or next(iter(error.args), None)
+        error = nested if isinstance(nested, BaseException) else error.__cause__
+    return str(error.verify_message) if error is not None else ""
 
 
 def connect() -> ApiServer:
@@ -223,11 +248,16 @@ def reported_errors(source: str) -> Iterator[None]:
     :param source: what the configuration comes from: variables of the environment or of the role
     :raises Refused: KubernetesError naming the source, without the text of a file, which holds credentials
     """
-    hint = f"correct {source}" if source else "set KUBECONFIG"
     try:
         yield
     except (ConfigException, OSError) as error:
-        raise Refused(Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {error}: {hint}") from error
+        text = str(error).rstrip(".")
+        if source and not text.endswith(_NO_CONFIGURATION):
+            raise Refused(Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {text}: correct {source}") from error
+        raise Refused(
+            Reason.KUBERNETES_ERROR,
+            "no Kubernetes configuration found: set s3bucket_kubeconfig or KUBECONFIG, or run in a Pod",
+        ) from error
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise Refused(
             Reason.KUBERNETES_ERROR,

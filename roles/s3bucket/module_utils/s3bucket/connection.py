@@ -9,6 +9,7 @@ KUBECONFIG, which kubectl and the operator do not. So a kubeconfig of KUBECONFIG
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -29,11 +30,13 @@ _PREFIX = "K8S_AUTH_"
 _CREDENTIALS = (("username", "password"), ("api_key",), ("client_cert", "client_key"))
 _SECRETS = ("api_key", "password")
 _MIN_MASKED = 16
+_VAULT = b"$ANSIBLE_VAULT"
 
 
 def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
     """Configure the client library. Makes no request.
 
+    :param module: its argument ``working_directory`` is where a relative path of KUBECONFIG starts
     :param options: those of the role's variables, by kubernetes.core's names, as JSON text
     :returns: the API server, and the option that tasks of kubernetes.core need beside the given ones
     :raises Refused: KubernetesError when nothing is configured, or two sources contradict each other
@@ -47,7 +50,11 @@ def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
     module.no_log_values.update(secret for secret in secrets if len(secret) >= _MIN_MASKED)
     refuse_mixture(given, os.environ)
     auth = collection._create_auth_spec(None, **given)
-    own = {} if _is_complete(auth) or auth.get("kubeconfig") else find_kubeconfig(os.environ)
+    own: dict[str, str] = {}
+    if auth.get("kubeconfig"):
+        refuse_missing(auth["kubeconfig"], _name_of("kubeconfig", given))
+    elif not _is_complete(auth):
+        own = find_kubeconfig(os.environ, module.params["working_directory"])
     auth.update(own)
     with reported_errors(_source(given, own)):
         configuration = collection._create_configuration(auth)
@@ -75,18 +82,59 @@ def _is_complete(auth: dict[str, Any]) -> bool:
     return bool(auth.get("host")) and any(has)
 
 
-def find_kubeconfig(environment: Mapping[str, str]) -> dict[str, str]:
-    """The option ``kubeconfig`` for the files of KUBECONFIG, else for the default file; nothing without them."""
+def find_kubeconfig(environment: Mapping[str, str], working_directory: str) -> dict[str, str]:
+    """The option ``kubeconfig`` for the files of KUBECONFIG, else for the default file; nothing without them.
+
+    :param working_directory: that of the person who runs Ansible, where kubectl too would start a relative path;
+        Ansible runs modules in the playbook's folder
+    :raises Refused: KubernetesError when KUBECONFIG names no file that exists
+    """
     text = environment.get("KUBECONFIG") or _DEFAULT_KUBECONFIG
-    paths = [Path(path).expanduser().absolute() for path in text.split(os.pathsep) if path]
+    paths = [Path(working_directory, Path(path).expanduser()).absolute() for path in text.split(os.pathsep) if path]
     # As kubectl does; kubernetes.core's action refuses a file that is missing in a list.
     found = [str(path) for path in paths if path.exists()]
+    refuse_encrypted("KUBECONFIG", [Path(path) for path in found])
     if not found and environment.get("KUBECONFIG"):
-        is_relative = any(not Path(path).expanduser().is_absolute() for path in text.split(os.pathsep) if path)
-        # Ansible runs modules in the playbook's folder.
-        remedy = "give its absolute path" if is_relative else "correct it, or unset it"
-        raise Refused(Reason.KUBERNETES_ERROR, f"KUBECONFIG names no file that exists: {text}: {remedy}")
+        raise _missing("KUBECONFIG", paths)
     return {"kubeconfig": os.pathsep.join(found)} if found else {}
+
+
+def refuse_missing(kubeconfig: Any, name: str) -> None:
+    """Refuse a kubeconfig that is given and does not exist. One of several files is enough, as for kubectl.
+
+    :param kubeconfig: paths, or the content as a dictionary
+    :param name: the variable that gives it
+    :raises Refused: KubernetesError naming the variable and the paths
+    """
+    if isinstance(kubeconfig, Mapping):
+        return
+    paths = [Path(path).expanduser() for path in str(kubeconfig).split(os.pathsep) if path]
+    if not any(path.exists() for path in paths):
+        raise _missing(name, paths)
+    refuse_encrypted(name, paths)
+
+
+def refuse_encrypted(name: str, paths: list[Path]) -> None:
+    """Refuse a file that is encrypted with ansible-vault: modules do not have the vault's password.
+
+    :raises Refused: KubernetesError naming the variable, the file and the way that works
+    """
+    for path in paths:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if file.read(len(_VAULT)) == _VAULT:
+                raise Refused(
+                    Reason.KUBERNETES_ERROR,
+                    f"{name}: {path} is encrypted with ansible-vault: decrypt it, or give its content, "
+                    f"s3bucket_kubeconfig: \"{{{{ lookup('ansible.builtin.unvault', '{path}') | from_yaml }}}}\"",
+                )
+
+
+def _missing(name: str, paths: list[Path]) -> Refused:
+    shown = os.pathsep.join(map(str, paths))
+    is_relative = any(not path.is_absolute() for path in paths)
+    without = "leave it out" if name.startswith("s3bucket_") else "unset it"
+    remedy = "give its absolute path" if is_relative else f"correct it, or {without}"
+    return Refused(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
 
 
 def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -121,7 +169,7 @@ def refuse_overruled(configuration: Any, auth: dict[str, Any], given: dict[str, 
     token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     for option, used in (("host", configuration.host), ("api_key", (token or "").removeprefix("Bearer "))):
         if auth.get(option) and auth[option] != used:
-            name = f"s3bucket_{option}" if option in given else _variable_of(option, os.environ)
+            name = _name_of(option, given)
             raise Refused(
                 Reason.KUBERNETES_ERROR,
                 f"{name} has no effect beside a kubeconfig or a ServiceAccount with a token: give both a host and "
@@ -133,6 +181,11 @@ def _variable_of(option: str, environment: Mapping[str, str]) -> str | None:
     alias = next(name for name, named in AUTH_ARG_MAP.items() if named == option)
     names = (f"{_PREFIX}{option.upper()}", f"{_PREFIX}{alias.upper()}")
     return next((name for name in names if environment.get(name)), None)
+
+
+def _name_of(option: str, given: dict[str, Any]) -> str:
+    """What a person has to correct: the variable of the role, else that of the environment."""
+    return f"s3bucket_{option}" if option in given else _variable_of(option, os.environ) or option
 
 
 def _source(given: dict[str, Any], own: dict[str, Any]) -> str:

@@ -134,8 +134,8 @@ _REMEDIES_OF_MESSAGES = {
     "(RequestTimeTooSkewed)": _CLOCK,
     "Signature expired: ": _CLOCK,
     "Signature not yet current: ": _CLOCK,
-    "Scope ARN: ": "the permissions boundary of the operator's settings (iam.permissionsBoundary, "
-    "--permissions-boundary) does not exist: create it, or correct the setting",
+    "Scope ARN: ": "the permissions boundary does not exist: create it, or correct --permissions-boundary of the "
+    "operator (iam.permissionsBoundary of its chart), or s3bucket_permissions_boundary of the role",
 }
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html names no texts: "Cannot exceed quota for
@@ -173,6 +173,17 @@ class Unknown(Refused):
 
 class Forbidden(Refused):
     """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
+
+
+class NoSuchNamespace(Refused):
+    """The object's namespace does not exist, so Kubernetes would store neither its Secret nor its Service."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(
+            Reason.KUBERNETES_ERROR,
+            f"metadata.namespace: namespace {namespace} does not exist: create it (kubectl create namespace "
+            f"{namespace}), or correct the field. Nothing was changed",
+        )
 
 
 class NoSuchRegion(Refused):

@@ -10,11 +10,10 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
 from .outcome import Reason
-from .read import LiveUsers, read_all_users
+from .read import PerUserReader, read_all_users
 from .requirements import find_outdated
 from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
@@ -60,13 +59,13 @@ def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
     return wanted_of(read_cr(module.params["cr"], "present"), settings.cluster_name, module.params["defaults"])
 
 
-def make_sources(module: AnsibleAWSModule, cluster: ApiServer, settings: RoleSettings) -> Sources:
-    """Clients with the module's credentials, region and endpoint.
+def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
+    """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
 
     :raises Refused: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
-    outdated = find_outdated(s3)
+    outdated = find_outdated(s3.meta.service_model)
     if outdated:
         raise Refused(Reason.MISSING_REQUIREMENT, outdated)
 
@@ -84,9 +83,9 @@ def make_sources(module: AnsibleAWSModule, cluster: ApiServer, settings: RoleSet
 
     return Sources(
         s3=s3,
-        users=LiveUsers(iam),
+        users=PerUserReader(iam),
         sts=module.client("sts"),
-        cluster=cluster,
+        cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
         settle_s=settings.iam_settle_s,

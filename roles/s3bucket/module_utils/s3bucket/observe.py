@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from . import aspects, children, owner
 from .closing import is_closing
-from .errors import Forbidden, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
+from .errors import Forbidden, NoSuchNamespace, NoSuchRegion, Refused, Unknown, code_of, is_nowhere
 from .keys import KeyPlan, Pair, plan_keys
 from .policy import find_replaced, is_same
 from .read import find_bucket, find_bucket_policy, get_account, is_proven, read_settings
@@ -32,12 +32,14 @@ _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 _CREATION = timedelta(minutes=5)
 
 
+# The order in which aspects of a user and of Kubernetes are listed, after those of the bucket.
+_ORDER = ("user", "user_policy", "access_key", "secret", "service")
 # Of the names in a message so many are shown.
 _MAX_NAMED = 2
 
 
 class Users(Protocol):
-    """Where IAM users are read: each by itself (``read.LiveUsers``), or all at once (``read.ReadUsers``)."""
+    """Where IAM users are read: each by itself (``read.PerUserReader``), or all at once (``read.BulkUserReader``)."""
 
     def find(self, name: str) -> UserState | None: ...
 
@@ -135,6 +137,16 @@ class Observation:
         return Comparison(wanted, self.settings, self.is_adopted)
 
     @property
+    def written(self) -> list[str]:
+        """The aspects that a run writes: those that differ, and what a new user or a new access key brings with it.
+
+        A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
+        """
+        brought = {"user_policy": self.puts_policy, "access_key": self.keys.issue, "secret": self.keys.issue}
+        found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
+        return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+
+    @property
     def lacks(self) -> list[str]:
         """Without what nobody can use what there is, in words; all of it differs, too."""
         found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
@@ -208,15 +220,21 @@ def _try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     """Ask the API server whether it would store what is to be written, before anything is.
 
     A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+
+    :raises NoSuchNamespace: before bucket and user are created for a namespace that does not exist
     """
     if "service" in seen.differs and seen.service_host:
         try:
             cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
+        except NoSuchNamespace:
+            raise
         except Refused as rejection:
             seen.defer(rejection, "service")
     if writes_secret(wanted, seen):
         try:
             _try_secret(wanted, cluster, seen)
+        except NoSuchNamespace:
+            raise
         except Refused as rejection:
             seen.defer_key(rejection)
 
@@ -596,7 +614,8 @@ def _rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Refuse
     return Refused(
         "Conflict",
         f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
-        "in the operator's settings (iam.allowedPolicies, iam.allowedGroups)",
+        "with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of its "
+        "chart), or s3bucket_allowed_policies and s3bucket_allowed_groups of the role",
     )
 
 

@@ -83,13 +83,15 @@ class Identity:
         if cluster and cluster != self.cluster:
             return (
                 f". The tags differ only in the cluster: if this cluster replaces {cluster} (rebuilt, restored or "
-                f"renamed), and no operator works there any more, start this one with --cluster-name={cluster}"
+                f"renamed), and no operator works there any more, start this one with --cluster-name={cluster}, or "
+                f"run the role with s3bucket_cluster_name={cluster}"
             )
         if tags.get(UID, "") in ("", self.uid):
             return ""
         return (
             ". The tags differ only in the uid: they are of an earlier object of this name, or of a second cluster "
-            f"with the cluster name {self.cluster}: then start its operator with another --cluster-name"
+            f"with the cluster name {self.cluster}: then start its operator with another --cluster-name, or "
+            "run the role for it with another s3bucket_cluster_name"
         )
 
     def consents_to_adoption(self, tags: dict[str, str]) -> bool:

@@ -25,9 +25,14 @@ _UNSET_LOCK = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFound
 
 @dataclass(frozen=True)
 class Prediction:
-    """``changed``: the aspects that the run would report; ``problem``: why it would not end well."""
+    """What a run would change.
+
+    ``changed``: the aspects that differ and that the run would repair; ``written``: those that it would report, with
+    what a new user or a new key brings with it; ``problem``: why it would not end well.
+    """
 
     changed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     problem: Refused | None = None
     notes: list[str] = field(default_factory=list)
@@ -43,7 +48,8 @@ def predict(wanted: Wanted, seen: Observation, sources: Sources) -> Prediction:
     """What a run would do about an object that should be there."""
     problem = seen.deferred[0] if seen.deferred else None
     changes = changes_of(wanted, seen, sources)
-    return Prediction(list(seen.differs), changes, problem, list(seen.notes), outcome_status(wanted, seen))
+    status = outcome_status(wanted, seen)
+    return Prediction(list(seen.differs), seen.written, changes, problem, list(seen.notes), status)
 
 
 def predict_deletion(wanted: Wanted, gone: Deletion, sources: Sources) -> Prediction:
@@ -55,9 +61,11 @@ def predict_deletion(wanted: Wanted, gone: Deletion, sources: Sources) -> Predic
     problem = gone.deferred[0] if gone.deferred else None
     blocked = find_obstacle(wanted, gone, sources.s3) if gone.deletes_bucket else None
     if blocked is None:
-        return Prediction(gone.differs, changes, problem, list(gone.notes))
+        return Prediction(gone.differs, gone.differs, changes, problem, list(gone.notes))
+    removed = [aspect for aspect in gone.differs if aspect == "user"]
     return Prediction(
-        [aspect for aspect in gone.differs if aspect == "user"],
+        removed,
+        removed,
         [change for change in changes if change.aspect == "user"],
         blocked,
         list(gone.notes),
@@ -66,7 +74,7 @@ def predict_deletion(wanted: Wanted, gone: Deletion, sources: Sources) -> Predic
 
 def result_of(wanted: Wanted, prediction: Prediction) -> Outcome:
     """The role's result in check mode: Ready only for what is there."""
-    changed = tuple(prediction.changed)
+    changed = tuple(prediction.written)
     status = {} if changed else prediction.status
     if prediction.problem is not None:
         return replace(prediction.problem.outcome, changed=changed, status=status)

@@ -136,7 +136,7 @@ def find_active_keys(iam: Any, name: str) -> list[str]:
         raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
 
 
-class LiveUsers:
+class PerUserReader:
     """Users, each asked for when it is looked at."""
 
     def __init__(self, iam: Any) -> None:
@@ -151,7 +151,7 @@ class LiveUsers:
         read_rights(self._iam, name, user)
 
 
-class ReadUsers:
+class BulkUserReader:
     """Users that were read all at once; only their keys, which that answer does not have, are asked for now.
 
     :param users: as :func:`read_all_users` answers

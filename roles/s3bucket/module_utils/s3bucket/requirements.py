@@ -34,12 +34,12 @@ def find_missing() -> str:
     return ""
 
 
-def find_outdated(s3: object) -> str:
-    """What to do about a botocore that cannot create a bucket with its tags, or nothing.
+def find_outdated(model: object) -> str:
+    """What to do about a botocore that cannot create a bucket with its tags, or nothing. Makes no request.
 
-    :param s3: botocore's client, which makes no request here
+    :param model: botocore's model of S3, a ServiceModel
     """
-    shape = s3.meta.service_model.operation_model("CreateBucket").input_shape  # type: ignore[attr-defined]
+    shape = model.operation_model("CreateBucket").input_shape  # type: ignore[attr-defined]
     if "Tags" in shape.members["CreateBucketConfiguration"].members:
         return ""
     return (

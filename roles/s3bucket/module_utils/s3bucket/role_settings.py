@@ -158,22 +158,21 @@ class RoleSettings:
     ))  # fmt: skip
     tags: Mapping[str, str] = _setting({}, Setting(
         "--tags", "TAGS",
-        "Tags for every bucket and user, as a JSON object. They override spec.tags. Default: none.", _tags,
+        "Tags for every bucket and user. They override spec.tags. Default: none.", _tags,
     ))  # fmt: skip
     allowed_policies: tuple[str, ...] = _setting((), Setting(
         "--allowed-policy", "ALLOWED_POLICIES",
-        "The ARN of a managed policy that others may attach to users. It can be given again, or as a list with commas. "
-        "Default: none.", _policies,
+        "The ARNs of managed policies that others may attach to users. Default: none.", _policies,
     ))  # fmt: skip
     allowed_groups: tuple[str, ...] = _setting((), Setting(
         "--allowed-group", "ALLOWED_GROUPS",
-        "A group that others may add users to. It can be given again, or as a list with commas. Default: none.",
+        "The groups that others may add users to. Default: none.",
         _groups,
     ))  # fmt: skip
     empty_time_s: int = _setting(300, Setting(
         "--empty-time", "EMPTY_TIME",
-        "Seconds for which one run deletes objects from a bucket, at most half of --run-timeout. The next run "
-        "continues; other objects are served in between.", _seconds, operator_default=60, changes=False,
+        "Seconds for which one run deletes objects from a bucket, for the operator at most half of --run-timeout. The "
+        "next run continues.", _seconds, operator_default=60, changes=False,
     ))  # fmt: skip
 
     @property

@@ -1,0 +1,147 @@
+"""The components that reconcile objects, made from the operator's settings once the cluster's name is known."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from runner.control.claims import Claims
+from runner.control.guard import GuardedRole
+from runner.control.metrics import Metrics
+from runner.control.orphans import Orphans
+from runner.control.publish import Publisher
+from runner.control.reconcile import Reconciler
+from runner.control.schedule import Periods, Schedule
+from runner.control.stored import StoredObjects
+from runner.drift.check import DriftCheck
+from runner.execution import processes
+from runner.execution.environment import ansible_environment, make_folders
+from runner.execution.job import AnsibleJob, callback_environment
+from runner.execution.warm.process import WarmProcess
+from runner.kube.cache import Caches
+from runner.kube.client import Kube, KubeError
+from runner.kube.schema import unstored_fields
+from runner.settings import Settings
+from s3bucket.role_settings import RoleSettings
+
+_LOG = logging.getLogger(__name__)
+_MAX_CHECK_S = 120.0
+# A run id in the warm process's environment is overwritten by longer ones.
+_RUN_ID_ROOM = 64
+
+
+@dataclass(frozen=True)
+class Components:
+    """What is made for one operator, or for one pass."""
+
+    job: AnsibleJob
+    check: DriftCheck
+    reconciler: Reconciler
+    orphans: Orphans
+    warm: WarmProcess | None
+
+    def close(self, timeout_s: float) -> None:
+        """End the processes that they have started."""
+        if self.warm:
+            self.warm.stop(timeout_s)
+        self.check.close()
+
+
+class Factory:
+    """Makes the components.
+
+    :param may_run: whether the Lease is held for certain
+    """
+
+    def __init__(
+        self, settings: Settings, kube: Kube, caches: Caches, metrics: Metrics, may_run: Callable[[], bool]
+    ) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._caches = caches
+        self._metrics = metrics
+        self._may_run = may_run
+
+    def make(self, cluster: str) -> Components:
+        """Make the components, and start the warm process.
+
+        :param cluster: the cluster's name in owner tags
+        """
+        settings = self._settings
+        role = replace(settings.role, cluster_name=cluster, empty_time_s=_empty_time_s(settings))
+        warm = _start_warm(settings) if settings.executor == "warm" else None
+        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm)
+        check = self._make_check(role)
+        guarded = GuardedRole(job, check.try_policy, self._may_run)
+        orphans = self._make_orphans(check, guarded, cluster)
+        return Components(job, check, self._make_reconciler(check, guarded), orphans, warm)
+
+    def _make_check(self, role: RoleSettings) -> DriftCheck:
+        return DriftCheck(
+            self._settings.project_dir,
+            role,
+            self._caches.find_child,
+            period_s=self._settings.sync_period_s,
+            count_call=self._metrics.count_call,
+            limit_s=min(_MAX_CHECK_S, self._settings.run_timeout_s),
+        )
+
+    def _make_orphans(self, check: DriftCheck, role: GuardedRole, cluster: str) -> Orphans:
+        deactivates = self._settings.orphan_policy == "Deactivate"
+        return Orphans(
+            self._kube,
+            check.owned,
+            self._metrics,
+            self._caches.find_object,
+            (lambda user: role.deactivate(user, cluster)) if deactivates else None,
+            grace_s=self._settings.orphan_grace_period_s,
+        )
+
+    def _make_reconciler(self, check: DriftCheck, role: GuardedRole) -> Reconciler:
+        settings = self._settings
+        objects = StoredObjects(self._kube, self._caches.find_object, self._find_unstored_fields())
+        periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s)
+        return Reconciler(
+            objects,
+            role,
+            check,
+            Claims(self._caches.find_naming),
+            Publisher(objects, self._metrics),
+            Schedule(periods),
+            drift_check=settings.drift_check,
+        )
+
+    def _find_unstored_fields(self) -> tuple[str, ...]:
+        try:
+            return unstored_fields(self._kube.get_crd(), self._settings.project_dir)
+        except KubeError as error:
+            # Without the right to read it, what is missing is noticed when a status is written.
+            _LOG.info("CRD not read", extra={"error": str(error)})
+            return ()
+
+
+def wait_for_cluster_id(kube: Kube, stopping: threading.Event, retry_period_s: float) -> str:
+    """The cluster's id, as soon as Kubernetes returns it; empty when stopped first."""
+    while not stopping.is_set():
+        try:
+            return kube.get_cluster_id()
+        except KubeError as error:
+            _LOG.warning("cluster id not read", extra={"error": str(error)})
+            stopping.wait(retry_period_s)
+    return ""
+
+
+def _start_warm(settings: Settings) -> WarmProcess:
+    folder = processes.own_folder(settings.work_dir, "warm")
+    make_folders(folder)
+    run_id = f"{processes.operator_id()}-warm".ljust(_RUN_ID_ROOM, "-")
+    warm = WarmProcess(folder, ansible_environment(settings.project_dir, folder, run_id, callback_environment()))
+    warm.start()
+    return warm
+
+
+def _empty_time_s(settings: Settings) -> int:
+    """At most half of a run's time: the rest is for what comes before and after."""
+    return max(1, int(min(settings.role.empty_time_s, settings.run_timeout_s / 2)))

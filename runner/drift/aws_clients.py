@@ -1,0 +1,156 @@
+"""AWS clients of the drift check: one of S3 and STS a region, one of IAM a partition, made once and kept.
+
+They are made anew when the credentials file changes (a mounted Secret that was changed), or when AWS rejects the
+credentials. Threads: any.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, InvalidRegionError
+
+from s3bucket import errors, regions, spec
+from s3bucket.outcome import Reason
+
+_CONFIG = Config(
+    connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=32
+)
+# IAM throttles per account: botocore's token bucket slows all of the operator's calls down once it does.
+_IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
+# Clients are kept for so many regions. A tenant may write any name of a region into any number of objects.
+_MAX_REGIONS = 64
+
+Client = Any
+"""A client of boto3, which makes its classes at run time."""
+
+
+class Identity:
+    """An STS client whose GetCallerIdentity is called once: whose credentials these are does not change.
+
+    :ivar sts: the client itself, which calls it each time
+    """
+
+    def __init__(self, sts: Client) -> None:
+        self.sts = sts
+        self._answer: dict[str, str] | None = None
+
+    def get_caller_identity(self) -> dict[str, str]:
+        """The answer of GetCallerIdentity."""
+        if self._answer is None:
+            self._answer = self.sts.get_caller_identity()
+        return self._answer
+
+
+class Clients(NamedTuple):
+    """The clients for one region."""
+
+    s3: Client
+    iam: Client
+    sts: Identity
+
+
+class AWSClients:
+    """Makes and keeps clients.
+
+    :param before_request: called before each request, with its operation; may raise, and the request is not sent
+    """
+
+    def __init__(self, before_request: Callable[[str], None]) -> None:
+        self._before_request = before_request
+        self._lock = threading.Lock()
+        # S3 and STS by region, the one that was used last at the end; IAM by partition.
+        self._regional: OrderedDict[str, tuple[Client, Identity]] = OrderedDict()
+        self._iam: dict[str, Client] = {}
+        # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
+        # of CPU for a region. A session is not thread-safe: only under the lock.
+        self._session: boto3.session.Session | None = None
+        self._credentials: object = None
+
+    @property
+    def regions(self) -> list[str]:
+        """The regions whose clients are kept, the one that was used last at the end."""
+        return list(self._regional)
+
+    def get(self, region: str) -> Clients:
+        """The clients for a region.
+
+        :raises Refused: when there can be none, for the region's name or the operator's AWS settings
+        """
+        partition = regions.partition_of(region)
+        with self._lock:
+            credentials = _credentials_file()
+            if credentials != self._credentials:
+                self._clear()
+                self._credentials = credentials
+            if region not in self._regional:
+                s3, sts = (self._make(service, region, _CONFIG) for service in ("s3", "sts"))
+                self._regional[region] = s3, Identity(sts)
+                if len(self._regional) > _MAX_REGIONS:
+                    self._regional.popitem(last=False)
+            self._regional.move_to_end(region)
+            # One for all regions of a partition: its token bucket is for all of the account's calls.
+            if partition.name not in self._iam:
+                self._iam[partition.name] = self._make("iam", partition.home, _IAM_CONFIG)
+            s3, identity = self._regional[region]
+            return Clients(s3, self._iam[partition.name], identity)
+
+    def get_iam(self) -> tuple[str, Client]:
+        """An IAM client, and the region that it sends its requests to."""
+        region = home_region()
+        return regions.partition_of(region).home, self.get(region).iam
+
+    def forget(self) -> None:
+        """Make all clients anew."""
+        with self._lock:
+            self._clear()
+
+    def _make(self, service: str, region: str, config: Config) -> Client:
+        try:
+            self._session = self._session or boto3.session.Session()
+            client = self._session.client(service, region_name=region, config=config)
+        except InvalidRegionError as error:
+            raise spec.invalid("spec.region", str(error)) from error
+        except BotoCoreError as error:
+            raise errors.unknown("make a client of AWS", error) from error
+        except ValueError as error:
+            # Of an endpoint that is no URL. botocore has no error of its own for it.
+            message = f"failed to make a client of AWS: {error}: AWS_ENDPOINT_URL must be a URL, as https://minio:9000"
+            raise errors.Unknown(Reason.AWS_UNREACHABLE, message) from error
+        client.meta.events.register("before-send", self._notice)
+        return client
+
+    def _notice(self, event_name: str, **_: object) -> None:
+        # before-send.s3.HeadBucket
+        self._before_request(event_name.rpartition(".")[2])
+
+    def _clear(self) -> None:
+        self._regional.clear()
+        self._iam.clear()
+        self._session = None
+
+
+def make_tenant_clients(key_id: str, secret_key: str, region: str) -> tuple[Client, Client]:
+    """STS and S3 clients with an access key of a tenant's Secret. They are not kept."""
+    session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
+    sts, s3 = (session.client(service, region_name=region, config=_CONFIG) for service in ("sts", "s3"))
+    return sts, s3
+
+
+def home_region() -> str:
+    """The region of the operator's own AWS settings."""
+    return boto3.session.Session().region_name or "us-east-1"
+
+
+def _credentials_file() -> object:
+    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "")
+    try:
+        return path, os.stat(path).st_mtime_ns
+    except OSError:
+        return path

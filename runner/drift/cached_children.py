@@ -1,0 +1,51 @@
+"""The Secrets and Services of the informer cache, as the role's code reads a cluster (``observe.Cluster``).
+
+The cache is filtered by label: what it lacks and should be there is requested by name before it counts as absent.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from runner.objects import JsonObject
+
+
+class Cached(Protocol):
+    """Secrets and Services as their watches saw them last, with digests in place of values; None for others."""
+
+    def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None: ...
+
+
+class LiveCluster(Protocol):
+    """The API server, as the role's code reads it."""
+
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None: ...
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None: ...
+
+    def is_terminating(self, namespace: str) -> bool: ...
+
+    def dry_run(self, manifest: JsonObject) -> None: ...
+
+
+class CachedCluster:
+    """Reads the cache first, then the API server."""
+
+    def __init__(self, cached: Cached, live: LiveCluster) -> None:
+        self._cached = cached
+        self._live = live
+        self.is_terminating = live.is_terminating
+
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
+        """A Secret; None when there is none."""
+        found = self._cached("Secret", namespace, name)
+        return self._live.find_secret(namespace, name) if found is None and is_wanted else found
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
+        """A Service; None when there is none."""
+        found = self._cached("Service", namespace, name)
+        return self._live.find_service(namespace, name) if found is None and is_wanted else found
+
+    def dry_run(self, manifest: JsonObject) -> None:
+        """Have the API server check a manifest without storing it."""
+        self._live.dry_run(manifest)

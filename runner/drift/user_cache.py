@@ -1,0 +1,95 @@
+"""The account's IAM users, read all at once, once a period.
+
+A user whose object the role has run on since is read by itself. So is every user where the operator has no right to
+read all, or where an account has so many others that its pages would cost more calls than the users that are needed.
+Threads: any; one reads all users, the others wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+
+from runner.drift.aws_clients import Client
+from runner.drift.time_limit import TimeLimit
+from s3bucket import read
+from s3bucket.errors import Refused
+from s3bucket.outcome import Reason
+from s3bucket.state import UserState
+
+_LOG = logging.getLogger(__name__)
+_MAX_MESSAGE = 600
+# How many calls it costs to read a user by itself.
+_CALLS_A_USER = 4
+_USERS_A_PAGE = 1000
+
+UserReader = read.PerUserReader | read.BulkUserReader
+
+
+class UserCache:
+    """Reads users.
+
+    :param period_s: how often all users are read
+    """
+
+    def __init__(self, period_s: float, clock: Callable[[], float], time_limit: TimeLimit) -> None:
+        self._time_limit = time_limit
+        self._period_s = period_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._users: dict[str, UserState] = {}
+        self._read_at = -math.inf
+        self._changed_at: dict[str, float] = {}
+        # How many users were needed since all were read.
+        self._requests = 0
+        self._refusal: Refused | None = None
+
+    def read_all(self, iam: Client) -> tuple[float, dict[str, UserState]] | None:
+        """All users by name, and when they were read; None when they are read one by one in this period.
+
+        :raises Refused: when AWS does not return the users, or denies the right to read them
+        """
+        with self._lock:
+            self._requests += 1
+            if self._clock() >= self._read_at + self._period_s:
+                self._renew(iam)
+            if self._refusal:
+                raise self._refusal
+            return (self._read_at, self._users) if self._users else None
+
+    def get_reader(self, iam: Client, username: str) -> UserReader:
+        """What to read this user with. Blocks while another thread reads all users.
+
+        :raises Refused: when AWS does not return the users
+        """
+        with self._time_limit.holding(self._lock):
+            if self._clock() >= self._read_at + self._period_s:
+                self._renew(iam)
+            self._requests += 1
+            if not self._users or self._changed_at.get(username, -math.inf) >= self._read_at:
+                return read.PerUserReader(iam)
+            return read.BulkUserReader(iam, self._users)
+
+    def forget(self, username: str) -> None:
+        """What was read of this user no longer holds."""
+        with self._lock:
+            self._changed_at[username] = self._clock()
+
+    def _renew(self, iam: Client) -> None:
+        now = self._clock()
+        pages = 1 + len(self._users) // _USERS_A_PAGE
+        is_worth_it = not self._users or pages <= self._requests * _CALLS_A_USER
+        self._requests = 0
+        self._refusal = None
+        try:
+            # An account that was too large is read again only when enough users are needed to be worth it.
+            self._users = read.read_all_users(iam) if is_worth_it else {}
+        except Refused as refusal:
+            if refusal.reason != Reason.ACCESS_DENIED:
+                raise
+            self._users, self._refusal = {}, refusal
+            _LOG.warning("IAM users are read one by one", extra={"error": refusal.message[:_MAX_MESSAGE]})
+        self._read_at = now
+        self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
