@@ -108,6 +108,8 @@ class ApiServer:
                 _request_timeout=_TIMEOUT_S,
             )
         except ApiException as error:
+            if not error.status:
+                raise _unreachable(error) from error
             message = _message_of(error)
             # A webhook that predates admissionregistration.k8s.io/v1: only the write itself can tell.
             if error.status == 400 and "does not support dry run" in message:
@@ -149,6 +151,8 @@ class ApiServer:
         except ApiException as error:
             if error.status == 404:
                 return None
+            if not error.status:
+                raise _unreachable(error) from error
             if error.status == _FORBIDDEN and namespace:
                 raise Forbidden(
                     Reason.KUBERNETES_ERROR,
@@ -205,14 +209,18 @@ def _unreachable(error: Exception) -> Refused:
             "certificate-authority in the kubeconfig, or s3bucket_ca_cert of the role (K8S_AUTH_SSL_CA_CERT); "
             "s3bucket_validate_certs: false (K8S_AUTH_VERIFY_SSL) turns the check off",
         )
-    return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {type(error).__name__}")
+    # Of an ApiException without a status it begins with the class of the error of TLS.
+    reason = getattr(error, "reason", None)
+    name = reason.splitlines()[0] if isinstance(reason, str) and reason else type(error).__name__
+    return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {name}")
 
 
 def _certificate_problem(error: BaseException | None) -> str:
     """Why TLS does not accept the API server's certificate; empty for any other error."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        nested = getattr(error, "reason", None) or next(iter(error.args), None)
-        error = nested if isinstance(nested, BaseException) else error.__cause__
+        # The client library turns urllib3's error into an ApiException, which wraps the one of TLS in its arguments.
+        nested = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
+        error = next((item for item in nested if isinstance(item, BaseException)), None)
     return str(error.verify_message) if error is not None else ""
 
 
