@@ -16,9 +16,8 @@ from werkzeug.serving import make_server
 
 from .calls import ACCOUNT
 from .client import write_key
-from .gate import Gate
+from .gate import ADMIN, Gate
 
-ADMIN = "admin"
 _ADMIN_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 

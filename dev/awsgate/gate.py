@@ -32,6 +32,8 @@ _MARKS = {
     "late-user": rules.LATE_USERS,
     "used-quota": rules.USED_QUOTAS,
 }
+ADMIN = "admin"
+"""The IAM user whose key the tests, and by default the operator, use."""
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -285,9 +287,9 @@ def delete_policy_as_root(bucket: str) -> None:
 
 
 def forget_users(kept_prefix: str) -> None:
-    """Remove all users, with their keys and tags, but those whose names begin so."""
+    """Remove all users, with their keys and tags, but the administrator and those whose names begin so."""
     backend = iam_backends[ACCOUNT]["aws"]
-    for name in [name for name in backend.users if not name.startswith(kept_prefix)]:
+    for name in [name for name in backend.users if name != ADMIN and not name.startswith(kept_prefix)]:
         user = backend.users.pop(name)
         backend.tagger.delete_all_tags_for_resource(user.arn)
         for key in user.access_keys:

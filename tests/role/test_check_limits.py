@@ -58,7 +58,7 @@ def test_check_does_not_wait_for_ever_for_another_one_that_reads_all_users(world
     # By this clock no time passes: only the wait for the other one's lock ends.
     check = make_check(limit_s=0.2, count_call=hold, clock=lambda: 0.0)
     with ThreadPoolExecutor(1) as threads:
-        first = threads.submit(check.look, cr)
+        first = threads.submit(check.compare, S3Object(cr))
         assert reads.wait(60)
         assert check.compare(S3Object(cr)).reason is Reason.RUN_TIMEOUT
         goes_on.set()
