@@ -182,7 +182,7 @@ class Gate:
             # Not under the lock: it waits.
             return _json(self._holds.wait(body["timeout_s"]))
         with self._lock:
-            found: Any = {
+            commands: dict[tuple[str, str], Callable[[], Any]] = {
                 ("GET", "ready"): dict,
                 ("GET", "requests"): lambda: list(self._requests),
                 ("DELETE", "requests"): self._requests.clear,
@@ -204,7 +204,8 @@ class Gate:
                 ("GET", "issued"): lambda: list(self._issued),
                 ("GET", "leftovers"): self._leftovers,
                 ("POST", "reset"): self._reset_all,
-            }[method, name]()
+            }
+            found = commands[method, name]()
         return _json(found or ([] if name in ("requests", "issued", "leftovers") else {}))
 
     def _leftovers(self) -> list[str]:
