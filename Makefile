@@ -13,7 +13,7 @@ unexport PYTHONWARNINGS PYTHONPATH
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
 
 .DEFAULT_GOAL := help
-.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate check-generated cluster cluster-down clean docs generate-docs
+.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate generate-chart check-generated cluster cluster-down clean docs generate-docs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,9 +115,12 @@ lint-yaml: $(STAMP)
 lint-ansible: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline
 
-# Spelling, American English, and the words that dev/words/ lists; settings and exceptions are in pyproject.toml.
+# Spelling, American English, and the words that dev/words/ lists; settings and exceptions are in pyproject.toml. The words of pending.txt
+# are rejected in the folders of WORDS only, which have none left.
+WORDS := .github bench container dev docs/decisions examples molecule tests/bench tests/crd tests/e2e tests/gate tests/molecule CONTRIBUTING.md SECURITY.md
 lint-words: $(STAMP)
 	$(BIN)/codespell
+	$(BIN)/codespell --dictionary=dev/words/pending.txt $(WORDS)
 
 lint-repository: $(STAMP)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -142,6 +145,7 @@ cluster-down: $(STAMP) ## end what `make cluster` started
 
 generate: $(STAMP) ## write what follows from the CRD and the settings: argument_specs, defaults, copies, reference, policy
 	$(BIN)/python -m dev.generate
+	$(BIN)/python -m dev.chart_docs
 
 check-generated: $(STAMP) ## fail if make generate changes a file
 	@before=$$(git status --porcelain; git diff) && $(MAKE) --no-print-directory generate && \
@@ -163,3 +167,6 @@ recording: kubernetes ## make docs/demo.svg from a run of the demo
 
 hooks: $(STAMP) ## let git run the checks of make lint that a commit concerns
 	$(BIN)/pre-commit install
+
+generate-chart: $(STAMP) ## write the chart's README.md and values.schema.json, from the comments of its values.yaml
+	$(BIN)/python -m dev.chart_docs

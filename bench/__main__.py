@@ -1,7 +1,7 @@
 """``python -m bench``: measures everything, the most important first, and writes the rows after each measurement.
 
 Phases: without other objects (new objects, bursts, with both executors); with many that are Ready (syncs); the check
-alone. An interrupted run leaves the rows that it has. Exit status 1: a measurement was not what its row says.
+alone. An interrupted run leaves the rows that it has. Exit status 1: a measurement was not what its row states.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bench.settings import Settings, settings_of
 from bench.steady import measure_drift, measure_restart, measure_steady, measure_throttled
 
 _REPEATS = {WARM: 7, STOCK: 3}
-# Nobody is looked at again while new objects are measured alone.
+# No object is in resync while new objects are measured alone.
 _QUIET_S = 3600.0
 _DELAY_S = 0.03
 # Of the requests that a sync makes IAM answers this share.
@@ -55,7 +55,7 @@ class Bench:
     def run(self) -> None:
         """All that is asked for."""
         if self._asks("latency", "burst", "stock", "steady", "resync", "drift", "delay", "throttle", "memory"):
-            self._say("starting Kubernetes and AWS")
+            self._report("starting Kubernetes and AWS")
             plane, aws = bring_up(self._folder)
             try:
                 self._in_place(Place(plane, aws, self._folder))
@@ -76,7 +76,7 @@ class Bench:
             self._measure_syncs(place)
 
     def _measure_new(self, place: Place, executor: str, has_latency: bool, has_burst: bool) -> None:
-        with OperatorProcess(place, self._folder / executor, executor, _QUIET_S) as operator, self._told(operator):
+        with OperatorProcess(place, self._folder / executor, executor, _QUIET_S) as operator, self._with_log(operator):
             warm_up(place, _NEW, f"{executor}-first")
             if has_latency:
                 names = [f"{executor}-{number}" for number in range(_REPEATS[executor])]
@@ -92,13 +92,13 @@ class Bench:
     def _measure_syncs(self, place: Place) -> None:
         settings = self._settings
         count, period_s = settings.objects, settings.sync_period_s
-        self._say(f"making {count} objects that are Ready")
+        self._report(f"making {count} objects that are Ready")
         place.make_namespace(_MANY)
         names = [f"bench-{number:06d}" for number in range(count)]
         make(place, _MANY, names)
         operator = OperatorProcess(place, self._folder / "syncs", WARM, period_s)
         try:
-            with self._told(operator):
+            with self._with_log(operator):
                 self._measure("restart", lambda: measure_restart(operator, count, period_s))
                 self._measure_running(place, operator, names)
         finally:
@@ -143,16 +143,16 @@ class Bench:
         return any(group in self._settings.rows for group in groups)
 
     def _measure(self, what: str, measure: Callable[[], list[Row]]) -> None:
-        self._say(f"measuring: {what}")
+        self._report(f"measuring: {what}")
         try:
             self._results.add(measure())
         except BenchError as error:
             self.failures.append(f"{what}: {error}")
-            self._say(f"NOT MEASURED: {self.failures[-1]}\n{self._operator.tail() if self._operator else ''}")
+            self._report(f"NOT MEASURED: {self.failures[-1]}\n{self._operator.tail() if self._operator else ''}")
 
     @contextmanager
-    def _told(self, operator: OperatorProcess) -> Iterator[None]:
-        """What this operator said last is told when something goes wrong."""
+    def _with_log(self, operator: OperatorProcess) -> Iterator[None]:
+        """Report the end of this operator's log when something goes wrong."""
         self._operator = operator
         try:
             yield
@@ -162,12 +162,12 @@ class Bench:
         finally:
             self._operator = None
 
-    def _say(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         print(f"[{time.monotonic() - self._started:6.0f} s] {line}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Measure, and tell."""
+    """Measure, and print the rows."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         settings = settings_of()
@@ -179,7 +179,7 @@ def main() -> int:
         try:
             bench.run()
         finally:
-            _tell(results)
+            _print_rows(results)
     return 1 if bench.failures else 0
 
 
@@ -194,7 +194,7 @@ def _accounting() -> str:
     return tree.how
 
 
-def _tell(results: Results) -> None:
+def _print_rows(results: Results) -> None:
     from bench.picture import draw
 
     results.add(goal_rows(results))

@@ -1,8 +1,8 @@
 """CPU and memory of a process and all that it starts, however short-lived, orphaned or re-parented.
 
-A cgroup counts what every process in it used, also those that are gone and were waited for by somebody else: version
+A cgroup counts what every process in it used, also those that have ended and were reaped by another process: version
 2 where it is mounted, else the cpuacct of version 1. Both need the right to make a cgroup (root, mostly). Without it
-/proc is added up: what a process that is gone used is then in its parent's account, if the parent waited for it.
+/proc is added up: what a process that has ended used is then in its parent's account, if the parent reaped it.
 Linux only. Threads: any.
 """
 
@@ -60,7 +60,7 @@ def make_tree() -> Tree:
 
 
 class CgroupTree:
-    """A cgroup below one of ours.
+    """A cgroup below one that this process is in.
 
     :raises OSError: when it cannot be made
     """

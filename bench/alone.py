@@ -1,7 +1,7 @@
 """The drift check alone, with more objects than moto can hold, against ``stub``.
 
 ``python -m bench.alone OBJECTS CHECKS``: a process of its own makes the checks as the operator does, with all its
-objects, Secrets and Services in memory as watch caches have them, and says as one line of JSON what it cost. Nothing
+objects, Secrets and Services in memory as watch caches have them, and prints as one line of JSON what it cost. Nothing
 asks Kubernetes.
 """
 
@@ -74,7 +74,7 @@ class Held:
 
 
 def measure_alone(folder: Path, objects: int, checks: int) -> list[Row]:
-    """Rows of CPU, memory and calls of checks, of so many objects.
+    """Rows of CPU, memory and calls of a number of checks and objects.
 
     :raises BenchError: when a check did not find its object in order
     """
@@ -114,7 +114,7 @@ def _stub(objects: int) -> Iterator[int]:
         process.stdout.close()
 
 
-def look_at_all(objects: int, checks: int) -> dict[str, float]:
+def check_all(objects: int, checks: int) -> dict[str, float]:
     """Check objects of all numbers, evenly; what it cost.
 
     :raises BenchError: when a check did not find its object in order
@@ -155,4 +155,4 @@ def _own_mb() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(look_at_all(int(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(check_all(int(sys.argv[1]), int(sys.argv[2]))))

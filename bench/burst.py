@@ -1,4 +1,4 @@
-"""Many new objects at once until all are Ready, then all of them deleted at once until all are gone."""
+"""Many new objects at once until all are Ready, then all of them deleted at once until all are deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.meter import Cost
 from bench.place import Place
 from bench.process import OperatorProcess
 from bench.rows import Row, rows_of
-from bench.watching import delete_until_gone, make_until_ready
+from bench.watching import delete_and_wait, make_until_ready
 
 _TIMEOUT_S = 60
 _TIMEOUT_EACH_S = 20
@@ -21,7 +21,7 @@ def measure_burst(place: Place, operator: OperatorProcess, namespace: str, names
         make_until_ready(place, namespace, names, timeout_s)
     rows = _rows("burst_create", operator.executor, count, cost)
     with operator.meter.measure() as cost:
-        delete_until_gone(place, namespace, names, timeout_s)
+        delete_and_wait(place, namespace, names, timeout_s)
     return rows + _rows("burst_delete", operator.executor, count, cost)
 
 

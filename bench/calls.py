@@ -1,4 +1,4 @@
-"""How many requests the operator has made: to AWS as the gate counts them, to Kubernetes as its audit log tells."""
+"""How many requests the operator has made: to AWS by the gate, to Kubernetes by its audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The goals, on 2 cores against moto with 1,000 objects: each is looked up in the rows and told in rows of its own."""
+"""The goals, on 2 cores against moto with 1,000 objects: each is computed from the rows and has rows of its own."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ GOALS = (
 
 
 def goal_rows(results: Results) -> Iterator[Row]:
-    """A row for each goal that the rows so far tell of."""
+    """A row for each goal whose rows have been measured."""
     for goal in GOALS:
         row = goal.row(results)
         if row is not None:

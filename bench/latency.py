@@ -9,7 +9,7 @@ from bench.meter import Cost
 from bench.place import Place
 from bench.process import OperatorProcess
 from bench.rows import Row, rows_of
-from bench.watching import delete_until_gone, make_until_ready
+from bench.watching import delete_and_wait, make_until_ready
 
 _TIMEOUT_S = 120
 
@@ -28,7 +28,7 @@ def measure_latency(
         with operator.meter.measure() as cost:
             make_until_ready(place, namespace, [item], _TIMEOUT_S)
         costs.append(cost)
-        delete_until_gone(place, namespace, [item], _TIMEOUT_S)
+        delete_and_wait(place, namespace, [item], _TIMEOUT_S)
     walls = [cost.wall_s for cost in costs]
     found = [("wall_median", statistics.median(walls)), ("wall_least", min(walls)), ("wall_most", max(walls))]
     rows = [Row(name, operator.executor, objects, metric, value, "s") for metric, value in found]
@@ -38,7 +38,7 @@ def measure_latency(
 def warm_up(place: Place, namespace: str, name: str) -> None:
     """One object that no row counts: the first after a start waits for the process that runs are forked from."""
     make_until_ready(place, namespace, [name], _TIMEOUT_S)
-    delete_until_gone(place, namespace, [name], _TIMEOUT_S)
+    delete_and_wait(place, namespace, [name], _TIMEOUT_S)
 
 
 def _mean(costs: Sequence[Cost]) -> Cost:

@@ -17,7 +17,7 @@ _WARM_UP_PERIODS = 2
 
 
 def measure_memory(operator: OperatorProcess, objects: int, minutes: int, slope_from: int | None) -> list[Row]:
-    """Wait until the operator is up for so many minutes; rows of its memory until then."""
+    """Wait until the operator is up for a number of minutes; rows of its memory until then."""
     start = operator.memory.samples[0][0]
     time.sleep(max(0.0, start + minutes * 60 + _NEAR_S - time.monotonic()))
     samples = [((at - start) / 60, mb) for at, mb in list(operator.memory.samples)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from bench.accounting import Tree, pss_mb
 from bench.calls import AwsCalls, KubernetesCalls, without_watches
 
-# Reading the memory of one process takes some milliseconds of CPU: ours, but on the same cores.
+# Reading the memory of one process takes some milliseconds of CPU: the bench's, but on the same cores.
 _SAMPLE_S = 1.0
 
 
@@ -66,7 +66,7 @@ class Memory:
         self._thread.join()
 
     def peak_mb(self, since: float) -> float:
-        """The most since then; now is looked at too, so a stretch that is shorter than a sample has one."""
+        """The maximum since then, with a sample now, so that a stretch that is shorter than the interval has one."""
         self._sample()
         return max(mb for at, mb in list(self.samples) if at >= since)
 

@@ -1,4 +1,4 @@
-"""The role's own code, where a module of Ansible's would have it: what is in sync is what the role says is."""
+"""The role's own code, where a module of Ansible's would have it: what is in sync is decided by the role's own code."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Row:
 
 
 def rows_of(name: str, executor: str, objects: int, cost: Cost, of: int = 1) -> list[Row]:
-    """What each measurement tells: wall time, CPU, peak memory and calls; of ``of`` objects also what each cost."""
+    """What each measurement reports: wall time, CPU, peak memory and calls; of ``of`` objects also what each cost."""
     found = [
         ("wall", cost.wall_s, "s"),
         ("cpu", cost.cpu_s, "s"),
@@ -51,7 +51,7 @@ def rows_of(name: str, executor: str, objects: int, cost: Cost, of: int = 1) -> 
 
 
 class Results:
-    """All rows so far, in ``latest.json`` of a folder; ``machine.json`` beside it says where and of which commit."""
+    """All rows so far, in ``latest.json`` of a folder; ``machine.json`` beside it names the machine and the commit."""
 
     def __init__(self, folder: Path, machine: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)

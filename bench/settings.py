@@ -1,4 +1,4 @@
-"""What a run of the bench is told, by environment variables: ``make bench OBJECTS=100`` sets them."""
+"""The settings of a run of the bench, from environment variables: ``make bench OBJECTS=100`` sets them."""
 
 from __future__ import annotations
 

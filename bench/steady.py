@@ -1,6 +1,6 @@
 """A sync of many objects: with nothing to do, after a restart, with some that drift, with a slow or a throttling AWS.
 
-What is measured is a stretch of one sync period, and what the operator's own metrics say was checked in it. A stretch
+What is measured is a stretch of one sync period, and what was checked in it by the operator's own metrics. A stretch
 in which a check found what it should not, or a run was made that nothing asked for, gives no row.
 """
 
@@ -18,7 +18,7 @@ from bench.meter import Cost
 from bench.process import OperatorProcess
 from bench.rows import Row, rows_of
 
-# Of the objects so many are looked at in one period at least: the operator's own jitter is 10 %.
+# The part of the objects that must be checked in one period: the operator's own jitter is 10 %.
 _LEAST_SHARE = 0.85
 _POLL_S = 0.5
 _REPAIRED_S = 120.0
@@ -33,7 +33,7 @@ class Stretch:
     runs: int = 0
 
     def expect(self, objects: int, *, differing: int = 0) -> None:
-        """Nearly all objects were checked, and found in order but so many.
+        """Nearly all objects were checked, and a given number of them differed.
 
         :raises BenchError: when it was otherwise
         """
@@ -83,7 +83,7 @@ def measure_steady(operator: OperatorProcess, objects: int, period_s: float, nam
 def measure_drift(
     operator: OperatorProcess, objects: int, period_s: float, drifting: Sequence[str], s3: Any
 ) -> list[Row]:
-    """One period, and until the last is repaired, in which these buckets get versions that nobody asked for."""
+    """One period, and until the last is repaired, in which these buckets get versions that no spec asks for."""
     with stretch_of(operator) as stretch:
         runs = operator.runs()
         deadline = time.monotonic() + period_s
@@ -100,7 +100,7 @@ def measure_throttled(operator: OperatorProcess, objects: int, period_s: float) 
     with stretch_of(operator) as stretch:
         time.sleep(period_s)
     if stretch.runs:
-        raise BenchError(f"{stretch.runs} runs, although a check that fails says nothing")
+        raise BenchError(f"{stretch.runs} runs, although a check that fails proves no difference")
     failed = Row("throttled_iam", operator.executor, objects, "failed", stretch.checks["failed"], "checks")
     return [failed, *stretch.rows("throttled_iam", operator.executor, objects)]
 

@@ -1,5 +1,6 @@
-"""An AWS that answers a drift check and keeps nothing: ``python -m bench.stub OBJECTS``, until SIGTERM. Says its port.
+"""An AWS that answers a drift check and keeps nothing: ``python -m bench.stub OBJECTS``, until SIGTERM.
 
+Prints its port.
 It knows the objects of :func:`object_at` and finds all of them in order. For measuring what the operator's own side of
 a check costs with more objects than moto can hold. One thread a connection.
 """
@@ -152,7 +153,7 @@ def serve(objects: int) -> ThreadingHTTPServer:
             self.wfile.write(data)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
-            """Nobody reads it."""
+            """Discard it: no reader."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -30,8 +30,8 @@ def make_until_ready(place: Place, namespace: str, names: Sequence[str], timeout
     _do_and_wait(place, namespace, names, make, lambda _, item: is_ready_in_generation(S3Object(item)), timeout_s)
 
 
-def delete_until_gone(place: Place, namespace: str, names: Sequence[str], timeout_s: int) -> None:
-    """Delete objects, all at once, and wait until each is gone.
+def delete_and_wait(place: Place, namespace: str, names: Sequence[str], timeout_s: int) -> None:
+    """Delete objects, all at once, and wait until each is deleted.
 
     :raises BenchError: when time is over
     """
@@ -51,7 +51,7 @@ def _do_and_wait(
     timeout_s: int,
 ) -> None:
     lister = place.custom.list_namespaced_custom_object
-    # One object's watch is told of no other.
+    # The watch of one object reports no other.
     only = {"field_selector": f"metadata.name={names[0]}"} if len(names) == 1 else {}
     version = lister(*OBJECT, namespace, PLURAL, limit=1)["metadata"]["resourceVersion"]
     waited = set(names)

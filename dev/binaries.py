@@ -1,4 +1,4 @@
-"""Where etcd, Kubernetes' programs, helm (4), helm3 and actionlint come from.
+"""Where etcd, Kubernetes' programs, helm (4), helm3, helm-docs and actionlint come from.
 
 That is ``KUBEBUILDER_ASSETS``, the PATH, or a build from Go modules, done once.
 
@@ -31,6 +31,8 @@ HELM_VERSION = "4.3.1"
 HELM3_VERSION = "3.22.0"
 # renovate: datasource=go depName=github.com/rhysd/actionlint
 ACTIONLINT_VERSION = "1.7.12"
+# renovate: datasource=go depName=github.com/norwoodj/helm-docs
+HELM_DOCS_VERSION = "1.14.2"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 # Programs with a module of their own: name -> project, package, version.
@@ -38,6 +40,14 @@ _STANDALONE = {
     "helm": ("helm", "helm.sh/helm/v4/cmd/helm", HELM_VERSION),
     "helm3": ("helm", "helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
     "actionlint": ("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", ACTIONLINT_VERSION),
+    "helm-docs": ("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS_VERSION),
+}
+# How a program of the machine prints its version, and what that must begin with.
+_VERSIONS = {
+    "helm": ("version", "--short", f"v{HELM_VERSION.partition('.')[0]}."),
+    "helm3": ("version", "--short", f"v{HELM3_VERSION.partition('.')[0]}."),
+    # What it generates depends on the version.
+    "helm-docs": ("--version", f"helm-docs version {HELM_DOCS_VERSION}"),
 }
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
@@ -89,12 +99,12 @@ def _find(name: str) -> Path | None:
 
 
 def _is_wanted(name: str, path: str) -> bool:
-    """Whether a program that was found has the major version that is wanted: a machine's ``helm`` may be 3 or 4."""
-    project, _, version = _STANDALONE.get(name, ("", "", ""))
-    if project != "helm":
+    """Whether a program that was found has the version that is wanted: a machine's ``helm`` may be 3 or 4."""
+    if name not in _VERSIONS:
         return True
-    done = subprocess.run([path, "version", "--short"], capture_output=True, text=True, check=False)
-    return done.stdout.startswith(f"v{version.split('.')[0]}.")
+    *arguments, wanted = _VERSIONS[name]
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.startswith(wanted)
 
 
 @contextmanager
@@ -112,7 +122,7 @@ def _build(name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
         if name in _STANDALONE:
             _, package, version = _STANDALONE[name]
-            flags = _helm3_flags() if name == "helm3" else "-s -w"
+            flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version}"
             command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:
             command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]
@@ -124,7 +134,7 @@ def _build(name: str) -> Path:
 
 
 def _version_flags() -> str:
-    # etcd carries its version in its sources; the Kubernetes programs get theirs by the linker.
+    # etcd carries its version in its sources; the Kubernetes programs get it from the linker.
     major, minor, _ = KUBERNETES_VERSION.split(".")
     values = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     return " ".join(["-s", "-w", *(f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in values.items())])

@@ -188,7 +188,7 @@ class ControlPlane:
         self.kubeconfig.write_text(yaml.safe_dump(config))
 
     def _is_ready(self) -> bool:
-        # Only the server that has our token answers: another one on this port would not be taken for ours.
+        # Only the server that has this plane's token answers: another one on this port would not be taken for it.
         request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {self._token}"})
         try:
             context = ssl.create_default_context(cafile=str(self.folder / "certs" / "apiserver.crt"))

@@ -1,7 +1,7 @@
 """``make demo``: the operator at work on a Kubernetes and an AWS on this machine, a step a line.
 
 At a terminal everything stays up afterwards until Ctrl-C; otherwise it ends by itself, and its exit
-status tells whether every step did what it should.
+status is 0 only if every step did what it should. `make recording` shows a run of it as docs/demo.svg.
 """
 
 from __future__ import annotations
@@ -52,26 +52,26 @@ class Demo:
 
         :raises DemoError: naming the step
         """
-        self._say("starting Kubernetes (etcd, kube-apiserver, kube-controller-manager)")
+        self._step("starting Kubernetes (etcd, kube-apiserver, kube-controller-manager)")
         self.plane.start()
-        self._say("starting AWS (moto, with IAM enforced)")
+        self._step("starting AWS (moto, with IAM enforced)")
         self.aws.start()
-        self._say("installing the CRD")
+        self._step("installing the CRD")
         install_crd(self.plane.kubeconfig)
-        self._say("starting the operator")
+        self._step("starting the operator")
         self._start_operator()
-        self._say(f"applying examples/: {', '.join(_READY)}")
+        self._step(f"applying examples/: {', '.join(_READY)}")
         self._kubectl("apply", "-f", str(_PROJECT / "examples"))
         names = [f"s3/{name}" for name in _READY]
         self._kubectl("wait", "--for=condition=Ready", *names, f"--timeout={_WAIT_S:.0f}s")
-        self._say("all are Ready: kubectl get s3")
-        self._print(self._kubectl("get", "s3"))
+        self._step("all are Ready")
+        self._print("$ kubectl get s3\n" + self._kubectl("get", "s3"))
         self._show_secret()
         self._show_bucket()
         self._use_bucket()
         self._show_repair()
         self._show_deletion()
-        self._say("done: every step did what it should")
+        self._step("done: every step did what it should")
 
     def stop(self) -> None:
         """End everything that was started."""
@@ -88,24 +88,28 @@ class Demo:
         self._operator.wait_until(lambda: '"leading"' in log.read_text(), "the operator")
 
     def _show_secret(self) -> None:
-        self._say("the Secret minimal-iam-secret holds (names only):")
-        self._print("\n".join(self._secret("minimal")))
+        self._step("the user's access key is in a Secret, to be used with envFrom")
+        self._print(f"minimal-iam-secret: {', '.join(self._secret('minimal'))}")
 
     def _show_bucket(self) -> None:
-        self._say("the bucket of full, as AWS reports it:")
+        self._step("the bucket of full, as AWS reports it")
         s3, name = self.aws.client("s3"), "s3-operator-example-full"
         report = {
             "region": s3.get_bucket_location(Bucket=name)["LocationConstraint"],
             "versioning": s3.get_bucket_versioning(Bucket=name).get("Status"),
-            "public access block": s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"],
+            "public access": "blocked" if all(self._access_block(name).values()) else "partly blocked",
             "policy": [item["Sid"] for item in json.loads(s3.get_bucket_policy(Bucket=name)["Policy"])["Statement"]],
-            "tags": {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]},
+            "tags": [f"{tag['Key']}={tag['Value']}" for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]],
         }
-        self._print("\n".join(f"{key}: {value}" for key, value in report.items()))
+        self._print("\n".join(f"{key + ':':15}{_shown(value)}" for key, value in report.items()))
         self._check(report["versioning"] == "Enabled", "the bucket has versions")
 
+    def _access_block(self, bucket: str) -> dict[str, bool]:
+        answer = self.aws.client("s3").get_public_access_block(Bucket=bucket)
+        return dict(answer["PublicAccessBlockConfiguration"])
+
     def _use_bucket(self) -> None:
-        self._say("put and get an object with the Secret's credentials")
+        self._step("the Secret's credentials open this bucket and no other")
         secret, bucket = self._secret("minimal"), "s3-operator-example-minimal"
         tenant = self.aws.client(
             "s3",
@@ -114,7 +118,7 @@ class Demo:
         )
         tenant.put_object(Bucket=bucket, Key="hello", Body=b"hello, world")
         body = tenant.get_object(Bucket=bucket, Key="hello")["Body"].read()
-        self._print(f"hello -> {body.decode()}")
+        self._print(f"put and get an object: {body.decode()}")
         self._check(body == b"hello, world", "the object is what was put")
         try:
             tenant.list_objects_v2(Bucket="s3-operator-example-full")
@@ -122,25 +126,26 @@ class Demo:
             code = error.response["Error"]["Code"]
         else:
             code = "allowed"
-        self._print(f"another bucket -> {code}")
+        self._print(f"another bucket: {code}")
         self._check(code == "AccessDenied", "another bucket is denied")
 
     def _show_repair(self) -> None:
-        self._say("deleting a bucket behind the operator's back")
+        self._step("drift: somebody deletes the bucket of bucket-only")
         s3, name = self.aws.client("s3"), "s3-operator-example-bucket-only"
         s3.delete_bucket(Bucket=name)
-        self._wait(lambda: self._exists(name), "the bucket was made again at the next sync (here: 10 s)")
-        self._say("the bucket was made again at the next sync (here: 10 s)")
+        self._wait(lambda: self._exists(name), "the operator creates the bucket again")
+        self._step("the operator has created it again at the next sync (here every 10 s, by default every 300 s)")
 
     def _show_deletion(self) -> None:
-        self._say("kubectl delete s3 minimal (its bucket is not empty)")
+        self._step("delete an object whose bucket is not empty")
+        self._print("$ kubectl delete s3 minimal")
         self._kubectl("delete", "s3", "minimal", f"--timeout={_WAIT_S:.0f}s")
         left = self._kubectl("get", "secret,service", "-l", "agill.apps/s3=minimal", "-o", "name").split()
         users = [user["UserName"] for user in self.aws.client("iam").list_users()["Users"]]
-        self._check(not left, "Secret and Service are gone")
-        self._check("s3-operator-example-minimal" not in users, "the user is gone")
-        self._check(not self._exists("s3-operator-example-minimal"), "the bucket is gone")
-        self._say("bucket, objects, user, key, Secret and Service are gone")
+        self._check(not left, "Secret and Service are deleted")
+        self._check("s3-operator-example-minimal" not in users, "the user is deleted")
+        self._check(not self._exists("s3-operator-example-minimal"), "the bucket is deleted")
+        self._step("its bucket, user, key, Secret and Service are deleted")
 
     def _secret(self, name: str) -> dict[str, str]:
         data = json.loads(self._kubectl("get", "secret", f"{name}-iam-secret", "-o", "json"))["data"]
@@ -166,7 +171,7 @@ class Demo:
         if not holds:
             raise DemoError(f"not so: {what}")
 
-    def _say(self, line: str) -> None:
+    def _step(self, line: str) -> None:
         print(f"[{time.monotonic() - self._started:6.1f} s] {line}", flush=True)
 
     def _print(self, text: str) -> None:
@@ -190,6 +195,11 @@ def main() -> int:
         finally:
             demo.stop()
     return 0
+
+
+def _shown(value: object) -> str:
+    """A value of a report; a list on lines of its own."""
+    return ("\n" + " " * 15).join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _stay(demo: Demo) -> None:

@@ -31,13 +31,8 @@ PROJECT = Path(__file__).parents[1]
 ROLE = PROJECT / "roles" / "s3bucket"
 CORE = ROLE / "module_utils" / "s3bucket"
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
-# What docs/iam-policy.json is limited to, as the documentation's command says.
-_DOCUMENTED = {
-    "account": "111122223333",
-    "bucket_prefix": "team-",
-    "iam_path": "/s3-operator/",
-    "permissions_boundary": "arn:aws:iam::111122223333:policy/s3-operator-tenant",
-}
+# Of docs/iam-policy.json.
+_ACCOUNT = "111122223333"
 _TYPES = {"string": "str", "boolean": "bool", "integer": "int", "number": "float", "object": "dict", "array": "list"}
 _WIDTH = 110
 Schema = dict[str, Any]
@@ -137,7 +132,9 @@ def write_policy() -> None:
     """Write the documented least-privilege policy."""
     from runner.commands.iam_policy import PolicySettings, policy_for
 
-    text = json.dumps(policy_for(PolicySettings(**_DOCUMENTED)), indent=2)
+    boundary = f"arn:aws:iam::{_ACCOUNT}:policy/s3-operator-tenant"
+    documented = PolicySettings(_ACCOUNT, "team-", "/s3-operator/", boundary)
+    text = json.dumps(policy_for(documented), indent=2)
     write(PROJECT / "docs" / "iam-policy.json", f"{text}\n")
 
 

@@ -1,4 +1,4 @@
-"""Tells the newest Python of this machine that the newest ansible-core runs on: ``python3 dev/newest.py``.
+"""Prints the newest Python of this machine that the newest ansible-core runs on: ``python3 dev/newest.py``.
 
 ``PYTHON_NEWEST`` names one; else it is what the PATH has under a versioned name, or what pyenv keeps. Needs nothing
 but Python itself. A shim of pyenv's is on the PATH for every version and starts none: only what answers counts.

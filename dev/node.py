@@ -20,7 +20,7 @@ from .binaries import NODE, find_binaries, find_go
 from .controlplane import ControlPlane
 from .processes import Child, get_free_port, plain_environment
 
-# As the node's name it is its address as well: the API server reaches the kubelet there, and nobody else does.
+# As the node's name it is its address as well: the API server reaches the kubelet there, and nothing else does.
 _ADDRESS = "127.0.0.1"
 _PAUSE = "localhost/s3-operator-pause:1"
 _PAUSE_SOURCE = """package main

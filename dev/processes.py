@@ -1,7 +1,7 @@
 """Child processes of the local environment: free ports, logs in files, an end with the parent.
 
 A child that is started as *tied* gets SIGKILL from the kernel when its parent dies, so that nothing is
-left behind however a test ends. Nothing is ever looked up or ended by name.
+left behind however a test ends. Nothing is ever found or ended by name.
 """
 
 from __future__ import annotations

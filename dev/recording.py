@@ -25,6 +25,8 @@ _COLUMNS, _ROWS = 104, 30
 _LONGEST_FRAME_MS, _SHORTEST_FRAME_MS, _LAST_FRAME_MS = 2500, 60, 5000
 # A window with its own background is readable on a light and on a dark page.
 _TEMPLATE = "window_frame"
+# The demo's steps begin with their time; bold and green as a terminal's prompt.
+_STEP = re.compile(r"^(\[ *[\d.]+ s\]) (.*)$")
 _SECRETS = {
     "an access key id": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}"),
     "a token or secret": re.compile(r"[A-Za-z0-9/+]{40,}"),
@@ -50,8 +52,12 @@ def find_private(text: str) -> list[str]:
 def write_cast(lines: Iterable[tuple[float, str]], file: Path) -> None:
     """Write lines, each with the seconds since the start, as an asciicast of version 2."""
     events: list[object] = [{"version": 2, "width": _COLUMNS, "height": _ROWS}, [0.0, "o", "$ make demo\r\n"]]
-    events += [[round(seconds, 3), "o", line.rstrip("\n") + "\r\n"] for seconds, line in lines]
+    events += [[round(seconds, 3), "o", _colored(line.rstrip("\n")) + "\r\n"] for seconds, line in lines]
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+def _colored(line: str) -> str:
+    return _STEP.sub("\x1b[32m\\1\x1b[0m \x1b[1m\\2\x1b[0m", line)
 
 
 def render(cast: Path, target: Path) -> None:

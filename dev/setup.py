@@ -29,11 +29,11 @@ def main() -> None:
     venv = Path(sys.argv[1])
     python = venv / "bin" / "python"
     if not python.exists():
-        _say("making the virtual environment")
+        _report("making the virtual environment")
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    _say("installing the Python dependencies")
+    _report("installing the Python dependencies")
     _pip(python, "install", "--quiet", "--editable", ".[dev]")
-    _say("unpacking the collections")
+    _report("unpacking the collections")
     unpack_collections(ansible_wheel(python, _ANSIBLE), _site_packages(python))
 
 
@@ -71,7 +71,7 @@ def _pip(python: Path, *arguments: str) -> None:
     subprocess.run([str(python), "-m", "pip", *arguments], check=True)
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

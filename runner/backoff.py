@@ -28,14 +28,14 @@ class Backoff:
         self._failures: dict[object, int] = {}
 
     def next_s(self, key: object = None) -> float:
-        """Count a failure and say how many seconds to wait."""
+        """Count a failure. Returns how many seconds to wait."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         wait_s = min(self._limit_s, self._first_s * 2.0 ** min(max(0, failures + 1 - self._steady), 30))
         return wait_s * (1 - self._chance.random() / 4)
 
     def reset(self, key: object = None) -> None:
-        """It worked."""
+        """Reset after a success."""
         self._failures.pop(key, None)
 
 
@@ -45,7 +45,7 @@ def jittered(period_s: float, chance: random.Random, share: float = 0.1) -> floa
 
 
 class EditRate:
-    """How soon an edit of an object is acted on: the first edits at once, then later and later up to ``limit_s``.
+    """How soon an edit of an object is reconciled: the first edits at once, then later and later up to ``limit_s``.
 
     Each ``recovery_s`` without an edit makes up for one. Whatever the delay, one reconcile acts on the last edit.
     Threads: any.

@@ -91,12 +91,12 @@ class S3Object(KubeObject):
 
     @property
     def deletion_timestamp(self) -> str:
-        """When somebody deleted it; empty while nobody has."""
+        """When it was deleted; empty for an object that is not being deleted."""
         return str(self.metadata.get("deletionTimestamp") or "")
 
     @property
     def is_deleting(self) -> bool:
-        """Whether somebody has deleted it."""
+        """Whether it is being deleted."""
         return bool(self.deletion_timestamp)
 
     @property
@@ -171,7 +171,7 @@ class Child(KubeObject):
 
 @dataclass(frozen=True)
 class Owned:
-    """``kind``: user or bucket; ``bucket``: the name that a user claims; ``region``: one in which to ask."""
+    """``kind``: user or bucket; ``bucket``: the name that a user claims; ``region``: one to send requests to."""
 
     kind: str
     name: str

@@ -27,13 +27,13 @@ def refuse(call: Call, rights: list[Right], policy: dict[str, Any]) -> Answer | 
     return error(call, 403, "AccessDenied", _message(call, denied[0], f"because {why}"))
 
 
-def refuse_strangers_bucket(call: Call) -> Answer | None:
+def refuse_bucket_of_other_account(call: Call) -> Answer | None:
     """Another account's bucket gives nothing away, unless its policy lets the user in, and its name is taken.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html (403 without permission),
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyExists),
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html: what the
-    user's own policy says is judged by moto.
+    user's own policy allows is decided by moto.
     """
     found = find_bucket(call.bucket) if call.bucket else None
     if found is None or found[0] == call.account:
@@ -74,7 +74,7 @@ def refuse_by_bucket_policy(call: Call) -> Answer | None:
 
 
 def _is_missing(call: Call) -> bool:
-    # A bucket that nobody has is told as such, whoever asks:
+    # A bucket that does not exist is a 404 for every principal:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
     return bool(call.bucket) and call.action != "CreateBucket" and find_bucket(call.bucket) is None
 

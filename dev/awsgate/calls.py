@@ -6,9 +6,11 @@ import io
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from botocore.loaders import create_loader
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
@@ -16,28 +18,6 @@ from moto.iam.models import iam_backends
 ACCOUNT = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 _READ_VERBS = ("Get", "List", "Head")
-
-# Sub-resource of a bucket or object -> the noun in its action's name.
-_SUBRESOURCES = {
-    "tagging": "Tagging",
-    "versioning": "Versioning",
-    "policy": "Policy",
-    "policyStatus": "PolicyStatus",
-    "acl": "Acl",
-    "accelerate": "AccelerateConfiguration",
-    "object-lock": "ObjectLockConfiguration",
-    "ownershipControls": "OwnershipControls",
-    "publicAccessBlock": "PublicAccessBlock",
-    "encryption": "Encryption",
-    "requestPayment": "RequestPayment",
-    "inventory": "InventoryConfiguration",
-    "location": "Location",
-    "retention": "Retention",
-    "legal-hold": "LegalHold",
-    "lifecycle": "LifecycleConfiguration",
-    "cors": "Cors",
-}
-_WITHOUT_BUCKET = ("ObjectLockConfiguration", "PublicAccessBlock")
 
 
 @dataclass
@@ -100,25 +80,36 @@ def _s3_call(environ: dict[str, Any], access_key: str, headers: dict[str, str], 
 def _s3_action(method: str, bucket: str, key: str, query: dict[str, str]) -> str:
     if not bucket:
         return "ListBuckets"
-    verb = {"GET": "Get", "PUT": "Put", "DELETE": "Delete", "HEAD": "Head", "POST": "Post"}[method]
-    for name, noun in _SUBRESOURCES.items():
-        if name in query:
-            if key:
-                return f"{verb}Object{noun}"
-            return f"{verb}{'' if noun in _WITHOUT_BUCKET else 'Bucket'}{noun}"
+    for name in query:
+        # With an id it is one configuration of a list.
+        action = _operations().get((method, bool(key), name, "id" in query))
+        if action:
+            return action
     if key:
         return _object_action(method, query)
-    special = {
-        ("GET", "versions"): "ListObjectVersions",
-        ("GET", "uploads"): "ListMultipartUploads",
-        ("POST", "delete"): "DeleteObjects",
-    }
-    for (of, name), action in special.items():
-        if method == of and name in query:
-            return action
     return {"PUT": "CreateBucket", "DELETE": "DeleteBucket", "HEAD": "HeadBucket", "GET": "ListObjects"}.get(
-        method, verb
+        method, f"{method.capitalize()}Bucket"
     )
+
+
+@cache
+def _operations() -> dict[tuple[str, bool, str, bool], str]:
+    """The operations on a part of a bucket or object, such as its tagging, as botocore describes them.
+
+    The key: HTTP method, whether it is an object's, the name in the query, and whether the query has an id.
+    """
+    found: dict[tuple[str, bool, str, bool], str] = {}
+    for name, operation in create_loader().load_service_model("s3", "service-2")["operations"].items():
+        path, _, query = operation["http"]["requestUri"].partition("?")
+        part = query.partition("&")[0]
+        if not part or "=" in part or operation.get("deprecated"):
+            continue
+        at = operation["http"]["method"], "{Key" in path, part
+        # GET ?inventory lists all of them, GET ?inventory&id=... reads one.
+        for has_id in (True, False):
+            if (*at, has_id) not in found or name.startswith("List") != has_id:
+                found[*at, has_id] = name
+    return found
 
 
 def _object_action(method: str, query: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-FOREIGN_ACCOUNT = "999999999999"
+OTHER_ACCOUNT = "999999999999"
 
 
 class Gate:
@@ -40,7 +40,7 @@ class Gate:
         self._ask("DELETE", "requests")
 
     def keep_requests(self, is_kept: bool) -> None:
-        """Whether requests are kept from now on, or only counted: who makes 100,000s of them does not look at each."""
+        """Whether requests are kept from now on, or only counted, for a test that makes 100,000s of them."""
         self._ask("POST", "log", {"keeps_requests": is_kept})
 
     def counts(self, access_key: str) -> dict[str, int]:
@@ -60,9 +60,9 @@ class Gate:
         body: str | None = None,
         **match: str,
     ) -> None:
-        """Answer an action (``*``: any) with an error, so many times (None: for ever), and/or after a delay.
+        """Answer an action (``*``: any) with an error, ``times`` times (None: always), and/or after a delay.
 
-        :param spares_per_s: so many requests a second pass, as AWS throttles
+        :param spares_per_s: requests a second that pass, as AWS throttles
         :param body: answer 200 with this instead, and do nothing
         :param match: only for this ``service``, ``bucket``, ``user`` or ``access_key``
         """
@@ -79,14 +79,14 @@ class Gate:
         """For so long IAM's reads do not show a write."""
         self._ask("POST", "lag", {"iam_lag_s": seconds})
 
-    def make_foreign_bucket(self, name: str, tags: dict[str, str] | None = None, *, is_open: bool = False) -> None:
+    def make_bucket_elsewhere(self, name: str, tags: dict[str, str] | None = None, *, is_open: bool = False) -> None:
         """A bucket of another account, whose policy lets us in or not."""
-        body = {"name": name, "account": FOREIGN_ACCOUNT, "tags": tags, "is_open": is_open}
-        self._ask("POST", "foreign-bucket", body)
+        body = {"name": name, "account": OTHER_ACCOUNT, "tags": tags, "is_open": is_open}
+        self._ask("POST", "bucket-elsewhere", body)
 
-    def make_foreign_user(self, name: str) -> dict[str, str]:
+    def make_user_elsewhere(self, name: str) -> dict[str, str]:
         """A user of another account. Returns its key, as a client's arguments."""
-        return dict(self._ask("POST", "foreign-user", {"name": name, "account": FOREIGN_ACCOUNT}))
+        return dict(self._ask("POST", "user-elsewhere", {"name": name, "account": OTHER_ACCOUNT}))
 
     @contextmanager
     def marked(self, kind: str, name: str) -> Iterator[None]:
@@ -105,7 +105,7 @@ class Gate:
     def fill_bucket(
         self, bucket: str, *, versions: int = 0, markers: int = 0, keys: Sequence[str] = (), uploads: Sequence[str] = ()
     ) -> None:
-        """Fill a bucket with so many versions and delete markers, these objects and these uploads, in one request."""
+        """Fill a bucket with numbers of versions and delete markers, with objects and with uploads, in one request."""
         names = {"keys": list(keys), "uploads": list(uploads)}
         self._ask("POST", "fill", {"bucket": bucket, "versions": versions, "markers": markers, **names})
 

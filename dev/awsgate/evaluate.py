@@ -23,15 +23,15 @@ def is_allowed(policy: dict[str, Any], right: Right) -> bool:
 
 def is_denied(policy: dict[str, Any], right: Right, principal: str) -> bool:
     """Whether a bucket's policy denies this right to a user, by its ARN."""
-    return _says(policy, "Deny", right, principal)
+    return _has_statement(policy, "Deny", right, principal)
 
 
 def is_let_in(policy: dict[str, Any], right: Right, principal: str) -> bool:
     """Whether a bucket's policy allows this right to a user of another account, by its ARN."""
-    return _says(policy, "Allow", right, principal)
+    return _has_statement(policy, "Allow", right, principal)
 
 
-def _says(policy: dict[str, Any], effect: str, right: Right, principal: str) -> bool:
+def _has_statement(policy: dict[str, Any], effect: str, right: Right, principal: str) -> bool:
     return any(
         statement["Effect"] == effect
         and _is_meant(statement, principal)
@@ -46,8 +46,8 @@ def _is_meant(statement: dict[str, Any], principal: str) -> bool:
     account = principal.split(":")[4]
     names = {"*", principal, account, f"arn:aws:iam::{account}:root"}
     is_inverted = "NotPrincipal" in statement
-    said = statement["NotPrincipal" if is_inverted else "Principal"]
-    listed = _as_list(said.get("AWS", [])) if isinstance(said, dict) else [said]
+    named = statement["NotPrincipal" if is_inverted else "Principal"]
+    listed = _as_list(named.get("AWS", [])) if isinstance(named, dict) else [named]
     return any(name in names for name in listed) != is_inverted
 
 

@@ -70,7 +70,7 @@ class Gate:
         # Judged before the request is done: afterwards a deleted bucket has no owner any more.
         rights = rights_for(call) if policy is not None else []
         refusal = access.refuse(call, rights, policy) if policy is not None else None
-        refusal = refusal or access.refuse_strangers_bucket(call) or access.refuse_by_bucket_policy(call)
+        refusal = refusal or access.refuse_bucket_of_other_account(call) or access.refuse_by_bucket_policy(call)
         answer = self._fault(call) or refusal or self._held(call, environ)
         self._log(call, answer, rights)
         return answer
@@ -111,7 +111,7 @@ class Gate:
                 return answer
         if call.service != "iam":
             return self._pass(call, environ)
-        # IAM's models are looked at and swapped as a whole, so IAM requests go one by one.
+        # IAM's models are read and swapped as a whole, so IAM requests go one by one.
         with self._lock:
             return self._lagging(call, environ) if self._iam_lag_s else self._pass(call, environ)
 
@@ -189,8 +189,8 @@ class Gate:
                 ("POST", "faults"): lambda: self._faults.append(body),
                 ("DELETE", "faults"): self._faults.clear,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
-                ("POST", "foreign-bucket"): lambda: make_foreign_bucket(**body),
-                ("POST", "foreign-user"): lambda: make_foreign_user(**body),
+                ("POST", "bucket-elsewhere"): lambda: make_bucket_elsewhere(**body),
+                ("POST", "user-elsewhere"): lambda: make_user_elsewhere(**body),
                 ("POST", "marks"): lambda: set_marks(**body),
                 ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
@@ -228,7 +228,7 @@ class Gate:
         self._reset()
 
 
-def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is_open: bool) -> None:
+def make_bucket_elsewhere(name: str, account: str, tags: dict[str, str] | None, is_open: bool) -> None:
     """A bucket of another account, which lets us in or not."""
     if is_open:
         rules.OPEN_BUCKETS.add(name)
@@ -238,7 +238,7 @@ def make_foreign_bucket(name: str, account: str, tags: dict[str, str] | None, is
         backend.tagger.tag_resource(bucket.arn, [{"Key": key, "Value": value} for key, value in tags.items()])
 
 
-def make_foreign_user(name: str, account: str) -> dict[str, str]:
+def make_user_elsewhere(name: str, account: str) -> dict[str, str]:
     """A user of another account that may do everything there, with a key."""
     backend = iam_backends[account]["aws"]
     backend.create_user("us-east-1", name)
@@ -308,7 +308,7 @@ def _fits(fault: dict[str, Any], call: Call) -> bool:
 
 
 def _is_over_rate(fault: dict[str, Any]) -> bool:
-    """Whether a fault that spares so many requests a second strikes this one: a token bucket, of one second's."""
+    """Whether a fault that spares a number of requests a second affects this one: a token bucket, of one second's."""
     rate = fault.get("spares_per_s")
     if not rate:
         return True

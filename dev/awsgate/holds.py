@@ -1,6 +1,6 @@
 """Holds a write request, before or after it took effect, until a test lets it go or drops it.
 
-So a test can look at, or kill, what is in the middle of a request, with no clock involved. Thread-safe: requests
+So a test can inspect, or kill, what is in the middle of a request, with no clock involved. Thread-safe: requests
 wait in the threads of their server. One hold is armed at a time; it counts from then on.
 """
 
@@ -18,7 +18,7 @@ class Hold:
 
     :param about: only writes about one of these (names of buckets and users; namespaces)
     :param action: only this action; ``*`` is any
-    :param number: only the so-manieth of them; 0 is each
+    :param number: only the n-th of them; 0 is each
     :param when: ``before`` or ``after`` it takes effect
     """
 

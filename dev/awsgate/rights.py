@@ -40,7 +40,7 @@ _BUCKET_ACTIONS = {
     # What amazon.aws.s3_bucket asks for.
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "GetBucketRequestPayment": "s3:GetBucketRequestPayment",
-    "GetBucketInventoryConfiguration": "s3:GetInventoryConfiguration",
+    "ListBucketInventoryConfigurations": "s3:GetInventoryConfiguration",
     "GetBucketLocation": "s3:GetBucketLocation",
     **{item.name: item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)},
 }
@@ -133,7 +133,7 @@ def deletion_action(version: str) -> str:
 
 
 def objects_to_delete(call: Call) -> list[tuple[str, str]]:
-    """Key and version id of each object that a DeleteObjects names; none of one that nobody can read."""
+    """Key and version id of each object that a DeleteObjects names; none of one that cannot be read."""
     if not is_xml(call.body):
         return []
     items = ElementTree.fromstring(call.body).iter(f"{_S3}Object")
@@ -174,7 +174,7 @@ def _iam_rights(call: Call) -> Iterator[Right]:
 
 def _user_arn(call: Call) -> str:
     # Of a user that is there IAM knows the path. Of one that is not, the request's path counts, which only
-    # CreateUser has: so looking for a user that is not there yet is a look at user/<name>.
+    # CreateUser has: so reading a user that does not exist yet is judged as user/<name>.
     user = iam_backends[ACCOUNT]["aws"].users.get(call.user)
     if user is not None and call.action != "CreateUser":
         return str(user.arn)

@@ -1,7 +1,7 @@
 """What AWS does and moto does not: one function a rule, each with the AWS page that it follows.
 
-A rule before moto answers itself, or returns None to let the request pass. A rule after moto mends what
-moto made of a request that succeeded. Both look at moto's own models, which are in this process.
+A rule before moto answers itself, or returns None to let the request pass. A rule after moto corrects what
+moto made of a request that succeeded. Both use moto's own models, which are in this process.
 """
 
 from __future__ import annotations
@@ -192,11 +192,11 @@ def _fault_in(statement: dict[str, Any], bucket: str) -> str:
 
 
 def _principals(statement: dict[str, Any]) -> list[str]:
-    said = statement.get("Principal", statement.get("NotPrincipal"))
-    if isinstance(said, str):
-        # Only everyone may be said without a kind.
-        return [said if said == "*" else ""]
-    return [name for kind, names in said.items() for name in _as_list(names) if kind == "AWS"]
+    principal = statement.get("Principal", statement.get("NotPrincipal"))
+    if isinstance(principal, str):
+        # Only everyone may be named without a kind.
+        return [principal if principal == "*" else ""]
+    return [name for kind, names in principal.items() for name in _as_list(names) if kind == "AWS"]
 
 
 def _is_principal(name: str) -> bool:
@@ -211,7 +211,7 @@ def _is_principal(name: str) -> bool:
 
 
 def answer_service_credentials(call: Call) -> Answer | None:
-    """Nobody here has service-specific credentials; moto does not know the action.
+    """No user here has service-specific credentials; moto does not know the action.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListServiceSpecificCredentials.html
     """
@@ -273,7 +273,7 @@ def bound_new_user(call: Call, answer: Answer) -> None:
 
 
 def give_secret_its_signs(call: Call, answer: Answer) -> None:
-    """A secret access key has / and + in it, which look different in URLs and in JSON; moto's has not.
+    """A secret access key has / and + in it, which are encoded in URLs and in JSON; moto's has not.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html (the example)
     """
@@ -304,7 +304,7 @@ def tag_new_bucket(call: Call, answer: Answer) -> None:
 
 
 def keep_empty_tags(call: Call, answer: Answer) -> None:
-    """A tag's value may be empty, and is told so; moto forgets that there is one.
+    """A tag's value may be empty, and is returned so; moto forgets that there is one.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Tag.html
     """
@@ -481,7 +481,7 @@ def refuse_with_access_points(call: Call) -> Answer | None:
 
 
 def refuse_without_mfa(call: Call) -> Answer | None:
-    """With MFA Delete nobody deletes a version or changes the versioning without the header x-amz-mfa.
+    """With MFA Delete no request deletes a version or changes the versioning without the header x-amz-mfa.
 
     A DeleteObjects that names a version fails as a whole.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html,

@@ -1,4 +1,4 @@
-"""The figures of README and docs, from ``bench/results``: nobody writes one by hand."""
+"""The figures of README and docs, from ``bench/results``: no one writes one by hand."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import click
 from dev.generate import reference
 from dev.site import code_map, figures
 from runner.cli import main as operator
+from s3bucket.settings import ALL
 
 _PROJECT = Path(__file__).parents[2]
 # The regions of each page.
@@ -25,6 +26,7 @@ PAGES = {
     "docs/reference/s3.md": "resource",
     "docs/reference/cli.md": "commands",
     "docs/contributing/code-map.md": "code map",
+    "roles/s3bucket/README.md": "settings",
 }
 
 
@@ -101,6 +103,7 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "code map": code_map.tables,
     "figures": figures.table,
     "figures in short": figures.short_table,
+    "settings": lambda: ", ".join(f"`{setting.name}`" for setting in ALL) + "\n",
 }
 
 

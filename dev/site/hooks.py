@@ -100,7 +100,7 @@ def _expand(nav: list[Any], docs: Path) -> list[Any]:
         if isinstance(value, list):
             entries.append({title: _expand(value, docs)})
         elif value.endswith("/"):
-            pages = _pages_of(docs, value)
+            pages = [page for page in _pages_of(docs, value) if page not in nav]
             entries += [{title: pages}] if title and pages else pages
         elif value not in INCLUDED.values() or value in _included():
             entries.append(entry)
@@ -108,10 +108,10 @@ def _expand(nav: list[Any], docs: Path) -> list[Any]:
 
 
 def _pages_of(docs: Path, folder: str) -> list[str]:
-    """The pages of a folder but its index, those from outside of ``docs/`` too."""
+    """The pages of a folder, its index first, those from outside of ``docs/`` too."""
     pages = {f"{folder}{path.name}" for path in (docs / folder).glob("*.md")}
     pages |= {place for place in _included() if place.startswith(folder)}
-    return sorted(pages - {f"{folder}index.md"})
+    return sorted(pages, key=lambda page: (page != f"{folder}index.md", page))
 
 
 def _included() -> set[str]:

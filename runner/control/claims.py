@@ -49,7 +49,7 @@ class Claims:
         self._records: dict[str, _Record] = {}
 
     def find(self, s3: S3Object) -> NameClaims:
-        """Who has, or asks for, the name of an object's bucket."""
+        """The claims on the name of an object's bucket."""
         now = self._clock()
         with self._lock:
             self._records = {name: record for name, record in self._records.items() if record.expires_at > now}

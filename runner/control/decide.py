@@ -1,6 +1,6 @@
 """When the role runs on an S3 object, and why. Pure: one function, :func:`decide`, and what it decides on.
 
-A decision names the next step. Some steps only read (compare with AWS, find who else asks for the bucket's name): what
+A decision names the next step. Some steps only read (compare with AWS, find the claims on the bucket's name): what
 they find goes into the next decision about the same object. All others end the reconcile. The reconciler carries the
 steps out and decides nothing (:mod:`runner.control.reconcile`); ``tests/unit/runner/test_decide.py`` has a row for each
 case.
@@ -35,7 +35,7 @@ class Step(StrEnum):
     """What is done next."""
 
     IGNORE = "ignore"
-    """Nothing: the object is not this operator's to reconcile."""
+    """Nothing: the operator's finalizer is not on the object."""
 
     HAND_ON = "hand on"
     """After a resync: a worker that may run the role reads the object and decides again."""
@@ -43,7 +43,7 @@ class Step(StrEnum):
     ADD_FINALIZER = "add the finalizer"
     COMPARE = "compare with AWS"
     COMPARE_DELETION = "find out whether the object owns anything"
-    FIND_CLAIMS = "find who else asks for the bucket's name"
+    FIND_CLAIMS = "find the claims on the bucket's name"
     RUN = "run the role"
     REFUSE = "publish a refusal without a run"
     PUBLISH = "publish what the comparison found"
@@ -62,7 +62,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class NameClaims:
-    """Who has, or asks for, the name of an object's bucket.
+    """The claims on the name of an object's bucket.
 
     :param claim: from the runs of the last time; None where no object has run
     :param rivals: other objects whose spec has the name, from the informer cache
@@ -79,7 +79,7 @@ class Policy:
     :param drift_check: whether all objects are compared before the role runs; False compares only those that report
         their drift, and runs the role for the others
     :param full_sync_at: when the role runs although nothing differs
-    :param claims: None as long as nobody has looked
+    :param claims: None before FIND_CLAIMS
     """
 
     drift_check: bool = True
@@ -113,11 +113,11 @@ def decide(s3: S3Object, trigger: Trigger, comparison: Outcome | None, now: floa
 
 
 def _decide_to_run(s3: S3Object, comparison: Outcome | None, now: float, policy: Policy) -> Decision:
-    """As :func:`decide`, whoever may do it, and whoever asks for the bucket's name."""
+    """The decision without regard to the trigger and to claims on the bucket's name."""
     if s3.is_deleting:
         return _decide_on_deletion(s3, comparison)
     if not s3.has_finalizer:
-        return Decision(Step.ADD_FINALIZER, "nothing may be created before the deletion is sure to be seen")
+        return Decision(Step.ADD_FINALIZER, "without it a deletion could go unnoticed")
     if s3.oversized:
         refusal = Outcome.failure(Reason.INVALID_SPEC, oversized_message(s3))
         return Decision(Step.REFUSE, "its spec is too large to be kept", refusal)
@@ -160,7 +160,7 @@ def _check_claims(s3: S3Object, claims: NameClaims | None) -> Decision | None:
     if s3.is_deleting or not s3.bucket_name:
         return None
     if claims is None:
-        return Decision(Step.FIND_CLAIMS, "another object may ask for the bucket's name")
+        return Decision(Step.FIND_CLAIMS, "another object may claim the bucket's name")
     claim = claims.claim
     if claim is not None and claim.uid == s3.uid:
         return None

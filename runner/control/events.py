@@ -17,9 +17,9 @@ def event_at_start(s3: S3Object) -> Event | None:
     if s3.is_deleting:
         if s3.status.get("status") == "Deleting":
             return None
-        return Event("Normal", "DELETING", "deleting everything the object has")
+        return Event("Normal", "DELETING", "deleting what the object owns")
     if not condition:
-        return Event("Normal", "CREATING", "creating what the object asks for")
+        return Event("Normal", "CREATING", "creating the bucket and what belongs to it")
     return None
 
 
@@ -34,11 +34,11 @@ def event_of(s3: S3Object, outcome: Outcome) -> Event | None:
         name = "Conflict" if outcome.reason in _CONFLICTS else "FAILED"
         return None if is_known or outcome.reason in _PROGRESS else Event("Warning", name, _text(outcome))
     if s3.is_deleting:
-        return Event("Normal", "DELETED", outcome.message or "everything of the object is gone")
+        return Event("Normal", "DELETED", outcome.message or "everything that the object owned is deleted")
     if outcome.changed and is_applied(s3):
         return Event("Normal", "DriftCorrected", f"differed from the spec and was repaired: {aspects}")
     if condition.get("status") != "True":
-        return Event("Normal", "CREATED", outcome.message or "everything is as the spec says")
+        return Event("Normal", "CREATED", outcome.message or "everything matches the spec")
     if not outcome.changed:
         return None
     return Event("Normal", "COMPLETED", f"the changed spec was applied: {aspects}")

@@ -1,4 +1,4 @@
-"""What is asked right before each run of the role: the Lease is held, and the bucketPolicy can be evaluated."""
+"""Checked right before each run of the role: the Lease is held, and the bucketPolicy can be evaluated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _NOT_LEADING = Outcome.failure(Reason.RUN_CANCELLED, "the Lease is no longer hel
 class Job(Protocol):
     """Runs the playbooks."""
 
-    def run(self, s3: S3Object) -> Outcome: ...
+    def run(self, s3: S3Object) -> Outcome:
+        """Run ``reconcile.yml``."""
 
-    def deactivate(self, user: Owned, cluster: str) -> Outcome: ...
+    def deactivate(self, user: Owned, cluster: str) -> Outcome:
+        """Run ``deactivate.yml``."""
 
 
 class GuardedRole:

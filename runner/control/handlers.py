@@ -72,7 +72,7 @@ class ObjectHandler:
         self._cache.remove(key)
         self._queue.forget(key)
         self._edits.forget(key)
-        # What is kept of it elsewhere is dropped as well, after what may be going on with it.
+        # What is kept of it elsewhere is dropped as well, once it is no longer being processed.
         self._queue.add(key, Lane.RESYNC)
 
 
@@ -90,7 +90,7 @@ class ChildHandler:
         self._edits = edits or EditRate()
 
     def replace_all(self, found: Iterable[Child]) -> None:
-        """After a list: what changed or was deleted while nobody watched counts, unless this is the first list."""
+        """After a list: what was changed or deleted while there was no watch counts, unless this is the first list."""
         present = set()
         for child in found:
             present.add(child.key)

@@ -51,7 +51,7 @@ def check_page(check: Callable[[], str]) -> Page:
 
 
 def kept_page(page: Page, keep_s: float, clock: Callable[[], float] = time.monotonic) -> Page:
-    """A page that is made at most once in so many seconds, by one thread, however often it is asked for."""
+    """A page that is made at most once in ``keep_s`` seconds, by one thread, however often it is requested."""
     lock = threading.Lock()
     kept: list[tuple[float, tuple[int, str, bytes]]] = []
 
@@ -68,7 +68,7 @@ def serve(address: str, pages: dict[str, Page]) -> ThreadingHTTPServer | None:
     """Serve pages by path in a daemon thread.
 
     :param address: ``host:port``, ``[IPv6]:port``, or ``:port`` for all addresses of both families; ``0`` or nothing
-        serves nothing. Port 0 takes a free port; the log says which.
+        serves nothing. Port 0 takes a free port, which is logged.
     :raises AddressError: when the address is in use, not of this machine, or not an address
     """
     if address in _NOWHERE:

@@ -37,11 +37,11 @@ class Leadership:
 
     @property
     def refusal(self) -> str:
-        """Why the Lease is not taken although nobody holds it; empty otherwise."""
+        """Why the Lease is not acquired although it is free; empty otherwise."""
         return self._election.refusal
 
     def may_run(self) -> bool:
-        """Whether the role may run: nobody else can have taken the Lease yet."""
+        """Whether the role may run: no other replica can have the Lease yet."""
         return not self._is_elected or self._election.is_leading()
 
     def acquire(self, report_overlapping: Callable[[int], None]) -> bool:
@@ -59,7 +59,7 @@ class Leadership:
         return True
 
     def acquire_unless_held(self, lease: str) -> str:
-        """Take the Lease, and renew it from then on. Returns who else holds it; empty when nobody does, or stopped.
+        """Take the Lease, and renew it from then on. Returns its other holder; empty for none, or when stopped.
 
         :param lease: the Lease's namespace and name, for the log
         """

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the operator; docs/reference/metrics.md says what each means."""
+"""Prometheus metrics of the operator; docs/reference/metrics.md describes each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class NamespaceWatch(Protocol):
     name: str
 
     @property
-    def is_watched(self) -> bool: ...
+    def is_watched(self) -> bool:
+        """Whether all of it is known."""
 
 
 _AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError", "QuotaExceeded")
@@ -46,7 +47,7 @@ class Metrics:
         )
         self._synced = Gauge(
             "s3_operator_resource_synced",
-            "1 for an S3 object that is as its spec says, 0 for one that differs",
+            "1 for an S3 object that matches its spec, 0 for one that differs",
             ["namespace", "name"],
             registry=registry,
         )
@@ -139,7 +140,7 @@ class Metrics:
             self._errors.labels(outcome.reason.value, source).inc()
 
     def count_call(self, operation: str) -> None:
-        """A drift check asks AWS."""
+        """A drift check sends a request to AWS."""
         self._calls.labels(operation).inc()
 
     def count_missed(self, aspects: tuple[str, ...]) -> None:
@@ -153,7 +154,7 @@ class Metrics:
             self._orphans.labels(kind).set(count)
 
     def forget(self, key: Key) -> None:
-        """An object is gone."""
+        """An object no longer exists."""
         namespace, name = key
         for gauge in (self._ready, self._synced):
             with contextlib.suppress(KeyError):

@@ -1,6 +1,6 @@
 """``s3-operator once``: one pass over all objects, each reconciled as the operator does it.
 
-Threads: as many workers as the operator has, and one that ends runs when somebody asks to stop.
+Threads: as many workers as the operator has, and one that ends runs after a request to stop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _POLL_S = 0.5
 class ObjectReconciler(Protocol):
     """Reconciles one object."""
 
-    def reconcile_object(self, key: Key) -> Outcome | None: ...
+    def reconcile_object(self, key: Key) -> Outcome | None:
+        """The outcome; None when there is nothing (more) to do."""
 
 
 def list_objects(kube: Kube, *, needs_cluster_id: bool) -> tuple[list[S3Object], bool]:
@@ -58,7 +59,7 @@ class OnePass:
         self._cancel_runs = cancel_runs
 
     def reconcile_all(self, objects: list[S3Object], workers: int) -> bool:
-        """Reconcile each object, until somebody asks to stop. Whether all are Ready, or deleted."""
+        """Reconcile each object, until a stop is requested. Whether all are Ready, or deleted."""
         keys: SimpleQueue[Key] = SimpleQueue()
         for s3 in objects:
             keys.put(s3.key)

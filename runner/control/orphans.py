@@ -1,4 +1,4 @@
-"""Orphans: IAM users with our owner tags whose S3 object no longer exists. Their keys still reach a bucket.
+"""Orphans: IAM users with this cluster's owner tags whose S3 object no longer exists. Their keys still reach a bucket.
 
 An object leaves them behind when its finalizer is removed by hand. They are found in the read of all IAM users that
 drift checks share: a user must be in two reads in a row, as the first may be older than an orderly deletion. A live
@@ -37,15 +37,18 @@ class Objects(Protocol):
 
     namespaces: tuple[str | None, ...]
 
-    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
+        """The object as it is now; None for a 404 only."""
 
 
 class AWS(Protocol):
     """What is in AWS, as :class:`runner.drift.owned.OwnedReader` reads it."""
 
-    def find_users(self) -> tuple[float, list[Owned]] | None: ...
+    def find_users(self) -> tuple[float, list[Owned]] | None:
+        """The users with owner tags, and when they were read; None when they are not read now."""
 
-    def has_active_key(self, user: Owned) -> bool: ...
+    def has_active_key(self, user: Owned) -> bool:
+        """Whether the user has an active access key."""
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Orphans:
     :param deactivate: runs the role on a user; None only reports
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         kube: Objects,
         aws: AWS,
@@ -101,7 +104,7 @@ class Orphans:
                 _LOG.exception("orphans were not searched")
 
     def search(self) -> None:
-        """One pass, if all users were read again since the last. When AWS does not say, nothing is changed."""
+        """One pass, if all users were read again since the last. When AWS does not return them, nothing is changed."""
         try:
             found = self._aws.find_users()
             self._problem = ""
@@ -134,7 +137,7 @@ class Orphans:
                 _log("IAM user is orphaned: its S3 object no longer exists", user, logging.WARNING)
 
     def _is_mass(self, orphans: list[_Record], users: list[Owned]) -> bool:
-        """Whether objects are missing in so many namespaces that the cluster is being restored, or is another one.
+        """Whether objects are missing in most namespaces, so that the cluster is being restored, or is another one.
 
         A tenant makes orphans in its own namespace. A cluster that was rebuilt, or one that has the name of another,
         lacks the objects of nearly all: their keys are in use.
@@ -156,7 +159,7 @@ class Orphans:
         if record.is_handled or self._clock() < record.since + self._grace_s:
             return
         if not is_orphan(self._kube, user):
-            # It was created again, or Kubernetes does not say: the grace period starts anew.
+            # It was created again, or Kubernetes does not answer: the grace period starts anew.
             record.since = self._clock()
             return
         try:
@@ -183,7 +186,7 @@ def is_watched(thing: Owned, namespaces: Iterable[str | None]) -> bool:
 
 
 def is_orphan(kube: Objects, thing: Owned) -> bool:
-    """Whether no S3 object names the thing, by a live read. False when Kubernetes does not say."""
+    """Whether no S3 object names the thing, by a live read. False when Kubernetes does not answer."""
     try:
         return not thing.is_named_by(kube.find_object(*thing.key))
     except KubeError as error:

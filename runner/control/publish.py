@@ -21,9 +21,11 @@ _LOG = logging.getLogger(__name__)
 class Writer(Protocol):
     """The API server, as far as publishing needs it."""
 
-    def write_status(self, s3: S3Object, status: JsonObject) -> object: ...
+    def write_status(self, s3: S3Object, status: JsonObject) -> object:
+        """Set the object's status."""
 
-    def write_event(self, s3: S3Object, event: Event) -> None: ...
+    def write_event(self, s3: S3Object, event: Event) -> None:
+        """Publish an Event about the object."""
 
 
 def utc_now() -> str:

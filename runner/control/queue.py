@@ -3,10 +3,10 @@
 One object is processed by one worker at a time, others in parallel. An object is in the queue at most once; what is
 added while it is being processed is served afterwards.
 
-Three rules say who is served:
+Three rules decide which object is next:
 
 - A worker names the lanes that it serves, in its order of preference. Resyncs have workers of their own, so that
-  thousands of them delay nobody.
+  thousands of them delay no new object.
 - Within a lane the namespaces take turns (round robin), however much one of them has to do. Within a namespace the
   object that has been due longest comes first; one that failed last time counts as due some time later.
 - A namespace has at most as many workers of a pool as the pool allows. The objects whose last run or check hit its
@@ -112,7 +112,7 @@ class WorkQueue:
         self._is_shut = False
 
     def add(self, key: Key, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> None:
-        """Ask for the object to be reconciled in ``delay_s`` seconds. A more urgent request replaces a waiting one."""
+        """Have the object reconciled in ``delay_s`` seconds. A more urgent request replaces a waiting one."""
         with self._changed:
             wish = _Entry(self._clock() + delay_s, lane)
             standing = self._entries.get(key)
@@ -123,13 +123,13 @@ class WorkQueue:
             self._put(key, wish)
 
     def postpone(self, key: Key, lane: Lane, delay_s: float) -> None:
-        """After a reconcile: the next one comes later, unless something already asks for it sooner."""
+        """After a reconcile: the next one comes later, unless an earlier one is requested already."""
         with self._changed:
             if key not in self._entries:
                 self._put(key, _Entry(self._clock() + delay_s, lane))
 
     def rank(self, key: Key, standing: Standing) -> None:
-        """Say how the object's reconcile ended; before :meth:`done`."""
+        """Record how the object's reconcile ended; before :meth:`done`."""
         with self._changed:
             if standing is Standing.GOOD:
                 self._standings.pop(key, None)

@@ -29,20 +29,24 @@ _NEVER_RAN = Outcome(False, Reason.RUN_CANCELLED, is_untouched=True)
 class Objects(Protocol):
     """The API server and the informer cache, as far as a reconcile needs them."""
 
-    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
+        """The object as it is now; None when it does not exist."""
 
     def find_seen(self, key: Key) -> S3Object | None:
         """The object as the watch saw it last; None when it no longer exists."""
 
-    def add_finalizer(self, s3: S3Object) -> S3Object: ...
+    def add_finalizer(self, s3: S3Object) -> S3Object:
+        """Add the operator's finalizer; returns the object with it."""
 
-    def remove_finalizer(self, s3: S3Object) -> None: ...
+    def remove_finalizer(self, s3: S3Object) -> None:
+        """Remove the operator's finalizer."""
 
 
 class Role(Protocol):
     """Runs the role."""
 
-    def run(self, s3: S3Object) -> Outcome: ...
+    def run(self, s3: S3Object) -> Outcome:
+        """Run the role on an object."""
 
 
 class Check(Protocol):
@@ -72,7 +76,7 @@ class Reconciler:
     :param drift_check: False compares only objects that report their drift, and runs the role for all others
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         objects: Objects,
         role: Role,
@@ -100,7 +104,7 @@ class Reconciler:
         return self._schedule.after_outcome(key, self.reconcile_object(key))
 
     def resync(self, key: Key) -> Next | None:
-        """Compare an object that nobody changed. Never runs the role.
+        """Compare an object that was not changed. Never runs the role.
 
         Returns when it is reconciled next: in REPAIR at once where the role must run. None when the object no longer
         exists. Sends Kubernetes no request where there is nothing to publish.
@@ -128,7 +132,7 @@ class Reconciler:
         return self._schedule.after_error(key, is_conflict=is_conflict)
 
     def reconcile_object(self, key: Key) -> Outcome | None:
-        """Make an object as its spec says, or delete what it has. None when there is nothing (more) to do.
+        """Make an object match its spec, or delete what it owns. None when there is nothing (more) to do.
 
         :raises KubeError: when Kubernetes does not answer
         """
@@ -163,7 +167,7 @@ class Reconciler:
                 return _Decided(decision, s3, comparison)
 
     def _is_claimed(self, decision: Decision, s3: S3Object, claims: NameClaims | None) -> bool:
-        """False where another object's claim has changed since it was looked for, so that the role must not run."""
+        """False where a claim on the name has changed since it was found, so that the role must not run."""
         return decision.step is not Step.RUN or claims is None or self._claims.acquire(s3, claims)
 
     def _carry_out(self, found: _Decided) -> Outcome | None:

@@ -18,7 +18,7 @@ from runner.control.queue import Lane, Standing
 from runner.objects import Key
 from s3bucket.outcome import Outcome, Reason, Retry
 
-# Somebody else wrote the object at the same moment: the next read sees it.
+# Another client wrote the object at the same moment: the next read sees it.
 _FIRST_CONFLICT_S = 0.1
 _MAX_CONFLICT_S = 60.0
 _MAX_TIMEOUT_BACKOFF_S = 3600.0
@@ -108,7 +108,7 @@ class Schedule:
     def after_error(self, key: Key, *, is_conflict: bool = False) -> Next:
         """When to try again after an error that no outcome reports.
 
-        :param is_conflict: somebody else has just written the object
+        :param is_conflict: another client has just written the object
         """
         if is_conflict:
             return Next(Lane.FRESH, self._conflict_backoff.next_s(key))

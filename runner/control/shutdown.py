@@ -1,4 +1,4 @@
-"""How long a shutdown may take: one deadline for each of its parts, counted from when somebody asked to stop.
+"""How long a shutdown may take: one deadline for each of its parts, counted from the request to stop.
 
 First the runs may end for the grace period. What comes then has :data:`END_S` seconds in all, however many threads
 are waited for. The chart leaves 15 s between ``--grace-period`` and the end of the Pod's
@@ -23,7 +23,7 @@ class Shutdown:
     """When to stop, and when to wait no longer.
 
     :param grace_s: for how long runs may go on
-    :ivar stopping: set once somebody asked to stop
+    :ivar stopping: set once a stop was requested
     """
 
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,7 @@ class Shutdown:
         self.stopping = threading.Event()
 
     def begin(self, *, is_graceful: bool = True) -> None:
-        """Ask to stop. Who asks again changes nothing, unless it allows less time.
+        """Request a stop. A later request changes nothing, unless it allows less time.
 
         :param is_graceful: False where no run may go on: the Lease is lost, or none is left
         """

@@ -1,12 +1,12 @@
 """An S3 object's status: its conditions with reasons of a closed list, and what differs. Pure.
 
-Ready: what the spec asks for is there and works. Synced: all of it is as the spec says; False names the aspects
-that are not, Unknown means that the last check or run could not tell. Reconciling and Stalled are those of kstatus,
+Ready: what the spec asks for exists and works. Synced: all of it matches the spec; False names the aspects that
+differ, Unknown means that the last check or run did not compare them. Reconciling and Stalled are those of kstatus,
 which Helm, Flux and others wait for: they exist only while they are True, and at most one of them does.
 https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
 
 Follows the Kubernetes API conventions ("Typical status properties"): lastTransitionTime moves only when
-the condition's status does, observedGeneration is that of the spec that was looked at.
+the condition's status does, observedGeneration is that of the spec that was reconciled.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def is_observed(s3: S3Object) -> bool:
 
 
 def is_applied(s3: S3Object) -> bool:
-    """Whether the object was as its spec says in its present generation: what differs now is drift."""
+    """Whether the object matched its spec in its present generation: what differs now is drift."""
     return bool(s3.status.get("appliedGeneration") == s3.generation)
 
 
@@ -63,7 +63,7 @@ def status_of(s3: S3Object, outcome: Outcome, now: str) -> JsonObject | None:
     new = {**old, **outcome.status, "status": word, "observedGeneration": generation}
     if is_ready and not outcome.drift:
         new["appliedGeneration"] = generation
-    # Said with an empty list once it is over: a merge patch keeps what is left out.
+    # Written as an empty list once it is over: a merge patch keeps what is left out.
     if outcome.drift or (is_ready and "drift" in old):
         new["drift"] = list(outcome.drift)
     conditions = {
@@ -101,11 +101,11 @@ def _synced(s3: S3Object, outcome: Outcome, is_ready: bool) -> tuple[str, Reason
     if outcome.drift:
         return "False", Reason.DRIFTED, f"differs from the spec: {', '.join(outcome.drift)}"
     if not is_ready:
-        return "Unknown", outcome.reason, "not compared with the spec: Ready says why"
+        return "Unknown", outcome.reason, "not compared with the spec: see Ready"
     if outcome.changed:
         repaired = f"repaired: {', '.join(outcome.changed)}"
         return "True", Reason.IN_SYNC, repaired if is_applied(s3) else ""
-    # The last repair stays to be seen: a look that finds nothing changes nothing.
+    # The message keeps naming the last repair: a check that finds no difference changes nothing.
     old = synced_condition(s3.status)
     is_same = (old.get("status"), old.get("observedGeneration")) == ("True", s3.generation)
     return "True", Reason.IN_SYNC, old["message"] if is_same else ""

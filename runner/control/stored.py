@@ -24,17 +24,22 @@ HINT = "install the CRD of this version: kubectl apply --server-side -f crds/s3s
 
 
 class Objects(Protocol):
-    """The API server; ``write_status`` returns the status as it is stored, None when the object does not exist."""
+    """The API server."""
 
-    def find_object(self, namespace: str, name: str) -> S3Object | None: ...
+    def find_object(self, namespace: str, name: str) -> S3Object | None:
+        """The object as it is now; None when it does not exist."""
 
-    def add_finalizer(self, s3: S3Object) -> S3Object: ...
+    def add_finalizer(self, s3: S3Object) -> S3Object:
+        """Add the operator's finalizer; returns the object with it."""
 
-    def remove_finalizer(self, s3: S3Object) -> None: ...
+    def remove_finalizer(self, s3: S3Object) -> None:
+        """Remove the operator's finalizer."""
 
-    def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None: ...
+    def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
+        """Set the status; returns it as it is stored, None when the object does not exist."""
 
-    def write_event(self, s3: S3Object, event: Event) -> None: ...
+    def write_event(self, s3: S3Object, event: Event) -> None:
+        """Publish an Event about the object."""
 
 
 class StoredObjects:
@@ -108,7 +113,7 @@ class StoredObjects:
     def _counts_as_applied(self, s3: S3Object) -> bool:
         """Whether an object with driftPolicy Report has to be taken for one whose spec was applied.
 
-        Without status.appliedGeneration nobody knows, after a restart, whether what differs is drift, which must be
+        Without status.appliedGeneration it is unknown, after a restart, whether what differs is drift, which must be
         left as it is, or a spec that was not applied yet. An object that was Ready before is left as it is.
         """
         if _APPLIED not in self._missing or s3.spec.get("driftPolicy") != "Report":

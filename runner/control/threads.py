@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Threads:
-    """Starts threads, and finds those that ended although nobody asked to stop."""
+    """Starts threads, and finds those that have ended."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []

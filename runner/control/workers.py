@@ -49,7 +49,7 @@ def run_workers(count: int, *, has_many_namespaces: bool, has_checkers: bool) ->
 
 
 def check_workers(count: int, *, has_many_namespaces: bool) -> list[Worker]:
-    """The workers that compare objects which nobody changed."""
+    """The workers that compare objects that were not changed."""
     pool = _pool("check", count, has_many_namespaces)
     return [Worker(f"worker-resync-{number}", (Lane.RESYNC,), pool, Trigger.RESYNC) for number in range(count)]
 

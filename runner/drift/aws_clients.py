@@ -24,7 +24,7 @@ _CONFIG = Config(
 )
 # IAM throttles per account: botocore's token bucket slows all of the operator's calls down once it does.
 _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
-# Clients are kept for so many regions. A tenant may write any name of a region into any number of objects.
+# The number of regions whose clients are kept. A tenant may write any name of a region into any number of objects.
 _MAX_REGIONS = 64
 
 Client = Any

@@ -13,19 +13,24 @@ from runner.objects import JsonObject
 class Cached(Protocol):
     """Secrets and Services as their watches saw them last, with digests in place of values; None for others."""
 
-    def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None: ...
+    def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None:
+        """One of them."""
 
 
 class LiveCluster(Protocol):
     """The API server, as the role's code reads it."""
 
-    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None: ...
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
+        """A Secret; None when there is none."""
 
-    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None: ...
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
+        """A Service; None when there is none."""
 
-    def is_terminating(self, namespace: str) -> bool: ...
+    def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace is being deleted."""
 
-    def dry_run(self, manifest: JsonObject) -> None: ...
+    def dry_run(self, manifest: JsonObject) -> None:
+        """Have the API server check a manifest without storing it."""
 
 
 class CachedCluster:

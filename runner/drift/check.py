@@ -35,7 +35,7 @@ from s3bucket.spec import Wanted
 from s3bucket.state import UserState
 
 _MAX_MESSAGE = 600
-# A bucket's name has at most 63 characters; a file may say anything.
+# A bucket's name has at most 63 characters; a file may have anything in its place.
 _MAX_ARN = 100
 
 
@@ -62,7 +62,7 @@ class RoleSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the role would do about an object; ``refusal`` tells why it would do no more, or nothing.
+    """What a run of the role would do about an object; ``refusal``: why it would do no more, or nothing.
 
     ``lines`` are the changes for a person's terminal.
     """
@@ -85,7 +85,7 @@ class DriftCheck:
     :ivar owned: reads what carries owner tags
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each with a default
         self,
         project_dir: Path,
         settings: RoleSettings,

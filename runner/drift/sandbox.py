@@ -2,7 +2,7 @@
 
 The drift check compares policies in the operator's process, where nothing can end a comparison that does not return
 and where it would hold the interpreter's lock. The role's code is written to need bounded time for any text
-(``s3bucket/policy.py``). This is the second barrier, for a mistake in that code that nobody has found yet: a text
+(``s3bucket/policy.py``). This is the second barrier, for a mistake in that code that is not known yet: a text
 that needs more than a few seconds of CPU is reported for its object, and never reaches the operator's process.
 
 Threads: any. Each trial has a process for itself; one idle process is kept for the next.
@@ -33,7 +33,7 @@ CPU_LIMIT_S = 3
 _WALL_LIMIT_S = 60
 # Longer texts are refused by their length alone.
 _MAX_BYTES = 20 * 1024
-# So many texts are remembered, by their digest.
+# The number of texts that are remembered, by their digest.
 _MAX_REMEMBERED = 20_000
 # A text that was given up is tried again after this time: the reason may have been the machine.
 _GIVEN_UP_S = 600.0

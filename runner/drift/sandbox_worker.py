@@ -2,7 +2,7 @@
 
 ``sandbox_worker.py CPU_LIMIT_S``. A line is the text and the bucket's ARN, in base64. It imports nothing
 but the standard library and the role's policy.py. Its limits hold without its parent: the kernel ends it when a text
-takes too much CPU or memory, and it ends by itself when its parent is gone.
+takes too much CPU or memory, and it ends by itself when its parent has ended.
 """
 
 from __future__ import annotations

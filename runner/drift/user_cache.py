@@ -1,7 +1,7 @@
 """The account's IAM users, read all at once, once a period.
 
 A user whose object the role has run on since is read by itself. So is every user where the operator has no right to
-read all, or where an account has so many others that its pages would cost more calls than the users that are needed.
+read all, or where reading the pages of all users would cost more calls than reading the users that are needed.
 Threads: any; one reads all users, the others wait for it.
 """
 

@@ -1,4 +1,4 @@
-"""The informer cache: each object as its watch saw it last, so that a resync asks Kubernetes nothing.
+"""The informer cache: each object as its watch saw it last, so that a resync sends Kubernetes no request.
 
 Objects are kept as compact JSON in UTF-8: thousands of dicts would take several times the memory, and escaped or as
 Python's strings a tenant's text could take four times what it is in Kubernetes. One cache a watcher, which alone writes

@@ -1,4 +1,4 @@
-"""All that the loop says to Kubernetes. Nothing else imports the client library.
+"""All requests of the operator to Kubernetes. Only this package imports the client library.
 
 Reads and watches S3 objects, their Secrets and Services; writes an S3 object's status and finalizer,
 Events and Leases. Every call has a time-out and is sent once: a hidden retry would multiply it. Answers are read up to
@@ -43,10 +43,10 @@ _WATCH_S = 240
 _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
-_GONE, _FORBIDDEN, _UNAUTHORIZED = 410, 403, 401
+_EXPIRED, _FORBIDDEN, _UNAUTHORIZED = 410, 403, 401
 # That of client-go.
 _PAGE = 500
-# A page of more bytes is given up and asked for again with fewer items: 500 Secrets can have 700 MB.
+# A page of more bytes is given up and requested again with fewer items: 500 Secrets can have 700 MB.
 _FIRST_PAGE = 100
 _MAX_PAGE = 2 * 1024 * 1024
 # etcd takes requests of 1.5 MiB by default: https://etcd.io/docs/v3.6/dev-guide/limit/
@@ -66,7 +66,7 @@ WatchEvent = tuple[str, _Object]
 
 
 class KubeError(Exception):
-    """Kubernetes did not do what it was asked. ``status`` is the HTTP status, 0 when it was not reached."""
+    """A request to Kubernetes failed. ``status`` is the HTTP status, 0 when it was not reached."""
 
     def __init__(self, verb: str, cause: Exception) -> None:
         self.status = int(getattr(cause, "status", 0) or 0)
@@ -74,7 +74,7 @@ class KubeError(Exception):
 
     @property
     def is_conflict(self) -> bool:
-        """Somebody else was faster. A JSON patch whose test fails answers 422."""
+        """Another client was faster. A JSON patch whose test fails answers 422."""
         return self.status in (409, 422)
 
     @property
@@ -85,7 +85,7 @@ class KubeError(Exception):
     @property
     def is_expired(self) -> bool:
         """The resourceVersion is too old to watch from: list again."""
-        return self.status == _GONE
+        return self.status == _EXPIRED
 
 
 class ConfigError(KubeError):
@@ -254,7 +254,7 @@ class Kube:
         return Listing("list Leases", keep_lease, lister)
 
     def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
-        """Take, renew or (with an empty holder) release a Lease that is still as ``old`` says."""
+        """Take, renew or (with an empty holder) release a Lease that is still the one in ``old``."""
         method, path = ("PUT", f"{_LEASES}/{{name}}") if old else ("POST", _LEASES)
         body = lease_body(lease, old, datetime.now(UTC))
         with _failing_to(f"write Lease {lease.namespace}/{lease.name}"):
@@ -305,7 +305,7 @@ class Listing(Generic[_Kept]):
     """The items of a list as they arrive, page by page. ``version``: after the last item, where a watch begins.
 
     An answer is many times what is kept of it, and is freed before the next page. Iterating raises KubeError; a list
-    that takes so long that its next page is forgotten is a 410 like an old watch.
+    that takes so long that its next page has expired is a 410 like an old watch.
 
     :param keep: what is kept of an item; None for an item that is not
     """
@@ -372,7 +372,7 @@ def _connect() -> DynamicClient:
 
 
 def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
-    """An answer's bytes, at most so many, within so many seconds: the client's time-out is that of one packet.
+    """An answer's bytes, at most ``most``, within ``timeout_s``: the client's time-out is that of one packet.
 
     :raises OSError: for an answer that is larger or slower
     """

@@ -65,7 +65,7 @@ def _load_file(paths: str) -> None:
         # What the library's own code meets in YAML that is no kubeconfig, and in certificates that are no base64.
         raise _unusable(paths, f"it is not a kubeconfig ({type(error).__name__})") from error
     if errors:
-        # The library logs what a credential plugin did wrong, and goes on as nobody.
+        # The library logs what a credential plugin did wrong, and goes on without credentials.
         raise _unusable(paths, "; ".join(errors), _EXEC_HINT)
 
 

@@ -1,6 +1,6 @@
 """Leader election by a Lease: one replica works, the others wait.
 
-The rules are client-go's (tools/leaderelection): a Lease is somebody's until it was not seen to change
+The rules are those of client-go (tools/leaderelection): a Lease belongs to its holder until it was not seen to change
 for its duration, on our own clock; a leader that could not renew for the renew deadline stops before its
 Lease can expire. Each attempt, GET and PUT together, has one time limit, and the deadline is watched by a thread of its
 own: a call that hangs delays neither. The Lease is released at the end, so that the next replica need not wait.
@@ -32,7 +32,7 @@ LEASE = "s3-operator"
 EVERYTHING = "*"
 """The scope of an operator that watches all namespaces."""
 
-# Clocks of other machines: a Lease that is not ours counts for so much longer.
+# Clocks of other machines: a Lease of another holder counts for so much longer.
 _SKEW_S = 10.0
 _OVERLAP_PERIOD_S = 60.0
 _SHOWN = 5
@@ -52,11 +52,14 @@ def boot_time_s() -> float:
 class Leases(Protocol):
     """Where Leases are kept. No call may take longer than ``timeout_s``; what does counts as not answered."""
 
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None: ...
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
+        """A Lease; None when there is none."""
 
-    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None: ...
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
+        """Write a Lease that is still the one in ``old``."""
 
-    def list_leases(self, namespace: str | None) -> Iterable[Lease]: ...
+    def list_leases(self, namespace: str | None) -> Iterable[Lease]:
+        """The Leases of operators in a namespace; None: in all."""
 
 
 def scope_of(namespaces: Sequence[str | None]) -> str:
@@ -111,7 +114,7 @@ class Election:
     :param scope: as :func:`scope_of` makes it
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what distinguishes one candidate from another
         self,
         leases: Leases,
         namespace: str,
@@ -135,11 +138,11 @@ class Election:
         self._lost = threading.Event()
 
     def try_once(self) -> bool:
-        """Take or renew the Lease if it is free or ours. Takes no longer than :attr:`Terms.attempt_s`.
+        """Take or renew the Lease if it is free or this candidate has it. Takes no longer than :attr:`Terms.attempt_s`.
 
         :raises KubeError: when the API server does not answer
         """
-        # From before the first call: the Lease may be written long after it was asked for.
+        # From before the first call: the Lease may be written long after it was requested.
         started = self._clock()
         old = self._find(started)
         now = self._clock()
@@ -162,15 +165,15 @@ class Election:
         return True
 
     def is_leading(self) -> bool:
-        """Whether the Lease is ours for certain: nobody else can have taken it yet."""
+        """Whether this candidate has the Lease for certain: no other can have taken it yet."""
         return not self._lost.is_set() and self._clock() < self._renewed_at + self._terms.renew_deadline_s
 
     def is_held_by_other(self) -> bool:
-        """Whether another holds the Lease by its own dates. For commands that ask once."""
+        """Whether another holds the Lease by its own dates. For commands that read it once."""
         return bool(self.find_holder())
 
     def find_holder(self) -> str:
-        """Who else holds the Lease by its own dates; empty when nobody does."""
+        """The other holder of the Lease by its own dates; empty for none."""
         return self._holder_of(self._find(self._clock()))
 
     def _holder_of(self, lease: Lease | None) -> str:
@@ -178,10 +181,10 @@ class Election:
         return lease.holder if lease is not None and is_other and _is_held(lease) else ""
 
     def acquire_unless_held(self, stopped: threading.Event) -> str:
-        """Take the Lease unless another holds it. Returns that holder; empty when the Lease is ours, or when stopped.
+        """Take the Lease unless another holds it. Returns that holder; empty when this one has it, or when stopped.
 
-        A Lease whose dates say that it has expired is taken only when nobody renews it for its duration: the clock
-        of its holder may be another than ours.
+        A Lease that has expired by its dates is taken only when it is not renewed for its duration: the clock of its
+        holder may differ.
 
         :raises KubeError: when the API server does not answer
         """
@@ -217,7 +220,7 @@ class Election:
     def find_overlapping(self, namespace: str | None) -> list[str]:
         """Other operators whose Lease is held and whose scope overlaps, in a namespace (None: in all).
 
-        :raises KubeError: when the API server does not answer, or does not let us ask
+        :raises KubeError: when the API server does not answer, or does not admit the request
         """
         return [_shown(lease) for lease in self._leases.list_leases(namespace) if self._is_rival(lease)]
 
@@ -240,7 +243,7 @@ class Election:
             stopped.wait(_OVERLAP_PERIOD_S)
 
     def _take(self) -> bool:
-        """Whether the Lease is ours, and no other operator of the namespace may be working on the same objects.
+        """Whether this candidate has the Lease, and no operator of the namespace may be working on the same objects.
 
         Each writes its Lease before it reads the others': of two that begin at once, at least one sees the other.
         """
@@ -250,7 +253,7 @@ class Election:
             self.release()
             self._renewed_at = -math.inf
             return False
-        # Unless asking for the others took longer than the Lease is ours for certain.
+        # Unless reading the others took longer than this candidate has the Lease for certain.
         return self.is_leading()
 
     def _is_refused(self) -> bool:
@@ -318,7 +321,7 @@ class Election:
         return self._leases.find_lease(self._namespace, self._name, self._left_s(started))
 
     def _write(self, holder: str, old: Lease | None, started: float) -> None:
-        # Not less than the terms say: others wait for what is written.
+        # Not less than the terms: others wait for what is written.
         duration_s = math.ceil(self._terms.duration_s) if holder else 1
         lease = Lease(self._namespace, self._name, holder, duration_s, self._scope)
         self._leases.write_lease(lease, old, self._left_s(started))

@@ -98,10 +98,10 @@ def oversized_message(s3: S3Object) -> str:
 def _controller_of(metadata: JsonObject) -> JsonObject | None:
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("controller"):
-            is_ours = owner.get("kind") == KIND and str(owner.get("apiVersion", "")).partition("/")[0] == GROUP
+            is_owner = owner.get("kind") == KIND and str(owner.get("apiVersion", "")).partition("/")[0] == GROUP
             is_short = len(owner.get("name", "")) <= _MAX_NAME and len(owner.get("uid", "")) <= _MAX_UID
             names = ("kind", "name", "uid", "controller")
-            return {name: owner[name] for name in names if name in owner} if is_ours and is_short else None
+            return {name: owner[name] for name in names if name in owner} if is_owner and is_short else None
     return None
 
 

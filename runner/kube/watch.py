@@ -1,8 +1,8 @@
 """Watching one kind in one namespace (or all): list, then watch, for ever; back-off when it fails.
 
-A watcher only multiplexes: it passes what is there and what changed to its handler, and remembers just the
-resourceVersion. 410 Gone means list again. A watcher that is not allowed to list (403) is denied: it goes on trying,
-and the other watchers do not wait for it. Each watcher is one thread.
+A watcher only multiplexes: it passes what exists and what changed to its handler, and remembers just the
+resourceVersion. 410 (Expired) means list again. A watcher that is not allowed to list (403) is denied: it keeps
+trying, and the other watchers do not wait for it. Each watcher is one thread.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Handler(Protocol[_Handled]):
     """Takes what a watcher sees."""
 
     def replace_all(self, found: Iterable[_Handled]) -> None:
-        """This is all there is now."""
+        """Take a list: no other object exists now."""
 
     def change(self, kind: str, found: _Handled) -> None:
         """ADDED, MODIFIED or DELETED."""
@@ -130,7 +130,7 @@ class Watcher(Generic[_Object]):
             if self._stopped.is_set():
                 break
         if is_silent:
-            # A server, or a proxy, that ends watches at once must not be asked in a tight loop.
+            # A server, or a proxy, that ends watches at once must not get requests in a tight loop.
             self._pause()
         return version
 
@@ -150,9 +150,11 @@ class Watched(Protocol):
     denial: str
 
     @property
-    def idle_s(self) -> float: ...
+    def idle_s(self) -> float:
+        """Seconds since its loop turned last."""
 
-    def run(self) -> None: ...
+    def run(self) -> None:
+        """The thread's body."""
 
 
 class NamespaceWatch:

@@ -278,15 +278,15 @@ def test_rows_are_written_after_each_measurement(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "machine.json").read_text()) == {"commit": "abc"}
 
 
-def test_goals_are_told_where_their_rows_are(tmp_path: Path) -> None:
+def test_goals_have_rows_where_their_rows_are(tmp_path: Path) -> None:
     results = Results(tmp_path, {})
     results.add([Row("latency_alone", "warm", 1, "wall_median", 1.0, "s")])
     assert [(row.metric, row.is_met) for row in goal_rows(results)] == [("wall_median", True)]
 
     results.add([Row("latency_alone", "stock", 1, "wall_median", 5.0, "s")])
     results.add(list(goal_rows(results)))
-    told = {(row.name, row.metric): (row.value, row.is_met) for row in results.rows}
-    assert told["goal_latency_alone", "stock_over_warm"] == (5.0, False)
+    goals = {(row.name, row.metric): (row.value, row.is_met) for row in results.rows}
+    assert goals["goal_latency_alone", "stock_over_warm"] == (5.0, False)
     assert "NOT met" in table(results.rows)
 
 

@@ -13,3 +13,9 @@ from tests.support.chart import EVERYTHING, render
 def everything() -> list[dict[str, Any]]:
     """All objects, with everything on."""
     return render(*EVERYTHING)
+
+
+@pytest.fixture(scope="session")
+def defaults() -> list[dict[str, Any]]:
+    """All objects, with the default values."""
+    return render()

@@ -24,6 +24,7 @@ from dev.controlplane import ControlPlane
 from dev.deployment import read_container
 from dev.wait import wait_until
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, Release, find, pods, render, run_helm
+from tests.support.chart_values import TOGETHER, nested
 from tests.support.docs import commands
 from tests.support.operator import delete, live, wait_gone, wait_ready
 from tests.support.world import PROJECT, World, make_as_go_operator
@@ -224,6 +225,8 @@ def test_upgrade_from_the_go_operators_release_and_on(
     pair = world.credentials(cr)
     made = world.iam.get_user(UserName=name)["User"]["UserId"]
 
+    surging = "--set=updateStrategy.rollingUpdate.maxSurge=1"
+
     def check() -> None:
         item = live(world, cr)
         assert item is not None
@@ -244,6 +247,8 @@ def test_upgrade_from_the_go_operators_release_and_on(
         refused = run_helm(*reused, kubeconfig=world.kubeconfig, helm=program)
         assert refused.returncode != 0
         assert "--reset-then-reuse-values" in refused.stdout
+        refused = run_helm(*reused[:-1], *release.values, surging, kubeconfig=world.kubeconfig, helm=program)
+        assert "the Go operator's, which has no Lease" in refused.stdout
         check()
         release.upgrade(*release.values, *more)
         # What the Go chart made for the whole cluster is gone with its release.
@@ -274,7 +279,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
     before = world.snapshot(cr)
     copied = tmp_path / "next" / "s3-operator"
     copy_chart(copied, "1.0.1")
-    release.upgrade(*release.values, *more, "--set=replicas=2,syncPeriod=2", chart=copied)
+    release.upgrade(*release.values, *more, "--set=replicas=2,syncPeriod=2", surging, chart=copied)
     with release.running() as operator:
         wait_until(lambda: '"msg": "checked"' in operator.log.read_text(), "a look at the object")
         check()
@@ -307,15 +312,17 @@ def test_second_release_that_brings_the_crd_again_is_told(world: World, release:
 
 
 def test_everything_on_is_what_the_api_server_takes(release: Release) -> None:
-    arguments = ["--set=crds.install=false,networkPolicy.enabled=true,podDisruptionBudget.enabled=true"]
-    arguments += ["--set=metrics.service.enabled=true,priorityClassName=system-cluster-critical,hostNetwork=true"]
-    arguments += ["--set=nodeSelector.disk=ssd,tolerations[0].operator=Exists,imagePullSecrets[0].name=pull"]
-    arguments += [
-        "--set=extraLabels.team=storage,podLabels.a=b,podAnnotations.c=d,replicas=2,terminationGracePeriodSeconds=60"
-    ]
-    arguments += ["--set=extraVolumes[0].name=ca,extraVolumes[0].configMap.name=ca"]
-    arguments += ["--set=extraVolumeMounts[0].name=ca,extraVolumeMounts[0].mountPath=/ca"]
-    release.upgrade(*release.values, *arguments)
+    # Kinds of Prometheus Operator are unknown here, and namespaces that do not exist.
+    left_out = (
+        "metrics.serviceMonitor.enabled",
+        "metrics.prometheusRule.enabled",
+        "namespaceOverride",
+        "watchNamespaces",
+    )
+    values = {place: row.given for place, row in TOGETHER.items() if place not in left_out}
+    file = release.folder / "all.yaml"
+    file.write_text(yaml.safe_dump(nested({**values, "metrics.service.enabled": True, "nameOverride": ""})))
+    release.upgrade(f"--values={file}")
     pod = json.loads(release.kubectl("-n", release.namespace, "get", "deployment", "s3-operator", "-o", "json"))
     spec = pod["spec"]["template"]["spec"]
     assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")

@@ -142,7 +142,7 @@ def room(world: World, new_name: Callable[[str], str]) -> str:
 
 
 @pytest.mark.parametrize("row", REFUSED)
-def test_crd_refuses_with_a_message_that_says_why(world: World, room: str, row: str) -> None:
+def test_crd_refuses_with_a_message(world: World, room: str, row: str) -> None:
     change, message = REFUSED[row]
     with pytest.raises(ApiException) as refused:
         create(world, room, build("bad", change))
@@ -165,10 +165,10 @@ def test_crd_refuses_a_change(world: World, room: str, row: str) -> None:
 
 
 def test_every_rule_of_the_crd_has_a_row() -> None:
-    said = [message for *_, message in (*REFUSED.values(), *IMMUTABLE.values())]
+    messages = [message for *_, message in (*REFUSED.values(), *IMMUTABLE.values())]
     rules = list(find_rules(CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))
     assert len(rules) > 20
-    assert [rule for rule in rules if not any(part in rule for part in said)] == []
+    assert [rule for rule in rules if not any(part in rule for part in messages)] == []
 
 
 def find_rules(schema: dict[str, Any]) -> Iterator[str]:
@@ -274,9 +274,9 @@ def test_objects_stored_before_stay_writable_in_status_and_finalizers(tmp_path: 
             status = {"status": "Failed", "conditions": [], "lastSyncTime": "2026-01-01T00:00:00Z"}
             custom.patch_namespaced_custom_object_status(*at, name, {"status": status})
             custom.patch_namespaced_custom_object(*at, name, {"metadata": {"finalizers": ["agill.apps.s3"]}})
-            # Edits of other fields go through as well; two fields that contradict each other are mended with them.
-            mended = {"enableVersioning": True} if name == "lock-without-versions" else {}
-            custom.patch_namespaced_custom_object(*at, name, {"spec": {"deletionPolicy": "Retain", **mended}})
+            # Edits of other fields go through as well; two fields that contradict each other are repaired with them.
+            repaired = {"enableVersioning": True} if name == "lock-without-versions" else {}
+            custom.patch_namespaced_custom_object(*at, name, {"spec": {"deletionPolicy": "Retain", **repaired}})
             custom.delete_namespaced_custom_object(*at, name)
             custom.patch_namespaced_custom_object(*at, name, {"metadata": {"finalizers": []}})
         assert custom.list_namespaced_custom_object(*at)["items"] == []

@@ -106,11 +106,11 @@ class Cluster:
         return dict(found[0])
 
     def logs(self) -> str:
-        """What the operator's container said."""
+        """The log of the operator's container."""
         return self.shell(f"kubectl --namespace=s3-operator logs {self.pod()['metadata']['name']}")
 
     def describe(self) -> str:
-        """What a failed step is told with: states, Events and the Pod's log, and no Secret."""
+        """What a failed step reports: states, Events and the Pod's log, and no Secret."""
         command = "kubectl -n s3-operator get all; kubectl -n s3-operator get events; kubectl get s3 -A"
         command += "; kubectl -n s3-operator logs deployment/s3-operator --tail=30"
         environment = {"PATH": f"{self._bin}:{os.environ['PATH']}", "KUBECONFIG": str(self.plane.kubeconfig)}
@@ -138,7 +138,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def read_image(archive: Path) -> dict[str, Any]:
-    """What a docker archive says of its image: ``config``, ``size`` (bytes, unpacked) and ``files`` (paths)."""
+    """What a docker archive has about its image: ``config``, ``size`` (bytes, unpacked) and ``files`` (paths)."""
     files: set[str] = set()
     size = 0
     with tarfile.open(archive) as tar:

@@ -1,6 +1,6 @@
 """The chart with the real image in a real Pod: install, work, kills, upgrade, uninstall. Nothing is lost.
 
-The tests of this file are one story, told in order.
+The tests of this file are one story, in this order.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def test_pod_becomes_ready_and_examples_too_and_helm_test_passes(installed: Clus
     assert "runs are not warm" not in log
 
 
-def test_container_is_as_locked_down_as_the_chart_says(installed: Cluster) -> None:
+def test_container_is_as_locked_down_as_the_chart_states(installed: Cluster) -> None:
     name = installed.pod()["metadata"]["name"]
     script = (
         "import os, pathlib, sys\n"
@@ -102,14 +102,14 @@ def test_dead_processes_of_runs_do_not_stay_in_the_container(installed: Cluster)
     orphan = "import os; print(os.fork() or os._exit(0))"
     exec_ = f"kubectl --namespace=s3-operator exec {name} -- python3 -c"
     pid = installed.shell(f"{exec_} {shlex.quote(orphan)}").split()[0]
-    look = (
+    script = (
         "import os\n"
         f"print('orphan', os.path.exists('/proc/{pid}'))\n"
         "zombies = [p for p in os.listdir('/proc') if p.isdigit() and ') Z ' in open(f'/proc/{p}/stat').read()]\n"
         "print('zombies', zombies)\n"
     )
     wait_until(
-        lambda: installed.shell(f"{exec_} {shlex.quote(look)}").splitlines() == ["orphan False", "zombies []"],
+        lambda: installed.shell(f"{exec_} {shlex.quote(script)}").splitlines() == ["orphan False", "zombies []"],
         "the orphan and all others are waited for",
     )
 

@@ -24,7 +24,7 @@ def policy(*statements: dict[str, Any]) -> dict[str, Any]:
 
 
 DECISIONS: dict[str, tuple[bool, list[dict[str, Any]], Right]] = {
-    "nothing-said": (False, [], Right("s3:ListBucket", BUCKET)),
+    "no-statement": (False, [], Right("s3:ListBucket", BUCKET)),
     "allowed": (True, [ALLOW], Right("s3:ListBucket", BUCKET)),
     "deny-wins": (
         False, [{**ALLOW, "Effect": "Deny", "Action": "s3:ListBucket"}, ALLOW], Right("s3:ListBucket", BUCKET)),
@@ -51,7 +51,7 @@ def test_decision(wanted: bool, statements: list[dict[str, Any]], right: Right) 
     assert is_allowed(policy(*statements), right) is wanted
 
 
-# Operator, what the policy says, what the request has (None: nothing), whether it holds.
+# Operator, what the policy has, what the request has (None: nothing), whether it holds.
 CONDITIONS: dict[str, tuple[str, Any, list[str] | None, bool]] = {
     "equal": ("StringEquals", "a", ["a"], True),
     "one-of": ("StringEquals", ["b", "a"], ["a"], True),
@@ -73,10 +73,10 @@ CONDITIONS: dict[str, tuple[str, Any, list[str] | None, bool]] = {
 }
 
 
-@pytest.mark.parametrize(("operator", "said", "found", "wanted"), CONDITIONS.values(), ids=CONDITIONS)
-def test_condition(operator: str, said: Any, found: list[str] | None, wanted: bool) -> None:
+@pytest.mark.parametrize(("operator", "value", "found", "wanted"), CONDITIONS.values(), ids=CONDITIONS)
+def test_condition(operator: str, value: Any, found: list[str] | None, wanted: bool) -> None:
     right = Right("s3:ListBucket", BUCKET, {} if found is None else {"s3:SomeKey": found})
-    assert is_allowed(policy({**ALLOW, "Condition": {operator: {"S3:somekey": said}}}), right) is wanted
+    assert is_allowed(policy({**ALLOW, "Condition": {operator: {"S3:somekey": value}}}), right) is wanted
 
 
 def test_what_is_not_known_is_an_error_and_no_guess() -> None:
@@ -116,7 +116,7 @@ REQUESTS: dict[str, tuple[Call, list[tuple[str, str]]]] = {
     ),
     "ListObjectVersions": (Call("s3", "ListObjectVersions", "b"), [("s3:ListBucketVersions", "b")]),
     "DeletePublicAccessBlock": (Call("s3", "DeletePublicAccessBlock", "b"), [("s3:PutBucketPublicAccessBlock", "b")]),
-    "GetUser-of-none": (Call("iam", "GetUser", user="nobody"), [("iam:GetUser", f"{USER}/nobody")]),
+    "GetUser-of-none": (Call("iam", "GetUser", user="missing"), [("iam:GetUser", f"{USER}/missing")]),
     "CreateUser-tags": (
         Call("iam", "CreateUser", user="u",
              query={"Path": "/p/", "Tags.member.1.Key": "a", "Tags.member.1.Value": "1"}),
@@ -135,7 +135,7 @@ def test_request_needs(call: Call, wanted: list[tuple[str, str]]) -> None:
     assert found == wanted
 
 
-def test_request_tells_the_tags_and_the_boundary_that_it_sets() -> None:
+def test_request_has_the_tags_and_the_boundary_that_it_sets() -> None:
     query = {"PermissionsBoundary": "arn:b", "Tags.member.1.Key": "a", "Tags.member.1.Value": "1"}
     creates, tags = rights_for(Call("iam", "CreateUser", user="u", query=query))
     assert creates.context == {"aws:TagKeys": ["a"], "aws:RequestTag/a": ["1"], "iam:PermissionsBoundary": ["arn:b"]}
@@ -223,11 +223,11 @@ def test_boundary_of_a_user_is_kept_shown_and_judged(aws: Aws, new_name: Names) 
 
 
 def test_bucket_of_another_account_has_that_account(aws: Aws, new_name: Names) -> None:
-    ours = {**ALLOW, "Condition": {"StringEqualsIfExists": {"s3:ResourceAccount": ACCOUNT}}}
-    judged, foreign, own = Judged(aws, new_name("judged"), ours), new_name("gate"), new_name("gate")
-    aws.gate.make_foreign_bucket(foreign, is_open=True)
+    in_account = {**ALLOW, "Condition": {"StringEqualsIfExists": {"s3:ResourceAccount": ACCOUNT}}}
+    judged, other, own = Judged(aws, new_name("judged"), in_account), new_name("gate"), new_name("gate")
+    aws.gate.make_bucket_elsewhere(other, is_open=True)
     s3 = judged.client("s3")
     assert code_of(lambda: s3.create_bucket(Bucket=own)) == "allowed"
     assert code_of(lambda: s3.get_bucket_acl(Bucket=own)) == "allowed"
-    assert code_of(lambda: s3.get_bucket_acl(Bucket=foreign)) == "AccessDenied"
-    assert code_of(lambda: judged.s3.get_bucket_acl(Bucket=foreign)) == "allowed"
+    assert code_of(lambda: s3.get_bucket_acl(Bucket=other)) == "AccessDenied"
+    assert code_of(lambda: judged.s3.get_bucket_acl(Bucket=other)) == "allowed"

@@ -24,7 +24,7 @@ def test_release_of_one_request_keeps_what_arrived_meanwhile(holds: Holds) -> No
     with ThreadPoolExecutor() as pool:
         lease = pool.submit(holds.stay, "PUT leases")
         assert holds.wait(_WAIT_S) == "PUT leases"
-        # It arrives while a test looks at what the first one is about.
+        # It arrives while a test inspects what the first one is about.
         secret = pool.submit(holds.stay, "POST secrets")
         wait_until(lambda: holds.held() == ["PUT leases", "POST secrets"], "the second request", _WAIT_S)
         holds.let_go()

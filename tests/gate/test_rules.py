@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dev.aws import Aws
-from dev.awsgate.client import FOREIGN_ACCOUNT
+from dev.awsgate.client import OTHER_ACCOUNT
 from tests.support.gate import code_of, make_user
 
 Names = Callable[[str], str]
@@ -54,7 +54,7 @@ def test_tags_of_the_create_call_are_on_the_bucket(s3: Any, new_name: Names) -> 
     assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "NoSuchTagSet"
 
 
-def test_tag_with_an_empty_value_is_told_with_it(s3: Any, bucket: str) -> None:
+def test_tag_with_an_empty_value_is_returned_with_it(s3: Any, bucket: str) -> None:
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": ""}]})
     assert tags_of(s3, bucket) == {"a": ""}
 
@@ -106,13 +106,13 @@ def test_user_whom_s3_does_not_know_yet_is_no_principal(
 def test_bucket_whose_policy_lets_another_account_in_is_open_to_it_and_closed_by_a_deny(
     aws: Aws, s3: Any, bucket: str, new_name: Names
 ) -> None:
-    other = aws.client("s3", **aws.gate.make_foreign_user(new_name("user")))
+    other = aws.client("s3", **aws.gate.make_user_elsewhere(new_name("user")))
 
     def put() -> str:
         return code_of(lambda: other.put_object(Bucket=bucket, Key="a", Body=b"x"))
 
     assert put() == "AccessDenied"
-    allow = {"Principal": {"AWS": FOREIGN_ACCOUNT}, "Action": "s3:Put*"}
+    allow = {"Principal": {"AWS": OTHER_ACCOUNT}, "Action": "s3:Put*"}
     s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, **allow))
     assert (put(), code_of(lambda: other.get_object(Bucket=bucket, Key="a"))) == ("allowed", "AccessDenied")
     s3.put_bucket_policy(Bucket=bucket, Policy=policy_for(bucket, Effect="Deny", Action="s3:Put*"))
@@ -142,7 +142,7 @@ def test_acl_needs_ownership_and_no_block(s3: Any, bucket: str) -> None:
     assert code_of(lambda: own(s3, bucket, "BucketOwnerEnforced")) == "InvalidBucketAclWithObjectOwnership"
 
 
-def test_grants_of_an_acl_are_told_one_by_one(s3: Any, bucket: str) -> None:
+def test_grants_of_an_acl_are_returned_one_by_one(s3: Any, bucket: str) -> None:
     own(s3, bucket, "BucketOwnerPreferred")
     s3.delete_public_access_block(Bucket=bucket)
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read-write")
@@ -176,7 +176,7 @@ OTHER = "arn:aws:s3:::another-bucket/*"
         ({"Effect": "Forbid"}, "Invalid effect"),
         ({"Principals": "*"}, "Unknown field Principals"),
         ({"Principal": "somebody"}, "Invalid principal"),
-        ({"Principal": {"AWS": "arn:aws:iam::123456789012:user/nobody-at-all"}}, "Invalid principal"),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:user/missing"}}, "Invalid principal"),
         ({"Action": "ec2:RunInstances"}, "invalid action"),
         ({"Resource": OTHER}, "invalid resource"),
         ({"Resource": ["*", OTHER]}, "invalid resource"),
@@ -252,7 +252,7 @@ def test_policy_that_denies_everyone_keeps_even_the_administrator_out(
     ],
     ids=lambda parts: str(*parts),
 )
-def test_policy_denies_no_more_than_it_says(s3: Any, bucket: str, parts: dict[str, Any]) -> None:
+def test_policy_denies_no_more_than_it_states(s3: Any, bucket: str, parts: dict[str, Any]) -> None:
     deny = {"Effect": "Deny", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
     policy = policy_for(bucket, **{**deny, **parts}).replace("{bucket}", bucket)
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
@@ -261,7 +261,7 @@ def test_policy_denies_no_more_than_it_says(s3: Any, bucket: str, parts: dict[st
 
 def test_bucket_of_another_account_gives_nothing_away(aws: Aws, s3: Any, new_name: Names) -> None:
     name = new_name("gate")
-    aws.gate.make_foreign_bucket(name)
+    aws.gate.make_bucket_elsewhere(name)
     assert code_of(lambda: s3.head_bucket(Bucket=name)) == "403"
     assert code_of(lambda: s3.get_bucket_tagging(Bucket=name)) == "AccessDenied"
     assert code_of(lambda: s3.create_bucket(Bucket=name)) == "BucketAlreadyExists"
@@ -386,7 +386,7 @@ def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3:
     assert seen == [("GetBucketAcl", False, 403), ("GetBucketAcl", False, 200), ("PutObject", True, 200)]
 
 
-def test_secret_has_the_signs_that_look_different_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
+def test_secret_has_the_signs_that_are_encoded_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
     user = new_name("gate")
     key_id, secret = make_user(iam, user)
     assert (len(secret), secret[13], secret[27]) == (40, "/", "+")

@@ -117,9 +117,13 @@ def values_of(schema: dict[str, Any], path: str = "") -> st.SearchStrategy[Any]:
         return st.sampled_from(schema["enum"])
     if schema["type"] == "boolean":
         return st.booleans()
+    if schema["type"] == "integer":
+        return st.integers(schema["minimum"], schema["maximum"])
+    if schema["type"] == "string":
+        return st.one_of(texts("aZ09*:/.", 20), st.sampled_from(TEMPLATES))
     if schema["type"] == "array":
-        return st.lists(values_of(schema["items"], f"{path}[]"), max_size=schema["maxItems"], unique=True)
-    assert schema["type"] == "object", f"say in TEXTS which values to try for {path}"
+        size = min(schema["maxItems"], 3)
+        return st.lists(values_of(schema["items"], f"{path}[]"), max_size=size, unique_by=json.dumps)
     fields = {
         name: values_of(field, f"{path}.{name}".lstrip(".")) for name, field in sorted(schema["properties"].items())
     }

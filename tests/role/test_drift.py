@@ -27,7 +27,10 @@ from dev.processes import get_free_port
 from runner.drift.check import DriftCheck, RoleSettings
 from runner.kube.client import Kube
 from runner.objects import S3Object
+from s3bucket.errors import Refused
 from s3bucket.outcome import Outcome, Reason
+from s3bucket.settings import ALL
+from tests.support.objects import optional_settings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
 
 POLICY = {
@@ -86,6 +89,7 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
         "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
         "tags": {"team": "photos"},
         "iamUser": {"username": new_name("user")},
+        **optional_settings(),
     }
     subject = Subject(world, world.make_object(namespace, "drift", spec))
     run = world.reconcile(subject.cr)
@@ -230,6 +234,15 @@ ROWS: dict[str, Row] = {
             Policy=json.dumps(POLICY).replace("{bucket}", s.bucket).replace("s3:GetObject", "s3:PutObject"),
         ),
     ),
+    "cors-deleted": Row("cors", "corsRules", lambda s: s.world.s3.delete_bucket_cors(Bucket=s.bucket)),
+    "cors-replaced": Row(
+        "cors",
+        "corsRules",
+        lambda s: s.world.s3.put_bucket_cors(
+            Bucket=s.bucket,
+            CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["*"]}]},
+        ),
+    ),
     "tag-edited": Row("tags", "tags.team", lambda s: s.retag(lambda tags: tags.update({"team": "other"}))),
     "tag-removed": Row("tags", "tags.team", lambda s: s.retag(lambda tags: tags.pop("team"))),
     "bucket-uid-tag-edited": Row(
@@ -310,6 +323,56 @@ ROWS: dict[str, Row] = {
     # Last, as what is immutable stays so.
     "secret-immutable": Row("secret", "secret", make_secret_immutable_and_edit_labels, has_fresh_key=True),
 }
+
+
+def reorder_cors(subject: Subject) -> None:
+    rules = subject.world.s3.get_bucket_cors(Bucket=subject.bucket)["CORSRules"]
+    configuration = {"CORSRules": [{**rule, "AllowedMethods": rule["AllowedMethods"][::-1]} for rule in rules]}
+    subject.world.s3.put_bucket_cors(Bucket=subject.bucket, CORSConfiguration=configuration)
+
+
+# Values of the spec that are refused before anything is asked, and what the message says.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "cors-not-a-list": ({"corsRules": {}}, "spec.corsRules: must be a list of at most 100 rules"),
+    "cors-without-origin": (
+        {"corsRules": [{"allowedMethods": ["GET"]}]}, "spec.corsRules[0].allowedOrigins: is missing"
+    ),
+    "cors-method": (
+        {"corsRules": [{"allowedMethods": ["PATCH"], "allowedOrigins": ["*"]}]},
+        "spec.corsRules[0].allowedMethods: must be one of GET, PUT, POST, DELETE, HEAD",
+    ),
+    "cors-wildcards": (
+        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*.*"]}]},
+        "spec.corsRules[0].allowedOrigins: has more wildcards",
+    ),
+    "cors-age": (
+        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAgeSeconds": -1}]},
+        "spec.corsRules[0].maxAgeSeconds: must be a number of seconds",
+    ),
+    "cors-typo": (
+        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAge": 1}]},
+        "spec.corsRules[0].maxAge: there is no such field",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "message"), REFUSED.values(), ids=REFUSED)
+def test_value_that_aws_would_not_take_is_refused_by_its_field(
+    subject: Subject, spec: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        subject.world.wanted({**subject.cr, "spec": {**subject.cr["spec"], **spec}})
+    assert (refused.value.reason, refused.value.message[: len(message)]) == (Reason.INVALID_SPEC, message)
+
+
+# Other forms of what the spec asks for.
+EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {"cors-in-another-order": reorder_cors}
+
+
+@pytest.mark.parametrize("change", EQUAL_FORMS.values(), ids=EQUAL_FORMS)
+def test_other_form_of_the_same_is_no_drift(subject: Subject, change: Callable[[Subject], Any]) -> None:
+    change(subject)
+    assert subject.world.differs(subject.cr) == []
 
 
 # The aspects that are written with a new key, and with a new user.
@@ -404,7 +467,8 @@ def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Sub
     assert [request["action"] for request in requests if request["write"]] == []
 
 
-MAX_CALLS = 10
+# Ten for an object without optional settings, and one for each of them that it gives.
+MAX_CALLS = 10 + len([setting for setting in ALL if setting.is_optional])
 IAM_CALLS = (
     "GetAccountAuthorizationDetails", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedUserPolicies",
     "ListGroupsForUser", "ListUserPolicies",

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from dev.aws import Aws
 from dev.awsgate.calls import ACCOUNT
-from dev.awsgate.client import FOREIGN_ACCOUNT
+from dev.awsgate.client import OTHER_ACCOUNT
 from tests.support.world import code_of  # also puts the core on the path
 
 from s3bucket.closing import Closing  # isort: skip
@@ -246,8 +246,8 @@ def other(request: pytest.FixtureRequest, aws: Aws, s3: Any, bucket: str, new_na
     """A client that may write into the bucket and is not the operator's."""
     if request.param == "of-the-account":
         return aws.client("s3")
-    key = aws.gate.make_foreign_user(new_name("writer"))
-    write_policy(s3, bucket, {"Principal": {"AWS": FOREIGN_ACCOUNT}})
+    key = aws.gate.make_user_elsewhere(new_name("writer"))
+    write_policy(s3, bucket, {"Principal": {"AWS": OTHER_ACCOUNT}})
     return aws.client("s3", **key)
 
 

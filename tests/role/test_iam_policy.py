@@ -21,7 +21,7 @@ from s3bucket.errors import Refused
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
-from tests.support.objects import fill
+from tests.support.objects import fill, optional_settings
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
@@ -132,7 +132,7 @@ def look(operator: Operator, make: NewObject) -> str:
 
 def look_at_strangers_bucket(operator: Operator, make: NewObject) -> str:
     cr = make(iamUser=None)
-    operator.world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], is_open=True)
+    operator.world.aws.gate.make_bucket_elsewhere(cr["spec"]["bucketName"], is_open=True)
     found = operator.look(cr)
     return "Ready" if found == "BucketNameTaken" else found
 
@@ -152,7 +152,7 @@ def create_with_every_field(operator: Operator, make: NewObject) -> str:
     cr["spec"] |= {
         "bucketACL": "public-read", "bucketPolicy": open_policy(bucket), "tags": {"team": "photos"},
         "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
-        "publicAccessBlock": {"ignorePublicACLs": True},
+        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(),
     }  # fmt: skip
     run = operator.reconcile(cr)
     if not run.outcome["done"]:
@@ -348,7 +348,7 @@ def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private")) == "AccessDenied"
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private", VersionId="null")) == "AccessDenied"
     stranger = f"{bucket}-stranger"
-    world.aws.gate.make_foreign_bucket(stranger, is_open=True)
+    world.aws.gate.make_bucket_elsewhere(stranger, is_open=True)
     # amazon.aws.s3_bucket asks without ExpectedBucketOwner.
     tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
     assert code_of(lambda: s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "AccessDenied"

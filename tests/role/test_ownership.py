@@ -74,7 +74,7 @@ def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(
     # With a copy of our tags: ExpectedBucketOwner must keep us from believing them.
     metadata = cr["metadata"]
     tags = {tag["Key"]: tag["Value"] for tag in owner_tags(metadata["namespace"], metadata["name"])}
-    world.aws.gate.make_foreign_bucket(cr["spec"]["bucketName"], tags, is_open=is_open)
+    world.aws.gate.make_bucket_elsewhere(cr["spec"]["bucketName"], tags, is_open=is_open)
     refused = refusal(world, cr)
     assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")
     gone = observe_deletion(world.wanted(deleting(cr)), world.sources())

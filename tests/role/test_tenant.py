@@ -384,7 +384,7 @@ def test_bucket_that_its_tenant_deleted_and_a_stranger_took_is_name_taken(world:
     key = world.credentials(tenants)
     world.tenant(tenants).delete_bucket(Bucket=bucket)
     # An open bucket with copies of our tags: everything that could make it look like ours.
-    world.aws.gate.make_foreign_bucket(bucket, copied, is_open=True)
+    world.aws.gate.make_bucket_elsewhere(bucket, copied, is_open=True)
     refused = refusal(world, tenants)
     assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")
     with requests_of(world) as requests:

@@ -117,7 +117,7 @@ class FakeCheck:
         self._outcomes = list(outcomes) or [READY]
         self.comparisons = 0
         self.deletion: Outcome | None = None
-        self.forgotten: list[str] = []
+        self.changed_by_runs: list[str] = []
 
     def compare(self, s3: S3Object) -> Outcome:
         self.comparisons += 1
@@ -127,7 +127,7 @@ class FakeCheck:
         return self.deletion
 
     def forget(self, s3: S3Object) -> None:
-        self.forgotten.append(s3.name)
+        self.changed_by_runs.append(s3.name)
 
 
 @dataclass

@@ -13,16 +13,32 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Objects of the whole cluster: two releases of one name in two namespaces must not share them. */}}
-{{- define "s3-operator.clusterWideName" -}}
-{{- printf "%s:%s" .Release.Namespace (include "s3-operator.fullname" .) -}}
+{{- define "s3-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}
 
-{{/* --reuse-values leaves out what a new version of the chart has added: without this, Helm reports a nil pointer. */}}
+{{/* Objects of the whole cluster: two releases of one name in two namespaces must not share them. */}}
+{{- define "s3-operator.clusterWideName" -}}
+{{- printf "%s:%s" (include "s3-operator.namespace" .) (include "s3-operator.fullname" .) -}}
+{{- end -}}
+
+{{/* Every template begins with this. --reuse-values leaves out what a new version of the chart has added, and Helm would report
+     a nil pointer. */}}
 {{- define "s3-operator.checkValues" -}}
-{{- range list "aws" "crds" "health" "iam" "image" "metrics" "networkPolicy" "podDisruptionBudget" "rbac" "serviceAccount" "testPod" -}}
-{{- if not (kindIs "map" (index $.Values .)) -}}
+{{- range list "aws" "crds" "emptyDir" "health" "iam" "image" "livenessProbe" "metrics" "metrics.podMonitor" "metrics.prometheusRule"
+  "metrics.service" "metrics.serviceMonitor" "networkPolicy" "podDisruptionBudget" "rbac" "readinessProbe" "serviceAccount"
+  "startupProbe" "testPod" "updateStrategy" -}}
+{{- $found := $.Values -}}
+{{- range splitList "." . -}}{{- $found = index $found . -}}{{- end -}}
+{{- if not (kindIs "map" $found) -}}
 {{- fail (printf "the value %s is null or missing; if these are values of another version of the chart, use --reset-then-reuse-values instead of --reuse-values" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := list "commonAnnotations" "deploymentAnnotations" -}}
+{{- range $key, $_ := index $.Values $name -}}
+{{- if regexMatch "^([a-z]+\\.)?helm\\.sh/" $key -}}
+{{- fail (printf "%s must not have %s: with annotations of Helm's, Helm would keep, delete or order objects in another way" $name $key) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
@@ -30,14 +46,29 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Every template begins with these. Ours win over the user's of the same name: YAML allows a key only once. */}}
-{{- define "s3-operator.labels" -}}
-{{- include "s3-operator.checkValues" . -}}
-{{- $own := include "s3-operator.selectorLabels" . | fromYaml -}}
-{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
-{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
-{{- merge $own .Values.extraLabels | toYaml -}}
+{{/* Labels and annotations are merged: YAML allows a key only once, and the first of a name wins. */}}
+{{- define "s3-operator.commonLabels" -}}
+{{- merge (dict) .Values.commonLabels .Values.extraLabels | toYaml -}}
+{{- end -}}
+
+{{/* The metadata of every object. labels and annotations: those of this object, before the common ones; own: annotations
+     that the user cannot replace. namespace: empty for objects of the cluster. */}}
+{{- define "s3-operator.metadata" -}}
+{{- $root := .root -}}
+{{- $labels := include "s3-operator.selectorLabels" $root | fromYaml -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
+name: {{ .name | quote }}
+{{- with .namespace }}
+namespace: {{ . | quote }}
+{{- end }}
+labels:
+  {{- merge $labels (default (dict) .labels) (include "s3-operator.commonLabels" $root | fromYaml) | toYaml | nindent 2 }}
+{{- with merge (dict) (default (dict) .own) (default (dict) .annotations) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* What tells our Pods from others, for all but the Deployment, whose selector cannot be changed. */}}
@@ -55,7 +86,22 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "s3-operator.image" -}}
-{{- default (printf "agill17/s3-operator:%s" .Chart.AppVersion) .Values.image.name -}}
+{{- $image := .Values.image -}}
+{{- if not $image.name -}}
+{{- $path := list $image.registry $image.repository | compact | join "/" -}}
+{{- if not $image.digest -}}
+{{- printf "%s:%s" $path (default .Chart.AppVersion $image.tag) -}}
+{{- else if $image.tag -}}
+{{- printf "%s:%s@%s" $path $image.tag $image.digest -}}
+{{- else -}}
+{{- printf "%s@%s" $path $image.digest -}}
+{{- end -}}
+{{- else if or $image.registry $image.tag $image.digest -}}
+{{- /* A digest that is given must not be ignored. */ -}}
+{{- fail "give either image.name, which is the whole reference, or image.registry, image.repository, image.tag and image.digest, not both" -}}
+{{- else -}}
+{{- $image.name -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The Secret with the credentials file; empty when the keys come from a role. */}}
@@ -111,7 +157,7 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
   "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
   "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
-  "LEADER_ELECTION_NAMESPACE" .Release.Namespace
+  "LEADER_ELECTION_NAMESPACE" (include "s3-operator.namespace" .)
   "LEASE_NAME" (include "s3-operator.fullname" .)
   "CLUSTER_NAME" .Values.clusterName
   "DELETION_POLICY" .Values.deletionPolicy
@@ -145,6 +191,10 @@ securityContext:
 {{- end }}
 env:
   {{- include "s3-operator.env" . | trim | nindent 2 }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 volumeMounts:
   - name: work
     mountPath: /run/s3-operator
@@ -176,6 +226,11 @@ names, but drops nulls of a parent chart's values.yaml, where only "" can be wri
 
 {{- define "s3-operator.podBasics" -}}
 serviceAccountName: {{ include "s3-operator.serviceAccountName" . | quote }}
+# Also where the ServiceAccount itself says no: without a token nothing works.
+automountServiceAccountToken: true
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -188,15 +243,27 @@ securityContext:
 hostNetwork: true
 {{- end }}
 dnsPolicy: {{ default (ternary "ClusterFirstWithHostNet" "ClusterFirst" .Values.hostNetwork) .Values.dnsPolicy }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 volumes:
   # Runs have their private folders here: in memory, as they hold secrets for seconds.
   - name: work
     emptyDir:
       medium: Memory
-      sizeLimit: 128Mi
+      sizeLimit: {{ .Values.emptyDir.work }}
   - name: tmp
     emptyDir:
-      sizeLimit: 64Mi
+      sizeLimit: {{ .Values.emptyDir.tmp }}
   {{- with include "s3-operator.credentialsSecret" . }}
   - name: aws
     secret:
@@ -223,6 +290,13 @@ affinity:
 {{- end }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* The times of a probe: Helm reads numbers as floats. */}}
+{{- define "s3-operator.times" -}}
+{{- range $name, $value := . }}
+{{ $name }}: {{ int $value }}
 {{- end }}
 {{- end -}}
 

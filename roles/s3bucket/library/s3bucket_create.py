@@ -177,7 +177,7 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
     tags = get_bucket_tags(s3, wanted.bucket, account)
     if not tags:
         return None
-    if not wanted.identity.is_same_life(tags):
+    if not wanted.identity.is_same_object(tags):
         raise Refused(
             Reason.CONFLICT,
             f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "

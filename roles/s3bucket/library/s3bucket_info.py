@@ -234,7 +234,7 @@ def main() -> None:
             wanted = wanted_of(cr, cluster.get_cluster_id(), defaults)
         sources = replace(sources, cluster=cluster)
         # Made again for a deletion whose region does not exist.
-        seen, sources = (look_at_what_goes if wanted.is_deleting else look_at_present)(module, wanted, sources)
+        seen, sources = (read_deletion if wanted.is_deleting else read_present)(module, wanted, sources)
         answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
         answer |= preview(module, wanted, seen, sources)
     except Refused as refusal:
@@ -259,7 +259,7 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deleti
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
 
 
-def look_at_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
+def read_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
     """Compare an object that should exist with what does."""
     return observe(wanted, sources), sources
 
@@ -361,7 +361,7 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
     return str(seen.secret["metadata"]["uid"])
 
 
-def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
+def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
     """Read what an object that is being deleted has."""
     try:
         return observe_deletion(wanted, sources), sources
@@ -372,12 +372,12 @@ def look_at_what_goes(module: AnsibleAWSModule, wanted: Wanted, sources: Sources
         return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, deletion: Deletion, _: Sources) -> dict[str, Any]:
     """The module's answer for a deletion: what exists, and the data of each task."""
-    retained = {} if gone.retained_tags is None else {"tags": gone.retained_tags, "purge_tags": True}
+    retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {
-        **asdict(replace(gone, deferred=[])),
-        "kept_arguments": {**({"policy": {}} if gone.reopens_bucket else {}), **retained},
+        **asdict(replace(deletion, deferred=[])),
+        "kept_arguments": {**({"policy": {}} if deletion.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
         "region": wanted.region,
         "user": wanted.username,
@@ -387,12 +387,12 @@ def answer_deletion(wanted: Wanted, gone: Deletion, _: Sources) -> dict[str, Any
         "force_delete": wanted.force_delete,
     }
     return {
-        "differs": gone.differs,
-        "written": gone.differs,
+        "differs": deletion.differs,
+        "written": deletion.differs,
         "plan": plan,
         "outcome_status": {},
-        "success": success(gone.notes),
-        "deferred": [problem.outcome.to_record() for problem in gone.deferred],
+        "success": success(deletion.notes),
+        "deferred": [problem.outcome.to_record() for problem in deletion.deferred],
     }
 
 

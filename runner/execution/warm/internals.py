@@ -190,7 +190,8 @@ def _compile_once(stock: _Function) -> _Function:
 
     def compile_(self: Any, source: Any, *arguments: Any, **more: Any) -> Any:
         # An overlay has settings of its own. Backslashes mean what the context says.
-        if arguments or more or self.overlaid or not isinstance(source, str):
+        is_overlay = self.overlayed  # Jinja's name; codespell:ignore overlayed
+        if arguments or more or is_overlay or not isinstance(source, str):
             return stock(self, source, *arguments, **more)
         context = _TemplateCompileContext.current(optional=True)
         key = str(source), context is not None and bool(context.escape_backslashes)

@@ -11,7 +11,7 @@ ME = Identity("cluster", "team", "photos", "u2")
 
 
 @pytest.mark.parametrize(
-    ("tags", "is_owner", "is_same_life"),
+    ("tags", "is_owner", "is_same_object"),
     [
         pytest.param(ME.tags, True, True, id="ours"),
         pytest.param({**ME.tags, owner.UID: "u1"}, True, False, id="predecessor"),
@@ -22,17 +22,17 @@ ME = Identity("cluster", "team", "photos", "u2")
         pytest.param({}, False, False, id="none"),
     ],
 )
-def test_identity_of_tags(tags: dict[str, str], is_owner: bool, is_same_life: bool) -> None:
-    assert (ME.is_owner(tags), ME.is_same_life(tags)) == (is_owner, is_same_life)
+def test_identity_of_tags(tags: dict[str, str], is_owner: bool, is_same_object: bool) -> None:
+    assert (ME.is_owner(tags), ME.is_same_object(tags)) == (is_owner, is_same_object)
 
 
-def test_forgotten_tags_are_ours_only() -> None:
-    tags = {"team": "a", "cost": "1", "foreign": "x", owner.TAG_RECORD: owner.record_of(["team", "cost"])}
-    assert owner.forgotten_tags(tags, {"cost": "1"}) == ["team"]
+def test_stale_tags_are_ours_only() -> None:
+    tags = {"team": "a", "cost": "1", "foreign": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
+    assert owner.stale_tags(tags, {"cost": "1"}) == ["team"]
 
 
 def test_record_of_the_most_tags_fits_a_tag_value() -> None:
-    assert len(owner.record_of([f"key-{n}" for n in range(42)])) <= 256
+    assert len(owner.encode_tag_record([f"key-{n}" for n in range(42)])) <= 256
 
 
 def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:

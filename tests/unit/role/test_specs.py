@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from s3bucket import defaults
 from s3bucket.role_settings import TABLE
+from s3bucket.settings import ALL
 from tests.support.world import PROJECT, ROLE
 
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
@@ -32,10 +32,6 @@ def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
     assert [name for name, option in SPECS.items() if option.get("required")] == []
 
 
-def test_core_has_the_same_defaults() -> None:
-    assert DEFAULTS["s3bucket_defaults"] == defaults.DEFAULTS
-
-
 def test_every_option_is_typed_and_described() -> None:
     options = dict(walk(SPECS))
     assert "s3bucket_cr.spec.publicAccessBlock.blockPublicACLs" in options
@@ -48,31 +44,18 @@ def walk(options: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[
         yield from walk(option.get("options", {}), f"{parent}{name}.")
 
 
-def fields_of_crd(schema: dict[str, Any], parent: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
-    for name, field in schema.get("properties", {}).items():
-        choices = tuple(field.get("enum", field.get("items", {}).get("enum", ())))
-        yield parent + name, (TYPES[field["type"]], name in schema.get("required", []), choices)
-        yield from fields_of_crd(field, f"{parent}{name}.")
-
-
-def test_argument_specs_and_crd_have_the_same_fields_types_and_choices() -> None:
-    role = {
-        name: (option["type"], option.get("required", False), tuple(option.get("choices", ())))
-        for name, option in walk(SPECS["s3bucket_cr"]["options"]["spec"]["options"])
-    }
-    assert role == dict(fields_of_crd(CRD_SPEC))
-
-
 def test_every_optional_field_has_a_default_or_follows_from_others() -> None:
     optional = set(CRD_SPEC["properties"]) - set(CRD_SPEC["required"])
-    assert optional - set(DEFAULTS["s3bucket_defaults"]) == {"iamUser", "publicAccessBlock"}
+    unset = {setting.field for setting in ALL if setting.is_optional}
+    assert optional - set(DEFAULTS["s3bucket_defaults"]) == {"iamUser", "publicAccessBlock", *unset}
     assert set(DEFAULTS["s3bucket_defaults"]) <= optional
 
 
 def test_status_effective_has_the_fields_of_the_spec() -> None:
     schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     shown = set(schema["effective"]["properties"])
-    assert set(CRD_SPEC["properties"]) - shown == {"region", "bucketName", "iamUser", "tags", "bucketPolicy"}
+    hidden = {setting.field for setting in ALL if setting.is_optional and not setting.is_in_status}
+    assert set(CRD_SPEC["properties"]) - shown == {"region", "bucketName", "iamUser", "tags", "bucketPolicy", *hidden}
 
 
 def test_everything_that_is_registered_is_cleared_at_the_end_of_a_run() -> None:

@@ -1,4 +1,4 @@
-"""Of two objects that ask for one bucket name, the one that ran first keeps it, whatever status says."""
+"""Of two objects that ask for one bucket name, the one that ran first keeps it, whatever is in a status."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 from runner.control.claims import CONSISTENCY_S, Claims
 from runner.kube.cache import Cache
+from runner.kube.client import KubeError
 from runner.objects import FINALIZER, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY, FakeKube, FakeParts
+from tests.support.fakes import READY, FakeKube, FakeParts, kube_error
 
 FAILED = Outcome(False, Reason.AWS_ERROR, retry=Retry.TRANSIENT)
 REFUSED = Outcome(False, Reason.CONFLICT, retry=Retry.PERMANENT, is_untouched=True)
@@ -43,16 +44,18 @@ class World:
         self._cache = Cache(S3Object.from_item)
         for other in others:
             self.store(other)
-        self._claims = Claims(lambda bucket: self._cache.find_all("bucketName", bucket), lambda: self.now)
+        self.claims = Claims(lambda bucket: self._cache.find_all("bucketName", bucket), lambda: self.now)
 
     def store(self, one: S3Object) -> None:
         self._cache.put(one)
 
-    def run(self, one: S3Object, outcome: Outcome = READY) -> Outcome | None:
+    def run(self, one: S3Object, outcome: Outcome = READY, *, write_error: KubeError | None = None) -> Outcome | None:
         """Reconcile an object: the outcome of the role's run, or what was published in its place."""
         self.outcome = outcome
-        role = _Role(self)
-        reconciler = FakeParts(drift_check=False, claims=self._claims).make_reconciler(FakeKube(one.item), role)
+        role, kube = _Role(self), FakeKube(one.item)
+        if write_error:
+            kube.errors["write_status"] = write_error
+        reconciler = FakeParts(drift_check=False, claims=self.claims).make_reconciler(kube, role)
         published = reconciler.reconcile_object(one.key)
         return role.outcome or published
 
@@ -102,7 +105,7 @@ def test_object_without_a_spec_is_left_to_the_role() -> None:
 
 @pytest.mark.parametrize("outcome", [READY, FAILED], ids=["done", "failed"])
 def test_name_is_kept_while_iam_may_not_show_what_a_run_made(outcome: Outcome) -> None:
-    """The status of the first says nothing: it was cleared, or never written."""
+    """The status of the first is empty: it was cleared, or never written."""
     world = World(item("first"), item("second"))
     world.run(item("first"), outcome)
     world.now = CONSISTENCY_S - 1
@@ -213,3 +216,20 @@ def test_run_that_raises_keeps_the_name() -> None:
     with pytest.raises(OSError, match="space"):
         world.run(item("first"))
     assert reason_of(world.run(item("second"))) is Reason.PENDING
+
+
+def test_claim_that_changes_before_the_run_is_decided_on_again() -> None:
+    """Two workers found no claim: the second must not run, and must not publish anything but the claim of the first."""
+    world = World()
+    first, second = item("first"), item("second")
+    found = world.claims.find(second)
+    assert world.claims.acquire(first, world.claims.find(first))
+    assert not world.claims.acquire(second, found)
+    assert reason_of(world.run(second)) is Reason.PENDING
+
+
+def test_run_that_was_not_announced_keeps_no_name() -> None:
+    world = World()
+    with pytest.raises(KubeError):
+        world.run(item("first"), write_error=kube_error(500))
+    assert world.run(item("second")) is READY

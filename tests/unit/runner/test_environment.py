@@ -34,7 +34,7 @@ def test_run_has_a_utf8_locale_whatever_the_operator_has(monkeypatch: pytest.Mon
 
 
 def names_in_botocore() -> set[str]:
-    """Every text in botocore's own code that looks like the name of an environment variable of AWS."""
+    """Every text in botocore's own code that can be the name of an environment variable of AWS."""
     found: set[str] = set()
     for path in Path(botocore.__file__).parent.glob("*.py"):
         found.update(re.findall(r"""['"](AWS_[A-Z0-9_]+|BOTOCORE_[A-Z]+_[A-Z_]+)['"]""", path.read_text()))
@@ -79,7 +79,7 @@ def test_run_has_endpoints_and_settings_of_tls(monkeypatch: pytest.MonkeyPatch, 
 def test_run_has_the_profile_that_botocore_takes(
     monkeypatch: pytest.MonkeyPatch, default: str | None, other: str | None, wanted: str
 ) -> None:
-    # The collection looks at the second one first.
+    # The collection reads the second one first.
     for name, value in (("AWS_DEFAULT_PROFILE", default), ("AWS_PROFILE", other)):
         monkeypatch.delenv(name, raising=False)
         if value:

@@ -1,4 +1,4 @@
-"""The policy that the command line prints is the documented one, and is limited as it is told."""
+"""The policy that the command line prints is the documented one, and is limited by its options."""
 
 from __future__ import annotations
 

@@ -28,6 +28,24 @@ def test_internals_of_the_installed_versions_are_as_expected() -> None:
     assert done.stdout == ""
 
 
+# A run compiles a hundred templates with what replaces Jinja's compile.
+_COMPILE = """
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader()
+from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
+from runner.execution.warm import internals
+internals.install()
+for _ in range(2):
+    print(type(TemplateEngine()._compile_template("{{ 1 }}", TemplateOptions.DEFAULT)).__name__)
+"""
+
+
+def test_templates_compile_once_the_internals_are_replaced() -> None:
+    done = subprocess.run([sys.executable, "-c", _COMPILE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["AnsibleTemplate"] * 2
+
+
 @pytest.fixture
 def library() -> Iterator[types.ModuleType]:
     """A module that stands for a library with internals."""
@@ -51,13 +69,13 @@ def fail(_: Callable[..., Any]) -> bool:
     [
         ({}, ""),
         ({"parameters": ("question",), "probe": lambda answer: answer("?") == 42}, ""),
-        ({"name": "gone"}, "library_with_internals:gone does not exist"),
-        ({"name": "gone.too"}, "library_with_internals:gone.too does not exist"),
+        ({"name": "absent"}, "library_with_internals:absent does not exist"),
+        ({"name": "absent.too"}, "library_with_internals:absent.too does not exist"),
         ({"parameters": ("question", "more")}, "library_with_internals:answer has no parameter more"),
         ({"probe": lambda answer: answer("?") == 43}, "library_with_internals:answer is not what it was"),
         ({"probe": fail}, "library_with_internals:answer fails: KeyError: 'changed'"),
     ],
-    ids=["exists", "all-checks", "gone", "class-gone", "parameter", "meaning", "probe-fails"],
+    ids=["exists", "all-checks", "absent", "class-absent", "parameter", "meaning", "probe-fails"],
 )
 def test_internal_that_differs_is_named(library: types.ModuleType, wanted: dict[str, Any], problem: str) -> None:
     assert internal(**wanted).find_problem() == problem
@@ -68,8 +86,8 @@ def test_nothing_is_replaced_when_one_internal_differs(
 ) -> None:
     stock = library.answer
     good = internal(replace=lambda stock: lambda question: stock(question) + 1)
-    monkeypatch.setattr(internals, "INTERNALS", (good, internal("gone"), internal("too")))
-    with pytest.raises(UnsupportedError, match="gone does not exist; library_with_internals:too does not exist"):
+    monkeypatch.setattr(internals, "INTERNALS", (good, internal("absent"), internal("too")))
+    with pytest.raises(UnsupportedError, match="absent does not exist; library_with_internals:too does not exist"):
         internals.install()
     assert library.answer is stock
     monkeypatch.setattr(internals, "INTERNALS", (good,))

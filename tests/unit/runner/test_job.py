@@ -102,12 +102,12 @@ def test_run_leaves_no_process_behind(tmp_path: Path) -> None:
     command = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' > /dev/null 2>&1 < /dev/null & sleep 0.2"
     python = {"ansible_python_interpreter": sys.executable}
     run_play(tmp_path, {"ansible.builtin.shell": {"cmd": command}, "vars": python})
-    # Gone, or a zombie that init has not taken yet.
+    # Ended, or a zombie that init has not taken yet.
     assert read_stat(int(pid_file.read_text()))[:1] in ([], ["Z"])
 
 
 def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tmp_path: Path) -> None:
-    outcome, work = run_play(tmp_path, {"name": "Say no", "ansible.builtin.fail": {"msg": "no"}})
+    outcome, work = run_play(tmp_path, {"name": "Refuse", "ansible.builtin.fail": {"msg": "no"}})
     assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.RUN_FAILED, Retry.TRANSIENT)
-    assert "Say no: no" in outcome.message
+    assert "Refuse: no" in outcome.message
     assert list(work.iterdir()) == []

@@ -144,7 +144,7 @@ def test_lease_that_another_took_is_lost_at_once() -> None:
     second.try_once()
     clock.now += 16
     second.try_once()
-    # A clock that stood still would say that it is ours.
+    # By a clock that stood still the first would have it.
     clock.now = 1
     assert not first.try_once()
     assert not first.is_leading()
@@ -193,7 +193,7 @@ def test_conflict_while_taking_it_is_no_error() -> None:
     assert not first.try_once()
 
 
-def test_api_error_is_told() -> None:
+def test_api_error_is_raised() -> None:
     first, _, leases, _ = pair()
     leases.error = kube_error(500)
     with pytest.raises(KubeError):
@@ -209,7 +209,7 @@ def test_is_held_by_other() -> None:
 
 
 class Stopped(threading.Event):
-    """Each wait lets time pass, and tells what happens meanwhile."""
+    """Each wait lets time pass, and runs what happens meanwhile."""
 
     def __init__(self, clock: Clock, meanwhile: Callable[[], object]) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ def test_acquire_unless_held_names_a_holder_by_the_dates_of_the_lease() -> None:
 
 
 @pytest.mark.parametrize("is_alive", [False, True], ids=["dead", "clocks-differ"])
-def test_expired_lease_is_taken_only_when_nobody_renews_it(is_alive: bool) -> None:
+def test_expired_lease_is_taken_only_when_it_is_not_renewed(is_alive: bool) -> None:
     first, second, leases, clock = pair()
     first.try_once()
 
@@ -240,7 +240,7 @@ def test_expired_lease_is_taken_only_when_nobody_renews_it(is_alive: bool) -> No
         assert leases.lease.renewed is not None
         leases.leases["s3-operator"] = replace(leases.lease, renewed=leases.lease.renewed + timedelta(**time))
 
-    # An hour behind ours, as its holder's clock may be.
+    # An hour behind the clock here, as its holder's clock may be.
     move(hours=-1)
 
     def renew() -> None:
@@ -286,7 +286,7 @@ def test_of_two_that_begin_at_once_not_both_lead() -> None:
     write, is_writing = leases.write_lease, threading.Event()
 
     def write_after_the_other(*arguments: Any) -> None:
-        # Between the second one's look at others and its own write the first one becomes a leader.
+        # Between the second one's read of the others and its own write the first one becomes a leader.
         if not is_writing.is_set():
             is_writing.set()
             assert acquire(first) == ""

@@ -21,19 +21,19 @@ def test_json_formatter_gives_fields_beside_the_message() -> None:
 
 @pytest.fixture
 def _restored() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("runner")
-    before = root.handlers[:], root.level, ours.level
+    root, own = logging.getLogger(), logging.getLogger("runner")
+    before = root.handlers[:], root.level, own.level
     yield
     root.handlers[:] = before[0]
     root.setLevel(before[1])
-    ours.setLevel(before[2])
+    own.setLevel(before[2])
 
 
 @pytest.mark.usefixtures("_restored")
 @pytest.mark.parametrize(
     "name", ["botocore.parsers", "boto3", "urllib3", "kubernetes.client.rest", "a.library.to.come"]
 )
-def test_debug_level_is_ours_alone_as_libraries_log_whole_answers(
+def test_debug_level_is_only_for_the_operator_as_libraries_log_whole_answers(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up("json", "debug")
@@ -41,10 +41,10 @@ def test_debug_level_is_ours_alone_as_libraries_log_whole_answers(
     # botocore logs the answer of AssumeRoleWithWebIdentity, keys and all.
     logging.getLogger(name).debug("Response body: <SecretAccessKey>planted</SecretAccessKey>")
     logging.getLogger(name).warning("worth knowing")
-    told = capsys.readouterr().err
-    assert "our own" in told
-    assert "worth knowing" in told
-    assert "planted" not in told
+    logged = capsys.readouterr().err
+    assert "our own" in logged
+    assert "worth knowing" in logged
+    assert "planted" not in logged
 
 
 @pytest.mark.usefixtures("_restored")

@@ -18,7 +18,7 @@ def text(metrics: Metrics) -> str:
     return generate_latest(metrics.registry).decode()
 
 
-def test_object_is_shown_until_it_is_forgotten() -> None:
+def test_object_is_shown_until_it_is_deleted() -> None:
     metrics = Metrics()
     metrics.show(make_object(), READY)
     assert 's3_operator_resource_ready{name="photos",namespace="team"} 1.0' in text(metrics)

@@ -90,7 +90,7 @@ def test_key_of_an_orphan_is_deactivated_once_after_the_grace_period(caplog: pyt
     ]
 
 
-def test_orphan_that_is_gone_is_forgotten() -> None:
+def test_orphan_that_is_deleted_is_no_longer_counted() -> None:
     place = Place(USER)
     place.step(2)
     place.users = []
@@ -181,8 +181,8 @@ def test_users_that_are_not_read_change_nothing_and_are_reported_once(caplog: py
     place.step(3)
     assert math.isnan(place.metric())
     assert place.deactivated == []
-    said = [record for record in caplog.records if record.message == "orphans are not known"]
-    assert len(said) == 1
+    reports = [record for record in caplog.records if record.message == "orphans are not known"]
+    assert len(reports) == 1
     place.error = None
     place.step()
     assert (place.metric(), place.deactivated) == (1, ["reader"])
@@ -214,7 +214,7 @@ def test_deactivation_that_fails_is_tried_again() -> None:
 
 
 def users_in(count: int, served: int) -> list[Owned]:
-    """Orphans in so many of the namespaces that are served; the last ones have objects."""
+    """Orphans in ``count`` of the namespaces that are served; the last ones have objects."""
     return [replace(USER, name=f"user-{number}", namespace=f"ns-{number}") for number in range(served)][:count]
 
 

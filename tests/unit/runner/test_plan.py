@@ -118,7 +118,7 @@ def test_plan_refuses_a_field_that_does_not_exist(spec: dict[str, Any], field: s
     assert (refusal.reason, refusal.message) == (Reason.INVALID_SPEC, f"{field}: there is no such field")
 
 
-def test_plan_says_what_is_not_compared_and_what_is_not_repaired() -> None:
+def test_plan_names_what_is_not_compared_and_what_is_not_repaired() -> None:
     assert plan_of({"tags": {"any": "x"}}).notes == ()
     (note,) = plan_of({}, has_cluster=False).notes
     assert "not compared" in note
@@ -182,7 +182,7 @@ def test_file_without_a_cluster_needs_the_clusters_name() -> None:
 
 
 @pytest.mark.parametrize(("status", "is_refused"), [(0, False), (403, True)], ids=["not-reached", "forbidden"])
-def test_cluster_that_is_not_reached_is_none_and_one_that_refuses_is_told(status: int, is_refused: bool) -> None:
+def test_cluster_that_is_not_reached_is_none_and_one_that_refuses_is_an_error(status: int, is_refused: bool) -> None:
     kube: Any = FakeKube(make_item())
     kube.errors["find_object"] = kube_error(status)
     documents = [Document("cr.yaml", make_item())]

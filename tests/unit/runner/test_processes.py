@@ -1,4 +1,4 @@
-"""Runs are ended with all their descendants, and nobody else's."""
+"""Runs are ended with all their descendants, and no other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runner.execution import processes
 
-# Starts a child in a session of its own that ignores SIGTERM, says so, and waits.
+# Starts a child in a session of its own that ignores SIGTERM, reports that, and waits.
 _PARENT = """
 import os, signal, subprocess, sys
 code = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
@@ -73,7 +73,7 @@ def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
     end(second)
 
 
-def test_operator_id_names_a_process_that_is_gone_differently() -> None:
+def test_operator_id_names_a_process_that_has_ended_differently() -> None:
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
     assert processes.operator_id(process.pid).endswith("-")
@@ -118,7 +118,7 @@ def test_orphans_are_waited_for() -> None:
 
 
 def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
-    # On a node, the operator of a container is process 1 there, and its runs say so: here that is another process.
+    # On a node, the operator of a container is process 1 there, as in the names of its runs: here that is another one.
     run_id = "1-0-8"
     command = ["unshare", "--pid", "--fork", "--kill-child", "env", f"{processes.RUN_ID}={run_id}"]
     if os.geteuid() != 0:

@@ -220,7 +220,7 @@ def test_get_object_that_failed_waits_behind_those_of_its_namespace_that_did_not
         queue.postpone(key, Lane.REPAIR, 5)
     queue.add(C, Lane.REPAIR, 6)
     clock.now += 10
-    # It is due first, and served last; in another namespace nobody waits for it.
+    # It is due first, and served last; in another namespace it keeps no object waiting.
     queue.add(("other", "failing"), Lane.REPAIR)
     assert drain(queue) == ["ns/c", "other/failing", "ns/a", "ns/b"]
 

@@ -1,4 +1,4 @@
-"""A table of cases of one look at one object, with fakes."""
+"""A table of cases of one reconcile of one object, with fakes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, kube_error, make_item
 
 KEY = ("team", "photos")
-OURS = {"finalizers": [FINALIZER]}
-GOING = {**OURS, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+WITH_FINALIZER = {"finalizers": [FINALIZER]}
+DELETED = {**WITH_FINALIZER, "deletionTimestamp": "2026-01-01T00:00:00Z"}
 DENIED = Outcome(False, Reason.ACCESS_DENIED, "no", Retry.TRANSIENT)
-CONFLICT = Outcome(False, Reason.CONFLICT, "theirs", Retry.PERMANENT)
+CONFLICT = Outcome(False, Reason.CONFLICT, "another object has it", Retry.PERMANENT)
 DIFFERS = replace(READY, drift=("policy", "tags"))
 UNUSABLE = Outcome(False, Reason.DRIFTED, "there is no bucket", Retry.SLOW, drift=("bucket",))
 REPAIRED = replace(READY, changed=("policy", "tags"))
@@ -52,7 +52,7 @@ def test_new_object_gets_its_finalizer_before_the_first_run() -> None:
     assert job.runs[0].finalizers == (FINALIZER,)
 
 
-def test_second_look_without_change_writes_nothing() -> None:
+def test_second_reconcile_without_change_writes_nothing() -> None:
     reconciler, kube, _ = make(make_item(), READY)
     reconciler.reconcile(KEY)
     kube.writes.clear()
@@ -61,28 +61,28 @@ def test_second_look_without_change_writes_nothing() -> None:
     assert (kube.writes, kube.events) == (["run"], [])
 
 
-def test_other_finalizers_stay_and_ours_is_added() -> None:
+def test_other_finalizers_stay_when_one_is_added() -> None:
     reconciler, kube, _ = make(make_item(finalizers=["other/one"]), READY)
     reconciler.reconcile(KEY)
     assert kube.item is not None
     assert kube.item["metadata"]["finalizers"] == ["other/one", FINALIZER]
 
 
-def test_object_that_is_gone_is_dropped() -> None:
+def test_object_that_does_not_exist_is_dropped() -> None:
     reconciler, kube, job = make(None)
     assert reconciler.reconcile(KEY) is None
     assert (kube.writes, job.runs) == ([], [])
 
 
 def test_deletion_removes_the_finalizer_when_nothing_is_left() -> None:
-    reconciler, kube, _ = make(make_item(**GOING), READY)
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
     assert reconciler.reconcile(KEY) is None
     assert kube.writes == ["write_status", "run", "remove_finalizer"]
     assert reasons(kube) == ["DELETING", "DELETED"]
 
 
-def test_deletion_that_failed_keeps_the_finalizer_and_tells() -> None:
-    reconciler, kube, _ = make(make_item(**GOING), DENIED)
+def test_deletion_that_failed_keeps_the_finalizer_and_is_published() -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), DENIED)
     wait_s = delay_of(reconciler.reconcile(KEY))
     assert "remove_finalizer" not in kube.writes
     assert kube.item is not None
@@ -91,19 +91,19 @@ def test_deletion_that_failed_keeps_the_finalizer_and_tells() -> None:
     assert wait_s <= FIRST_S
 
 
-def test_deletion_without_our_finalizer_is_not_ours_to_do() -> None:
+def test_deletion_without_the_finalizer_runs_nothing() -> None:
     reconciler, _, job = make(make_item(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["other/one"]))
     assert reconciler.reconcile(KEY) is None
     assert job.runs == []
 
 
 def test_object_recreated_during_its_deletion_keeps_its_finalizer() -> None:
-    item = make_item(**GOING)
+    item = make_item(**DELETED)
     reconciler, kube, job = make(item, READY)
     run = job.run
 
     def run_and_recreate(given: S3Object) -> Outcome:
-        kube.item = make_item(uid="u2", **OURS)
+        kube.item = make_item(uid="u2", **WITH_FINALIZER)
         return run(given)
 
     job.run = run_and_recreate  # type: ignore[method-assign]
@@ -112,7 +112,7 @@ def test_object_recreated_during_its_deletion_keeps_its_finalizer() -> None:
 
 
 def test_failures_back_off_exponentially_and_success_resets() -> None:
-    reconciler, _, _ = make(make_item(**OURS), DENIED, DENIED, DENIED, READY, DENIED)
+    reconciler, _, _ = make(make_item(**WITH_FINALIZER), DENIED, DENIED, DENIED, READY, DENIED)
     waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(5)]
     for wait_s, base in zip(waits, (5, 10, 20, 300, 5), strict=True):
         assert base * 0.7 <= wait_s <= base * 1.1
@@ -120,7 +120,7 @@ def test_failures_back_off_exponentially_and_success_resets() -> None:
 
 def test_wait_for_iam_is_retried_every_few_seconds_for_a_minute() -> None:
     waiting = Outcome(False, Reason.WAITING_FOR_IAM, "not yet", Retry.TRANSIENT)
-    reconciler, _, _ = make(make_item(**OURS), *[waiting] * 15)
+    reconciler, _, _ = make(make_item(**WITH_FINALIZER), *[waiting] * 15)
     waits = [delay_of(reconciler.reconcile(KEY)) for _ in range(15)]
     assert max(waits[:12]) <= 5
     assert sum(waits[:12]) >= 40
@@ -128,24 +128,24 @@ def test_wait_for_iam_is_retried_every_few_seconds_for_a_minute() -> None:
 
 
 def test_permanent_refusal_waits_for_the_next_sync() -> None:
-    reconciler, kube, _ = make(make_item(**OURS), CONFLICT)
+    reconciler, kube, _ = make(make_item(**WITH_FINALIZER), CONFLICT)
     assert delay_of(reconciler.reconcile(KEY)) >= 270
     assert kube.item is not None
     assert kube.item["status"]["status"] == "Conflict"
     assert reasons(kube) == ["CREATING", "Conflict"]
 
 
-def test_same_failure_again_is_told_once() -> None:
-    reconciler, kube, _ = make(make_item(**OURS), DENIED)
+def test_same_failure_again_is_published_once() -> None:
+    reconciler, kube, _ = make(make_item(**WITH_FINALIZER), DENIED)
     for _ in range(3):
         reconciler.reconcile(KEY)
     assert reasons(kube).count("FAILED") == 1
     assert kube.writes.count("write_status") == 2
 
 
-def test_cancelled_run_tells_nothing() -> None:
+def test_cancelled_run_publishes_nothing() -> None:
     reconciler, kube, _ = make(
-        make_item(**OURS), READY, Outcome(False, Reason.RUN_CANCELLED, "stopping", Retry.TRANSIENT)
+        make_item(**WITH_FINALIZER), READY, Outcome(False, Reason.RUN_CANCELLED, "stopping", Retry.TRANSIENT)
     )
     reconciler.reconcile(KEY)
     kube.writes.clear()
@@ -155,7 +155,7 @@ def test_cancelled_run_tells_nothing() -> None:
 
 def test_repair_in_the_same_generation_is_drift_and_in_a_new_one_is_not() -> None:
     repaired = Outcome(True, Reason.READY, changed=("policy",))
-    reconciler, kube, _ = make(make_item(**OURS), READY, repaired, repaired)
+    reconciler, kube, _ = make(make_item(**WITH_FINALIZER), READY, repaired, repaired)
     reconciler.reconcile(KEY)
     reconciler.reconcile(KEY)
     assert kube.item is not None
@@ -166,7 +166,7 @@ def test_repair_in_the_same_generation_is_drift_and_in_a_new_one_is_not() -> Non
 
 
 def test_event_that_cannot_be_written_does_not_stop_the_work() -> None:
-    reconciler, kube, job = make(make_item(**OURS), READY)
+    reconciler, kube, job = make(make_item(**WITH_FINALIZER), READY)
     kube.errors["write_event"] = kube_error(403)
     reconciler.reconcile(KEY)
     assert len(job.runs) == 1
@@ -190,7 +190,7 @@ class Checked:
         self.check = FakeCheck(*comparisons)
         self.parts = FakeParts(self.check, drift_check=drift_check, full_sync_period_s=86400)
         self.metrics = self.parts.metrics
-        item = make_item(**OURS)
+        item = make_item(**WITH_FINALIZER)
         if policy:
             item["spec"]["driftPolicy"] = policy
         self.kube = FakeKube(item)
@@ -206,7 +206,7 @@ class Checked:
         assert self.kube.item is not None
         return dict(self.kube.item["status"])
 
-    def told(self, name: str) -> tuple[str, str, str]:
+    def condition(self, name: str) -> tuple[str, str, str]:
         found = next(item for item in self.status["conditions"] if item["type"] == name)
         return found["status"], found["reason"], found["message"]
 
@@ -235,7 +235,7 @@ def test_check_that_finds_a_difference_means_a_run_and_counts_it_as_drift() -> N
     assert checked.value("s3_operator_drift_missed_total", aspect="policy") == 0
 
 
-def test_check_that_fails_is_told_without_a_run_and_tried_again_soon() -> None:
+def test_check_that_fails_is_published_without_a_run() -> None:
     checked = Checked(DENIED)
     wait_s = delay_of(checked.reconciler.reconcile(KEY))
     assert checked.kube.writes == ["write_status"]
@@ -260,7 +260,7 @@ def test_object_that_is_being_deleted_is_run_without_a_check() -> None:
     assert (checked.check.comparisons, len(checked.job.runs)) == (0, 2)
 
 
-def test_full_run_comes_once_a_period_and_tells_what_the_check_did_not_see() -> None:
+def test_full_sync_comes_once_a_period_and_counts_what_the_check_missed() -> None:
     checked = Checked(READY, runs=(Outcome(True, Reason.READY, changed=("tags",)), READY))
     # Seen for the first time: some time within the period, so that not all come at once after a restart.
     checked.reconciler.reconcile(KEY)
@@ -291,7 +291,7 @@ def test_resync_that_finds_a_difference_leaves_the_run_to_the_workers_for_runs()
     assert len(checked.job.runs) == 1
 
 
-def test_resync_that_fails_is_told_and_never_leads_to_a_run() -> None:
+def test_resync_that_fails_is_published_and_never_leads_to_a_run() -> None:
     checked = Checked(DENIED)
     again = checked.reconciler.resync(KEY)
     assert again is not None
@@ -303,7 +303,7 @@ def test_resync_that_fails_is_told_and_never_leads_to_a_run() -> None:
 @pytest.mark.parametrize(
     "change", [{"generation": 2}, {"finalizers": []}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}]
 )
-def test_resync_of_a_changed_object_looks_at_nothing(change: dict[str, Any]) -> None:
+def test_resync_of_a_changed_object_compares_nothing(change: dict[str, Any]) -> None:
     checked = Checked(READY)
     assert checked.kube.item is not None
     checked.kube.item["metadata"] |= change
@@ -324,7 +324,7 @@ def test_resync_leads_to_a_full_run_once_a_period() -> None:
 
 
 @pytest.mark.parametrize("change", [{"generation": 2}, {"uid": "u2"}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}])
-def test_resync_that_looked_at_an_outdated_object_tells_nothing_and_looks_again(change: dict[str, Any]) -> None:
+def test_resync_of_an_outdated_object_publishes_nothing(change: dict[str, Any]) -> None:
     checked = Checked(DENIED)
     assert checked.kube.item is not None
     outdated = copy.deepcopy(checked.kube.item)
@@ -334,7 +334,7 @@ def test_resync_that_looked_at_an_outdated_object_tells_nothing_and_looks_again(
     assert checked.kube.writes == []
 
 
-def test_resync_of_an_object_that_is_gone_ends() -> None:
+def test_resync_of_an_object_that_does_not_exist_ends() -> None:
     checked = Checked(READY)
     checked.kube.item = None
     assert checked.reconciler.resync(KEY) is None
@@ -343,35 +343,35 @@ def test_resync_of_an_object_that_is_gone_ends() -> None:
 def test_run_makes_the_check_forget_what_it_read_before() -> None:
     checked = Checked(DIFFERS)
     checked.reconciler.reconcile(KEY)
-    assert checked.check.forgotten == ["photos", "photos"]
+    assert checked.check.changed_by_runs == ["photos", "photos"]
 
 
 @pytest.mark.parametrize("drift_check", [True, False], ids=["drift-check", "no-drift-check"])
 @pytest.mark.parametrize("way", ["reconcile", "resync"])
 def test_report_shows_what_differs_and_changes_nothing(way: str, drift_check: bool) -> None:
     checked = Checked(DIFFERS, policy="Report", drift_check=drift_check)
-    look = getattr(checked.reconciler, way)
-    look(KEY)
+    act = getattr(checked.reconciler, way)
+    act(KEY)
     assert len(checked.job.runs) == 1
-    assert checked.told("Ready")[:2] == ("True", "Ready")
-    assert checked.told("Synced") == ("False", "Drifted", "differs from the spec: policy, tags")
+    assert checked.condition("Ready")[:2] == ("True", "Ready")
+    assert checked.condition("Synced") == ("False", "Drifted", "differs from the spec: policy, tags")
     assert (checked.status["drift"], checked.status["status"]) == (["policy", "tags"], "Ready")
     assert reasons(checked.kube) == ["Drifted"]
     assert "policy, tags" in checked.kube.events[0].message
-    # Neither the next looks nor a full run that is due repair it, or say it again.
+    # Neither the next comparisons nor a full sync that is due repair it, or publish it again.
     checked.parts.time_s = 10 * 86400
-    look(KEY)
+    act(KEY)
     assert (len(checked.job.runs), checked.kube.writes, len(checked.kube.events)) == (1, ["write_status"], 1)
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 0
 
 
-def test_report_tells_again_only_what_is_new_and_what_is_over() -> None:
+def test_report_publishes_again_only_what_is_new_and_what_is_over() -> None:
     checked = Checked(DIFFERS, replace(READY, drift=("tags",)), READY, READY, policy="Report")
     for _ in range(4):
         checked.reconciler.reconcile(KEY)
     assert reasons(checked.kube) == ["Drifted", "Drifted"]
     assert checked.kube.writes == ["write_status"] * 3
-    assert checked.told("Synced") == ("True", "InSync", "")
+    assert checked.condition("Synced") == ("True", "InSync", "")
     assert checked.status["drift"] == []
 
 
@@ -395,8 +395,8 @@ def test_report_of_what_cannot_be_used_is_not_ready_and_waits_for_the_next_sync(
     wait_s = delay_of(checked.reconciler.reconcile(KEY))
     assert wait_s >= 270
     assert len(checked.job.runs) == 1
-    assert checked.told("Ready") == ("False", "Drifted", "there is no bucket")
-    assert checked.told("Synced")[:2] == ("False", "Drifted")
+    assert checked.condition("Ready") == ("False", "Drifted", "there is no bucket")
+    assert checked.condition("Synced")[:2] == ("False", "Drifted")
     assert reasons(checked.kube) == ["Drifted"]
 
 
@@ -408,7 +408,7 @@ def test_report_acts_on_a_changed_spec_and_a_return_to_correct_repairs() -> None
     checked.kube.item["spec"]["driftPolicy"] = "Correct"
     checked.reconciler.reconcile(KEY)
     assert len(checked.job.runs) == 2
-    assert checked.told("Synced")[:2] == ("True", "InSync")
+    assert checked.condition("Synced")[:2] == ("True", "InSync")
     assert checked.status["drift"] == []
     assert reasons(checked.kube) == ["Drifted", "COMPLETED"]
 
@@ -424,7 +424,7 @@ def test_report_acts_on_a_deletion() -> None:
 
 @pytest.mark.parametrize("drift_check", [True, False], ids=["drift-check", "no-drift-check"])
 def test_report_of_a_spec_that_was_never_in_order_goes_on_with_it(drift_check: bool) -> None:
-    item = make_item(**OURS)
+    item = make_item(**WITH_FINALIZER)
     item["spec"]["driftPolicy"] = "Report"
     kube = FakeKube(item)
     job = FakeJob(kube, DENIED, READY)
@@ -436,15 +436,15 @@ def test_report_of_a_spec_that_was_never_in_order_goes_on_with_it(drift_check: b
     assert kube.item["status"]["appliedGeneration"] == 1
 
 
-def test_report_that_could_not_look_keeps_what_it_knew() -> None:
+def test_report_that_could_not_compare_keeps_what_was_known() -> None:
     checked = Checked(DIFFERS, DENIED, DIFFERS, policy="Report")
     checked.reconciler.reconcile(KEY)
     checked.reconciler.reconcile(KEY)
-    assert checked.told("Synced")[:2] == ("Unknown", "AccessDenied")
+    assert checked.condition("Synced")[:2] == ("Unknown", "AccessDenied")
     assert checked.status["drift"] == ["policy", "tags"]
     checked.reconciler.reconcile(KEY)
-    assert checked.told("Ready")[0] == "True"
-    assert checked.told("Synced")[:2] == ("False", "Drifted")
+    assert checked.condition("Ready")[0] == "True"
+    assert checked.condition("Synced")[:2] == ("False", "Drifted")
     assert len(checked.job.runs) == 1
 
 
@@ -455,26 +455,26 @@ def test_without_drift_check_objects_that_repair_are_not_checked() -> None:
     assert (checked.check.comparisons, len(checked.job.runs)) == (0, 2)
 
 
-def test_repair_is_told_in_one_write_and_stays_to_be_seen() -> None:
+def test_repair_is_published_in_one_write_and_stays_in_the_message() -> None:
     checked = Checked(DIFFERS, READY, READY, runs=(REPAIRED,))
     checked.reconciler.reconcile(KEY)
     checked.reconciler.reconcile(KEY)
     checked.reconciler.resync(KEY)
     assert checked.kube.writes == ["run", "write_status"]
-    assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
+    assert checked.condition("Synced") == ("True", "InSync", "repaired: policy, tags")
     assert reasons(checked.kube) == ["DriftCorrected"]
 
 
 def test_repair_that_fails_shows_what_still_differs() -> None:
     checked = Checked(DIFFERS, runs=(DENIED, DENIED, REPAIRED))
     checked.reconciler.reconcile(KEY)
-    assert checked.told("Ready")[:2] == ("False", "AccessDenied")
-    assert checked.told("Synced") == ("False", "Drifted", "differs from the spec: policy, tags")
+    assert checked.condition("Ready")[:2] == ("False", "AccessDenied")
+    assert checked.condition("Synced") == ("False", "Drifted", "differs from the spec: policy, tags")
     checked.reconciler.reconcile(KEY)
     checked.reconciler.reconcile(KEY)
     assert checked.kube.writes == ["run", "write_status", "run", "run", "write_status"]
     assert reasons(checked.kube) == ["FAILED", "DriftCorrected"]
-    assert checked.told("Synced") == ("True", "InSync", "repaired: policy, tags")
+    assert checked.condition("Synced") == ("True", "InSync", "repaired: policy, tags")
     assert checked.status["drift"] == []
     assert checked.value("s3_operator_drift_corrected_total", aspect="policy") == 1
 
@@ -482,8 +482,8 @@ def test_repair_that_fails_shows_what_still_differs() -> None:
 TOO_LARGE = {OVERSIZED: ["bucketPolicy"]}
 
 
-def test_object_that_is_too_large_is_refused_without_a_run_and_told_once() -> None:
-    reconciler, kube, job = make({**make_item(**OURS), **TOO_LARGE}, READY)
+def test_object_that_is_too_large_is_refused_once_without_a_run() -> None:
+    reconciler, kube, job = make({**make_item(**WITH_FINALIZER), **TOO_LARGE}, READY)
     reconciler.reconcile(KEY)
     assert job.runs == []
     assert kube.item is not None
@@ -496,7 +496,7 @@ def test_object_that_is_too_large_is_refused_without_a_run_and_told_once() -> No
 
 
 def test_object_that_is_too_large_can_be_deleted() -> None:
-    reconciler, kube, job = make({**make_item(**GOING), **TOO_LARGE}, READY)
+    reconciler, kube, job = make({**make_item(**DELETED), **TOO_LARGE}, READY)
     assert reconciler.reconcile(KEY) is None
     assert len(job.runs) == 1
     assert kube.item is None
@@ -504,7 +504,7 @@ def test_object_that_is_too_large_can_be_deleted() -> None:
 
 def test_deletion_of_what_owns_nothing_needs_no_run() -> None:
     checked = Checked(READY)
-    checked.kube.item = make_item(**GOING, name="conflicting")
+    checked.kube.item = make_item(**DELETED, name="conflicting")
     checked.check.deletion = replace(READY, message="bucket photos is not this object's and was left alone")
     assert checked.reconciler.reconcile(KEY) is None
     assert (len(checked.job.runs), checked.kube.writes, checked.kube.item) == (1, ["remove_finalizer"], None)
@@ -516,7 +516,7 @@ def test_deletion_of_what_owns_nothing_needs_no_run() -> None:
 )
 def test_deletion_of_what_may_own_something_runs_the_role(status: dict[str, Any], nothing: Outcome | None) -> None:
     checked = Checked(READY)
-    checked.kube.item = {**make_item(**GOING), "status": status}
+    checked.kube.item = {**make_item(**DELETED), "status": status}
     checked.check.deletion = nothing
     assert checked.reconciler.reconcile(KEY) is None
     assert len(checked.job.runs) == 2
@@ -524,7 +524,7 @@ def test_deletion_of_what_may_own_something_runs_the_role(status: dict[str, Any]
 
 def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
     emptying = Outcome(False, Reason.EMPTYING, "1000 of the bucket's versions are deleted", Retry.IMMEDIATE)
-    reconciler, kube, _ = make(make_item(**GOING), emptying)
+    reconciler, kube, _ = make(make_item(**DELETED), emptying)
     for _ in range(3):
         assert reconciler.reconcile(KEY) == Next(Lane.REPAIR, 0.0, Standing.GOOD)
     assert reasons(kube) == ["DELETING"]
@@ -532,7 +532,7 @@ def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
     assert kube.writes.count("write_status") == 2
 
 
-def test_object_that_lost_its_finalizer_and_is_gone_leaves_nothing_behind() -> None:
+def test_object_that_no_longer_exists_leaves_nothing_behind() -> None:
     checked = Checked(DENIED)
     checked.reconciler.resync(KEY)
     assert "photos" in generate_latest(checked.metrics.registry).decode()

@@ -19,7 +19,7 @@ from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, 
 from tests.support.world import PROJECT
 
 KEY = ("team", "photos")
-OURS = {"finalizers": [FINALIZER]}
+WITH_FINALIZER = {"finalizers": [FINALIZER]}
 KNOWN = fields_of(yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text()))
 GO = fields_of(yaml.safe_load((PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml").read_text()))
 DIFFERS = replace(READY, drift=("tags",))
@@ -87,7 +87,7 @@ def test_nothing_repeats_with_the_go_operators_crd(is_known: bool, caplog: pytes
 
 
 def report_object(status: dict[str, Any]) -> dict[str, Any]:
-    item = make_item(**OURS)
+    item = make_item(**WITH_FINALIZER)
     item["spec"]["driftPolicy"] = "Report"
     return {**item, "status": status}
 

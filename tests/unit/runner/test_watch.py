@@ -101,7 +101,7 @@ def test_object_ready_before_a_restart_waits_for_its_turn_and_a_new_one_does_not
     assert served == {(("team", "new"), Lane.FRESH), (("team", "going"), Lane.FRESH), None}
 
 
-def test_own_status_write_is_no_news_but_a_generation_is() -> None:
+def test_own_status_write_is_ignored_and_a_generation_is_not() -> None:
     handler, queue = objects()
     handler.change("ADDED", make_object())
     assert queue.get(0) == (KEY, Lane.FRESH)
@@ -112,7 +112,7 @@ def test_own_status_write_is_no_news_but_a_generation_is() -> None:
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 
-def test_annotation_asks_for_a_look() -> None:
+def test_annotation_requests_a_reconcile() -> None:
     handler, queue = objects()
     handler.replace_all([ready_object()])
     handler.change("MODIFIED", ready_object(annotations={REQUESTED_AT: "now"}))
@@ -138,7 +138,7 @@ def test_deleted_object_leaves_the_queue_and_the_cache() -> None:
     assert cache.keys() == []
 
 
-def test_resync_sees_the_object_as_the_watch_told_it_last() -> None:
+def test_resync_sees_the_object_as_the_watch_saw_it_last() -> None:
     caches = Caches()
     caches.add_objects()
     handler, _ = objects(caches.add_objects())
@@ -167,7 +167,7 @@ def children(cache: Cache[Child] | None = None) -> tuple[ChildHandler, WorkQueue
     return handler, queue
 
 
-def test_child_that_is_touched_is_no_news_edited_or_deleted_is() -> None:
+def test_child_is_reconciled_when_edited_or_deleted_not_when_touched() -> None:
     handler, queue = children()
     handler.change("MODIFIED", child("a", version="2"))
     assert queue.get(0) is None
@@ -178,7 +178,7 @@ def test_child_that_is_touched_is_no_news_edited_or_deleted_is() -> None:
     assert queue.get(0) == (KEY, Lane.RESYNC)
 
 
-def test_child_that_we_made_is_no_news() -> None:
+def test_child_that_the_operator_made_is_ignored() -> None:
     handler, queue = children()
     handler.change("DELETED", child("a"))
     queue.get(0)
@@ -187,13 +187,13 @@ def test_child_that_we_made_is_no_news() -> None:
     assert queue.get(0) is None
 
 
-def test_child_edited_while_nobody_watched_is_found_by_the_list() -> None:
+def test_child_edited_without_a_watch_is_found_by_the_list() -> None:
     handler, queue = children()
     handler.replace_all([child("b")])
     assert queue.get(0) == (KEY, Lane.RESYNC)
 
 
-def test_child_deleted_while_nobody_watched_is_found_by_the_list() -> None:
+def test_child_deleted_without_a_watch_is_found_by_the_list() -> None:
     cache = Cache(Child.from_item)
     handler, queue = children(cache)
     handler.replace_all([])

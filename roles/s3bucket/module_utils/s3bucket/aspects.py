@@ -77,9 +77,7 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[s
 
     :param is_adopted: whether the bucket was adopted, or is adopted now
     """
-    kept = {
-        key: value for key, value in bucket.tags.items() if key not in owner.forgotten_tags(bucket.tags, wanted.tags)
-    }
+    kept = {key: value for key, value in bucket.tags.items() if key not in owner.stale_tags(bucket.tags, wanted.tags)}
     if "tags" in unmanaged_now(wanted, bucket.tags):
         tags = {**bucket.tags, **wanted.identity.tags}
     else:

@@ -55,16 +55,17 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
     return found
 
 
-def changes_of_deletion(wanted: Wanted, gone: Deletion) -> list[Change]:
+def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     """The changes of an object that goes, as :func:`observe.observe_deletion` saw it."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
     becomes = {
-        "bucket": "retained, no longer ours" if gone.retained_tags is not None else deleted,
+        "bucket": "retained, no longer ours" if deletion.retained_tags is not None else deleted,
         "user": "deleted, with its keys and policy",
     }
     fields = {"user": "iamUser"}
     return [
-        Change(aspect, fields.get(aspect, aspect), _THERE, becomes.get(aspect, "deleted")) for aspect in gone.differs
+        Change(aspect, fields.get(aspect, aspect), _THERE, becomes.get(aspect, "deleted"))
+        for aspect in deletion.differs
     ]
 
 

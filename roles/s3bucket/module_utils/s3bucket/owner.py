@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whose is it: the tags that say which S3 object a bucket or user belongs to, and what they are worth.
+"""Ownership: the tags that name the S3 object that owns a bucket or user, and how far they can be trusted.
 
 Identity is (cluster, namespace, name). What exists without our tags, or with another object's, is never
 changed and never deleted. The uid tells a re-created object from its predecessor: a present run
@@ -62,7 +62,7 @@ class Identity:
         """Whether the tags name this object (of any uid)."""
         return self.owner_of(tags) == str(self)
 
-    def is_same_life(self, tags: dict[str, str]) -> bool:
+    def is_same_object(self, tags: dict[str, str]) -> bool:
         """Whether the tags name this very object, not a predecessor of the same name."""
         return self.is_owner(tags) and tags.get(UID, "") in ("", self.uid)
 
@@ -120,7 +120,7 @@ def without_owner_tags(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith(PREFIX) or key == ADOPT}
 
 
-def record_of(keys: list[str]) -> str:
+def encode_tag_record(keys: list[str]) -> str:
     """Which CR tags we set, so that a tag taken out of the CR is taken off the bucket.
 
     30 bits of SHA-256 a key, at most 42 keys: fits the 256 characters of a tag value.
@@ -133,7 +133,7 @@ def recorded_settings(tags: dict[str, str]) -> frozenset[str]:
     return frozenset(tags.get(SETTINGS, "").split())
 
 
-def forgotten_tags(tags: dict[str, str], wanted: dict[str, str]) -> list[str]:
+def stale_tags(tags: dict[str, str], wanted: dict[str, str]) -> list[str]:
     """The keys that an earlier run set for the CR and that the CR no longer names."""
     record = set(tags.get(TAG_RECORD, "").split())
     return [key for key in tags if key not in wanted and not key.startswith(PREFIX) and _short(key) in record]

@@ -51,23 +51,23 @@ def predict(wanted: Wanted, seen: Observation, sources: Sources) -> Prediction:
     return Prediction(list(seen.differs), seen.written, changes, problem, list(seen.notes), status)
 
 
-def predict_deletion(wanted: Wanted, gone: Deletion, sources: Sources) -> Prediction:
+def predict_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> Prediction:
     """What a run would do about an object that is being deleted.
 
     The user is deleted first; a bucket that cannot be deleted keeps Secret and Service from being deleted.
     """
-    changes = changes_of_deletion(wanted, gone)
-    problem = gone.deferred[0] if gone.deferred else None
-    blocked = find_obstacle(wanted, gone, sources.s3) if gone.deletes_bucket else None
+    changes = changes_of_deletion(wanted, deletion)
+    problem = deletion.deferred[0] if deletion.deferred else None
+    blocked = find_obstacle(wanted, deletion, sources.s3) if deletion.deletes_bucket else None
     if blocked is None:
-        return Prediction(gone.differs, gone.differs, changes, problem, list(gone.notes))
-    removed = [aspect for aspect in gone.differs if aspect == "user"]
+        return Prediction(deletion.differs, deletion.differs, changes, problem, list(deletion.notes))
+    removed = [aspect for aspect in deletion.differs if aspect == "user"]
     return Prediction(
         removed,
         removed,
         [change for change in changes if change.aspect == "user"],
         blocked,
-        list(gone.notes),
+        list(deletion.notes),
     )
 
 
@@ -122,9 +122,9 @@ def _verb(aspect: str, changes: list[Change]) -> str:
     return "delete" if is_deleted else "update"
 
 
-def find_obstacle(wanted: Wanted, gone: Deletion, s3: Any) -> Refused | None:
+def find_obstacle(wanted: Wanted, deletion: Deletion, s3: Any) -> Refused | None:
     """Why the bucket of an object that is being deleted could not be deleted; None where reads show no reason."""
-    bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": gone.account}
+    bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": deletion.account}
     try:
         if not wanted.force_delete:
             page = s3.list_object_versions(**bucket, MaxKeys=1)
@@ -133,7 +133,7 @@ def find_obstacle(wanted: Wanted, gone: Deletion, s3: Any) -> Refused | None:
     except AWS_ERRORS as error:
         # The run itself reads less: without the right to list, an empty bucket can be deleted.
         if reason_of(code_of(error), str(error)) is not Reason.ACCESS_DENIED:
-            gone.notes.append(f"whether bucket {wanted.bucket} can be deleted is not known: {error}")
+            deletion.notes.append(f"whether bucket {wanted.bucket} can be deleted is not known: {error}")
         return None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import settings
 from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from .outcome import Reason
 from .setting import Setting
 from .state import UNSUPPORTED, BucketState, UserState
 
@@ -236,11 +237,11 @@ def _settle_forbidden(s3: Any, name: str, error: Exception) -> None:
     if is_listed:
         # The answer to HEAD has no text that would say which of the two it is.
         raise Unknown(
-            "AccessDenied",
+            Reason.ACCESS_DENIED,
             f"AWS denies the operator access to bucket {name} of its own account: give it the right s3:ListBucket, or, "
             f"if the bucket's policy denies it, {_remedy(name)}: {error}",
         ) from error
-    raise Refused("BucketNameTaken", f"bucket {name} belongs to another AWS account: choose another bucketName")
+    raise Refused(Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName")
 
 
 def _read_setting(s3: Any, name: str, account: str, setting: Setting) -> Any:

@@ -122,7 +122,7 @@ class Wanted:
     @property
     def bucket_tags(self) -> dict[str, str]:
         """The tags that the bucket should have for this object."""
-        record = {owner.TAG_RECORD: owner.record_of(list(self.tags))} if self.tags else {}
+        record = {owner.TAG_RECORD: owner.encode_tag_record(list(self.tags))} if self.tags else {}
         return {**self.tags, **record, **self.identity.tags, **self.settings_record(is_adopted=False)}
 
     @property

@@ -11,6 +11,7 @@ from ..setting import Setting
 # begin of generated lines: imports
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
+from .cors import SETTING as _CORS
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
@@ -23,6 +24,7 @@ _FOUND: tuple[Setting, ...] = (
     # begin of generated lines: list
     _ACCELERATION,
     _ACL,
+    _CORS,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,

@@ -39,7 +39,7 @@ class ObjectLock(Setting):
         return flag_of(value, f"spec.{self.field}")
 
     def target(self, case: Comparison) -> bool:
-        return case.wanted.settings[self.name] or case.found[self.name]
+        return case.wanted.object_lock or case.found[self.name] is True
 
 
 SETTING = ObjectLock()

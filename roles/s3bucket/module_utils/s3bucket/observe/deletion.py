@@ -1,0 +1,154 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The observation of an object that is being deleted: what it owns, and what becomes of it.
+
+Only what carries our tags with this object's uid, or is proven to be the Go operator's work for it, is removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .. import children as manifests
+from .. import owner
+from ..closing import is_closing
+from ..errors import Refused, Unknown
+from ..keys import Pair
+from ..outcome import Reason
+from ..read import find_bucket_policy
+from ..spec import BUCKET_NAME, USER_NAME, Wanted
+from ..state import BucketState, UserState
+from .account import ask_account, find_bucket
+from .bucket import is_adopted, recorded_origin
+from .children import find_children_of_deletion
+from .legacy import find_proof
+from .sources import Found, Sources
+from .user import wait_for_iam
+
+
+@dataclass
+class Deletion:
+    """What of an object's things is owned and there, for the role's tasks of deletion.
+
+    ``bucket_tags``: all tags that the bucket needs before the user is deleted, if it does not have them.
+    ``reopens_bucket``: an earlier run closed the bucket to writers, and now it is not to be emptied after all.
+    ``deferred``: why the bucket is not known. Everything else is deleted, and the object is not done.
+    """
+
+    account: str
+    deletes_bucket: bool = False
+    reopens_bucket: bool = False
+    retained_tags: dict[str, str] | None = None
+    deletes_user: bool = False
+    bucket_tags: dict[str, str] | None = None
+    user_tags: dict[str, str] | None = None
+    secret_uid: str = ""
+    service_uid: str = ""
+    notes: list[str] = field(default_factory=list)
+    deferred: list[Refused] = field(default_factory=list)
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that there still are."""
+        found = {
+            "bucket": self.deletes_bucket or self.retained_tags is not None,
+            "user": self.deletes_user,
+            "secret": bool(self.secret_uid),
+            "service": bool(self.service_uid),
+        }
+        return [name for name, is_there in found.items() if is_there]
+
+
+def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
+    """What is to be removed.
+
+    :raises Refused: when AWS does not answer what is there; NoSuchRegion: ask again where there is a region
+    """
+    deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of))
+    found = _read(wanted, sources, deletion)
+    proof = find_proof(wanted, sources, found)
+    if found.user is None and USER_NAME.fullmatch(wanted.username):
+        # A user that is there is deleted, whatever the Secret says of its key: a tenant writes that.
+        wait_for_iam(wanted, sources, found)
+    if found.bucket is not None:
+        _plan_bucket(wanted, deletion, found.bucket, proof, recorded_origin(wanted, found.user, proof))
+        is_kept = deletion.retained_tags is not None or (deletion.deletes_bucket and not wanted.force_delete)
+        deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
+    if found.user is not None:
+        _plan_user(wanted, deletion, found.user, proof)
+    deletion.secret_uid = found.secret["metadata"].get("uid", "") if found.secret else ""
+    if found.service is not None and manifests.is_ours(found.service, wanted):
+        deletion.service_uid = found.service["metadata"].get("uid", "")
+    return deletion
+
+
+def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
+    """Read what there is; of Secrets only one that is owned."""
+    # A name that AWS does not allow cannot be there, and asking would fail for ever.
+    has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
+    bucket = _find_if_shown(wanted, sources, deletion) if has_bucket else None
+    user = sources.users.find(wanted.username) if USER_NAME.fullmatch(wanted.username) else None
+    secret, service = find_children_of_deletion(wanted, sources)
+    found = Found(deletion.account, bucket, user, secret, service)
+    if user is not None:
+        sources.users.read_rights(wanted.username, user)
+    is_owned = secret is not None and manifests.is_ours(secret, wanted)
+    return found if is_owned else replace(found, secret=None)
+
+
+def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:
+    try:
+        return find_bucket(wanted, sources, deletion.account)
+    except Refused as refusal:
+        if refusal.reason == Reason.BUCKET_NAME_TAKEN:
+            deletion.notes.append(refusal.message)
+        elif refusal.reason == Reason.ACCESS_DENIED:
+            # Who holds the key can write a policy that denies us the bucket: that must not keep the key alive.
+            deletion.deferred.append(refusal)
+        else:
+            raise
+        return None
+
+
+def _plan_bucket(wanted: Wanted, deletion: Deletion, bucket: BucketState, proof: Pair | None, origin: str) -> None:
+    is_legacy = proof is not None and not owner.has_owner_tag(bucket.tags)
+    if not is_legacy and not wanted.identity.is_same_object(bucket.tags):
+        hint = wanted.identity.cluster_hint(bucket.tags)
+        deletion.notes.append(f"bucket {wanted.bucket} is not this object's and was left alone{hint}")
+        return
+    was_adopted = is_adopted(origin, bucket)
+    tags = {key: value for key, value in bucket.tags.items() if key != owner.ADOPTED or was_adopted}
+    if was_adopted:
+        tags.setdefault(owner.ADOPTED, "true")
+    if wanted.deletion_policy_for(was_adopted) == "Retain":
+        kept = owner.without_owner_tags(bucket.tags)
+        deletion.retained_tags = {**kept, owner.RETAINED_FROM: str(wanted.identity)}
+        deletion.notes.append(f"bucket {wanted.bucket} was retained")
+    else:
+        deletion.deletes_bucket = True
+        if is_legacy:
+            tags |= wanted.identity.tags
+    # The user is deleted first, and what IAM records with it: a further run has the bucket's tags only.
+    deletion.bucket_tags = tags if tags != bucket.tags else None
+
+
+def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
+    """Whether an earlier run began to empty the bucket, before the spec said to keep it or its contents."""
+    try:
+        text = find_bucket_policy(sources.s3, wanted.bucket, account)
+    except Unknown as refusal:
+        if refusal.reason == Reason.ACCESS_DENIED:
+            # The policy that closes a bucket does not deny this.
+            return False
+        raise
+    if sources.try_policy and text is not None:
+        sources.try_policy(text)
+    return is_closing(text, wanted.bucket_arn)
+
+
+def _plan_user(wanted: Wanted, deletion: Deletion, user: UserState, proof: Pair | None) -> None:
+    if proof is not None and not owner.has_owner_tag(user.tags):
+        deletion.user_tags = wanted.identity.tags
+    deletion.deletes_user = deletion.user_tags is not None or wanted.identity.is_same_object(user.tags)
+    if not deletion.deletes_user:
+        hint = wanted.identity.cluster_hint(user.tags)
+        deletion.notes.append(f"IAM user {wanted.username} is not this object's and was left alone{hint}")

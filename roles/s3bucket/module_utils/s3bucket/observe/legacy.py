@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Proof that the Go operator made bucket and user for this object. It wrote no owner tags."""
+
+from __future__ import annotations
+
+from .. import children, owner
+from ..keys import Pair
+from ..policy import is_same
+from ..read import is_proven
+from ..spec import Wanted
+from ..state import BucketState, UserState
+from .sources import Found, Sources
+
+
+def find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
+    """The Secret's key pair, if it proves that bucket and user are the Go operator's work for this object.
+
+    Neither may have another owner's tag, the user must carry exactly the Go operator's policy, and the key pair itself
+    must be that user and reach that bucket. Needed only while one of them is untagged.
+    """
+    pair = children.pair_in(found.secret)
+    bucket, user = found.bucket, found.user
+    if bucket is None or user is None or found.secret is None or pair is None or not wanted.is_live:
+        return None
+    if not _is_partly_tagged(wanted, bucket, user) or not _is_unchanged(wanted, sources, bucket, user):
+        return None
+    sts, s3 = sources.clients_of(found.secret)
+    return pair if is_proven(sts, s3, user.arn, wanted.bucket, found.account) else None
+
+
+def _is_partly_tagged(wanted: Wanted, bucket: BucketState, user: UserState) -> bool:
+    """Whether bucket or user has no owner tag, and neither has that of another object."""
+    is_tagged = [owner.has_owner_tag(thing.tags) for thing in (bucket, user)]
+    is_owned = [wanted.identity.is_same_object(thing.tags) for thing in (bucket, user)]
+    return not all(is_tagged) and not any(
+        tagged and not owned for tagged, owned in zip(is_tagged, is_owned, strict=True)
+    )
+
+
+def _is_unchanged(wanted: Wanted, sources: Sources, bucket: BucketState, user: UserState) -> bool:
+    # A bucket that was left by, or is offered to, another object is not this one's for its key's sake.
+    return (
+        owner.RETAINED_FROM not in bucket.tags
+        and bucket.tags.get(owner.ADOPT, str(wanted.identity)) == str(wanted.identity)
+        and list(user.policies) == [wanted.policy_name]
+        and not sources.rules.foreign_rights(user, wanted.policy_name)
+        and is_same(user.policies[wanted.policy_name], wanted.user_policy)
+    )

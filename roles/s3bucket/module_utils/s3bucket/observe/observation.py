@@ -1,0 +1,99 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The result of an observation of an object that should be there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import Refused
+from ..keys import KeyPlan
+from ..setting import Comparison
+from ..spec import Wanted
+from ..state import UserState
+
+# The order in which aspects of a user and of Kubernetes are listed, after those of the bucket.
+_ORDER = ("user", "user_policy", "access_key", "secret", "service")
+
+
+@dataclass
+class Observation:
+    """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
+
+    ``service_host`` is empty where there is to be no Service.
+    ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty where it is unknown.
+    ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
+    ``recorded``: the optional settings that were written before, by the bucket's tags.
+    ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
+    everything else of the object is maintained, and the object is not Ready.
+    """
+
+    account: str
+    differs: list[str] = field(default_factory=list)
+    bucket_exists: bool = False
+    bucket_arguments: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    is_adopted: bool = False
+    origin: str = ""
+    unmanaged: frozenset[str] = frozenset()
+    recorded: frozenset[str] = frozenset()
+    user_exists: bool = False
+    user: UserState | None = None
+    user_arn: str = ""
+    user_tags: dict[str, str] = field(default_factory=dict)
+    puts_policy: bool = False
+    keys: KeyPlan = field(default_factory=KeyPlan)
+    notes: list[str] = field(default_factory=list)
+    secret: dict[str, Any] | None = None
+    service: dict[str, Any] | None = None
+    service_host: str = ""
+    has_key: bool = True
+    deferred: list[Refused] = field(default_factory=list)
+
+    def defer(self, problem: Refused, *aspects: str) -> None:
+        """Record a problem, and leave out the aspects whose steps it prevents."""
+        self.deferred.append(problem)
+        self.differs = [aspect for aspect in self.differs if aspect not in aspects]
+
+    def defer_key(self, problem: Refused) -> None:
+        """Record a problem that keeps key and Secret as they are."""
+        self.defer(problem, "access_key", "secret")
+        self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
+
+    def comparison_with(self, wanted: Wanted) -> Comparison:
+        """The bucket's settings beside what is wanted."""
+        return Comparison(wanted, self.settings, self.is_adopted)
+
+    @property
+    def written(self) -> list[str]:
+        """The aspects that a run writes: those that differ, and what a new user or a new access key brings with it.
+
+        A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
+        """
+        brought = {"user_policy": self.puts_policy, "access_key": self.keys.issue, "secret": self.keys.issue}
+        found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
+        return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+
+    @property
+    def lacks(self) -> list[str]:
+        """Without what nobody can use what there is, in words; all of it differs, too."""
+        found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
+        return [words for words, is_there in found.items() if not is_there]
+
+
+def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+    """The part of the object's status that follows from an observation."""
+    effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
+    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": effective}
+    if wanted.username:
+        status["userARN"] = seen.user_arn
+        # While there is no key in a Secret, and none will be in this run, the status shows the last one.
+        if seen.has_key or not seen.deferred:
+            status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+    return status
+
+
+def writes_secret(wanted: Wanted, seen: Observation) -> bool:
+    """Whether the Secret is to be written, with a new key pair or without."""
+    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)

@@ -1,0 +1,82 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where an observation reads, and what it found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from ..state import BucketState, UserState
+from ..users import NO_RULES, UserRules
+
+
+class Users(Protocol):
+    """Where IAM users are read: each by itself (``read.PerUserReader``), or all at once (``read.BulkUserReader``)."""
+
+    def find(self, name: str) -> UserState | None:
+        """The user, without its rights; None when there is none."""
+
+    def read_rights(self, name: str, user: UserState) -> None:
+        """Fill in what the user may do, and its keys."""
+
+
+class Cluster(Protocol):
+    """Where Secrets and Services are read: the API server, or the operator's informer caches.
+
+    ``is_wanted`` False: there should be none, so one that a cache does not show need not be asked for.
+    """
+
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+        """The Secret; None when there is none."""
+
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+        """The Service; None when there is none."""
+
+    def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace is being deleted."""
+
+    def dry_run(self, manifest: dict[str, Any]) -> None:
+        """Ask the API server whether it would store the manifest.
+
+        :raises Refused: when it would not
+        """
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where to read, and the role's settings that matter for it.
+
+    ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
+    ``settle_s``: seconds to allow for IAM's eventual consistency after a write; ``external_name``: the target of the
+    Service, or empty for the one that follows from the region;
+    ``rules``: what the cluster forces on users; ``read_users``: reads all users of the account, for the check of who
+    else claims the bucket's name; None skips that check, for a caller that changes nothing. Without a ``cluster``
+    Secret and Service are taken to be in order. ``try_policy`` is called with the text of the bucket's policy before
+    it is parsed. ``sts_of`` makes an STS client of another region.
+    """
+
+    s3: Any
+    users: Users
+    sts: Any
+    cluster: Cluster | None
+    clients_of: Callable[[dict[str, Any]], tuple[Any, Any]]
+    now: datetime
+    settle_s: float
+    external_name: str
+    rules: UserRules = NO_RULES
+    read_users: Callable[[], dict[str, UserState]] | None = None
+    try_policy: Callable[[str], None] | None = None
+    sts_of: Callable[[str], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is of an object in AWS and Kubernetes; None for what there is not."""
+
+    account: str
+    bucket: BucketState | None
+    user: UserState | None
+    secret: dict[str, Any] | None = None
+    service: dict[str, Any] | None = None

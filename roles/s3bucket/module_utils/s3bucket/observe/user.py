@@ -1,0 +1,147 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The IAM user of an object that should be there: whether it is owned, what of it differs, and what its keys need."""
+
+from __future__ import annotations
+
+from .. import children, owner
+from ..errors import Refused
+from ..keys import KeyPlan, Pair, plan_keys
+from ..outcome import Reason
+from ..policy import is_same
+from ..spec import Wanted
+from ..state import UserState
+from ..users import UserRules, due_tags, is_quarantine
+from .observation import Observation
+from .sources import Found, Sources
+
+
+def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) -> None:
+    """Return only if the user may be created or changed.
+
+    :param proof: of the Go operator's ownership (``legacy.find_proof``)
+    :raises Refused: Conflict
+    """
+    if user is None:
+        return
+    name, identity = wanted.username, wanted.identity
+    if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
+        other = identity.owner_of(user.tags)
+        whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
+        hint = identity.cluster_hint(user.tags)
+        raise Refused(Reason.CONFLICT, f"IAM user {name} {whose}: choose another iamUser.username{hint}")
+
+
+def wait_for_iam(wanted: Wanted, sources: Sources, found: Found) -> None:
+    """Take nothing for deleted that was written within ``settle_s`` seconds: IAM is eventually consistent.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    :raises Refused: WaitingForIAM
+    """
+    # A time in the future is what somebody wrote, or another clock's: it must not hold up the object until then.
+    ago = children.issued_ago_s(found.secret, sources.now)
+    if ago is None or abs(ago) >= sources.settle_s:
+        return
+    user, pair = found.user, children.pair_in(found.secret)
+    recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
+    if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
+        raise Refused(
+            Reason.WAITING_FOR_IAM, f"IAM does not show user {wanted.username} and its new key everywhere yet"
+        )
+
+
+def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Refused | None:
+    """Why no key may be issued for a user of ours: it has other rights, or AWS has put it under quarantine."""
+    name = wanted.username
+    quarantine = [arn for arn in user.attached if is_quarantine(arn)]
+    if quarantine:
+        return Refused(
+            Reason.KEY_LEAKED,
+            f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
+            "was done with the key, delete it, and detach the policy; then a new key is issued",
+        )
+    foreign = rules.foreign_rights(user, wanted.policy_name)
+    if not foreign:
+        return None
+    return Refused(
+        Reason.CONFLICT,
+        f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
+        "with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of its "
+        "chart), or s3bucket_allowed_policies and s3bucket_allowed_groups of the role",
+    )
+
+
+def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Found, proof: Pair | None) -> None:
+    """Fill in what of the user, its policy, its keys and the Secret differs, and what repairs it."""
+    user = found.user
+    if user is None:
+        _plan_new_user(wanted, seen)
+        return
+    seen.user_exists, seen.user = True, user
+    tags = {key: value for key, value in wanted.user_tags.items() if wanted.identity.uid or key != owner.UID}
+    _compare_tags(user, tags, sources.rules, seen)
+    seen.notes += sources.rules.notes_on(wanted.username, user)
+    seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
+    if seen.puts_policy:
+        seen.differs.append("user_policy")
+    recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
+    in_secret = _usable_pair(wanted, sources, seen, recorded)
+    problem = _plan_keys(seen, user, recorded, in_secret)
+    _compare_key(seen, user, recorded, in_secret)
+    has_secret = seen.secret is not None and children.has_labels(seen.secret, wanted)
+    if in_secret != recorded or (sources.cluster and not has_secret):
+        seen.differs.append("secret")
+    if seen.keys.foreign:
+        seen.notes.append(
+            f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}"
+        )
+    seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen)}
+    if recorded is not None and recorded == in_secret and seen.keys.live:
+        seen.user_tags[owner.KEY] = str(recorded)
+    if problem is not None:
+        seen.defer_key(problem)
+
+
+def _plan_new_user(wanted: Wanted, seen: Observation) -> None:
+    seen.differs.append("user")
+    seen.has_key = False
+    seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
+    seen.puts_policy = True
+    seen.keys = KeyPlan(issue=True)
+
+
+def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
+    return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if seen.origin else {}
+
+
+def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, seen: Observation) -> None:
+    if rules.differ(user) or any(user.tags.get(key) != value for key, value in due_tags(user, tags).items()):
+        seen.differs.append("user")
+
+
+def _usable_pair(wanted: Wanted, sources: Sources, seen: Observation, recorded: Pair | None) -> Pair | None:
+    """The key pair that the Secret holds and can keep; without a cluster the recorded one."""
+    if sources.cluster is None:
+        return recorded
+    # An immutable Secret that needs a change is made anew, and its pair, which never passes through here, with it.
+    is_replaced = (
+        seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
+    )
+    return None if is_replaced else children.pair_in(seen.secret)
+
+
+def _plan_keys(seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> Refused | None:
+    """Plan what to do about the keys. Returns why nothing can be done."""
+    try:
+        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.FOREIGN_KEYS), in_secret)
+    except Refused as refusal:
+        return refusal
+    return None
+
+
+def _compare_key(seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
+    is_active = recorded is not None and user.keys.get(recorded.id) == "Active"
+    seen.has_key = is_active and recorded in (in_secret, children.pair_in(seen.secret))
+    is_missing = seen.keys.differs and not is_active
+    is_surplus = bool(seen.keys.delete_after) and not seen.keys.issue
+    if is_missing or seen.keys.is_issuing or is_surplus:
+        seen.differs.append("access_key")

@@ -1,0 +1,110 @@
+"""Settings that are managed only while a spec gives them: applied, recorded, cleared; and otherwise not even read.
+
+The values are those of examples/full.yaml.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from s3bucket import owner, read
+from s3bucket.setting import Setting
+from s3bucket.settings import ALL
+from tests.support.objects import optional_settings
+from tests.support.world import NewObject, World, requests_of
+
+OPTIONAL = [setting for setting in ALL if setting.is_optional]
+EXAMPLE = optional_settings()
+each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)
+
+
+def found(world: World, cr: dict[str, Any], setting: Setting) -> Any:
+    """The setting as AWS answers it, in the form that is compared."""
+    value = read.read_settings(world.s3, cr["spec"]["bucketName"], world.account)[setting.name]
+    return setting.canonical(value)
+
+
+def record(world: World, cr: dict[str, Any]) -> frozenset[str]:
+    """The optional settings that the bucket's tags record."""
+    return owner.recorded_settings(read.get_bucket_tags(world.s3, cr["spec"]["bucketName"], world.account) or {})
+
+
+def write(world: World, cr: dict[str, Any], setting: Setting) -> None:
+    """Write the example's value as somebody else would."""
+    bucket = {"Bucket": cr["spec"]["bucketName"]}
+    for call in setting.calls(setting.parse(EXAMPLE[setting.field])):
+        getattr(world.s3, call.operation.method)(**bucket, **call.arguments)
+
+
+def reads_of(world: World, cr: dict[str, Any], setting: Setting) -> int:
+    with requests_of(world) as requests:
+        assert world.differs(cr) == []
+    return [request["action"] for request in requests].count(setting.read.operation.name)
+
+
+@each_setting
+def test_setting_is_applied_and_cleared_once_it_is_taken_out_of_the_spec(
+    world: World, new_object: NewObject, setting: Setting
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["reason"] == "Ready"
+    assert reads_of(world, cr, setting) == 0
+    cr["spec"][setting.field] = EXAMPLE[setting.field]
+    wanted = setting.canonical(setting.parse(EXAMPLE[setting.field]))
+    assert wanted != setting.canonical(setting.new_bucket), "the example asks for something"
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], run.changed) == ("Ready", [setting.name, "tags"]), run.output
+    assert (found(world, cr, setting), record(world, cr)) == (wanted, {setting.name})
+    assert reads_of(world, cr, setting) == 1
+    del cr["spec"][setting.field]
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], run.changed) == ("Ready", [setting.name, "tags"]), run.output
+    assert (found(world, cr, setting), record(world, cr)) == (setting.canonical(setting.new_bucket), frozenset())
+    assert reads_of(world, cr, setting) == 0
+
+
+@each_setting
+def test_setting_of_a_new_bucket_is_recorded_by_the_call_that_creates_it(
+    world: World, new_object: NewObject, setting: Setting
+) -> None:
+    cr = new_object(**{setting.field: EXAMPLE[setting.field]})
+    with requests_of(world) as requests:
+        run = world.reconcile(cr)
+    assert (run.outcome["reason"], world.differs(cr)) == ("Ready", []), run.output
+    assert found(world, cr, setting) == setting.canonical(setting.parse(EXAMPLE[setting.field]))
+    writes = [request["action"] for request in requests if request["write"]]
+    assert record(world, cr) == {setting.name}
+    assert "PutBucketTagging" not in writes
+
+
+@each_setting
+def test_setting_that_others_made_on_a_bucket_is_left_alone(
+    world: World, new_object: NewObject, setting: Setting
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["reason"] == "Ready"
+    write(world, cr, setting)
+    theirs = found(world, cr, setting)
+    assert world.differs(cr) == []
+    assert world.reconcile(cr).changed == []
+    assert found(world, cr, setting) == theirs
+
+
+@each_setting
+def test_setting_that_cannot_be_cleared_stays_on_record(world: World, new_object: NewObject, setting: Setting) -> None:
+    cr = new_object(**{setting.field: EXAMPLE[setting.field]})
+    assert world.reconcile(cr).outcome["reason"] == "Ready"
+    del cr["spec"][setting.field]
+    bucket = cr["spec"]["bucketName"]
+    calls = setting.calls(setting.new_bucket)
+    world.aws.gate.add_fault(calls[0].operation.name, "AccessDenied", status=403, bucket=bucket)
+    try:
+        assert world.reconcile(cr).outcome["reason"] == "AccessDenied"
+        assert record(world, cr) == {setting.name}
+    finally:
+        world.aws.gate.clear_faults()
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], record(world, cr)) == ("Ready", frozenset()), run.output
+    assert found(world, cr, setting) == setting.canonical(setting.new_bucket)

@@ -1,0 +1,69 @@
+"""What every bucket setting must state, whatever it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from botocore.loaders import create_loader
+
+from s3bucket.setting import Comparison, Setting
+from s3bucket.settings import ALL
+from s3bucket.spec import Wanted, wanted_of
+from tests.support.objects import optional_settings
+from tests.support.world import ROLE
+
+OPERATIONS = create_loader().load_service_model("s3", "service-2")["operations"]
+each_setting = pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
+
+
+def want(defaults: dict[str, Any], **spec: Any) -> Wanted:
+    metadata = {"name": "photos", "namespace": "team", "uid": "u"}
+    spec = {"region": "eu-west-1", "bucketName": "photos-bucket", **spec}
+    return wanted_of({"metadata": metadata, "spec": spec}, "cluster", defaults)
+
+
+def test_each_file_is_one_setting_of_its_name() -> None:
+    files = {path.stem for path in (ROLE / "module_utils" / "s3bucket" / "settings").glob("*.py")} - {"__init__"}
+    assert sorted(files) == sorted(setting.name for setting in ALL)
+    assert [(setting.order, setting.name) for setting in ALL] == sorted((item.order, item.name) for item in ALL)
+
+
+@each_setting
+def test_operations_are_those_of_the_api_and_have_an_action(setting: Setting) -> None:
+    for operation in (setting.read.operation, *setting.writes):
+        assert operation.name in OPERATIONS
+        assert re.fullmatch(r"s3:[A-Z][A-Za-z]+", operation.action)
+    assert setting.writes, "what creates, changes or clears it"
+
+
+@each_setting
+def test_new_bucket_has_nothing_that_a_plain_object_would_change(defaults: dict[str, Any], setting: Setting) -> None:
+    wanted = want(defaults)
+    case = Comparison(wanted, {item.name: item.new_bucket for item in ALL})
+    assert not setting.differs(case)
+    assert not setting.is_asked(wanted)
+
+
+@each_setting
+def test_requests_use_only_the_stated_operations(defaults: dict[str, Any], setting: Setting) -> None:
+    wanted = want(defaults, **optional_settings())
+    case = Comparison(wanted, {item.name: item.new_bucket for item in ALL})
+    if setting.creation_only:
+        return
+    values = [setting.argument(case), *([setting.new_bucket] if setting.is_optional else [])]
+    used = [call.operation for value in values for call in setting.calls(value)]
+    assert used
+    assert set(used) <= set(setting.writes)
+
+
+def test_optional_setting_is_recorded_and_may_have_a_default_of_the_operator(defaults: dict[str, Any]) -> None:
+    given = optional_settings()
+    names = " ".join(sorted(setting.name for setting in ALL if setting.is_optional))
+    for wanted in (want(defaults, **given), want({**defaults, **given})):
+        assert wanted.bucket_tags["agill.apps/settings"] == names
+    assert "agill.apps/settings" not in want(defaults).bucket_tags
+    # Of an adopted bucket defaults are not applied.
+    assert want({**defaults, **given}).settings_record(is_adopted=True) == {}
+    assert want(defaults, **given).settings_record(is_adopted=True) == {"agill.apps/settings": names}
