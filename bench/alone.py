@@ -27,8 +27,9 @@ from bench.role import PROJECT
 from bench.rows import Row
 from bench.stub import NAMESPACE, object_at
 from dev.processes import plain_environment
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.objects import S3Object
+from s3bucket.role_settings import RoleSettings
 
 # As many as the operator has workers for resyncs.
 _WORKERS = 8
@@ -121,7 +122,7 @@ def check_all(objects: int, checks: int) -> dict[str, float]:
     """
     calls: list[str] = []
     held = Held(objects)
-    settings = RoleSettings(CLUSTER, "", 60, "")
+    settings = RoleSettings(cluster_name=CLUSTER)
     check = DriftCheck(PROJECT, settings, held, count_call=calls.append)
     loaded_mb = _own_mb()
     wall, cpu = time.monotonic(), time.process_time()

@@ -10,7 +10,7 @@ import yaml
 from s3bucket import children, owner
 from s3bucket.keys import KeyPlan, fingerprint_of
 from s3bucket.observe import Observation, outcome_status
-from s3bucket.role_settings import complete
+from s3bucket.role_settings import RoleSettings
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES
 
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 _ROLE = PROJECT / "roles" / "s3bucket"
 _VARIABLES: dict[str, Any] = yaml.safe_load((_ROLE / "defaults" / "main.yml").read_text())
 DEFAULTS: dict[str, Any] = _VARIABLES["s3bucket_defaults"]
-EXTERNAL_NAME = str(complete({})["service_external_name"])
+EXTERNAL_NAME = RoleSettings().service_external_name
 
 __all__ = [
     "DEFAULTS",

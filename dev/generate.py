@@ -5,6 +5,7 @@ from                                           to
 =============================================  ==========================================================
 ``crds/``                                      the role's argument_specs, and the chart's copy of the CRD
 the defaults in ``s3bucket.defaults``          the role's ``defaults/main.yml`` and argument_specs
+``s3bucket.role_settings``                     the role's argument_specs, ``defaults/`` and ``vars/main.yml``
 the files of ``s3bucket/settings/``            its ``__init__.py``, which imports each of them by name
 ``runner.commands.iam_policy``                 ``docs/iam-policy.json``
 ``runner.execution.warm.internals``            ``docs/contributing/ansible-internals.md``
@@ -92,6 +93,37 @@ def write_role() -> None:
     text = replaced(specs.read_text(), "spec", list(option_lines(schema)))
     write(specs, replaced(text, "defaults", lines))
     write(main_yml, replaced(main_yml.read_text(), "defaults", [f"  {line}" for line in lines]))
+
+
+def write_role_settings() -> None:
+    """Write the variables of the role's settings: their options, their defaults, and all of them for the modules."""
+    from s3bucket.role_settings import TABLE
+
+    options, defaults = [], []
+    for setting in TABLE:
+        options += _option_of(setting.variable, setting.help, setting.default, setting.choices)
+        defaults += [f"# {line}" for line in textwrap.wrap(setting.help, _WIDTH)]
+        value = f"s3bucket_operator_settings.{setting.name} | default({setting.default!r})"
+        defaults += [f'{setting.variable}: "{{{{ {value} }}}}"', ""]
+    names = [f'{setting.name}: "{{{{ {setting.variable} }}}}"' for setting in TABLE]
+    for folder, lines in (
+        ("meta/argument_specs.yml", options),
+        ("defaults/main.yml", defaults[:-1]),
+        ("vars/main.yml", names),
+    ):
+        path = ROLE / folder
+        write(path, replaced(path.read_text(), "role settings", lines))
+
+
+def _option_of(name: str, description: str, default: object, choices: tuple[str, ...]) -> list[str]:
+    """The option of an argument spec for a setting of the role."""
+    kinds = {bool: "bool", int: "int", str: "str", list: "list", dict: "dict"}
+    lines = [f"{name}:", "  description: >-"]
+    lines += [f"    {line}" for line in textwrap.wrap(description, _WIDTH)]
+    lines.append(f"  type: {kinds[type(default)]}")
+    lines += ["  elements: str"] if isinstance(default, list) else []
+    lines += [f"  choices: {json.dumps(choices)}"] if choices else []
+    return [*lines, f"  default: {json.dumps(default)}"]
 
 
 def option_lines(schema: Schema) -> Iterator[str]:
@@ -214,6 +246,7 @@ def read_schema() -> Schema:
 STEPS: dict[str, Callable[[], None]] = {
     "settings": write_settings,
     "role": write_role,
+    "role-settings": write_role_settings,
     "chart": write_chart,
     "policy": write_policy,
     "internals": write_internals,

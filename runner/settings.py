@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import s3bucket
+from s3bucket.role_settings import RoleSettings
 
 
 def default_project_dir() -> Path:
@@ -44,18 +47,9 @@ class Settings:
     full_sync_period_s: float
     grace_period_s: float
     watch_namespaces: tuple[str, ...]
-    cluster_name: str
-    deletion_policy: str
     orphan_policy: str
     orphan_grace_period_s: float
-    service_external_name: str
-    iam_path: str
-    permissions_boundary: str
-    tags: dict[str, str]
-    allowed_policies: tuple[str, ...]
-    allowed_groups: tuple[str, ...]
-    iam_settle_s: int
-    empty_time_s: int
+    role: RoleSettings
     leader_elect: bool
     leader_election_namespace: str
     lease_name: str
@@ -66,3 +60,9 @@ class Settings:
     health_address: str
     project_dir: Path
     work_dir: Path
+
+    @classmethod
+    def of(cls, flags: Mapping[str, object]) -> Settings:
+        """The settings among checked flags of these names."""
+        given: dict[str, Any] = {one.name: flags[one.name] for one in fields(cls)}
+        return cls(**given)

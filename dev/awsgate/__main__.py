@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from werkzeug.serving import make_server
 
 from .calls import ACCOUNT
 from .client import write_key
-from .gate import Gate
+from .gate import ADMIN, Gate
 
-ADMIN = "admin"
 _ADMIN_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -71,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

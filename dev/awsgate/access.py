@@ -87,7 +87,7 @@ def _message(call: Call, right: Right, why: str) -> str:
 def _user_arn(call: Call) -> str:
     backend = iam_backends[call.account]["aws"]
     key = backend.access_keys.get(call.access_key)
-    user = backend.users.get(key.user_name) if key else None
+    user = backend.users.get(key.user_name or "") if key else None
     return str(user.arn) if user else f"arn:aws:iam::{ACCOUNT}:user/{call.access_key}"
 
 

@@ -32,6 +32,8 @@ _MARKS = {
     "late-user": rules.LATE_USERS,
     "used-quota": rules.USED_QUOTAS,
 }
+ADMIN = "admin"
+"""The IAM user whose key the tests, and by default the operator, use."""
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -180,7 +182,7 @@ class Gate:
             # Not under the lock: it waits.
             return _json(self._holds.wait(body["timeout_s"]))
         with self._lock:
-            found: Any = {
+            commands: dict[tuple[str, str], Callable[[], Any]] = {
                 ("GET", "ready"): dict,
                 ("GET", "requests"): lambda: list(self._requests),
                 ("DELETE", "requests"): self._requests.clear,
@@ -202,7 +204,8 @@ class Gate:
                 ("GET", "issued"): lambda: list(self._issued),
                 ("GET", "leftovers"): self._leftovers,
                 ("POST", "reset"): self._reset_all,
-            }[method, name]()
+            }
+            found = commands[method, name]()
         return _json(found or ([] if name in ("requests", "issued", "leftovers") else {}))
 
     def _leftovers(self) -> list[str]:
@@ -285,9 +288,9 @@ def delete_policy_as_root(bucket: str) -> None:
 
 
 def forget_users(kept_prefix: str) -> None:
-    """Remove all users, with their keys and tags, but those whose names begin so."""
+    """Remove all users, with their keys and tags, but the administrator and those whose names begin so."""
     backend = iam_backends[ACCOUNT]["aws"]
-    for name in [name for name in backend.users if not name.startswith(kept_prefix)]:
+    for name in [name for name in backend.users if name != ADMIN and not name.startswith(kept_prefix)]:
         user = backend.users.pop(name)
         backend.tagger.delete_all_tags_for_resource(user.arn)
         for key in user.access_keys:

@@ -118,7 +118,9 @@ def refuse_public_acl(call: Call) -> Answer | None:
             "InvalidBucketAclWithBlockPublicAccessError",
             "Bucket cannot have public ACLs set with BlockPublicAccess enabled",
         )
-    if found[1].ownership_rule == "BucketOwnerEnforced":
+    # moto declares it as a dictionary and stores a string.
+    rule: Any = found[1].ownership_rule
+    if rule == "BucketOwnerEnforced":
         return error(call, 400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
     block = found[1].public_access_block
     if block and block.block_public_acls and acl in _PUBLIC_ACLS:
@@ -192,7 +194,7 @@ def _fault_in(statement: dict[str, Any], bucket: str) -> str:
 
 
 def _principals(statement: dict[str, Any]) -> list[str]:
-    principal = statement.get("Principal", statement.get("NotPrincipal"))
+    principal: Any = statement.get("Principal", statement.get("NotPrincipal"))
     if isinstance(principal, str):
         # Only everyone may be named without a kind.
         return [principal if principal == "*" else ""]
@@ -321,8 +323,9 @@ def close_new_bucket(call: Call, answer: Answer) -> None:
     """
     found = find_bucket(call.bucket) if call.action == "CreateBucket" else None
     if found is not None:
-        found[1].ownership_rule = call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
-        found[1].public_access_block = PublicAccessBlock("true", "true", "true", "true")
+        bucket: Any = found[1]
+        bucket.ownership_rule = call.headers.get("x-amz-object-ownership", "BucketOwnerEnforced")
+        bucket.public_access_block = PublicAccessBlock("true", "true", "true", "true")
 
 
 def split_grants(call: Call, answer: Answer) -> None:
@@ -620,7 +623,9 @@ def know_policies_of_aws(call: Call) -> None:
     prefix = "arn:aws:iam::aws:policy/"
     backend = iam_backends[ACCOUNT]["aws"]
     if call.action == "AttachUserPolicy" and arn.startswith(prefix) and arn not in backend.managed_policies:
-        policy = AWSManagedPolicy(arn.removeprefix(prefix), ACCOUNT, "us-east-1", document="{}")
+        policy = AWSManagedPolicy(  # type: ignore[abstract]
+            arn.removeprefix(prefix), ACCOUNT, "us-east-1", document="{}"
+        )
         backend.managed_policies[arn] = policy
 
 

@@ -9,23 +9,21 @@ https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import click
+
+from runner.commands.options import all_matching, matching
+from s3bucket.json_types import Json, JsonObject
 from s3bucket.settings import ALL as ALL_SETTINGS
+from s3bucket.users import BOUNDARY, GROUP, PATH
 
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
-# As the role's users.py has them: AWS allows more in a path; what is a pattern in a policy is left out.
-PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
-BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
-GROUP = re.compile(r"[\w+=.@-]{1,128}", re.ASCII)
-# As the role's spec.py has them: what both S3 and IAM take in a tag.
-TAG_KEY = re.compile(r"(?!aws:|agill\.apps/|__ansible)[\w .:/=+@-]{1,128}", re.IGNORECASE)
-TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
-MAX_TAGS = 20
 
 # What the bucket itself takes, and its settings.
 _BUCKETS = (
@@ -85,17 +83,17 @@ class PolicySettings:
     allowed_groups: tuple[str, ...] = ()
 
 
-def policy_for(settings: PolicySettings) -> dict[str, Any]:
+def policy_for(settings: PolicySettings) -> JsonObject:
     """The policy document. It fits into a managed policy (6144 characters without white space)."""
     buckets = f"arn:{settings.partition}:s3:::{settings.bucket_prefix}*"
     users = f"arn:{settings.partition}:iam::{settings.account}:user"
     ours = f"{users}{settings.iam_path or '/'}*"
     # IfExists: of a bucket that is yet to be made there is no account.
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
-    in_account = {"StringEqualsIfExists": {"s3:ResourceAccount": settings.account}}
+    in_account: dict[str, dict[str, Json]] = {"StringEqualsIfExists": {"s3:ResourceAccount": settings.account}}
     boundary = settings.permissions_boundary
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html#access_policies_boundaries-delegate
-    is_bound = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
+    is_bound: dict[str, dict[str, Json]] = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
     groups = [f"arn:{settings.partition}:iam::{settings.account}:group/{name}" for name in settings.allowed_groups]
     return {
         "Version": "2012-10-17",
@@ -113,7 +111,37 @@ def policy_for(settings: PolicySettings) -> dict[str, Any]:
 
 
 def _allow(
-    sid: str, actions: tuple[str, ...], resource: str | list[str], condition: dict[str, Any] | None = None
-) -> Any:
-    statement = {"Sid": sid, "Effect": "Allow", "Action": sorted(actions), "Resource": resource}
-    return {**statement, "Condition": condition} if condition else statement
+    sid: str,
+    actions: tuple[str, ...],
+    resource: str | list[str],
+    condition: Mapping[str, dict[str, Json]] | None = None,
+) -> JsonObject:
+    resources: Json = resource if isinstance(resource, str) else [*resource]
+    statement: JsonObject = {"Sid": sid, "Effect": "Allow", "Action": [*sorted(actions)], "Resource": resources}
+    return {**statement, "Condition": {**condition}} if condition else statement
+
+
+@click.command("iam-policy")
+@click.option("--account", required=True, callback=matching(ACCOUNT), help="The AWS account's number.")
+@click.option("--bucket-prefix", default="", callback=matching(PREFIX),
+              help="Only buckets whose names begin with it. Default: all of the account.")  # fmt: skip
+@click.option("--iam-path", default="", callback=matching(PATH),
+              help="Only users of this path: the operator's own --iam-path. Default: all users.")  # fmt: skip
+@click.option("--permissions-boundary", default="", callback=matching(BOUNDARY),
+              help="Only users with it get rights: the operator's own --permissions-boundary. "
+                   "Default: all.")  # fmt: skip
+@click.option("--allowed-group", "allowed_groups", multiple=True, callback=all_matching(GROUP),
+              help="The operator's own --allowed-group: from these it may remove users that it deletes.")  # fmt: skip
+@click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),
+              help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
+def print_iam_policy(
+    account: str,
+    bucket_prefix: str,
+    iam_path: str,
+    permissions_boundary: str,
+    allowed_groups: tuple[str, ...],
+    partition: str,
+) -> None:
+    """Print the least rights that the operator needs in AWS, as an IAM policy."""
+    settings = PolicySettings(account, bucket_prefix, iam_path, permissions_boundary, partition, allowed_groups)
+    click.echo(json.dumps(policy_for(settings), indent=2))

@@ -1,92 +1,31 @@
-"""``s3-operator orphans``: IAM users and buckets with this cluster's owner tags whose S3 object no longer exists.
-
-Reads only. One thread. Whoever has a key for a bucket can write its tags, so a bucket's owner is only what its tags
-claim; a user's tags are in IAM, where no tenant can write.
-"""
+"""``s3-operator orphans``."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import sys
 
-from runner.control.orphans import is_watched
-from runner.drift.check import DriftCheck, RoleSettings
-from runner.kube.client import Kube, KubeError
-from runner.objects import Key, Owned, ReadError, S3Object
+import click
+
+from runner import logs
+from runner.commands.options import OUTPUT, WATCH_NAMESPACE, RoleOptions, with_options, with_role
+from runner.commands.start import ComparingCommand, connect, private_environment
 
 
-class OrphanError(Exception):
-    """What could not be read, and what to do."""
+@click.command(cls=ComparingCommand)
+@with_options([OUTPUT, WATCH_NAMESPACE])
+@with_role
+def orphans(role: RoleOptions, output: str, watch_namespaces: tuple[str, ...]) -> None:
+    """List IAM users and buckets with this cluster's owner tags whose S3 object no longer exists. Changes nothing.
 
-
-@dataclass(frozen=True)
-class Found:
-    """The orphans by kind and name, and the buckets whose tags AWS does not show."""
-
-    orphans: list[Owned]
-    unread: list[str]
-
-
-def find_all(kube: Kube, flags: Mapping[str, Any]) -> Found:
-    """All orphans of the namespaces that are watched, by live reads.
-
-    :param flags: those of the role: ``project_dir`` and what :class:`runner.drift.check.RoleSettings` has
-    :raises OrphanError: when users, buckets or S3 objects could not be listed
+    Exit status 0: there are none; 2: there are some; 1: AWS or Kubernetes does not answer.
     """
-    try:
-        cluster = flags["cluster_name"] or kube.get_cluster_id()
-        aws = DriftCheck(flags["project_dir"], RoleSettings.of({**flags, "cluster_name": cluster})).owned
-        # Before and after: what is being deleted, or created, at this time is no orphan.
-        objects = _objects(kube)
-        users = aws.find_users()
-        buckets, unread = aws.find_buckets()
-        objects += _objects(kube)
-    except KubeError as error:
-        raise OrphanError(str(error)) from error
-    except ReadError as error:
-        raise OrphanError(f"{error}: orphans are found by the tags of users and buckets") from error
-    by_key: dict[Key, list[S3Object]] = defaultdict(list)
-    for s3 in objects:
-        by_key[s3.key].append(s3)
-    owned = [thing for thing in [*(users[1] if users else []), *buckets] if is_watched(thing, kube.namespaces)]
-    named = {thing for thing in owned if any(thing.is_named_by(s3) for s3 in by_key.get(thing.key, []))}
-    found = [thing for thing in owned if thing not in named]
-    return Found(sorted(found, key=lambda thing: (thing.kind, thing.name)), unread)
+    with private_environment(role.work_dir):
+        logs.set_up("text", "error")
+        from runner.commands.orphan_report import OrphanError, find_all, json_of, text_of
 
-
-def _objects(kube: Kube) -> list[S3Object]:
-    return [s3 for namespace in kube.namespaces for s3 in kube.list_objects(namespace)[0]]
-
-
-def text_of(found: Found) -> str:
-    """For a person."""
-    lines = [_line(thing) for thing in found.orphans] or ["No IAM user or bucket of this cluster is orphaned."]
-    if found.unread:
-        lines.append(f"Not known, as AWS does not show their tags: {', '.join(found.unread)}")
-    return "\n".join(lines)
-
-
-def json_of(found: Found) -> str:
-    """For a program."""
-    rows = [
-        {
-            "kind": thing.kind,
-            "name": thing.name,
-            "namespace": thing.namespace,
-            "object": thing.object_name,
-            "uid": thing.uid,
-            "bucket": thing.bucket,
-        }
-        for thing in found.orphans
-    ]
-    return json.dumps({"orphans": rows, "unread": found.unread}, indent=2)
-
-
-def _line(thing: Owned) -> str:
-    claim = f", claims bucket {thing.bucket}" if thing.kind == "user" and thing.bucket else ""
-    return (
-        f"{thing.kind} {thing.name}: of S3 object {thing.namespace}/{thing.object_name}, which no longer exists{claim}"
-    )
+        try:
+            found = find_all(connect(watch_namespaces), role)
+            click.echo(json_of(found) if output == "json" else text_of(found))
+            sys.exit(2 if found.orphans else 0)
+        except OrphanError as error:
+            raise click.ClickException(str(error)) from error

@@ -1,308 +1,47 @@
-"""``s3-operator plan``: what the operator would do about S3 objects, field by field, from reads alone.
-
-The objects come from a file or from the cluster, the rows from the role's own code (:mod:`runner.drift.check`).
-One thread.
-The text of a CR is data: it is shown, never run, and what a terminal would act on is shown as an escape.
-"""
+"""``s3-operator plan``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, BinaryIO
+import sys
+from typing import BinaryIO
 
-import yaml
+import click
 
-from runner.control.status import reports_drift
-from runner.drift.check import DriftCheck, Plan, RoleSettings
-from runner.kube.client import ConfigError, Kube, KubeError, load_config
-from runner.objects import JsonObject, S3Object
-from s3bucket.api import API_VERSION, KIND
-from s3bucket.outcome import Outcome, Reason
-
-IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
-"""Exit statuses. One object that is refused outweighs others that differ."""
-
-# An object has about 20.
-_MAX_VALUES = 1_000_000
-_NOT_COMPARED = "Secret and Service were not compared: no cluster was asked"
-_LEFT = "the operator reports this and does not repair it (driftPolicy: Report)"
+from runner import logs
+from runner.commands.options import OUTPUT, WATCH_NAMESPACE, RoleOptions, with_options, with_role
+from runner.commands.start import ComparingCommand, connect, private_environment
 
 
-class PlanError(Exception):
-    """Nothing can be planned: what is wrong, and where."""
+@click.command(cls=ComparingCommand)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--filename", "-f", type=click.File("rb"), help="A YAML file with S3 objects; - for standard input.")
+@click.option("--namespace", "-n", default="", help="Only this namespace; with -f, that of objects that name none.")
+@with_options([OUTPUT, WATCH_NAMESPACE])
+@with_role
+def plan(
+    role: RoleOptions,
+    names: tuple[str, ...],
+    filename: BinaryIO | None,
+    namespace: str,
+    output: str,
+    watch_namespaces: tuple[str, ...],
+) -> None:
+    """Print what the operator would change, field by field, from reads alone.
 
-
-@dataclass(frozen=True)
-class Document:
-    """One S3 object, and where it was found."""
-
-    source: str
-    item: JsonObject
-
-    @property
-    def name(self) -> str:
-        """Namespace and name, as far as they are given."""
-        metadata = self.item.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
-        return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """An object and what would be done about it."""
-
-    document: Document
-    plan: Plan
-
-
-def plan_file(stream: BinaryIO, namespace: str, names: tuple[str, ...], flags: Mapping[str, Any]) -> list[Planned]:
-    """Plan the objects of a file, of these names; as the cluster knows them, where there is a way to one.
-
-    :param namespace: of objects that name none
-    :param flags: those of the role: ``project_dir`` and what :class:`runner.drift.check.RoleSettings` has
-    :raises PlanError: when there is nothing to plan, or nobody to ask
+    The objects are those of a file, or the cluster's. A file needs no cluster: without one give --cluster-name; Secret
+    and Service are then not compared. Exit status 0: nothing differs; 2: something differs; 1: an object is refused, or
+    AWS or Kubernetes does not answer.
     """
-    return _plan_as_told(*with_cluster(named(read_file(stream, namespace), names), _find_cluster()), flags)
+    with private_environment(role.work_dir):
+        logs.set_up("text", "error")
+        from runner.commands.planning import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
 
-
-def plan_cluster(kube: Kube, names: tuple[str, ...], flags: Mapping[str, Any]) -> list[Planned]:
-    """Plan the objects of the namespaces that ``kube`` serves, of these names; else as :func:`plan_file`."""
-    return _plan_as_told(named(read_cluster(kube), names), kube, flags)
-
-
-def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
-    """The S3 objects of a YAML file, of a List in it too.
-
-    :param namespace: of objects that name none
-    :raises PlanError: naming the file and the document
-    """
-    found = []
-    for number, document in enumerate(_documents(stream), 1):
-        source = f"{stream.name}, document {number}"
-        _check_size(document, source)
-        for item in _items_of(document, source):
-            metadata = item.get("metadata")
-            if isinstance(metadata, dict) and not metadata.get("namespace"):
-                metadata["namespace"] = namespace
-            found.append(Document(source, item))
-    if not found:
-        raise PlanError(f"{stream.name}: holds no S3 object")
-    return found
-
-
-def read_cluster(kube: Kube) -> list[Document]:
-    """The cluster's S3 objects, in the namespaces that ``kube`` serves.
-
-    :raises PlanError: when Kubernetes does not answer, or has no such namespace
-    """
-    try:
-        missing = kube.find_missing_namespaces()
-        if missing:
-            raise PlanError(f"namespace {missing[0]} does not exist: create it, or name another")
-        found = [s3 for namespace in kube.namespaces for s3 in kube.list_objects(namespace)[0]]
-    except KubeError as error:
-        raise PlanError(str(error)) from error
-    return [Document("cluster", s3.item) for s3 in found]
-
-
-def named(documents: list[Document], names: tuple[str, ...]) -> list[Document]:
-    """Those with one of the names; all, where no name is given.
-
-    :raises PlanError: for a name that none has
-    """
-    found = [document for document in documents if not names or document.name.partition("/")[2] in names]
-    missing = set(names) - {document.name.partition("/")[2] for document in found}
-    if missing:
-        raise PlanError(f"no S3 object is named {', '.join(sorted(missing))}")
-    return found
-
-
-def as_live(document: Document, kube: Kube | None) -> Document:
-    """An object of a file with what only the cluster knows of it: its uid, and whether it is being deleted.
-
-    :raises KubeError: when Kubernetes does not answer
-    """
-    given = document.item.get("metadata")
-    if not isinstance(given, dict):
-        return document
-    kept = {name: given[name] for name in ("name", "namespace", "uid", "deletionTimestamp") if name in given}
-    namespace, name = kept.get("namespace"), kept.get("name")
-    if kube and isinstance(namespace, str) and isinstance(name, str) and name:
-        live = kube.find_object(namespace, name)
-        found = live.metadata if live else {}
-        # A uid in a file may be another cluster's.
-        kept.pop("uid", None)
-        kept |= {name: found[name] for name in ("uid", "deletionTimestamp") if name in found}
-    return Document(document.source, {**document.item, "metadata": kept})
-
-
-def with_cluster(documents: list[Document], kube: Kube | None) -> tuple[list[Document], Kube | None]:
-    """Objects of a file as the cluster knows them, and the cluster; None where it cannot be reached.
-
-    :raises PlanError: when it is reached and does not tell
-    """
-    try:
-        return [as_live(document, kube) for document in documents], kube
-    except KubeError as error:
-        if error.status:
-            raise PlanError(f"{error}: to ask no cluster, unset KUBECONFIG") from error
-        return [as_live(document, None) for document in documents], None
-
-
-def cluster_name(kube: Kube | None) -> str:
-    """The cluster's name in owner tags, where none is given.
-
-    :raises PlanError: when there is no cluster to ask
-    """
-    if kube is None:
-        raise PlanError("no cluster is reached: name it with --cluster-name, as owner tags do")
-    try:
-        return kube.get_cluster_id()
-    except KubeError as error:
-        raise PlanError(f"{error}: or name the cluster with --cluster-name") from error
-
-
-def _find_cluster() -> Kube | None:
-    """The configured cluster; None where none is configured.
-
-    :raises PlanError: when what is configured cannot be used
-    """
-    try:
-        load_config()
-    except ConfigError as error:
-        if error.is_absent:
-            return None
-        raise PlanError(f"{error}; to ask no cluster, unset KUBECONFIG") from error
-    return Kube()
-
-
-def _plan_as_told(documents: list[Document], kube: Kube | None, flags: Mapping[str, Any]) -> list[Planned]:
-    project_dir: Path = flags["project_dir"]
-    settings = RoleSettings.of({**flags, "cluster_name": flags["cluster_name"] or cluster_name(kube)})
-    check = DriftCheck(project_dir, settings, has_cluster=kube is not None)
-    return plan_all(check, documents, project_dir, kube is not None)
-
-
-def plan_all(check: DriftCheck, documents: list[Document], project_dir: Path, has_cluster: bool) -> list[Planned]:
-    """What would be done about each object."""
-    role = yaml.safe_load((project_dir / "roles" / "s3bucket" / "meta" / "argument_specs.yml").read_text())
-    options = role["argument_specs"]["object"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
-    return [Planned(document, _plan(check, document, options, has_cluster)) for document in documents]
-
-
-def status_of(planned: list[Planned]) -> int:
-    """The exit status."""
-    if any(one.plan.refusal for one in planned):
-        return REFUSED
-    return DIFFERS if any(one.plan.changes for one in planned) else IN_SYNC
-
-
-def text_of(planned: list[Planned]) -> str:
-    """For people: a block an object, a line a field."""
-    return "\n".join(_printable(line) for one in planned for line in _lines_of(one)) or "no S3 object is there"
-
-
-def json_of(planned: list[Planned]) -> str:
-    """For programs."""
-    return json.dumps({"objects": [_record_of(one) for one in planned]}, indent=2)
-
-
-def _documents(stream: BinaryIO) -> Iterator[Any]:
-    try:
-        yield from (document for document in yaml.safe_load_all(stream) if document is not None)
-    except yaml.MarkedYAMLError as error:
-        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise PlanError(f"{stream.name}: is not YAML: {error.problem}{where}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date that is none is a ValueError.
-        raise PlanError(f"{stream.name}: is not YAML: {str(error).splitlines()[0]}") from error
-
-
-def _check_size(document: Any, source: str) -> None:
-    """Refuse a document that its aliases make large: each of a few lines may repeat the one before ten times."""
-    left, found = _MAX_VALUES, [document]
-    while found:
-        value = found.pop()
-        left -= 1
-        if isinstance(value, dict):
-            found.extend(value.values())
-        elif isinstance(value, list):
-            found.extend(value)
-        if left < len(found):
-            raise PlanError(f"{source}: has more than {_MAX_VALUES} values: write it without aliases, or in parts")
-
-
-def _items_of(document: Any, source: str) -> Iterator[JsonObject]:
-    if isinstance(document, dict) and isinstance(document.get("items"), list):
-        for item in document["items"]:
-            yield from _items_of(item, source)
-        return
-    if not isinstance(document, dict):
-        raise PlanError(f"{source}: is not an S3 object")
-    kind = document.get("apiVersion"), document.get("kind")
-    if kind != (API_VERSION, KIND):
-        raise PlanError(f"{source}: is no {KIND} of {API_VERSION}, but {kind[1]} of {kind[0]}")
-    try:
-        # As Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
-        yield dict(json.loads(json.dumps(document, default=str)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise PlanError(f"{source}: cannot be written as JSON: {error}") from error
-
-
-def _plan(check: DriftCheck, document: Document, options: JsonObject, has_cluster: bool) -> Plan:
-    unknown = list(_unknown_fields(document.item.get("spec"), options, "spec"))
-    if unknown:
-        return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, f"{unknown[0]}: there is no such field"))
-    s3 = S3Object.from_item(document.item)
-    plan = check.plan(s3)
-    if plan.refusal:
-        return plan
-    # Only the cluster knows whether this very spec was applied already.
-    is_left = bool(plan.changes) and reports_drift(s3)
-    more = [_LEFT] * is_left + [_NOT_COMPARED] * (not has_cluster)
-    return replace(plan, notes=(*plan.notes, *more))
-
-
-def _unknown_fields(value: Any, options: JsonObject, parent: str) -> Iterator[str]:
-    # What is no mapping is refused by the role's code, with its field.
-    for name, child in value.items() if isinstance(value, dict) else ():
-        if name not in options:
-            yield f"{parent}.{name}"
-        elif "options" in options[name]:
-            yield from _unknown_fields(child, options[name]["options"], f"{parent}.{name}")
-
-
-def _lines_of(one: Planned) -> Iterator[str]:
-    plan, name = one.plan, one.document.name
-    if plan.refusal:
-        where = "" if one.document.source == "cluster" else f" ({one.document.source})"
-        yield f"{name}{where}: {plan.refusal.reason}: {plan.refusal.message}"
-    else:
-        yield name if plan.changes else f"{name}: nothing differs"
-    for line in plan.lines:
-        yield f"  {line}"
-    for note in plan.notes:
-        yield f"  note: {note}"
-
-
-def _record_of(one: Planned) -> JsonObject:
-    plan, (namespace, _, name) = one.plan, one.document.name.partition("/")
-    result = "refused" if plan.refusal else "differs" if plan.changes else "inSync"
-    changes = [
-        {"aspect": change.aspect, "field": change.field, "is": change.is_now, "wouldBe": change.would_be}
-        for change in plan.changes
-    ]
-    record = {"namespace": namespace, "name": name, "source": one.document.source, "result": result}
-    if plan.refusal:
-        record |= {"reason": plan.refusal.reason.value, "message": plan.refusal.message}
-        # Some of the object's steps are refused, and the others would be done.
-        if not changes:
-            return record
-    return {**record, "changes": changes, "notes": list(plan.notes)}
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+        try:
+            if filename:
+                planned = plan_file(filename, namespace or "default", names, role)
+            else:
+                planned = plan_cluster(connect((namespace,) if namespace else watch_namespaces), names, role)
+            click.echo(json_of(planned) if output == "json" else text_of(planned))
+            sys.exit(status_of(planned))
+        except PlanError as error:
+            raise click.ClickException(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 from runner.control.claims import Claims
 from runner.control.guard import GuardedRole
@@ -15,7 +15,7 @@ from runner.control.publish import Publisher
 from runner.control.reconcile import Reconciler
 from runner.control.schedule import Periods, Schedule
 from runner.control.stored import StoredObjects
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.execution.job import AnsibleJob, callback_environment
@@ -24,6 +24,7 @@ from runner.kube.cache import Caches
 from runner.kube.client import Kube, KubeError
 from runner.kube.schema import unstored_fields
 from runner.settings import Settings
+from s3bucket.role_settings import RoleSettings
 
 _LOG = logging.getLogger(__name__)
 _MAX_CHECK_S = 120.0
@@ -69,9 +70,9 @@ class Factory:
         :param cluster: the cluster's name in owner tags
         """
         settings = self._settings
-        role = RoleSettings.of({**vars(settings), "cluster_name": cluster, "empty_time_s": _empty_time_s(settings)})
+        role = replace(settings.role, cluster_name=cluster, empty_time_s=_empty_time_s(settings))
         warm = _start_warm(settings) if settings.executor == "warm" else None
-        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, asdict(role), warm)
+        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm)
         check = self._make_check(role)
         guarded = GuardedRole(job, check.try_policy, self._may_run)
         orphans = self._make_orphans(check, guarded, cluster)
@@ -143,4 +144,4 @@ def _start_warm(settings: Settings) -> WarmProcess:
 
 def _empty_time_s(settings: Settings) -> int:
     """At most half of a run's time: the rest is for what comes before and after."""
-    return max(1, int(min(settings.empty_time_s, settings.run_timeout_s / 2)))
+    return max(1, int(min(settings.role.empty_time_s, settings.run_timeout_s / 2)))

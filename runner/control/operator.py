@@ -95,7 +95,7 @@ class Operator:
             return 2
         self._adopt_processes()
         try:
-            objects, is_complete = list_objects(self._kube, needs_cluster_id=not settings.cluster_name)
+            objects, is_complete = list_objects(self._kube, needs_cluster_id=not settings.role.cluster_name)
             components = self._make_components() if is_complete or objects else None
             if components is None:
                 return 2
@@ -118,7 +118,7 @@ class Operator:
 
     def _make_components(self) -> Components | None:
         """The components; None when stopped before the cluster's name was known."""
-        cluster = self._settings.cluster_name or wait_for_cluster_id(
+        cluster = self._settings.role.cluster_name or wait_for_cluster_id(
             self._kube, self._stopping, self._settings.retry_period_s
         )
         if not cluster:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -26,38 +25,17 @@ from runner.drift.user_cache import UserCache, UserReader
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
 from s3bucket import children, observe, prediction, read, spec
-from s3bucket import users as user_rules
-from s3bucket.changes import Change
+from s3bucket.change import Change
 from s3bucket.cluster import ApiServer, connect
 from s3bucket.errors import Refused
 from s3bucket.outcome import Outcome, Reason, Retry
+from s3bucket.role_settings import RoleSettings
 from s3bucket.spec import Wanted
 from s3bucket.state import UserState
 
 _MAX_MESSAGE = 600
 # A bucket's name has at most 63 characters; a file may have anything in its place.
 _MAX_ARN = 100
-
-
-@dataclass(frozen=True)
-class RoleSettings:
-    """The role's settings: fields are its variables without their prefix (``s3bucket.role_settings``)."""
-
-    cluster_name: str
-    deletion_policy: str
-    iam_settle_s: float
-    service_external_name: str
-    iam_path: str = ""
-    permissions_boundary: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    allowed_policies: tuple[str, ...] = ()
-    allowed_groups: tuple[str, ...] = ()
-    empty_time_s: int = 300
-
-    @classmethod
-    def of(cls, flags: Mapping[str, Any]) -> RoleSettings:
-        """The flags of these names, as :class:`runner.settings.Settings` has them."""
-        return cls(**{one.name: flags[one.name] for one in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -106,7 +84,7 @@ class DriftCheck:
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live
         self._settings = settings
         self._defaults = _defaults_of(project_dir, settings)
-        self._rules = user_rules.rules_of(vars(settings))
+        self._rules = settings.rules
         self._sandbox = Sandbox(Path(s3bucket.__file__).parents[1])
 
     def compare(self, s3: S3Object) -> Outcome:

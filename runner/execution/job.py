@@ -14,7 +14,6 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +26,7 @@ from runner.execution.environment import ansible_environment, make_folders
 from runner.objects import JsonObject, Key, Owned, S3Object
 from s3bucket.api import API_VERSION
 from s3bucket.outcome import Outcome, Reason
+from s3bucket.role_settings import RoleSettings
 
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
@@ -66,7 +66,6 @@ class AnsibleJob:
 
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: where runs have their folders; memory-backed, as a run's files hold secrets
-    :param settings: the role's settings, by the names of :class:`runner.drift.check.RoleSettings`
     :param warm: None runs the stock ansible-playbook
     """
 
@@ -75,7 +74,7 @@ class AnsibleJob:
         project_dir: Path,
         work_dir: Path,
         timeout_s: float,
-        settings: Mapping[str, object],
+        settings: RoleSettings,
         warm: Warm | None = None,
     ) -> None:
         self._project_dir = project_dir
@@ -167,7 +166,7 @@ def callback_environment() -> dict[str, str]:
     return {"ANSIBLE_CALLBACK_PLUGINS": get_callback_dir(), "ANSIBLE_STDOUT_CALLBACK": "awx_display"}
 
 
-def extra_vars(s3: S3Object, settings: Mapping[str, object]) -> JsonObject:
+def extra_vars(s3: S3Object, settings: RoleSettings) -> JsonObject:
     """The extra-vars of a run: the CR and the role's settings as JSON texts that Ansible never evaluates.
 
     Marking each string would not do: a map key named ``__ansible_unsafe`` in the CR undoes all marks.
@@ -181,7 +180,7 @@ def extra_vars(s3: S3Object, settings: Mapping[str, object]) -> JsonObject:
     }
     return {
         "s3bucket_cr_json": {"__ansible_unsafe": json.dumps(cr)},
-        "s3bucket_operator_settings_json": {"__ansible_unsafe": json.dumps(dict(settings))},
+        "s3bucket_operator_settings_json": {"__ansible_unsafe": json.dumps(settings.to_record())},
         **_NEVER_FAILS,
     }
 

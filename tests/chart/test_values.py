@@ -167,6 +167,7 @@ REFUSED = {
     "probe-of-another-kind": ("livenessProbe.exec.command={true}", "/livenessProbe"),
     "volume-size": ("emptyDir.work=big", "/emptyDir/work"),
     "min-available": ("podDisruptionBudget.minAvailable=all", "/podDisruptionBudget/minAvailable"),
+    "max-unavailable": ("podDisruptionBudget.maxUnavailable=", "/podDisruptionBudget/maxUnavailable"),
     "source-without-a-name": ("extraEnvFrom[0].secretRef.optional=true", "/extraEnvFrom/0/secretRef"),
     "misspelled-source": ("extraEnvFrom[0].secretref.name=a", "/extraEnvFrom/0"),
     "container-without-an-image": ("extraContainers[0].name=a", "/extraContainers/0"),

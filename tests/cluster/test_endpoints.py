@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError
 from runner.drift.aws_clients import AWSClients
 from runner.execution.job import AnsibleJob
 from runner.objects import S3Object
+from s3bucket.role_settings import RoleSettings
 from tests.support.jobs import make_warm
 from tests.support.world import EXECUTOR, PROJECT
 
@@ -110,7 +111,7 @@ def test_check_and_run_connect_to_the_same_hosts(
     if warm:
         warm.start()
     try:
-        job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, {}, warm)
+        job = AnsibleJob(project_of(tmp_path / "project"), work_dir, 240, RoleSettings(), warm)
         job.run(S3Object({"metadata": {"namespace": "team", "name": "photos", "uid": "x"}}))
     finally:
         if warm:

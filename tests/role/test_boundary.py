@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from runner.commands.iam_policy import PolicySettings, policy_for
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason
+from s3bucket.role_settings import RoleSettings
 from s3bucket.users import UserRules
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, make_operator_key
 

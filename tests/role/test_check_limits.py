@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
+from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 pytestmark = pytest.mark.usefixtures("_as_operator")
@@ -24,7 +25,7 @@ def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_check(**arguments: Any) -> DriftCheck:
-    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), **arguments)
+    return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), **arguments)
 
 
 def test_check_that_takes_too_long_is_given_up_and_the_next_one_has_its_own_time(
@@ -58,7 +59,7 @@ def test_check_does_not_wait_for_ever_for_another_one_that_reads_all_users(world
     # By this clock no time passes: only the wait for the other one's lock ends.
     check = make_check(limit_s=0.2, count_call=hold, clock=lambda: 0.0)
     with ThreadPoolExecutor(1) as threads:
-        first = threads.submit(check.look, cr)
+        first = threads.submit(check.compare, S3Object(cr))
         assert reads.wait(60)
         assert check.compare(S3Object(cr)).reason is Reason.RUN_TIMEOUT
         goes_on.set()

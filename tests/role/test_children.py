@@ -18,12 +18,13 @@ from kubernetes.client.exceptions import ApiException
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
 from dev.wait import wait_until
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket import children
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import Refused
 from s3bucket.observe import observe
+from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
 
 _HELD_S = 0.2
@@ -319,7 +320,7 @@ def test_check_of_a_rejected_secret_asks_for_no_run(
     cr = new_object()
     for name in ("KUBECONFIG", *world.aws.env()):
         monkeypatch.setenv(name, world.environment()[name])
-    check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""))
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
     with quota(world, cr["metadata"]["namespace"], "secrets"):
         run = world.reconcile(cr)
         found = check.compare(S3Object(cr))

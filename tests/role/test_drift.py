@@ -24,11 +24,12 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from dev.processes import get_free_port
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.kube.client import Kube
 from runner.objects import S3Object
 from s3bucket.errors import Refused
 from s3bucket.outcome import Outcome, Reason
+from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
 from tests.support.objects import optional_settings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
@@ -150,7 +151,7 @@ def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
 @pytest.fixture
 def check(world: World, _as_operator: None) -> DriftCheck:
     """The operator's own drift check."""
-    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), cached)
+    return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached)
 
 
 # Edits the two snapshots, before and after, that must then be equal.
@@ -438,7 +439,7 @@ def test_check_plan_and_role_agree_on_whatever_is_broken_together(
 ) -> None:
     now = itertools.count(0, 300)
     # Each look is in a new period, so that it sees what others changed since.
-    check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), cached, clock=lambda: next(now))
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached, clock=lambda: next(now))
     for row in rows:
         # What one row took away the next cannot break.
         with suppress(ClientError, ApiException, KeyError):
@@ -481,7 +482,7 @@ def test_check_makes_ten_calls_at_most_and_reads_all_users_once_a_period(world: 
     now = [0.0]
     check = DriftCheck(
         PROJECT,
-        RoleSettings(CLUSTER, "", 0, ""),
+        RoleSettings(cluster_name=CLUSTER, iam_settle_s=0),
         cached,
         count_call=calls.append,
         clock=lambda: now[0],
@@ -515,7 +516,9 @@ def test_check_of_an_object_in_order_asks_kubernetes_nothing(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     default = client.Configuration.get_default_copy()
     try:
-        check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""), lambda kind, namespace, name: seen[kind])
+        check = DriftCheck(
+            PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), lambda kind, namespace, name: seen[kind]
+        )
     finally:
         client.Configuration.set_default(default)
     assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=ANY)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.errors import NoSuchRegion, Refused
 from s3bucket.namespace import namespace_arguments
 from s3bucket.observe import Sources, observe, observe_deletion, outcome_status
+from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 DISABLED = "eu-south-2"
@@ -71,7 +72,7 @@ def test_check_of_a_disabled_region_keeps_the_clients_of_others(
     for name, value in world.environment().items():
         if name.startswith("AWS_") or name == "KUBECONFIG":
             monkeypatch.setenv(name, value)
-    check = DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""))
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
     good, disabled = new_object(iamUser=None), new_object(region=DISABLED)
     check.compare(S3Object(good))
     for _ in range(2):

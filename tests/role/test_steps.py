@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from runner.objects import S3Object
+from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
 
 
@@ -28,7 +29,7 @@ def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
     environment = world.environment()
     for name in ("KUBECONFIG", *world.aws.env()):
         monkeypatch.setenv(name, environment[name])
-    return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, ""))
+    return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
 
 
 def test_bucket_policy_with_an_unknown_principal_does_not_keep_the_key_back(

@@ -108,7 +108,9 @@ def wait_ready(world: World, cr: dict[str, Any], generation: int = 1) -> dict[st
         is_ready = found.get("status") == "True" and found.get("observedGeneration") == generation
         return found if is_ready else None
 
-    return dict(wait_until(check, f"Ready of {cr['metadata']['name']}"))
+    found = wait_until(check, f"Ready of {cr['metadata']['name']}")
+    assert found is not None
+    return found
 
 
 def delete(world: World, cr: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
 from s3bucket.observe import Sources, observe
 from s3bucket.outcome import Outcome
-from s3bucket.role_settings import of_environment
+from s3bucket.role_settings import RoleSettings, of_environment
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES, UserRules
 
@@ -49,7 +49,7 @@ ROLE = PROJECT / "roles" / "s3bucket"
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
 # The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
-SETTINGS: dict[str, Any] = {"cluster_name": CLUSTER, "iam_settle_s": 0}
+SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
 OPERATOR_USERS = "operator-"
 """How the names begin of IAM users whose keys operators have in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
@@ -162,11 +162,15 @@ class World:
     ) -> Run:  # fmt: skip
         """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = extra_vars(S3Object(cr), {**SETTINGS, **of_environment(environment), **(settings or {})})
+        given = extra_vars(S3Object(cr), SETTINGS)
+        # As they are: the role refuses what is invalid.
+        record = {**SETTINGS.to_record(), **of_environment(environment), **(settings or {})}
+        given["s3bucket_operator_settings_json"] = {"__ansible_unsafe": json.dumps(record)}
         # The operator leaves most of the metadata out.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))
-        return self.playbook("reconcile.yml", "-e", f"@{path}", *arguments, executor=executor, **environment)
+        given_arguments = ("-e", f"@{path}", *arguments)
+        return self.playbook("reconcile.yml", *given_arguments, executor=executor, cwd=PROJECT, **environment)
 
     def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
         """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
@@ -174,7 +178,7 @@ class World:
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
         path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
-        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, **environment)
+        return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, cwd=PROJECT, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
@@ -346,5 +350,5 @@ def _outcome_in(output: str) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = json.JSONDecoder().raw_decode(rest)[0]
     record: dict[str, Any] = found["s3bucket_result"]
-    assert Outcome.from_record(record).to_record() == record, record
+    assert dict(Outcome.from_record(record).to_record()) == record, record
     return record

@@ -17,7 +17,6 @@ import importlib
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,17 @@ from ansible.release import __version__ as ansible_core_version
 from ansible.utils.display import Display
 
 _ROLE = Path(__file__).resolve().parents[1]
+
+try:
+    from s3bucket.outcome import Reason
+    from s3bucket.variables import OF_PLAYBOOKS, find_unknown
+except ImportError:
+    # The role alone is installed. Ansible offers a role's module_utils to modules, not to plugins.
+    from ansible import module_utils
+
+    module_utils.__path__.append(str(_ROLE / "module_utils"))
+    from ansible.module_utils.s3bucket.outcome import Reason
+    from ansible.module_utils.s3bucket.variables import OF_PLAYBOOKS, find_unknown
 
 # As requirements.yml and meta/main.yml: a test compares them.
 REQUIRED_CORE = (2, 19)
@@ -110,16 +120,16 @@ class ActionModule(NormalAction):
         """Check what the module cannot see, then run it."""
         given = self._given(task_vars or {})
         refusal = (
-            _refused("MissingRequirement", find_outdated())
-            or _refused("InvalidSpec", self._find_invalid(task_vars or {}))
-            or _refused("InvalidSpec", self._find_two_objects(task_vars or {}))
-            or _refused("InvalidSpec", _find_null(self._task.args, task_vars or {}))
-            or _refused("KubernetesError", _find_empty(given, _KUBERNETES, "s3bucket_"))
-            or _refused("CredentialsInvalid", _find_empty(given, _AWS, "s3bucket_aws_"))
-            or _refused("CredentialsInvalid", _find_profile_and_keys(given))
-            or _refused("CredentialsInvalid", self._find_half_a_key(given))
-            or _refused("KubernetesError", self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
-            or _refused("CredentialsInvalid", self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
+            _refused(Reason.MISSING_REQUIREMENT, find_outdated())
+            or _refused(Reason.INVALID_SPEC, self._find_invalid(task_vars or {}))
+            or _refused(Reason.INVALID_SPEC, self._find_two_objects(task_vars or {}))
+            or _refused(Reason.INVALID_SPEC, _find_null(self._task.args, task_vars or {}))
+            or _refused(Reason.KUBERNETES_ERROR, _find_empty(given, _KUBERNETES, "s3bucket_"))
+            or _refused(Reason.CREDENTIALS_INVALID, _find_empty(given, _AWS, "s3bucket_aws_"))
+            or _refused(Reason.CREDENTIALS_INVALID, _find_profile_and_keys(given))
+            or _refused(Reason.CREDENTIALS_INVALID, self._find_half_a_key(given))
+            or _refused(Reason.KUBERNETES_ERROR, self._find_leak(given, "", _KUBERNETES, _KUBERNETES_MODULES))
+            or _refused(Reason.CREDENTIALS_INVALID, self._find_leak(given, "aws_", _AWS, _AWS_MODULES))
         )
         if refusal:
             return refusal
@@ -246,19 +256,14 @@ def find_options() -> dict[str, Any]:
 
 def find_misspelled(names: Any, options: dict[str, Any]) -> str:
     """An error for variables that look like the role's; a warning for others with its prefix."""
-    # A plugin runs in the controller, where Ansible offers no module_utils of a role.
-    if str(_ROLE / "module_utils") not in sys.path:
-        sys.path.append(str(_ROLE / "module_utils"))
-    from s3bucket.variables import OF_PLAYBOOKS, find_unknown
-
     misspelled, others = find_unknown(names, [*options, *OF_PLAYBOOKS])
     if others:
         Display().warning(f"the role s3bucket has no variable {', '.join(others)}")
     return f"the role s3bucket has no variable {', '.join(misspelled)}" if misspelled else ""
 
 
-def _refused(reason: str, message: str) -> dict[str, Any]:
-    return {"failed": True, "msg": message, "s3bucket_reason": reason} if message else {}
+def _refused(reason: Reason, message: str) -> dict[str, Any]:
+    return {"failed": True, "msg": message, "s3bucket_reason": reason.value} if message else {}
 
 
 def _find_null(arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:

@@ -19,32 +19,14 @@ options:
     description: The S3 object as JSON text.
     type: str
     required: true
-  cluster_name:
-    description: The cluster's name in owner tags, as C(s3bucket_info) returns it.
+  settings:
+    description: The role's settings as JSON text, as C(s3bucket_info) returns them.
     type: str
-    default: ""
+    default: "{}"
   defaults:
     description: A value for each optional field of the spec.
     type: dict
     required: true
-  iam_path:
-    description: The IAM path of users that are made; empty means C(/).
-    type: str
-    default: ""
-  permissions_boundary:
-    description: The ARN of the permissions boundary that every user must have; empty means none is asked for.
-    type: str
-    default: ""
-  allowed_policies:
-    description: The ARNs of managed policies that others may attach to users.
-    type: list
-    elements: str
-    default: []
-  allowed_groups:
-    description: The groups that others may add users to.
-    type: list
-    elements: str
-    default: []
   account:
     description: The account that the bucket must be in.
     type: str
@@ -71,7 +53,7 @@ EXAMPLES = r"""
 - name: Create bucket and user
   s3bucket_create:
     cr: "{{ s3bucket_cr | to_json }}"
-    cluster_name: "{{ seen.cluster }}"
+    settings: "{{ seen.settings }}"
     defaults: "{{ s3bucket_defaults }}"
     account: "123456789012"
     creates_bucket: true
@@ -92,13 +74,13 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
-from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
-from ansible.module_utils.s3bucket.users import UserRules, rules_of
+from ansible.module_utils.s3bucket.users import UserRules
 
 # Reads of S3 are consistent for objects, not for buckets: "you might see an old configuration for a short time".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
@@ -116,12 +98,13 @@ def main() -> None:
     )
     arguments: dict[str, Any] = {}
     try:
-        wanted = read_wanted(module)
+        settings = read_settings(module.params["settings"])
+        wanted = read_wanted(module, settings)
         if module.check_mode:
             module.exit_json(changed=True, bucket_arguments={})
         # The user first: with it the bucket's name is claimed before the bucket exists, and a quota of IAM leaves none.
         if module.params["creates_user"]:
-            create_user(module.client("iam"), wanted, rules_of(module.params), module.params["origin"])
+            create_user(module.client("iam"), wanted, settings.rules, module.params["origin"])
         elif module.params["creates_bucket"] and wanted.username:
             # With a user of ours that exists already.
             tag_user(module.client("iam"), wanted.username, {owner.BUCKET: wanted.bucket})

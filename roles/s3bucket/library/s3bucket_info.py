@@ -17,10 +17,10 @@ options:
     description: The S3 object as JSON text. A C(metadata.deletionTimestamp) asks what is to be removed.
     type: str
     required: true
-  cluster_name:
-    description: The cluster's name in owner tags; empty means the uid of the namespace kube-system.
+  settings:
+    description: The role's settings by the names of module_utils/s3bucket/role_settings.py, as JSON text.
     type: str
-    default: ""
+    default: "{}"
   state:
     description: Whether the object's things should be there. C(absent) is as a C(metadata.deletionTimestamp).
     type: str
@@ -30,46 +30,6 @@ options:
     description: Values for optional fields of the spec, a map; fields that are left out have the role's default.
     type: raw
     default: {}
-  deletion_policy:
-    description: The default for spec.deletionPolicy, C(Delete) or C(Retain); empty means the one in O(defaults).
-    type: raw
-    default: ""
-  tags:
-    description: Tags for every bucket and user, a map.
-    type: raw
-    default: {}
-  iam_path:
-    description: The IAM path of users that are made; empty means C(/).
-    type: str
-    default: ""
-  permissions_boundary:
-    description: The ARN of the permissions boundary that every user must have; empty means none is asked for.
-    type: str
-    default: ""
-  allowed_policies:
-    description: The ARNs of managed policies that others may attach to users.
-    type: list
-    elements: str
-    default: []
-  allowed_groups:
-    description: The groups that others may add users to.
-    type: list
-    elements: str
-    default: []
-  iam_settle_s:
-    description: For so many seconds after a key was issued IAM may not show it everywhere.
-    type: int
-    default: 60
-  empty_time_s:
-    description: For how many seconds one run goes on emptying a bucket. Only checked here.
-    type: int
-    default: 300
-  service_external_name:
-    description:
-      - The host that the Service points to. Empty means AWS's for the object's region.
-      - For an IP address there is no Service.
-    type: str
-    default: ""
   kubernetes:
     description:
       - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
@@ -135,8 +95,8 @@ success:
   description: The outcome record of a run in which no step fails and none is deferred.
   type: dict
   returned: success
-cluster:
-  description: The cluster's name in owner tags.
+settings:
+  description: The settings as JSON text, with the cluster's name, for the tasks that follow.
   type: str
   returned: success
 kubernetes:
@@ -179,7 +139,7 @@ from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
-from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, refuse
+from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, read_settings, refuse
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
@@ -191,31 +151,16 @@ from ansible.module_utils.s3bucket.observe import (
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
-from ansible.module_utils.s3bucket.spec import Wanted, invalid, wanted_of
+from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # The role's variables without their prefix. Where Ansible's own errors would not name the field, they are raw.
 VARIABLES: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "defaults": {"type": "raw", "default": {}},
-    "deletion_policy": {"type": "raw", "default": ""},
-    "tags": {"type": "raw", "default": {}},
-    "iam_settle_s": {"type": "int", "default": 60},
-    "empty_time_s": {"type": "int", "default": 300},
-    "service_external_name": {"type": "str", "default": ""},
     "kubernetes": {"type": "str", "default": "{}", "no_log": True},
     "working_directory": {"type": "str", "default": ""},
 }
-
-
-def check_seconds(given: dict[str, Any]) -> None:
-    """Refuse a negative number, which no argument spec refuses.
-
-    :raises Refused: InvalidSpec naming the variable
-    """
-    for name in ("iam_settle_s", "empty_time_s"):
-        if given[name] < 0:
-            raise invalid(f"s3bucket_{name}", "must be a number of seconds, 0 or more")
 
 
 def main() -> None:
@@ -223,15 +168,16 @@ def main() -> None:
     module = make_module(**VARIABLES)
     given = module.params
     try:
-        check_seconds(given)
-        defaults = defaults_of(given["defaults"], given["deletion_policy"], given["tags"])
+        settings = read_settings(given["settings"])
+        defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags)
         cr = read_cr(given["cr"], given["state"])
-        wanted = wanted_of(cr, given["cluster_name"], defaults)
-        sources = make_sources(module)
+        wanted = wanted_of(cr, settings.cluster_name, defaults)
+        sources = make_sources(module, settings)
         cluster, options = connect(module, given["kubernetes"])
         # The first request: what is invalid or too old is refused by now.
-        if not given["cluster_name"]:
-            wanted = wanted_of(cr, cluster.get_cluster_id(), defaults)
+        if not settings.cluster_name:
+            settings = replace(settings, cluster_name=cluster.get_cluster_id())
+            wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = replace(sources, cluster=cluster)
         # Made again for a deletion whose region does not exist.
         seen, sources = (read_deletion if wanted.is_deleting else read_present)(module, wanted, sources)
@@ -242,11 +188,12 @@ def main() -> None:
     # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
     read = {
         "cr": json.dumps(cr),
+        "settings": json.dumps(settings.to_record()),
         "defaults": defaults,
         "is_deleting": wanted.is_deleting,
         "is_check": module.check_mode,
     }
-    module.exit_json(changed=False, **read, cluster=wanted.identity.cluster, kubernetes=options, **answer)
+    module.exit_json(changed=False, **read, kubernetes=options, **answer)
 
 
 def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources) -> dict[str, Any]:
@@ -368,7 +315,7 @@ def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) ->
     except NoSuchRegion as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
         module.params["region"] = refusal.elsewhere
-        sources = replace(make_sources(module), cluster=sources.cluster)
+        sources = replace(make_sources(module, read_settings(module.params["settings"])), cluster=sources.cluster)
         return observe_deletion(wanted, sources), sources
 
 

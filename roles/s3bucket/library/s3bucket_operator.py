@@ -71,7 +71,7 @@ from ansible.module_utils.s3bucket.errors import Forbidden, Refused
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.role_settings import (
     Read,
-    complete,
+    RoleSettings,
     find_differences,
     of_environment,
     of_variables,
@@ -107,7 +107,7 @@ def main() -> None:
             compare_with_installed(module, cluster, given)
     except Refused as refusal:
         module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
-    module.exit_json(changed=False, settings=complete(settings))
+    module.exit_json(changed=False, settings=RoleSettings.from_valid(settings).to_record())
 
 
 def settings_of(cluster: ApiServer, operator: str, given: dict[str, Any]) -> dict[str, Any]:

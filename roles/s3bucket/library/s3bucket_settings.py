@@ -20,32 +20,14 @@ options:
     description: The S3 object as JSON text.
     type: str
     required: true
-  cluster_name:
-    description: The cluster's name in owner tags, as C(s3bucket_info) returns it.
+  settings:
+    description: The role's settings as JSON text, as C(s3bucket_info) returns them.
     type: str
-    default: ""
+    default: "{}"
   defaults:
     description: A value for each optional field of the spec.
     type: dict
     required: true
-  iam_path:
-    description: Not used.
-    type: str
-    default: ""
-  permissions_boundary:
-    description: Not used.
-    type: str
-    default: ""
-  allowed_policies:
-    description: The ARNs of managed policies that others may attach to users.
-    type: list
-    elements: str
-    default: []
-  allowed_groups:
-    description: The groups that others may add users to.
-    type: list
-    elements: str
-    default: []
   account:
     description: The account that the bucket must be in.
     type: str
@@ -66,7 +48,7 @@ EXAMPLES = r"""
 - name: Enable versions
   s3bucket_settings:
     cr: "{{ s3bucket_cr | to_json }}"
-    cluster_name: "{{ seen.cluster }}"
+    settings: "{{ seen.settings }}"
     defaults: "{{ s3bucket_defaults }}"
     account: "123456789012"
     arguments: {versioning: true}
@@ -91,7 +73,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
-from ansible.module_utils.s3bucket.module import listed, make_module, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
@@ -254,7 +236,7 @@ def main() -> None:
     """Run the module."""
     module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
-        wanted = read_wanted(module)
+        wanted = read_wanted(module, read_settings(module.params["settings"]))
     except Refused as refusal:
         refuse(module, refusal)
     if module.check_mode:

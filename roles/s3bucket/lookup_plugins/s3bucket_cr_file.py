@@ -34,19 +34,20 @@ _raw:
   elements: dict
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-# A plugin runs on the controller, where Ansible offers no module_utils of a role.
-_CORE = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _CORE not in sys.path:
-    sys.path.append(_CORE)
+try:
+    from s3bucket.cr_file import CrFileError, read_cr_file
+except ImportError:
+    # The role alone is installed. Ansible offers a role's module_utils to modules, not to plugins.
+    from ansible import module_utils
 
-from s3bucket.cr_file import CrFileError, read_cr_file
+    module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
+    from ansible.module_utils.s3bucket.cr_file import CrFileError, read_cr_file
 
 _STATES = ("present", "absent")
 

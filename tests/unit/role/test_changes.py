@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from s3bucket.aspects import differing
-from s3bucket.changes import Change, changes_of, changes_of_deletion, line_of
+from s3bucket.change import Change
+from s3bucket.changes import changes_of, changes_of_deletion
 from s3bucket.closing import closing_policy
 from s3bucket.errors import Refused
 from s3bucket.keys import KeyPlan
@@ -36,7 +38,7 @@ def sources(boundary: str = "", cluster: Any = object()) -> Any:  # noqa: B008
 
 
 def rows(changes: list[Any]) -> list[tuple[Any, ...]]:
-    return [tuple(change) for change in changes]
+    return [astuple(change) for change in changes]
 
 
 def test_new_object_shows_what_its_bucket_gets_beside_aws_own_defaults(defaults: dict[str, Any]) -> None:
@@ -205,4 +207,6 @@ def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_mana
     ],
 )  # fmt: skip
 def test_line_has_nothing_that_a_terminal_acts_on(values: tuple[Any, Any], line: str) -> None:
-    assert line_of(Change("tags", "field", *values)) == line
+    change = Change("tags", "field", *values)
+    assert change.line == line
+    assert Change.from_record(change.to_record()) == change

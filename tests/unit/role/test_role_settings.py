@@ -13,12 +13,13 @@ import click
 import pytest
 import yaml
 
-from runner import cli
-from runner.drift.check import RoleSettings
+from runner.commands.options import ROLE_OPTIONS
+from runner.commands.run import run
 from s3bucket.errors import Refused
 from s3bucket.role_settings import (
     TABLE,
     Read,
+    RoleSettings,
     find_differences,
     of_environment,
     of_variables,
@@ -35,7 +36,7 @@ SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argu
 
 
 def test_names_are_those_of_the_operator_the_role_and_the_table_of_the_readme() -> None:
-    options = {option.opts[0]: option for option in cli.run.params if isinstance(option, click.Option)}
+    options = {option.opts[0]: option for option in run.params if isinstance(option, click.Option)}
     readme = (ROLE / "README.md").read_text()
     for setting in TABLE:
         assert (options[setting.option].name, options[setting.option].envvar) == (setting.name, setting.environment)
@@ -51,7 +52,7 @@ def test_names_are_those_of_the_operator_the_role_and_the_table_of_the_readme() 
 
 def _role_options() -> list[click.Option]:
     command = click.Command("plan")
-    for add in cli._ROLE_OPTIONS:
+    for add in ROLE_OPTIONS:
         add(command)
     return [option for option in command.params if isinstance(option, click.Option)]
 
@@ -78,7 +79,7 @@ def test_playbook_and_operator_take_the_same_values(
     setting = next(setting for setting in TABLE if setting.environment == name)
     monkeypatch.setenv(name, text)
     try:
-        given: Any = cli.run.make_context("run", []).params[setting.name]
+        given: Any = run.make_context("run", []).params[setting.name]
     except click.BadParameter:
         given = None
     try:

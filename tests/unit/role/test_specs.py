@@ -29,6 +29,8 @@ def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
         assert given[setting.variable] == f"{{{{ s3bucket_operator_settings.{name} | default({value}) }}}}"
         given[setting.variable] = setting.default
     assert specified == given
+    all_of_them = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["_s3bucket_settings"]
+    assert all_of_them == {setting.name: f"{{{{ {setting.variable} }}}}" for setting in TABLE}
     assert [name for name, option in SPECS.items() if option.get("required")] == []
 
 

@@ -55,10 +55,10 @@ def test_same_path_or_none_forced_is_no_note() -> None:
 )
 def test_setting_that_iam_would_not_take_is_refused(settings: dict[str, str]) -> None:
     with pytest.raises(Refused) as refused:
-        rules_of({"iam_path": "", "permissions_boundary": "", **settings})
+        rules_of(**settings)
     assert next(iter(settings)) in refused.value.message
 
 
 def test_settings_are_taken() -> None:
-    assert rules_of({"iam_path": RULES.path, "permissions_boundary": RULES.boundary}) == RULES
-    assert rules_of({"iam_path": "", "permissions_boundary": ""}) == NO_RULES
+    assert rules_of(RULES.path, RULES.boundary) == RULES
+    assert rules_of() == NO_RULES

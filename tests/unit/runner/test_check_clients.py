@@ -12,8 +12,9 @@ import pytest
 
 from runner.drift import aws_clients
 from runner.drift.aws_clients import AWSClients
-from runner.drift.check import DriftCheck, RoleSettings
+from runner.drift.check import DriftCheck
 from s3bucket.outcome import Reason
+from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_object
 from tests.support.world import PROJECT
 
@@ -57,7 +58,7 @@ def test_setting_of_aws_that_cannot_work_is_named(
         monkeypatch.setenv(file, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/operator")
     monkeypatch.setenv(name, value)
-    check = DriftCheck(PROJECT, RoleSettings("cluster", "", 0, ""), has_cluster=False)
+    check = DriftCheck(PROJECT, RoleSettings(cluster_name="cluster", iam_settle_s=0), has_cluster=False)
     seen = check.compare(make_object())
     assert (seen.is_done, seen.reason) == (False, reason)
     assert name in seen.message

@@ -15,6 +15,7 @@ from runner.execution.processes import read_stat, short_path
 from runner.execution.warm.process import WarmProcess
 from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
+from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_item, make_object
 
 EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
@@ -24,7 +25,7 @@ EVIL = "{{ lookup('pipe', 'touch /tmp/owned') }}"
 def test_extra_vars_is_one_string_whatever_the_cr_holds(key: str) -> None:
     item = make_item(annotations={key: EVIL})
     item["spec"]["tags"] = {key: EVIL}
-    given = extra_vars(S3Object(item), {"cluster_name": EVIL, "tags": {}})
+    given = extra_vars(S3Object(item), RoleSettings(cluster_name=EVIL))
     assert list(given) == ["s3bucket_cr_json", "s3bucket_operator_settings_json", "s3bucket_fail_on_error"]
     assert list(given["s3bucket_cr_json"]) == ["__ansible_unsafe"]
     assert list(given["s3bucket_operator_settings_json"]) == ["__ansible_unsafe"]
@@ -34,7 +35,7 @@ def test_extra_vars_is_one_string_whatever_the_cr_holds(key: str) -> None:
 
 
 def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
-    job = AnsibleJob(tmp_path, tmp_path, 1, {})
+    job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings())
     job.cancel()
     assert job.run(make_object()).reason is Reason.RUN_CANCELLED
     assert list(tmp_path.iterdir()) == []
@@ -44,7 +45,7 @@ def test_cancel_ends_the_wait_for_a_warm_process_that_is_not_ready(tmp_path: Pat
     for name in ("work", "warm"):
         (tmp_path / name).mkdir()
     warm = WarmProcess(tmp_path / "warm", {})
-    job = AnsibleJob(tmp_path, tmp_path / "work", 600, {}, warm)
+    job = AnsibleJob(tmp_path, tmp_path / "work", 600, RoleSettings(), warm)
     outcomes: list[Outcome] = []
     run = threading.Thread(target=lambda: outcomes.append(job.run(make_object())), daemon=True)
     run.start()
@@ -89,7 +90,7 @@ def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
     (playbooks / "reconcile.yml").write_text(json.dumps([play]))
     outcomes: list[Outcome] = []
-    job = AnsibleJob(tmp_path, short_path(work), 60, {})
+    job = AnsibleJob(tmp_path, short_path(work), 60, RoleSettings())
     worker = threading.Thread(target=lambda: outcomes.append(job.run(make_object())))
     worker.start()
     worker.join()

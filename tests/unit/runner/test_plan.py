@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.commands.plan import (
+from runner.commands.planning import (
     Document,
     PlanError,
     Planned,
@@ -22,8 +22,9 @@ from runner.commands.plan import (
     text_of,
     with_cluster,
 )
-from runner.drift.check import Change, Plan
+from runner.drift.check import Plan
 from runner.objects import S3Object
+from s3bucket.change import Change
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import FakeKube, kube_error, make_item
 from tests.support.world import PROJECT

@@ -18,6 +18,7 @@ from runner.kube.client import Kube
 from runner.objects import S3Object
 from runner.settings import Settings
 from s3bucket.outcome import Outcome, Reason, Retry
+from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, kube_error, make_item
 
 KEY = ("team", "photos")
@@ -199,7 +200,7 @@ def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | No
 
 def make_operator() -> Operator:
     given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
-    given |= {"renew_deadline_s": 60, "retry_period_s": 6}
+    given |= {"role": RoleSettings(), "renew_deadline_s": 60, "retry_period_s": 6}
     return Operator(Settings(**given), Kube())  # type: ignore[arg-type]
 
 

@@ -7,40 +7,16 @@ else that a Secret holds: what somebody wrote in its place may be one.
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import aspects, children, owner
+from .change import Change
 from .keys import Pair
 from .observe import Deletion, Observation, Sources
 from .settings import BY_NAME
 from .spec import Wanted
+from .state import UserState
 from .users import due_tags
-
-
-class Change(NamedTuple):
-    """One field that differs. Values are plain data (None: none there), or a word for what has no value."""
-
-    aspect: str
-    field: str
-    is_now: Any
-    would_be: Any
-
-
-def line_of(change: Change) -> str:
-    """A change for a person's terminal: text of a CR that a terminal would act on is shown as an escape."""
-    return _printable(f"{change.field}: {_shown(change.is_now)} -> {_shown(change.would_be)}")
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
 
 _MISSING, _CREATED, _THERE = "missing", "created", "there"
 
@@ -49,7 +25,7 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
     """The changes of an object that should be there, as :func:`observe.observe` saw it."""
     found = _of_bucket(wanted, seen)
     if wanted.username:
-        found += _of_user(wanted, seen, sources) if seen.user else _of_new_user(seen, sources)
+        found += _of_user(wanted, seen, seen.user, sources) if seen.user else _of_new_user(seen, sources)
     if "service" in seen.differs:
         found += _of_service(wanted, seen)
     return found
@@ -91,8 +67,7 @@ def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
     return [*found, Change("user", "accessKey", _MISSING, "issued"), *_of_rewritten_secret("user", seen, sources)]
 
 
-def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
-    user = seen.user
+def _of_user(wanted: Wanted, seen: Observation, user: UserState, sources: Sources) -> list[Change]:
     tags = {key: seen.user_tags.get(key) for key in due_tags(user, wanted.user_tags)}
     found = _differing("user", "iamUser.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
@@ -101,7 +76,7 @@ def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change
     if seen.puts_policy:
         policy = user.policies.get(wanted.policy_name)
         found.append(Change("user_policy", "iamUser.policy", policy, wanted.user_policy))
-    found += _of_keys(seen)
+    found += _of_keys(seen, user)
     # A key is issued for the one that the Secret should hold: both are rewritten together.
     aspect = "secret" if "secret" in seen.differs else "access_key"
     if seen.keys.issue:
@@ -111,19 +86,19 @@ def _of_user(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change
     return found
 
 
-def _of_keys(seen: Observation) -> list[Change]:
+def _of_keys(seen: Observation, user: UserState) -> list[Change]:
     aspect = "access_key" if "access_key" in seen.differs else "secret"
     found, keys = [], seen.keys
-    recorded = Pair.parse(seen.user.tags.get(owner.KEY, ""))
+    recorded = Pair.parse(user.tags.get(owner.KEY, ""))
     if keys.issue:
-        listed = recorded is not None and recorded.id in seen.user.keys
-        is_now = f"{recorded.id} ({seen.user.keys[recorded.id]})" if listed else _MISSING
-        found.append(Change(aspect, "accessKey", is_now, "replaced by a new one" if listed else "issued"))
+        status = user.keys.get(recorded.id) if recorded else None
+        is_now = f"{recorded.id} ({status})" if recorded and status else _MISSING
+        found.append(Change(aspect, "accessKey", is_now, "replaced by a new one" if status else "issued"))
     elif keys.is_issuing:
         found.append(Change(aspect, "accessKey", "issue left unfinished", keys.live))
     goes = [*keys.delete_first, *keys.delete_after]
     return found + [
-        Change(aspect, f"accessKey.{key}", seen.user.keys[key], "deleted")
+        Change(aspect, f"accessKey.{key}", user.keys[key], "deleted")
         for key in goes
         if recorded is None or key != recorded.id
     ]

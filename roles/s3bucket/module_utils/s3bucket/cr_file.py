@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import yaml
 
 from .api import API_VERSION, KIND
+from .json_types import JsonObject
+from .text import printable
 
 # The API server stores no object above etcd's limit of 1.5 MiB.
 MAX_BYTES = 1_500_000
@@ -30,7 +33,7 @@ class CrFileError(Exception):
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is given twice: of two values only one would be read."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
@@ -40,7 +43,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_cr_file(name: Any, state: Any = "present") -> dict[str, Any]:
+def read_cr_file(name: object, state: object = "present") -> JsonObject:
     """The S3 object in a file.
 
     :param name: the path: a relative one starts at the working directory of the process, ``~`` is a home folder
@@ -49,14 +52,14 @@ def read_cr_file(name: Any, state: Any = "present") -> dict[str, Any]:
     :raises CrFileError: naming the file
     """
     path = find_path(name)
-    shown = _printable(str(path))
+    shown = printable(str(path))
     try:
         return _object_in(_decode(_read(path)), state == "absent")
     except CrFileError as error:
         raise CrFileError(f"{shown}: {error}") from error
 
 
-def find_path(name: Any) -> Path:
+def find_path(name: object) -> Path:
     """The absolute path that a person's path means.
 
     :raises CrFileError: when it is no path
@@ -71,7 +74,7 @@ def find_path(name: Any) -> Path:
         # ~somebody, who has no home folder here.
         return Path(name).absolute()
     except OSError as error:
-        raise CrFileError(f"{_printable(name)}: the working directory does not exist: {error.strerror}") from error
+        raise CrFileError(f"{printable(name)}: the working directory does not exist: {error.strerror}") from error
 
 
 def _read(path: Path) -> bytes:
@@ -101,26 +104,26 @@ def _decode(content: bytes) -> str:
     return text
 
 
-def _object_in(text: str, is_absent: bool) -> dict[str, Any]:
-    documents = [document for document in _documents(text) if document is not None]
+def _object_in(text: str, is_absent: bool) -> JsonObject:
+    documents = [document for document in read_documents(text) if document is not None]
     if not documents:
         raise CrFileError("is empty: it must hold one S3 object")
     if len(documents) > 1:
         raise CrFileError(f"holds {len(documents)} documents: write each S3 object to a file of its own")
-    _check_size(documents[0])
+    check_size(documents[0], MAX_VALUES)
     _check_kind(documents[0])
-    try:
-        # As Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
-        found: dict[str, Any] = json.loads(json.dumps(documents[0], default=str))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CrFileError(f"cannot be written as JSON: {error}") from error
+    found = as_stored(documents[0])
     metadata = _metadata_of(found, is_absent)
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": _spec_of(found)}
 
 
-def _documents(text: str) -> list[Any]:
+def read_documents(source: str | IO[bytes]) -> list[object]:
+    """The documents of a YAML text or file.
+
+    :raises CrFileError: for what is not YAML, or gives a key twice
+    """
     try:
-        return list(yaml.load_all(text, _Loader))
+        return list(yaml.load_all(source, _Loader))
     except yaml.MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise CrFileError(f"is not YAML: {error.problem}{where}") from error
@@ -129,8 +132,12 @@ def _documents(text: str) -> list[Any]:
         raise CrFileError(f"is not YAML: {str(error).splitlines()[0]}") from error
 
 
-def _check_size(document: Any) -> None:
-    left, found = MAX_VALUES, [document]
+def check_size(document: object, most: int) -> None:
+    """Refuse a document that its aliases make large: each of a few lines may repeat the one before ten times.
+
+    :raises CrFileError: for one of more values
+    """
+    left, found = most, [document]
     while found:
         value = found.pop()
         left -= 1
@@ -139,21 +146,33 @@ def _check_size(document: Any) -> None:
         elif isinstance(value, list):
             found.extend(value)
         if left < len(found):
-            raise CrFileError(f"has more than {MAX_VALUES} values: write it without aliases")
+            raise CrFileError(f"has more than {most} values: write it without aliases")
 
 
-def _check_kind(document: Any) -> None:
+def as_stored(document: object) -> JsonObject:
+    """An object as Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
+
+    :raises CrFileError: when JSON cannot hold it
+    """
+    try:
+        found: JsonObject = json.loads(json.dumps(document, default=str))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CrFileError(f"cannot be written as JSON: {error}") from error
+    return found
+
+
+def _check_kind(document: object) -> None:
     if not isinstance(document, dict):
         held = "a list" if isinstance(document, list) else "text" if isinstance(document, str) else "a plain value"
         raise CrFileError(f"holds {held}, not an S3 object: one begins with apiVersion: {API_VERSION}")
     for field, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
         value = document.get(field)
         if value != expected:
-            given = "is missing" if value is None else f"is {_printable(str(value))[:60]}"
+            given = "is missing" if value is None else f"is {printable(str(value))[:60]}"
             raise CrFileError(f"{field}: {given}: it must be {expected}")
 
 
-def _metadata_of(document: dict[str, Any], is_absent: bool) -> dict[str, Any]:
+def _metadata_of(document: JsonObject, is_absent: bool) -> JsonObject:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         raise CrFileError("metadata: must be an object with a name")
@@ -168,16 +187,12 @@ def _metadata_of(document: dict[str, Any], is_absent: bool) -> dict[str, Any]:
             "metadata.deletionTimestamp: the file was saved from an object that was being deleted. Remove the field, "
             "or remove what the object has with s3bucket_state=absent"
         )
-    uid = {"uid": metadata["uid"]} if is_absent and metadata.get("uid") else {}
+    uid: JsonObject = {"uid": metadata["uid"]} if is_absent and metadata.get("uid") else {}
     return {"name": metadata["name"], "namespace": metadata.get("namespace") or "default", **uid}
 
 
-def _spec_of(document: dict[str, Any]) -> dict[str, Any]:
+def _spec_of(document: JsonObject) -> JsonObject:
     spec = document.get("spec")
     if not isinstance(spec, dict):
         raise CrFileError("spec: is missing" if spec is None else "spec: must be an object")
     return spec
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

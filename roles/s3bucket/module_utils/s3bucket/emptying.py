@@ -187,11 +187,9 @@ class Emptying:
                 raise
             self._delete_in_parts(items, left)
             return
-        failed = {(error["Key"], error.get("VersionId", "null")): error for error in answer.get("Errors", [])}
-        for (key, version), error in failed.items():
-            self._count(
-                {"Key": key, "VersionId": version}, left, error.get("Code", "unknown"), error.get("Message", "")
-            )
+        failed = {(one["Key"], one.get("VersionId", "null")): one for one in answer.get("Errors", [])}
+        for (key, version), one in failed.items():
+            self._count({"Key": key, "VersionId": version}, left, one.get("Code", "unknown"), one.get("Message", ""))
         self.deleted += len(items) - len(failed)
         self._remember(item for item in items if tuple(item.values()) not in failed)
 

@@ -20,7 +20,7 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
     class ClientError(Exception):  # type: ignore[no-redef]
         """Stands in where botocore is missing."""
 
-    class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef]
+    class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef,misc]
         """Stands in where botocore is missing."""
 
     class ResponseParserError(Exception):  # type: ignore[no-redef]

@@ -10,23 +10,19 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .cluster import ApiServer
 from .errors import AWS_ERRORS, Refused, unknown
 from .observe import Sources
+from .outcome import Reason
 from .read import PerUserReader, read_all_users
-from .requirements import REASON, find_outdated
+from .requirements import find_outdated
+from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
-from .users import rules_of
 
-# The CR travels as JSON text: no key in it can mean anything to Ansible.
+# CR and settings travel as JSON texts: no key in them can mean anything to Ansible.
 ARGUMENTS: dict[str, Any] = {
     "cr": {"type": "str", "required": True},
-    "cluster_name": {"type": "str", "default": ""},
+    "settings": {"type": "str", "default": "{}"},
     "defaults": {"type": "dict", "required": True},
-    "iam_path": {"type": "str", "default": ""},
-    "permissions_boundary": {"type": "str", "default": ""},
-    "allowed_policies": {"type": "list", "elements": "str", "default": []},
-    "allowed_groups": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -50,15 +46,20 @@ def read_cr(text: str, state: str) -> dict[str, Any]:
     return cr
 
 
-def read_wanted(module: AnsibleAWSModule, cluster: ApiServer | None = None) -> Wanted:
-    """What the CR asks for. Asks the API server for the cluster's id where no name is set, of s3bucket_info only."""
-    name = module.params["cluster_name"]
-    if not name and cluster:
-        name = cluster.get_cluster_id()
-    return wanted_of(read_cr(module.params["cr"], "present"), name, module.params["defaults"])
+def read_settings(text: str) -> RoleSettings:
+    """The role's settings, from JSON text.
+
+    :raises Refused: InvalidSpec naming the role variable
+    """
+    return RoleSettings.from_record(json.loads(text))
 
 
-def make_sources(module: AnsibleAWSModule) -> Sources:
+def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
+    """What the CR asks for, in modules that get the settings from s3bucket_info."""
+    return wanted_of(read_cr(module.params["cr"], "present"), settings.cluster_name, module.params["defaults"])
+
+
+def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
 
     :raises Refused: MissingRequirement for a botocore that is too old
@@ -66,7 +67,7 @@ def make_sources(module: AnsibleAWSModule) -> Sources:
     iam, s3 = module.client("iam"), module.client("s3")
     outdated = find_outdated(s3.meta.service_model)
     if outdated:
-        raise Refused(REASON, outdated)
+        raise Refused(Reason.MISSING_REQUIREMENT, outdated)
 
     def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
         session = _session(*values_in(secret))
@@ -87,9 +88,9 @@ def make_sources(module: AnsibleAWSModule) -> Sources:
         cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
-        settle_s=module.params["iam_settle_s"],
-        external_name=module.params["service_external_name"],
-        rules=rules_of(module.params),
+        settle_s=settings.iam_settle_s,
+        external_name=settings.service_external_name,
+        rules=settings.rules,
         read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),
     )
@@ -98,6 +99,7 @@ def make_sources(module: AnsibleAWSModule) -> Sources:
 def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
     """Fail with the reason, for the role's rescue to pass on."""
     module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
+    raise AssertionError("fail_json has ended the process")
 
 
 def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoReturn:

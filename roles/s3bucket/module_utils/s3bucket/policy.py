@@ -102,7 +102,7 @@ def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     if not one or not other:
         return not one and not other
     try:
-        return _canonical(one) == _canonical(other)
+        return bool(_canonical(one) == _canonical(other))
     except PolicyError:
         return False
 
@@ -142,7 +142,7 @@ def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, 
     try:
         answer = parse(text)
         accounts = _new_accounts(answer, policy) if is_record_safe else set()
-        return _canonical(_simplified(answer, accounts)) == _canonical(_simplified(policy, set()))
+        return bool(_canonical(_simplified(answer, accounts)) == _canonical(_simplified(policy, set())))
     except PolicyError:
         return False
 
@@ -205,7 +205,7 @@ def find_replaced(text: str | None, policy: dict[str, Any] | None, record: str) 
 
 
 def _equal_but_for(one: dict[str, Any], other: dict[str, Any], names: set[str]) -> bool:
-    return _canonical(_counted(one, names)) == _canonical(_counted(other, names))
+    return bool(_canonical(_counted(one, names)) == _canonical(_counted(other, names)))
 
 
 def _counted(policy: dict[str, Any], names: set[str]) -> dict[str, Any]:

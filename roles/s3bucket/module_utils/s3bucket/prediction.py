@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from .changes import Change, changes_of, changes_of_deletion, line_of
+from .change import Change
+from .changes import changes_of, changes_of_deletion
 from .errors import AWS_ERRORS, Refused, code_of, reason_of
 from .observe import Deletion, Observation, Sources, outcome_status
 from .outcome import Outcome, Reason
@@ -40,7 +41,7 @@ class Prediction:
     @property
     def lines(self) -> list[str]:
         """The changes, for a person."""
-        return [line_of(change) for change in self.changes]
+        return [change.line for change in self.changes]
 
 
 def predict(wanted: Wanted, seen: Observation, sources: Sources) -> Prediction:

@@ -25,7 +25,7 @@ def get_account(sts: Any) -> str:
     try:
         return str(sts.get_caller_identity()["Account"])
     except AWS_ERRORS as error:
-        raise unknown("ask AWS whose credentials these are (sts:GetCallerIdentity)", error) from error
+        raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
 
 
 def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
@@ -41,8 +41,8 @@ def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
         if code in ("404", "NoSuchBucket"):
             return None
         if code in ("403", "AccessDenied"):
-            _settle_forbidden(s3, name, error)
-        raise unknown(f"look at bucket {name} (s3:ListBucket)", error) from error
+            _explain_forbidden(s3, name, error)
+        raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or ""
     tags = get_bucket_tags(s3, name, account)
@@ -50,7 +50,7 @@ def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
 
 
 def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
-    """The bucket's tags; None when the bucket has gone meanwhile."""
+    """The bucket's tags; None when the bucket was deleted meanwhile."""
     try:
         answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account)
     except AWS_ERRORS as error:
@@ -206,7 +206,7 @@ def _user_in(detail: dict[str, Any]) -> UserState:
 
 
 def boundary_of(user: dict[str, Any]) -> str:
-    """The ARN of a user's permissions boundary, as GetUser and GetAccountAuthorizationDetails tell it."""
+    """The ARN of a user's permissions boundary, as GetUser and GetAccountAuthorizationDetails return it."""
     return str((user.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
 
 
@@ -227,13 +227,13 @@ def is_proven(sts: Any, s3: Any, user_arn: str, bucket: str, account: str) -> bo
     return True
 
 
-def _settle_forbidden(s3: Any, name: str, error: Exception) -> None:
-    # A 403 is either a stranger's bucket or our own right missing: ListBuckets tells them apart.
+def _explain_forbidden(s3: Any, name: str, error: Exception) -> None:
+    # A 403 means another account's bucket, or that our own right is missing. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
         is_listed = any(bucket["Name"] == name for page in pages for bucket in page.get("Buckets", []))
     except AWS_ERRORS as cause:
-        raise unknown(f"tell whose bucket {name} is (s3:ListAllMyBuckets)", cause) from cause
+        raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
         # The answer to HEAD has no text that would say which of the two it is.
         raise Unknown(

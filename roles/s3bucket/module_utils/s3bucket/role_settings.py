@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The settings that operator, playbooks and role share: one table of names, defaults and valid values.
+"""The settings that operator, playbooks and role share: :class:`RoleSettings`, with names, defaults and valid values.
 
 A setting has one name: option ``--iam-path``, environment variable ``IAM_PATH``, role variable ``s3bucket_iam_path``.
 They are read from variables, from an environment, and from the Deployment of an installed operator. Pure.
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Required, TypedDict, TypeVar, cast
 
 from .defaults import map_of
 from .errors import Refused
+from .json_types import Json, JsonMapping, JsonObject
 from .spec import invalid, operator_tags_of
-from .users import rules_of
+from .users import UserRules, rules_of
 
 POLICIES = ("Delete", "Retain")
 _PREFIX = "s3bucket_"
@@ -25,22 +26,22 @@ _FORMER_PREFIX = "S3_OPERATOR_"
 _SEPARATORS = re.compile(r"[\s,]+")
 # https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/
 _REFERENCE = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_.-]*\)")
-_NO_RULES: dict[str, Any] = {"iam_path": "", "permissions_boundary": ""}
+_T = TypeVar("_T")
 
 
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
     return value
 
 
-def _policy(value: Any) -> str:
+def _policy(value: Json) -> str:
     if value not in ("", *POLICIES):
         raise ValueError(f"must be {' or '.join(POLICIES)}, or empty")
     return str(value)
 
 
-def _seconds(value: Any) -> int:
+def _seconds(value: Json) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
@@ -48,44 +49,70 @@ def _seconds(value: Any) -> int:
     return value
 
 
-def _rule(name: str, value: Any) -> Any:
-    rules_of({**_NO_RULES, name: value})
-    return value
+def _path(value: Json) -> str:
+    return rules_of(iam_path=_text(value)).path
 
 
-def _names(name: str, value: Any) -> list[str]:
+def _boundary(value: Json) -> str:
+    return rules_of(permissions_boundary=_text(value)).boundary
+
+
+def _policies(value: Json) -> list[Json]:
+    names = _names(value)
+    rules_of(allowed_policies=names)
+    return [*names]
+
+
+def _groups(value: Json) -> list[Json]:
+    names = _names(value)
+    rules_of(allowed_groups=names)
+    return [*names]
+
+
+def _names(value: Json) -> list[str]:
     if isinstance(value, str):
-        value = [item for item in _SEPARATORS.split(value) if item]
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        return [item for item in _SEPARATORS.split(value) if item]
+    names = [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    if not isinstance(value, list) or len(names) < len(value):
         raise ValueError("must be a list of names")
-    return list(_rule(name, list(value)))
+    return names
+
+
+def _tags(value: Json) -> JsonObject:
+    return {**operator_tags_of(map_of(value or {}, "s3bucket_tags"))}
 
 
 @dataclass(frozen=True)
 class Setting:
     """One setting. ``name`` is the role variable's without its prefix; ``check`` returns the valid value.
 
-    ``changes`` tells whether two clients with different values would write different things.
+    ``operator_default`` is the default of the operator, where it differs from the role's. ``changes``: two clients with
+    different values would write different things.
     """
 
-    name: str
     option: str
     environment: str
-    default: Any
-    check: Callable[[Any], Any]
+    help: str
+    check: Callable[[Json], Json]
+    operator_default: Json = None
+    choices: tuple[str, ...] = ()
     changes: bool = True
+    name: str = ""
+    default: Json = None
 
     @property
     def variable(self) -> str:
         """The role variable."""
         return _PREFIX + self.name
 
-    def value_of(self, value: Any, label: str) -> Any:
+    def value_of(self, value: Json, label: str) -> Json:
         """A valid value.
 
         :param label: what a person has to correct: the variable of the role or of the environment
         :raises Refused: InvalidSpec naming it
         """
+        if value is None:
+            raise invalid(label, "must not be null: leave it out for its default")
         try:
             return self.check(value)
         except ValueError as error:
@@ -94,40 +121,172 @@ class Setting:
             raise Refused(refusal.reason, refusal.message.replace(self.variable, label, 1)) from refusal
 
 
-def _tags(value: Any) -> dict[str, str]:
-    return operator_tags_of(map_of(value or {}, "s3bucket_tags"))
+def _setting(value: _T, setting: Setting) -> _T:
+    """A field of :class:`RoleSettings` with this default, whose metadata is the setting."""
+    made: _T = field(default_factory=lambda: value, metadata={"setting": setting})
+    return made
 
 
-TABLE = (
-    Setting("cluster_name", "--cluster-name", "CLUSTER_NAME", "", _text),
-    Setting("deletion_policy", "--deletion-policy", "DELETION_POLICY", "", _policy),
-    Setting("iam_path", "--iam-path", "IAM_PATH", "", lambda value: _rule("iam_path", _text(value))),
-    Setting(
-        "permissions_boundary", "--permissions-boundary", "PERMISSIONS_BOUNDARY", "",
-        lambda value: _rule("permissions_boundary", _text(value)),
-    ),
-    Setting("tags", "--tags", "TAGS", {}, _tags),
-    Setting(
-        "allowed_policies", "--allowed-policy", "ALLOWED_POLICIES", [],
-        lambda value: _names("allowed_policies", value),
-    ),
-    Setting("allowed_groups", "--allowed-group", "ALLOWED_GROUPS", [], lambda value: _names("allowed_groups", value)),
-    Setting("service_external_name", "--service-external-name", "SERVICE_EXTERNAL_NAME", "", _text),
-    Setting("iam_settle_s", "--iam-settle", "IAM_SETTLE", 60, _seconds, changes=False),
-    Setting("empty_time_s", "--empty-time", "EMPTY_TIME", 300, _seconds, changes=False),
-)  # fmt: skip
+@dataclass(frozen=True)
+class RoleSettings:
+    """The settings of the role that are the same for all S3 objects of a cluster."""
+
+    cluster_name: str = _setting("", Setting(
+        "--cluster-name", "CLUSTER_NAME",
+        "The cluster's name in owner tags. Default: the uid of the namespace kube-system.", _text,
+    ))  # fmt: skip
+    deletion_policy: str = _setting("", Setting(
+        "--deletion-policy", "DELETION_POLICY",
+        "What an object means that does not give spec.deletionPolicy. Default: Delete.", _policy,
+        choices=("", *POLICIES),
+    ))  # fmt: skip
+    iam_settle_s: int = _setting(60, Setting(
+        "--iam-settle", "IAM_SETTLE",
+        "Seconds to allow for IAM eventual consistency after a key was created.", _seconds, changes=False,
+    ))  # fmt: skip
+    service_external_name: str = _setting("", Setting(
+        "--service-external-name", "SERVICE_EXTERNAL_NAME",
+        "The host that Services point to. With an IP address there are no Services. Default: AWS's for the region.",
+        _text,
+    ))  # fmt: skip
+    iam_path: str = _setting("", Setting(
+        "--iam-path", "IAM_PATH", "The IAM path of users that are created. Default: /.", _path,
+    ))  # fmt: skip
+    permissions_boundary: str = _setting("", Setting(
+        "--permissions-boundary", "PERMISSIONS_BOUNDARY",
+        "The ARN of the permissions boundary that every user gets and must keep. Default: none.", _boundary,
+    ))  # fmt: skip
+    tags: Mapping[str, str] = _setting({}, Setting(
+        "--tags", "TAGS",
+        "Tags for every bucket and user. They override spec.tags. Default: none.", _tags,
+    ))  # fmt: skip
+    allowed_policies: tuple[str, ...] = _setting((), Setting(
+        "--allowed-policy", "ALLOWED_POLICIES",
+        "The ARNs of managed policies that others may attach to users. Default: none.", _policies,
+    ))  # fmt: skip
+    allowed_groups: tuple[str, ...] = _setting((), Setting(
+        "--allowed-group", "ALLOWED_GROUPS",
+        "The groups that others may add users to. Default: none.",
+        _groups,
+    ))  # fmt: skip
+    empty_time_s: int = _setting(300, Setting(
+        "--empty-time", "EMPTY_TIME",
+        "Seconds for which one run deletes objects from a bucket, for the operator at most half of --run-timeout. The "
+        "next run continues.", _seconds, operator_default=60, changes=False,
+    ))  # fmt: skip
+
+    @property
+    def rules(self) -> UserRules:
+        """What the settings require of IAM users.
+
+        :raises Refused: InvalidSpec for what IAM would not take
+        """
+        return rules_of(self.iam_path, self.permissions_boundary, self.allowed_policies, self.allowed_groups)
+
+    def to_record(self) -> JsonObject:
+        """The settings as plain data: ``s3bucket_operator_settings``, of fixed shape."""
+        return {setting.name: _plain(getattr(self, setting.name)) for setting in TABLE}
+
+    @classmethod
+    def from_record(cls, record: object) -> RoleSettings:
+        """The settings of a record; those that it does not name have the role's defaults.
+
+        :raises Refused: InvalidSpec naming the role variable
+        """
+        if not isinstance(record, Mapping):
+            raise invalid("s3bucket_operator_settings", "must be a map")
+        unknown = sorted(str(name) for name in record.keys() - _BY_NAME.keys())
+        if unknown:
+            raise invalid("s3bucket_operator_settings", f"there is no setting {', '.join(unknown)}")
+        valid = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in record.items()}
+        return cls.from_valid(valid)
+
+    @classmethod
+    def from_valid(cls, values: Mapping[str, object]) -> RoleSettings:
+        """The settings among values that were checked; a list of names may be a tuple."""
+        given = {name: values[name] for name in _BY_NAME if name in values}
+        frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        # The checks return the types of the fields.
+        return replace(cls(), **cast("dict[str, str]", frozen))  # type: ignore[arg-type]
+
+
+def _plain(value: str | int | Mapping[str, str] | tuple[str, ...]) -> Json:
+    if isinstance(value, tuple):
+        return [*value]
+    return {**value} if isinstance(value, Mapping) else value
+
+
+def _table() -> tuple[Setting, ...]:
+    defaults = RoleSettings()
+    return tuple(
+        replace(one.metadata["setting"], name=one.name, default=_plain(getattr(defaults, one.name)))
+        for one in fields(RoleSettings)
+    )
+
+
+TABLE = _table()
 _BY_NAME = {setting.name: setting for setting in TABLE}
+
+
+class EnvVar(TypedDict, total=False):
+    """A variable of a container's environment."""
+
+    name: Required[str]
+    value: str | None
+    valueFrom: JsonObject
+
+
+class Container(TypedDict, total=False):
+    """A container, as far as it is read."""
+
+    command: list[str] | None
+    args: list[str] | None
+    env: list[EnvVar] | None
+    envFrom: list[JsonObject] | None
+
+
+class PodSpec(TypedDict):
+    """The specification of a Pod."""
+
+    containers: list[Container]
+
+
+class PodTemplate(TypedDict):
+    """The template of a Pod."""
+
+    spec: PodSpec
+
+
+class DeploymentSpec(TypedDict):
+    """The specification of a Deployment."""
+
+    template: PodTemplate
+
+
+class Metadata(TypedDict, total=False):
+    """The metadata of an object, as far as it is read."""
+
+    name: Required[str]
+    namespace: Required[str]
+    labels: dict[str, str] | None
+
+
+class Deployment(TypedDict):
+    """A Deployment, as far as it is read."""
+
+    metadata: Metadata
+    spec: DeploymentSpec
 
 
 @dataclass(frozen=True)
 class Read:
     """Settings that were read: the given ones, and of an operator those whose values its Deployment does not show."""
 
-    given: dict[str, Any]
+    given: JsonObject
     unknown: dict[str, str]
 
 
-def of_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
+def of_variables(variables: JsonMapping) -> JsonObject:
     """The settings that role variables give: those that are not the role's defaults.
 
     :param variables: values by the names of the table
@@ -137,7 +296,7 @@ def of_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != _BY_NAME[name].default}
 
 
-def of_environment(environment: Mapping[str, str], where: str = "") -> dict[str, Any]:
+def of_environment(environment: Mapping[str, str], where: str = "") -> JsonObject:
     """The settings that an environment gives. An empty variable is one that is not set, as for the operator.
 
     :param where: what is appended to the name of a variable in an error
@@ -161,12 +320,7 @@ def refuse_former_names(environment: Mapping[str, str]) -> None:
         raise invalid(name, f"is not read: its name is {former[name]}, as for the operator")
 
 
-def complete(given: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings: the given ones, and defaults for the others."""
-    return {setting.name: given.get(setting.name, setting.default) for setting in TABLE}
-
-
-def read_deployment(deployment: dict[str, Any]) -> Read | None:
+def read_deployment(deployment: Deployment) -> Read | None:
     """The settings of an operator's Deployment; None when it is not one of this operator.
 
     :raises Refused: InvalidSpec for a value that the operator itself would refuse
@@ -192,7 +346,7 @@ def read_deployment(deployment: dict[str, Any]) -> Read | None:
     return Read(given, unknown)
 
 
-def watches(deployment: dict[str, Any], namespace: str) -> bool:
+def watches(deployment: Deployment, namespace: str) -> bool:
     """Whether an operator's Deployment is about a namespace; an empty one means all."""
     container = _container_of(deployment) or {}
     values, _ = _option_values(container.get("args") or [], "--watch-namespace")
@@ -201,22 +355,23 @@ def watches(deployment: dict[str, Any], namespace: str) -> bool:
     return not namespace or not watched or namespace in watched
 
 
-def _container_of(deployment: dict[str, Any]) -> dict[str, Any] | None:
+def _container_of(deployment: Deployment) -> Container | None:
     for container in deployment["spec"]["template"]["spec"]["containers"]:
         command = [*(container.get("command") or []), *(container.get("args") or [])]
         if command and str(command[0]).rpartition("/")[2] == "s3-operator" and "run" in command[1:2]:
-            return dict(container)
+            return container
     return None
 
 
-def _env(container: dict[str, Any]) -> list[dict[str, Any]]:
+def _env(container: Container) -> list[EnvVar]:
     return container.get("env") or []
 
 
-def _environment_of(container: dict[str, Any], where: str) -> tuple[dict[str, str], dict[str, str]]:
+def _environment_of(container: Container, where: str) -> tuple[dict[str, str], dict[str, str]]:
     """The plain variables of a container, and the settings that come from elsewhere, with where they come from."""
     by_variable = {setting.environment: setting.name for setting in TABLE}
-    plain, unknown = {}, {}
+    plain: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     if container.get("envFrom"):
         unknown = {name: f"{variable}{where} may come from envFrom" for variable, name in by_variable.items()}
     for item in _env(container):
@@ -244,7 +399,7 @@ def _option_values(arguments: list[str], option: str) -> tuple[list[str], bool]:
     return found, any(_REFERENCE.search(value) for value in found)
 
 
-def find_differences(own: Mapping[str, Any], operator: Read) -> list[str]:
+def find_differences(own: JsonMapping, operator: Read) -> list[str]:
     """The settings in which a playbook would write other things than an operator, one phrase each.
 
     A value that the Deployment does not show is taken to be the one that a person gives.
@@ -260,18 +415,18 @@ def find_differences(own: Mapping[str, Any], operator: Read) -> list[str]:
     return phrases
 
 
-def _same(setting: Setting, one: Any, other: Any) -> bool:
-    return bool(_normal(setting, one) == _normal(setting, other))
+def _same(setting: Setting, one: Json, other: Json) -> bool:
+    return _normal(setting, one) == _normal(setting, other)
 
 
-def _normal(setting: Setting, value: Any) -> Any:
+def _normal(setting: Setting, value: Json) -> Json:
     value = setting.default if value is None else value
     if isinstance(value, list):
-        return sorted(value)
+        return [*sorted(map(str, value))]
     meaning = {"deletion_policy": "Delete", "iam_path": "/"}
     return value or meaning.get(setting.name, value)
 
 
-def _shown(setting: Setting, values: Mapping[str, Any]) -> str:
+def _shown(setting: Setting, values: JsonMapping) -> str:
     value = values.get(setting.name, setting.default)
     return json.dumps(value) if value else "not set"

@@ -258,7 +258,7 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
     if action:
         so = "only the account's root user could undo it"
         if action not in POLICY_ACTIONS:
-            so = "the operator could not look at the bucket any more"
+            so = "the operator could no longer read the bucket"
         raise invalid("spec.bucketPolicy", f"denies {action} to everyone without a Condition: {so}")
 
 

@@ -8,8 +8,8 @@ No CR has a word in it. With an operator that may give rights only to users with
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from . import owner
 from .errors import Refused
@@ -110,23 +110,28 @@ class UserRules:
 NO_RULES = UserRules()
 
 
-def rules_of(settings: dict[str, Any]) -> UserRules:
-    """The rules that a module's arguments, or the operator's settings, give.
+def rules_of(
+    iam_path: str = "",
+    permissions_boundary: str = "",
+    allowed_policies: Collection[str] = (),
+    allowed_groups: Collection[str] = (),
+) -> UserRules:
+    """The rules that the role's settings give.
 
     :raises Refused: InvalidSpec for what IAM would not take
     """
-    path, boundary = settings["iam_path"], settings["permissions_boundary"]
-    if path and not PATH.fullmatch(path):
-        raise Refused(Reason.INVALID_SPEC, f"s3bucket_iam_path: {path} does not begin and end with /")
-    if boundary and not BOUNDARY.fullmatch(boundary):
-        raise Refused(
-            Reason.INVALID_SPEC, f"s3bucket_permissions_boundary: {boundary} is not the ARN of a managed policy"
-        )
-    policies, groups = settings.get("allowed_policies", ()), settings.get("allowed_groups", ())
-    for arn in policies:
+    if iam_path and not PATH.fullmatch(iam_path):
+        raise _invalid("iam_path", f"{iam_path} does not begin and end with /")
+    if permissions_boundary and not BOUNDARY.fullmatch(permissions_boundary):
+        raise _invalid("permissions_boundary", f"{permissions_boundary} is not the ARN of a managed policy")
+    for arn in allowed_policies:
         if not BOUNDARY.fullmatch(arn):
-            raise Refused(Reason.INVALID_SPEC, f"s3bucket_allowed_policies: {arn} is not the ARN of a managed policy")
-    for group in groups:
+            raise _invalid("allowed_policies", f"{arn} is not the ARN of a managed policy")
+    for group in allowed_groups:
         if not GROUP.fullmatch(group):
-            raise Refused(Reason.INVALID_SPEC, f"s3bucket_allowed_groups: {group} is not the name of an IAM group")
-    return UserRules(path, boundary, frozenset(policies), frozenset(groups))
+            raise _invalid("allowed_groups", f"{group} is not the name of an IAM group")
+    return UserRules(iam_path, permissions_boundary, frozenset(allowed_policies), frozenset(allowed_groups))
+
+
+def _invalid(setting: str, message: str) -> Refused:
+    return Refused(Reason.INVALID_SPEC, f"s3bucket_{setting}: {message}")

@@ -101,7 +101,7 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
 
     Whoever had a key for it may have written any tags on it, and rules that delete or copy what is stored later. What
     the tags of a bucket that we made for this object have, and nobody else knows, is its uid. A re-created object has
-    another one, and its user, which claims the bucket's name in IAM. Of an object without a user only tags can tell.
+    another one, and its user, which claims the bucket's name in IAM. Of an object without a user there are only tags.
     """
     if not wanted.username or not wanted.is_live or bucket.tags.get(owner.UID) == wanted.identity.uid:
         return False

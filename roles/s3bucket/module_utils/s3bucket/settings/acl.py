@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
-
 from ..setting import Call, Comparison, Operation, Read, Setting
 from ..values import choice_of
 
@@ -17,6 +15,14 @@ PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 _PUT = Operation("put_bucket_acl", "s3:PutBucketAcl")
 
 
+def _take(answer: dict[str, Any]) -> str | None:
+    # Imported here: the operator starts without the collections, to say which are missing.
+    from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
+
+    name: str | None = s3_acl_to_name(answer)
+    return name
+
+
 class Acl(Setting):
     """As read it is the name of a canned ACL; None for any other list of grants."""
 
@@ -25,7 +31,7 @@ class Acl(Setting):
     order = 30
     default = "private"
     new_bucket = "private"
-    read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), s3_acl_to_name)
+    read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), _take)
     writes = (_PUT,)
 
     def parse(self, value: Any) -> str:

@@ -1,0 +1,144 @@
+"""Questions that are asked once, for a person or for Helm: ``s3-operator check`` and ``warn-uninstall``.
+
+Reads only. One thread. What is wrong is said with what to do; no key is ever in what is said.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runner.control.stored import HINT
+from runner.kube.client import Kube, KubeError
+from runner.kube.leader import Election
+from runner.kube.schema import unstored_fields
+from runner.settings import default_project_dir
+
+_CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2})
+_POLL_S = 1.0
+_SHOWN = 20
+_PROJECT = Path(os.environ.get("PROJECT_DIR") or default_project_dir())
+
+
+class CheckError(Exception):
+    """What is wrong, and what to do."""
+
+
+def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Each check by name; a call tells what was found.
+
+    :param wait_s: for so long an operator may take to begin its work
+    """
+    for namespace in kube.namespaces:
+        place = f"namespace {namespace}" if namespace else "all namespaces"
+        yield place, partial(_check_namespace, kube, namespace)
+    yield "CRD", partial(_check_crd, kube)
+    yield "AWS", _check_aws
+    yield "operator", lambda: _check_operator(election, wait_s)
+    yield "other operators", lambda: _check_overlapping(election)
+
+
+def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The same where no cluster can be asked, for the reason given."""
+
+    def fail() -> str:
+        raise CheckError(problem)
+
+    yield "Kubernetes", fail
+    yield "AWS", _check_aws
+
+
+def uninstall_warning(kube: Kube) -> str:
+    """What to think of before the operator goes; empty when no S3 object is there."""
+    names = list(_names(kube))
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (
+        f"WARNING: S3 objects are still there ({len(names)}): {', '.join(names[:_SHOWN])}{more}.\n"
+        "They, their buckets, users and Secrets stay. Without an operator nothing repairs them, and deleting one of\n"
+        "them, its namespace or the CRD waits for ever at the finalizer agill.apps.s3.\n"
+        "To go on with them: install again. To remove them: install again, kubectl delete s3 in each namespace, and\n"
+        "then uninstall."
+    )
+
+
+def _names(kube: Kube) -> Iterator[str]:
+    for namespace in kube.namespaces:
+        for s3 in kube.iterate_objects(namespace):
+            yield f"{s3.namespace}/{s3.name}"
+
+
+def _check_namespace(kube: Kube, namespace: str | None) -> str:
+    try:
+        if namespace and not kube.has_namespace(namespace):
+            raise CheckError(f"namespace {namespace} does not exist; the others are served")
+        count = sum(1 for _ in kube.iterate_objects(namespace))
+        for kind in ("Secret", "Service"):
+            # To its end: each page is asked for by itself.
+            deque(kube.iterate_children(kind, namespace), maxlen=0)
+    except KubeError as error:
+        advice = "is the CRD installed, and has the ServiceAccount its rights?"
+        if error.is_denied and namespace:
+            advice = f"namespace {namespace} is missing, or the operator's RoleBinding in it; the others are served"
+        raise CheckError(f"{error}: {advice}") from error
+    return f"{count} S3 objects"
+
+
+def _check_crd(kube: Kube) -> str:
+    try:
+        missing = unstored_fields(kube.get_crd(), _PROJECT)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to read it"
+        raise CheckError(f"{error}: install the chart with crds.install=true") from error
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise CheckError(f"does not have {', '.join(missing[:_SHOWN])}{more}: {HINT}")
+    return "has all fields"
+
+
+def _check_aws() -> str:
+    try:
+        found = boto3.client("sts", config=_CONFIG).get_caller_identity()
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        raise CheckError(f"AWS does not accept the operator's credentials ({code}): mend them") from error
+    except BotoCoreError as error:
+        raise CheckError(f"AWS is not reached or no credentials are found ({type(error).__name__})") from error
+    return f"account {found['Account']} as {found['Arn']}"
+
+
+def _check_operator(election: Election, wait_s: float) -> str:
+    deadline = time.monotonic() + wait_s
+    try:
+        while not election.is_held_by_other():
+            if time.monotonic() > deadline:
+                raise CheckError(
+                    "no operator is at work (none holds its Lease): see kubectl get pods, and the Pod's log"
+                )
+            time.sleep(_POLL_S)
+    except KubeError as error:
+        raise CheckError(str(error)) from error
+    return "at work"
+
+
+def _check_overlapping(election: Election) -> str:
+    try:
+        found = election.find_overlapping(None)
+    except KubeError as error:
+        if error.is_denied:
+            return "not known: there is no right to list Leases"
+        raise CheckError(str(error)) from error
+    if found:
+        shown = "; ".join(found[:_SHOWN])
+        raise CheckError(f"these watch the same namespaces: {shown}: set watchNamespaces, or uninstall one of them")
+    return "none watches the same namespaces"

@@ -1,0 +1,169 @@
+"""The options that several commands have. Those of the role are made from :class:`s3bucket.role_settings.RoleSettings`.
+
+An option that has an environment variable takes its value from there when it is not given.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from runner.settings import default_project_dir, find_other_core
+from s3bucket.errors import Refused
+from s3bucket.json_types import Json
+from s3bucket.role_settings import TABLE, RoleSettings, Setting
+
+Option = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+class Seconds(click.FloatRange):
+    """A time that passes: neither nan, which is in every range, nor inf."""
+
+    name = "seconds"
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The value as a number of seconds."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
+def with_options(options: Sequence[Option]) -> Option:
+    """Add options to a command, in this order."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def matching(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    """A callback that refuses what a pattern does not match."""
+
+    def check(_: click.Context, __: click.Parameter, value: str) -> str:
+        if value and not pattern.fullmatch(value):
+            raise click.BadParameter(f"{value!r} does not match {pattern.pattern}")
+        return value
+
+    return check
+
+
+def all_matching(
+    pattern: re.Pattern[str],
+) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[str, ...]]:
+    """The same for an option that can be given again, or as a list with commas."""
+
+    def check(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+        wrong = [name for name in names if not pattern.fullmatch(name)]
+        if wrong:
+            raise click.BadParameter(f"{wrong[0]!r} does not match {pattern.pattern}")
+        return names
+
+    return check
+
+
+def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    # Once each: two watches of one namespace would do everything twice.
+    return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
+def _project(_: click.Context, __: click.Parameter, folder: Path) -> Path:
+    for name in ("playbooks/reconcile.yml", "roles/s3bucket/meta/argument_specs.yml"):
+        if not (folder / name).is_file():
+            raise click.BadParameter(f"{folder} holds no {name}: name the folder of s3-operator's playbooks and roles")
+    other = find_other_core(folder)
+    if other:
+        message = f"{other} is not what this s3-operator has: name the folder of the same version, or install it"
+        raise click.BadParameter(message)
+    return folder
+
+
+WATCH_NAMESPACE = click.option(
+    "--watch-namespace", "watch_namespaces", multiple=True, callback=_namespaces,
+    envvar="WATCH_NAMESPACE", show_envvar=True,
+    help="Only this namespace. It can be given again, or as a list with commas. Default: all.",
+)  # fmt: skip
+LEASE_NAMESPACE = click.option(
+    "--leader-election-namespace", default="", envvar="LEADER_ELECTION_NAMESPACE", show_envvar=True,
+    help="The namespace of the operator's Lease. Default: the Pod's namespace, or default.",
+)  # fmt: skip
+LEASE_NAME = click.option(
+    "--lease-name", default="s3-operator", show_default=True, envvar="LEASE_NAME", show_envvar=True,
+    help="The operator's Lease. Operators that watch different namespaces need different ones.",
+)  # fmt: skip
+OUTPUT = click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="The format of the output.",
+)  # fmt: skip
+
+
+_HOW_GIVEN: dict[type, str] = {list: " It can be given again, or as a list with commas.", dict: " A JSON object."}
+
+
+def _of_setting(setting: Setting) -> Option:
+    """The option of one setting of the role."""
+    default = setting.default if setting.operator_default is None else setting.operator_default
+    is_list, is_number = isinstance(default, list), isinstance(default, int)
+
+    def check(_: click.Context, __: click.Parameter, value: str | int | tuple[str, ...]) -> object:
+        given: Json = ",".join(value) if isinstance(value, tuple) else value
+        try:
+            valid = setting.value_of(given, setting.option)
+        except Refused as refusal:
+            raise click.BadParameter(refusal.message.removeprefix(f"{setting.option}: ")) from refusal
+        return tuple(valid) if isinstance(valid, list) else valid
+
+    return click.option(
+        setting.option,
+        setting.name,
+        multiple=is_list,
+        type=click.IntRange(min=0) if is_number else click.Choice(setting.choices) if setting.choices else str,
+        default=default if is_number else () if is_list else "",
+        show_default=is_number,
+        callback=check,
+        envvar=setting.environment,
+        show_envvar=True,
+        help=setting.help + _HOW_GIVEN.get(type(default), ""),
+    )
+
+
+ROLE_OPTIONS: list[Option] = [
+    *map(_of_setting, TABLE),
+    click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
+                 default=default_project_dir(), callback=_project, envvar="PROJECT_DIR", show_envvar=True,
+                 help="The folder with playbooks/ and roles/. Default: those of this installation."),
+    click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
+                 envvar="WORK_DIR", show_envvar=True,
+                 help="The folder for the private folders of runs. Default: in /dev/shm, or the temporary folder."),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RoleOptions:
+    """What the options of the role give. ``work_dir`` None: the default folder."""
+
+    settings: RoleSettings
+    project_dir: Path
+    work_dir: Path | None
+
+
+def with_role(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of the role, and pass what they give as ``role``."""
+
+    @functools.wraps(command)
+    def wrapped(*, project_dir: Path, work_dir: Path | None, **flags: object) -> None:
+        names = {setting.name for setting in TABLE}
+        others = {name: value for name, value in flags.items() if name not in names}
+        command(role=RoleOptions(RoleSettings.from_valid(flags), project_dir, work_dir), **others)
+
+    return with_options(ROLE_OPTIONS)(wrapped)

@@ -1,0 +1,90 @@
+"""``s3-operator orphans``: IAM users and buckets with this cluster's owner tags whose S3 object no longer exists.
+
+Reads only. One thread. Whoever has a key for a bucket can write its tags, so a bucket's owner is only what its tags
+claim; a user's tags are in IAM, where no tenant can write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from runner.commands.options import RoleOptions
+from runner.control.orphans import is_watched
+from runner.drift.check import DriftCheck
+from runner.kube.client import Kube, KubeError
+from runner.objects import Key, Owned, ReadError, S3Object
+
+
+class OrphanError(Exception):
+    """What could not be read, and what to do."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The orphans by kind and name, and the buckets whose tags AWS does not show."""
+
+    orphans: list[Owned]
+    unread: list[str]
+
+
+def find_all(kube: Kube, role: RoleOptions) -> Found:
+    """All orphans of the namespaces that are watched, by live reads.
+
+    :raises OrphanError: when users, buckets or S3 objects could not be listed
+    """
+    try:
+        cluster = role.settings.cluster_name or kube.get_cluster_id()
+        aws = DriftCheck(role.project_dir, replace(role.settings, cluster_name=cluster)).owned
+        # Before and after: what is being deleted, or created, at this time is no orphan.
+        objects = _objects(kube)
+        users = aws.find_users()
+        buckets, unread = aws.find_buckets()
+        objects += _objects(kube)
+    except KubeError as error:
+        raise OrphanError(str(error)) from error
+    except ReadError as error:
+        raise OrphanError(f"{error}: orphans are found by the tags of users and buckets") from error
+    by_key: dict[Key, list[S3Object]] = defaultdict(list)
+    for s3 in objects:
+        by_key[s3.key].append(s3)
+    owned = [thing for thing in [*(users[1] if users else []), *buckets] if is_watched(thing, kube.namespaces)]
+    named = {thing for thing in owned if any(thing.is_named_by(s3) for s3 in by_key.get(thing.key, []))}
+    found = [thing for thing in owned if thing not in named]
+    return Found(sorted(found, key=lambda thing: (thing.kind, thing.name)), unread)
+
+
+def _objects(kube: Kube) -> list[S3Object]:
+    return [s3 for namespace in kube.namespaces for s3 in kube.list_objects(namespace)[0]]
+
+
+def text_of(found: Found) -> str:
+    """For a person."""
+    lines = [_line(thing) for thing in found.orphans] or ["No IAM user or bucket of this cluster is orphaned."]
+    if found.unread:
+        lines.append(f"Not known, as AWS does not show their tags: {', '.join(found.unread)}")
+    return "\n".join(lines)
+
+
+def json_of(found: Found) -> str:
+    """For a program."""
+    rows = [
+        {
+            "kind": thing.kind,
+            "name": thing.name,
+            "namespace": thing.namespace,
+            "object": thing.object_name,
+            "uid": thing.uid,
+            "bucket": thing.bucket,
+        }
+        for thing in found.orphans
+    ]
+    return json.dumps({"orphans": rows, "unread": found.unread}, indent=2)
+
+
+def _line(thing: Owned) -> str:
+    claim = f", claims bucket {thing.bucket}" if thing.kind == "user" and thing.bucket else ""
+    return (
+        f"{thing.kind} {thing.name}: of S3 object {thing.namespace}/{thing.object_name}, which no longer exists{claim}"
+    )

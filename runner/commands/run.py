@@ -1,0 +1,138 @@
+"""``s3-operator run`` and what it shares with ``once``: the options of the operator, and its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runner import logs
+from runner.commands.options import (
+    LEASE_NAME,
+    LEASE_NAMESPACE,
+    WATCH_NAMESPACE,
+    RoleOptions,
+    Seconds,
+    with_options,
+    with_role,
+)
+from runner.commands.start import connect, exit_now, private_environment
+from runner.execution import processes
+from runner.settings import Settings
+
+if TYPE_CHECKING:
+    from runner.control.operator import Operator
+
+_BEFORE_ROLE = [
+    click.option("--sync-period", "sync_period_s", type=Seconds(min=1), default=300, show_default=True,
+                 envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
+                 help="Seconds after which every object is reconciled again, give or take 10 %."),
+    click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
+                 envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
+                 help="Objects that are reconciled at a time. One namespace has at most one less."),
+    click.option("--resync-workers", type=click.IntRange(min=1), default=8, show_default=True,
+                 envvar="RESYNC_WORKERS", show_envvar=True,
+                 help="Drift checks that run at a time. They wait for AWS most of the time."),
+    click.option("--run-timeout", "run_timeout_s", type=Seconds(min=1), default=600, show_default=True,
+                 envvar="RUN_TIMEOUT", show_envvar=True, help="Seconds after which a run of the role is ended."),
+    click.option("--executor", type=click.Choice(["warm", "stock"]), default="warm", show_default=True,
+                 envvar="EXECUTOR", show_envvar=True,
+                 help="warm: runs are forks of a process that has Ansible imported. stock: each is a new "
+                      "ansible-playbook."),
+    click.option("--drift-check/--no-drift-check", default=True, show_default=True,
+                 envvar="DRIFT_CHECK", show_envvar=True,
+                 help="Whether an object is checked by reading alone, and the role runs only when something differs. "
+                      "Objects with driftPolicy Report are, in any case."),
+    click.option("--full-sync-period", "full_sync_period_s", type=Seconds(min=1), default=86400,
+                 show_default=True, envvar="FULL_SYNC_PERIOD", show_envvar=True,
+                 help="Seconds after which the role runs although the drift check finds nothing."),
+    click.option("--grace-period", "grace_period_s", type=Seconds(min=0), default=20, show_default=True,
+                 envvar="GRACE_PERIOD", show_envvar=True,
+                 help="Seconds for which runs may go on at the end, before they are cancelled."),
+    click.option("--orphan-policy", type=click.Choice(["Deactivate", "Report"]), default="Deactivate",
+                 envvar="ORPHAN_POLICY", show_envvar=True, show_default=True,
+                 help="What happens to the access keys of an IAM user whose S3 object no longer exists. Report: metric "
+                      "and log only."),
+    click.option("--orphan-grace-period", "orphan_grace_period_s", type=Seconds(min=0), default=600,
+                 show_default=True, envvar="ORPHAN_GRACE_PERIOD", show_envvar=True,
+                 help="Seconds for which an S3 object must be missing before the keys of its user are deactivated."),
+    WATCH_NAMESPACE,
+]  # fmt: skip
+_AFTER_ROLE = [
+    click.option("--leader-elect/--no-leader-elect", default=True, show_default=True,
+                 envvar="LEADER_ELECT", show_envvar=True, help="Whether replicas elect a leader, by a Lease."),
+    LEASE_NAMESPACE,
+    LEASE_NAME,
+    click.option("--lease-duration", "lease_duration_s", type=Seconds(min=2), default=15, show_default=True,
+                 help="Seconds for which a Lease is valid after it was renewed."),
+    click.option("--renew-deadline", "renew_deadline_s", type=Seconds(min=1), default=10, show_default=True,
+                 help="Seconds after which a leader that could not renew the Lease stops."),
+    click.option("--retry-period", "retry_period_s", type=Seconds(min=0.1), default=2, show_default=True,
+                 help="Seconds between two attempts to acquire or renew the Lease."),
+    click.option("--metrics-bind-address", "metrics_address", default=":8080", show_default=True,
+                 envvar="METRICS_BIND_ADDRESS", show_envvar=True,
+                 help="Where /metrics is served: host:port, [IPv6 address]:port, or :port for all addresses of the "
+                      "machine; 0 for nowhere."),
+    click.option("--health-probe-bind-address", "health_address", default=":8081", show_default=True,
+                 envvar="HEALTH_PROBE_BIND_ADDRESS", show_envvar=True,
+                 help="Where /healthz and /readyz are served, in the same form."),
+    click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True,
+                 envvar="LOG_FORMAT", show_envvar=True, help="The format of log lines."),
+    click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+                 default="info", show_default=True, envvar="LOG_LEVEL", show_envvar=True,
+                 help="The least level of lines that are logged."),
+]  # fmt: skip
+
+
+def with_operator(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of the operator."""
+    return with_options(_BEFORE_ROLE)(with_role(with_options(_AFTER_ROLE)(command)))
+
+
+@click.command()
+@with_operator
+def run(role: RoleOptions, log_format: str, log_level: str, **flags: object) -> None:
+    """Watch and reconcile until SIGTERM, SIGINT or SIGHUP.
+
+    Exit status 0: stopped by a signal; 1: the Lease was lost, or it could not start; 2: a flag is wrong.
+    """
+    from runner.control.health import AddressError
+
+    with private_environment(role.work_dir) as base:
+        logs.set_up(log_format, log_level)
+        try:
+            status = make_operator(base, role, flags).run()
+        except AddressError as error:
+            hint = "--metrics-bind-address and --health-probe-bind-address choose others"
+            raise click.ClickException(f"{error}: {hint}") from error
+    exit_now(status)
+
+
+def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Operator:
+    """The operator of these flags, not started yet.
+
+    :param base: the work directory
+    :raises click.ClickException: when it cannot start
+    """
+    # Only now, with no key left in the environment, is the rest imported.
+    from runner.execution.environment import find_missing_collections
+
+    missing = find_missing_collections()
+    if missing:
+        remedy = f"ansible-galaxy collection install -r {role.project_dir / 'requirements.yml'}"
+        raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
+
+    # The role's core imports the collections.
+    from runner.control.operator import Operator
+    from runner.kube.config import find_own_namespace
+    from runner.kube.leader import TermsError
+
+    flags["leader_election_namespace"] = flags["leader_election_namespace"] or find_own_namespace()
+    paths = {"project_dir": role.project_dir, "work_dir": processes.short_path(base)}
+    settings = Settings.of({**flags, **paths, "role": role.settings})
+    try:
+        return Operator(settings, connect(settings.watch_namespaces))
+    except TermsError as error:
+        raise click.UsageError(str(error)) from error

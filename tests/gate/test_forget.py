@@ -1,0 +1,31 @@
+"""Users that the gate forgets between two files of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dev.aws import Aws
+from tests.support.gate import code_of
+
+
+def test_forgotten_user_is_gone_with_its_key_and_tags_and_others_stay(aws: Aws, new_name: Callable[[str], str]) -> None:
+    iam, kept, forgotten = aws.client("iam"), new_name("operator"), new_name("forgotten")
+    tags = [{"Key": "agill.apps/name", "Value": "photos"}]
+    keys = {}
+    for name in (kept, forgotten):
+        iam.create_user(UserName=name, Tags=tags)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        keys[name] = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+    aws.gate.forget_users("operator-")
+
+    names = [user["UserName"] for user in iam.list_users()["Users"]]
+    assert kept in names
+    # The administrator's key goes on working: it is what asks.
+    assert [name for name in names if not name.startswith("operator-")] == ["admin"]
+    assert code_of(lambda: iam.get_user(UserName=forgotten)) == "NoSuchEntity"
+    assert code_of(aws.client("s3", **keys[forgotten]).list_buckets) == "InvalidAccessKeyId"
+    assert code_of(aws.client("sts", **keys[kept]).get_caller_identity) == "allowed"
+    # The name is free, and has none of the tags.
+    iam.create_user(UserName=forgotten)
+    assert iam.list_user_tags(UserName=forgotten)["Tags"] == []
