@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from s3bucket.api import VERSION
+from s3bucket.json_types import Json
 
 _MAX_DEPTH = 12
 
@@ -50,7 +51,7 @@ def missing_fields(known: frozenset[str], stored: frozenset[str]) -> tuple[str, 
     return tuple(sorted(path for path in missing if not any(_is_parent(other, path) for other in missing)))
 
 
-def lost_fields(sent: Any, kept: Any, path: str) -> tuple[str, ...]:
+def lost_fields(sent: object, kept: object, path: str) -> tuple[str, ...]:
     """Fields that were sent and did not come back."""
     if isinstance(sent, dict) and isinstance(kept, dict):
         found = [
@@ -65,7 +66,7 @@ def lost_fields(sent: Any, kept: Any, path: str) -> tuple[str, ...]:
     return ()
 
 
-def without(value: Any, missing: frozenset[str], path: str) -> Any:
+def without(value: Json, missing: frozenset[str], path: str) -> Json:
     """A value as the API server keeps it: without the fields that are missing."""
     if isinstance(value, dict):
         return {

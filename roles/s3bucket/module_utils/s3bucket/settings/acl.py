@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
 
-from ..setting import Call, Comparison, Operation, Read, Setting
+from ..json_types import Json
+from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from ..values import choice_of
 
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ class Acl(Setting):
     read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), s3_acl_to_name)
     writes = (_PUT,)
 
-    def parse(self, value: Any) -> str:
+    def parse(self, value: object) -> str:
         return choice_of(value, f"spec.{self.field}", ("private", *PUBLIC_ACLS))
 
     def is_asked(self, wanted: Wanted) -> bool:
         return wanted.settings[self.name] in PUBLIC_ACLS
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"ACL": value})]
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
         return {self.field: (case.found[self.name] or "grants of its own", self.target(case))}
 
 
