@@ -27,14 +27,14 @@ _BLOCK, _ROOT_BLOCK, _DESCRIPTION = "@schema", "@schema.root", "-- "
 _TYPES = {"bool": "boolean", "int": "integer", "str": "string", "seq": "array", "map": "object"}
 # With one of them, a value needs no type of its default.
 _TYPED = {"type", "enum", "anyOf", "const"}
-# What says which keys or items a map or list may have.
+# The keywords that define which keys or items a map or list may have.
 _CONTENTS = {"object": ("properties", "additionalProperties"), "array": ("items",)}
 
 Schema = dict[str, Any]
 
 
 class AnnotationError(Exception):
-    """A comment of values.yaml does not say enough, or is not valid. The message names the value."""
+    """A comment of values.yaml is missing or not valid. The message names the value."""
 
 
 def generate(chart: Path) -> None:

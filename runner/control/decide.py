@@ -180,18 +180,19 @@ def _has_name(rival: S3Object, s3: S3Object) -> bool:
 
 def _conflict(s3: S3Object, owner: S3Object) -> Outcome:
     message = (
-        f"bucket {s3.bucket_name} is that of S3 object {owner.namespace}/{owner.name}: delete it first, or choose"
-        " another bucketName"
+        f"S3 object {owner.namespace}/{owner.name} already owns bucket {s3.bucket_name}: delete that object first, or"
+        " choose another bucketName"
     )
     return Outcome.failure(Reason.CONFLICT, message)
 
 
 def _pending(s3: S3Object, claim: Claim) -> Outcome:
-    name = f"{claim.namespace}/{claim.name}"
-    message = f"S3 object {name} asked first for a bucket of the name {s3.bucket_name}: waiting for what becomes of it"
+    name, bucket = f"{claim.namespace}/{claim.name}", s3.bucket_name
     if claim.is_deleted:
         message = (
-            f"S3 object {name}, which had a bucket of the name {s3.bucket_name}, was just deleted, and AWS may accept"
-            " its access key for some time yet: waiting until it does not"
+            f"S3 object {name}, which owned a bucket of the name {bucket}, was just deleted, and AWS may accept its"
+            " access key for a short time yet: waiting for the end of that time"
         )
+    else:
+        message = f"S3 object {name} claimed the bucket name {bucket} first: waiting until it owns the bucket or fails"
     return Outcome.failure(Reason.PENDING, message)

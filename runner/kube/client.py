@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -58,6 +58,17 @@ _PAGES_WAIT_S = 120.0
 # JSON takes up to twenty times its bytes once it is parsed, so one large text is at a time.
 _PARSING = threading.Lock()
 _SMALL = 64 * 1024
+
+
+class Answer(Protocol):
+    """An HTTP answer whose body is read as it arrives."""
+
+    def read1(self, amount: int) -> bytes:
+        """The next bytes; empty at the end."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
 
 _Kept = TypeVar("_Kept")
 _Object = TypeVar("_Object", bound=KubeObject)
@@ -295,7 +306,7 @@ class Kube:
         with _failing_to(f"patch the finalizers of {s3.namespace}/{s3.name}"):
             return keep_object(self._patch(_OBJECT_PATH, s3, patch, _JSON_PATCH))
 
-    def _lister(self, kind: str, namespace: str | None) -> Callable[..., Any]:
+    def _lister(self, kind: str, namespace: str | None) -> Callable[..., Answer]:
         base, plural = _PATHS[kind]
         path = f"{base}/namespaces/{{namespace}}/{plural}" if namespace else f"{base}/{plural}"
         return partial(self._raw.request, "GET", path, path_params={"namespace": namespace}, serialize=False)
@@ -310,7 +321,7 @@ class Listing(Generic[_Kept]):
     :param keep: what is kept of an item; None for an item that is not
     """
 
-    def __init__(self, verb: str, keep: Callable[[JsonObject], _Kept | None], lister: Callable[..., Any]) -> None:
+    def __init__(self, verb: str, keep: Callable[[JsonObject], _Kept | None], lister: Callable[..., Answer]) -> None:
         self._verb = verb
         self._keep = keep
         self._lister = lister
@@ -371,7 +382,7 @@ def _connect() -> DynamicClient:
     return DynamicClient(client.ApiClient(settings), discoverer=lambda *_: None)
 
 
-def _read(answer: Any, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
+def _read(answer: Answer, most: int, timeout_s: float = sum(_TIMEOUT_S)) -> bytes:
     """An answer's bytes, at most ``most``, within ``timeout_s``: the client's time-out is that of one packet.
 
     :raises OSError: for an answer that is larger or slower
@@ -401,7 +412,7 @@ def _parse(text: bytes) -> JsonObject:
 def _watch(
     view: Callable[[JsonObject], _Object],
     keep: Callable[[JsonObject], _Object | None],
-    lister: Callable[..., Any],
+    lister: Callable[..., Answer],
     version: str,
 ) -> Iterator[WatchEvent[_Object]]:
     with _failing_to("watch"):
@@ -420,7 +431,7 @@ def _watch(
             answer.close()
 
 
-def _lines(answer: Any) -> Iterator[bytearray]:
+def _lines(answer: Answer) -> Iterator[bytearray]:
     buffer = bytearray()
     while part := answer.read1(_CHUNK):
         at = len(buffer)

@@ -7,17 +7,16 @@ not have, without an error. https://kubernetes.io/docs/tasks/extend-kubernetes/c
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from runner.objects import JsonObject
 from s3bucket.api import VERSION
-from s3bucket.json_types import Json
 
 _MAX_DEPTH = 12
 
 
-def unstored_fields(crd: dict[str, Any], project_dir: Path) -> tuple[str, ...]:
+def unstored_fields(crd: JsonObject, project_dir: Path) -> tuple[str, ...]:
     """The fields that the operator knows and the stored CRD does not have; none without the operator's own CRD."""
     path = project_dir / "crds" / "s3s.agill.apps.yaml"
     if not path.exists():
@@ -25,7 +24,7 @@ def unstored_fields(crd: dict[str, Any], project_dir: Path) -> tuple[str, ...]:
     return missing_fields(fields_of(yaml.safe_load(path.read_text())), fields_of(crd))
 
 
-def fields_of(crd: dict[str, Any], version: str = VERSION) -> frozenset[str]:
+def fields_of(crd: JsonObject, version: str = VERSION) -> frozenset[str]:
     """The paths of all fields of a version, as ``spec.iamUser.username``; those of list items as ``conditions[].type``.
 
     A field that keeps whatever it gets is one with ``.*``. Empty when there is no such version.
@@ -66,20 +65,24 @@ def lost_fields(sent: object, kept: object, path: str) -> tuple[str, ...]:
     return ()
 
 
-def without(value: Json, missing: frozenset[str], path: str) -> Json:
-    """A value as the API server keeps it: without the fields that are missing."""
+def without(value: JsonObject, missing: frozenset[str], path: str) -> JsonObject:
+    """An object as the API server keeps it: without the fields that are missing."""
+    return {
+        name: _without(item, missing, f"{path}.{name}")
+        for name, item in value.items()
+        if f"{path}.{name}" not in missing
+    }
+
+
+def _without(value: object, missing: frozenset[str], path: str) -> object:
     if isinstance(value, dict):
-        return {
-            name: without(item, missing, f"{path}.{name}")
-            for name, item in value.items()
-            if f"{path}.{name}" not in missing
-        }
+        return without(value, missing, path)
     if isinstance(value, list):
-        return [without(item, missing, f"{path}[]") for item in value]
+        return [_without(item, missing, f"{path}[]") for item in value]
     return value
 
 
-def _paths(schema: dict[str, Any], path: str = "", depth: int = 0) -> list[str]:
+def _paths(schema: JsonObject, path: str = "", depth: int = 0) -> list[str]:
     if depth > _MAX_DEPTH:
         return []
     found = [path] if path else []

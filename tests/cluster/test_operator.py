@@ -414,7 +414,8 @@ def test_once_gives_a_bucket_that_is_gone_to_nobody_else(world: World, new_objec
     world.s3.delete_bucket(Bucket=bucket)
     second = new_object(bucketName=bucket)
     assert once(world, first, tmp_path).returncode == 1
-    assert f"is that of S3 object {first['metadata']['namespace']}" in condition(world, second)["message"]
+    owner = f"S3 object {first['metadata']['namespace']}/{first['metadata']['name']} already owns bucket"
+    assert owner in condition(world, second)["message"]
     assert world.differs(first) == []
 
 

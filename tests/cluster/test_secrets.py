@@ -55,7 +55,8 @@ def api(world: World, namespace: str, tmp_path: Path) -> Iterator[ApiGate]:
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
         "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": namespace}],
     }
-    world.custom.create_cluster_custom_object("rbac.authorization.k8s.io", "v1", "clusterrolebindings", binding)
+    kind = ("rbac.authorization.k8s.io", "v1", "clusterrolebindings")
+    world.custom.create_cluster_custom_object(*kind, binding)
     asked = {"spec": {"expirationSeconds": 3600}}
     token = world.core.create_namespaced_service_account_token("operator", namespace, asked).status.token
     config = yaml.safe_load(world.kubeconfig.read_text())
@@ -65,6 +66,7 @@ def api(world: World, namespace: str, tmp_path: Path) -> Iterator[ApiGate]:
     file.write_text(yaml.safe_dump(config))
     with ApiGate(file, tmp_path) as gate:
         yield gate
+    world.custom.delete_cluster_custom_object(*kind, namespace)
 
 
 def secrets_of(world: World, namespace: str, *more: str) -> Callable[[], list[str]]:

@@ -355,7 +355,7 @@ def assert_next_owner_is_safe(
     def is_answered() -> bool:
         found = condition(world, theirs)
         # While IAM may not show the first one's claim, the operator keeps it in memory.
-        return found.get("reason") in ("Ready", "Conflict") or "asked first" in found.get("message", "")
+        return found.get("reason") in ("Ready", "Conflict") or "first: waiting" in found.get("message", "")
 
     wait_until(is_answered, "an answer to the order")
     if condition(world, theirs)["reason"] == "Ready":

@@ -217,6 +217,7 @@ def test_uninstall_keeps_everything_and_an_install_with_helm_3_goes_on(installed
 DOCUMENTED = [
     ("README.md", "Quick start"),
     ("docs/install/helm.md", "Install the chart"),
+    ("chart/s3-operator/README.md", "s3-operator"),
     ("docs/install/credentials.md", "Existing Secret"),
     ("docs/install/credentials.md", "IAM role for the ServiceAccount"),
     ("docs/install/aws-permissions.md", "Path and permissions boundary"),

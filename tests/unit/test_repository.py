@@ -146,30 +146,47 @@ def test_renovate_finds_every_pin_of_the_execution_environment() -> None:
     assert not [pin for pin in pins if pin.split(": ")[-1].lstrip("- ") not in found]
 
 
-@pytest.mark.parametrize(
-    ("manager", "pattern", "files"),
-    [
-        ("pep621", r"(^|/)pyproject\.toml$", ["pyproject.toml"]),
-        ("gomod", r"(^|/)go\.mod$", ["dev/kstatus/go.mod", "dev/kubernetes/go.mod"]),
-        ("dockerfile", r"(^|/|\.)(Docker|Container)file$", ["Containerfile"]),
-        (
-            "ansible-galaxy",
-            r"(^|/)(galaxy|requirements)(\.ansible)?\.ya?ml$",
-            ["requirements.yml", "collections/requirements.yml"],
-        ),
-        (
-            "pip_requirements",
-            r"^container/(requirements|collections)\.lock$",
-            ["container/requirements.lock", "container/collections.lock"],
-        ),
-        ("github-actions", r"^(workflow-templates|\.(?:github|gitea|forgejo)/(?:workflows|actions))/.+\.ya?ml$", []),
-    ],
+# Manager -> the pattern of its files, and the files that it must find. The patterns are Renovate's own defaults, in
+# part, but that of pip_requirements.
+_MANAGERS = {
+    "pep621": (r"(^|/)pyproject\.toml$", ["pyproject.toml"]),
+    "gomod": (r"(^|/)go\.mod$", ["dev/kstatus/go.mod", "dev/kubernetes/go.mod"]),
+    "npm": (r"(^|/)package\.json$", ["dev/site/package.json"]),
+    "dockerfile": (r"(^|/|\.)(Docker|Container)file$", ["Containerfile"]),
+    "ansible-galaxy": (
+        r"(^|/)(galaxy|requirements)(\.ansible)?\.ya?ml$",
+        ["collections/requirements.yml", "requirements.yml"],
+    ),
+    "pip_requirements": (
+        r"^container/(requirements|collections)\.lock$",
+        ["container/collections.lock", "container/requirements.lock"],
+    ),
+    "github-actions": (
+        r"^\.github/workflows/.+\.ya?ml$",
+        [".github/workflows/ci.yml", ".github/workflows/release.yml"],
+    ),
+}
+# What a file is called that has pins, whoever reads it.
+_PINNED = re.compile(
+    r"(^|/)(pyproject\.toml|go\.mod|package\.json|[^/]*(Docker|Container)file|[^/]*requirements[^/]*\.(ya?ml|txt|in)|"
+    r"[^/]*\.lock|galaxy\.yml)$|^\.github/workflows/"
 )
-def test_renovate_has_a_manager_for_each_file_with_pins(manager: str, pattern: str, files: list[str]) -> None:
-    """The patterns are Renovate's own defaults, in part, but that of pip_requirements."""
+
+
+def files_with_pins() -> set[str]:
+    folders = [path for path in _PROJECT.iterdir() if path.is_dir() and not path.name.startswith((".", "build"))]
+    found = [path for folder in folders for path in folder.rglob("*") if "node_modules" not in path.parts]
+    paths = [*_PROJECT.glob("*"), *_WORKFLOWS, *found]
+    return {name for name in (path.relative_to(_PROJECT).as_posix() for path in paths) if _PINNED.search(name)}
+
+
+def test_renovate_has_a_manager_for_each_file_with_pins() -> None:
+    assert files_with_pins() == {file for _, files in _MANAGERS.values() for file in files}
+
+
+@pytest.mark.parametrize("manager", _MANAGERS)
+def test_manager_of_renovate_is_enabled_and_reads_its_files(manager: str) -> None:
+    pattern, files = _MANAGERS[manager]
     assert manager in renovate()["enabledManagers"]
-    for file in files:
-        assert re.search(pattern, file)
-        assert (_PROJECT / file).exists()
-    own = renovate().get(manager, {}).get("managerFilePatterns")
-    assert own in (None, [f"/{pattern}/"])
+    assert all(re.search(pattern, file) for file in files)
+    assert renovate().get(manager, {}).get("managerFilePatterns") in (None, [f"/{pattern}/"])

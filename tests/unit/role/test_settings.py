@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from s3bucket.setting import Comparison, Setting
 from s3bucket.settings import ALL
 from s3bucket.spec import Wanted, wanted_of
 from tests.support.objects import optional_settings
-from tests.support.world import ROLE
+from tests.support.world import PROJECT, ROLE
 
 OPERATIONS = create_loader().load_service_model("s3", "service-2")["operations"]
 each_setting = pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
@@ -56,6 +58,13 @@ def test_requests_use_only_the_stated_operations(defaults: dict[str, Any], setti
     used = [call.operation for value in values for call in setting.calls(value)]
     assert used
     assert set(used) <= set(setting.writes)
+
+
+def test_settings_are_imported_without_the_collections() -> None:
+    """The command line starts where they are missing, and says which are."""
+    code = "import sys; sys.modules['ansible_collections'] = None; import runner.commands.iam_policy, s3bucket.settings"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_optional_setting_is_recorded_and_may_have_a_default_of_the_operator(defaults: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ OTHER_BUCKET = with_bucket(known("first"), "photos-2")
 OWN, FIRST = Claim("uid-photos", "team", "photos"), Claim("uid-first", "team", "first")
 JUST_DELETED, ELSEWHERE = replace(FIRST, is_deleted=True), replace(FIRST, is_deleted=True, namespace="other")
 PENDING = "Pending, transient"
-CONFLICT = "Conflict, permanent: bucket photos is that of S3 object team/first"
+CONFLICT = "Conflict, permanent: S3 object team/first already owns bucket photos"
 BROKEN_STATUS = S3Object({**new().item, "status": {"conditions": [{"type": "Ready", "observedGeneration": 0}]}})
 
 DECISIONS = {
@@ -123,7 +123,7 @@ DECISIONS = {
     "own-claim": (new(), CHANGE, None, claimed(OWN), Step.RUN, "its spec is new"),
     "own-claim-and-forged-status": (new(), CHANGE, None, claimed(OWN, known("first")), Step.RUN, "its spec is new"),
     "own-claim-after-deletion": (new(), CHANGE, None, claimed(replace(OWN, is_deleted=True)), Step.RUN, "new"),
-    "first-claims": (new(), CHANGE, None, claimed(FIRST), Step.REFUSE, "S3 object team/first asked first"),
+    "first-claims": (new(), CHANGE, None, claimed(FIRST), Step.REFUSE, "S3 object team/first claimed the bucket name"),
     "first-claims-status-forged": (known(generation=2), CHANGE, None, claimed(FIRST), Step.REFUSE, PENDING),
     "first-claims-and-differs": (known(), CHANGE, DIFFERS, claimed(FIRST), Step.REFUSE, PENDING),
     "first-claims-nothing-differs": (known(), CHANGE, READY, claimed(FIRST), Step.PUBLISH, "nothing differs"),
@@ -135,7 +135,7 @@ DECISIONS = {
     "both-have-it": (known(generation=2), CHANGE, None, claimed(None, known("first")), Step.RUN, "its spec is new"),
     "itself": (new(), CHANGE, None, claimed(None, known("photos")), Step.RUN, "its spec is new"),
     "deleted-in-the-same-namespace": (new(), CHANGE, None, claimed(JUST_DELETED), Step.RUN, "its spec is new"),
-    "deleted-in-another-namespace": (new(), CHANGE, None, claimed(ELSEWHERE), Step.REFUSE, "access key for some time"),
+    "deleted-in-another-namespace": (new(), CHANGE, None, claimed(ELSEWHERE), Step.REFUSE, "access key for"),
 }  # fmt: skip
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
-
-from ..json_types import Json
+from ..json_types import ApiObject, Json
 from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from ..values import choice_of
 
@@ -18,6 +16,14 @@ PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 _PUT = Operation("put_bucket_acl", "s3:PutBucketAcl")
 
 
+def _take(answer: ApiObject) -> str | None:
+    # Imported here: the operator starts without the collections, to say which are missing.
+    from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
+
+    name: str | None = s3_acl_to_name(answer)
+    return name
+
+
 class Acl(Setting):
     """As read it is the name of a canned ACL; None for any other list of grants."""
 
@@ -26,7 +32,7 @@ class Acl(Setting):
     order = 30
     default = "private"
     new_bucket = "private"
-    read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), s3_acl_to_name)
+    read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), _take)
     writes = (_PUT,)
 
     def parse(self, value: object) -> str:
