@@ -17,7 +17,11 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ansible.playbook.task import Task
+    from ansible.plugins.action import ActionBase
 
 PROFILE = "legacy"
 _OURS = re.compile(r"/ansible_collections/(amazon/aws|kubernetes/core)/plugins/modules/\w+\.py$|/library/\w+\.py$")
@@ -39,7 +43,7 @@ def preload(path: Path) -> None:
     _codes[str(path)] = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
 
 
-def find_module(action: Any, name: str) -> str | None:
+def find_module(action: ActionBase, name: str) -> str | None:
     """The path of a module that may run here: one of ours, on this host, as this user, by a pipe."""
     task, connection = action._task, action._connection
     if connection.transport not in ("local", "ansible.builtin.local") or connection.become:
@@ -49,12 +53,12 @@ def find_module(action: Any, name: str) -> str | None:
     return _path_of(name, task)
 
 
-def is_ours(task: Any) -> bool:
+def is_ours(task: Task) -> bool:
     """Whether a task's module is one that runs here."""
     return _path_of(task.action, task) is not None
 
 
-def _path_of(name: str, task: Any) -> str | None:
+def _path_of(name: str, task: Task) -> str | None:
     from ansible.plugins.loader import module_loader
 
     found = module_loader.find_plugin_with_context(name, "", collection_list=task.collections)

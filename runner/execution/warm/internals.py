@@ -15,7 +15,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def _configure_module(stock: _Function) -> _Function:
 
 
 def _execute_command(stock: _Function) -> _Function:
-    def execute(self: Any, cmd: Any, *arguments: Any, in_data: Any = None, **more: Any) -> Any:
+    def execute(self: Any, cmd: Any, *arguments: object, in_data: Any = None, **more: object) -> Any:
         if not isinstance(in_data, inprocess.Call):
             return stock(self, cmd, *arguments, in_data=in_data, **more)
         code, out, err = inprocess.run(in_data)
@@ -137,14 +137,14 @@ def _init_nothing(_: _Function) -> _Function:
     return lambda *_: None
 
 
-def _false(_: Any) -> bool:
+def _false(_: object) -> bool:
     return False
 
 
 def _share_data(stock: _Function) -> _Function:
-    shared: dict[Any, Any] = {}
+    shared: dict[Hashable, object] = {}
 
-    def with_shared_cache(self: Any, *arguments: Any, **more: Any) -> None:
+    def with_shared_cache(self: Any, *arguments: object, **more: object) -> None:
         stock(self, *arguments, **more)
         self._cache = shared
 
@@ -163,7 +163,7 @@ def _knows_arguments(accepts_kwargs: _Function) -> bool:
     return bool(accepts_kwargs(_has_keywords)) and not accepts_kwargs(_has_none)
 
 
-def _has_keywords(**_: Any) -> None: ...
+def _has_keywords(**_: object) -> None: ...
 
 
 def _has_none() -> None: ...
@@ -188,7 +188,7 @@ def _compile_once(stock: _Function) -> _Function:
 
     codes: dict[tuple[str, bool], Any] = {}
 
-    def compile_(self: Any, source: Any, *arguments: Any, **more: Any) -> Any:
+    def compile_(self: Any, source: Any, *arguments: object, **more: object) -> Any:
         # An overlay has settings of its own. Backslashes mean what the context says.
         is_overlay = self.overlayed  # Jinja's name; codespell:ignore overlayed
         if arguments or more or is_overlay or not isinstance(source, str):
@@ -204,9 +204,9 @@ def _compile_once(stock: _Function) -> _Function:
 
 def _keep_clients(stock: _Function) -> _Function:
     """No client is made before the fork, so they end with their run."""
-    kept: dict[Any, Any] = {}
+    kept: dict[Hashable, object] = {}
 
-    def connect(**arguments: Any) -> Any:
+    def connect(**arguments: object) -> Any:
         if not all(value is None or isinstance(value, (str, bool)) for value in arguments.values()):
             # What is in a Config of botocore cannot be compared.
             return stock(**arguments)
@@ -228,7 +228,7 @@ def _can_be_cleared(value: Any) -> bool:
     return callable(getattr(value, "clear", None))
 
 
-def _is_true(value: Any) -> bool:
+def _is_true(value: object) -> bool:
     return value is True
 
 

@@ -11,7 +11,13 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from ansible._internal._task import TaskContext
+    from ansible.executor.process.worker import WorkerProcess
+    from ansible.playbook.play_context import PlayContext
+    from ansible.playbook.task import Task
 
 from runner.execution.warm.inprocess import is_ours
 
@@ -34,7 +40,7 @@ class _PassedOn:
         return ""
 
 
-def is_for_here(task: Any, play_context: Any) -> bool:
+def is_for_here(task: Task, play_context: PlayContext) -> bool:
     """Whether a task is run without a process for itself."""
     # A loop tells of its items while it runs, by another thread that must not find a module's streams in place of ours.
     if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
@@ -47,7 +53,7 @@ def is_for_here(task: Any, play_context: Any) -> bool:
     return name in _ACTIONS or is_ours(task)
 
 
-def find_context_maker(context: Any) -> Callable[[Any], Any] | None:
+def find_context_maker(context: type[TaskContext]) -> Callable[[WorkerProcess], TaskContext] | None:
     """What makes the context that a worker's ``_run`` needs, of a worker; None when it takes what is not known here.
 
     :param context: the class ``TaskContext``
@@ -60,7 +66,7 @@ def find_context_maker(context: Any) -> Callable[[Any], Any] | None:
     return (lambda process: make(process._task)) if len(names) == 1 else None
 
 
-def run_here(process: Any) -> None:
+def run_here(process: WorkerProcess) -> None:
     """Run the task of a WorkerProcess that was not started."""
     from ansible._internal._task import TaskContext
     from ansible.executor.process import worker

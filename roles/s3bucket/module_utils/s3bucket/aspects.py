@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import owner, settings
+from .json_types import ApiObject
 from .setting import Comparison, Setting
 from .spec import Wanted
 from .state import UNSUPPORTED, BucketState
@@ -55,7 +54,7 @@ def differing(
     return [setting.name for setting in found]
 
 
-def new_bucket(wanted: Wanted) -> dict[str, Any]:
+def new_bucket(wanted: Wanted) -> ApiObject:
     """Return the settings of the bucket that the creation for this object makes, by name.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
@@ -66,7 +65,7 @@ def new_bucket(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def arguments(case: Comparison, names: list[str]) -> dict[str, Any]:
+def arguments(case: Comparison, names: list[str]) -> ApiObject:
     """Return what s3bucket_settings has to write for these aspects, by the name of the setting."""
     by_name = settings.BY_NAME
     return {name: by_name[name].argument(case) for name in names if name in by_name}

@@ -7,10 +7,9 @@ else that a Secret holds: what somebody wrote in its place may be one.
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import aspects, children, owner
 from .change import Change
+from .json_types import ApiObject, Json
 from .keys import Pair
 from .observe import Deletion, Observation, Sources
 from .settings import BY_NAME
@@ -123,18 +122,18 @@ def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     return _differing("service", "service.", spec) + _of_labels("service", service, wanted)
 
 
-def _of_labels(name: str, item: dict[str, Any], wanted: Wanted) -> list[Change]:
+def _of_labels(name: str, item: ApiObject, wanted: Wanted) -> list[Change]:
     labels = item.get("metadata", {}).get("labels") or {}
     return _differing(name, f"{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
 
 
-def _paired(is_now: dict[str, Any], would_be: dict[str, Any], *, keeps: bool = False) -> dict[str, tuple[Any, Any]]:
+def _paired(is_now: ApiObject, would_be: ApiObject, *, keeps: bool = False) -> dict[str, tuple[Json, Json]]:
     """Key to (is, would be). ``keeps``: what is not in the second stays."""
     keys = [*would_be, *(() if keeps else (key for key in is_now if key not in would_be))]
     return {key: (is_now.get(key), would_be.get(key)) for key in keys}
 
 
-def _differing(aspect: str, prefix: str, values: dict[str, tuple[Any, Any]]) -> list[Change]:
+def _differing(aspect: str, prefix: str, values: dict[str, tuple[Json, Json]]) -> list[Change]:
     return [
         Change(aspect, prefix + name, is_now, would_be)
         for name, (is_now, would_be) in values.items()

@@ -9,9 +9,9 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Any
 
 from .api import API_VERSION, KIND
+from .json_types import ApiObject
 from .keys import Pair, fingerprint_in, fingerprint_of
 from .regions import s3_host_of
 from .spec import Wanted
@@ -37,7 +37,7 @@ def labels_of(wanted: Wanted) -> dict[str, str]:
     return {LABEL_MANAGED_BY: MANAGER, LABEL_NAME: wanted.identity.name}
 
 
-def owner_references(wanted: Wanted) -> list[dict[str, Any]]:
+def owner_references(wanted: Wanted) -> list[ApiObject]:
     """A controller reference to the S3 object; none for a CR that is only a file."""
     if not wanted.is_live:
         return []
@@ -53,7 +53,7 @@ def owner_references(wanted: Wanted) -> list[dict[str, Any]]:
     ]
 
 
-def is_ours(item: dict[str, Any], wanted: Wanted) -> bool:
+def is_ours(item: ApiObject, wanted: Wanted) -> bool:
     """Whether the S3 object controls it. For a CR that is only a file: our labels and no controller."""
     metadata = item.get("metadata", {})
     controllers = [ref for ref in metadata.get("ownerReferences") or [] if ref.get("controller")]
@@ -62,13 +62,13 @@ def is_ours(item: dict[str, Any], wanted: Wanted) -> bool:
     return not controllers and has_labels(item, wanted)
 
 
-def has_labels(item: dict[str, Any], wanted: Wanted) -> bool:
+def has_labels(item: ApiObject, wanted: Wanted) -> bool:
     """Whether all our labels are on it."""
     found = item.get("metadata", {}).get("labels") or {}
     return all(found.get(key) == value for key, value in labels_of(wanted).items())
 
 
-def pair_in(secret: dict[str, Any] | None) -> Pair | None:
+def pair_in(secret: ApiObject | None) -> Pair | None:
     """The key pair that a Secret holds, None when it holds no whole one.
 
     ``secret`` may have ``digests`` in place of values: the SHA-256 of each, in hex.
@@ -80,13 +80,13 @@ def pair_in(secret: dict[str, Any] | None) -> Pair | None:
     return Pair(key_id, fingerprint) if key_id and fingerprint else None
 
 
-def values_in(secret: dict[str, Any]) -> tuple[str, str]:
+def values_in(secret: ApiObject) -> tuple[str, str]:
     """The Secret's key id and secret access key themselves, to make a client of: never to be shown."""
     data = secret.get("data") or {}
     return _decoded(data.get(KEY_ID, "")), _decoded(data.get(SECRET_KEY, ""))
 
 
-def issued_ago_s(secret: dict[str, Any] | None, now: datetime) -> float | None:
+def issued_ago_s(secret: ApiObject | None, now: datetime) -> float | None:
     """Seconds since we wrote the pair that the Secret still holds; None when it was changed since."""
     annotations = (secret or {}).get("metadata", {}).get("annotations") or {}
     pair = pair_in(secret)
@@ -128,18 +128,18 @@ def service_spec(external_name: str) -> dict[str, str]:
     return {"type": "ExternalName", "externalName": external_name}
 
 
-def secret_manifest(wanted: Wanted, existing: dict[str, Any] | None) -> dict[str, Any]:
+def secret_manifest(wanted: Wanted, existing: ApiObject | None) -> ApiObject:
     """What is written of the Secret, without a key pair."""
     found = existing if existing is not None and not existing.get("immutable") else None
     return _manifest(wanted, "Secret", wanted.secret_name, found, {} if found else {"type": "Opaque"})
 
 
-def service_manifest(wanted: Wanted, existing: dict[str, Any] | None, external_name: str) -> dict[str, Any]:
+def service_manifest(wanted: Wanted, existing: ApiObject | None, external_name: str) -> ApiObject:
     """What is written of the Service."""
     return _manifest(wanted, "Service", wanted.identity.name, existing, {"spec": service_spec(external_name)})
 
 
-def with_example_pair(manifest: dict[str, Any]) -> dict[str, Any]:
+def with_example_pair(manifest: ApiObject) -> ApiObject:
     """A Secret's manifest for a dry run, with AWS's example key pair, which is as long as a real one."""
     pair = Pair(_EXAMPLE[KEY_ID], fingerprint_of(_EXAMPLE[SECRET_KEY]))
     annotations = {ANNOTATION_KEY: str(pair), ANNOTATION_ISSUED: "2006-01-02T15:04:05Z"}
@@ -147,18 +147,18 @@ def with_example_pair(manifest: dict[str, Any]) -> dict[str, Any]:
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}, "data": data}
 
 
-def beside(manifest: dict[str, Any]) -> dict[str, Any]:
+def beside(manifest: ApiObject) -> ApiObject:
     """The manifest under a name that is free, for the dry run of a creation while another object has the name."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "name"}
     return {**manifest, "metadata": {**metadata, "generateName": f"{manifest['metadata']['name']}-"}}
 
 
-def is_new(manifest: dict[str, Any]) -> bool:
+def is_new(manifest: ApiObject) -> bool:
     """Whether the manifest creates an object."""
     return bool(manifest["metadata"]["uid"] == NEW_UID)
 
 
-def is_service_same(service: dict[str, Any], wanted: Wanted, external_name: str) -> bool:
+def is_service_same(service: ApiObject, wanted: Wanted, external_name: str) -> bool:
     """Whether our Service is as it should be."""
     spec = service.get("spec", {})
     return has_labels(service, wanted) and all(
@@ -166,9 +166,7 @@ def is_service_same(service: dict[str, Any], wanted: Wanted, external_name: str)
     )
 
 
-def _manifest(
-    wanted: Wanted, kind: str, name: str, existing: dict[str, Any] | None, body: dict[str, Any]
-) -> dict[str, Any]:
+def _manifest(wanted: Wanted, kind: str, name: str, existing: ApiObject | None, body: ApiObject) -> ApiObject:
     metadata = {
         "name": name,
         "namespace": wanted.identity.namespace,

@@ -13,6 +13,7 @@ import json
 from typing import Any
 
 from .errors import AWS_ERRORS, code_of, reason_of
+from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .policy import is_same_text
 
@@ -22,7 +23,7 @@ _SID = "S3OperatorDeletesThisBucket"
 _BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
 
-def closing_policy(bucket_arn: str) -> dict[str, Any]:
+def closing_policy(bucket_arn: str) -> ApiObject:
     """The bucket policy that denies everyone to write objects, or to lock versions.
 
     It denies nothing that reads, deletes, or changes the bucket's settings, so that it can be removed again.
@@ -38,7 +39,7 @@ def closing_policy(bucket_arn: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [deny]}
 
 
-def is_closing(text: Any, bucket_arn: str) -> bool:
+def is_closing(text: object, bucket_arn: str) -> bool:
     """Whether a bucket's policy, as AWS answers it, is :func:`closing_policy`. Anything but a text is not."""
     # Most policies are not parsed for this.
     return isinstance(text, str) and _SID in text and is_same_text(text, closing_policy(bucket_arn))
@@ -50,7 +51,7 @@ class Closing:
     :ivar problem: why others may still write; empty where that is not known
     """
 
-    def __init__(self, s3: Any, name: str, account: str, bucket_arn: str) -> None:
+    def __init__(self, s3: AwsClient, name: str, account: str, bucket_arn: str) -> None:
         self._s3 = s3
         self._of = {"Bucket": name, "ExpectedBucketOwner": account}
         self._policy = closing_policy(bucket_arn)

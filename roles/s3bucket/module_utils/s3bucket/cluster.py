@@ -16,6 +16,7 @@ from typing import Any
 from .children import is_new
 from .errors import Forbidden, NoSuchNamespace, Refused
 from .json_text import parse_json
+from .json_types import ApiObject
 from .outcome import Reason
 
 try:
@@ -48,16 +49,16 @@ class ApiServer:
     :raises Refused: KubernetesError when the API server does not say what is there
     """
 
-    def __init__(self, api: Any) -> None:
+    def __init__(self, api: client.ApiClient) -> None:
         # Of the dynamic client only its requests by path; what it would discover is known.
         self._api = DynamicClient(api, discoverer=lambda *_: None)
         self.client = api
 
-    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:  # noqa: ARG002
         """The Secret, or None."""
         return self._find("Secret", "namespaces/{namespace}/secrets", name, namespace)
 
-    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:  # noqa: ARG002
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:  # noqa: ARG002
         """The Service, or None."""
         return self._find("Service", "namespaces/{namespace}/services", name, namespace)
 
@@ -69,11 +70,11 @@ class ApiServer:
             return False
         return found is not None and found.get("status", {}).get("phase") == "Terminating"
 
-    def find_deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
+    def find_deployment(self, namespace: str, name: str) -> ApiObject | None:
         """The Deployment, or None."""
         return self._find("Deployment", "namespaces/{namespace}/deployments", name, namespace, "/apis/apps/v1")
 
-    def list_deployments(self, label: str) -> list[dict[str, Any]]:
+    def list_deployments(self, label: str) -> list[ApiObject]:
         """The Deployments of all namespaces that have a label.
 
         :raises Forbidden: when we may not list them
@@ -81,7 +82,7 @@ class ApiServer:
         text = self._get("Deployments", "/apis/apps/v1/deployments", {}, [("labelSelector", label)])
         return list(json.loads(text or b"{}").get("items") or [])
 
-    def dry_run(self, manifest: dict[str, Any]) -> None:
+    def dry_run(self, manifest: ApiObject) -> None:
         """Ask the API server whether it would store a Secret or Service as the role writes it. Stores nothing.
 
         Quotas and admission policies answer as they would for the write itself.
@@ -132,9 +133,7 @@ class ApiServer:
             )
         return str(found["metadata"]["uid"])
 
-    def _find(
-        self, kind: str, place: str, name: str, namespace: str = "", api: str = "/api/v1"
-    ) -> dict[str, Any] | None:
+    def _find(self, kind: str, place: str, name: str, namespace: str = "", api: str = "/api/v1") -> ApiObject | None:
         text = self._get(f"{kind} {name}", f"{api}/{place}/{{name}}", {"namespace": namespace, "name": name}, [])
         if text is None:
             return None
@@ -183,7 +182,7 @@ def _read(answer: Any) -> bytes:
     return b"".join(parts)
 
 
-def _reduced(found: dict[str, Any]) -> dict[str, Any]:
+def _reduced(found: ApiObject) -> ApiObject:
     """An object without managedFields and, of a Secret, without any but the two values of a key."""
     found["metadata"].pop("managedFields", None)
     if "data" in found:
@@ -273,7 +272,7 @@ def reported_errors(source: str) -> Iterator[None]:
         ) from error
 
 
-def server_of(configuration: Any) -> ApiServer:
+def server_of(configuration: client.Configuration) -> ApiServer:
     """The API server of a configuration of the client library."""
     # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
     configuration.retries = False

@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_MAP, AUTH_ARG_SPEC
@@ -22,10 +22,15 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client 
 
 from .cluster import ApiServer, ensure_library, reported_errors, server_of
 from .errors import Refused
+from .json_types import ApiObject
 from .outcome import Reason
 
 _DEFAULT_KUBECONFIG = "~/.kube/config"
 _PREFIX = "K8S_AUTH_"
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+    from kubernetes.client import Configuration
+
 # A request carries all of a set in place of what a kubeconfig says: kubernetes.core, _create_configuration.
 _CREDENTIALS = (("username", "password"), ("api_key",), ("client_cert", "client_key"))
 _SECRETS = ("api_key", "password")
@@ -33,7 +38,7 @@ _MIN_MASKED = 16
 _VAULT = b"$ANSIBLE_VAULT"
 
 
-def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
+def connect(module: AnsibleModule, options: str) -> tuple[ApiServer, ApiObject]:
     """Configure the client library. Makes no request.
 
     :param module: its argument ``working_directory`` is where a relative path of KUBECONFIG starts
@@ -65,7 +70,7 @@ def connect(module: Any, options: str) -> tuple[ApiServer, dict[str, Any]]:
     return api, own
 
 
-def _validated(options: dict[str, Any]) -> dict[str, Any]:
+def _validated(options: ApiObject) -> ApiObject:
     """The options with the types that kubernetes.core gives them."""
     result = ArgumentSpecValidator(AUTH_ARG_SPEC).validate(options)
     if result.error_messages:
@@ -75,7 +80,7 @@ def _validated(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.validated_parameters.items() if value is not None}
 
 
-def _is_complete(auth: dict[str, Any]) -> bool:
+def _is_complete(auth: ApiObject) -> bool:
     """Whether no kubeconfig is read, because host and credentials are given."""
     names = {option: name for name, option in AUTH_ARG_MAP.items()}
     has = [all(auth.get(names[option]) for option in options) for options in _CREDENTIALS]
@@ -99,7 +104,7 @@ def find_kubeconfig(environment: Mapping[str, str], working_directory: str) -> d
     return {"kubeconfig": os.pathsep.join(found)} if found else {}
 
 
-def refuse_missing(kubeconfig: Any, name: str) -> None:
+def refuse_missing(kubeconfig: object, name: str) -> None:
     """Refuse a kubeconfig that is given and does not exist. One of several files is enough, as for kubectl.
 
     :param kubeconfig: paths, or the content as a dictionary
@@ -137,7 +142,7 @@ def _missing(name: str, paths: list[Path]) -> Refused:
     return Refused(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
 
 
-def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> None:
+def refuse_mixture(given: ApiObject, environment: Mapping[str, str]) -> None:
     """Refuse a kubeconfig or context of a role variable that the environment would overrule in part.
 
     :raises Refused: KubernetesError naming both
@@ -158,7 +163,7 @@ def refuse_mixture(given: dict[str, Any], environment: Mapping[str, str]) -> Non
             )
 
 
-def refuse_overruled(configuration: Any, auth: dict[str, Any], given: dict[str, Any]) -> None:
+def refuse_overruled(configuration: Configuration, auth: ApiObject, given: ApiObject) -> None:
     """Refuse a host or a token that has no effect.
 
     Of a kubeconfig with a token, and of a Pod's ServiceAccount, the client library sets host and token anew before each
@@ -183,12 +188,12 @@ def _variable_of(option: str, environment: Mapping[str, str]) -> str | None:
     return next((name for name in names if environment.get(name)), None)
 
 
-def _name_of(option: str, given: dict[str, Any]) -> str:
+def _name_of(option: str, given: ApiObject) -> str:
     """What a person has to correct: the variable of the role, else that of the environment."""
     return f"s3bucket_{option}" if option in given else _variable_of(option, os.environ) or option
 
 
-def _source(given: dict[str, Any], own: dict[str, Any]) -> str:
+def _source(given: ApiObject, own: ApiObject) -> str:
     """What a person has to correct when the configuration cannot be used."""
     if given:
         return ", ".join(f"s3bucket_{name}" for name in sorted(given))

@@ -7,14 +7,14 @@ A user's ``s3bucket_defaults`` may name some of the fields only. An error names 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from .errors import Refused
+from .json_types import ApiObject
 from .settings import ALL
 from .spec import OPERATOR_TAGS, invalid, operator_tags_of, wanted_of
 
 # `make generate` writes them into defaults/main.yml, where a user reads them.
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: ApiObject = {
     **{setting.field: setting.default for setting in ALL if setting.default is not None},
     "tags": {},
     "deletionPolicy": "Delete",
@@ -35,7 +35,7 @@ _BARE = {
 }
 
 
-def defaults_of(given: Any, deletion_policy: Any = "", tags: Any = None) -> dict[str, Any]:
+def defaults_of(given: object, deletion_policy: object = "", tags: object = None) -> ApiObject:
     """A value for each optional field, and the operator's tags, as :func:`spec.wanted_of` takes them.
 
     :param given: ``s3bucket_defaults``
@@ -57,7 +57,7 @@ def defaults_of(given: Any, deletion_policy: Any = "", tags: Any = None) -> dict
     return {**merged, OPERATOR_TAGS: operator_tags_of(common)}
 
 
-def map_of(value: Any, variable: str) -> dict[str, Any]:
+def map_of(value: object, variable: str) -> ApiObject:
     """A variable's map; of ``-e variable='{...}'``, which Ansible takes for text, too.
 
     :raises Refused: InvalidSpec
@@ -72,7 +72,7 @@ def map_of(value: Any, variable: str) -> dict[str, Any]:
     return value
 
 
-def _merged(given: dict[str, Any], defaults: dict[str, Any], parent: str) -> dict[str, Any]:
+def _merged(given: ApiObject, defaults: ApiObject, parent: str) -> ApiObject:
     for name, value in given.items():
         field = f"{parent}.{ascii(name)[1:-1] if isinstance(name, str) else name}"
         if name not in defaults:

@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus
 
 from .closing import STOPPING, Closing
 from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
+from .json_types import AwsClient
 from .outcome import Reason
 
 # A character that XML 1.0 cannot carry, not even as a reference, so that no DeleteObjects can name the key:
@@ -86,7 +87,9 @@ class Emptying:
     :ivar writers: why others may still write into the bucket; empty where that is not known
     """
 
-    def __init__(self, s3: Any, name: str, account: str, is_over: Callable[[], bool], partition: str = "aws") -> None:
+    def __init__(
+        self, s3: AwsClient, name: str, account: str, is_over: Callable[[], bool], partition: str = "aws"
+    ) -> None:
         self._s3 = s3
         self._name = name
         self._of = {"Bucket": name, "ExpectedBucketOwner": account}

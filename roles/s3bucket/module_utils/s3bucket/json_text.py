@@ -10,27 +10,34 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+
+from .json_types import ApiObject
 
 # What is used of an object has less than ten; a list adds two.
 MAX_DEPTH = 100
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 
 
-def parse_json(text: bytes | bytearray) -> Any:
-    """The value of a JSON text. Of one that is nested too deeply, null in place of what is below :data:`MAX_DEPTH`.
+def parse_json(text: bytes | bytearray) -> ApiObject:
+    """The object of a JSON text. Of one that is nested too deeply, null in place of what is below :data:`MAX_DEPTH`.
 
     :raises ValueError: for a text that is not JSON
     """
+    found: ApiObject
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except RecursionError:
-        pass
+        found = _parse_cut(_without_depths(bytes(text)))
+    return found
+
+
+def _parse_cut(text: bytes) -> ApiObject:
     try:
-        return json.loads(_without_depths(bytes(text)))
+        found: ApiObject = json.loads(text)
     except RecursionError as error:
         # A bracket that is not closed.
         raise ValueError("not JSON") from error
+    return found
 
 
 def _without_depths(text: bytes) -> bytes:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """Any JSON value."""
@@ -14,3 +14,9 @@ JsonObject: TypeAlias = dict[str, Json]
 
 JsonMapping: TypeAlias = Mapping[str, Json]
 """A JSON object that is only read."""
+
+ApiObject: TypeAlias = dict[str, Any]
+"""An object of Kubernetes, or an answer of AWS: the API documents what is in it, and it is read by name."""
+
+AwsClient: TypeAlias = Any
+"""A client of boto3, which makes the methods of its clients at run time from AWS's service descriptions."""

@@ -11,6 +11,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from .children import values_in
 from .errors import AWS_ERRORS, Refused, unknown
+from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
 from .read import PerUserReader, read_all_users
@@ -19,19 +20,19 @@ from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
 
 # CR and settings travel as JSON texts: no key in them can mean anything to Ansible.
-ARGUMENTS: dict[str, Any] = {
+ARGUMENTS: ApiObject = {
     "cr": {"type": "str", "required": True},
     "settings": {"type": "str", "default": "{}"},
     "defaults": {"type": "dict", "required": True},
 }
 
 
-def make_module(**arguments: Any) -> AnsibleAWSModule:
+def make_module(**arguments: ApiObject) -> AnsibleAWSModule:
     """A module with the shared arguments and these."""
     return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
 
 
-def read_cr(text: str, state: str) -> dict[str, Any]:
+def read_cr(text: str, state: str) -> ApiObject:
     """The S3 object; of one that should be absent as if it were being deleted.
 
     :raises Refused: InvalidSpec
@@ -69,7 +70,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     if outdated:
         raise Refused(Reason.MISSING_REQUIREMENT, outdated)
 
-    def clients_of(secret: dict[str, Any]) -> tuple[Any, Any]:
+    def clients_of(secret: ApiObject) -> tuple[AwsClient, AwsClient]:
         session = _session(*values_in(secret))
         return tuple(
             session.client(
@@ -112,7 +113,7 @@ def listed(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
-def tag_user(iam: Any, name: str, tags: dict[str, str]) -> None:
+def tag_user(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
     """Put tags on an IAM user; its other tags stay.
 
     :raises Refused: for an error of AWS

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .json_types import ApiObject, AwsClient
 from .spec import Wanted
 
 _VALUE = "account-regional"
@@ -18,7 +19,7 @@ _HEADER = "x-amz-bucket-namespace"
 
 
 @contextmanager
-def namespace_arguments(s3: Any, wanted: Wanted) -> Iterator[dict[str, str]]:
+def namespace_arguments(s3: AwsClient, wanted: Wanted) -> Iterator[dict[str, str]]:
     """The argument of ``create_bucket`` that names the namespace; none for a name outside of it.
 
     A botocore from before 2026 does not know the argument: for the time of this context it sends the header.
@@ -35,5 +36,5 @@ def namespace_arguments(s3: Any, wanted: Wanted) -> Iterator[dict[str, str]]:
             s3.meta.events.unregister("before-call.s3.CreateBucket", _add_header)
 
 
-def _add_header(params: dict[str, Any], **_: Any) -> None:
+def _add_header(params: ApiObject, **_: Any) -> None:
     params["headers"][_HEADER] = _VALUE

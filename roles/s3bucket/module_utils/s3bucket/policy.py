@@ -12,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, NoReturn
+
+from .json_types import Json, JsonObject
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html ("limited to 20 KB in size")
 MAX_BYTES = 20 * 1024
@@ -63,7 +65,7 @@ class PolicyError(ValueError):
     """A text that is not a policy document. The message continues a sentence that begins with the field's name."""
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> JsonObject:
     """Parse the JSON text of a policy document; blank text and ``{}`` mean no policy and give an empty dict.
 
     Stricter than ``json.loads``, where AWS is, or where the result would not be what the author wrote: of two equal
@@ -92,7 +94,7 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+def is_same(one: JsonObject | None, other: JsonObject | None) -> bool:
     """Whether two documents are equal as AWS reads them.
 
     These are the only differences that do not count: a single value in place of a list with this value; the order of a
@@ -102,12 +104,12 @@ def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     if not one or not other:
         return not one and not other
     try:
-        return bool(_canonical(one) == _canonical(other))
+        return _canonical(one) == _canonical(other)
     except PolicyError:
         return False
 
 
-def is_same_text(text: str | None, policy: dict[str, Any] | None) -> bool:
+def is_same_text(text: str | None, policy: JsonObject | None) -> bool:
     """Whether a text from AWS, None for no policy, is this document. A text that cannot be parsed is not."""
     if text is None:
         return not policy
@@ -117,7 +119,7 @@ def is_same_text(text: str | None, policy: dict[str, Any] | None) -> bool:
         return False
 
 
-def record_of(policy: dict[str, Any], text: str) -> str:
+def record_of(policy: JsonObject, text: str) -> str:
     """What is kept in a tag after a PutBucketPolicy: digests of what was sent, and of what AWS answers since.
 
     AWS gives many policies back in another form. While neither digest changes, nothing has changed.
@@ -125,7 +127,7 @@ def record_of(policy: dict[str, Any], text: str) -> str:
     return f"{_digest(policy)}:{_digest_of_text(text)}"
 
 
-def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, is_record_safe: bool) -> bool:
+def is_applied(text: str | None, policy: JsonObject | None, record: str, *, is_record_safe: bool) -> bool:
     """Whether a text from AWS is this document, or what AWS made of it when the record was written.
 
     :param record: as :func:`record_of` gives it, or an empty string
@@ -142,20 +144,18 @@ def is_applied(text: str | None, policy: dict[str, Any] | None, record: str, *, 
     try:
         answer = parse(text)
         accounts = _new_accounts(answer, policy) if is_record_safe else set()
-        return bool(_canonical(_simplified(answer, accounts)) == _canonical(_simplified(policy, set())))
+        return _canonical(_simplified(answer, accounts)) == _canonical(_simplified(policy, set()))
     except PolicyError:
         return False
 
 
-def _new_accounts(answer: dict[str, Any], policy: dict[str, Any]) -> set[str]:
+def _new_accounts(answer: JsonObject, policy: JsonObject) -> set[str]:
     """The accounts that AWS may show in place of the canonical user ids that a policy names.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-bucket-user-policy-specifying-principal-intro.html
     """
     has_canonical = any(
-        isinstance(item.get(element), dict) and "CanonicalUser" in item[element]
-        for item in statements(policy)
-        for element in _PRINCIPALS
+        "CanonicalUser" in _principals_of(item, element) for item in statements(policy) for element in _PRINCIPALS
     )
     if not has_canonical:
         return set()
@@ -163,22 +163,22 @@ def _new_accounts(answer: dict[str, Any], policy: dict[str, Any]) -> set[str]:
     return {name for name in map(_canonical_principal, _names_in(answer)) if name.isdigit()} - known
 
 
-def names_principal(policy: dict[str, Any] | None, name: str) -> bool:
+def names_principal(policy: JsonObject | None, name: str) -> bool:
     """Whether a statement names a principal, an ARN."""
     return any(
         name in _as_list(value)
         for statement in statements(policy)
         for element in _PRINCIPALS
-        for value in (statement[element].values() if isinstance(statement.get(element), dict) else ())
+        for value in _principals_of(statement, element).values()
     )
 
 
-def names_entity(policy: dict[str, Any] | None) -> bool:
+def names_entity(policy: JsonObject | None) -> bool:
     """Whether a statement names a user or role by its ARN, for which AWS saves the unique id."""
     return any(map(_is_entity, _names_in(policy)))
 
 
-def find_replaced(text: str | None, policy: dict[str, Any] | None, record: str) -> Replaced:
+def find_replaced(text: str | None, policy: JsonObject | None, record: str) -> Replaced:
     """The users and roles that were deleted since the policy was written, if nothing else differs.
 
     AWS saves the unique id of a user or role that a policy names, and shows the id once that one is deleted. Another
@@ -204,14 +204,14 @@ def find_replaced(text: str | None, policy: dict[str, Any] | None, record: str) 
     return replaced if is_alone and gives else Replaced()
 
 
-def _equal_but_for(one: dict[str, Any], other: dict[str, Any], names: set[str]) -> bool:
-    return bool(_canonical(_counted(one, names)) == _canonical(_counted(other, names)))
+def _equal_but_for(one: JsonObject, other: JsonObject, names: set[str]) -> bool:
+    return _canonical(_counted(one, names)) == _canonical(_counted(other, names))
 
 
-def _counted(policy: dict[str, Any], names: set[str]) -> dict[str, Any]:
+def _counted(policy: JsonObject, names: set[str]) -> JsonObject:
     """The document with how many of these names each element names, in place of which."""
 
-    def changed(principal: Any) -> Any:
+    def changed(principal: Json) -> Json:
         if not isinstance(principal, dict) or "AWS" not in principal:
             return principal
         listed = _as_list(principal["AWS"])
@@ -228,18 +228,24 @@ def _counted(policy: dict[str, Any], names: set[str]) -> dict[str, Any]:
     }
 
 
-def _gives_access(statement: dict[str, Any]) -> bool:
+def _gives_access(statement: JsonObject) -> bool:
     """Whether who is named in a statement has more rights than who is not."""
     return statement.get("Effect") == ("Deny" if "NotPrincipal" in statement else "Allow")
 
 
-def _names_in(policy: dict[str, Any] | None) -> list[str]:
+def _names_in(policy: JsonObject | None) -> list[str]:
     return [name for item in statements(policy) for name in _names_of(item)]
 
 
-def _names_of(statement: dict[str, Any]) -> list[str]:
-    found = [statement[element] for element in _PRINCIPALS if isinstance(statement.get(element), dict)]
+def _names_of(statement: JsonObject) -> list[str]:
+    found = [_principals_of(statement, element) for element in _PRINCIPALS]
     return [name for item in found for name in _as_list(item.get("AWS", [])) if isinstance(name, str)]
+
+
+def _principals_of(statement: JsonObject, element: str) -> JsonObject:
+    """The principals by kind; none where the element is missing, or is no object."""
+    found = statement.get(element)
+    return found if isinstance(found, dict) else {}
 
 
 def _is_entity(name: str) -> bool:
@@ -253,7 +259,7 @@ def _is_unique_id(name: str) -> bool:
     return name.startswith(_ID_PREFIXES) and len(name) >= _MIN_ID and name.isalnum() and name.isascii()
 
 
-def shown(text: str | None) -> Any:
+def shown(text: str | None) -> Json:
     """A text from AWS for a person: the document, or the beginning of what is not one."""
     try:
         return parse(text) if text is not None else None
@@ -277,7 +283,7 @@ def examine(text: str, bucket_arn: str) -> None:
         _denied_action(statement, bucket_arn, TRIAL_ACTIONS)
 
 
-def is_public(policy: dict[str, Any] | None) -> bool:
+def is_public(policy: JsonObject | None) -> bool:
     """Whether a statement lets everyone in, as Block Public Access sees it."""
     return any(
         statement.get("Effect") == "Allow" and _names_any(statement, {"*"}) and not _is_narrowed(statement)
@@ -285,9 +291,7 @@ def is_public(policy: dict[str, Any] | None) -> bool:
     )
 
 
-def locks_out(
-    policy: dict[str, Any] | None, bucket_arn: str, account: str = "", actions: Sequence[str] = ()
-) -> str | None:
+def locks_out(policy: JsonObject | None, bucket_arn: str, account: str = "", actions: Sequence[str] = ()) -> str | None:
     """The action by which a Deny without Condition keeps the operator from the bucket, or from its policy.
 
     :param account: an id, if it is known by now: who names it, names all in it
@@ -303,7 +307,7 @@ def locks_out(
     return None
 
 
-def statements(policy: dict[str, Any] | None) -> list[dict[str, Any]]:
+def statements(policy: JsonObject | None) -> list[JsonObject]:
     """The statements of a document; AWS takes a single one without its list."""
     found = (policy or {}).get("Statement", [])
     return [item for item in _as_list(found) if isinstance(item, dict)]
@@ -352,7 +356,7 @@ def _check_depth(text: str) -> None:
             raise PolicyError(f"has more than {MAX_DEPTH} levels of objects and lists")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Json]]) -> JsonObject:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys: set[str] = set()
@@ -382,7 +386,7 @@ def _float(literal: str) -> float:
     return number
 
 
-def _check_texts(value: Any) -> None:
+def _check_texts(value: Json) -> None:
     # At most MAX_DEPTH calls deep.
     if isinstance(value, str):
         _check_text(value, "a text in it")
@@ -412,7 +416,7 @@ def text_problem(text: str) -> str:
     return ""
 
 
-def _check_statements(document: dict[str, Any]) -> None:
+def _check_statements(document: JsonObject) -> None:
     if not document:
         return
     found = document.get("Statement")
@@ -422,7 +426,7 @@ def _check_statements(document: dict[str, Any]) -> None:
         raise PolicyError("has a Statement that is neither an object nor a list of objects")
 
 
-def _canonical(policy: dict[str, Any]) -> Any:
+def _canonical(policy: JsonObject) -> Hashable:
     """A hashable form that is equal for documents that :func:`is_same` takes for equal."""
     top = {"Version": _DEFAULT_VERSION, **policy}
     if top.get("Id") == "":
@@ -432,13 +436,13 @@ def _canonical(policy: dict[str, Any]) -> Any:
     return _canonical_item(top, False, MAX_DEPTH)
 
 
-def _without_empty_condition(statement: Any) -> Any:
+def _without_empty_condition(statement: Json) -> Json:
     if isinstance(statement, dict) and statement.get("Condition") in ({}, []):
         return {key: value for key, value in statement.items() if key != "Condition"}
     return statement
 
 
-def _canonical_item(item: Any, is_principal: bool, room: int) -> Any:
+def _canonical_item(item: Json, is_principal: bool, room: int) -> Hashable:
     if not room:
         raise PolicyError(f"has more than {MAX_DEPTH} levels of objects and lists")
     if isinstance(item, dict):
@@ -452,7 +456,7 @@ def _canonical_item(item: Any, is_principal: bool, room: int) -> Any:
     return _canonical_principal(item) if is_principal and isinstance(item, str) else item
 
 
-def _canonical_pair(key: str, value: Any, is_principal: bool, room: int) -> tuple[str, Any]:
+def _canonical_pair(key: str, value: Json, is_principal: bool, room: int) -> tuple[str, Hashable]:
     is_named = key in _PRINCIPALS
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-anonymous
     if is_named and value == "*":
@@ -460,7 +464,7 @@ def _canonical_pair(key: str, value: Any, is_principal: bool, room: int) -> tupl
     return key, _canonical_set(value, is_principal or is_named, room - 1)
 
 
-def _canonical_set(value: Any, is_principal: bool, room: int) -> frozenset[Any]:
+def _canonical_set(value: Json, is_principal: bool, room: int) -> frozenset[Hashable]:
     return frozenset(_canonical_item(item, is_principal, room) for item in _as_list(value))
 
 
@@ -474,7 +478,7 @@ def _canonical_principal(name: str) -> str:
     return parts[4] if is_root else name
 
 
-def _digest(policy: dict[str, Any]) -> str:
+def _digest(policy: JsonObject) -> str:
     return hashlib.sha256(_stable(_canonical(policy)).encode()).hexdigest()[:32]
 
 
@@ -485,7 +489,7 @@ def _digest_of_text(text: str) -> str:
         return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def _stable(item: Any) -> str:
+def _stable(item: Hashable) -> str:
     """A canonical form as text: that of a set does not depend on its order in memory."""
     if isinstance(item, frozenset):
         return f"{{{','.join(sorted(map(_stable, item)))}}}"
@@ -494,17 +498,17 @@ def _stable(item: Any) -> str:
     return json.dumps(item)
 
 
-def _simplified(policy: dict[str, Any], accounts: set[str]) -> dict[str, Any]:
+def _simplified(policy: JsonObject, accounts: set[str]) -> JsonObject:
     """A document without what AWS is known to rewrite: which canonical user is named, and how; forms of numbers.
 
     :param accounts: ids that stand for canonical users
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3-oai.html
     """
-    simple: dict[str, Callable[[dict[str, Any]], Any]] = {
+    simple: dict[str, Callable[[JsonObject], Json]] = {
         **dict.fromkeys(_PRINCIPALS, lambda principal: _without_identities(principal, accounts)),
         "Condition": _with_equal_numbers,
     }
-    changed = [
+    changed: list[Json] = [
         {
             name: simple[name](value) if name in simple and isinstance(value, dict) else value
             for name, value in item.items()
@@ -514,7 +518,7 @@ def _simplified(policy: dict[str, Any], accounts: set[str]) -> dict[str, Any]:
     return {**policy, "Statement": changed}
 
 
-def _without_identities(principal: dict[str, Any], accounts: set[str]) -> dict[str, Any]:
+def _without_identities(principal: JsonObject, accounts: set[str]) -> JsonObject:
     listed = _as_list(principal.get("AWS", []))
     names = [name for name in listed if not (_is_cloudfront_identity(name) or _is_account_of(name, accounts))]
     has_identity = "CanonicalUser" in principal or len(names) < len(listed)
@@ -522,17 +526,17 @@ def _without_identities(principal: dict[str, Any], accounts: set[str]) -> dict[s
     return {**rest, "AWS": names + ["CanonicalUser"] * has_identity}
 
 
-def _is_cloudfront_identity(name: Any) -> bool:
+def _is_cloudfront_identity(name: Json) -> bool:
     parts = name.split(":") if isinstance(name, str) else []
     wanted = len(parts) == 6 and parts[0] == "arn" and parts[2:5] == ["iam", "", "cloudfront"]
     return wanted and parts[5].startswith("user/CloudFront Origin Access Identity ")
 
 
-def _is_account_of(name: Any, accounts: set[str]) -> bool:
+def _is_account_of(name: Json, accounts: set[str]) -> bool:
     return isinstance(name, str) and _canonical_principal(name) in accounts
 
 
-def _with_equal_numbers(condition: Any) -> Any:
+def _with_equal_numbers(condition: Json) -> Json:
     if isinstance(condition, dict):
         return {key: _with_equal_numbers(value) for key, value in condition.items()}
     if isinstance(condition, list):
@@ -545,11 +549,11 @@ def _with_equal_numbers(condition: Any) -> Any:
         return condition
 
 
-def _as_list(value: Any) -> list[Any]:
+def _as_list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else [value]
 
 
-def _names_any(statement: dict[str, Any], names: set[str]) -> bool:
+def _names_any(statement: JsonObject, names: set[str]) -> bool:
     if "NotPrincipal" in statement:
         return True
     principal = statement.get("Principal")
@@ -557,7 +561,7 @@ def _names_any(statement: dict[str, Any], names: set[str]) -> bool:
     return any(_canonical_principal(str(name)) in names for value in listed for name in _as_list(value))
 
 
-def _is_narrowed(statement: dict[str, Any]) -> bool:
+def _is_narrowed(statement: JsonObject) -> bool:
     condition = statement.get("Condition")
     if not isinstance(condition, dict):
         return False
@@ -569,7 +573,7 @@ def _is_narrowed(statement: dict[str, Any]) -> bool:
     )
 
 
-def _denied_action(statement: dict[str, Any], bucket_arn: str, wanted: Sequence[str]) -> str | None:
+def _denied_action(statement: JsonObject, bucket_arn: str, wanted: Sequence[str]) -> str | None:
     """The first of these actions on the bucket that a statement is about."""
     if not _covers(_patterns(statement, "Resource"), bucket_arn):
         return None
@@ -578,7 +582,7 @@ def _denied_action(statement: dict[str, Any], bucket_arn: str, wanted: Sequence[
     return next((action for action in wanted if _covers(actions, action.lower())), None)
 
 
-def _patterns(statement: dict[str, Any], element: str) -> tuple[bool, set[str]]:
+def _patterns(statement: JsonObject, element: str) -> tuple[bool, set[str]]:
     """Whether a statement is about all but these patterns, and the patterns."""
     # What AWS asks for and is not there, AWS refuses: here it counts as everything.
     is_inverted = f"Not{element}" in statement

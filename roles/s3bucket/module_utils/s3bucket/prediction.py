@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from .change import Change
 from .changes import changes_of, changes_of_deletion
 from .errors import AWS_ERRORS, Refused, code_of, reason_of
+from .json_types import ApiObject, AwsClient
 from .observe import Deletion, Observation, Sources, outcome_status
 from .outcome import Outcome, Reason
 from .spec import Wanted
@@ -36,7 +36,7 @@ class Prediction:
     changes: list[Change] = field(default_factory=list)
     problem: Refused | None = None
     notes: list[str] = field(default_factory=list)
-    status: dict[str, Any] = field(default_factory=dict)
+    status: ApiObject = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
@@ -86,7 +86,7 @@ def result_of(wanted: Wanted, prediction: Prediction) -> Outcome:
     return Outcome(False, Reason.WOULD_CHANGE, message, changed=changed, status=status)
 
 
-def diff_of(wanted: Wanted, prediction: Prediction) -> dict[str, Any]:
+def diff_of(wanted: Wanted, prediction: Prediction) -> ApiObject:
     """The changes as Ansible shows them with --diff: a line a field, before and after."""
     name = f"S3 {wanted.identity.namespace}/{wanted.identity.name}"
     return {
@@ -123,7 +123,7 @@ def _verb(aspect: str, changes: list[Change]) -> str:
     return "delete" if is_deleted else "update"
 
 
-def find_obstacle(wanted: Wanted, deletion: Deletion, s3: Any) -> Refused | None:
+def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> Refused | None:
     """Why the bucket of an object that is being deleted could not be deleted; None where reads show no reason."""
     bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": deletion.account}
     try:
@@ -146,7 +146,7 @@ def _not_empty(bucket: str) -> Refused:
     )
 
 
-def _find_lock(s3: Any, bucket: dict[str, str]) -> Refused | None:
+def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> Refused | None:
     """Object versions that are locked. Governance retention counts, too: the role never bypasses it."""
     try:
         lock = s3.get_object_lock_configuration(**bucket).get("ObjectLockConfiguration", {})
@@ -164,7 +164,7 @@ def _find_lock(s3: Any, bucket: dict[str, str]) -> Refused | None:
     return Refused(Reason.OBJECT_LOCKED, f"bucket {bucket['Bucket']} has object versions that are locked until {until}")
 
 
-def _locked_until(s3: Any, bucket: dict[str, str], item: dict[str, Any]) -> datetime | None:
+def _locked_until(s3: AwsClient, bucket: dict[str, str], item: ApiObject) -> datetime | None:
     try:
         answer = s3.get_object_retention(**bucket, Key=item["Key"], VersionId=item["VersionId"])
     except AWS_ERRORS as error:

@@ -15,12 +15,13 @@ from typing import Any
 
 from . import settings
 from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Setting
 from .state import UNSUPPORTED, BucketState, UserState
 
 
-def get_account(sts: Any) -> str:
+def get_account(sts: AwsClient) -> str:
     """The account that our credentials belong to."""
     try:
         return str(sts.get_caller_identity()["Account"])
@@ -28,7 +29,7 @@ def get_account(sts: Any) -> str:
         raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
 
 
-def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
+def find_bucket(s3: AwsClient, name: str, account: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
     :raises Refused: BucketNameTaken when the bucket is another account's
@@ -49,7 +50,7 @@ def find_bucket(s3: Any, name: str, account: str) -> BucketState | None:
     return None if tags is None else BucketState(region=region, tags=tags)
 
 
-def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
+def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | None:
     """The bucket's tags; None when the bucket was deleted meanwhile."""
     try:
         answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account)
@@ -62,7 +63,7 @@ def get_bucket_tags(s3: Any, name: str, account: str) -> dict[str, str] | None:
     return _tags(answer.get("TagSet", []))
 
 
-def find_bucket_policy(s3: Any, name: str, account: str) -> str | None:
+def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
     """The text of the bucket's policy as AWS answers it now; None when there is none.
 
     :raises Unknown: when AWS does not say
@@ -71,20 +72,20 @@ def find_bucket_policy(s3: Any, name: str, account: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def read_settings(s3: Any, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> dict[str, Any]:
+def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> ApiObject:
     """The chosen settings of a bucket, by name: all of them unless something else is said.
 
     :param chosen: in the order of :data:`settings.ALL`
     :raises Unknown: when AWS does not say
     """
-    found: dict[str, Any] = {}
+    found: ApiObject = {}
     for setting in chosen:
         is_needed = setting.read.is_needed(found)
         found[setting.name] = _read_setting(s3, name, account, setting) if is_needed else setting.read.unset
     return found
 
 
-def find_user(iam: Any, name: str) -> UserState | None:
+def find_user(iam: AwsClient, name: str) -> UserState | None:
     """The user with its tags; None when there is none. What it may do is read by :func:`read_rights`."""
     try:
         found = iam.get_user(UserName=name)["User"]
@@ -100,7 +101,7 @@ def find_user(iam: Any, name: str) -> UserState | None:
     )
 
 
-def read_rights(iam: Any, name: str, user: UserState) -> None:
+def read_rights(iam: AwsClient, name: str, user: UserState) -> None:
     """Fill in a user's policies, groups and keys. A NoSuchEntity here is IAM lagging, not an absent user."""
     try:
         user.attached = [
@@ -116,7 +117,7 @@ def read_rights(iam: Any, name: str, user: UserState) -> None:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
 
 
-def list_keys(iam: Any, name: str) -> dict[str, str]:
+def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
     """Key id to status (Active, Inactive) of a user's access keys.
 
     :raises botocore.exceptions.ClientError: as AWS answers
@@ -124,7 +125,7 @@ def list_keys(iam: Any, name: str) -> dict[str, str]:
     return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
 
 
-def find_active_keys(iam: Any, name: str) -> list[str]:
+def find_active_keys(iam: AwsClient, name: str) -> list[str]:
     """The ids of a user's active access keys. A user that does not exist has none.
 
     :raises Unknown: when AWS does not say
@@ -140,7 +141,7 @@ def find_active_keys(iam: Any, name: str) -> list[str]:
 class PerUserReader:
     """Users, each asked for when it is looked at."""
 
-    def __init__(self, iam: Any) -> None:
+    def __init__(self, iam: AwsClient) -> None:
         self._iam = iam
 
     def find(self, name: str) -> UserState | None:
@@ -158,7 +159,7 @@ class BulkUserReader:
     :param users: as :func:`read_all_users` answers
     """
 
-    def __init__(self, iam: Any, users: dict[str, UserState]) -> None:
+    def __init__(self, iam: AwsClient, users: dict[str, UserState]) -> None:
         self._iam = iam
         self._users = users
 
@@ -178,7 +179,7 @@ class BulkUserReader:
             raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
 
 
-def read_all_users(iam: Any) -> dict[str, UserState]:
+def read_all_users(iam: AwsClient) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
@@ -193,7 +194,7 @@ def read_all_users(iam: Any) -> dict[str, UserState]:
         raise unknown("read all IAM users (iam:GetAccountAuthorizationDetails)", error) from error
 
 
-def _user_in(detail: dict[str, Any]) -> UserState:
+def _user_in(detail: ApiObject) -> UserState:
     return UserState(
         arn=detail["Arn"],
         tags=_tags(detail.get("Tags", [])),
@@ -205,12 +206,12 @@ def _user_in(detail: dict[str, Any]) -> UserState:
     )
 
 
-def boundary_of(user: dict[str, Any]) -> str:
+def boundary_of(user: ApiObject) -> str:
     """The ARN of a user's permissions boundary, as GetUser and GetAccountAuthorizationDetails return it."""
     return str((user.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
 
 
-def is_proven(sts: Any, s3: Any, user_arn: str, bucket: str, account: str) -> bool:
+def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account: str) -> bool:
     """Whether clients made with a Secret's own key pair are that user and reach that bucket.
 
     :raises Unknown: when AWS neither confirms nor refuses the key pair
@@ -227,7 +228,7 @@ def is_proven(sts: Any, s3: Any, user_arn: str, bucket: str, account: str) -> bo
     return True
 
 
-def _explain_forbidden(s3: Any, name: str, error: Exception) -> None:
+def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
     # A 403 means another account's bucket, or that our own right is missing. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
@@ -244,7 +245,7 @@ def _explain_forbidden(s3: Any, name: str, error: Exception) -> None:
     raise Refused(Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName")
 
 
-def _read_setting(s3: Any, name: str, account: str, setting: Setting) -> Any:
+def _read_setting(s3: AwsClient, name: str, account: str, setting: Setting) -> Any:
     how, bucket = setting.read, {"Bucket": name, "ExpectedBucketOwner": account}
     try:
         return how.take(how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket))
@@ -270,7 +271,7 @@ def _remedy(name: str) -> str:
     )
 
 
-def _pages(iam: Any, method: str, key: str, user: str) -> list[Any]:
+def _pages(iam: AwsClient, method: str, key: str, user: str) -> list[Any]:
     return [item for page in iam.get_paginator(method).paginate(UserName=user) for item in page.get(key, [])]
 
 

@@ -11,7 +11,8 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+
+from .json_types import ApiObject
 
 _DEFAULT = "aws"
 
@@ -72,7 +73,7 @@ def own_region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
-def _partition(item: dict[str, Any]) -> Partition:
+def _partition(item: ApiObject) -> Partition:
     outputs = item["outputs"]
     # The pseudo region of global services (aws-global) is not one where a bucket may be.
     regions = frozenset(region for region in item["regions"] if not region.endswith("-global"))

@@ -12,10 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .json_types import ApiObject, AwsClient
 
 if TYPE_CHECKING:
     from .spec import Wanted
+
+Value: TypeAlias = Any
+"""The value of a setting: each file of ``settings/`` has its own type."""
 
 UNSUPPORTED_CODES = (
     "NotImplemented",
@@ -43,7 +48,7 @@ class Call(NamedTuple):
     """A request that writes; bucket and expected owner are added to the arguments."""
 
     operation: Operation
-    arguments: dict[str, Any]
+    arguments: ApiObject
 
 
 @dataclass(frozen=True)
@@ -58,18 +63,18 @@ class Read:
     """
 
     operation: Operation
-    take: Callable[[dict[str, Any]], Any]
+    take: Callable[[ApiObject], Value]
     unset_codes: tuple[str, ...] = ()
-    unset: Any = None
+    unset: Value = None
     unsupported_codes: tuple[str, ...] = UNSUPPORTED_CODES
-    is_needed: Callable[[dict[str, Any]], bool] = lambda found: True
-    fetch: Callable[[Any, dict[str, str]], dict[str, Any]] | None = None
+    is_needed: Callable[[ApiObject], bool] = lambda found: True
+    fetch: Callable[[AwsClient, dict[str, str]], ApiObject] | None = None
 
 
 class Parsed(NamedTuple):
     """What a spec says about all settings: the value by the setting's name, and the fields that are given."""
 
-    values: dict[str, Any]
+    values: ApiObject
     given: frozenset[str]
 
 
@@ -82,7 +87,7 @@ class Comparison:
     """
 
     wanted: Wanted
-    found: dict[str, Any] = field(default_factory=dict)
+    found: ApiObject = field(default_factory=dict)
     is_adopted: bool = False
 
 
@@ -105,22 +110,22 @@ class Setting:
     name: str
     field: str
     order: int = 100
-    default: Any = None
+    default: Value = None
     is_optional: bool = False
-    new_bucket: Any = None
+    new_bucket: Value = None
     creation_only: str = ""
     is_in_status: bool = True
     read: Read
     writes: tuple[Operation, ...] = ()
 
-    def parse(self, value: Any) -> Any:
+    def parse(self, value: object) -> Value:
         """Return the wanted value for a value of the field. An optional setting without a value is not parsed.
 
         :raises Refused: InvalidSpec naming the field
         """
         return value
 
-    def derive(self, value: Any, parsed: Parsed) -> Any:
+    def derive(self, value: Value, parsed: Parsed) -> Value:
         """Return the wanted value where other fields have a say in it."""
         return value
 
@@ -141,12 +146,12 @@ class Setting:
             return is_given
         return not self.is_optional or wanted.settings[self.name] is not None
 
-    def target(self, case: Comparison) -> Any:
+    def target(self, case: Comparison) -> Value:
         """Return the value that the bucket should have."""
         value = case.wanted.settings[self.name]
         return self.new_bucket if self.is_optional and value is None else value
 
-    def canonical(self, value: Any) -> Any:
+    def canonical(self, value: Value) -> Value:
         """Return a form that is equal for values that mean the same."""
         return value
 
@@ -158,20 +163,20 @@ class Setting:
         """Whether the value is an unfinished run's own, which is removed even where the setting is not managed."""
         return False
 
-    def argument(self, case: Comparison) -> Any:
+    def argument(self, case: Comparison) -> Value:
         """Return what the role's run gets to write: plain data, from which :meth:`calls` makes requests."""
         return self.target(case)
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, what :meth:`argument` returned."""
         raise NotImplementedError
 
-    def effective(self, wanted: Wanted, is_adopted: bool) -> dict[str, Any]:
+    def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
         """Return the fields of ``status.effective``: given values and defaults; of an adopted bucket no defaults."""
         value = wanted.settings[self.name]
         is_shown = self.is_in_status and value is not None and (not is_adopted or self.field in wanted.given)
         return {self.field: value} if is_shown else {}
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Value, Value]]:
         """Return what is and what would be, for a person, by the name of the field."""
         return {self.field: (case.found[self.name], self.target(case))}

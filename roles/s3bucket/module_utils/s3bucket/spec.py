@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
-from typing import Any
 
 from . import owner
+from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
 from .setting import Parsed
@@ -55,7 +55,7 @@ class Wanted:
     region: str
     bucket: str
     username: str
-    settings: dict[str, Any]
+    settings: ApiObject
     tags: dict[str, str]
     deletion_policy: str
     force_delete: bool
@@ -68,9 +68,9 @@ class Wanted:
     overridden_tags: tuple[str, ...] = ()
 
     @property
-    def policy(self) -> dict[str, Any] | None:
+    def policy(self) -> ApiObject | None:
         """The bucket policy; None for no policy."""
-        document: dict[str, Any] | None = self.settings.get("policy")
+        document: ApiObject | None = self.settings.get("policy")
         return document
 
     @property
@@ -110,7 +110,7 @@ class Wanted:
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
     @property
-    def user_policy(self) -> dict[str, Any]:
+    def user_policy(self) -> ApiObject:
         """The inline policy: everything on the bucket and its objects, nothing else."""
         return {
             "Version": "2012-10-17",
@@ -137,9 +137,9 @@ class Wanted:
         """The tags that the IAM user gets in the call that creates it; with them it claims the bucket's name."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
-    def effective(self, is_adopted: bool) -> dict[str, Any]:
+    def effective(self, is_adopted: bool) -> ApiObject:
         """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
-        shown: dict[str, Any] = {}
+        shown: ApiObject = {}
         for setting in ALL_SETTINGS:
             shown |= setting.effective(self, is_adopted)
         return {
@@ -164,7 +164,7 @@ class Wanted:
         return self.deletion_policy
 
 
-def wanted_of(cr: dict[str, Any], cluster: str, defaults: dict[str, Any]) -> Wanted:
+def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     """Read a CR.
 
     :param cr: the S3 object, as Kubernetes or a file holds it
@@ -282,7 +282,7 @@ def read_actions(wanted: Wanted) -> list[str]:
     return [*_BUCKET_ACTIONS, *(item.read.operation.action for item in managed)]
 
 
-def _settings_of(values: dict[str, Any], given: frozenset[str]) -> dict[str, Any]:
+def _settings_of(values: ApiObject, given: frozenset[str]) -> ApiObject:
     """The wanted value of each setting, by its name.
 
     :param values: the spec, with defaults
@@ -295,7 +295,7 @@ def _settings_of(values: dict[str, Any], given: frozenset[str]) -> dict[str, Any
     return {item.name: item.derive(parsed[item.name], whole) for item in ALL_SETTINGS}
 
 
-def _given_below(spec: dict[str, Any]) -> set[str]:
+def _given_below(spec: ApiObject) -> set[str]:
     """The fields of objects in the spec that are given, with the object's name before a dot."""
     objects = {name: value for name, value in spec.items() if isinstance(value, dict)}
     return {
@@ -303,7 +303,7 @@ def _given_below(spec: dict[str, Any]) -> set[str]:
     }
 
 
-def operator_tags_of(tags: Any) -> dict[str, str]:
+def operator_tags_of(tags: object) -> dict[str, str]:
     """The operator's tags for every bucket and user, checked.
 
     :raises Refused: InvalidSpec for what AWS would not take
@@ -324,7 +324,7 @@ def operator_tags_of(tags: Any) -> dict[str, str]:
     return dict(tags)
 
 
-def _tags(value: Any, is_deleting: bool, most: int) -> dict[str, str]:
+def _tags(value: object, is_deleting: bool, most: int) -> dict[str, str]:
     if is_deleting:
         return {}
     tags = mapping_of(value, "spec.tags")
@@ -343,7 +343,7 @@ def _tags(value: Any, is_deleting: bool, most: int) -> dict[str, str]:
     return dict(tags)
 
 
-def _unmanaged(value: Any) -> frozenset[str]:
+def _unmanaged(value: object) -> frozenset[str]:
     names = value if isinstance(value, list) else [None]
     if any(name not in UNMANAGED_FIELDS for name in names):
         raise invalid("spec.unmanagedFields", f"must be a list of {', '.join(UNMANAGED_FIELDS)}")

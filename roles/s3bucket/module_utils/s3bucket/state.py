@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from .json_types import ApiObject
 
 
 class Unsupported:
@@ -23,7 +24,7 @@ class BucketState:
 
     region: str
     tags: dict[str, str]
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: ApiObject = field(default_factory=dict)
 
 
 @dataclass
@@ -32,7 +33,7 @@ class UserState:
 
     arn: str
     tags: dict[str, str]
-    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    policies: dict[str, ApiObject] = field(default_factory=dict)
     # ARNs of managed policies.
     attached: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)

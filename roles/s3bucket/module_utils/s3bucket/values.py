@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from .errors import Refused
+from .json_types import ApiObject
 from .outcome import Reason
 from .policy import text_problem
 
@@ -16,7 +16,7 @@ def invalid(field: str, message: str) -> Refused:
     return Refused(Reason.INVALID_SPEC, f"{field}: {message}")
 
 
-def mapping_of(value: Any, field: str) -> dict[str, Any]:
+def mapping_of(value: object, field: str) -> ApiObject:
     """Return an object.
 
     :raises Refused: InvalidSpec
@@ -26,7 +26,7 @@ def mapping_of(value: Any, field: str) -> dict[str, Any]:
     return value
 
 
-def text_of(value: Any, field: str) -> str:
+def text_of(value: object, field: str) -> str:
     """Return a string that AWS and Kubernetes accept.
 
     :raises Refused: InvalidSpec
@@ -39,7 +39,7 @@ def text_of(value: Any, field: str) -> str:
     return value
 
 
-def choice_of(value: Any, field: str, choices: Collection[str]) -> str:
+def choice_of(value: object, field: str, choices: Collection[str]) -> str:
     """Return a string that is one of the choices.
 
     :raises Refused: InvalidSpec
@@ -50,7 +50,7 @@ def choice_of(value: Any, field: str, choices: Collection[str]) -> str:
     return text
 
 
-def flag_of(value: Any, field: str) -> bool:
+def flag_of(value: object, field: str) -> bool:
     """Return a boolean.
 
     :raises Refused: InvalidSpec

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import NoSuchRegion, Unknown, code_of, is_nowhere
+from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
 from ..read import get_account
 from ..regions import own_region, partition_of
@@ -18,7 +19,7 @@ from .sources import Sources
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
-def ask_account(wanted: Wanted, sts: Any, sts_of: Callable[[str], Any] | None = None) -> str:
+def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | None = None) -> str:
     """The account that our credentials belong to.
 
     :param sts_of: makes an STS client of a region; None never takes the region for the cause

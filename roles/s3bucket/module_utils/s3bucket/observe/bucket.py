@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from .. import aspects, owner
 from ..errors import Refused
+from ..json_types import ApiObject, AwsClient
 from ..keys import Pair
 from ..outcome import Reason
 from ..policy import find_replaced
@@ -216,7 +216,7 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
     seen.defer(Refused(Reason.INVALID_SPEC, message), "policy")
 
 
-def differing_settings(wanted: Wanted, s3: Any, account: str) -> dict[str, Any]:
+def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject:
     """The arguments of s3bucket_settings for a bucket that was created just now."""
     case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, {})))
     found = aspects.arguments(case, aspects.differing(case))

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import children
 from ..errors import Forbidden, NoSuchNamespace, Refused
+from ..json_types import ApiObject
 from ..outcome import Reason
 from ..spec import Wanted
 from .observation import Observation, writes_secret
 from .sources import Cluster, Sources
 
-_Child = dict[str, Any] | None
+_Child = ApiObject | None
 
 
 def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..errors import Refused
+from ..json_types import ApiObject
 from ..keys import KeyPlan
 from ..setting import Comparison
 from ..spec import Wanted
@@ -31,8 +31,8 @@ class Observation:
     account: str
     differs: list[str] = field(default_factory=list)
     bucket_exists: bool = False
-    bucket_arguments: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
+    bucket_arguments: ApiObject = field(default_factory=dict)
+    settings: ApiObject = field(default_factory=dict)
     tags: tuple[dict[str, str], dict[str, str]] = ({}, {})
     is_adopted: bool = False
     origin: str = ""
@@ -45,8 +45,8 @@ class Observation:
     puts_policy: bool = False
     keys: KeyPlan = field(default_factory=KeyPlan)
     notes: list[str] = field(default_factory=list)
-    secret: dict[str, Any] | None = None
-    service: dict[str, Any] | None = None
+    secret: ApiObject | None = None
+    service: ApiObject | None = None
     service_host: str = ""
     has_key: bool = True
     deferred: list[Refused] = field(default_factory=list)
@@ -82,10 +82,10 @@ class Observation:
         return [words for words, is_there in found.items() if not is_there]
 
 
-def outcome_status(wanted: Wanted, seen: Observation) -> dict[str, Any]:
+def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
     """The part of the object's status that follows from an observation."""
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
-    status: dict[str, Any] = {"bucketARN": wanted.bucket_arn, "effective": effective}
+    status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
     if wanted.username:
         status["userARN"] = seen.user_arn
         # While there is no key in a Secret, and none will be in this run, the status shows the last one.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from ..json_types import ApiObject, AwsClient
 from ..state import BucketState, UserState
 from ..users import NO_RULES, UserRules
 
@@ -28,16 +29,16 @@ class Cluster(Protocol):
     ``is_wanted`` False: there should be none, so one that a cache does not show need not be asked for.
     """
 
-    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+    def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
         """The Secret; None when there is none."""
 
-    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> dict[str, Any] | None:
+    def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
         """The Service; None when there is none."""
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
 
-    def dry_run(self, manifest: dict[str, Any]) -> None:
+    def dry_run(self, manifest: ApiObject) -> None:
         """Ask the API server whether it would store the manifest.
 
         :raises Refused: when it would not
@@ -57,11 +58,11 @@ class Sources:
     it is parsed. ``sts_of`` makes an STS client of another region.
     """
 
-    s3: Any
+    s3: AwsClient
     users: Users
-    sts: Any
+    sts: AwsClient
     cluster: Cluster | None
-    clients_of: Callable[[dict[str, Any]], tuple[Any, Any]]
+    clients_of: Callable[[ApiObject], tuple[AwsClient, AwsClient]]
     now: datetime
     settle_s: float
     external_name: str
@@ -78,5 +79,5 @@ class Found:
     account: str
     bucket: BucketState | None
     user: UserState | None
-    secret: dict[str, Any] | None = None
-    service: dict[str, Any] | None = None
+    secret: ApiObject | None = None
+    service: ApiObject | None = None

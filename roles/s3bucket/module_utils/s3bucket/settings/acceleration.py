@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..setting import Call, Operation, Read, Setting
+from ..setting import Call, Operation, Read, Setting, Value
 from ..values import flag_of, invalid
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ class Acceleration(Setting):
     )
     writes = (_PUT,)
 
-    def parse(self, value: Any) -> bool:
+    def parse(self, value: object) -> bool:
         return flag_of(value, f"spec.{self.field}")
 
     def check(self, wanted: Wanted) -> None:
         if wanted.settings[self.name] and "." in wanted.bucket:
             raise invalid(f"spec.{self.field}", "does not work for a bucketName with a dot")
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"AccelerateConfiguration": {"Status": "Enabled" if value else "Suspended"}})]
 
 

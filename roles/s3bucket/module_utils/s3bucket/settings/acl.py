@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..setting import Call, Comparison, Operation, Read, Setting
+from ..json_types import ApiObject, Json
+from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from ..values import choice_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 _PUT = Operation("put_bucket_acl", "s3:PutBucketAcl")
 
 
-def _take(answer: dict[str, Any]) -> str | None:
+def _take(answer: ApiObject) -> str | None:
     # Imported here: the operator starts without the collections, to say which are missing.
     from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
 
@@ -34,16 +35,16 @@ class Acl(Setting):
     read = Read(Operation("get_bucket_acl", "s3:GetBucketAcl"), _take)
     writes = (_PUT,)
 
-    def parse(self, value: Any) -> str:
+    def parse(self, value: object) -> str:
         return choice_of(value, f"spec.{self.field}", ("private", *PUBLIC_ACLS))
 
     def is_asked(self, wanted: Wanted) -> bool:
         return wanted.settings[self.name] in PUBLIC_ACLS
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"ACL": value})]
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
         return {self.field: (case.found[self.name] or "grants of its own", self.target(case))}
 
 

@@ -6,9 +6,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..setting import Call, Operation, Read, Setting
+from ..json_types import ApiObject
+from ..setting import Call, Operation, Read, Setting, Value
 from ..values import choice_of, invalid, mapping_of, text_of
 
 _PUT = Operation("put_bucket_cors", "s3:PutBucketCORS")
@@ -25,10 +24,10 @@ _REQUIRED = ("allowedMethods", "allowedOrigins")
 _METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 _MAX_RULES = 100
 _MAX_ID = 255
-Rules = list[dict[str, Any]]
+Rules = list[ApiObject]
 
 
-def _take(answer: dict[str, Any]) -> Rules:
+def _take(answer: ApiObject) -> Rules:
     return [{field: rule[key] for field, key in _KEYS.items() if key in rule} for rule in answer.get("CORSRules", [])]
 
 
@@ -42,26 +41,26 @@ class Cors(Setting):
     read = Read(Operation("get_bucket_cors", "s3:GetBucketCORS"), _take, ("NoSuchCORSConfiguration",))
     writes = (_PUT, _DELETE)
 
-    def parse(self, value: Any) -> Rules:
+    def parse(self, value: object) -> Rules:
         field = f"spec.{self.field}"
         if not isinstance(value, list) or len(value) > _MAX_RULES:
             raise invalid(field, f"must be a list of at most {_MAX_RULES} rules")
         return [_parse_rule(rule, f"{field}[{at}]") for at, rule in enumerate(value)]
 
-    def canonical(self, value: Any) -> Any:
+    def canonical(self, value: Value) -> Value:
         return [
             {name: frozenset(part) if name in _LISTS else part for name, part in rule.items() if part not in ([], "")}
             for rule in value or []
         ]
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         if not value:
             return [Call(_DELETE, {})]
         rules = [{_KEYS[name]: part for name, part in rule.items()} for rule in value]
         return [Call(_PUT, {"CORSConfiguration": {"CORSRules": rules}})]
 
 
-def _parse_rule(value: Any, path: str) -> dict[str, Any]:
+def _parse_rule(value: object, path: str) -> ApiObject:
     rule = {name: part for name, part in mapping_of(value, path).items() if part is not None}
     for name in [*(name for name in _REQUIRED if not rule.get(name)), *(name for name in rule if name not in _KEYS)]:
         raise invalid(f"{path}.{name}", "is missing" if name in _REQUIRED else "there is no such field")
@@ -75,7 +74,7 @@ def _parse_rule(value: Any, path: str) -> dict[str, Any]:
     return rule
 
 
-def _check_list(value: Any, path: str, name: str) -> None:
+def _check_list(value: object, path: str, name: str) -> None:
     if not isinstance(value, list):
         raise invalid(path, "must be a list")
     for item in value:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..json_types import ApiObject
 from ..setting import Comparison, Operation, Read, Setting
 from ..state import UNSUPPORTED
 from ..values import flag_of
 
 
-def _has_versions(found: dict[str, Any]) -> bool:
+def _has_versions(found: ApiObject) -> bool:
     # A bucket with object lock always has its versions enabled: where they are not, one call less.
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
     return found["versioning"] in ("Enabled", UNSUPPORTED)
@@ -35,7 +34,7 @@ class ObjectLock(Setting):
     # Asked for by CreateBucket: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (Permissions)
     writes = (Operation("put_object_lock_configuration", "s3:PutBucketObjectLockConfiguration"),)
 
-    def parse(self, value: Any) -> bool:
+    def parse(self, value: object) -> bool:
         return flag_of(value, f"spec.{self.field}")
 
     def target(self, case: Comparison) -> bool:

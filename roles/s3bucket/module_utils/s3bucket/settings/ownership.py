@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.htm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..setting import Call, Comparison, Operation, Read, Setting
+from ..json_types import ApiObject, Json
+from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from .acl import PUBLIC_ACLS
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _WITHOUT_ACLS = "BucketOwnerEnforced"
 _WITH_ACLS = "BucketOwnerPreferred"
 
 
-def _take(answer: dict[str, Any]) -> str | None:
+def _take(answer: ApiObject) -> str | None:
     rules = answer.get("OwnershipControls", {}).get("Rules", [])
     return rules[0].get("ObjectOwnership") if rules else None
 
@@ -40,20 +41,20 @@ class Ownership(Setting):
     )
     writes = (_PUT,)
 
-    def parse(self, value: Any) -> None:
+    def parse(self, value: object) -> None:
         """The field is the ACL's; what is wanted follows from it, and from what the bucket has."""
 
     def is_asked(self, wanted: Wanted) -> bool:
         return wanted.settings["acl"] in PUBLIC_ACLS
 
-    def target(self, case: Comparison) -> Any:
+    def target(self, case: Comparison) -> Value:
         found = case.found[self.name]
         return _WITH_ACLS if self.is_asked(case.wanted) and found == _WITHOUT_ACLS else found
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"OwnershipControls": {"Rules": [{"ObjectOwnership": value}]}})]
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
         return {"objectOwnership": (case.found[self.name], self.target(case))}
 
 

@@ -7,11 +7,11 @@ The module s3bucket_settings writes it by itself: it explains AWS's errors, and 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ..closing import is_closing
+from ..json_types import ApiObject, Json
 from ..policy import PolicyError, is_applied, parse, shown
-from ..setting import Call, Comparison, Operation, Read, Setting
+from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from ..values import invalid
 
 _PUT = Operation("put_bucket_policy", "s3:PutBucketPolicy")
@@ -33,7 +33,7 @@ class Policy(Setting):
     )
     writes = (_PUT, _DELETE)
 
-    def parse(self, value: Any) -> dict[str, Any] | None:
+    def parse(self, value: object) -> ApiObject | None:
         if not isinstance(value, str):
             raise invalid(f"spec.{self.field}", "must be a string that holds a JSON object")
         try:
@@ -50,13 +50,13 @@ class Policy(Setting):
         """Whether a deletion that never ended left its own policy, which denies all writes."""
         return is_closing(case.found[self.name], case.wanted.bucket_arn)
 
-    def argument(self, case: Comparison) -> dict[str, Any]:
+    def argument(self, case: Comparison) -> ApiObject:
         return case.wanted.policy or {}
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"Policy": json.dumps(value)}) if value else Call(_DELETE, {})]
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
         return {self.field: (shown(case.found[self.name]), case.wanted.policy)}
 
 

@@ -7,10 +7,11 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-publi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..json_types import ApiObject, Json
 from ..policy import is_public
-from ..setting import Call, Comparison, Operation, Parsed, Read, Setting
+from ..setting import Call, Comparison, Operation, Parsed, Read, Setting, Value
 from ..values import flag_of, invalid, mapping_of
 from .acl import PUBLIC_ACLS
 
@@ -44,7 +45,7 @@ class PublicAccessBlock(Setting):
     )
     writes = (_PUT,)
 
-    def parse(self, value: Any) -> dict[str, bool]:
+    def parse(self, value: object) -> dict[str, bool]:
         given = mapping_of(value or {}, f"spec.{self.field}")
         return {
             name: flag_of(given[name], f"spec.{self.field}.{name}")
@@ -52,7 +53,7 @@ class PublicAccessBlock(Setting):
             if given.get(name) is not None
         }
 
-    def derive(self, value: Any, parsed: Parsed) -> dict[str, bool]:
+    def derive(self, value: Value, parsed: Parsed) -> dict[str, bool]:
         opens_acls, opens_policy = parsed.values["acl"] in PUBLIC_ACLS, is_public(parsed.values["policy"])
         derived = {
             "blockPublicACLs": not opens_acls,
@@ -84,15 +85,15 @@ class PublicAccessBlock(Setting):
             for name, key in BLOCK_FIELDS.items()
         }
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"PublicAccessBlockConfiguration": value})]
 
-    def effective(self, wanted: Wanted, is_adopted: bool) -> dict[str, Any]:
+    def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
         block = wanted.settings[self.name]
         shown = {name: value for name, value in block.items() if not is_adopted or self._is_given(wanted, name)}
         return {self.field: shown}
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
         found, target = case.found[self.name], self.target(case)
         return {f"{self.field}.{name}": (found[key], target[key]) for name, key in BLOCK_FIELDS.items()}
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..setting import Call, Comparison, Operation, Parsed, Read, Setting
+from ..json_types import Json
+from ..setting import Call, Comparison, Operation, Parsed, Read, Setting, Value
 from ..values import flag_of, invalid
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ class Versioning(Setting):
     read = Read(Operation("get_bucket_versioning", "s3:GetBucketVersioning"), lambda answer: answer.get("Status", ""))
     writes = (_PUT,)
 
-    def parse(self, value: Any) -> bool:
+    def parse(self, value: object) -> bool:
         return flag_of(value, f"spec.{self.field}")
 
-    def derive(self, value: Any, parsed: Parsed) -> bool:
+    def derive(self, value: Value, parsed: Parsed) -> bool:
         return value or (self.field not in parsed.given and parsed.values["object_lock"])
 
     def check(self, wanted: Wanted) -> None:
@@ -39,13 +40,13 @@ class Versioning(Setting):
         # A bucket with object lock cannot suspend its versions.
         return case.wanted.settings[self.name] or case.found["object_lock"] is True
 
-    def canonical(self, value: Any) -> bool:
+    def canonical(self, value: Value) -> bool:
         return value in ("Enabled", True)
 
-    def calls(self, value: Any) -> list[Call]:
+    def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"VersioningConfiguration": {"Status": "Enabled" if value else "Suspended"}})]
 
-    def plan(self, case: Comparison) -> dict[str, tuple[Any, Any]]:
+    def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
         return {self.field: (self.canonical(case.found[self.name]), self.target(case))}
 
 
