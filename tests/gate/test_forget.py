@@ -8,11 +8,11 @@ from dev.aws import Aws
 from tests.support.gate import code_of
 
 
-def test_forgotten_user_is_gone_with_its_key_and_tags_and_others_stay(aws: Aws, new_name: Callable[[str], str]) -> None:
-    iam, kept, forgotten = aws.client("iam"), new_name("operator"), new_name("forgotten")
+def test_removed_user_is_gone_with_its_key_and_tags_and_others_stay(aws: Aws, new_name: Callable[[str], str]) -> None:
+    iam, kept, removed = aws.client("iam"), new_name("operator"), new_name("removed")
     tags = [{"Key": "agill.apps/name", "Value": "photos"}]
     keys = {}
-    for name in (kept, forgotten):
+    for name in (kept, removed):
         iam.create_user(UserName=name, Tags=tags)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         keys[name] = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
@@ -23,9 +23,9 @@ def test_forgotten_user_is_gone_with_its_key_and_tags_and_others_stay(aws: Aws, 
     assert kept in names
     # The administrator's key goes on working: it is what asks.
     assert [name for name in names if not name.startswith("operator-")] == ["admin"]
-    assert code_of(lambda: iam.get_user(UserName=forgotten)) == "NoSuchEntity"
-    assert code_of(aws.client("s3", **keys[forgotten]).list_buckets) == "InvalidAccessKeyId"
+    assert code_of(lambda: iam.get_user(UserName=removed)) == "NoSuchEntity"
+    assert code_of(aws.client("s3", **keys[removed]).list_buckets) == "InvalidAccessKeyId"
     assert code_of(aws.client("sts", **keys[kept]).get_caller_identity) == "allowed"
     # The name is free, and has none of the tags.
-    iam.create_user(UserName=forgotten)
-    assert iam.list_user_tags(UserName=forgotten)["Tags"] == []
+    iam.create_user(UserName=removed)
+    assert iam.list_user_tags(UserName=removed)["Tags"] == []
