@@ -24,7 +24,7 @@ from bench.goals import goal_rows
 from bench.memory import first_minute_of_slope, memory_rows
 from bench.meter import Cost
 from bench.objects import make
-from bench.place import OBJECT, Place
+from bench.place import OBJECT, OPERATOR, Place
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, rows_of, table
 from bench.settings import GROUPS, settings_of
@@ -72,8 +72,12 @@ def started(tree: Tree, script: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="module")
-def place(control_plane: ControlPlane, aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(control_plane, aws, tmp_path_factory.mktemp("bench"))
+def place(
+    control_plane: ControlPlane, aws: Aws, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    yield Place(control_plane, aws, tmp_path_factory.mktemp("bench"))
+    kind = ("rbac.authorization.k8s.io", "v1", "clusterrolebindings")
+    world.custom.delete_cluster_custom_object(*kind, OPERATOR)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dev.site.generate import find_stale
 from runner.cli import main
 from runner.control.metrics import Metrics
 from s3bucket.outcome import Reason
+from s3bucket.settings import ALL
 from tests.support.docs import find_anchors, find_blocks, find_links, find_pages
 from tests.support.world import PROJECT
 
@@ -41,6 +42,10 @@ def test_every_metric_is_explained() -> None:
         f"{family.name}_total" if family.type == "counter" else family.name for family in Metrics().registry.collect()
     ]
     assert sorted(cell.strip("`").partition("{")[0] for cell in listed) == sorted(there)
+
+
+def test_comparison_counts_the_bucket_settings() -> None:
+    assert f"| bucket settings | {len(ALL)}, see" in (PROJECT / "README.md").read_text()
 
 
 def test_every_alert_says_what_to_do() -> None:
