@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import TypedDict
 
 from .json_types import Json
 
 
-class Retry(StrEnum):
+class _Text(str, Enum):  # noqa: UP042 - the module that reports a Python without StrEnum is run by it
+    """A member is its text, also in a format string."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, specification: str) -> str:
+        return format(self.value, specification)
+
+
+class Retry(_Text):
     """When it is worth trying again."""
 
     NONE = "none"
@@ -31,7 +41,7 @@ class Retry(StrEnum):
     """When the spec changes, or at the next sync."""
 
 
-class Reason(StrEnum):
+class Reason(_Text):
     """Why an object is Ready or Synced, or not. Those after WOULD_CHANGE are the operator's own."""
 
     READY = "Ready"
