@@ -134,7 +134,7 @@ docs: $(STAMP) ## build the documentation site into build/site; links that lead 
 	$(BIN)/python -c "import material" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
-generate-docs: $(STAMP) ## write the generated parts of README and docs: the S3 resource, the CLI, the figures, the code map
+generate-docs: $(STAMP) ## write the generated parts of README and docs: the S3 resource, the CLI, the figures, the code map, the settings
 	$(BIN)/python -m dev.generate docs
 
 cluster: kubernetes ## bring Kubernetes and AWS up and leave them running; then: . build/cluster.env

@@ -66,6 +66,8 @@ def up(base: Path) -> None:
     (base / "cluster.json").write_text(json.dumps(state))
     lines = ["unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_CA_BUNDLE"]
     lines += [f"export {name}='{value}'" for name, value in environment.items()]
+    # kubectl, where the machine has none of its own.
+    lines.append(f'export PATH="$PATH:{find_binaries()["kubectl"].parent}"')
     (base / "cluster.env").write_text("\n".join(lines) + "\n")
     print(f"Kubernetes and AWS are up. Next:\n  . {_shown(base)}/cluster.env && .venv/bin/s3-operator run")
 

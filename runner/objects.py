@@ -1,4 +1,7 @@
-"""Frozen views of Kubernetes objects, and what carries their owner tags in AWS. Pure.
+"""What every package of the runner knows of an S3 object: views of its JSON, its finalizer, what it owns in AWS. Pure.
+
+The views are of S3 objects, Secrets and Services. Beside them are the type of what AWS has with the owner tags of an
+object, and the error of a read of AWS that failed. What is done with an object is decided in ``runner.control``.
 
 A view reads an object as Kubernetes' JSON has it, and nothing changes that JSON afterwards. A file may hold anything
 in place of an object: a view answers with empty values where it finds something else than a mapping.

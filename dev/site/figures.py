@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-_RESULTS = Path(__file__).parents[2] / "bench" / "results" / "latest.json"
+_FOLDER = Path(__file__).parents[2] / "bench" / "results"
+_RESULTS = _FOLDER / "latest.json"
+_MACHINE = _FOLDER / "machine.json"
 
 # What, with --executor stock, with --executor warm. {row/executor/metric:format} is a measured value.
 _ROWS = [
@@ -60,15 +62,22 @@ _SHORT = (0, 1, 3, 4, 9)
 def table() -> str:
     """All figures, as a Markdown table."""
     lines = ["| what | `executor: stock` | `executor: warm` |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in _filled())]) + "\n"
+    rows = [f"| {' | '.join(cells)} |" for cells in _filled()]
+    return "\n".join([*lines, *rows, "", f"Measured {_measured_at()}."]) + "\n"
 
 
 def short_table() -> str:
     """The figures of the README, with warm runs, which are the default."""
     rows = _filled()
-    lines = ["| measured on 2 cores | |", "|---|---|"]
+    lines = [f"| measured on 2 cores, {_measured_at()} | |", "|---|---|"]
     cells = ((rows[number][0].partition(" (stock")[0], rows[number][2]) for number in _SHORT)
     return "\n".join([*lines, *(f"| {what} | {value} |" for what, value in cells)]) + "\n"
+
+
+def _measured_at() -> str:
+    """When the figures were measured, and of which commit."""
+    machine = json.loads(_MACHINE.read_text())
+    return f"on {machine['began'][:10]} at commit {machine['commit'][:7]}"
 
 
 def _filled() -> list[tuple[str, ...]]:

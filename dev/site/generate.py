@@ -1,8 +1,8 @@
 """The generated regions of README and docs; ``make generate`` writes them.
 
 A region is between ``<!-- generated: NAME -->`` and ``<!-- end of NAME -->``; everything around it is written by hand.
-The S3 resource comes from ``crds/``, the CLI from click, the figures from ``bench/results``, the code map from
-docstrings.
+The markers are on lines of their own, or both within one line. The S3 resource comes from ``crds/``, the CLI from
+click, the figures from ``bench/results``, the code map from docstrings.
 """
 
 from __future__ import annotations
@@ -21,27 +21,31 @@ from s3bucket.settings import ALL
 _PROJECT = Path(__file__).parents[2]
 # The regions of each page.
 PAGES = {
-    "README.md": "figures in short",
-    "docs/operations/sizing.md": "figures",
-    "docs/reference/s3.md": "resource",
-    "docs/reference/cli.md": "commands",
-    "docs/contributing/code-map.md": "code map",
-    "roles/s3bucket/README.md": "settings",
+    "README.md": ("figures in short", "number of settings"),
+    "docs/operations/sizing.md": ("figures",),
+    "docs/reference/s3.md": ("resource",),
+    "docs/reference/cli.md": ("commands",),
+    "docs/contributing/code-map.md": ("code map",),
+    "docs/explanation/role.md": ("settings",),
+    "roles/s3bucket/README.md": ("settings",),
 }
 
 
 def make_page(name: str, text: str) -> str:
-    """The text of a page with its region as it should be.
+    """The text of a page with its regions as they should be.
 
-    :raises ValueError: when the page has no such region
+    :raises ValueError: when the page does not have one of them
     """
-    region = PAGES[name]
-    start, end = f"<!-- generated: {region} -->\n", f"<!-- end of {region} -->\n"
-    head, has_start, rest = text.partition(start)
-    _, has_end, tail = rest.partition(end)
-    if not has_start or not has_end:
-        raise ValueError(f"{name} has no region {start.strip()} ... {end.strip()}")
-    return f"{head}{start}\n{_GENERATORS[region]()}\n{end}{tail}"
+    for region in PAGES[name]:
+        start, end = f"<!-- generated: {region} -->", f"<!-- end of {region} -->"
+        head, has_start, rest = text.partition(start)
+        old, has_end, tail = rest.partition(end)
+        if not has_start or not has_end:
+            raise ValueError(f"{name} has no region {start} ... {end}")
+        made = _GENERATORS[region]()
+        new = f"\n\n{made}\n" if old.startswith("\n") else made
+        text = f"{head}{start}{new}{end}{tail}"
+    return text
 
 
 def find_stale() -> dict[str, str]:
@@ -103,6 +107,7 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "code map": code_map.tables,
     "figures": figures.table,
     "figures in short": figures.short_table,
+    "number of settings": lambda: str(len(ALL)),
     "settings": lambda: ", ".join(f"`{setting.name}`" for setting in ALL) + "\n",
 }
 

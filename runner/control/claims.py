@@ -1,9 +1,9 @@
-"""The claims on bucket names that IAM may not show yet: which S3 object ran for a name in the last time.
+"""The claims on bucket names that IAM may not show yet: which S3 object ran for a name recently.
 
 The role records a claim in IAM with the user that it creates, and reads all users before it creates a bucket
-(``observe._check_claims``). But IAM is eventually consistent: what one run wrote, the next may not read. So a claim is
-also kept here, from before a run starts until some time after its end, and after the object was deleted: for that time
-AWS may still accept its key, with which whoever copied it could prepare the next bucket of that name.
+(``s3bucket.observe.claims``). But IAM is eventually consistent: what one run wrote, the next may not read. So a claim
+is also kept here, from before a run starts until some time after its end, and after the object was deleted: for that
+time AWS may still accept its key, with which whoever copied it could prepare the next bucket of that name.
 
 What follows from a claim is decided in :mod:`runner.control.decide`. Threads: any; one at a time for an object.
 """

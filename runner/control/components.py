@@ -1,4 +1,8 @@
-"""The components that reconcile objects, made from the operator's settings once the cluster's name is known."""
+"""Builds the components that reconcile objects, from the operator's settings and the name of the cluster.
+
+``run`` and ``once`` both need them, and neither can have them before Kubernetes returned the cluster's name. The rest
+of the operator (watches, queue, Lease, probes), and the order of start and stop, are in :mod:`runner.control.operator`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
-"""The operator: wires watches, queue, workers, Lease and probes together. ``run`` serves, ``once`` makes one pass.
+"""The operator's life: starts and stops watches, queue, workers, Lease and probes.
 
-Threads: one a watcher, one a worker, two for the election, one a HTTP server; the main thread waits for a
+``run`` serves, ``once`` makes one pass.
+
+The components that reconcile objects are built in :mod:`runner.control.components`.
+
+Threads: one a watcher, one a worker, three for the Lease, one a HTTP server; the main thread waits for a
 signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
 Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
 """

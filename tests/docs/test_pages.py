@@ -11,7 +11,6 @@ from dev.site.generate import find_stale
 from runner.cli import main
 from runner.control.metrics import Metrics
 from s3bucket.outcome import Reason
-from s3bucket.settings import ALL
 from tests.support.docs import find_anchors, find_blocks, find_links, find_pages
 from tests.support.world import PROJECT
 
@@ -24,8 +23,11 @@ PAGES = find_pages()
 
 def section(page: str, title: str) -> str:
     """A section's text, up to the next title of its level or above."""
+    return section_of((PROJECT / page).read_text(), title)
+
+
+def section_of(text: str, title: str) -> str:
     level = title.partition(" ")[0]
-    text = (PROJECT / page).read_text()
     return text.partition(f"\n{title}\n")[2].partition(f"\n{level} ")[0].partition("\n## ")[0]
 
 
@@ -42,10 +44,6 @@ def test_every_metric_is_explained() -> None:
         f"{family.name}_total" if family.type == "counter" else family.name for family in Metrics().registry.collect()
     ]
     assert sorted(cell.strip("`").partition("{")[0] for cell in listed) == sorted(there)
-
-
-def test_comparison_counts_the_bucket_settings() -> None:
-    assert f"| bucket settings | {len(ALL)}, see" in (PROJECT / "README.md").read_text()
 
 
 def test_every_alert_says_what_to_do() -> None:
@@ -74,6 +72,14 @@ def test_files_of_the_code_map_exist() -> None:
     paths = re.findall(r"`([^` ]+/[^` ]*)`", head)
     assert paths
     assert [path for path in paths if not (PROJECT / path).exists()] == []
+
+
+def test_code_map_describes_every_file() -> None:
+    text = (PROJECT / "docs/contributing/code-map.md").read_text()
+    assert re.findall(r"^\| `[^`]+` \|\s*\|$", text, re.MULTILINE) == []
+    for folder in ("roles/s3bucket/tasks", "playbooks/tasks", "roles/s3bucket/library"):
+        files = [path.name for path in (PROJECT / folder).iterdir() if path.suffix in (".py", ".yml")]
+        assert sorted(files) == sorted(cell.strip("`") for cell in first_cells(section_of(text, f"### {folder}")))
 
 
 def test_readme_is_short() -> None:
