@@ -34,7 +34,7 @@ def test_playbook_with_tags_is_refused_before_anything_is_read(
 
 
 def test_sync_with_skipped_tags_keeps_the_finalizer_of_a_deleting_object(world: World, new_object: NewObject) -> None:
-    """The tags to skip come from the environment, where a user may have forgotten them."""
+    """The tags to skip come from the environment, where a user may have left them."""
     cr = new_object(iamUser=None)
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     sync = ("sync.yml", "-e", f"s3bucket_namespace={namespace}")

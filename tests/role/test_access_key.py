@@ -87,7 +87,7 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     key_id = world.credentials(cr)[0]
-    # A lagging IAM read looks like this: it shows the user, but not the access key and the record of the key.
+    # A lagging IAM read gives this answer: it shows the user, but not the access key and the record of the key.
     world.iam.untag_user(UserName=cr["spec"]["iamUser"]["username"], TagKeys=["agill.apps/key"])
     world.iam.delete_access_key(UserName=cr["spec"]["iamUser"]["username"], AccessKeyId=key_id)
     with pytest.raises(Refused) as refused:

@@ -387,7 +387,7 @@ def test_bucket_that_its_tenant_deleted_and_a_stranger_took_is_name_taken(world:
     copied, bucket = tags_of(world, tenants), bucket_of(tenants)
     key = world.credentials(tenants)
     world.tenant(tenants).delete_bucket(Bucket=bucket)
-    # A public bucket with copies of the operator's tags: everything that could make it look owned.
+    # A public bucket with copies of the operator's tags: everything that could make it seem owned.
     world.aws.gate.make_bucket_elsewhere(bucket, copied, is_open=True)
     refused = refusal(world, tenants)
     assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")

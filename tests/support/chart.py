@@ -89,10 +89,10 @@ EVERYTHING = (
     "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.service.enabled=true",
     "--set=networkPolicy.enabled=true,podDisruptionBudget.enabled=true,extraLabels.team=storage",
 )
-"""Arguments with which the chart makes every kind of object that it has."""
+"""Arguments with which the chart renders every kind of object that it has."""
 
 OPENSHIFT = "--set=podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"
-"""The README's values for OpenShift: what the SCC restricted-v2 chooses by itself."""
+"""The README's values for OpenShift. They unset the IDs that the SCC restricted-v2 chooses."""
 
 
 class Release:

@@ -271,7 +271,7 @@ TOGETHER = {
     "testPod.labels": Row({"test": "a"}, at("Pod", "metadata", "labels", "test"), "a"),
     "testPod.annotations": Row({"test": "b"}, at("Pod", "metadata", "annotations", "test"), "b"),
 }  # fmt: skip
-"""Values that go together, by their place in values.yaml."""
+"""Values that can be set together, by their path in values.yaml."""
 
 APART = {
     "image.name": Row("all:1", in_pods("containers", 0, "image"), ["all:1"] * TWICE),
@@ -297,7 +297,7 @@ APART = {
     # 0 must not be treated as an empty value.
     "podDisruptionBudget.minAvailable": Row(0, at("PodDisruptionBudget", "spec", "minAvailable"), 0),
 }
-"""Values that exclude those above."""
+"""Values that cannot be combined with those above."""
 # Values that a row needs and does not test.
 NEEDED = {"podDisruptionBudget.enabled": True, "commonAnnotations": {"helm": "a"}}
 
