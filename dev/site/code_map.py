@@ -1,6 +1,6 @@
 """The map of the code: what each package and each file owns, in the file's own words.
 
-The words are a Python file's docstring, the ``short_description`` in the DOCUMENTATION of Ansible's modules and lookups,
+The words are a file's docstring, the ``short_description`` in the DOCUMENTATION of modules and lookups of Ansible,
 and the first comment of a playbook or a file of tasks, or the name of its first task where there is no comment.
 """
 

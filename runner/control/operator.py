@@ -1,8 +1,6 @@
 """The operator's life: starts and stops watches, queue, workers, Lease and probes.
 
-``run`` serves, ``once`` makes one pass.
-
-The components that reconcile objects are built in :mod:`runner.control.components`.
+``run`` serves, ``once`` makes one pass. What reconciles objects is built in :mod:`runner.control.components`.
 
 Threads: one a watcher, one a worker, three for the Lease, one a HTTP server; the main thread waits for a
 signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
