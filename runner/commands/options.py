@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from runner.settings import default_project_dir, find_other_core
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.json_types import Json
 from s3bucket.role_settings import TABLE, RoleSettings, Setting
 
@@ -119,7 +119,7 @@ def _of_setting(setting: Setting) -> Option:
         given: Json = ",".join(value) if isinstance(value, tuple) else value
         try:
             valid = setting.value_of(given, setting.option)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise click.BadParameter(refusal.message.removeprefix(f"{setting.option}: ")) from refusal
         return tuple(valid) if isinstance(valid, list) else valid
 

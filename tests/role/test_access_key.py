@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
 from tests.support.world import NewObject, World, deleting
@@ -69,9 +69,9 @@ def test_user_that_iam_does_not_show_yet_is_waited_for(world: World, new_object:
     world.aws.gate.add_fault("GetUser", "NoSuchEntity", status=404, user=cr["spec"]["iamUser"]["username"])
     try:
         # The key was issued seconds ago: neither is a new one made, nor is the object let go without its user.
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ReconcileError) as refused:
             observe(world.wanted(cr), world.sources(settle_s=600))
-        with pytest.raises(Refused) as refused_deletion:
+        with pytest.raises(ReconcileError) as refused_deletion:
             observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=600))
         # Later it is gone.
         assert world.differs(cr) == ["user"]
@@ -88,7 +88,7 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
     # As IAM looks to a reader that lags: the user is there, its key and the key's record are not.
     world.iam.untag_user(UserName=cr["spec"]["iamUser"]["username"], TagKeys=["agill.apps/key"])
     world.iam.delete_access_key(UserName=cr["spec"]["iamUser"]["username"], AccessKeyId=key_id)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         observe(world.wanted(cr), world.sources(settle_s=600))
     assert refused.value.reason == "WaitingForIAM"
     assert "access_key" in world.differs(cr)

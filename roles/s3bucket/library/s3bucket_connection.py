@@ -52,7 +52,7 @@ ensure_present()
 import botocore.session
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.connection import connect
-from ansible.module_utils.s3bucket.errors import Refused
+from ansible.module_utils.s3bucket.errors import ReconcileError
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
         module.fail_json(msg=outdated, s3bucket_reason=REASON)
     try:
         _, options = connect(module, module.params["kubernetes"])
-    except Refused as refusal:
+    except ReconcileError as refusal:
         module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, kubernetes=options)
 

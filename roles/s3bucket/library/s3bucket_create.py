@@ -73,7 +73,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
@@ -112,7 +112,7 @@ def main() -> None:
             s3, account = module.client("s3"), module.params["account"]
             create_bucket(s3, wanted)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True, bucket_arguments=arguments)
 
@@ -121,7 +121,7 @@ def main() -> None:
 def failing_to(verb: str) -> Iterator[None]:
     """A block whose errors of AWS have a reason.
 
-    :raises Refused: for an error of AWS
+    :raises ReconcileError: for an error of AWS
     """
     try:
         yield
@@ -155,23 +155,25 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
 
     In us-east-1 a create on a bucket that the account has already answers 200 as if it were new, so the tags are read.
 
-    :raises Refused: Conflict for a bucket with the tags of somebody else
+    :raises ReconcileError: Conflict for a bucket with the tags of somebody else
     """
     tags = get_bucket_tags(s3, wanted.bucket, account)
     if not tags:
         return None
     if not wanted.identity.is_same_object(tags):
-        raise Refused(
+        raise ReconcileError(
             Reason.CONFLICT,
             f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "
             f"tags ({owner.Identity.owner_of(tags) or 'none'}): it was left alone",
         )
     if owner.ADOPTED in tags:
         # No bucket that was created just now has that tag: it has been there before, or somebody is faster.
-        raise Refused(Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
+        raise ReconcileError(
+            Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has"
+        )
     try:
         return differing_settings(wanted, s3, account)
-    except Unknown as error:
+    except UnknownStateError as error:
         if code_of(error.__cause__ or error) == "NoSuchBucket":
             return None
         raise
@@ -182,7 +184,7 @@ def read_back(
 ) -> dict[str, Any]:
     """Read until S3 shows what was created: a first read may be older, and then it is no proof of anything.
 
-    :raises Refused: Pending when it does not for some seconds
+    :raises ReconcileError: Pending when it does not for some seconds
     """
     end = clock() + READ_BACK_S
     while True:
@@ -190,7 +192,9 @@ def read_back(
         if found is not None:
             return found
         if clock() >= end:
-            raise Refused(Reason.PENDING, f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
+            raise ReconcileError(
+                Reason.PENDING, f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s"
+            )
         sleep(READ_BACK_PAUSE_S)
 
 

@@ -60,7 +60,7 @@ writers:
 import time
 
 from ansible.module_utils.s3bucket.emptying import Emptying
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of
 from ansible.module_utils.s3bucket.module import refuse, refuse_aws
 from ansible.module_utils.s3bucket.regions import partition_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -88,7 +88,7 @@ def main() -> None:
     )
     try:
         emptying.run()
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     except AWS_ERRORS as error:
         if code_of(error) != "NoSuchBucket":

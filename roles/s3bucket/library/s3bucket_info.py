@@ -138,7 +138,7 @@ ensure_present()
 from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
-from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
+from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
 from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, read_settings, refuse
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
@@ -183,7 +183,7 @@ def main() -> None:
         seen, sources = (read_deletion if wanted.is_deleting else read_present)(module, wanted, sources)
         answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
         answer |= preview(module, wanted, seen, sources)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
     read = {
@@ -312,7 +312,7 @@ def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) ->
     """Read what an object that is being deleted has."""
     try:
         return observe_deletion(wanted, sources), sources
-    except NoSuchRegion as refusal:
+    except NoSuchRegionError as refusal:
         # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
         module.params["region"] = refusal.elsewhere
         sources = replace(make_sources(module, read_settings(module.params["settings"])), cluster=sources.cluster)

@@ -67,7 +67,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.cluster import ApiServer
 from ansible.module_utils.s3bucket.connection import connect
-from ansible.module_utils.s3bucket.errors import Forbidden, Refused
+from ansible.module_utils.s3bucket.errors import ForbiddenError, ReconcileError
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.role_settings import (
     Read,
@@ -105,7 +105,7 @@ def main() -> None:
         else:
             settings = given
             compare_with_installed(module, cluster, given)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, settings=RoleSettings.from_valid(settings).to_record())
 
@@ -113,7 +113,7 @@ def main() -> None:
 def settings_of(cluster: ApiServer, operator: str, given: dict[str, Any]) -> dict[str, Any]:
     """The settings of one Deployment; those that it does not show must be given.
 
-    :raises Refused: InvalidSpec when it is none of an operator, or the given settings differ
+    :raises ReconcileError: InvalidSpec when it is none of an operator, or the given settings differ
     """
     namespace, _, name = operator.partition("/")
     if not namespace or not name or "/" in name:
@@ -132,11 +132,11 @@ def settings_of(cluster: ApiServer, operator: str, given: dict[str, Any]) -> dic
 def compare_with_installed(module: AnsibleModule, cluster: ApiServer, given: dict[str, Any]) -> None:
     """Refuse settings other than those of an operator for the same namespace, even one that is scaled to 0.
 
-    :raises Refused: InvalidSpec naming the Deployment, each difference and the remedies
+    :raises ReconcileError: InvalidSpec naming the Deployment, each difference and the remedies
     """
     try:
         deployments = cluster.list_deployments("helm.sh/chart")
-    except Forbidden as refusal:
+    except ForbiddenError as refusal:
         module.warn(f"{refusal.message}: whether an operator is installed that has other settings is not known")
         return
     for deployment in deployments:
@@ -148,13 +148,13 @@ def compare_with_installed(module: AnsibleModule, cluster: ApiServer, given: dic
 def refuse_differences(deployment: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse settings other than those of this Deployment.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     read: Read | None = read_deployment(deployment)
     differences = find_differences(given, read) if read else []
     if differences:
         operator = f"{deployment['metadata']['namespace']}/{deployment['metadata']['name']}"
-        raise Refused(
+        raise ReconcileError(
             Reason.INVALID_SPEC,
             f"the settings differ from those of the operator that is installed as Deployment {operator}: "
             f"{'; '.join(differences)}. Take its settings with -e s3bucket_operator={operator}, or give the same ones "

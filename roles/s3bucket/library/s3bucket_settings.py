@@ -72,7 +72,7 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
@@ -107,9 +107,9 @@ class Settings:
         self._record = ""
         self.user_tags: dict[str, str] = {}
 
-    def write(self, arguments: dict[str, Any]) -> Refused | None:
+    def write(self, arguments: dict[str, Any]) -> ReconcileError | None:
         """Write all settings, in their order. Returns the first problem."""
-        problems: list[Refused] = []
+        problems: list[ReconcileError] = []
         due = [setting for setting in ALL if setting.name in arguments]
         self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
         for setting in due:
@@ -124,12 +124,12 @@ class Settings:
         return problems[0] if problems else None
 
     @staticmethod
-    def _try(problems: list[Refused], write: Callable[[Any], None], value: Any) -> None:
+    def _try(problems: list[ReconcileError], write: Callable[[Any], None], value: Any) -> None:
         if any(problem.reason in STOPS for problem in problems):
             return
         try:
             write(value)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             problems.append(refusal)
 
     def _call(self, operation: Operation, **arguments: Any) -> None:
@@ -175,7 +175,7 @@ class Settings:
         before = find_bucket_policy(self._s3, self._name, self._account)
         try:
             self._write(BY_NAME["policy"], policy)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise self._explain(refusal, policy) from refusal
         record = self._record_answer(policy, before)
         if not record:
@@ -205,18 +205,18 @@ class Settings:
                 break
         return record_of(policy, answer) if answer is not None else ""
 
-    def _explain(self, refusal: Refused, policy: dict[str, Any]) -> Refused:
+    def _explain(self, refusal: ReconcileError, policy: dict[str, Any]) -> ReconcileError:
         """What AWS means when it refuses a policy."""
         text, wanted = refusal.message, self._wanted
         if "Invalid principal" in text and wanted.username:
             user = self._new_user()
             if user and names_principal(policy, user["Arn"]):
-                return Refused(
+                return ReconcileError(
                     Reason.WAITING_FOR_IAM,
                     f"S3 does not know IAM user {wanted.username} yet, which spec.bucketPolicy names",
                 )
         if "BlockPublicPolicy" in text:
-            return Refused(
+            return ReconcileError(
                 Reason.INVALID_SPEC,
                 f"spec.bucketPolicy: Block Public Access, of the bucket or of the AWS account, refuses it: {text}",
             )
@@ -237,7 +237,7 @@ def main() -> None:
     module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
         wanted = read_wanted(module, read_settings(module.params["settings"]))
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})

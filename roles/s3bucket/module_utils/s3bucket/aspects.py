@@ -37,7 +37,7 @@ def differing(
     :param case: ``found`` as :func:`read.read_settings` returns it, with ``policy_record``
     :param unmanaged: as :func:`unmanaged_now` returns it
     :param recorded: the optional settings that were written before; one that is no longer given is cleared
-    :raises Refused: InvalidSpec for what the CR asks and this bucket or endpoint cannot have
+    :raises ReconcileError: InvalidSpec for what the CR asks and this bucket or endpoint cannot have
     """
     found = []
     for setting in settings.ALL:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .children import is_new
-from .errors import Forbidden, NoSuchNamespace, Refused
+from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
 from .json_types import ApiObject
 from .outcome import Reason
@@ -46,7 +46,7 @@ _PARSING = threading.Lock()
 class ApiServer:
     """Reads by name through an ApiClient, as plain JSON: CoreV1Api would import hundreds of models.
 
-    :raises Refused: KubernetesError when the API server does not say what is there
+    :raises ReconcileError: KubernetesError when the API server does not say what is there
     """
 
     def __init__(self, api: client.ApiClient) -> None:
@@ -66,7 +66,7 @@ class ApiServer:
         """Whether the namespace is being deleted; False where we may not read namespaces."""
         try:
             found = self._find("Namespace", "namespaces", namespace)
-        except Forbidden:
+        except ForbiddenError:
             return False
         return found is not None and found.get("status", {}).get("phase") == "Terminating"
 
@@ -77,7 +77,7 @@ class ApiServer:
     def list_deployments(self, label: str) -> list[ApiObject]:
         """The Deployments of all namespaces that have a label.
 
-        :raises Forbidden: when we may not list them
+        :raises ForbiddenError: when we may not list them
         """
         text = self._get("Deployments", "/apis/apps/v1/deployments", {}, [("labelSelector", label)])
         return list(json.loads(text or b"{}").get("items") or [])
@@ -89,8 +89,8 @@ class ApiServer:
         https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 
         :param manifest: as ``children`` makes it; it must hold no secret, as it may be in the answer
-        :raises NoSuchNamespace: for an object to be created in a namespace that does not exist
-        :raises Refused: KubernetesError with the API server's message
+        :raises NoSuchNamespaceError: for an object to be created in a namespace that does not exist
+        :raises ReconcileError: KubernetesError with the API server's message
         """
         kind, metadata = manifest["kind"], manifest["metadata"]
         path, names = f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s", {"namespace": metadata["namespace"]}
@@ -116,8 +116,8 @@ class ApiServer:
             if error.status == 400 and "does not support dry run" in message:
                 return
             if error.status == 404 and is_new(manifest):
-                raise NoSuchNamespace(metadata["namespace"]) from error
-            raise Refused(
+                raise NoSuchNamespaceError(metadata["namespace"]) from error
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
             ) from error
         except HTTPError as error:
@@ -127,7 +127,7 @@ class ApiServer:
         """The uid of kube-system: the cluster's name where none is set."""
         found = self._find("Namespace", "namespaces", "kube-system")
         if found is None:
-            raise Refused(
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR,
                 "namespace kube-system does not exist: set --cluster-name of the operator, or s3bucket_cluster_name",
             )
@@ -153,12 +153,12 @@ class ApiServer:
             if not error.status:
                 raise _unreachable(error) from error
             if error.status == _FORBIDDEN and namespace:
-                raise Forbidden(
+                raise ForbiddenError(
                     Reason.KUBERNETES_ERROR,
                     f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
                     "(403): its RoleBinding in this namespace, or the namespace, is missing",
                 ) from error
-            refused = Forbidden if error.status == _FORBIDDEN else Refused
+            refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError
             why = f"{error.reason} ({error.status})"
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
         except HTTPError as error:
@@ -199,10 +199,10 @@ def _message_of(error: ApiException) -> str:
     return (message or str(error.reason))[:_MAX_MESSAGE]
 
 
-def _unreachable(error: Exception) -> Refused:
+def _unreachable(error: Exception) -> ReconcileError:
     certificate = _certificate_problem(error)
     if certificate:
-        return Refused(
+        return ReconcileError(
             Reason.KUBERNETES_ERROR,
             f"failed to reach Kubernetes: the certificate of the API server is not accepted ({certificate}): correct "
             "certificate-authority in the kubeconfig, or s3bucket_ca_cert of the role (K8S_AUTH_SSL_CA_CERT); "
@@ -211,7 +211,7 @@ def _unreachable(error: Exception) -> Refused:
     # Of an ApiException without a status it begins with the class of the error of TLS.
     reason = getattr(error, "reason", None)
     name = reason.splitlines()[0] if isinstance(reason, str) and reason else type(error).__name__
-    return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {name}")
+    return ReconcileError(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {name}")
 
 
 def _certificate_problem(error: BaseException | None) -> str:
@@ -226,7 +226,7 @@ def _certificate_problem(error: BaseException | None) -> str:
 def connect() -> ApiServer:
     """The API server of KUBECONFIG, else of the default kubeconfig, else of the Pod's ServiceAccount.
 
-    :raises Refused: KubernetesError when there is none of them
+    :raises ReconcileError: KubernetesError when there is none of them
     """
     ensure_library()
     with reported_errors("KUBECONFIG"):
@@ -242,10 +242,12 @@ def connect() -> ApiServer:
 def ensure_library() -> None:
     """Check that the Kubernetes client library is there.
 
-    :raises Refused: KubernetesError when it is not
+    :raises ReconcileError: KubernetesError when it is not
     """
     if not HAS_KUBERNETES:
-        raise Refused(Reason.KUBERNETES_ERROR, "the Python package kubernetes is missing: pip install kubernetes")
+        raise ReconcileError(
+            Reason.KUBERNETES_ERROR, "the Python package kubernetes is missing: pip install kubernetes"
+        )
 
 
 @contextlib.contextmanager
@@ -253,20 +255,22 @@ def reported_errors(source: str) -> Iterator[None]:
     """Report what the client library meets in a configuration.
 
     :param source: what the configuration comes from: variables of the environment or of the role
-    :raises Refused: KubernetesError naming the source, without the text of a file, which holds credentials
+    :raises ReconcileError: KubernetesError naming the source, without the text of a file, which holds credentials
     """
     try:
         yield
     except (ConfigException, OSError) as error:
         text = str(error).rstrip(".")
         if source and not text.endswith(_NO_CONFIGURATION):
-            raise Refused(Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {text}: correct {source}") from error
-        raise Refused(
+            raise ReconcileError(
+                Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {text}: correct {source}"
+            ) from error
+        raise ReconcileError(
             Reason.KUBERNETES_ERROR,
             "no Kubernetes configuration found: set s3bucket_kubeconfig or KUBECONFIG, or run in a Pod",
         ) from error
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Refused(
+        raise ReconcileError(
             Reason.KUBERNETES_ERROR,
             f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another",
         ) from error

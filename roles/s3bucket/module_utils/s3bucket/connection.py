@@ -21,7 +21,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as collection
 
 from .cluster import ApiServer, ensure_library, reported_errors, server_of
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
 
@@ -44,7 +44,7 @@ def connect(module: AnsibleModule, options: str) -> tuple[ApiServer, ApiObject]:
     :param module: its argument ``working_directory`` is where a relative path of KUBECONFIG starts
     :param options: those of the role's variables, by kubernetes.core's names, as JSON text
     :returns: the API server, and the option that tasks of kubernetes.core need beside the given ones
-    :raises Refused: KubernetesError when nothing is configured, or two sources contradict each other
+    :raises ReconcileError: KubernetesError when nothing is configured, or two sources contradict each other
     """
     ensure_library()
     # An argument with no_log is masked wherever it occurs in the answer: of no options that is every empty object.
@@ -76,7 +76,7 @@ def _validated(options: ApiObject) -> ApiObject:
     if result.error_messages:
         # Their texts name the option and may hold its value.
         names = ", ".join(f"s3bucket_{name}" for name in sorted(options))
-        raise Refused(Reason.KUBERNETES_ERROR, f"one of {names} has the wrong type: see the role's README")
+        raise ReconcileError(Reason.KUBERNETES_ERROR, f"one of {names} has the wrong type: see the role's README")
     return {name: value for name, value in result.validated_parameters.items() if value is not None}
 
 
@@ -92,7 +92,7 @@ def find_kubeconfig(environment: Mapping[str, str], working_directory: str) -> d
 
     :param working_directory: that of the person who runs Ansible, where kubectl too would start a relative path;
         Ansible runs modules in the playbook's folder
-    :raises Refused: KubernetesError when KUBECONFIG names no file that exists
+    :raises ReconcileError: KubernetesError when KUBECONFIG names no file that exists
     """
     text = environment.get("KUBECONFIG") or _DEFAULT_KUBECONFIG
     paths = [Path(working_directory, Path(path).expanduser()).absolute() for path in text.split(os.pathsep) if path]
@@ -109,7 +109,7 @@ def refuse_missing(kubeconfig: object, name: str) -> None:
 
     :param kubeconfig: paths, or the content as a dictionary
     :param name: the variable that gives it
-    :raises Refused: KubernetesError naming the variable and the paths
+    :raises ReconcileError: KubernetesError naming the variable and the paths
     """
     if isinstance(kubeconfig, Mapping):
         return
@@ -122,30 +122,30 @@ def refuse_missing(kubeconfig: object, name: str) -> None:
 def refuse_encrypted(name: str, paths: list[Path]) -> None:
     """Refuse a file that is encrypted with ansible-vault: modules do not have the vault's password.
 
-    :raises Refused: KubernetesError naming the variable, the file and the way that works
+    :raises ReconcileError: KubernetesError naming the variable, the file and the way that works
     """
     for path in paths:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if file.read(len(_VAULT)) == _VAULT:
-                raise Refused(
+                raise ReconcileError(
                     Reason.KUBERNETES_ERROR,
                     f"{name}: {path} is encrypted with ansible-vault: decrypt it, or give its content, "
                     f"s3bucket_kubeconfig: \"{{{{ lookup('ansible.builtin.unvault', '{path}') | from_yaml }}}}\"",
                 )
 
 
-def _missing(name: str, paths: list[Path]) -> Refused:
+def _missing(name: str, paths: list[Path]) -> ReconcileError:
     shown = os.pathsep.join(map(str, paths))
     is_relative = any(not path.is_absolute() for path in paths)
     without = "leave it out" if name.startswith("s3bucket_") else "unset it"
     remedy = "give its absolute path" if is_relative else f"correct it, or {without}"
-    return Refused(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
+    return ReconcileError(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
 
 
 def refuse_mixture(given: ApiObject, environment: Mapping[str, str]) -> None:
     """Refuse a kubeconfig or context of a role variable that the environment would overrule in part.
 
-    :raises Refused: KubernetesError naming both
+    :raises ReconcileError: KubernetesError naming both
     """
     chosen = next((name for name in ("kubeconfig", "context") if name in given), None)
     if chosen is None or "host" in given:
@@ -156,7 +156,7 @@ def refuse_mixture(given: ApiObject, environment: Mapping[str, str]) -> None:
     for option in overruling:
         name = _variable_of(option, environment)
         if name and option not in given:
-            raise Refused(
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR,
                 f"s3bucket_{chosen} is given, and {name} in the environment belongs to another connection: unset "
                 f"{name}, or leave s3bucket_{chosen} out, or give s3bucket_{option} too",
@@ -169,13 +169,13 @@ def refuse_overruled(configuration: Configuration, auth: ApiObject, given: ApiOb
     Of a kubeconfig with a token, and of a Pod's ServiceAccount, the client library sets host and token anew before each
     request (kubernetes.config, _set_config), whatever kubernetes.core has set.
 
-    :raises Refused: KubernetesError naming the variable
+    :raises ReconcileError: KubernetesError naming the variable
     """
     token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     for option, used in (("host", configuration.host), ("api_key", (token or "").removeprefix("Bearer "))):
         if auth.get(option) and auth[option] != used:
             name = _name_of(option, given)
-            raise Refused(
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR,
                 f"{name} has no effect beside a kubeconfig or a ServiceAccount with a token: give both a host and "
                 f"credentials, for example s3bucket_host and s3bucket_api_key, or leave {name} out",

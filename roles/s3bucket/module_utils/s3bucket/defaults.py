@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import ApiObject
 from .settings import ALL
 from .spec import OPERATOR_TAGS, invalid, operator_tags_of, wanted_of
@@ -41,7 +41,7 @@ def defaults_of(given: object, deletion_policy: object = "", tags: object = None
     :param given: ``s3bucket_defaults``
     :param deletion_policy: ``s3bucket_deletion_policy``, which counts more
     :param tags: ``s3bucket_tags``
-    :raises Refused: InvalidSpec that names the variable and the field
+    :raises ReconcileError: InvalidSpec that names the variable and the field
     """
     merged = _merged(map_of(given, _VARIABLE), {**DEFAULTS, **_OPTIONAL}, _VARIABLE)
     merged = {name: value for name, value in merged.items() if value is not None}
@@ -51,8 +51,8 @@ def defaults_of(given: object, deletion_policy: object = "", tags: object = None
         merged["deletionPolicy"] = deletion_policy
     try:
         wanted_of(_BARE, "", merged)
-    except Refused as refusal:
-        raise Refused(refusal.reason, refusal.message.replace("spec", _VARIABLE, 1)) from refusal
+    except ReconcileError as refusal:
+        raise ReconcileError(refusal.reason, refusal.message.replace("spec", _VARIABLE, 1)) from refusal
     common = {} if tags is None else map_of(tags, "s3bucket_tags")
     return {**merged, OPERATOR_TAGS: operator_tags_of(common)}
 
@@ -60,7 +60,7 @@ def defaults_of(given: object, deletion_policy: object = "", tags: object = None
 def map_of(value: object, variable: str) -> ApiObject:
     """A variable's map; of ``-e variable='{...}'``, which Ansible takes for text, too.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if isinstance(value, str):
         try:

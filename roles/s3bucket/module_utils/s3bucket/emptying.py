@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from .closing import STOPPING, Closing
-from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
+from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of, with_remedy
 from .json_types import AwsClient
 from .outcome import Reason
 
@@ -58,7 +58,7 @@ class Left:
             self.denied.append(item)
         self.is_lock_named |= "object lock" in message.lower()
 
-    def refusal(self, bucket: str, locked_until: Callable[[Item], str]) -> Refused | None:
+    def refusal(self, bucket: str, locked_until: Callable[[Item], str]) -> ReconcileError | None:
         """Why the bucket cannot become empty; None when nothing is left.
 
         :param locked_until: the date until which an item is locked, or an empty string
@@ -74,8 +74,8 @@ class Left:
         reason, code = self.codes.most_common(1)[0][0]
         return self._refused(reason, bucket, with_remedy(reason, f"AWS did not delete ({code})"))
 
-    def _refused(self, reason: Reason, bucket: str, why: str) -> Refused:
-        return Refused(reason, f"bucket {bucket} has {self.codes.total()} {self.what} that {why}")
+    def _refused(self, reason: Reason, bucket: str, why: str) -> ReconcileError:
+        return ReconcileError(reason, f"bucket {bucket} has {self.codes.total()} {self.what} that {why}")
 
 
 class Emptying:
@@ -103,7 +103,7 @@ class Emptying:
     def run(self) -> None:
         """Delete all there is.
 
-        :raises Refused: Emptying when time is over and something was deleted, Pending when nothing was;
+        :raises ReconcileError: Emptying when time is over and something was deleted, Pending when nothing was;
             ObjectLocked, AccessDenied or another reason when what is left is what AWS refuses to delete
         :raises botocore.exceptions.ClientError: when AWS refuses more than single objects
         """
@@ -138,7 +138,7 @@ class Emptying:
             if self.deleted == before:
                 return
             if self._now == seen:
-                raise Refused(
+                raise ReconcileError(
                     Reason.PENDING, f"emptying bucket {self._name}: it still lists versions that were deleted"
                 )
             seen = self._now
@@ -235,15 +235,15 @@ class Emptying:
         if self.writers:
             message += f"; {self.writers}"
         if self.deleted:
-            raise Refused(Reason.EMPTYING, message)
-        raise self._refusal() or Refused(Reason.PENDING, message)
+            raise ReconcileError(Reason.EMPTYING, message)
+        raise self._refusal() or ReconcileError(Reason.PENDING, message)
 
-    def _refusal(self) -> Refused | None:
+    def _refusal(self) -> ReconcileError | None:
         found = [refusal for left in self._left.values() if (refusal := left.refusal(self._name, self._locked_until))]
         if not found:
             return None
         slowest = min(found, key=lambda refusal: _ORDER.get(refusal.reason, len(_ORDER)))
-        return Refused(slowest.reason, "; ".join(refusal.message for refusal in found))
+        return ReconcileError(slowest.reason, "; ".join(refusal.message for refusal in found))
 
     def _locked_until(self, item: Item) -> str:
         if "VersionId" not in item:

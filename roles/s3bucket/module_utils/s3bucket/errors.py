@@ -148,7 +148,7 @@ _URL = re.compile(r"https?://\S*")
 _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
 
-class Refused(Exception):
+class ReconcileError(Exception):
     """The object cannot be reconciled now."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -167,15 +167,15 @@ class Refused(Exception):
         return Outcome.failure(self.reason, self.message)
 
 
-class Unknown(Refused):
+class UnknownStateError(ReconcileError):
     """AWS did not say what is there: never to be taken as absent."""
 
 
-class Forbidden(Refused):
+class ForbiddenError(ReconcileError):
     """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
 
 
-class NoSuchNamespace(Refused):
+class NoSuchNamespaceError(ReconcileError):
     """The object's namespace does not exist, so Kubernetes would store neither its Secret nor its Service."""
 
     def __init__(self, namespace: str) -> None:
@@ -186,7 +186,7 @@ class NoSuchNamespace(Refused):
         )
 
 
-class NoSuchRegion(Refused):
+class NoSuchRegionError(ReconcileError):
     """A region where nothing of ours can be: it has no endpoint, or does not know our credentials.
 
     :param elsewhere: a region that a deletion can ask instead
@@ -259,16 +259,16 @@ def _is_refused_deletion(code: str, message: str) -> bool:
     return is_deletion and code not in _PASSING_CODES and not code.startswith("5")
 
 
-def unknown(verb: str, error: BaseException) -> Unknown:
+def unknown(verb: str, error: BaseException) -> UnknownStateError:
     """A typed error "failed to <verb>" for a botocore error."""
     if isinstance(error, ResponseParserError):
         # Its text holds the answer, which says nothing about the cause and may be anybody's.
-        return Unknown(Reason.AWS_ERROR, f"failed to {verb}: the answer cannot be parsed")
+        return UnknownStateError(Reason.AWS_ERROR, f"failed to {verb}: the answer cannot be parsed")
     if isinstance(error, OSError):
         files = "check the files that AWS_WEB_IDENTITY_TOKEN_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name"
-        return Unknown(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
+        return UnknownStateError(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
     code = code_of(error)
-    return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
+    return UnknownStateError(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 
 
 def is_nowhere(region: str, error: BaseException | None) -> bool:

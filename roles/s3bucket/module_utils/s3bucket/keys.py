@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from .errors import Refused
+from .errors import ReconcileError
 from .outcome import Reason
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
@@ -75,7 +75,7 @@ def plan_keys(
     :param recorded: the pair in the key tag
     :param foreign_tag: the foreign-keys tag's value; None when no issue is under way
     :param in_secret: the pair that the Secret holds; None for no Secret, or one without a whole pair
-    :raises Refused: TooManyKeys when both slots are taken by keys that are not ours
+    :raises ReconcileError: TooManyKeys when both slots are taken by keys that are not ours
     """
     recorded_id = recorded.id if recorded else ""
     if foreign_tag is None:
@@ -89,7 +89,7 @@ def plan_keys(
         stale = sorted(key for key in ours if key != recorded_id)
         return KeyPlan(recorded_id, False, [], stale, foreign, foreign_tag is not None, tag)
     if len(foreign) >= MAX_KEYS:
-        raise Refused(
+        raise ReconcileError(
             Reason.TOO_MANY_KEYS,
             f"the user has {len(foreign)} access keys that the operator did not issue ({', '.join(foreign)}) "
             f"and AWS allows {MAX_KEYS}: delete one of them",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .errors import AWS_ERRORS, Refused, unknown
+from .errors import AWS_ERRORS, ReconcileError, unknown
 from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
@@ -35,7 +35,7 @@ def make_module(**arguments: ApiObject) -> AnsibleAWSModule:
 def read_cr(text: str, state: str) -> ApiObject:
     """The S3 object; of one that should be absent as if it were being deleted.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     cr = json.loads(text)
     if not isinstance(cr, dict):
@@ -50,7 +50,7 @@ def read_cr(text: str, state: str) -> ApiObject:
 def read_settings(text: str) -> RoleSettings:
     """The role's settings, from JSON text.
 
-    :raises Refused: InvalidSpec naming the role variable
+    :raises ReconcileError: InvalidSpec naming the role variable
     """
     return RoleSettings.from_record(json.loads(text))
 
@@ -63,12 +63,12 @@ def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
 def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
 
-    :raises Refused: MissingRequirement for a botocore that is too old
+    :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
     outdated = find_outdated(s3.meta.service_model)
     if outdated:
-        raise Refused(Reason.MISSING_REQUIREMENT, outdated)
+        raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
 
     def clients_of(secret: ApiObject) -> tuple[AwsClient, AwsClient]:
         session = _session(*values_in(secret))
@@ -97,7 +97,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     )
 
 
-def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
+def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:
     """Fail with the reason, for the role's rescue to pass on."""
     module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     raise AssertionError("fail_json has ended the process")
@@ -116,7 +116,7 @@ def listed(tags: dict[str, str]) -> list[dict[str, str]]:
 def tag_user(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
     """Put tags on an IAM user; its other tags stay.
 
-    :raises Refused: for an error of AWS
+    :raises ReconcileError: for an error of AWS
     """
     try:
         iam.tag_user(UserName=name, Tags=listed(tags))

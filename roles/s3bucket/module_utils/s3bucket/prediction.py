@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from .change import Change
 from .changes import changes_of, changes_of_deletion
-from .errors import AWS_ERRORS, Refused, code_of, reason_of
+from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
 from .observe import Deletion, Observation, Sources, outcome_status
 from .outcome import Outcome, Reason
@@ -34,7 +34,7 @@ class Prediction:
     changed: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    problem: Refused | None = None
+    problem: ReconcileError | None = None
     notes: list[str] = field(default_factory=list)
     status: ApiObject = field(default_factory=dict)
 
@@ -123,7 +123,7 @@ def _verb(aspect: str, changes: list[Change]) -> str:
     return "delete" if is_deleted else "update"
 
 
-def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> Refused | None:
+def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> ReconcileError | None:
     """Why the bucket of an object that is being deleted could not be deleted; None where reads show no reason."""
     bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": deletion.account}
     try:
@@ -138,15 +138,15 @@ def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> Refused 
         return None
 
 
-def _not_empty(bucket: str) -> Refused:
-    return Refused(
+def _not_empty(bucket: str) -> ReconcileError:
+    return ReconcileError(
         Reason.BUCKET_NOT_EMPTY,
         f"bucket {bucket} is not empty, and spec.forceDelete is false: empty it, set spec.forceDelete: true, or set "
         "spec.deletionPolicy: Retain",
     )
 
 
-def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> Refused | None:
+def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> ReconcileError | None:
     """Object versions that are locked. Governance retention counts, too: the role never bypasses it."""
     try:
         lock = s3.get_object_lock_configuration(**bucket).get("ObjectLockConfiguration", {})
@@ -161,7 +161,9 @@ def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> Refused | None:
     if not dates:
         return None
     until = max(dates).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Refused(Reason.OBJECT_LOCKED, f"bucket {bucket['Bucket']} has object versions that are locked until {until}")
+    return ReconcileError(
+        Reason.OBJECT_LOCKED, f"bucket {bucket['Bucket']} has object versions that are locked until {until}"
+    )
 
 
 def _locked_until(s3: AwsClient, bucket: dict[str, str], item: ApiObject) -> datetime | None:

@@ -2,7 +2,7 @@
 """Reading one object's bucket and user from AWS.
 
 Unknown is not absent: only a 404-class answer means that something is not there; everything else is
-raised as :class:`errors.Unknown` with the verb that failed. Every S3 call carries ``ExpectedBucketOwner``,
+raised as :class:`errors.UnknownStateError` with the verb that failed. Every S3 call carries ``ExpectedBucketOwner``,
 as a stranger may own a bucket of that name, with copies of our tags:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import settings
-from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Setting
@@ -32,8 +32,8 @@ def get_account(sts: AwsClient) -> str:
 def find_bucket(s3: AwsClient, name: str, account: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
-    :raises Refused: BucketNameTaken when the bucket is another account's
-    :raises Unknown: when AWS does not say
+    :raises ReconcileError: BucketNameTaken when the bucket is another account's
+    :raises UnknownStateError: when AWS does not say
     """
     try:
         answer = s3.head_bucket(Bucket=name, ExpectedBucketOwner=account)
@@ -66,7 +66,7 @@ def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | 
 def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
     """The text of the bucket's policy as AWS answers it now; None when there is none.
 
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not say
     """
     found = _read_setting(s3, name, account, settings.BY_NAME["policy"])
     return found if isinstance(found, str) else None
@@ -76,7 +76,7 @@ def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setti
     """The chosen settings of a bucket, by name: all of them unless something else is said.
 
     :param chosen: in the order of :data:`settings.ALL`
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not say
     """
     found: ApiObject = {}
     for setting in chosen:
@@ -128,7 +128,7 @@ def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
 def find_active_keys(iam: AwsClient, name: str) -> list[str]:
     """The ids of a user's active access keys. A user that does not exist has none.
 
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not say
     """
     try:
         return sorted(key for key, status in list_keys(iam, name).items() if status == "Active")
@@ -183,7 +183,7 @@ def read_all_users(iam: AwsClient) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not say
     """
     pages = iam.get_paginator("get_account_authorization_details").paginate(
         Filter=["User"], PaginationConfig={"PageSize": 1000}
@@ -214,7 +214,7 @@ def boundary_of(user: ApiObject) -> str:
 def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account: str) -> bool:
     """Whether clients made with a Secret's own key pair are that user and reach that bucket.
 
-    :raises Unknown: when AWS neither confirms nor refuses the key pair
+    :raises UnknownStateError: when AWS neither confirms nor refuses the key pair
     """
     try:
         if sts.get_caller_identity()["Arn"] != user_arn:
@@ -237,12 +237,14 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
         raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
         # The answer to HEAD has no text that would say which of the two it is.
-        raise Unknown(
+        raise UnknownStateError(
             Reason.ACCESS_DENIED,
             f"AWS denies the operator access to bucket {name} of its own account: give it the right s3:ListBucket, or, "
             f"if the bucket's policy denies it, {_remedy(name)}: {error}",
         ) from error
-    raise Refused(Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName")
+    raise ReconcileError(
+        Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName"
+    )
 
 
 def _read_setting(s3: AwsClient, name: str, account: str, setting: Setting) -> Any:
@@ -258,7 +260,7 @@ def _read_setting(s3: AwsClient, name: str, account: str, setting: Setting) -> A
         raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, error) from error
 
 
-def _unknown_of_bucket(verb: str, name: str, error: Exception) -> Unknown:
+def _unknown_of_bucket(verb: str, name: str, error: Exception) -> UnknownStateError:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
     is_by_policy = "explicit deny in a resource-based policy" in str(error)
     return unknown(f"{verb}: its policy denies it: {_remedy(name)}" if is_by_policy else verb, error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Required, TypedDict, TypeVar, cast
 
 from .defaults import map_of
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import Json, JsonMapping, JsonObject
 from .spec import invalid, operator_tags_of
 from .users import UserRules, rules_of
@@ -109,7 +109,7 @@ class Setting:
         """A valid value.
 
         :param label: what a person has to correct: the variable of the role or of the environment
-        :raises Refused: InvalidSpec naming it
+        :raises ReconcileError: InvalidSpec naming it
         """
         if value is None:
             raise invalid(label, "must not be null: leave it out for its default")
@@ -117,8 +117,8 @@ class Setting:
             return self.check(value)
         except ValueError as error:
             raise invalid(label, str(error)) from error
-        except Refused as refusal:
-            raise Refused(refusal.reason, refusal.message.replace(self.variable, label, 1)) from refusal
+        except ReconcileError as refusal:
+            raise ReconcileError(refusal.reason, refusal.message.replace(self.variable, label, 1)) from refusal
 
 
 def _setting(value: _T, setting: Setting) -> _T:
@@ -179,7 +179,7 @@ class RoleSettings:
     def rules(self) -> UserRules:
         """What the settings require of IAM users.
 
-        :raises Refused: InvalidSpec for what IAM would not take
+        :raises ReconcileError: InvalidSpec for what IAM would not take
         """
         return rules_of(self.iam_path, self.permissions_boundary, self.allowed_policies, self.allowed_groups)
 
@@ -191,7 +191,7 @@ class RoleSettings:
     def from_record(cls, record: object) -> RoleSettings:
         """The settings of a record; those that it does not name have the role's defaults.
 
-        :raises Refused: InvalidSpec naming the role variable
+        :raises ReconcileError: InvalidSpec naming the role variable
         """
         if not isinstance(record, Mapping):
             raise invalid("s3bucket_operator_settings", "must be a map")
@@ -290,7 +290,7 @@ def of_variables(variables: JsonMapping) -> JsonObject:
     """The settings that role variables give: those that are not the role's defaults.
 
     :param variables: values by the names of the table
-    :raises Refused: InvalidSpec naming the variable
+    :raises ReconcileError: InvalidSpec naming the variable
     """
     values = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in variables.items()}
     return {name: value for name, value in values.items() if value != _BY_NAME[name].default}
@@ -300,7 +300,7 @@ def of_environment(environment: Mapping[str, str], where: str = "") -> JsonObjec
     """The settings that an environment gives. An empty variable is one that is not set, as for the operator.
 
     :param where: what is appended to the name of a variable in an error
-    :raises Refused: InvalidSpec naming the variable
+    :raises ReconcileError: InvalidSpec naming the variable
     """
     found = {setting.name: environment.get(setting.environment, "") for setting in TABLE}
     return {
@@ -313,7 +313,7 @@ def of_environment(environment: Mapping[str, str], where: str = "") -> JsonObjec
 def refuse_former_names(environment: Mapping[str, str]) -> None:
     """Refuse variables that earlier playbooks read: ignored, they would change what becomes of a bucket.
 
-    :raises Refused: InvalidSpec naming the variable and its successor
+    :raises ReconcileError: InvalidSpec naming the variable and its successor
     """
     former = {f"{_FORMER_PREFIX}{item.environment}{end}": item.environment for item in TABLE for end in ("", "_S")}
     for name in sorted(former.keys() & environment.keys()):
@@ -323,7 +323,7 @@ def refuse_former_names(environment: Mapping[str, str]) -> None:
 def read_deployment(deployment: Deployment) -> Read | None:
     """The settings of an operator's Deployment; None when it is not one of this operator.
 
-    :raises Refused: InvalidSpec for a value that the operator itself would refuse
+    :raises ReconcileError: InvalidSpec for a value that the operator itself would refuse
     """
     metadata = deployment["metadata"]
     where = f" of Deployment {metadata['namespace']}/{metadata['name']}"

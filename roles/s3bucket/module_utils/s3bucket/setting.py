@@ -121,7 +121,7 @@ class Setting:
     def parse(self, value: object) -> Value:
         """Return the wanted value for a value of the field. An optional setting without a value is not parsed.
 
-        :raises Refused: InvalidSpec naming the field
+        :raises ReconcileError: InvalidSpec naming the field
         """
         return value
 
@@ -132,7 +132,7 @@ class Setting:
     def check(self, wanted: Wanted) -> None:
         """Refuse what contradicts other fields.
 
-        :raises Refused: InvalidSpec naming the field
+        :raises ReconcileError: InvalidSpec naming the field
         """
 
     def is_asked(self, wanted: Wanted) -> bool:

@@ -171,7 +171,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param cluster: the cluster's name in owner tags
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
         tags for every bucket and user, which count more than the CR's of the same key
-    :raises Refused: InvalidSpec naming the field. For an object being deleted only what deletion needs is
+    :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
     metadata = mapping_of(cr.get("metadata"), "metadata")
@@ -252,7 +252,7 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
     """Refuse a policy after which the operator could do nothing for the bucket any more.
 
     :param account: the operator's own, once it is known: a policy may name all in it
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     action = locks_out(wanted.policy, wanted.bucket_arn, account, read_actions(wanted))
     if action:
@@ -265,7 +265,7 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
 def check_namespace(wanted: Wanted, account: str) -> None:
     """Refuse a name in the account regional namespace of another account or region, which AWS reserves for that one.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if wanted.namespace is None or wanted.namespace == (account, wanted.region):
         return
@@ -306,7 +306,7 @@ def _given_below(spec: ApiObject) -> set[str]:
 def operator_tags_of(tags: object) -> dict[str, str]:
     """The operator's tags for every bucket and user, checked.
 
-    :raises Refused: InvalidSpec for what AWS would not take
+    :raises ReconcileError: InvalidSpec for what AWS would not take
     """
     if not isinstance(tags, dict) or len(tags) > MAX_OPERATOR_TAGS:
         raise invalid("s3bucket_tags", f"must be a map of at most {MAX_OPERATOR_TAGS} tags")

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from . import owner
-from .errors import Refused
+from .errors import ReconcileError
 from .outcome import Reason
 from .state import UserState
 
@@ -118,7 +118,7 @@ def rules_of(
 ) -> UserRules:
     """The rules that the role's settings give.
 
-    :raises Refused: InvalidSpec for what IAM would not take
+    :raises ReconcileError: InvalidSpec for what IAM would not take
     """
     if iam_path and not PATH.fullmatch(iam_path):
         raise _invalid("iam_path", f"{iam_path} does not begin and end with /")
@@ -133,5 +133,5 @@ def rules_of(
     return UserRules(iam_path, permissions_boundary, frozenset(allowed_policies), frozenset(allowed_groups))
 
 
-def _invalid(setting: str, message: str) -> Refused:
-    return Refused(Reason.INVALID_SPEC, f"s3bucket_{setting}: {message}")
+def _invalid(setting: str, message: str) -> ReconcileError:
+    return ReconcileError(Reason.INVALID_SPEC, f"s3bucket_{setting}: {message}")

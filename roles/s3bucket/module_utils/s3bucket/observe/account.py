@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import NoSuchRegion, Unknown, code_of, is_nowhere
+from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
 from ..read import get_account
@@ -23,11 +23,11 @@ def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | N
     """The account that our credentials belong to.
 
     :param sts_of: makes an STS client of a region; None never takes the region for the cause
-    :raises Refused: NoSuchRegion, or when AWS does not answer
+    :raises ReconcileError: NoSuchRegionError, or when AWS does not answer
     """
     try:
         return get_account(sts)
-    except Unknown as refusal:
+    except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
             _check_enabled(wanted, refusal, sts_of)
@@ -37,25 +37,25 @@ def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | N
 def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
     """The object's bucket with its region and tags; None when there is none.
 
-    :raises Refused: BucketNameTaken, NoSuchRegion, or when AWS does not answer
+    :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not answer
     """
     try:
         return read_bucket(sources.s3, wanted.bucket, account)
-    except Unknown as refusal:
+    except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise
 
 
-def _check_region(wanted: Wanted, refusal: Unknown) -> None:
+def _check_region(wanted: Wanted, refusal: UnknownStateError) -> None:
     if is_nowhere(wanted.region, refusal.__cause__):
-        raise NoSuchRegion(
+        raise NoSuchRegionError(
             f"spec.region: {wanted.region} is not known to this operator and has no endpoint that can be reached. It "
             f"cannot be changed: delete the object and create it again in a region of AWS ({refusal.message})",
             wanted.home_region,
         ) from refusal
 
 
-def _check_enabled(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any]) -> None:
+def _check_enabled(wanted: Wanted, refusal: UnknownStateError, sts_of: Callable[[str], Any]) -> None:
     """Find out whether a key is unknown only in this region.
 
     STS of a region that the account has not enabled, or of another partition, answers as if the key did not exist. A
@@ -68,14 +68,14 @@ def _check_enabled(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any
             continue
         try:
             account = get_account(sts_of(home))
-        except Unknown:
+        except UnknownStateError:
             # Not known there either, or no answer: the first error stays.
             continue
         if home == wanted.home_region:
             why = f"is not enabled in this account ({account}), or the session token is not valid there: enable it"
         else:
             why = f"is in the partition {wanted.partition}, and this operator's credentials are of {own.name}"
-        raise NoSuchRegion(
+        raise NoSuchRegionError(
             f"spec.region: {wanted.region} {why}; or, as it cannot be changed, delete the object and create it again "
             "in another region",
             home,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from .. import aspects, owner
-from ..errors import Refused
+from ..errors import ReconcileError
 from ..json_types import ApiObject, AwsClient
 from ..keys import Pair
 from ..outcome import Reason
@@ -29,21 +29,21 @@ def wait_for_s3(wanted: Wanted, sources: Sources, found: Found) -> None:
     """Take no bucket for another owner's that a run of ours has created, and that S3 shows without its tags yet.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
-    :raises Refused: Pending
+    :raises ReconcileError: Pending
     """
     bucket, user = found.bucket, found.user
     if bucket is None or bucket.tags or user is None or not wanted.identity.is_owner(user.tags):
         return
     is_creating = user.tags.get(owner.BUCKET) == wanted.bucket and not may_use(wanted.username, user, wanted.bucket)
     if is_creating and sources.now - datetime.fromisoformat(user.created) < _CREATION:
-        raise Refused(Reason.PENDING, f"bucket {wanted.bucket} was created, and S3 does not show its tags yet")
+        raise ReconcileError(Reason.PENDING, f"bucket {wanted.bucket} was created, and S3 does not show its tags yet")
 
 
 def check_ownership(wanted: Wanted, found: Found, proof: Pair | None) -> bool:
     """Whether the bucket is adopted now. Returns only if the bucket may be created, changed or adopted.
 
     :param proof: of the Go operator's ownership (``legacy.find_proof``)
-    :raises Refused: Conflict, WrongRegion, BucketNotFound
+    :raises ReconcileError: Conflict, WrongRegion, BucketNotFound
     """
     bucket, user = found.bucket, found.user
     if bucket is None:
@@ -62,7 +62,7 @@ def check_ownership(wanted: Wanted, found: Found, proof: Pair | None) -> bool:
 
 def _check_required(wanted: Wanted) -> None:
     if wanted.adoption_policy == "Required":
-        raise Refused(
+        raise ReconcileError(
             Reason.BUCKET_NOT_FOUND,
             f"bucket {wanted.bucket} does not exist, and adoptionPolicy is Required: create it",
         )
@@ -71,7 +71,7 @@ def _check_required(wanted: Wanted) -> None:
 def _check_region(wanted: Wanted, bucket: BucketState) -> None:
     if bucket.region and wanted.region != bucket.region:
         message = f"bucket {wanted.bucket} is in {bucket.region}, spec.region says {wanted.region}"
-        raise Refused(Reason.WRONG_REGION, message)
+        raise ReconcileError(Reason.WRONG_REGION, message)
 
 
 def _check_adoption(wanted: Wanted, bucket: BucketState, is_planted: bool, is_created: bool) -> None:
@@ -84,12 +84,12 @@ def _check_adoption(wanted: Wanted, bucket: BucketState, is_planted: bool, is_cr
     if other and not is_planted:
         hint = identity.cluster_hint(bucket.tags)
         message = f"bucket {name} belongs to S3 object {other}: choose another bucketName{hint}"
-        raise Refused(Reason.CONFLICT, message)
+        raise ReconcileError(Reason.CONFLICT, message)
     if is_created:
         raise _created_before(wanted)
     if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
         what = "with owner tags that nothing in IAM confirms" if is_planted else "without this operator's owner tags"
-        raise Refused(
+        raise ReconcileError(
             Reason.CONFLICT,
             f"bucket {name} exists in this AWS account {what}: choose another bucketName, "
             f"or, to hand it to this object, tag it {owner.ADOPT}={identity} and set spec.adoptionPolicy: IfExists",
@@ -111,13 +111,13 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
     return wanted.identity.is_owner(bucket.tags) and not is_claimed
 
 
-def _created_before(wanted: Wanted) -> Refused:
+def _created_before(wanted: Wanted) -> ReconcileError:
     """The refusal to adopt a bucket under the name of one that the operator created for the object.
 
     The key that the object's user has could delete that bucket, create another one and offer it; or write an offer on
     the bucket itself, whose unset fields would no longer be managed. So a person with rights in IAM decides.
     """
-    return Refused(
+    return ReconcileError(
         Reason.CONFLICT,
         f"bucket {wanted.bucket} no longer has this object's owner tags, and IAM user {wanted.username} records that "
         f"the operator created it: remove the bucket's tags that begin with {owner.PREFIX}, and the operator puts "
@@ -154,7 +154,7 @@ def is_adopted(origin: str, bucket: BucketState) -> bool:
 def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: Found) -> None:
     """Fill in what of the bucket differs, and what repairs it.
 
-    :raises Refused: InvalidSpec for what this bucket or endpoint cannot have
+    :raises ReconcileError: InvalidSpec for what this bucket or endpoint cannot have
     """
     bucket = found.bucket
     if bucket is None:
@@ -213,7 +213,7 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
         "name would get the access. Take the name out; or, if the present one is to have the access, change the "
         "policy in any other way too, for example its Id or a Sid"
     )
-    seen.defer(Refused(Reason.INVALID_SPEC, message), "policy")
+    seen.defer(ReconcileError(Reason.INVALID_SPEC, message), "policy")
 
 
 def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .. import owner
-from ..errors import Refused
+from ..errors import ReconcileError
 from ..outcome import Reason
 from ..spec import Wanted
 from ..state import UserState
@@ -19,7 +19,7 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     has a key for it may delete it, create it again, and write any tags on it. Our own user's policy was put when the
     bucket was ours, so with bucket and policy in place no other user is read.
 
-    :raises Refused: Conflict
+    :raises ReconcileError: Conflict
     """
     user = found.user
     is_in_use = found.bucket is not None and user is not None and may_use(wanted.username, user, wanted.bucket)
@@ -51,10 +51,10 @@ def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState)
     return is_claiming and (user.created, user.arn) < (other.created, other.arn)
 
 
-def _claimed(wanted: Wanted, others: dict[str, UserState]) -> Refused:
+def _claimed(wanted: Wanted, others: dict[str, UserState]) -> ReconcileError:
     named = [f"{name} of S3 object {wanted.identity.owner_of(user.tags) or 'unknown'}" for name, user in others.items()]
     hint = next((text for user in others.values() if (text := wanted.identity.cluster_hint(user.tags))), "")
-    return Refused(
+    return ReconcileError(
         Reason.CONFLICT,
         f"bucket name {wanted.bucket} is claimed by IAM user {', '.join(sorted(named))}: delete that S3 object first "
         f"(or the IAM user, if its S3 object no longer exists), or choose another bucketName{hint}",
@@ -65,7 +65,7 @@ def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are not distinguished by case.
     same = next((name for name in users if name.lower() == wanted.username.lower() and name != wanted.username), "")
     if same:
-        raise Refused(
+        raise ReconcileError(
             Reason.CONFLICT,
             f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another iamUser.username",
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from .. import children as manifests
 from .. import owner
 from ..closing import is_closing
-from ..errors import Refused, Unknown
+from ..errors import ReconcileError, UnknownStateError
 from ..keys import Pair
 from ..outcome import Reason
 from ..read import find_bucket_policy
@@ -44,7 +44,7 @@ class Deletion:
     secret_uid: str = ""
     service_uid: str = ""
     notes: list[str] = field(default_factory=list)
-    deferred: list[Refused] = field(default_factory=list)
+    deferred: list[ReconcileError] = field(default_factory=list)
 
     @property
     def differs(self) -> list[str]:
@@ -61,7 +61,7 @@ class Deletion:
 def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     """What is to be removed.
 
-    :raises Refused: when AWS does not answer what is there; NoSuchRegion: ask again where there is a region
+    :raises ReconcileError: when AWS does not answer what is there; NoSuchRegionError: ask again where there is a region
     """
     deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of))
     found = _read(wanted, sources, deletion)
@@ -98,7 +98,7 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
 def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:
     try:
         return find_bucket(wanted, sources, deletion.account)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         if refusal.reason == Reason.BUCKET_NAME_TAKEN:
             deletion.notes.append(refusal.message)
         elif refusal.reason == Reason.ACCESS_DENIED:
@@ -135,7 +135,7 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
     """Whether an earlier run began to empty the bucket, before the spec said to keep it or its contents."""
     try:
         text = find_bucket_policy(sources.s3, wanted.bucket, account)
-    except Unknown as refusal:
+    except UnknownStateError as refusal:
         if refusal.reason == Reason.ACCESS_DENIED:
             # The policy that closes a bucket does not deny this.
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..errors import Refused
+from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..keys import KeyPlan
 from ..setting import Comparison
@@ -49,14 +49,14 @@ class Observation:
     service: ApiObject | None = None
     service_host: str = ""
     has_key: bool = True
-    deferred: list[Refused] = field(default_factory=list)
+    deferred: list[ReconcileError] = field(default_factory=list)
 
-    def defer(self, problem: Refused, *aspects: str) -> None:
+    def defer(self, problem: ReconcileError, *aspects: str) -> None:
         """Record a problem, and leave out the aspects whose steps it prevents."""
         self.deferred.append(problem)
         self.differs = [aspect for aspect in self.differs if aspect not in aspects]
 
-    def defer_key(self, problem: Refused) -> None:
+    def defer_key(self, problem: ReconcileError) -> None:
         """Record a problem that keeps key and Secret as they are."""
         self.defer(problem, "access_key", "secret")
         self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])

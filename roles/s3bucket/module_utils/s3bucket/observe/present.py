@@ -17,7 +17,7 @@ from .sources import Found, Sources
 def observe(wanted: Wanted, sources: Sources) -> Observation:
     """What differs for an object that should be there.
 
-    :raises Refused: with the reason and what to do about it
+    :raises ReconcileError: with the reason and what to do about it
     """
     found = _read(wanted, sources)
     host = manifests.service_host(wanted, sources.external_name)

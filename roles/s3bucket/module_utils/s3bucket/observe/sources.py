@@ -41,7 +41,7 @@ class Cluster(Protocol):
     def dry_run(self, manifest: ApiObject) -> None:
         """Ask the API server whether it would store the manifest.
 
-        :raises Refused: when it would not
+        :raises ReconcileError: when it would not
         """
 
 
