@@ -152,8 +152,8 @@ class Emptying:
                 self._check_time()
 
     def _pages_of_uploads(self) -> Iterator[list[Item]]:
-        # Without botocore's paginator: botocore does not decode this listing, and the paginator would send the marker as
-        # it came.
+        # Without botocore's paginator: botocore does not decode this listing, and the paginator would send the marker
+        # as it came.
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html (encoding-type)
         marker: dict[str, str] = {}
         while True:

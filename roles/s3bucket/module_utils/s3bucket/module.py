@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the role's own modules share: their arguments, their clients, and how they fail."""
+"""What the role's own modules share: arguments, clients, and how they report a failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .requirements import find_outdated
 from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
 
-# CR and settings travel as JSON texts: no key in them can mean anything to Ansible.
+# The CR and the settings are passed as JSON text, so that Ansible does not interpret any key in them.
 ARGUMENTS: ApiObject = {
     "cr": {"type": "str", "required": True},
     "settings": {"type": "str", "default": "{}"},
@@ -28,12 +28,12 @@ ARGUMENTS: ApiObject = {
 
 
 def make_module(**arguments: ApiObject) -> AnsibleAWSModule:
-    """A module with the shared arguments and these."""
+    """A module with the shared arguments and the given ones."""
     return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
 
 
 def read_cr(text: str, state: str) -> ApiObject:
-    """The S3 object; of one that should be absent as if it were being deleted.
+    """The S3 object. When it should be absent, it is returned as an object that is being deleted.
 
     :raises ReconcileError: InvalidSpec
     """
@@ -61,7 +61,7 @@ def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
 
 
 def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
-    """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
+    """Clients with the module's credentials, region and endpoint. Makes no request; the caller adds the cluster later.
 
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
@@ -98,7 +98,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
 
 
 def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:
-    """Fail with the reason, for the role's rescue to pass on."""
+    """Fail with the reason. The role's rescue passes it on."""
     module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     raise AssertionError("fail_json has ended the process")
 
@@ -109,7 +109,7 @@ def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoRetur
 
 
 def listed(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Tags as AWS takes them."""
+    """Tags in the form of AWS's API."""
     return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Typed values out of a spec. Each function names the field in its error. Pure."""
+"""Typed values from a spec. The error of each function names the field. Pure."""
 
 from __future__ import annotations
 
