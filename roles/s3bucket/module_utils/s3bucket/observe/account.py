@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The account of the credentials, and whether an error of AWS comes from the object's region."""
+"""The account of the credentials, and whether an AWS error is caused by the object's region."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..spec import Wanted
 from ..state import BucketState
 from .sources import Sources
 
-# What STS answers to a key that it does not know.
+# The codes that STS returns for an access key that it does not know.
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
 def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | None = None) -> str:
-    """The account that our credentials belong to.
+    """The account of the operator's credentials.
 
-    :param sts_of: makes an STS client of a region; None never takes the region for the cause
-    :raises ReconcileError: NoSuchRegionError, or when AWS does not answer
+    :param sts_of: makes an STS client of a region; with None the region is never considered as the cause of an error
+    :raises ReconcileError: NoSuchRegionError, or when AWS does not return the account
     """
     try:
         return get_account(sts)
@@ -37,7 +37,7 @@ def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | N
 def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
     """The object's bucket with its region and tags; None when there is none.
 
-    :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not answer
+    :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not return the state
     """
     try:
         return read_bucket(sources.s3, wanted.bucket, account)
@@ -56,9 +56,9 @@ def _check_region(wanted: Wanted, refusal: UnknownStateError) -> None:
 
 
 def _check_enabled(wanted: Wanted, refusal: UnknownStateError, sts_of: Callable[[str], Any]) -> None:
-    """Find out whether a key is unknown only in this region.
+    """Find out whether the access key is unknown in this region only.
 
-    STS of a region that the account has not enabled, or of another partition, answers as if the key did not exist. A
+    In a region that the account has not enabled, or of another partition, STS answers as if the key did not exist. A
     home region cannot be disabled, so its answer decides.
     https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
     """
@@ -69,7 +69,7 @@ def _check_enabled(wanted: Wanted, refusal: UnknownStateError, sts_of: Callable[
         try:
             account = get_account(sts_of(home))
         except UnknownStateError:
-            # Not known there either, or no answer: the first error stays.
+            # The key is not known there either, or there is no answer: the first error is reported.
             continue
         if home == wanted.home_region:
             why = f"is not enabled in this account ({account}), or the session token is not valid there: enable it"

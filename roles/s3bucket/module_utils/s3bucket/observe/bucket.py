@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The bucket of an object that should be there: whether it is owned, and what of it differs."""
+"""The bucket of a present object: whether it is owned, and which of its aspects differ."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..users import claims, may_use
 from .observation import Observation
 from .sources import Found, Sources
 
-# So long after its user was made, a bucket without tags may be one of ours that is being created.
+# For this time after the creation of its user, a bucket without tags may be one that a run is creating.
 _CREATION = timedelta(minutes=5)
-# Of the names in a message so many are shown.
+# The number of names that a message shows.
 _MAX_NAMED = 2
 
 
 def wait_for_s3(wanted: Wanted, sources: Sources, found: Found) -> None:
-    """Take no bucket for another owner's that a run of ours has created, and that S3 shows without its tags yet.
+    """Raise Pending while S3 does not yet show the tags of a bucket that a run has created.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
     :raises ReconcileError: Pending
@@ -40,9 +40,9 @@ def wait_for_s3(wanted: Wanted, sources: Sources, found: Found) -> None:
 
 
 def check_ownership(wanted: Wanted, found: Found, proof: Pair | None) -> bool:
-    """Whether the bucket is adopted now. Returns only if the bucket may be created, changed or adopted.
+    """Return whether this run adopts the bucket. Returns only if the bucket may be created, changed or adopted.
 
-    :param proof: of the Go operator's ownership (``legacy.find_proof``)
+    :param proof: the proof of Go-operator ownership (``legacy.find_proof``)
     :raises ReconcileError: Conflict, WrongRegion, BucketNotFound
     """
     bucket, user = found.bucket, found.user
@@ -75,7 +75,7 @@ def _check_region(wanted: Wanted, bucket: BucketState) -> None:
 
 
 def _check_adoption(wanted: Wanted, bucket: BucketState, is_planted: bool, is_created: bool) -> None:
-    """Refuse a bucket that is not this object's and must not be adopted.
+    """Refuse a bucket that this object does not own and must not adopt.
 
     :param is_created: whether IAM records that the operator created the bucket for this object
     """
@@ -97,11 +97,12 @@ def _check_adoption(wanted: Wanted, bucket: BucketState, is_planted: bool, is_cr
 
 
 def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> bool:
-    """Whether only tags name this object as the bucket's owner: it may be one that another tenant has prepared.
+    """Whether only tags name this object as the bucket's owner: another tenant may have prepared the bucket.
 
-    Whoever had a key for it may have written any tags on it, and rules that delete or copy what is stored later. What
-    the tags of a bucket that we made for this object have, and nobody else knows, is its uid. A re-created object has
-    another one, and its user, which claims the bucket's name in IAM. Of an object without a user there are only tags.
+    Whoever had a key for it may have written any tags, and rules that delete or copy what is stored later. A bucket
+    that the operator created for this object has the object's uid in its tags, which nobody else knows. A re-created
+    object has another uid; then its user, which claims the bucket's name in IAM, is the proof. For an object without a
+    user there is no proof but the tags.
     """
     if not wanted.username or not wanted.is_live or bucket.tags.get(owner.UID) == wanted.identity.uid:
         return False
@@ -112,10 +113,11 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
 
 
 def _created_before(wanted: Wanted) -> ReconcileError:
-    """The refusal to adopt a bucket under the name of one that the operator created for the object.
+    """The error for a bucket to adopt whose name is that of a bucket that the operator created for this object.
 
-    The key that the object's user has could delete that bucket, create another one and offer it; or write an offer on
-    the bucket itself, whose unset fields would no longer be managed. So a person with rights in IAM decides.
+    The object's user has a key. With it someone could delete that bucket, create another one and offer it for adoption.
+    Or they could write an offer on the bucket itself, whose unset fields would then no longer be managed. So a person
+    with rights in IAM has to decide.
     """
     return ReconcileError(
         Reason.CONFLICT,
@@ -127,32 +129,32 @@ def _created_before(wanted: Wanted) -> ReconcileError:
 
 
 def recorded_origin(wanted: Wanted, user: UserState | None, proof: Pair | None) -> str:
-    """How the bucket came to be this object's, as IAM shows it, where no key that we issue can write.
+    """The origin of the object's bucket as IAM records it, where no key that the operator creates can write.
 
-    An empty string where IAM does not: there is no user, or it was made before the record existed.
+    An empty string when there is no record: there is no user, or it was created before the record existed.
     """
     if user is None:
         return ""
     if proof is not None and not owner.has_owner_tag(user.tags):
-        # Of the Go operator, taken over now: so this operator has adopted nothing for it.
+        # This run takes over the Go operator's user, so this operator has adopted no bucket for it yet.
         return owner.CREATED_ORIGIN
     return owner.origin_in(user.tags, wanted.bucket) if wanted.identity.is_owner(user.tags) else ""
 
 
 def new_origin(bucket: BucketState | None, is_adopting: bool) -> str:
-    """What this run makes of the bucket's origin; empty where it leaves it as it is."""
+    """The origin that this run records for the bucket; empty when the record stays as it is."""
     if bucket is None:
         return owner.CREATED_ORIGIN
     return owner.ADOPTED_ORIGIN if is_adopting else ""
 
 
 def is_adopted(origin: str, bucket: BucketState) -> bool:
-    """Whether a bucket was adopted. Its tag, which a tenant may write, counts only where IAM has no record."""
+    """Whether the bucket was adopted. A tenant may write its tag, so the tag is used only if IAM has no record."""
     return origin == owner.ADOPTED_ORIGIN if origin else owner.ADOPTED in bucket.tags
 
 
 def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: Found) -> None:
-    """Fill in what of the bucket differs, and what repairs it.
+    """Fill in which aspects of the bucket differ, and what repairs them.
 
     :raises ReconcileError: InvalidSpec for what this bucket or endpoint cannot have
     """
@@ -160,7 +162,7 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
     if bucket is None:
         seen.differs.append("bucket")
         seen.settings, seen.tags = aspects.new_bucket(wanted), ({}, wanted.tags)
-        # Only to refuse in time what a new bucket could not have either.
+        # Compared only to refuse early what a new bucket could not have either.
         aspects.differing(seen.comparison_with(wanted))
         return
     seen.bucket_exists = True
@@ -191,16 +193,16 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
 
 
 def _policy_record(wanted: Wanted, found: Found) -> str:
-    """The record of what AWS made of the policy. Of an object with a user never the bucket's tag: its key writes it."""
+    """The record of what AWS made of the policy. The bucket's tag is used only without a user, whose key can write it."""
     place = found.user if wanted.username else found.bucket
     return place.tags.get(owner.POLICY, "") if place else ""
 
 
 def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
-    """Keep a policy as it is whose only difference is that somebody whom it names was deleted.
+    """Keep a policy whose only difference is that a principal that it names was deleted.
 
-    Written again it would give access to a later user or role of that name, who may be anybody's. The object's own
-    user is made again by the operator, and has the access that the spec gives it.
+    Writing it again would give access to a later user or role of that name, which may belong to anyone. This does not
+    apply to the object's own user: the operator creates it again, and it has the access that the spec gives it.
     """
     settings = seen.settings
     arns, ids = find_replaced(settings["policy"], wanted.policy, settings["policy_record"])
@@ -217,7 +219,7 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
 
 
 def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject:
-    """The arguments of s3bucket_settings for a bucket that was created just now."""
+    """The arguments of s3bucket_settings for a bucket that this run has just created."""
     case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, {})))
     found = aspects.arguments(case, aspects.differing(case))
     if owner.INITIAL in wanted.creation_tags:

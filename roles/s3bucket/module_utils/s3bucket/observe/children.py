@@ -15,7 +15,7 @@ _Child = ApiObject | None
 
 
 def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """The Secret and the Service; None for what there is not, or without a cluster."""
+    """The Secret and the Service. None for one that does not exist; None for both without a cluster."""
     if sources.cluster is None:
         return None, None
     namespace, name = wanted.identity.namespace, wanted.identity.name
@@ -25,9 +25,9 @@ def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
 
 
 def find_children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """As :func:`find_children`. In a namespace that is being deleted, the operator's rights may be deleted first.
+    """As :func:`find_children`. In a terminating namespace, the operator's rights may be deleted first.
 
-    Secret and Service are then deleted by Kubernetes together with the namespace, and count as absent.
+    Kubernetes then deletes Secret and Service together with the namespace, so they count as absent.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
     """
     try:
@@ -75,7 +75,7 @@ def compare_service(wanted: Wanted, sources: Sources, seen: Observation) -> None
 
 
 def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -> None:
-    """Create nothing in a namespace that is being deleted.
+    """Refuse to create anything in a namespace that is being deleted.
 
     :raises ReconcileError: Pending
     """
@@ -89,9 +89,9 @@ def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -
 
 
 def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
-    """Ask the API server whether it would store what is to be written, before anything is.
+    """Ask the API server, before any write, whether it would store what this run would write.
 
-    A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+    A key whose Secret cannot be stored would be lost, and every retry would create another key.
 
     :raises NoSuchNamespaceError: before bucket and user are created for a namespace that does not exist
     """

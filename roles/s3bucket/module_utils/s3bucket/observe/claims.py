@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Name conflicts: of two S3 objects that ask for one bucket or user name, the object that owns it keeps it."""
+"""Name conflicts: when two S3 objects request one bucket or user name, the object that owns it keeps it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     """Refuse a bucket name that another IAM user claims, and a user name that IAM would not allow.
 
     Nothing is created or taken over while another user's key would reach it. The bucket itself proves nothing: whoever
-    has a key for it may delete it, create it again, and write any tags on it. Our own user's policy was put when the
-    bucket was ours, so with bucket and policy in place no other user is read.
+    has a key for it may delete it, create it again, and write any tags on it. The object's own user got its policy when
+    the object owned the bucket. So when bucket and policy exist, no other user is read.
 
     :raises ReconcileError: Conflict
     """
@@ -38,10 +38,10 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
 
 
 def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:
-    """Whether another user's claim counts for less than ours: it has no rights, and ours has them or is older.
+    """Whether another user's claim yields to this object's: it has no rights, and this user has them or is older.
 
-    Two who create at the same time, in two clusters, may each have missed the other's claim. S3 gives the bucket to
-    one of them, who then gets rights.
+    When two clusters create at the same time, each may have missed the other's claim. S3 gives the bucket to one of
+    them, whose user then gets rights.
     """
     if user is None or may_use(name, other, wanted.bucket):
         return False
@@ -62,7 +62,7 @@ def _claimed(wanted: Wanted, others: dict[str, UserState]) -> ReconcileError:
 
 
 def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
-    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are not distinguished by case.
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are case-insensitive.
     same = next((name for name in users if name.lower() == wanted.username.lower() and name != wanted.username), "")
     if same:
         raise ReconcileError(
