@@ -193,7 +193,7 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
 
 
 def _policy_record(wanted: Wanted, found: Found) -> str:
-    """The record of what AWS made of the policy. The bucket's tag is used only without a user, whose key can write it."""
+    """The record of what AWS made of the policy. A user's key can write the bucket's tag, which is then not used."""
     place = found.user if wanted.username else found.bucket
     return place.tags.get(owner.POLICY, "") if place else ""
 
