@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: s3bucket_orphan
 short_description: List the active access keys of an IAM user that a deleted S3 object left behind
 description:
-  - Reads the user's owner tags again. A user that is not that object's any more is refused with the reason Conflict.
+  - Reads the user's owner tags again. A user that the object no longer owns is refused with the reason Conflict.
   - A user that does not exist has no keys. Changes nothing.
 author: s3-operator contributors
 options:
