@@ -8,11 +8,11 @@ DOCUMENTATION = r"""
 module: s3bucket_create
 short_description: Create an S3 object's bucket and IAM user, never touching one that exists
 description:
-    - The call that creates a bucket or user sets its owner tags, so that neither ever exists without them. The user is
-      created first. With it the object claims the bucket's name in IAM, where no key of a tenant can write.
-    - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
-      over an existing user. This module fails with reason Conflict instead.
-    - Returns what C(s3bucket_settings) has to change in a bucket that was just created.
+  - The call that creates a bucket or user sets its owner tags, so that neither ever exists without them. The user is
+    created first. With it the object claims the bucket's name in IAM, where no key of a tenant can write.
+  - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
+    over an existing user. This module fails with reason Conflict instead.
+  - Returns what C(s3bucket_settings) has to change in a bucket that was just created.
 author: s3-operator contributors
 options:
   cr:
@@ -36,11 +36,11 @@ options:
     type: bool
     required: true
   creates_user:
-        description: Whether to create the IAM user, with the tag that records that a rotation is in progress.
+    description: Whether to create the IAM user, with the tag that records that a rotation is in progress.
     type: bool
     required: true
   origin:
-        description: The origin of the bucket, for a tag of the user that is created; empty for no such tag.
+    description: The origin of the bucket, for a tag of the user that is created; empty for no such tag.
     type: str
     default: ""
 extends_documentation_fragment:
@@ -62,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 bucket_arguments:
-    description: The arguments of s3bucket_settings for the settings that differ in a new bucket.
+  description: The arguments of s3bucket_settings for the settings that differ in a new bucket.
   type: dict
   returned: success
 """

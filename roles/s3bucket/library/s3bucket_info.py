@@ -14,7 +14,7 @@ description:
 author: s3-operator contributors
 options:
   cr:
-    description: The S3 object as JSON text. With a C(metadata.deletionTimestamp) the module returns what is to be removed.
+    description: The S3 object as JSON text. With C(metadata.deletionTimestamp) the result is what is to be removed.
     type: str
     required: true
   settings:
@@ -22,7 +22,7 @@ options:
     type: str
     default: "{}"
   state:
-    description: Whether the object's resources should exist. C(absent) has the effect of a C(metadata.deletionTimestamp).
+    description: Whether the object's resources should exist. C(absent) acts like a C(metadata.deletionTimestamp).
     type: str
     choices: [present, absent]
     default: present
@@ -70,8 +70,8 @@ defaults:
   returned: success
 written:
   description:
-    - The aspects that a run writes. Those that differ, and the policy, access key and Secret that a new user or a new
-      key brings with it.
+    - The aspects that a run writes. These are the ones that differ, and the policy, access key and Secret that come
+      with a new user or a new key.
   type: list
   elements: str
   returned: success
@@ -80,7 +80,7 @@ is_deleting:
   type: bool
   returned: success
 is_check:
-  description: Whether the module ran in check mode, from C(--check) or from the keyword C(check_mode) of a play or task.
+  description: Whether the module ran in check mode, by C(--check) or by the keyword C(check_mode) of a play or task.
   type: bool
   returned: success
 plan:

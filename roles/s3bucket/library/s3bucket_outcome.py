@@ -12,20 +12,20 @@ description:
     because of the failure.
 author: s3-operator contributors
 options:
-    task:
-      description: The failed task's name.
-      type: str
-      required: true
-    action:
+  task:
+    description: The failed task's name.
+    type: str
+    required: true
+  action:
     description: The failed task's module.
     type: str
     required: true
   reason:
-        description: The reason that one of the role's own modules returned.
+    description: The reason that one of the role's own modules returned.
     type: str
     default: ""
   code:
-        description: The AWS error code that a module of amazon.aws returned.
+    description: The AWS error code that a module of amazon.aws returned.
     type: str
     default: ""
   emptied:
@@ -37,7 +37,7 @@ options:
     type: str
     default: ""
   message:
-        description: The failed task's message; empty for a task that handles a key.
+    description: The failed task's message; empty for a task that handles a key.
     type: str
     default: ""
   step:
@@ -45,7 +45,7 @@ options:
     type: str
     required: true
   has_bucket:
-        description: Whether the bucket existed before the run.
+    description: Whether the bucket existed before the run.
     type: bool
     default: false
   child:
@@ -53,11 +53,11 @@ options:
     type: str
     default: ""
   http_reason:
-        description: The HTTP reason that a module of kubernetes.core returned.
+    description: The HTTP reason that a module of kubernetes.core returned.
     type: str
     default: ""
   is_not_the_one_read:
-        description: Whether the Secret or Service of this name is another object than the one that was read.
+    description: Whether the Secret or Service of this name is another object than the one that was read.
     type: bool
     default: false
 """
@@ -79,7 +79,7 @@ outcome:
   type: dict
   returned: always
 skips:
-    description: The steps that do not run, or did not succeed, because of the failure.
+  description: The steps that do not run, or did not succeed, because of the failure.
   type: list
   elements: str
   returned: always
@@ -89,7 +89,7 @@ removed:
   elements: str
   returned: always
 undone:
-    description: The aspects that those steps repair.
+  description: The aspects that those steps repair.
   type: list
   elements: str
   returned: always

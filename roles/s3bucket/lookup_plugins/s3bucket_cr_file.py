@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 name: s3bucket_cr_file
 short_description: Read one S3 object from a file
 description:
-    - Reads the file on the machine that runs Ansible. Text in it is never evaluated as a template.
+  - Reads the file on the machine that runs Ansible. Text in it is never evaluated as a template.
   - An error names the file.
 author: s3-operator contributors
 options:
@@ -15,7 +15,7 @@ options:
     description: The file's path. A relative one starts at the working directory of C(ansible-playbook).
     required: true
   state:
-        description: C(present), or C(absent) for an object that is to be removed. For C(absent) its uid is read, too.
+    description: C(present), or C(absent) for an object that is to be removed. For C(absent) its uid is read, too.
     default: present
 """
 
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-    description: The object, with apiVersion, kind, metadata (name, namespace and, for C(absent), uid) and spec.
+  description: The object, with apiVersion, kind, metadata (name, namespace and, for C(absent), uid) and spec.
   type: list
   elements: dict
 """
