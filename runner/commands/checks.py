@@ -111,7 +111,9 @@ def _check_aws() -> str:
         found = boto3.client("sts", config=_CONFIG).get_caller_identity()
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
-        raise CheckError(f"AWS does not accept the operator's credentials ({code}): mend them") from error
+        raise CheckError(
+            f"AWS does not accept the operator's credentials ({code}): check the Secret or the IAM role"
+        ) from error
     except BotoCoreError as error:
         raise CheckError(f"AWS is not reached or no credentials are found ({type(error).__name__})") from error
     return f"account {found['Account']} as {found['Arn']}"

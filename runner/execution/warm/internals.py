@@ -236,21 +236,21 @@ def _is_true(value: object) -> bool:
 INTERNALS = (
     Internal(
         "ansible.plugins.action:ActionBase._configure_module",
-        "Modules of ours are not packed into an archive.",
+        "Modules of the role and its collections are not packed into an archive.",
         parameters=("module_name", "module_args", "task_vars"),
         replace=_configure_module,
         saves="1.2 s a task, together with the next one: no new Python, no import of boto3 or the Kubernetes client",
     ),
     Internal(
         "ansible.plugins.action:ActionBase._low_level_execute_command",
-        "Modules of ours run in the process of their task.",
+        "Modules of the role and its collections run in the process of their task.",
         parameters=("cmd", "in_data"),
         replace=_execute_command,
         saves="with the one before",
     ),
     Internal(
         "ansible.executor.process.worker:WorkerProcess.start",
-        "Tasks whose module is ours, or that have none, run in the run's process.",
+        "Tasks with these modules, or without a module, run in the run's process.",
         replace=_start_worker,
         saves="two fifths of a run's CPU: no fork for a task",
     ),
@@ -262,7 +262,7 @@ INTERNALS = (
     ),
     Internal(
         "ansible_collections.kubernetes.core.plugins.action.k8s:ActionModule.TRANSFERS_FILES",
-        "The action makes a temporary folder, by three shells, for files that no task of ours has.",
+        "The action makes a temporary folder, by three shells, for files that no task of the role has.",
         probe=_is_true,
         replace=_false,
         saves="three processes a task of kubernetes.core.k8s",
@@ -284,7 +284,7 @@ INTERNALS = (
     ),
     Internal(
         "botocore.hooks:EventAliaser._alias_event_name",
-        "A session looks the aliases of 130 names up, in the same list.",
+        "A session searches the aliases of 130 names, in the same list.",
         probe=_renames,
         replace=_cache_aliases,
         saves="a part of the 0.1 s",

@@ -237,7 +237,7 @@ def _check_peer(connection: socket.socket) -> None:
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     if uid != os.getuid():
-        raise PermissionError(f"uid {uid} is not ours")
+        raise PermissionError(f"uid {uid} is not the operator's")
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:

@@ -42,7 +42,7 @@ class _PassedOn:
 
 def is_for_here(task: Task, play_context: PlayContext) -> bool:
     """Whether a task runs without its own process."""
-    # A loop reports its items while it runs, from another thread. That thread must not get a module's streams as ours.
+    # A loop reports its items while it runs, from another thread, which must not get a module's streams as ours.
     if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
         return False
     if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:

@@ -67,7 +67,7 @@ class Left:
             return None
         dates = [date for item in self.denied if (date := locked_until(item))]
         if dates or self.is_lock_named:
-            until = f"until {max(dates)}" if dates else "by a legal hold or to a date that AWS does not tell"
+            until = f"until {max(dates)}" if dates else "by a legal hold or to a date that AWS does not return"
             return self._refused(Reason.OBJECT_LOCKED, bucket, f"are locked {until}")
         if self.denied:
             return self._refused(Reason.ACCESS_DENIED, bucket, f"AWS does not let the operator delete ({self.right})")

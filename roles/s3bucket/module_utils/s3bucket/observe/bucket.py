@@ -70,7 +70,7 @@ def _check_required(wanted: Wanted) -> None:
 
 def _check_region(wanted: Wanted, bucket: BucketState) -> None:
     if bucket.region and wanted.region != bucket.region:
-        message = f"bucket {wanted.bucket} is in {bucket.region}, spec.region says {wanted.region}"
+        message = f"bucket {wanted.bucket} is in {bucket.region}, spec.region is {wanted.region}"
         raise ReconcileError(Reason.WRONG_REGION, message)
 
 
