@@ -1,5 +1,6 @@
-"""Kill -9 in the middle of the work, and look at what the next run makes of it.
+"""Chaos tests: processes are killed with SIGKILL in the middle of the work, and the next run must recover.
 
-``cases`` says what is killed when, ``rig`` does the work and kills, ``foreign`` is what nobody may touch.
-``python -m tests.chaos`` (``make chaos``) does every write in turn and then random moments; ``test_chaos`` a sample.
+``cases`` defines what is killed and when. ``rig`` starts the work and kills. ``foreign`` creates resources that the
+operator does not own. ``python -m tests.chaos`` (``make chaos``) kills at every write and then at random moments.
+``test_chaos`` runs a sample.
 """

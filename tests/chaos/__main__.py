@@ -1,7 +1,8 @@
-"""``python -m tests.chaos [--times N] [--seed S] [CASE ...]``: kill, work again, look; a line a case.
+"""``python -m tests.chaos [--times N] [--seed S] [CASE ...]``: kill, run again, check. Prints one line per case.
 
-Without cases: every write of every flow in turn, before and after, then so many moments at random, warm and stock.
-With cases, as an earlier run printed them: these only. Exit status 1 when one failed.
+Without cases, it kills before and after every write of every flow, and then at N random moments, under the warm and
+the stock executor. With cases, in the form that an earlier run printed, it runs only these. The exit status is 1 when
+a case failed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main() -> None:
 
 @contextmanager
 def rig() -> Iterator[Rig]:
-    """A control plane, AWS and a work folder of its own."""
+    """A control plane, an AWS endpoint and a work directory that no other test uses."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with ControlPlane(folder / "kubernetes") as plane, Aws(folder / "aws") as aws:
@@ -61,7 +62,7 @@ def rig() -> Iterator[Rig]:
 
 
 def do_all(made: Rig, cases: list[Case]) -> list[Case]:
-    """Do the cases. Returns those that failed."""
+    """Run the cases. Returns those that failed."""
     failed, kills = [], 0
     for case in cases:
         started, word = time.monotonic(), "ok"

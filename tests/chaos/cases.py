@@ -1,4 +1,4 @@
-"""The cases: which flow, what is killed, under which executor, and at which moment. Pure."""
+"""The cases: which flow, what is killed, under which executor, and at which moment. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 AWS, KUBERNETES = "aws", "kubernetes"
 
-# Every write of a run of the role in its order, as the gates name them. A test compares it with a run.
+# Every write of one role run, in order, under the names that the gates use. A test compares the list with a run.
 WRITES = {
     "create": (
         "aws:CreateUser#1",
@@ -46,23 +46,23 @@ WRITES = {
         "kubernetes:DELETE services#1",
     ),
 }
-# What the operator writes itself before and after the run: finalizer, status.
+# The operator's own writes before and after the run: finalizer and status.
 OPERATOR_WRITES = {
     "create": ("kubernetes:PATCH s3s#1", "kubernetes:PATCH s3s/status#1", "kubernetes:PATCH s3s/status#2"),
     "delete": ("kubernetes:PATCH s3s/status#1", "kubernetes:PATCH s3s#1"),
 }
-# A warm run's worker is its task's process; a stock one starts another for each module.
+# Under warm, the worker is the process of the task. Under stock, each module runs in another process, the worker.
 TARGETS = {"warm": ("run", "task", "warm", "operator"), "stock": ("run", "task", "worker", "operator")}
-# How long a run of a flow takes here, about: random moments lie within, and some after.
+# The approximate duration of one run per flow. Most random moments are within it, and some are after it.
 _LASTS_S = {"warm": 1.6, "stock": 8.0}
-# A stock run takes five times as long.
+# A stock run takes five times as long as a warm one.
 _STOCK_SHARE = 0.15
 _OPERATOR_SHARE = 0.15
 
 
 @dataclass(frozen=True)
 class Write:
-    """The so-manieth write of a name, before or after it took effect."""
+    """The n-th write with a name, before or after it took effect."""
 
     gate: str
     action: str
@@ -81,10 +81,10 @@ class Write:
 
 @dataclass(frozen=True)
 class Case:
-    """One kill. Its text form is what replays it.
+    """One kill. Its text form replays it.
 
-    :param moment: a write, or so many seconds after the run began
-    :param has_foreign_key: the user holds a second key, which is not ours
+    :param moment: a write, or the number of seconds after the start of the run
+    :param has_foreign_key: the user has a second access key, which the operator does not own
     """
 
     flow: str
@@ -107,20 +107,20 @@ class Case:
 def every_write(
     executor: str, flow: str, *, targets: tuple[str, ...] = (), whens: tuple[str, ...] = ("before", "after")
 ) -> list[Case]:
-    """A kill before and after each write of a run, the targets taking turns."""
+    """A kill before and after each write of a run. The targets take turns."""
     targets = targets or TARGETS[executor]
     writes = [Write.parse(f"{text}:{when}") for text in WRITES[flow] for when in whens]
     return [Case(flow, targets[turn % len(targets)], executor, write) for turn, write in enumerate(writes)]
 
 
 def every_own_write(executor: str, flow: str) -> list[Case]:
-    """A kill of the operator before and after each write that is its own."""
+    """A kill of the operator before and after each write that the operator itself makes."""
     writes = [Write.parse(f"{text}:{when}") for text in OPERATOR_WRITES[flow] for when in ("before", "after")]
     return [Case(flow, "operator", executor, write) for write in writes]
 
 
 def at_random(seed: int, count: int) -> list[Case]:
-    """So many kills at random: the same for the same seed."""
+    """A number of kills at random moments. The same seed gives the same kills."""
     chance = random.Random(seed)
     return [_random_case(chance) for _ in range(count)]
 

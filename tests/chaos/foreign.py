@@ -1,4 +1,7 @@
-"""Things in AWS and in the namespace that are nobody's of ours. A run, killed or not, leaves every byte of them."""
+"""Resources in AWS and in the namespace that the operator does not own.
+
+No run, killed or not, may change any byte of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _TAGS = [{"Key": "agill.apps/name", "Value": "somebody-else"}, {"Key": "team", "
 
 
 class Foreign:
-    """A bucket with contents, a user with two keys, and a Secret and a Service beside the object's own."""
+    """A bucket with contents, a user with two access keys, and a Secret and a Service in the object's namespace."""
 
     def __init__(self, world: World, namespace: str, name: str) -> None:
         self._world, self._namespace, self._name = world, namespace, name
@@ -30,7 +33,7 @@ class Foreign:
         self.before = self.read()
 
     def read(self) -> str:
-        """Everything of them, as text."""
+        """Return all of these resources as text."""
         s3, iam, name = self._world.s3, self._world.iam, self._name
         found = {
             "tags": s3.get_bucket_tagging(Bucket=name)["TagSet"],
@@ -45,5 +48,5 @@ class Foreign:
 
     def _in_kubernetes(self, kind: str) -> Any:
         read = getattr(self._world.core, f"read_namespaced_{kind}")
-        # With its resourceVersion: a write of the same bytes would show as well.
+        # Includes the resourceVersion, so that a write of identical bytes shows as well.
         return json.loads(read(self._name, self._namespace, _preload_content=False).data)

@@ -1,7 +1,7 @@
-"""Does a case: prepares an object, starts the work on it, kills, works again, and looks at everything.
+"""Runs one case: prepares an object, starts the work on it, kills, runs again, and checks the result.
 
-Kills of a run, a task or the warm process happen in this process, with the operator's own job; where the operator
-is what is killed it is a process, and another one follows it in the same work folder.
+Kills of a run, a task or the warm process happen in this process, with the operator's own job. When the operator
+itself is killed, it is a separate process, and a second one is started with the same work directory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HELD_S = 0.2
 
 
 class Rig:
-    """The gates, the job with its warm process, and the work folder. A context manager."""
+    """The gates, the job with its warm process, and the work directory. A context manager."""
 
     def __init__(self, world: World, folder: Path) -> None:
         self._world = world
@@ -57,9 +57,9 @@ class Rig:
         self._api.__exit__(*error)
 
     def do(self, case: Case) -> bool:
-        """Do a case. Returns whether something was killed.
+        """Run a case. Returns whether a process was killed.
 
-        :raises AssertionError: naming what is not as it should be
+        :raises AssertionError: with a message that names what is wrong
         """
         trial = _Trial(self._world, case)
         if case.flow != "create":
@@ -73,7 +73,7 @@ class Rig:
         return was_killed
 
     def writes(self, flow: str) -> list[str]:
-        """The writes of a flow that nobody disturbs, in their order, with numbers: ``aws:TagUser#1``."""
+        """The writes of a flow that is not interrupted, in order and numbered: ``aws:TagUser#1``."""
         case = Case(flow, "run", "warm", 0.0)
         trial = _Trial(self._world, case)
         if flow != "create":
@@ -119,7 +119,7 @@ class Rig:
         self._disarm()
         if outcome.is_done:
             trial.check()
-        # The next run is warm in any case: it does what a stock one does (test_warm.py), in a tenth of the time.
+        # The next run is always warm. It does the same as a stock run (test_warm.py) in a tenth of the time.
         again = self._jobs["warm"].run(trial.item)
         assert again.is_done, again
         return bool(killed)
@@ -181,20 +181,20 @@ class Rig:
     def _await(
         self, moment: Write | float, is_over: Callable[[], Any], is_begun: Callable[[], Any] = lambda: True
     ) -> bool:
-        """Wait for the moment. Returns whether it came before the work was over."""
+        """Wait for the moment of the kill. Returns whether it came before the work was finished."""
         if isinstance(moment, float):
             wait_until(lambda: is_begun() or is_over(), "the run begins")
-            # The experiment's variable, not a wait for anything.
+            # This delay is the parameter of the experiment. It does not wait for a condition.
             time.sleep(moment)
             return not is_over()
         wait = self._world.aws.gate.wait_held if moment.gate == AWS else self._api.holds.wait
         while not wait(_HELD_S):
-            # Held after its effect: what it did may be seen before it is known to be held.
+            # A write is held after it took effect, so its effect can be visible before the hold is.
             assert not is_over() or wait(_HELD_S), f"{moment} did not come"
         return True
 
     def _kill(self, target: str, owner: int) -> int:
-        """SIGKILL. Returns the process, or 0 where there was none any more."""
+        """Send SIGKILL. Returns the process ID, or 0 when the process no longer existed."""
         pid = self._warm.pid if target == "warm" else _find(target, owner)
         if pid:
             with contextlib.suppress(ProcessLookupError):
@@ -203,7 +203,7 @@ class Rig:
 
 
 class _Trial:
-    """One object, in a namespace with foreign things."""
+    """One object, in a namespace that also has resources that the operator does not own."""
 
     def __init__(self, world: World, case: Case) -> None:
         self._world, self._case = world, case
@@ -221,7 +221,7 @@ class _Trial:
         return self._case.flow == "delete"
 
     def disturb(self) -> None:
-        """Make of the object that is in order what the flow begins with."""
+        """Change the Ready object so that the flow has something to do."""
         name, world = self.namespace, self._world
         if self._case.flow == "rotate":
             world.core.delete_namespaced_secret(f"{name}-iam-secret", name)
@@ -239,19 +239,19 @@ class _Trial:
             self._foreign_keys = [(made["AccessKeyId"], "Active")]
 
     def hand_over(self) -> None:
-        """Leave the object to an operator."""
+        """Prepare the object for an operator, which then does the work of the flow."""
         if self.is_deletion:
             arguments = (GROUP, VERSION, self.namespace, PLURAL, self.namespace)
             self._world.custom.patch_namespaced_custom_object(*arguments, {"metadata": {"finalizers": [FINALIZER]}})
             self._world.custom.delete_namespaced_custom_object(*arguments)
 
     def is_told(self) -> bool:
-        """Whether an operator says that it is in order, or let it go."""
+        """Whether an operator published Ready, or removed its finalizer."""
         found = live(self._world, self.item)
         return found is None or condition(self._world, self.item).get("status") == "True"
 
     def check(self) -> None:
-        """Look at everything."""
+        """Check the object and everything around it."""
         if self.is_deletion:
             assert not any(self._world.snapshot(self.item).values()), "something of ours is left"
         else:
@@ -271,7 +271,10 @@ class _Trial:
 
 
 def _find(target: str, owner: int) -> int:
-    """The run's first process, its youngest child (a worker), or the task's: the youngest without a child. Or 0."""
+    """Find the process of the run, of a worker or of the task; 0 if there is none.
+
+    The run is the first process and the worker its youngest child. The task is the youngest process without a child.
+    """
     parents = {pid: _parent_of(pid) for pid in processes_of(processes.operator_id(owner))}
     first = next((pid for pid, parent in parents.items() if parent == owner), 0)
     workers = [pid for pid, parent in parents.items() if parent == first]

@@ -1,4 +1,4 @@
-"""A sample of ``make chaos``: every write of a creation in turn, and some of its moments at random."""
+"""A sample of ``make chaos``: a kill at every write of a creation, and some of its random moments."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from tests.chaos.cases import WRITES, Case, Write, at_random, every_write
 from tests.chaos.rig import Rig
 from tests.support.world import World
 
-# The same cases each time: make chaos draws others. Killing the warm process, or a stock run, costs a start of Ansible.
+# A fixed seed gives the same cases each time. make chaos uses other seeds. A kill of the warm process, and a stock run,
+# each cost a start of Ansible.
 _SEED = 570
 _QUICK = [case for case in at_random(_SEED, 200) if case.executor == "warm" and case.target in ("run", "task")]
-# After each write, which is before the next one; what needs a start of Ansible is in the cases below.
+# Only after each write, because that is also before the next one. Cases that start Ansible again are in _SLOW.
 _CREATION = every_write("warm", "create", targets=("run", "task"), whens=("after",))
 _SLOW = [
     "create,warm,warm,aws:CreateAccessKey#1:after",
@@ -41,7 +42,7 @@ def test_kill_at_a_write_heals_at_the_next_run(rig: Rig, case: Case) -> None:
 
 @pytest.mark.parametrize("flow", WRITES)
 def test_kill_at_random_heals_at_the_next_run(rig: Rig, flow: str) -> None:
-    """Until something was killed: a run may be over, or have no task, at the moment that was drawn."""
+    """Tries moments until a process was killed: at a random moment the run may be over, or have no task."""
     for case in [case for case in _QUICK if case.flow == flow][:10]:
         try:
             was_killed = rig.do(case)

@@ -1,4 +1,4 @@
-"""The chart, rendered and installed with the real helm on the real API server."""
+"""Fixtures that render and install the chart with the real Helm on the real API server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.chart import EVERYTHING, render
 
 @pytest.fixture(scope="session")
 def everything() -> list[dict[str, Any]]:
-    """All objects, with everything on."""
+    """All rendered objects, with every option on."""
     return render(*EVERYTHING)
 
 
 @pytest.fixture(scope="session")
 def defaults() -> list[dict[str, Any]]:
-    """All objects, with the default values."""
+    """All rendered objects, with the default values."""
     return render()

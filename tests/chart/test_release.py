@@ -1,7 +1,7 @@
 """Releases on a real API server.
 
-No node runs the Pod here (tests/e2e does that): the operator is the Deployment's own command, arguments and environment
-as a process, with a token of its ServiceAccount as its only right.
+No node runs the Pod here (tests/e2e does that). The operator is a process with the command, arguments and environment
+of the Deployment. Its only permissions are those of a token of the ServiceAccount.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def release(world: World, new_name: Callable[[str], str], tmp_path: Path) -> Ite
 
 @pytest.fixture
 def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
-    """A control plane without our CRD, and without the objects of other tests."""
+    """A control plane without this project's CRD, and without the objects of other tests."""
     with ControlPlane(tmp_path / "kubernetes") as plane:
         yield plane
 
@@ -63,7 +63,7 @@ Rule = tuple[str, str, str, str]
 
 
 def granted(release: Release) -> set[Rule]:
-    """What the roles of the release allow."""
+    """The rules that the roles of the release grant."""
     found = set()
     kinds = "roles.rbac.authorization.k8s.io,clusterroles.rbac.authorization.k8s.io"
     selector = "app.kubernetes.io/instance=s3-operator"
@@ -71,7 +71,7 @@ def granted(release: Release) -> set[Rule]:
     for item in items:
         name = item["metadata"]["name"]
         if name.startswith(f"{release.namespace}:s3-operator:"):
-            # The aggregated ones are for people.
+            # The aggregated roles are for users, not for the operator.
             continue
         for rule in item["rules"]:
             for resource in rule["resources"]:
@@ -82,7 +82,7 @@ def granted(release: Release) -> set[Rule]:
 
 
 def used(release: Release, rules: set[Rule], audit_log: Path) -> tuple[set[Rule], set[str]]:
-    """Which rules were needed by the requests of the release's ServiceAccount, and what it was denied."""
+    """Returns the rules that the requests of the release's ServiceAccount needed, and the requests that were denied."""
     needed, denied = set(), set()
     account = f"system:serviceaccount:{release.namespace}:s3-operator"
     for line in audit_log.read_text().splitlines():
@@ -107,7 +107,7 @@ def used(release: Release, rules: set[Rule], audit_log: Path) -> tuple[set[Rule]
 def test_rights_are_just_what_the_operator_calls(
     own_release: Release, own_plane: ControlPlane, new_name: Callable[[str], str], scope: str
 ) -> None:
-    # All namespaces means all: other tests' objects must not be there.
+    # The release watches all namespaces, so the cluster must not have objects of other tests.
     world, namespace, release = own_release.world, "team", own_release
     world.make_namespace(namespace)
     more = [f"--set=watchNamespaces={{{namespace}}}"] if scope == "one-namespace" else []
@@ -119,7 +119,7 @@ def test_rights_are_just_what_the_operator_calls(
     wait_ready(world, cr)
     key = world.credentials(cr)
 
-    # Each kind of repair in Kubernetes: a Secret that is made anew, a patched label, a Service that goes.
+    # Each kind of repair in Kubernetes: a Secret that is created again, a patched label, a deleted Service.
     name = f"{cr['metadata']['name']}-iam-secret"
     world.core.patch_namespaced_secret(name, namespace, {"metadata": {"labels": {"agill.apps/s3": None}}})
     wait_until(lambda: "agill.apps/s3" in (world.secret(cr) or {})["metadata"]["labels"], "the label")
@@ -142,7 +142,7 @@ def test_rights_are_just_what_the_operator_calls(
     rules = granted(release)
     needed, denied = used(release, rules, own_plane.audit_log)
     assert denied == set()
-    # Only where OwnerReferencesPermissionEnforcement is on is this one asked for (docs/explanation/chart-and-image.md).
+    # This rule is needed only where OwnerReferencesPermissionEnforcement is on (docs/explanation/chart-and-image.md).
     openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
     assert len(openshift) == 1
     assert rules - needed == openshift
@@ -173,9 +173,9 @@ def crd_uid(release: Release) -> str:
 
 
 def store_as_v1beta1(plane: ControlPlane) -> None:
-    """Give the stored CRD ``preserveUnknownFields: true``, as one has that Kubernetes before 1.22 stored.
+    """Set ``preserveUnknownFields: true`` in the stored CRD, as Kubernetes before 1.22 could store it.
 
-    The API server no longer accepts it, so it goes into etcd directly, by its JSON gateway.
+    The API server no longer accepts this value, so it is written directly into etcd through its JSON gateway.
     """
     key = base64.b64encode(b"/registry/apiextensions.k8s.io/customresourcedefinitions/s3s.agill.apps").decode()
 
@@ -189,11 +189,11 @@ def store_as_v1beta1(plane: ControlPlane) -> None:
     call("put", {"key": key, "value": base64.b64encode(json.dumps(stored).encode()).decode()})
 
 
-# The program, its arguments at an upgrade, and whether the Go operator's release is there.
+# Program, its arguments for the upgrade, and whether the Go operator's Helm release exists.
 UPGRADES: dict[str, tuple[str, list[str], bool]] = {
     "upgraded": ("helm", [], True),
     "taken-over": ("helm", ["--take-ownership"], False),
-    # The Go operator's own command.
+    # The command that the Go operator documented.
     "forced-by-helm-3": ("helm3", ["--force"], True),
 }
 
@@ -211,7 +211,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
     world, release = own_release.world, own_release
     release.program = program
     release.upgrade("--set=AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b", chart=_GO_CHART)
-    # In two steps, as dev.cluster does: a new CRD has no conditions at all for a moment, on which kubectl fails.
+    # Two steps, as in dev.cluster: a new CRD briefly has no conditions at all, and kubectl fails on that.
     release.kubectl("wait", "--for=jsonpath={.status.acceptedNames.kind}=S3", "crd/s3s.agill.apps")
     release.kubectl("wait", "--for=condition=Established", "crd/s3s.agill.apps")
     first_crd = crd_uid(release)
@@ -232,7 +232,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert item is not None
         assert item["metadata"]["uid"] == cr["metadata"]["uid"]
         assert crd_uid(release) == first_crd
-        # A CRD that is being deleted takes its objects with it as soon as an operator runs again.
+        # A CRD that is being deleted would delete its objects as soon as an operator runs again.
         assert "deletionTimestamp" not in item["metadata"]
         assert not release.kubectl("get", "crd", "s3s.agill.apps", "-o", "jsonpath={.metadata.deletionTimestamp}")
         assert world.credentials(cr) == pair
@@ -251,10 +251,11 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert "the Go operator's, which has no Lease" in refused.stdout
         check()
         release.upgrade(*release.values, *more)
-        # What the Go chart made for the whole cluster is gone with its release.
+        # The cluster-wide objects of the Go chart are deleted with its release.
         assert "NotFound" in release.kubectl("get", "clusterrole", "s3-operator", is_checked=False)
     else:
-        # A record with a v1beta1 CRD cannot be upgraded (the guide says how). Its CRD stores what v1 no longer takes.
+        # Helm cannot upgrade a release record with a v1beta1 CRD (the guide describes what to do). The stored CRD has a
+        # value that v1 no longer accepts.
         store_as_v1beta1(own_plane)
         assert crd_field(release, "spec.preserveUnknownFields") == "true"
         selector = "--selector=owner=helm,name=s3-operator"
@@ -275,7 +276,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
         assert {"agill.apps/cluster", "agill.apps/namespace", "agill.apps/name", "agill.apps/key"} <= user_tags
         assert live(world, cr)["status"]["accessKeyID"] == key_id  # type: ignore[index]
 
-    # From one version to the next.
+    # Upgrade from one version to the next.
     before = world.snapshot(cr)
     copied = tmp_path / "next" / "s3-operator"
     copy_chart(copied, "1.0.1")
@@ -285,7 +286,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
         check()
         assert world.snapshot(cr) == before
 
-    # An uninstall keeps the CRD, so the objects, so the buckets.
+    # An uninstall keeps the CRD, and therefore the objects and the buckets.
     release.helm("uninstall", "s3-operator")
     check()
     assert world.snapshot(cr) == before
@@ -294,7 +295,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
 
 
 def copy_chart(target: Path, version: str) -> None:
-    """The chart as a later version."""
+    """Copy the chart under a later version number."""
     shutil.copytree(CHART, target)
     file = target / "Chart.yaml"
     lines = file.read_text().splitlines()
@@ -302,7 +303,7 @@ def copy_chart(target: Path, version: str) -> None:
 
 
 def test_second_release_that_brings_the_crd_again_is_told(world: World, release: Release) -> None:
-    # The session's control plane has the CRD from kubectl.
+    # kubectl created the CRD of the session's control plane.
     done = run_helm(
         "install", "s3-operator", str(CHART), "--create-namespace", f"--namespace={release.namespace}",
         kubeconfig=world.kubeconfig,
@@ -312,7 +313,7 @@ def test_second_release_that_brings_the_crd_again_is_told(world: World, release:
 
 
 def test_everything_on_is_what_the_api_server_takes(release: Release) -> None:
-    # Kinds of Prometheus Operator are unknown here, and namespaces that do not exist.
+    # The API server has no kinds of Prometheus Operator, and some of the namespaces do not exist.
     left_out = (
         "metrics.serviceMonitor.enabled",
         "metrics.prometheusRule.enabled",
@@ -342,8 +343,8 @@ def test_every_pod_is_admitted_where_only_restricted_ones_are(release: Release) 
         assert answer == f"pod/pod-{number} created (server dry run)"
 
 
-# As SCC restricted-v2 admits Pods: a UID or fsGroup that is given must be in the namespace's range (OpenShift,
-# "Managing security context constraints": MustRunAsRange, MustRunAs). One that is not given it would choose.
+# As the SCC restricted-v2 admits Pods: a UID or fsGroup that is set must be in the range of the namespace (OpenShift,
+# "Managing security context constraints": MustRunAsRange, MustRunAs). OpenShift sets the values that are not set.
 SCC = """
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -382,7 +383,7 @@ spec:
 
 
 def create_pod(release: Release, pod: dict[str, Any]) -> str:
-    """What the API server answers to a Pod that is tried only."""
+    """What the API server returns for a Pod that is created as a dry run."""
     file = release.folder / "pod.json"
     file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried"}, "spec": pod}))
     command = ["create", "--dry-run=server", f"--namespace={release.namespace}", "-f", str(file)]
@@ -391,7 +392,7 @@ def create_pod(release: Release, pod: dict[str, Any]) -> str:
 
 @pytest.fixture
 def openshift(release: Release) -> Iterator[None]:
-    """OpenShift's admission of Pods to the release's namespace."""
+    """Admission of Pods in the release's namespace, as in OpenShift."""
     release.kubectl("create", "namespace", release.namespace)
     release.kubectl("annotate", "namespace", release.namespace, "openshift.io/sa.scc.uid-range=1000680000/10000")
     file = release.folder / "scc.yaml"
@@ -410,10 +411,10 @@ def test_openshift_admits_every_pod_without_fixed_ids(release: Release) -> None:
     assert all("ranges of restricted-v2" in create_pod(release, pod) for pod in fixed)
     for pod in pods(render(*release.values, OPENSHIFT)):
         assert "created" in create_pod(release, pod)
-    # Within the range a UID may also be given.
+    # A UID within the range may also be set.
     chosen = "--set=podSecurityContext.runAsUser=1000680000,podSecurityContext.fsGroup=1000680000"
     assert "created" in create_pod(release, pods(render(*release.values, chosen))[0])
-    # And the Pod that the Deployment makes.
+    # The Pod that the Deployment creates is admitted as well.
     release.upgrade("--set=crds.install=false", *release.values, OPENSHIFT, "--take-ownership")
     get = ["get", "pods", namespace, "--selector=name=s3-operator", "-o", "jsonpath={.items[*].spec.securityContext}"]
     found = wait_until(lambda: release.kubectl(*get), "the Deployment's Pod")
@@ -428,7 +429,7 @@ def test_uninstall_completes_where_no_pod_may_start(release: Release, program: s
     release.program = program
     namespace = f"--namespace={release.namespace}"
     release.upgrade("--set=crds.install=false", *release.values)
-    # No Pod, no Job, and no other object that a hook could be.
+    # The quota allows no Pod, no Job and no ConfigMap, so no hook could create one.
     release.kubectl("create", "quota", "nothing", namespace, "--hard=pods=0,count/jobs.batch=0,configmaps=0")
     done = release.helm("uninstall", "s3-operator", "--timeout=60s", "--wait")
     assert 'release "s3-operator" uninstalled' in done
@@ -463,7 +464,10 @@ spec:
 
 
 def differences(rendered: Any, stored: Any, path: str = "") -> list[str]:
-    """The fields of a rendered object that are not stored as they are rendered. Stored defaults do not count."""
+    """The fields of a rendered object that are stored with a different value.
+
+    Defaults that the API server adds do not count.
+    """
     if isinstance(rendered, dict) and isinstance(stored, dict):
         return [
             line
@@ -482,7 +486,7 @@ def differences(rendered: Any, stored: Any, path: str = "") -> list[str]:
 
 
 def test_objects_are_stored_as_they_are_rendered(own_release: Release, own_plane: ControlPlane) -> None:
-    """What Argo CD compares: it reports a field as OutOfSync that is rendered and not stored like that."""
+    """Argo CD compares the same: it reports a field as OutOfSync when it is rendered and stored differently."""
     release = own_release
     file = release.folder / "monitoring.yaml"
     kinds = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}
@@ -497,10 +501,10 @@ def test_objects_are_stored_as_they_are_rendered(own_release: Release, own_plane
         stored = json.loads(release.kubectl("get", kind, item["metadata"]["name"], namespace, "-o", "json"))
         assert differences(item, stored) == [], item["kind"]
         if item["kind"] == "CustomResourceDefinition":
-            # The one default of the API server.
+            # The only default that the API server adds.
             assert stored["spec"].pop("conversion") == {"strategy": "None"}
             assert stored["spec"] == item["spec"]
-    # As Argo CD with server-side apply, over and over: nothing changes after the first time.
+    # Apply repeatedly as Argo CD does with server-side apply: nothing changes after the first time.
     file.write_text(yaml.safe_dump_all(items))
     apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller", "-f", str(file)]
     release.kubectl(*apply)
@@ -508,7 +512,8 @@ def test_objects_are_stored_as_they_are_rendered(own_release: Release, own_plane
     before = release.kubectl(*versions)
     release.kubectl(*apply)
     assert release.kubectl(*versions) == before
-    # Nothing that is rendered without the cluster can know that an old CRD stores true: the guide's patch ends that.
+    # A chart that is rendered without the cluster cannot know that an old CRD stores true. The guide's patch removes
+    # it.
     store_as_v1beta1(own_plane)
     (patch,) = commands("docs/guides/argocd-and-flux.md", "Install the chart with them")
     release.kubectl(*shlex.split(patch)[1:])

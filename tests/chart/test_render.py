@@ -1,4 +1,4 @@
-"""What the chart renders, and what it refuses."""
+"""What the chart renders, and which values it refuses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_go_charts_values_are_taken(tmp_path: Path) -> None:
     container = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert (container["image"], container["imagePullPolicy"]) == ("agill17/s3-operator:0.6.7", "Always")
     assert "--sync-period=60" in container["args"]
-    # devLogs
+    # Rendered from devLogs.
     assert {"--log-format=text", "--log-level=debug"} <= set(container["args"])
 
 
@@ -148,7 +148,7 @@ def test_null_removes_a_field_of_a_security_context(helm: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("helm", HELMS)
 def test_empty_text_removes_an_id_in_a_parent_charts_values(helm: str, tmp_path: Path) -> None:
-    # Helm drops the nulls of a parent chart's own values.yaml before they reach a dependency.
+    # Helm removes the nulls in a parent chart's own values.yaml before they reach a dependency.
     given = {"podSecurityContext": {"runAsUser": "", "runAsGroup": "", "fsGroup": ""}}
     for pod in pods(render(helm=helm, chart=make_umbrella(tmp_path / "umbrella", given))):
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
@@ -162,7 +162,7 @@ def test_null_removes_a_whole_security_context(helm: str) -> None:
 
 
 def make_umbrella(folder: Path, values: dict[str, Any]) -> Path:
-    """A chart with ours as its dependency."""
+    """Create a chart that has this chart as its dependency."""
     shutil.copytree(CHART, folder / "charts" / "s3-operator")
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     dependency = {"name": "s3-operator", "version": version}
@@ -178,7 +178,7 @@ def test_helm_3_and_helm_4_render_the_same_on_openshift() -> None:
 
 
 def test_nothing_runs_at_an_uninstall(everything: list[dict[str, Any]]) -> None:
-    # A hook waits for its Pod, which a quota, a policy, a sidecar or a registry may keep from ending.
+    # A hook waits for its Pod. A quota, a policy, a sidecar or a registry could keep that Pod from completing.
     hooks = {item["metadata"].get("annotations", {}).get("helm.sh/hook") for item in everything}
     assert hooks == {None, "test"}
 
@@ -202,7 +202,7 @@ def test_test_pod_has_resources_labels_and_annotations(defaults: list[dict[str, 
 
 
 def allowed(policy: dict[str, Any], address: str, protocol: str, port: int) -> bool:
-    """Whether the egress rules of a NetworkPolicy allow a connection, as its API reference defines."""
+    """Whether the egress rules of a NetworkPolicy allow a connection, as the API reference defines it."""
     for rule in policy["spec"]["egress"]:
         peers = [ip_network(peer["ipBlock"]["cidr"]) for peer in rule.get("to") or []]
         ports = [(item["protocol"], item["port"]) for item in rule.get("ports") or []]
@@ -212,8 +212,8 @@ def allowed(policy: dict[str, Any], address: str, protocol: str, port: int) -> b
     return False
 
 
-# By their documentation: Amazon EKS, "EKS Pod Identity restrictions"; Amazon EC2, "Use the Instance Metadata Service";
-# OpenShift, "DNS Operator": the Pods of dns-default listen on 5353.
+# Sources: Amazon EKS, "EKS Pod Identity restrictions"; Amazon EC2, "Use the Instance Metadata Service"; OpenShift, "DNS
+# Operator": the Pods of dns-default listen on 5353.
 REACHED = {
     "pod-identity": ("169.254.170.23", "TCP", 80),
     "pod-identity-ipv6": ("fd00:ec2::23", "TCP", 80),
@@ -235,14 +235,14 @@ def test_network_policy_lets_the_operator_reach(
 
 def test_network_policy_allows_only_what_is_listed(everything: list[dict[str, Any]], tmp_path: Path) -> None:
     policy = find(everything, "NetworkPolicy")
-    # Port 80 elsewhere, other ports of the link-local address, and DNS ports' neighbors.
+    # Not allowed: port 80 of other hosts, other ports of the link-local address, and ports next to the DNS ports.
     assert not allowed(policy, "10.0.0.1", "TCP", 80)
     assert not allowed(policy, "169.254.169.254", "TCP", 8080)
     assert not allowed(policy, "10.0.0.10", "UDP", 5354)
     given = {"enabled": True, "dnsPorts": [8053], "egressPorts": [], "credentialEndpoints": []}
     policy = find(render(values={"networkPolicy": given}, folder=tmp_path), "NetworkPolicy")
     assert allowed(policy, "10.0.0.10", "UDP", 8053)
-    # An empty list allows nothing; a rule without ports would allow everything.
+    # An empty list allows nothing. A rule without ports would allow everything.
     assert not allowed(policy, "52.95.110.1", "TCP", 443)
     assert not allowed(policy, "169.254.170.23", "TCP", 80)
 
@@ -259,7 +259,7 @@ def test_network_policy_allows_the_ports_of_endpoints() -> None:
 
 @pytest.mark.parametrize("helm", HELMS)
 def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) -> None:
-    # Helm reads numbers as floats, and Go prints those from a million on as 1e+06.
+    # Helm reads numbers as floats, and Go prints floats from a million on as 1e+06.
     given = {
         "syncPeriod": 2000000,
         "runTimeout": 1000000,
@@ -273,7 +273,7 @@ def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) 
 
 
 def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
-    # A release and a namespace may have such names, and Kubernetes refuses a label that is a number.
+    # Releases and namespaces may have such names, and Kubernetes rejects a label whose value is a number.
     arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
     done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
     assert done.returncode == 0, done.stdout
@@ -289,7 +289,7 @@ def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
 
 
 def test_values_that_repeat_a_key_of_the_chart_render(tmp_path: Path) -> None:
-    # YAML allows a key only once, and a server-side apply an environment variable.
+    # YAML allows a key only once, and a server-side apply allows an environment variable only once.
     repeated = {"app.kubernetes.io/name": "x", "team": "a"}
     given = {
         "extraLabels": repeated,
@@ -301,7 +301,7 @@ def test_values_that_repeat_a_key_of_the_chart_render(tmp_path: Path) -> None:
     }
     objects = render(values=given, folder=tmp_path)
     template = find(objects, "Deployment")["spec"]["template"]
-    # The selector's label is the chart's; a label of the Pod wins over one of everything.
+    # The chart's value of the selector label wins. A label of the Pod wins over a label of all objects.
     assert template["metadata"]["labels"] == {
         "name": "s3-operator",
         "app.kubernetes.io/name": "s3-operator",
@@ -340,7 +340,7 @@ def test_watched_namespaces_have_a_role_each_and_secrets_no_other() -> None:
     assert roles["team-a"] == roles["team-b"]
     of_cluster = find(objects, "ClusterRole")["rules"]
     assert not {"secrets", "services"} & {resource for rule in of_cluster for resource in rule["resources"]}
-    # For all namespaces the same rules are in the ClusterRole.
+    # A release that watches all namespaces has the same rules in its ClusterRole.
     assert [rule for rule in find(render("--set=rbac.aggregate=false"), "ClusterRole")["rules"]
             if rule["resources"] != ["namespaces"]] == [
                 *(rule for rule in of_cluster if rule["resources"] != ["namespaces"]), *roles["team-a"]]  # fmt: skip
@@ -355,7 +355,7 @@ ENDPOINTS = {
     "name-given": ("aws.endpointURL=http://a:1,serviceExternalName=b.example", {"AWS_ENDPOINT_URL": "http://a:1"},
                    "b.example"),
     "ipv6": ("aws.endpointURL=http://[fd00::1]:9000", {"AWS_ENDPOINT_URL": "http://[fd00::1]:9000"}, "fd00::1"),
-    # The operator then makes no Services.
+    # With an IP address the operator creates no Services.
     "ipv4": ("aws.endpointURL=http://10.0.0.1:9000", {"AWS_ENDPOINT_URL": "http://10.0.0.1:9000"}, "10.0.0.1"),
     "upper-case": ("aws.s3EndpointURL=https://S3.Example.COM:9000", {"AWS_ENDPOINT_URL_S3": "https://S3.Example.COM:9000"},
                    "s3.example.com"),
@@ -378,7 +378,7 @@ def test_nothing_in_the_chart_is_bound_to_one_ip_family(everything: list[dict[st
     container = find(everything, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert {"--metrics-bind-address=:8080", "--health-probe-bind-address=:8081"} <= set(container["args"])
     for probe in ("livenessProbe", "readinessProbe"):
-        # Without a host the kubelet asks the Pod's own address, of whichever family.
+        # Without a host, the kubelet uses the Pod's own address, whether IPv4 or IPv6.
         assert set(container[probe]["httpGet"]) == {"path", "port"}
     assert "ipFamilies" not in find(everything, "Service")["spec"]
 
@@ -402,7 +402,7 @@ def test_path_boundary_tags_and_allowed_policies_reach_the_operator(defaults: li
 
 
 def test_every_command_in_the_pod_has_the_operators_settings() -> None:
-    # kubectl exec gives a command (check, plan, warn-uninstall) the container's environment, not its arguments.
+    # kubectl exec gives a command (check, plan, warn-uninstall) the container's environment, but not its arguments.
     given = "--set=watchNamespaces={a,b},clusterName=prod,deletionPolicy=Retain,serviceExternalName=s3.example"
     wanted = {
         "WATCH_NAMESPACE": "a,b",
@@ -414,14 +414,14 @@ def test_every_command_in_the_pod_has_the_operators_settings() -> None:
     }
     for pod in pods(render(given)):
         assert wanted.items() <= settings(pod).items()
-    # The names are those of the command line.
+    # The chart uses the same names as the command line.
     options = {name for command in main.commands.values() for option in command.params for name in names(option)}
     assert wanted.keys() <= options
     assert {"IAM_PATH", "PERMISSIONS_BOUNDARY"} <= options
 
 
 def names(option: click.Parameter) -> set[str]:
-    """The environment variables of an option."""
+    """The environment variables of a command-line option."""
     return {option.envvar} if isinstance(option.envvar, str) else set(option.envvar or ())
 
 
@@ -432,7 +432,7 @@ def test_alerts_name_metrics_that_exist(everything: list[dict[str, Any]]) -> Non
     assert named
     assert named <= served
     assert all("{{ $labels" not in rule["expr"] for rule in rules)
-    # Helm must not have evaluated Prometheus's own templates.
+    # Helm must not evaluate the templates of Prometheus.
     assert any("{{ $labels.namespace }}" in rule["annotations"]["summary"] for rule in rules)
 
 
@@ -464,7 +464,7 @@ def test_two_releases_share_no_object_of_the_cluster() -> None:
 
 
 def test_executor_and_drift_check_are_flags(defaults: list[dict[str, Any]]) -> None:
-    # With other values: tests/support/chart_values.py.
+    # Other values are tested with tests/support/chart_values.py.
     flags = ("--executor", "--drift-check", "--no-drift-check", "--resync-workers", "--full-sync-period")
     wanted = ["--executor=warm", "--drift-check", "--resync-workers=8", "--full-sync-period=86400"]
     arguments = find(defaults, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -482,5 +482,5 @@ def test_playbooks_read_the_settings_of_the_deployment() -> None:
         "allowed_groups": ["x", "y"], "tags": {"team": "a"},
     })  # fmt: skip
     assert [watches(rendered, name) for name in ("team", "other")] == [True, False]
-    # By this label the playbooks find it, whatever its name is.
+    # The playbooks find the Deployment by this label, whatever its name is.
     assert rendered["metadata"]["labels"]["helm.sh/chart"].startswith("s3-operator-")

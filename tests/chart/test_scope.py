@@ -1,4 +1,4 @@
-"""Which namespaces a release serves: rights that are missing, namespaces that are deleted, and other releases."""
+"""Which namespaces a release serves: missing permissions, deleted namespaces, and other releases."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tests.support.world import World
 
 
 class Scoped(Release):
-    """A release with a name, that watches some namespaces."""
+    """A release with a name that watches some namespaces."""
 
     def __init__(self, world: World, namespace: str, folder: Path, name: str = "s3-operator") -> None:
         folder.mkdir(exist_ok=True)
         super().__init__(world, namespace, folder)
         self.name = name
-        # As the chart's s3-operator.fullname is.
+        # The same rule as the chart's template s3-operator.fullname.
         self.deployment = name if "s3-operator" in name else f"{name}-s3-operator"
         self.ports = get_free_port(), get_free_port()
 
     def install(self, *namespaces: str, **values: str) -> None:
-        """Install or upgrade it, to watch these namespaces; none: all."""
+        """Install or upgrade the release so that it watches these namespaces, or all of them when none is given."""
         given = {"metrics.port": self.ports[0], "health.port": self.ports[1], "serviceAccount.name": self.deployment}
         sets = [f"--set={name}={value}" for name, value in {"crds.install": "false", **given, **values}.items()]
         watch = [f"--set=watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
         self.helm("upgrade", self.name, str(CHART), "--install", "--create-namespace", *self.values, *sets, *watch)
 
     def begin(self) -> Child:
-        """The operator, as the Deployment says; it may not lead yet."""
+        """Start the operator as the Deployment does. It may not be the leader yet."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         container = read_container(self.world.kubeconfig, self.namespace, self.deployment, folder)
         child = Child(container.command, folder / "operator.log", container.environment)
@@ -49,13 +49,13 @@ class Scoped(Release):
         return child
 
     def start(self) -> Child:
-        """As :meth:`begin`, and it leads."""
+        """Start the operator as :meth:`begin` does, and wait until it is the leader."""
         child = self.begin()
         child.wait_until(lambda: '"leading"' in child.log.read_text(), "the operator")
         return child
 
     def check(self, *namespaces: str) -> subprocess.CompletedProcess[str]:
-        """``s3-operator check`` as the chart's test Pod runs it."""
+        """Run ``s3-operator check`` as the chart's test Pod does."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         container = read_container(self.world.kubeconfig, self.namespace, self.deployment, folder)
         command = [container.command[0], "check", f"--leader-election-namespace={self.namespace}", "--wait=0"]
@@ -72,14 +72,14 @@ def release(world: World, new_name: Callable[[str], str], tmp_path: Path) -> Ite
 
 @pytest.fixture
 def second(world: World, release: Scoped, tmp_path: Path) -> Iterator[Scoped]:
-    """Another release in the same namespace."""
+    """A second release in the same namespace."""
     second = Scoped(world, release.namespace, tmp_path / "second", "second")
     yield second
     second.stop()
 
 
 def scrape(release: Scoped, name: str) -> dict[str, float]:
-    """A metric of the operator, by the label namespace."""
+    """Read a metric of the operator, keyed by the label namespace."""
     with urllib.request.urlopen(f"http://127.0.0.1:{release.ports[0]}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return {sample.labels["namespace"]: sample.value for family in families for sample in family.samples
@@ -87,7 +87,7 @@ def scrape(release: Scoped, name: str) -> dict[str, float]:
 
 
 def readiness(release: Scoped) -> str:
-    """What the readiness probe gets: ok, or why not; empty while nothing is served."""
+    """The response of the readiness probe: ok, or the reason. Empty while nothing is served."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{release.ports[1]}/readyz", timeout=10) as answer:
             return str(answer.read().decode())
@@ -102,7 +102,7 @@ def is_ready(release: Scoped) -> bool:
 
 
 def denials(operator: Child) -> list[str]:
-    """The watches that are logged as not allowed."""
+    """The watches that are logged as forbidden."""
     lines = operator.log.read_text().rpartition("\n")[0].splitlines()
     return [json.loads(line)["watch"] for line in lines if "not allowed to watch" in line]
 
@@ -129,7 +129,7 @@ def test_delete_of_a_watched_namespace_completes_with_its_buckets_removed(
         objects = [new_cr(world, namespace, new_name) for _ in range(2)]
         for cr in objects:
             wait_ready(world, cr)
-        # As it may happen in any order: the operator's rights go before the objects.
+        # A namespace deletion has no fixed order: here the operator's permissions are deleted before the objects.
         selector = "--selector=app.kubernetes.io/instance=s3-operator"
         release.kubectl(f"--namespace={namespace}", "delete", "rolebinding,role", selector)
         release.kubectl("delete", "namespace", namespace, "--timeout=120s")
@@ -137,7 +137,7 @@ def test_delete_of_a_watched_namespace_completes_with_its_buckets_removed(
             assert world.s3.list_buckets(Prefix=cr["spec"]["bucketName"])["Buckets"] == []
             users = [user["UserName"] for user in world.iam.list_users()["Users"]]
             assert cr["spec"]["iamUser"]["username"] not in users
-    # A namespace that is missing: the other one is served, also by an operator that starts now.
+    # One namespace is missing. The other one is still served, also by an operator that starts now.
     operator = release.start()
     wait_until(lambda: is_ready(release), "Ready with one namespace missing")
     wait_ready(world, new_cr(world, kept, new_name))
@@ -180,7 +180,7 @@ def test_rolebinding_that_somebody_deletes_is_named_and_recovers(
     wait_ready(world, cr)
     wait_until(lambda: scrape(release, "s3_operator_namespace_watched")[namespace] == 1, "watched again")
     assert sorted(denials(operator)) == denied
-    # Nothing was made anew meanwhile.
+    # Nothing was created again in the meantime.
     assert world.snapshot(cr) == before
     operator.stop()
 
@@ -215,7 +215,8 @@ def test_release_with_an_overlapping_scope_does_not_work_and_names_the_other(
     assert '"leading"' not in waiting.log.read_text()
     done = second.check(other)
     assert lease in next(line for line in done.stdout.splitlines() if line.startswith("FAILED  other operators"))
-    # A release elsewhere is another matter: whoever may write a Lease in some namespace must not stop an operator.
+    # A release in another namespace does not count: a user who may write a Lease in some namespace must not be able to
+    # stop an operator.
     assert is_ready(release)
     first.stop()
     wait_until(lambda: is_ready(second), "it takes over")

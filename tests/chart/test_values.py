@@ -1,4 +1,4 @@
-"""Every value of the chart: what it changes in what is rendered, and which values are refused."""
+"""Every value of the chart: what it changes in the rendered objects, and which values are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GROUPS = {"together": TOGETHER, "apart": APART, "defaults": {}}
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Objects]:
-    """Gives all objects with the values of a group. Each group is rendered once."""
+    """Returns all objects rendered with the values of a group. Each group is rendered once."""
 
     @cache
     def objects(group: str, helm: str = "helm") -> Objects:
@@ -76,7 +76,7 @@ def test_pods_have_their_token_whatever_the_service_account_says(rendered: Calla
 def test_namespace_override_moves_everything_of_the_release(rendered: Callable[..., Objects]) -> None:
     objects = rendered("together")
     namespaces = {item["metadata"].get("namespace") for item in objects if item["kind"] != "ConfigMap"}
-    # None: objects of the cluster. a and b: watchNamespaces.
+    # None: cluster-scoped objects. a and b: the namespaces of watchNamespaces.
     assert namespaces == {"elsewhere", None, "a", "b"}
     subjects = [item["subjects"][0]["namespace"] for item in objects if item["kind"].endswith("Binding")]
     assert set(subjects) == {"elsewhere"}
@@ -114,7 +114,7 @@ def test_schema_and_readme_are_up_to_date() -> None:
     assert find_stale() == []
 
 
-# What the schema refuses: what is given, and its place in the message.
+# Values that the schema refuses, and the path that the message names.
 REFUSED = {
     "misspelled": ("image.nmae=a", "/image"),
     "misspelled-top": ("syncperiod=3", ""),
@@ -186,7 +186,7 @@ REFUSED = {
     "tag-key": ("tags.a!b=c", "/tags"),
     "namespace-override": ("namespaceOverride=Team_A", "/namespaceOverride"),
 }
-# What the templates refuse, and what the message says.
+# Values that the templates refuse, and a part of the message.
 IMPOSSIBLE = {
     "no-section": ("metrics=null", "the value metrics is null"),
     "one-port-for-both": ("health.port=8080", "must differ"),
@@ -201,7 +201,10 @@ IMPOSSIBLE = {
 
 
 def rounds() -> list[list[str]]:
-    """The ids of REFUSED in groups of which each can be given at once, as Helm names everything that it refuses."""
+    """The ids of REFUSED, in groups whose cases can all be given at once.
+
+    Helm reports every value that it refuses.
+    """
     found: list[list[str]] = []
     for name, (given, place) in REFUSED.items():
         taken = {place, given.partition("=")[0].partition("[")[0]}
@@ -215,13 +218,13 @@ def rounds() -> list[list[str]]:
 
 
 def claimed(name: str) -> tuple[str, str]:
-    """What no other case of a group may have: the value that is set, and the place in the message."""
+    """What must be unique within a group: the value that is set, and the path in the message."""
     given, place = REFUSED[name]
     return given.partition("=")[0].partition("[")[0], place
 
 
 def is_named(output: str, place: str) -> bool:
-    """Whether an error is about a place itself, and not about something inside."""
+    """Whether an error is about this path itself, and not about something below it."""
     return any(f"at '{place}': " in line and not line.endswith("validation failed") for line in output.splitlines())
 
 
@@ -245,13 +248,13 @@ def test_every_template_checks_first_that_no_section_is_missing() -> None:
     assert set(first.values()) == {'{{- include "s3-operator.checkValues" . }}'}, first
     helper = (templates / "_helpers.tpl").read_text()
     checked = set(re.findall(r'"([^"]+)"', helper.partition("{{- range list ")[2].partition("-}}")[0]))
-    # Maps of Kubernetes are used as a whole, or not at all.
+    # Maps of Kubernetes types are used as a whole or not at all.
     whole = {"podSecurityContext", "resources", "securityContext"}
     assert {name for name, value in VALUES.items() if isinstance(value, dict) and value} - whole <= checked
 
 
 def closed_maps(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """The maps, outside lists, of which the schema lists all keys, by their paths."""
+    """The paths of the maps, outside lists, of which the schema lists all keys."""
     if schema.get("additionalProperties") is False:
         yield path, schema
     for name, child in schema.get("properties", {}).items():
@@ -259,7 +262,7 @@ def closed_maps(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, d
 
 
 def open_maps(schema: Any, path: str = "") -> Iterator[str]:
-    """The maps of a schema that let unknown keys pass although it lists the known ones."""
+    """The maps of which the schema lists the known keys, but accepts unknown ones."""
     if isinstance(schema, dict):
         if isinstance(schema.get("properties"), dict) and schema.get("additionalProperties") is not False:
             yield path
@@ -288,14 +291,14 @@ def test_misspelled_key_is_refused_in_every_map(helm: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("helm", HELMS)
 def test_wrong_type_is_refused_in_every_value(helm: str, tmp_path: Path) -> None:
-    # A list, or a text where a list belongs.
+    # A list where another type is expected, or a string where a list is expected.
     given = nested({place: "x" if isinstance(row.given, list) else [1] for place, (_, row) in ROWS.items()})
     places = [f"/{place.replace('.', '/')}" for place in ROWS]
     assert sorted(unnamed(given, places, helm, tmp_path)) == []
 
 
 def unnamed(given: dict[str, Any], places: list[str], helm: str, folder: Path) -> list[str]:
-    """The places that Helm's answer to bad values does not name."""
+    """The paths of wrong values that Helm's message does not name."""
     (folder / "bad.yaml").write_text(yaml.safe_dump(given))
     done = run_helm("template", "s3-operator", str(CHART), f"--values={folder / 'bad.yaml'}", helm=helm)
     assert done.returncode != 0

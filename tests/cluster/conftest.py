@@ -1,4 +1,4 @@
-"""The operator as a process of its own against the real control plane and AWS."""
+"""Fixtures that start the operator as a separate process, with the real control plane and AWS endpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.world import World
 
 @pytest.fixture
 def start_operator(world: World, namespace: str, tmp_path: Path) -> Iterator[StartOperator]:
-    """Starts operators that watch this test's namespace only; all are ended with the test."""
+    """Starts operators that watch only this test's namespace. All of them are stopped at the end of the test."""
     started: list[Operator] = []
 
     def start(*arguments: str, only: str = namespace, **more_settings: Any) -> Operator:

@@ -1,4 +1,4 @@
-"""Path and permissions boundary given to the operator are forced on every user, and kept."""
+"""The path and the permissions boundary that the operator is configured with are set on every user, and repaired."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_users_have_the_path_and_keep_the_boundary_of_the_flags(
 
     assert has_boundary()
     wait_until(lambda: operator.lines("checked"), "a check that needs no run")
-    # The check is told of it too: it is seen at the next sync.
+    # The drift check has the same setting: the next sync finds the difference.
     world.iam.delete_user_permissions_boundary(UserName=username)
     wait_until(has_boundary, "the boundary is put back")
     assert operator.stop() == 0

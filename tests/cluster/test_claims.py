@@ -1,4 +1,4 @@
-"""Attacks with one namespace's rights and the key in its Secret, on the running operator."""
+"""Attacks on the running operator, with the permissions of one namespace and the access key in its Secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 @pytest.fixture
 def victim(world: World, new_name: Callable[[str], str]) -> Callable[..., dict[str, Any]]:
-    """Makes S3 objects in another namespace."""
+    """Creates S3 objects in another namespace."""
     namespace = new_name("victim")
     world.make_namespace(namespace)
 
@@ -41,7 +41,10 @@ def user_of(cr: dict[str, Any]) -> str:
 
 
 def strip_finalizer(world: World, cr: dict[str, Any]) -> None:
-    """Delete an object and remove its finalizer, until it is gone: the operator may put it on again in between."""
+    """Delete an object and remove its finalizer until it no longer exists.
+
+    The operator may add the finalizer again in between.
+    """
     metadata = cr["metadata"]
     body = {"metadata": {"finalizers": None}}
 
@@ -77,7 +80,7 @@ def namespaces(victim: Any, own: str) -> list[str]:
 def test_key_of_an_object_whose_finalizer_was_stripped_never_reaches_the_next_owners_bucket(
     world: World, namespace: str, new_object: NewObject, victim: Any, start_operator: StartOperator
 ) -> None:
-    """Attack (a) of issue 12. The operator is stopped while the finalizer goes, so that it forgets everything."""
+    """Attack (a) of issue 12. The operator is stopped while the finalizer is removed, so it remembers nothing."""
     operator = start_operator(*namespaces(victim, namespace))
     attacker = new_object()
     wait_ready(world, attacker)
@@ -93,7 +96,7 @@ def test_key_of_an_object_whose_finalizer_was_stripped_never_reaches_the_next_ow
     assert user_of(attacker) in condition(world, cr)["message"]
     assert bucket not in buckets(world)
 
-    # The user is found as an orphan, and its key dies.
+    # The user is found as an orphan, and its access key is deactivated.
     line = wait_until(lambda: operator.lines("keys of an orphaned IAM user were deactivated"), "deactivation")[0]
     assert (line["user"], line["namespace"], line["name"]) == (
         user_of(attacker),
@@ -104,7 +107,7 @@ def test_key_of_an_object_whose_finalizer_was_stripped_never_reaches_the_next_ow
         old.list_buckets()
     assert len(operator.lines("IAM user is orphaned: its S3 object no longer exists")) == 1
 
-    # Whoever is in charge removes the user; then the name is free.
+    # Once an administrator removes the user, the name is free.
     for key in world.iam.list_access_keys(UserName=user_of(attacker))["AccessKeyMetadata"]:
         world.iam.delete_access_key(UserName=user_of(attacker), AccessKeyId=key["AccessKeyId"])
     world.iam.delete_user_policy(UserName=user_of(attacker), PolicyName=world.wanted(attacker).policy_name)
@@ -116,23 +119,24 @@ def test_key_of_an_object_whose_finalizer_was_stripped_never_reaches_the_next_ow
 def test_key_of_an_object_that_never_was_ready_never_reaches_the_next_owners_bucket(
     world: World, namespace: str, new_object: NewObject, victim: Any, start_operator: StartOperator
 ) -> None:
-    """Attack (b) of issue 12: no finalizer is touched, and the status never names a bucket."""
+    """Attack (b) of issue 12: no finalizer is removed, and the status never names a bucket."""
     operator = start_operator(*namespaces(victim, namespace), "--sync-period", "300")
     attacker = new_object()
     wait_ready(world, attacker)
     old, bucket = world.tenant(attacker), bucket_of(attacker)
-    # With the rights on status that some give: as after an object that could not finish, nothing names the bucket.
+    # Some clusters grant write access to the status. As after an object that was never finished, nothing names the
+    # bucket.
     clear_status(world, attacker)
     old.delete_bucket(Bucket=bucket)
     cr = victim(bucket)
-    # In the process that made it, and in one that knows nothing of it.
+    # First with the process that created the first bucket, then with one that has no record of it.
     wait_until(lambda: condition(world, cr).get("reason") in ("Pending", "Conflict"), "refused")
     wait_until(lambda: operator.runs_of(cr), "a run, or its refusal")
     assert bucket not in buckets(world)
     assert operator.stop() == 0
     clear_status(world, attacker)
     operator = start_operator(*namespaces(victim, namespace), "--sync-period", "300")
-    # The attacker's own object has its bucket made again if it runs first: that is its name.
+    # If the attacker's own object is reconciled first, its bucket is created again. That is correct: it owns the name.
     wait_until(lambda: condition(world, cr).get("reason") == "Conflict", "Conflict")
     assert condition(world, cr)["status"] == "False"
     assert world.secret(cr) is None
@@ -141,7 +145,10 @@ def test_key_of_an_object_that_never_was_ready_never_reaches_the_next_owners_buc
 def test_name_passes_on_when_its_object_is_deleted_in_good_order(
     world: World, namespace: str, new_object: NewObject, victim: Any, start_operator: StartOperator
 ) -> None:
-    """At once, as it had no key. With a key its own namespace gets the name at once: test_tenant_attacks."""
+    """The object had no access key, so the name is free at once.
+
+    With a key, only its own namespace gets the name at once: see test_tenant_attacks.
+    """
     start_operator(*namespaces(victim, namespace))
     first = new_object(iamUser=None)
     wait_ready(world, first)
@@ -154,7 +161,7 @@ def test_name_passes_on_when_its_object_is_deleted_in_good_order(
 def test_claim_that_iam_does_not_show_yet_is_known_to_the_operator_that_made_it(
     world: World, namespace: str, new_object: NewObject, victim: Any, start_operator: StartOperator
 ) -> None:
-    """IAM's reads show nothing of what happens here."""
+    """IAM reads lag by an hour here, so they show none of the writes of this test."""
     operator = start_operator(*namespaces(victim, namespace))
     first = new_object()
     bucket = bucket_of(first)
@@ -191,7 +198,7 @@ def test_orphans_command_lists_users_and_buckets_whose_object_is_gone(
     assert json.loads(done.stdout)["orphans"] == []
     strip_finalizer(world, lost)
     strip_finalizer(world, half)
-    # Created again with other names: what the first one had is nobody's.
+    # Create the object again with other names: what the first one created is unowned.
     metadata = half["metadata"]
     spec = {**half["spec"], "iamUser": {"username": f"{user_of(half)}-2"}}
     world.make_object(namespace, metadata["name"], spec)

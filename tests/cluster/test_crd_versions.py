@@ -1,4 +1,4 @@
-"""An operator that is newer than the CRD, which then drops the fields that it does not have."""
+"""An operator that is newer than the CRD. The API server drops the fields that the CRD does not have."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def version_of(world: World, cr: dict[str, Any]) -> str:
 
 
 def wait_for_checks(operator: Operator, cr: dict[str, Any], number: int = 3) -> None:
-    """Wait until the object was checked so many times more."""
+    """Wait until the object was checked this number of times more."""
     before = len(operator.looks_at(cr))
     wait_until(lambda: len(operator.looks_at(cr)) >= before + number, "more checks")
 

@@ -1,6 +1,6 @@
-"""Settings of botocore in the operator's environment: a run connects to the hosts that the drift check connects to.
+"""Settings of botocore in the operator's environment: a run connects to the same hosts as the drift check.
 
-A proxy sees the name of each host and opens no connection, so neither AWS nor a network is needed.
+A proxy records the name of each host and opens no connection, so neither AWS nor a network is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.jobs import make_warm
 from tests.support.world import EXECUTOR, PROJECT
 
 REGION = "us-gov-west-1"
-# The role's own calls end at the first host, so each service is called by a task of its own.
+# The role stops at the first host that it cannot reach, so a separate task calls each service.
 TASKS = [
     {"amazon.aws.aws_caller_info": {"region": REGION}},
     {"amazon.aws.iam_user": {"name": "photos", "state": "present", "region": REGION}},
@@ -42,7 +42,7 @@ SETTINGS = {
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Refuses every tunnel, and knows what was asked for."""
+    """Refuses every tunnel and records the hosts that were requested."""
 
     daemon_threads = True
 
@@ -73,7 +73,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
 
 
 def project_of(folder: Path) -> Path:
-    """A project whose playbook calls each service once, whatever comes of it."""
+    """A project whose playbook calls each service once, and ignores failures."""
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False}
     play["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     (folder / "playbooks").mkdir(parents=True)

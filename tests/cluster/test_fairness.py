@@ -1,4 +1,4 @@
-"""Two namespaces and one operator: however much the one makes it do, the other one is served in turn."""
+"""Two namespaces and one operator: the load of one namespace must not starve the other."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.operator import Operator, StartOperator, condition, delete, l
 from tests.support.world import World
 
 _NOISY = 12
-# The runs that are under way when the quiet namespace's object arrives, and those that are served before it is seen.
+# The runs in progress when the quiet namespace's object is created, and those that start before its event arrives.
 _FEW = _NOISY // 2
 
 
 class Noisy:
-    """A namespace with many objects, each of which asks for a bucket that somebody else has made."""
+    """A namespace with many objects. Each asks for a bucket that another user has already created."""
 
     def __init__(self, world: World, namespace: str, new_name: Callable[[str], str]) -> None:
         self._world = world
@@ -30,7 +30,7 @@ class Noisy:
             self.objects.append(world.make_object(namespace, name, spec))
 
     def flip(self) -> None:
-        """Change the spec of each."""
+        """Change the spec of each object."""
         for cr in self.objects:
             metadata = cr["metadata"]
             spec = (live(self._world, cr) or {})["spec"]
@@ -40,23 +40,23 @@ class Noisy:
             )  # fmt: skip
 
     def delete(self) -> None:
-        """Ask for the deletion of each."""
+        """Request the deletion of each object."""
         for cr in self.objects:
             delete(self._world, cr)
 
     def runs(self, operator: Operator) -> int:
-        """The runs for them so far."""
+        """The runs for these objects so far."""
         names = {cr["metadata"]["name"] for cr in self.objects}
         return len([line for line in operator.lines("reconciled") if line["name"] in names])
 
     def left(self) -> list[dict[str, Any]]:
-        """Those that still exist."""
+        """The objects that still exist."""
         return [cr for cr in self.objects if live(self._world, cr)]
 
 
 @pytest.fixture
 def quiet(world: World, namespace: str, new_name: Callable[[str], str]) -> Callable[[], dict[str, Any]]:
-    """Makes an object in another namespace."""
+    """Creates an object in another namespace."""
 
     def make() -> dict[str, Any]:
         name = new_name("quiet")
@@ -93,7 +93,7 @@ def test_object_of_a_quiet_namespace_is_ready_while_a_noisy_one_has_a_long_backl
     third = quiet()
     wait_ready(world, third)
     wait_until(lambda: noisy.left() == [], "all noisy objects gone", 240)
-    # They own nothing: a check finds that out, and no run is needed.
+    # They own nothing. The drift check finds that out, so no run is needed.
     assert noisy.runs(operator) == 2 * _NOISY
     assert len(operator.lines("nothing to delete")) == _NOISY
 

@@ -1,4 +1,4 @@
-"""A machine whose AWS endpoint, probes and metrics have IPv6 addresses only."""
+"""A machine whose AWS endpoint, probes and metrics have only IPv6 addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What Helm 4, Flux (by the library kstatus) and Argo CD (by the health check in the docs) make of an S3 object."""
+"""The status of an S3 object according to Helm 4, Flux and Argo CD.
+
+Helm 4 and Flux use the library kstatus. Argo CD uses the health check in the docs.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from tests.support.world import PROJECT, NewObject, World
 _NOW = "2026-01-01T00:00:00Z"
 _ARGO = PROJECT / "docs" / "argocd-health.lua"
 
-# Argo CD's words for those of kstatus.
+# Each kstatus result, and the matching health status of Argo CD.
 _HEALTH = {"InProgress": "Progressing", "Current": "Healthy", "Failed": "Degraded", "Terminating": "Progressing"}
 
 
 def kstatus_of(item: dict[str, Any]) -> str:
-    """What the library kstatus computes."""
+    """The status that the library kstatus computes."""
     program = find_own_program(PROJECT / "dev" / "kstatus")
     given = json.dumps([{"apiVersion": API_VERSION, "kind": "S3", **item}])
     done = subprocess.run([program], input=given, capture_output=True, text=True, check=True, timeout=60)
@@ -36,21 +39,21 @@ def kstatus_of(item: dict[str, Any]) -> str:
 
 
 def health_of(item: dict[str, Any]) -> str:
-    """What Argo CD's interpreter would answer: Lua with no library but the basic ones."""
+    """The result of Argo CD's interpreter: Lua with only the basic libraries."""
     lua = lupa.LuaRuntime()
     lua.globals().obj = lua.table_from(item, recursive=True)
     return str(lua.execute(_ARGO.read_text())["status"])
 
 
 def statuses_of(item: dict[str, Any]) -> str:
-    """The status by kstatus, which Argo CD's must agree with."""
+    """The status according to kstatus. Argo CD's health status must agree with it."""
     found = kstatus_of(item)
     assert health_of(item) == _HEALTH[found]
     return found
 
 
 def item_after(*outcomes: Outcome, **metadata: Any) -> dict[str, Any]:
-    """An object to which these outcomes came, one after the other."""
+    """An object whose status was published for these outcomes, one after the other."""
     item = make_item(**metadata)
     item["status"] = {"observedGeneration": -1}
     for outcome in outcomes:
@@ -128,7 +131,8 @@ def test_object_of_the_api_server_is_in_progress_until_an_operator_has_seen_it(
     wait_until(lambda: condition(world, bad, "Stalled"), "Stalled")
     assert statuses_of(live(world, good) or {}) == "Current"
     assert statuses_of(live(world, bad) or {}) == "Failed"
-    # One run each, with one announcement: the status that Kubernetes fills in is not taken for one of ours.
+    # One run and one progress status each: the status that Kubernetes fills in by default is not mistaken for one of
+    # the operator.
     assert [len(operator.runs_of(cr)) for cr in (good, bad)] == [1, 1]
     world.custom.patch_namespaced_custom_object(
         GROUP, VERSION, bad["metadata"]["namespace"], PLURAL, bad["metadata"]["name"],

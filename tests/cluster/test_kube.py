@@ -1,4 +1,4 @@
-"""A watch whose server falls silent is given up: a half-open connection is noticed. Lists come in pages."""
+"""A watch is closed when its server stops sending, so a half-open connection is noticed. Lists are read in pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.world import NewObject, World
 
 
 class Stalling:
-    """A server that answers with headers, and then with ``drip`` again and again, or nothing, until the test ends."""
+    """A server that answers with headers, and then sends ``drip`` repeatedly, or nothing, until the test ends."""
 
     def __init__(self) -> None:
         self.drip = b""
@@ -42,7 +42,7 @@ class Stalling:
                         self.wfile.flush()
 
             def log_message(self, *_: Any) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
@@ -95,7 +95,7 @@ def test_page_that_is_too_large_is_asked_for_with_fewer_items(
     monkeypatch.setattr(kube, "_MAX_PAGE", 50_000)
     objects = [new_object() for _ in range(12)]
     for item in objects:
-        # One of them is larger than a page.
+        # One of the objects is larger than a page.
         size = 60_000 if item is objects[5] else 8_000
         world.core.create_namespaced_secret(namespace, secret_of(item, {"large": "x" * size}))
     found = list(Kube((namespace,)).iterate_children("Secret", namespace))
@@ -146,7 +146,7 @@ def test_lists_come_in_pages_and_are_whole(
 
 
 def test_lease_with_a_time_that_no_datetime_has_hides_no_other(world: World, namespace: str) -> None:
-    """Whoever may write Leases in one namespace could else keep overlapping operators from being reported."""
+    """Otherwise a user who may write Leases in one namespace could keep overlapping operators from being reported."""
     times = {"year-0": "0000-01-01T00:00:00.000000Z", "year-10000": "9999-12-31T23:59:59.000000-10:00", "never": None}
     label = {"agill.apps/lease": "operator"}
     for name, time in {**times, "true": "2026-01-01T00:00:00.000000Z"}.items():

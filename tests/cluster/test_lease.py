@@ -1,4 +1,4 @@
-"""Two operators, and a connection to the API server that falls silent under the one that leads."""
+"""Two operators. The leader's connection to the API server stops transmitting, but stays open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_old_leader_whose_connection_hangs_writes_nothing_after_the_new_one_bega
     key_file = tmp_path / "second-key"
     second_key = make_operator_key(world.aws, policy_for(PolicySettings(world.account)), key_file)["aws_access_key_id"]
     second_environment = world.environment(AWS_SHARED_CREDENTIALS_FILE=str(key_file))
-    # Each run of the role goes on for longer than a Lease lasts.
+    # Each run of the role takes longer than the Lease duration.
     world.aws.gate.add_fault("*", delay_s=_SLOW_CALL_S)
     try:
         with StallProxy(world.kubeconfig, tmp_path) as proxy:
@@ -37,14 +37,14 @@ def test_old_leader_whose_connection_hangs_writes_nothing_after_the_new_one_bega
             wait_until(world.aws.gate.writes, "the first writes to AWS")
             proxy.stall()
             wait_until(lambda: second.lines("leading"), "the second leads")
-            # While the first one's connection still hangs.
+            # The first operator ends while its connection still hangs.
             assert first.process.wait(30) == 1
             assert [line["msg"] for line in first.lines("lease lost")] == ["lease lost"]
         world.aws.gate.clear_faults()
         for cr in objects:
             wait_ready(world, cr)
         writers = [request["access_key"] == second_key for request in world.aws.gate.requests() if request["write"]]
-        # All of the first one's writes, then all of the second one's.
+        # All writes of the first operator come before all writes of the second one.
         assert True in writers
         assert False in writers
         assert writers == sorted(writers)

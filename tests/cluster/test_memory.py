@@ -1,4 +1,7 @@
-"""What a tenant stores does not grow the operator: the attack is many large Secrets with the operator's label."""
+"""What a tenant stores does not increase the operator's memory.
+
+The attack is many large Secrets with the operator's label.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from tests.support.objects import secret_of
 from tests.support.operator import Operator, wait_ready
 from tests.support.world import World
 
-# A half of the chart's limit, for the operator with all that it starts. Pages of 500 took 480 MB for 100 large ones.
+# Half of the chart's memory limit, for the operator and all processes that it starts. With pages of 500, 100 large
+# Secrets took 480 MB.
 _LIMIT_MB = 512
 _PEAK_MB = 230
 _MANY_KEYS = {f"k{number}": "x" for number in range(20_000)}
@@ -27,7 +31,7 @@ _MANY, _BIG = 3, 60
 
 @pytest.fixture(scope="module")
 def attacked(world: World, new_name: Any) -> Iterator[str]:
-    """A namespace with Secrets that have our label: 3 of 20,000 values each, 60 of 1 MB each."""
+    """A namespace with Secrets that have the operator's label: 3 with 20,000 values each, and 60 with 1 MB each."""
     namespace = new_name("attacked")
     world.make_namespace(namespace)
     many = [{"metadata": {"name": f"many-{n}", "labels": _LABELS}, "stringData": _MANY_KEYS} for n in range(_MANY)]
@@ -39,12 +43,12 @@ def attacked(world: World, new_name: Any) -> Iterator[str]:
 
 
 def _create(world: World, namespace: str, body: dict[str, Any]) -> None:
-    # The answer would be made a model of 70,000 values.
+    # Otherwise the client would deserialize the response into a model of 70,000 values.
     world.core.create_namespaced_secret(namespace, body, _preload_content=False).close()
 
 
 def _touch(world: World, namespace: str) -> None:
-    """Change every Secret: its watch event has all of it."""
+    """Change every Secret. Each watch event contains the whole Secret."""
 
     def patch(name: str) -> None:
         body = {"metadata": {"annotations": {"touched": "yes"}}}
@@ -62,7 +66,7 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
         return world.make_object(attacked, new_name("cr"), spec)
 
     first = make_object()
-    # A Secret of the object's own, with more in it than a key.
+    # A Secret of the object itself, with more data than an access key.
     _create(world, attacked, secret_of(first, _MANY_KEYS))
     with limited(_LIMIT_MB) as prefix:
         arguments = ("--watch-namespace", attacked, "--leader-election-namespace", attacked, "--sync-period", "1")
@@ -70,7 +74,7 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
         try:
             wait_ready(world, first)
             taken = [make_object() for _ in range(4)]
-            # Somebody else's large Secrets in the place of the objects' own: each check reads them by name.
+            # Another user's large Secrets have the names of the objects' own Secrets. Each check reads them by name.
             for number, cr in enumerate(taken):
                 data = _MANY_KEYS if number % 2 else {"a": _LARGE}
                 body = {"metadata": {"name": f"{cr['metadata']['name']}-iam-secret"}, "stringData": data}
@@ -89,7 +93,7 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
 
 
 def test_check_stays_within_its_memory(world: World, attacked: str) -> None:
-    # Of the commands the one that lists Secrets.
+    # check is the command that lists Secrets.
     words = [str(Path(sys.executable).parent / "s3-operator"), "check", "--watch-namespace", attacked, "--wait", "0"]
     _, output, peak = run_and_measure(words, world.environment())
     assert f"ok      namespace {attacked}:" in output

@@ -1,4 +1,4 @@
-"""The operator process: create, change, drift, delete, restart; foreign and contested names; outages."""
+"""The operator process: create, change, drift, delete and restart; unowned and contested names; outages."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     assert status["accessKeyID"] == world.credentials(cr)[0]
     assert status["effective"]["bucketACL"] == "private"
 
-    # A change of the spec.
+    # Change the spec.
     patch(world, cr, {"spec": {"enableVersioning": True}})
     wait_ready(world, cr, generation=2)
     assert world.differs({**cr, "spec": {**cr["spec"], "enableVersioning": True}}) == []
 
-    # Drift in Kubernetes is repaired when it is seen, not at the next sync.
+    # Drift in Kubernetes is repaired on the watch event, not at the next sync.
     old_key = world.credentials(cr)[0]
     world.core.delete_namespaced_secret(status["secretName"], cr["metadata"]["namespace"])
     wait_until(lambda: world.secret(cr) is not None and world.credentials(cr)[0] != old_key, "a fresh key")
@@ -58,7 +58,7 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     assert not any(world.snapshot(cr).values())
     wanted = ["CREATING", "CREATED", "COMPLETED", "DriftCorrected", "DELETING", "DELETED"]
     assert event_reasons(world, cr) == wanted
-    # Where it is not, runs are stock, by the shim, and nobody sees it but by the time that they take.
+    # When the warm process is not available, the shim starts stock runs. Only their duration would show it.
     assert len(operator.lines("warm process is ready")) == (EXECUTOR == "warm")
     assert operator.stop() == 0
     assert list(operator.work_dir.iterdir()) == []
@@ -75,10 +75,10 @@ def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_no
     with requests_of(world) as requests:
         seen = len(operator.looks_at(cr))
         wait_until(lambda: len(operator.looks_at(cr)) >= seen + 2, "two more syncs")
-    # By reading alone: the role did not run.
+    # The drift check only read: the role did not run.
     assert len(operator.runs_of(cr)) == runs
     assert [request["action"] for request in requests if request["write"]] == []
-    # No status was written: the resourceVersion is the same.
+    # No status was written: the resourceVersion is unchanged.
     assert live(world, cr) == before
 
     world.s3.delete_bucket(Bucket=cr["spec"]["bucketName"])
@@ -116,7 +116,7 @@ def test_contested_bucket_the_first_keeps_it_the_second_is_told(
     found = live(world, second)
     assert found is not None
     assert found["status"]["status"] == "Conflict"
-    # The one that never got anything goes at once; the first one's things stay.
+    # The object that never owned anything is deleted at once. The resources of the first object stay.
     delete(world, second)
     wait_gone(world, second)
     assert world.differs(first) == []
@@ -130,7 +130,7 @@ def test_object_that_is_refused_keeps_no_other_one_waiting_for_the_name(
     world.s3.create_bucket(Bucket=bucket)
     objects = [new_object(bucketName=bucket, iamUser=None) for _ in range(2)]
     start_operator()
-    # Well before a name that a run may have claimed in IAM would be given up.
+    # The Conflict comes well before the operator would give up a name that a run may have claimed in IAM.
     for cr in objects:
         wait_until(lambda cr=cr: condition(world, cr).get("reason") == "Conflict", "Conflict")
         assert "exists in this AWS account" in condition(world, cr)["message"]
@@ -176,7 +176,7 @@ def test_expired_credentials_are_counted_although_no_object_changes(
         return float(get(port, "/metrics")[1].partition(counter)[2].partition("\n")[0])
 
     assert count() == 0
-    # What a settled object is asked for at each sync.
+    # The call that each sync makes for a Ready object.
     world.aws.gate.add_fault("ListAccessKeys", "ExpiredToken", status=403)
     try:
         wait_until(lambda: count() >= 2, "two checks that failed")
@@ -204,7 +204,7 @@ def test_invalid_spec_is_told_and_works_once_corrected(
 def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
     world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
-    """What only AWS and Kubernetes can tell; the role's tests have the rest."""
+    """Only errors that AWS and Kubernetes report. The tests of the role cover the others."""
     refused_by_aws = json.dumps({
         "Statement": [{"Effect": "Deny", "Principal": {"AWS": "nobody"}, "Action": "s3:PutObject", "Resource": "*"}]
     })  # fmt: skip
@@ -234,7 +234,7 @@ def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
     wait_ready(world, policy, generation=2)
     wait_ready(world, secret)
     wait_gone(world, taken)
-    # Told once, not at each try.
+    # Published once, not at each retry.
     assert [event_reasons(world, cr).count("FAILED") for cr in (policy, secret)] == [1, 0]
 
 
@@ -245,14 +245,14 @@ def test_bucket_name_that_its_object_gave_up_is_not_given_to_another_while_the_f
     first = new_object()
     wait_ready(world, first)
     bucket = first["spec"]["bucketName"]
-    # By the tenant: its sync is minutes away.
+    # Done by the tenant: the next sync is minutes away.
     tenant = world.tenant(first)
     tenant.delete_bucket(Bucket=bucket)
     second = new_object(bucketName=bucket)
     wait_until(lambda: condition(world, second).get("reason") == "Conflict", "Conflict")
     assert f"{first['metadata']['namespace']}/{first['metadata']['name']}" in condition(world, second)["message"]
     assert bucket not in [item["Name"] for item in world.s3.list_buckets()["Buckets"]]
-    # The first one's end takes its key along. Any change of the second has it looked at again.
+    # The deletion of the first object deletes its access key too. Any change of the second object reconciles it again.
     delete(world, first)
     wait_gone(world, first)
     patch(world, second, {"spec": {"tags": {"again": "1"}}})
@@ -275,7 +275,8 @@ def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
 ) -> None:
     terms = ("--lease-duration", "10", "--renew-deadline", "8", "--retry-period", "0.5")
     first = start_operator(*terms)
-    # The run hangs in AWS: stock in a worker that left ansible-playbook's process group, warm in the run's own process.
+    # The run hangs in AWS. A stock run hangs in a worker that left the process group of ansible-playbook, a warm one in
+    # its own process.
     cr = new_object()
     world.aws.gate.add_fault("PutUserPolicy", delay_s=60, user=cr["spec"]["iamUser"]["username"])
     try:
@@ -283,7 +284,7 @@ def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
         run = first.lines("task changed something")[-1]["run"]
         wait_until(lambda: len(processes.find_run(run)) > (1 if EXECUTOR == "warm" else 2), "the hanging module")
         first.kill()
-        # A warm run ends with its operator, sooner or later.
+        # A warm run ends soon after its operator.
         assert EXECUTOR == "warm" or processes.find_run(run), "the run outlives its operator"
         second = start_operator(*terms, only=cr["metadata"]["namespace"], work_dir=first.work_dir)
         wait_until(lambda: second.lines("leading"), "the second leads")
@@ -310,7 +311,7 @@ def test_second_replica_waits_and_takes_over(
     wait_ready(world, cr)
     assert second.lines("leading") == []
     assert first.stop() == 0
-    # Released, not expired: the second need not wait for the Lease to run out.
+    # The Lease was released, so the second operator need not wait until it expires.
     wait_until(lambda: second.lines("leading"), "the second leads", timeout_s=5)
     delete(world, cr)
     wait_gone(world, cr)
@@ -386,7 +387,7 @@ def test_keys_in_the_environment_reach_no_file_environment_or_log(
 
 
 def once(world: World, cr: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
-    """One pass over the objects of an object's namespace."""
+    """Run one pass over the objects in the namespace of an object."""
     namespace = cr["metadata"]["namespace"]
     command = [str(Path(sys.executable).parent / "s3-operator"), "once", "--watch-namespace", namespace]
     command += ["--work-dir", str(folder / "work"), "--cluster-name", CLUSTER]
@@ -410,7 +411,8 @@ def test_once_gives_a_bucket_that_is_gone_to_nobody_else(world: World, new_objec
     first = new_object()
     bucket = first["spec"]["bucketName"]
     assert once(world, first, tmp_path).returncode == 0
-    # As the holder of the first one's key can: its key would reach what the second then got.
+    # As the holder of the first object's access key could do: that key would then have access to the second object's
+    # bucket.
     world.s3.delete_bucket(Bucket=bucket)
     second = new_object(bucketName=bucket)
     assert once(world, first, tmp_path).returncode == 1

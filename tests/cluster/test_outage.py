@@ -1,7 +1,7 @@
-"""What goes away comes back: the API server and AWS. These tests have a control plane to themselves.
+"""The operator recovers from an outage of the API server or AWS. These tests have their own control plane.
 
-They share it, one after the other: each leaves an API server that answers, and no operator. The operators watch all
-namespaces, as in an installation.
+They use it one after the other: each one leaves a working API server and no operator. The operators watch all
+namespaces, as an installed operator does.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def operator(own_world: World, tmp_path: Path) -> Iterator[Operator]:
 
 
 def end(operator: Operator) -> None:
-    """Stop it, so that it releases its Lease for the operator of the next test."""
+    """Stop the operator, so that it releases its Lease for the operator of the next test."""
     try:
         if operator.process.poll() is None:
             operator.stop(timeout_s=180)
@@ -54,14 +54,14 @@ def end(operator: Operator) -> None:
 
 
 def make(world: World, name: str) -> dict[str, Any]:
-    """An object whose bucket and user have its name."""
+    """An object whose bucket and user have the same name as the object."""
     return world.make_object(
         "default", name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
     )
 
 
 def delete_crd(world: World) -> None:
-    """Delete it, and wait until its objects are gone, too."""
+    """Delete the CRD, and wait until its objects are deleted too."""
     name, api = "s3s.agill.apps", k8s.ApiextensionsV1Api(world.core.api_client)
     api.delete_custom_resource_definition(name)
     wait_until(
@@ -78,7 +78,7 @@ def test_api_server_and_crd_that_go_away_are_waited_for(
     wait_until(lambda: operator.lines("watch failed"), "the operator notices")
     plane.start_apiserver()
     assert operator.process.poll() is None
-    # Nothing was lost: the old object is kept, a new one is seen.
+    # Nothing was lost: the old object is still reconciled, and a new one is noticed.
     wait_ready(own_world, make(own_world, "outage-after"))
     own_world.s3.delete_bucket(Bucket=cr["spec"]["bucketName"])
     wait_until(lambda: own_world.differs(cr) == [], "the sync goes on")
@@ -98,7 +98,7 @@ def test_aws_that_cannot_be_reached_is_unknown_not_absent(own_world: World, oper
         wait_until(
             lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is told"
         )
-        # It is being deleted, and AWS does not say what is there: the object stays.
+        # The object is being deleted, and AWS does not answer what exists: the object stays.
     finally:
         gate.clear_faults()
     wait_gone(own_world, cr)

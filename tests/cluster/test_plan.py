@@ -1,4 +1,4 @@
-"""Drift that is reported and not repaired, and ``s3-operator plan`` as a process of its own."""
+"""Drift that is reported but not repaired, and ``s3-operator plan`` as a separate process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_report_shows_drift_and_leaves_it_until_it_is_to_be_corrected(
     assert condition(world, cr, "Synced")["reason"] == "Drifted"
     assert condition(world, cr)["status"] == "True"
 
-    # What can be used no longer is not Ready. It is seen when it happens, and left all the same.
+    # An object without a usable access key is not Ready. The drift is noticed on the watch event, but not repaired.
     namespace = cr["metadata"]["namespace"]
     world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", namespace)
     wait_until(lambda: condition(world, cr).get("reason") == "Drifted", "Ready is False")
@@ -91,7 +91,7 @@ def test_plan_of_a_file_needs_no_cluster(world: World, new_object: NewObject, tm
     path = tmp_path / "cr.yaml"
     text = yaml.safe_dump({**cr, "metadata": {name: cr["metadata"][name] for name in ("name", "namespace")}})
     path.write_text(text)
-    # No kubeconfig anywhere; keys in the environment, as on a CI machine.
+    # There is no kubeconfig, and the AWS keys are in the environment, as on a CI machine.
     keys = dict(line.split(" = ") for line in world.operator_file.read_text().splitlines() if " = " in line)
     alone: dict[str, str | None] = {
         "KUBECONFIG": None, "HOME": str(tmp_path), "AWS_SHARED_CREDENTIALS_FILE": None,
@@ -105,7 +105,7 @@ def test_plan_of_a_file_needs_no_cluster(world: World, new_object: NewObject, tm
     assert "Secret and Service were not compared" in done.stdout
 
     suspend(world, cr)
-    # A cluster that does not answer is as good as none.
+    # A cluster that does not answer is treated like no cluster.
     config = yaml.safe_load(world.kubeconfig.read_text())
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{get_free_port()}"
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
@@ -114,7 +114,7 @@ def test_plan_of_a_file_needs_no_cluster(world: World, new_object: NewObject, tm
     assert "  enableVersioning: false -> true" in done.stdout.splitlines()
     assert "not compared" in done.stdout
 
-    # With the cluster the live object's uid counts, and what its Secret holds is compared.
+    # With the cluster, plan uses the live object's uid, and compares the contents of its Secret.
     world.core.delete_namespaced_service(cr["metadata"]["name"], cr["metadata"]["namespace"])
     done = plan(world, tmp_path, *named)
     assert done.returncode == 2, done.stderr

@@ -1,4 +1,4 @@
-"""Policies that are made to keep the operator busy: only their own object is affected."""
+"""Bucket policies that are made to keep the operator busy affect only their own object."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dev.wait import wait_until
 from tests.support.operator import StartOperator, condition, delete, get, patch, plan, wait_gone, wait_ready
 from tests.support.world import PROJECT, NewObject, World
 
-# 10 stars kept the operator busy for 9 s once, and each star more 2.7 times as long.
+# Before the fix, 10 stars kept the operator busy for 9 s, and each further star multiplied that by 2.7.
 ATTACK = f"s3:{'*' * 30}x"
-# What the role's code had instead of the linear comparison.
+# The role's former code, before the linear comparison.
 BACKTRACKING = """
 
 def matches(pattern, value):
@@ -41,7 +41,7 @@ def test_attack_by_a_policy_delays_nothing(world: World, new_object: NewObject, 
     attacker = new_object()
     wait_ready(world, attacker)
     patch(world, attacker, with_attack(attacker))
-    # The same from the other side: the tenant's own key writes it on the bucket.
+    # The same attack from AWS: the tenant's own access key writes the policy to the bucket.
     world.tenant(attacker).put_bucket_policy(
         Bucket=attacker["spec"]["bucketName"], Policy=attack_policy(attacker["spec"]["bucketName"])
     )
@@ -57,7 +57,7 @@ def test_attack_by_a_policy_delays_nothing(world: World, new_object: NewObject, 
 
 @pytest.fixture
 def faulty_project(tmp_path: Path) -> Path:
-    """The project with the mistake that the role's code once had."""
+    """The project with the defect that the role's code used to have."""
     project = tmp_path / "project"
     for folder in ("roles", "playbooks"):
         shutil.copytree(PROJECT / folder, project / folder, symlinks=True)

@@ -1,7 +1,7 @@
-"""No secret access key but in the Secret and in the private credentials file, whatever happens to a run.
+"""A secret access key is only in the Secret and in the private credentials file, whatever happens to a run.
 
-The gates hold every write, so that processes and files are looked at while a key is on its way; a thread looks at
-them all the time besides.
+The gates hold every write, so that processes and files are searched while a key is being handled. A thread also
+searches them all the time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FORMS = {
 
 @pytest.fixture
 def api(world: World, namespace: str, tmp_path: Path) -> Iterator[ApiGate]:
-    """A gate in front of the API server for a ServiceAccount, whose requests are in the audit log."""
+    """A gate in front of the API server for a ServiceAccount whose requests are in the audit log."""
     account = {"metadata": {"name": "operator"}}
     world.core.create_namespaced_service_account(namespace, account)
     binding = {
@@ -70,7 +70,7 @@ def api(world: World, namespace: str, tmp_path: Path) -> Iterator[ApiGate]:
 
 
 def secrets_of(world: World, namespace: str, *more: str) -> Callable[[], list[str]]:
-    """Asks for the secret of every key that the users of this test were ever given."""
+    """Returns the secret of every access key that the users of this test ever had."""
 
     def ask() -> list[str]:
         users = {item["spec"]["iamUser"]["username"] for item in objects_in(world, namespace)} | users_seen
@@ -86,7 +86,7 @@ def objects_in(world: World, namespace: str) -> list[dict[str, Any]]:
 
 
 def step(world: World, api: ApiGate, cr: dict[str, Any], search: Search, is_over: Callable[[], Any]) -> list[str]:
-    """Let every write about an object happen one by one, and look at everything in between."""
+    """Let the writes for an object through one by one, and search everything in between."""
     held = []
     spec, gate = cr["spec"], world.aws.gate
     gate.arm(spec["bucketName"], spec["iamUser"]["username"], when="after")
@@ -106,7 +106,7 @@ def step(world: World, api: ApiGate, cr: dict[str, Any], search: Search, is_over
 
 
 class Story:
-    """One operator, its objects, and the search that goes on meanwhile."""
+    """One operator, its objects, and the search that runs in the background."""
 
     def __init__(self, world: World, api: ApiGate, operator: Any, search: Search, namespace: str) -> None:
         self.world, self.api, self.operator, self.search, self.namespace = world, api, operator, search, namespace
@@ -127,13 +127,13 @@ class Story:
         assert {"CreateAccessKey", "PATCH secrets"} <= set(held), held
 
     def fail_once(self, objects: list[dict[str, Any]]) -> None:
-        """Each call that touches a key failed once, for an object of its own."""
+        """Each call that handles an access key fails once, for an object of its own."""
         for cr in objects:
             wait_until(lambda cr=cr: "FAILED" in event_reasons(self.world, cr), "the failure is told")
             self.again(cr)
 
     def refuse_secret(self, cr: dict[str, Any]) -> None:
-        """The API server refuses the Secret by a quota, as its status says."""
+        """The API server rejects the Secret because of a quota, as the object's status reports."""
         core, hard = self.world.core, {"count/secrets": "0"}
         core.create_namespaced_resource_quota(self.namespace, {"metadata": {"name": "none"}, "spec": {"hard": hard}})
         status = {"status": {"hard": hard, "used": {"count/secrets": "0"}}}
@@ -144,7 +144,7 @@ class Story:
         self.again(cr)
 
     def kill_task(self, cr: dict[str, Any], number: signal.Signals) -> None:
-        """A signal to the process that holds the fresh key."""
+        """Send a signal to the process that holds the new access key."""
         self.world.aws.gate.arm(cr["spec"]["iamUser"]["username"], action="CreateAccessKey", number=1, when="after")
         self.delete_secret(cr)
         wait_until(lambda: self.world.aws.gate.wait_held(1), "a key is being issued")
@@ -155,7 +155,7 @@ class Story:
         self.again(cr)
 
     def again(self, cr: dict[str, Any]) -> None:
-        """Wait for a good end, not for the back-off: an object that was changed is looked at, at once."""
+        """Wait for success without the back-off: a changed object is reconciled at once."""
         patch = {"spec": {"tags": {"look": uuid.uuid4().hex}}}
         name = cr["metadata"]["name"]
         args = (GROUP, VERSION, self.namespace, PLURAL, name)
@@ -199,7 +199,7 @@ def test_no_secret_leaves_its_place_whatever_an_operator_goes_through(
     )  # fmt: skip
     del environment["AWS_SHARED_CREDENTIALS_FILE"]
     operator = start_operator(environment=environment, work_dir=folders[2])
-    # Before that the environment that it was given is still its own.
+    # Before this line the operator still has the environment that it was started with.
     wait_until(lambda: operator.lines("leading"), "the operator")
     with Search(
         secrets, lambda: descendants_of(operator.process.pid), folders, lambda path: path.name == "credentials"
@@ -227,7 +227,7 @@ def test_no_secret_leaves_its_place_whatever_an_operator_goes_through(
         search.look_at_text(where, text)
     assert len(secrets()) >= 8
     assert search.found == set()
-    # It was looked where a run has its files while it had them.
+    # The search covered the places where a run keeps its files, while the files were there.
     assert {"cmdline", "environ", "an open file", "the file extravars"} <= search.seen
 
 
@@ -271,7 +271,7 @@ def test_no_secret_leaves_its_place_in_a_run_at_its_most_verbose_that_is_cancell
         work = Work(lambda: job.run(cr))
         wait_until(lambda: world.aws.gate.wait_held(1), "a key is being issued")
         search.look()
-        # What a time-out does too: SIGTERM, and SIGKILL when it is not heard.
+        # A time-out does the same: SIGTERM, and then SIGKILL if the process does not end.
         job.cancel()
         assert work.outcome().reason is Reason.RUN_CANCELLED
         world.aws.gate.disarm()

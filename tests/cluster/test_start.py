@@ -1,4 +1,4 @@
-"""Commands that cannot start, or are stopped: one clear line, the documented exit status, and nothing left behind."""
+"""Commands that cannot start or are stopped: one clear line, the documented exit status, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.operator import StartOperator, condition
 from tests.support.world import CLUSTER, PROJECT, NewObject, World
 
 PROGRAM = str(Path(sys.executable).parent / "s3-operator")
-# What each command answers when it cannot start; warn-uninstall must never block an uninstall.
+# The exit status of each command that cannot start. warn-uninstall must never block an uninstall.
 COMMANDS = {
     "run": ("run", 1),
     "once": ("once", 2),
@@ -44,7 +44,7 @@ def words_of(command: str, work_dir: Path) -> list[str]:
 
 
 def start(world: World, command: str, folder: Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; a variable of None is left out."""
+    """Run a command to its end. An environment variable with the value None is removed."""
     merged = {**world.environment(), "HOME": str(folder), **environment}
     done = subprocess.run(
         words_of(command, folder / "work"),
@@ -181,13 +181,13 @@ def test_unusable_work_directory_is_named_with_the_flag(
 
 
 def in_tmpfs(folder: Path, options: str, words: list[str]) -> list[str]:
-    """The command with a file system of its own at a folder, that nobody else sees."""
+    """The command with a separate file system mounted on a directory. No other process sees it."""
     own = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
     return [*own, "sh", "-c", f'mount -t tmpfs -o {options} none "$0" && exec "$@"', str(folder), *words]
 
 
 def test_work_directory_of_another_user_is_refused(world: World, tmp_path: Path) -> None:
-    # The root of every file system but of those in user namespaces is root's.
+    # root owns the root of every file system, except in user namespaces.
     foreign = Path("/") if os.getuid() else tmp_path / "theirs"
     if not os.getuid():
         foreign.mkdir()
@@ -245,7 +245,7 @@ def test_runs_work_in_any_locale(
 
 @pytest.fixture
 def silent_aws() -> Iterator[str]:
-    """An endpoint that takes connections and answers nothing, until the test ends."""
+    """An endpoint that accepts connections and answers nothing until the test ends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -262,7 +262,10 @@ def is_held(world: World, namespace: str) -> bool:
 
 @contextlib.contextmanager
 def hangup_action(action: signal.Handlers) -> Iterator[None]:
-    """What SIGHUP does to processes that are started in the block: they inherit it, also from a nohup of this suite."""
+    """Set the action for SIGHUP that processes started in the block inherit.
+
+    Otherwise a nohup around the test suite would decide it.
+    """
     before = signal.signal(signal.SIGHUP, action)
     try:
         yield
@@ -272,7 +275,7 @@ def hangup_action(action: signal.Handlers) -> Iterator[None]:
 
 @contextlib.contextmanager
 def started(words: list[str], **settings: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that is ended with the block, whatever happens in it."""
+    """A process that is ended at the end of the block, even after an error."""
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, text=True, **settings) as process:
         try:
             yield process
@@ -292,17 +295,17 @@ def test_sighup_ends_run_plan_and_once_without_a_trace(
         words += ["--watch-namespace", namespace]
         if command != "plan":
             words += ["--leader-election-namespace", namespace, "--grace-period", "0"]
-        # Keys in the environment become a file in the work directory.
+        # Access keys in the environment become a file in the work directory.
         keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
         with hangup_action(signal.SIG_DFL), started(words, env={**environment, **keys}) as process:
-            # At its first writes, and for once in a run of the role.
+            # Send the signal at the first files of the process; for once, during a run of the role.
             made = "run-*" if command == "once" else "credentials-*"
             wait_until(lambda folder=work_dir, name=made: list(folder.glob(name)), f"{command} has begun")
             process.send_signal(signal.SIGHUP)
             ended[command] = process.wait(180)
         assert list(work_dir.iterdir()) == []
         assert not is_held(world, namespace)
-    # An operator that is not up yet ends as any program does.
+    # An operator that has not started up completely ends by the signal, as any program does.
     assert ended.pop("run") in (0, 128 + signal.SIGHUP)
     assert ended == {"plan": 128 + signal.SIGHUP, "once": 1}
 
@@ -323,7 +326,7 @@ def test_second_once_names_the_holder_of_the_lease_and_the_first_stops_when_it_l
     cr = new_object()
     namespace = cr["metadata"]["namespace"]
     environment = world.environment(AWS_ENDPOINT_URL=silent_aws)
-    # Long enough that a machine with other work does not lose it, as the API server answers late.
+    # Long enough that a busy machine does not lose the Lease when the API server answers late.
     terms = ("--lease-duration", "120", "--renew-deadline", "100")
     with started(once_of(cr, tmp_path / "first", *terms), env=environment, stderr=subprocess.PIPE) as first:
         wait_until(lambda: list((tmp_path / "first").glob("run-*")), "the first one's run")
@@ -337,7 +340,7 @@ def test_second_once_names_the_holder_of_the_lease_and_the_first_stops_when_it_l
         (line,) = [json.loads(line) for line in second.stderr.splitlines() if "holds the Lease" in line]
         assert (line["holder"], line["lease"]) == (holder, f"{namespace}/s3-operator")
 
-        # The playbook names the same holder.
+        # The playbook reports the same holder.
         refused = world.playbook("sync.yml", "-e", f"namespace={namespace}")
         assert refused.code != 0
         assert f"{holder} holds Lease {namespace}/s3-operator" in " ".join(refused.output.split())
@@ -348,7 +351,7 @@ def test_second_once_names_the_holder_of_the_lease_and_the_first_stops_when_it_l
     assert first.returncode == 1, log
     assert "lease lost" in log
     assert list((tmp_path / "first").iterdir()) == []
-    # It is the other's, and stays so.
+    # The other process holds the Lease, and keeps it.
     assert lease_of(world, namespace)["spec"]["holderIdentity"] == "another"
 
 
@@ -378,7 +381,7 @@ def test_missing_namespace_is_an_error_of_plan_check_and_once(
     done = start(world, f"once --watch-namespace {absent} {' '.join(lease)}", tmp_path)
     assert done.returncode == 2
     assert absent in done.stderr
-    # The others are served all the same.
+    # The other namespaces are served nevertheless.
     done = start(world, f"once --watch-namespace {absent},{namespace} {' '.join(lease)}", tmp_path)
     assert done.returncode == 1
     assert absent in done.stderr

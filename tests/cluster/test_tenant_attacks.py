@@ -1,8 +1,8 @@
-"""One namespace's edit role, and the keys in its Secrets, against the running operator.
+"""Attacks on the running operator, with the edit role of one namespace and the access keys in its Secrets.
 
-The attacker is a ServiceAccount with Kubernetes' ClusterRole ``edit``, to which the chart's role is aggregated. Another
-namespace has an object with data. After each attack that object is as it was, no key of the attacker opens its bucket,
-and a new object of that namespace becomes Ready.
+The attacker is a ServiceAccount with the ClusterRole ``edit`` of Kubernetes, to which the chart's role is aggregated.
+Another namespace has an object with data. After each attack that object is unchanged, no key of the attacker opens its
+bucket, and a new object in that namespace becomes Ready.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _NO_KEY = ("AccessDenied", "InvalidAccessKeyId", "403")
 
 
 class Attacker:
-    """What one namespace's ServiceAccount can do."""
+    """What the ServiceAccount of one namespace can do."""
 
     def __init__(self, world: World, namespace: str, new_name: Callable[[str], str]) -> None:
         self._world = world
         self.namespace = namespace
         self.new_name = new_name
-        # Every key pair that was ever in a Secret of this namespace and was copied.
+        # Every access key that was ever in a Secret of this namespace and was copied.
         self.keys: list[tuple[str, str]] = []
         world.core.create_namespaced_service_account(namespace, {"metadata": {"name": "tenant"}})
         subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": namespace}
@@ -66,7 +66,7 @@ class Attacker:
         self.custom.patch_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, cr["metadata"]["name"], body)
 
     def steal(self, cr: dict[str, Any]) -> tuple[str, str]:
-        """Copy the key in a Secret."""
+        """Copy the access key in a Secret."""
         data = self.core.read_namespaced_secret(secret_of(cr), self.namespace).data
         pair = tuple(base64.b64decode(data[name]).decode() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
         self.keys.append((pair[0], pair[1]))
@@ -76,7 +76,7 @@ class Attacker:
         return self._world.aws.client("s3", aws_access_key_id=pair[0], aws_secret_access_key=pair[1])
 
     def strip(self, cr: dict[str, Any]) -> None:
-        """Delete an object past its finalizer."""
+        """Delete an object and remove its finalizer."""
         delete(self._world, cr)
         with contextlib.suppress(ApiException):
             self.patch(cr, {"metadata": {"finalizers": None}})
@@ -112,7 +112,7 @@ class Victim:
 
 @pytest.fixture(scope="module")
 def edit_role(world: World, new_name: Callable[[str], str]) -> Iterator[None]:
-    """The chart's aggregated roles."""
+    """The aggregated roles of the chart."""
     api, suffix = k8s.RbacAuthorizationV1Api(world.core.api_client), new_name("role")
     roles = render("--show-only=templates/aggregate.yaml")
     for role in roles:
@@ -141,14 +141,14 @@ def victim(world: World, new_name: Callable[[str], str]) -> Victim:
 
 
 class Service:
-    """The operator, which can be started again."""
+    """The operator, which can be restarted."""
 
     def __init__(self, start: Callable[[], Operator]) -> None:
         self._start = start
         self.operator = start()
 
     def restart(self) -> None:
-        # Whatever becomes of the first one, the tests that follow have an operator.
+        # The tests that follow need an operator, whatever happens to the first one.
         try:
             assert self.operator.stop(timeout_s=180) == 0
         finally:
@@ -169,7 +169,7 @@ def service(
 
 @pytest.fixture(autouse=True)
 def _intact(world: World, service: Service, attacker: Attacker, victim: Victim) -> Iterator[None]:
-    """What must be so after every attack."""
+    """What must be true after every attack."""
     if not hasattr(victim, "before"):
         victim.fill()
     yield
@@ -194,7 +194,7 @@ def secret_of(cr: dict[str, Any]) -> str:
 
 
 def reason_of(world: World, cr: dict[str, Any]) -> str:
-    """Why the object is Ready, or not, in its present generation."""
+    """The reason of the Ready condition in the object's current generation."""
     generation = (live(world, cr) or {})["metadata"]["generation"]
 
     def is_settled() -> str:
@@ -250,7 +250,7 @@ def test_bucket_policies_that_are_costly_or_no_policies(world: World, attacker: 
     objects = {}
     for name, policy_for in _BOMBS.items():
         bucket = attacker.new_name("bomb")
-        # What the API server does not store reaches nobody.
+        # An object that the API server rejects has no effect.
         with contextlib.suppress(ApiException):
             objects[name] = attacker.order(bucketName=bucket, bucketPolicy=policy_for(bucket))
     assert {"stars-in-the-action", "stars-in-the-resource", "deep", "two-conditions"} <= set(objects)
@@ -299,9 +299,9 @@ def test_name_of_another_namespaces_user(
 def test_copied_key_after_the_finalizer_was_stripped_and_the_bucket_deleted(
     world: World, attacker: Attacker, victim: Victim, service: Service
 ) -> None:
-    """The next owner of the bucket's name must not be read with the key of the one before.
+    """The key of the previous owner must not read the bucket of the next owner of the name.
 
-    The operator is started again: only IAM still shows who had the name.
+    The operator is restarted, so only IAM shows who had the name.
     """
     cr = attacker.order()
     wait_ready(world, cr)
@@ -313,7 +313,7 @@ def test_copied_key_after_the_finalizer_was_stripped_and_the_bucket_deleted(
 
 
 def test_copied_key_of_an_object_that_is_made_never_ready(world: World, attacker: Attacker, victim: Victim) -> None:
-    """Its Service is taken away once the key is there, so that the object is a Conflict from then on."""
+    """The Service is replaced once the access key exists, so that the object is a Conflict from then on."""
     cr = attacker.order()
     wait_until(lambda: world.secret(cr), "the Secret")
     pair, bucket, name = attacker.steal(cr), cr["spec"]["bucketName"], cr["metadata"]["name"]
@@ -338,7 +338,7 @@ def take_service(attacker: Attacker, name: str) -> None:
         try:
             attacker.core.create_namespaced_service(attacker.namespace, body)
         except ApiException as error:
-            # The operator was faster.
+            # The operator created it first.
             assert error.status == 409  # noqa: PT017
             return False
         return True
@@ -349,12 +349,12 @@ def take_service(attacker: Attacker, name: str) -> None:
 def assert_next_owner_is_safe(
     world: World, attacker: Attacker, victim: Victim, bucket: str, pair: tuple[str, str]
 ) -> None:
-    """Another namespace that orders the name is refused it, or gets it in such a way that the old key does not work."""
+    """Another namespace that asks for the name is refused, or gets it in such a way that the old key does not work."""
     theirs = victim.order(bucketName=bucket)
 
     def is_answered() -> bool:
         found = condition(world, theirs)
-        # While IAM may not show the first one's claim, the operator keeps it in memory.
+        # While IAM may not show the claim of the first object yet, the operator keeps it in memory.
         return found.get("reason") in ("Ready", "Conflict") or "first: waiting" in found.get("message", "")
 
     wait_until(is_answered, "an answer to the order")
@@ -408,7 +408,7 @@ def test_owner_tags_of_another_object_on_a_bucket(world: World, attacker: Attack
 
 
 def test_tag_that_says_adopted_and_a_bucket_that_is_opened(world: World, attacker: Attacker) -> None:
-    """The key alone cannot take a bucket out of management; nor out of its object's deletion."""
+    """The access key alone cannot take a bucket out of management, and cannot exclude it from the object's deletion."""
     cr = attacker.order()
     wait_ready(world, cr)
     pair, bucket = attacker.steal(cr), cr["spec"]["bucketName"]
@@ -426,7 +426,7 @@ def test_tag_that_says_adopted_and_a_bucket_that_is_opened(world: World, attacke
 
 
 def test_name_of_a_bucket_whose_key_was_deleted_just_now(world: World, attacker: Attacker, victim: Victim) -> None:
-    """AWS may accept the key for some time: long enough to give the next bucket of the name rules of its own."""
+    """AWS may accept the deleted key for some time, long enough to write settings to the next bucket with the name."""
     cr = attacker.order()
     wait_ready(world, cr)
     attacker.steal(cr)
@@ -435,7 +435,7 @@ def test_name_of_a_bucket_whose_key_was_deleted_just_now(world: World, attacker:
     theirs = victim.order(bucketName=cr["spec"]["bucketName"])
     wait_until(lambda: "access key" in condition(world, theirs).get("message", ""), "the wait for AWS")
     assert (keys_of(world, theirs), world.secret(theirs)) == ([], None)
-    # Who had the key may have it again at once.
+    # The namespace that had the key may use the name again at once.
     again = attacker.order(bucketName=cr["spec"]["bucketName"])
     wait_ready(world, again)
     for one in (theirs, again):
@@ -468,7 +468,7 @@ def test_status_cannot_be_forged(world: World, attacker: Attacker, victim: Victi
 
 
 def test_owner_references_to_other_objects(world: World, attacker: Attacker, victim: Victim) -> None:
-    """Kubernetes deletes what refers to an owner that its namespace does not have; nothing else is deleted with it."""
+    """Kubernetes deletes an object whose owner does not exist in its namespace. Nothing else is deleted."""
     owner = {
         "apiVersion": API_VERSION, "kind": "S3", "controller": True, "blockOwnerDeletion": True,
         "name": victim.cr["metadata"]["name"], "uid": victim.cr["metadata"]["uid"],
@@ -492,7 +492,7 @@ def test_secret_deleted_again_and_again(world: World, attacker: Attacker) -> Non
 
 
 def test_secret_with_forged_record_does_not_hold_up_repair_nor_deletion(world: World, attacker: Attacker) -> None:
-    """The annotations say that this pair was issued just now, or in a thousand years."""
+    """The annotations claim that this key was issued just now, or in a thousand years."""
     cr = attacker.order()
     wait_ready(world, cr)
     pair = {"AWS_ACCESS_KEY_ID": "AKIAFORGED", "AWS_SECRET_ACCESS_KEY": "x"}
@@ -567,7 +567,7 @@ def test_huge_object(world: World, attacker: Attacker) -> None:
 
 
 def ask(attacker: Attacker, method: str, path: str, body: str = "") -> int:
-    """The status of a request whose text, and answer, no client's models could carry."""
+    """The status of a request whose body and response no client model could represent."""
     api, kind = attacker.core.api_client, "merge-patch+json" if method == "PATCH" else "json"
     headers = {"Content-Type": f"application/{kind}"}
     api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -578,8 +578,11 @@ def ask(attacker: Attacker, method: str, path: str, body: str = "") -> int:
 def test_managed_fields_that_are_nested_too_deeply_to_be_parsed(
     world: World, attacker: Attacker, victim: Victim, service: Service
 ) -> None:
-    """The API server stores them. Every list and watch of the operator has them, with everybody's objects."""
-    # Go's parser takes 10,000 levels, Python's 1,000.
+    """The API server stores them.
+
+    Every list and watch of the operator returns them, together with the objects of all tenants.
+    """
+    # Go's JSON parser accepts 10,000 levels, Python's 1,000.
     fields = '{"f:a":' * 1_500 + "{}" + "}" * 1_500
     entry = (
         f'"manager":"x","operation":"Update","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{fields}'
@@ -605,7 +608,7 @@ def test_managed_fields_that_are_nested_too_deeply_to_be_parsed(
     wait_ready(world, victim.order())
     service.restart()
     wait_ready(world, victim.order())
-    # Its Secret does not keep its key alive.
+    # Its Secret does not keep its access key active.
     delete(world, cr)
     wait_until(lambda: keys_of(world, cr) == [], "the key deleted")
     for path in (f"{objects}/{name}", f"{secrets}/{name}", own):
@@ -624,7 +627,7 @@ def test_text_that_is_a_template(world: World, attacker: Attacker, tmp_path_fact
             reasons.append(reason_of(world, attacker.order(**spec)))
         except ApiException:
             reasons.append("not admitted")
-    # As a policy it reaches the operator.
+    # Only as a bucket policy does the text reach the operator.
     assert reasons == ["not admitted", "InvalidSpec", "not admitted"]
     assert not file.exists()
 

@@ -1,4 +1,4 @@
-"""The wheel, installed outside the checkout, has everything that the commands need."""
+"""The wheel, installed outside the checkout, contains everything that the commands need."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def run(*words: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, as a build writes beside its sources."""
+    """The wheel, built from a copy, because a build writes files next to its sources."""
     copy, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
     for name in _SOURCES:
         shutil.copy(PROJECT / name, copy)
     for name in _FOLDERS:
         shutil.copytree(PROJECT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    # With the setuptools of `make setup` nothing is downloaded.
+    # With the setuptools of `make setup`, nothing is downloaded.
     has_new = int(importlib.metadata.version("setuptools").partition(".")[0]) >= 77
     options = ["--no-deps", "--quiet", *(["--no-build-isolation", "--no-index"] if has_new else [])]
     done = run(sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", target, copy)
@@ -45,11 +45,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment that has the wheel, and this one's dependencies by a path of its own."""
+    """The bin directory of an environment that has the wheel.
+
+    A path entry adds the dependencies of the current environment.
+    """
     venv = tmp_path_factory.mktemp("empty") / "venv"
     assert run(sys.executable, "-m", "venv", "--without-pip", venv).returncode == 0
     packages = next(venv.glob("lib/python3*/site-packages"))
-    # Files named *.pth in it do not count there: the checkout of the editable install is not on the path.
+    # Python ignores *.pth files in that directory, so the checkout of the editable install is not on the path.
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     done = run(
         sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install",
@@ -97,7 +100,7 @@ def test_installed_wheel_plans_prints_the_policy_and_makes_a_pass(
 
 
 def test_missing_collections_are_named_with_the_command_that_installs_them(installed: Path, tmp_path: Path) -> None:
-    # An environment that has the dependencies and not the collections: each in a folder of links.
+    # An environment with the dependencies but without the collections: a directory of links to each dependency.
     packages = Path(sysconfig.get_path("purelib"))
     links = tmp_path / "dependencies"
     links.mkdir()

@@ -1,4 +1,4 @@
-"""The files of the checkout that people have: in a folder, or as a Git repository."""
+"""The files of a user's checkout: in a directory, or as a Git repository."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from dev.processes import plain_environment
 from tests.support.world import PROJECT
 
-# What a run can need.
+# The files that a run may need.
 CHECKOUT = ("ansible.cfg", "collections", "playbooks", "requirements.yml", "roles")
 
 
 def copy_checkout(target: Path) -> None:
-    """The checkout as a repository has it."""
+    """Copy the checkout, with the files that are in the repository."""
     target.mkdir(parents=True, exist_ok=True)
     for name in CHECKOUT:
         source = PROJECT / name
@@ -25,7 +25,7 @@ def copy_checkout(target: Path) -> None:
 
 
 def make_repository(folder: Path) -> Path:
-    """A Git repository with the checkout's files, as somebody who publishes it has."""
+    """Create a Git repository with the checkout's files, as a user who publishes it would."""
     copy_checkout(folder)
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-C", str(folder)]
     for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", "all"]):

@@ -1,6 +1,6 @@
-"""The fixtures of the suite that uses the role as people do: a project folder, and two clusters and accounts.
+"""Fixtures for tests that use the role as users do: a project directory, and two clusters and accounts.
 
-The second cluster and the second account are started by the first test that asks for them.
+The second cluster and the second account are started when the first test requests them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def account(world: World, sides: Sides) -> Account:
 
 @pytest.fixture(scope="session")
 def other_cluster(world: World, sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Another cluster; its ``world`` has the AWS account of the first."""
+    """A second cluster. Its ``world`` has the AWS account of the first one."""
     folder = tmp_path_factory.mktemp("other-cluster")
     with ControlPlane(folder / "kubernetes") as plane:
         install_crd(plane.kubeconfig)
@@ -56,7 +56,7 @@ def other_cluster(world: World, sides: Sides, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def other_account(sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """An account with another number, at another endpoint."""
+    """An account with another account ID, at another endpoint."""
     folder = tmp_path_factory.mktemp("other-account")
     with Aws(folder, account=_OTHER_ACCOUNT) as aws:
         file = folder / "operator"
@@ -67,13 +67,16 @@ def other_account(sides: Sides, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def project(cluster: Cluster, account: Account, sides: Sides, tmp_path: Path) -> Project:
-    """A user's folder outside the checkout, for the first cluster and account."""
+    """A user's directory outside the checkout, for the first cluster and account."""
     return Project(tmp_path, cluster, account, sides)
 
 
 @pytest.fixture(scope="session")
 def other_collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collections path with those of the other end of what is supported than this environment has."""
+    """A collections path with the other end of the supported versions.
+
+    These are the oldest ones if this environment has the newest, and the newest ones otherwise.
+    """
     is_oldest = collection_version("amazon.aws").startswith("10.")
     folder = tmp_path_factory.mktemp("collections")
     release = ANSIBLE_NEWEST if is_oldest else ANSIBLE_FOR_PYTHON_3_11

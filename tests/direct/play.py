@@ -12,7 +12,7 @@ ROLES = str(PROJECT / "roles")
 
 
 def run_play(world: World, folder: Path, tasks: list[dict[str, Any]], **environment: str) -> Run:
-    """Run a playbook of these tasks, outside the checkout."""
+    """Run a playbook with these tasks, outside the checkout."""
     given: dict[str, Any] = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
     given["ansible_python_interpreter"] = "{{ ansible_playbook_python }}"
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": given, "tasks": tasks}

@@ -1,7 +1,7 @@
-"""A folder of an Ansible user, outside the checkout, and the runs of ansible-playbook in it.
+"""An Ansible user's directory outside the checkout, and the runs of ansible-playbook in it.
 
-Each run is a child process with an environment of its own. What it wrote is known from the requests that the API
-servers and the AWS accounts of the test got meanwhile, not from what the run says.
+Each run is a child process with its own environment. The tests take what a run wrote from the requests that the API
+servers and AWS accounts received, not from the output of the run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RUN_TIMEOUT_S = 240
 class Cluster:
     """A Kubernetes cluster behind a gate (HTTPS, with the API server's certificate) that records its requests.
 
-    ``world`` is the administrator's way to the same cluster, which does not pass the gate.
+    ``world`` is the administrator's connection to the same cluster. It does not go through the gate.
     """
 
     def __init__(self, name: str, world: World, gate: ApiGate) -> None:
@@ -40,22 +40,22 @@ class Cluster:
         self.ca_cert = str(config["clusters"][0]["cluster"]["certificate-authority"])
 
     def environment(self) -> dict[str, str]:
-        """The usual way to name a cluster."""
+        """The environment variable that usually names a cluster."""
         return {"KUBECONFIG": str(self.kubeconfig)}
 
 
 class Account:
-    """An AWS account and a credentials file of the operator's documented policy in it."""
+    """An AWS account, and a credentials file with the operator's documented policy in that account."""
 
     def __init__(self, name: str, aws: Aws, credentials_file: Path) -> None:
         self.name, self.aws, self.credentials_file = name, aws, credentials_file
 
     def keys(self) -> tuple[str, str]:
-        """The key id and the secret access key that the credentials file holds."""
+        """The key ID and the secret access key in the credentials file."""
         return admin_key_in(self.credentials_file)
 
     def endpoint(self) -> dict[str, str]:
-        """Environment variables that name the account's endpoint and region, and no credentials."""
+        """Environment variables with the account's endpoint and region, and without credentials."""
         names = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")
         return {name: self.aws.env()[name] for name in names}
 
@@ -66,13 +66,13 @@ class Account:
 
 @dataclass
 class Sides:
-    """Every cluster and account that a test session has started so far."""
+    """Every cluster and account that the test session has started so far."""
 
     clusters: list[Cluster] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
 
     def clear(self) -> None:
-        """Forget the requests of all."""
+        """Clear the recorded requests of all of them."""
         for cluster in self.clusters:
             cluster.gate.clear_requests()
         for account in self.accounts:
@@ -81,7 +81,7 @@ class Sides:
 
 @dataclass
 class Run:
-    """What one run said, did and requested."""
+    """The output of one run, and its tasks and requests."""
 
     code: int
     output: str
@@ -94,11 +94,11 @@ class Run:
     """The requests to each account, by its name."""
 
     def results(self, host: str = "localhost") -> list[dict[str, Any]]:
-        """Every value that the fact s3bucket_result got on a host, in order: one for each run of the role."""
+        """Every value of the fact s3bucket_result on a host, in order: one for each run of the role."""
         return self.facts("s3bucket_result", host)
 
     def facts(self, name: str, host: str = "localhost") -> list[Any]:
-        """Every value that a fact got on a host, in order."""
+        """Every value of a fact on a host, in order."""
         facts = [line for line in self.record if line["kind"] == "fact"]
         return [line["value"] for line in facts if (line["name"], line["host"]) == (name, host)]
 
@@ -113,22 +113,22 @@ class Run:
         return dict(next((line["hosts"] for line in self.record if line["kind"] == "stats"), {}))
 
     def kubernetes_writes(self, cluster: str = "cluster") -> list[str]:
-        """What was written to a cluster: method and kind, for example ``POST secrets``. Dry runs are none."""
+        """The writes to a cluster, as method and kind, for example ``POST secrets``. Dry runs do not count."""
         return [item.action for item in self.kubernetes[cluster] if item.is_write]
 
     def aws_writes(self, account: str = "account") -> list[str]:
-        """What was written to an account: the actions, for example ``CreateBucket``."""
+        """The writes to an account, as actions, for example ``CreateBucket``."""
         return [item["action"] for item in self.aws[account] if item["write"]]
 
     def writes(self) -> dict[str, list[str]]:
-        """The writes to each cluster and account that got any: empty when nothing was written anywhere."""
+        """The writes to each cluster and account that received any. Empty when nothing was written."""
         found = {name: self.kubernetes_writes(name) for name in self.kubernetes}
         found |= {name: self.aws_writes(name) for name in self.aws}
         return {name: writes for name, writes in found.items() if writes}
 
 
 class Project:
-    """The user's folder, with an ansible.cfg, an inventory and whatever the test puts there.
+    """The user's directory, with an ansible.cfg, an inventory and the files that the test writes.
 
     ``program`` may be set to the ansible-playbook of another environment.
     """
@@ -147,19 +147,19 @@ class Project:
         self.write("inventory/group_vars/all.yml", {"ansible_python_interpreter": interpreter, **settings})
 
     def write(self, name: str, content: str | list[Any] | dict[str, Any]) -> Path:
-        """Write a file of the project: text as it is, anything else as YAML."""
+        """Write a file of the project: a string as it is, anything else as YAML."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
         return path
 
     def write_inventory(self, *hosts: str, **variables: Any) -> None:
-        """An inventory of hosts that are all this machine."""
+        """Write an inventory whose hosts are all this machine."""
         local = {"ansible_connection": "local", **variables}
         self.write("inventory/hosts.yml", {"all": {"hosts": {host: dict(local) for host in hosts}}})
 
     def write_cr(self, name: str, namespace: str, **spec: Any) -> dict[str, Any]:
-        """Write ``crs/NAME.yml`` and return the object that it holds."""
+        """Write ``crs/NAME.yml`` and return the object in it."""
         cr = {
             "apiVersion": API_VERSION,
             "kind": "S3",
@@ -170,18 +170,18 @@ class Project:
         return cr
 
     def run(self, playbook: str | Path, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> Run:
-        """Run ansible-playbook in the folder, to its end.
+        """Run ansible-playbook in the directory, to its end.
 
-        :param playbook: relative to the folder
-        :param environment: all that the run gets beside PATH and HOME; by default the kubeconfig of the project's
-            cluster and the credentials of its account
+        :param playbook: relative to the directory
+        :param environment: all variables of the run other than PATH and HOME; by default the kubeconfig of the
+            project's cluster and the credentials of its account
         """
         if environment is None:
             environment = {**self.cluster.environment(), **self.account.environment()}
         return self.run_command([self.program, playbook, *arguments], environment)
 
     def run_command(self, command: list[str | Path], environment: Mapping[str, str]) -> Run:
-        """Run a program that runs Ansible, to its end."""
+        """Run a program that starts Ansible, to its end."""
         self._record.unlink(missing_ok=True)
         self._sides.clear()
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The checkout as an AWX project, and a project of its own that installs the role, started as AWX starts a job.
+"""AWX jobs: the checkout as an AWX project, and a separate project that installs the role.
 
 Sources: RunJob.build_env, build_args and build_extra_vars_file of AWX
 (https://github.com/ansible/awx/blob/devel/awx/main/tasks/jobs.py), and the credential plugins
@@ -27,7 +27,7 @@ from tests.support.docs import blocks
 from tests.support.world import CLUSTER, World
 
 GUIDE = "docs/guides/awx.md"
-# What AWX adds to every job's extra variables.
+# The extra variables that AWX adds to every job.
 META = {
     "awx_job_id": 7, "awx_job_launch_type": "manual", "awx_job_template_name": "s3", "awx_user_name": "admin",
     "awx_inventory_id": 1, "awx_project_revision": "0" * 40, "tower_job_id": 7,
@@ -35,7 +35,7 @@ META = {
 
 
 class AwxJob:
-    """A job of AWX: ansible-runner in a private folder, with the project as its working directory."""
+    """A job of AWX: ansible-runner in a private directory, with the project as its working directory."""
 
     def __init__(self, project: Project) -> None:
         self.project, self.runner = project, project.folder / "runner"
@@ -46,7 +46,7 @@ class AwxJob:
         project.write("runner/inventory/hosts.yml", {"all": {"hosts": hosts}})
 
     def _environment(self) -> dict[str, str]:
-        """What AWX sets, in the paths of this runner's folder instead of /runner."""
+        """The variables that AWX sets, with paths in this runner's directory instead of /runner."""
         roles = f"{self.runner}/requirements_roles:roles:~/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles"
         collections = f"{self.runner}/requirements_collections:~/.ansible/collections:/usr/share/ansible/collections"
         return {
@@ -62,13 +62,13 @@ class AwxJob:
             "JOB_ID": "7",
             "INVENTORY_ID": "1",
             "MAX_EVENT_RES": "700000",
-            # In a container group the job is a Pod: it has the API server's address, and no token.
+            # In a container group the job is a Pod. It has the API server's address and no token.
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": "1",
         }
 
     def add_kubernetes_credential(self, cluster: Cluster, token: str) -> None:
-        """The credential type "OpenShift or Kubernetes API Bearer Token", with its certificate authority."""
+        """Add the credential type "OpenShift or Kubernetes API Bearer Token", with its certificate authority."""
         path = self.project.write("runner/env/tmp-ca", Path(cluster.ca_cert).read_text())
         path.chmod(0o600)
         self.environment |= {
@@ -79,12 +79,12 @@ class AwxJob:
         }
 
     def add_aws_credential(self, account: Account) -> None:
-        """The credential type "Amazon Web Services"."""
+        """Add the credential type "Amazon Web Services"."""
         key_id, secret = account.keys()
         self.environment |= {**account.endpoint(), "AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret}
 
     def run(self, playbook: str, *arguments: str, **extra_vars: Any) -> Run:
-        """Launch it. Extra variables are marked as unsafe, as AWX does."""
+        """Launch the job. Extra variables are marked as unsafe, as AWX does."""
         marked = "".join(f"{name}: !unsafe {json.dumps(value)}\n" for name, value in {**META, **extra_vars}.items())
         self.project.write("runner/env/extravars", marked)
         self.project.write("runner/env/cmdline", " ".join(["-u root", *arguments]))
@@ -92,20 +92,20 @@ class AwxJob:
         command = [BIN / "ansible-runner", "run", self.runner, "--playbook", playbook, "--ident", "7"]
         shutil.rmtree(self.runner / "artifacts", ignore_errors=True)
         run = self.project.run_command(command, self.environment)
-        # The project may be read-only.
+        # The job must not change the project, which may be read-only.
         assert _digest(self.sources) == before
         return run
 
 
 def _digest(folder: Path) -> dict[str, str]:
-    # Python does without its cache in a folder that is read-only.
+    # In a read-only directory Python writes no bytecode cache, so .pyc files do not count.
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture
 def token(world: World, namespace: str, new_name: Any) -> Iterator[str]:
-    """The token of a ServiceAccount that has the rights of the guide and no others."""
+    """The token of a ServiceAccount that has exactly the permissions that the guide lists."""
     role, account = yaml.safe_load(blocks(GUIDE, "yaml")[1]), new_name("awx")
     rbac, role["metadata"]["name"] = k8s.RbacAuthorizationV1Api(world.core.api_client), account
     world.core.create_namespaced_service_account(namespace, {"metadata": {"name": account}})
@@ -131,7 +131,7 @@ def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentia
     copy_checkout(job.sources)
     job.add_kubernetes_credential(cluster, token)
     job.add_aws_credential(account)
-    # A kubeconfig that the image has, of another cluster: that there is none at this address would be an error.
+    # The image has a kubeconfig of another cluster. No cluster is at its address, so using it would be an error.
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     project.write("runner/.kube/config", config)
@@ -144,7 +144,7 @@ def test_checkout_is_an_awx_project_and_its_job_uses_only_the_injected_credentia
     assert {item["access_key"] for item in run.aws["account"]} - {world.credentials(cr)[0]} == {account.keys()[0]}
     assert world.differs(cr) == []
     assert world.iam.get_user(UserName=name)["User"]["Path"] == variables["s3bucket_iam_path"]
-    # AWX keeps the custom statistics as the job's artifacts, and the events' text.
+    # AWX stores the custom statistics as the job's artifacts, and also the text of the events.
     kept = "".join(path.read_text() for path in (job.runner / "artifacts").glob("*/job_events/*.json"))
     assert '"s3bucket_result"' in kept
     assert world.credentials(cr)[1] not in kept + run.output
@@ -180,7 +180,7 @@ def test_project_of_its_own_installs_the_role_under_any_name_with_ansible_galaxy
     project.write("runner/project/site.yml", [make, remove])
     job.add_kubernetes_credential(cluster, token)
     job.add_aws_credential(account)
-    # As the checkout's ansible.cfg has it, in a third of the time.
+    # The checkout's ansible.cfg sets this too. It takes a third of the time.
     job.environment["ANSIBLE_PIPELINING"] = "1"
     run = job.run("site.yml")
     assert run.code == 0, run.output

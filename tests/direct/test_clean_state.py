@@ -1,4 +1,4 @@
-"""Several objects in one play: each result is the object's own, and no variable holds a key afterwards."""
+"""Several objects in one play: each result belongs to its object, and no variable contains an access key afterwards."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _RESULT = "result_of_"
 
 
 def role(name: str, cr: Any, **variables: Any) -> dict[str, Any]:
-    """The role on one object, whose result is then a fact of this name, however it ended."""
+    """Run the role on one object, and keep its result in a fact with this name, also after a failure."""
     given = {"s3bucket_cr": cr, **variables}
     keep = {"ansible.builtin.set_fact": {f"{_RESULT}{name}": "{{ s3bucket_result }}"}}
     return {"block": [{"ansible.builtin.include_role": {"name": "s3bucket"}, "vars": given}, keep], "rescue": [keep]}
 
 
 def object_of(namespace: str, name: str, new_name: Any, *, has_user: bool = False) -> dict[str, Any]:
-    """An S3 object as a file holds it."""
+    """An S3 object as in a file."""
     spec = {"region": "us-east-1", "bucketName": new_name("b")}
     spec |= {"iamUser": {"username": new_name("u")}} if has_user else {}
     metadata = {"name": name, "namespace": namespace}
@@ -33,7 +33,7 @@ def object_of(namespace: str, name: str, new_name: Any, *, has_user: bool = Fals
 
 
 def drop_secret(cluster: Cluster, namespace: str) -> None:
-    """Let the API server answer the first write of a Secret in this namespace with an error."""
+    """The API server answers the first write of a Secret in this namespace with an error."""
     cluster.gate.holds.arm(Hold((namespace,), "POST secrets", number=1))
 
     def drop() -> None:
@@ -44,7 +44,7 @@ def drop_secret(cluster: Cluster, namespace: str) -> None:
 
 
 def dump(folder: Path, name: str) -> dict[str, Any]:
-    """A task that writes all variables of the host to a file, as a person's ``debug`` of them prints them."""
+    """A task that writes all variables of the host to a file, as ``debug`` would print them."""
     copy = {"content": "{{ hostvars['localhost'] }}", "dest": str(folder / name), "mode": "0600"}
     return {"ansible.builtin.copy": copy}
 
@@ -97,5 +97,5 @@ def test_each_result_in_a_play_is_the_objects_own_and_no_variable_holds_a_key(
     for cr in (crs["first"], crs["last"]):
         hidden = [world.credentials(cr)[1], *(world.secret(cr) or {})["data"].values()]
         assert not any(value in text for value in hidden for text in (*texts, run.output))
-    # Of the Secret that was not stored nobody knows the value: its fields would show it.
+    # The secret that was not stored is unknown to the test, so the test searches for the names of its fields.
     assert not any(field in text for field in ("AWS_SECRET_ACCESS_KEY", "secret_access_key") for text in texts)

@@ -1,7 +1,8 @@
-"""One connection in a run: what the role reads and what it writes is in one cluster and one AWS account.
+"""A run uses one connection: everything that the role reads and writes is in one cluster and one AWS account.
 
-A run must reach those that the person chose, in whichever way, and the other ones not at all: requests are counted on
-both two. By default a run's environment names the first cluster and the first account.
+The user can choose them in several ways. A run must reach the chosen ones and send no request to the others, so the
+requests to both clusters and both accounts are counted. By default, a run's environment names the first cluster and
+the first account.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.direct.project import Account, Cluster, Project, Run
 from tests.support.versions import COLLECTIONS
 from tests.support.world import PROJECT
 
-# What no output may have.
+# A word that no output may contain.
 SECRET = "secret-word"
 
 
@@ -33,13 +34,13 @@ VAULT_PASSWORD = "open-sesame"
 
 
 def encrypted(text: str) -> str:
-    """A text as ansible-vault encrypts it."""
+    """A text, encrypted as ansible-vault does."""
     return str(VaultLib([("default", VaultSecret(VAULT_PASSWORD.encode()))]).encrypt(text).decode())
 
 
 @dataclass
 class Two:
-    """A project, and the cluster and the account that its environment does not name."""
+    """A project, and the cluster and account that its environment does not name."""
 
     project: Project
     cluster: Cluster
@@ -47,7 +48,7 @@ class Two:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of a person with a profile for each account, which has the account's endpoint."""
+        """The environment of a user with one profile for each account. Each profile has the account's endpoint."""
         aws = {name: str(self.project.folder / f"aws-{name}") for name in ("config", "credentials")}
         return {
             "KUBECONFIG": str(self.project.cluster.kubeconfig),
@@ -55,27 +56,27 @@ class Two:
             "AWS_SHARED_CREDENTIALS_FILE": aws["credentials"],
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_PROFILE": "account",
-            # A fifth of the time.
+            # With pipelining, a run takes a fifth of the time.
             "ANSIBLE_PIPELINING": "1",
         }
 
     def run(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
-        """Run a playbook. An empty variable of the environment is not set."""
+        """Run a playbook. Environment variables with an empty value are not set."""
         given = {**self.environment, **environment}
         return self.project.run(
             playbook, *arguments, environment={name: value for name, value in given.items() if value}
         )
 
     def write_vaulted(self, **values: str) -> None:
-        """Variables of all hosts, each encrypted with ansible-vault."""
+        """Write variables of all hosts, each encrypted with ansible-vault."""
         lines = [f"{name}: !vault |\n{indent(encrypted(value), '  ')}" for name, value in values.items()]
         self.project.write("inventory/host_vars/localhost.yml", "\n".join(lines))
 
     def write_play(self, name: str, *plays: dict[str, Any]) -> list[dict[str, Any]]:
-        """Write a playbook of plays that run the role on an object of their own. Returns the objects.
+        """Write a playbook whose plays each run the role on an object of their own. Returns the objects.
 
-        :param plays: their keywords, the role's ``variables``, and how many ``times`` the role is run, by default once.
-            Only an object of more than one time has an IAM user: with it a run takes twice the time.
+        :param plays: their keywords, the ``variables`` of the role, and how many ``times`` the role is run, by default
+            once. Only objects with more than one run have an IAM user, because a user doubles the duration of a run.
         """
         texts, crs = [], []
         for number, play in enumerate(plays):
@@ -118,13 +119,16 @@ def two(project: Project, other_cluster: Cluster, other_account: Account) -> Two
 
 
 def keys_of(account: Account) -> dict[str, str]:
-    """An account as AWX's AWS credential names it."""
+    """The access key of an account, in the variables that AWX's AWS credential sets."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     return {**dict(zip(names, account.keys(), strict=True)), "AWS_ENDPOINT_URL": account.aws.endpoint_url}
 
 
 def assert_other_side_only(two: Two, run: Run, crs: list[dict[str, Any]]) -> None:
-    """Each object is Ready, with one key after two runs, and nothing was requested of the first side."""
+    """Each object is Ready, with one access key after two runs.
+
+    The first cluster and the first account received no request.
+    """
     with_user = [cr for cr in crs if "iamUser" in cr["spec"]]
     assert run.code == 0, run.output
     assert [result["reason"] for result in run.results()] == ["Ready"] * (len(crs) + len(with_user)), run.output
@@ -137,7 +141,7 @@ def assert_other_side_only(two: Two, run: Run, crs: list[dict[str, Any]]) -> Non
 
 
 def test_environment_k8s_auth_kubeconfig_and_aws_profile_name_the_connection(two: Two, new_name: Any) -> None:
-    # AWX injects variables that are empty: they are not given, and the profile counts.
+    # AWX sets some variables to the empty string. These count as not set, so the profile is used.
     empty = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), "")
     crs = two.write_play(new_name("direct"), {"times": 2, "environment": empty})
     run = two.run("site.yml", K8S_AUTH_KUBECONFIG=str(two.cluster.kubeconfig), AWS_PROFILE="other_account")
@@ -175,7 +179,7 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
     profile = {"s3bucket_aws_profile": "other_account"}
     crs = two.write_play(
         new_name("direct"),
-        # Relative to the working directory.
+        # The kubeconfig is relative to the working directory.
         {
             "environment": {"K8S_AUTH_KUBECONFIG": str(first.kubeconfig), **keys},
             "variables": {"s3bucket_kubeconfig": "other-kubeconfig", **profile},
@@ -187,7 +191,8 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
             "environment": {"KUBECONFIG": merged},
             "variables": {"s3bucket_context": "other", **profile},
         },
-        # A context of the environment; defaults that give way to the role's variables, and those that are the same.
+        # A context from the environment; module defaults that the role's variables override, and module defaults with
+        # equal values.
         {
             "environment": {"KUBECONFIG": merged, "K8S_AUTH_CONTEXT": "other"},
             "module_defaults": {
@@ -205,7 +210,7 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
 
 def test_module_defaults_of_another_connection_are_refused_before_any_request(two: Two, new_name: Any) -> None:
     other = str(two.cluster.kubeconfig)
-    # Of each: the defaults, the role's variable that the error names, and what else it names.
+    # The defaults, the role's variable that the error names, and the other text that it names.
     leaks: list[tuple[dict[str, Any], str, str]] = [
         ({"group/kubernetes.core.k8s": {"kubeconfig": other}}, "s3bucket_kubeconfig", f"kubeconfig={other}"),
         ({"kubernetes.core.k8s": {"context": "other"}}, "s3bucket_context", "context=other"),
@@ -293,7 +298,7 @@ def test_playbooks_have_one_connection(two: Two, new_name: Any) -> None:
     two.project.write("other-kubeconfig", two.cluster.kubeconfig.read_text())
     file = str(two.project.folder / "crs" / f"{name}.yml")
     reconcile = PROJECT / "playbooks" / "reconcile.yml"
-    # A relative path starts at the working directory, which is not the playbook's folder.
+    # A relative path is relative to the working directory, which is not the playbook's directory.
     run = two.run(reconcile, "-e", f"cr={file}", "--check", KUBECONFIG="other-kubeconfig", **profile)
     assert run.code == 0, run.output
     assert (run.kubernetes["other_cluster"], run.aws["other_account"]) != ([], [])
@@ -310,7 +315,7 @@ def test_playbooks_have_one_connection(two: Two, new_name: Any) -> None:
 
 
 def older_collections(folder: Path) -> str:
-    """A copy of the installed collections, in links, of versions before the required ones."""
+    """A copy of the installed collections, as links, with versions older than the required ones."""
     for name, version in zip(COLLECTIONS, ("9.5.2", "5.4.1"), strict=True):
         place = name.replace(".", "/")
         found = next(Path(path) / place for path in ansible_collections.__path__ if (Path(path) / place).exists())
@@ -326,7 +331,7 @@ def older_collections(folder: Path) -> str:
 
 
 def older_botocore(folder: Path) -> str:
-    """A data path of botocore with a model of S3 from before CreateBucket took tags."""
+    """A data path of botocore with a model of S3 in which CreateBucket has no tags yet."""
     model = botocore.session.get_session().get_component("data_loader").load_service_model("s3", "service-2")
     old = json.loads(json.dumps(model))
     del old["shapes"]["CreateBucketConfiguration"]["members"]["Tags"]
@@ -340,12 +345,12 @@ def test_what_is_missing_or_too_old_is_named_before_any_request(two: Two, new_na
         "collection amazon.aws 9.5.2 is too old, 10.1 or newer is needed: ansible-galaxy collection install --upgrade "
         "'amazon.aws:>=10.1'; collection kubernetes.core 5.4.1 is too old, 6.0 or newer is needed"
     )
-    # A Python with nothing installed, as interpreter discovery may find.
+    # A Python without any package, as interpreter discovery may find.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     bare = str(tmp_path / "bare" / "bin" / "python")
     no_packages = f"{bare} has no boto3, botocore, kubernetes: {bare} -m pip install boto3 kubernetes"
     path = older_collections(tmp_path / "collections")
-    # Without a name the cluster's id would be requested first.
+    # Without a cluster name, the first request would be for the cluster's ID.
     failing = {"s3bucket_fail_on_error": True, "s3bucket_cluster_name": ""}
     models = older_botocore(tmp_path / "models")
     two.write_play(new_name("direct"), {"variables": failing})

@@ -1,4 +1,4 @@
-"""The files that AWX, ansible-galaxy and ansible-builder look for, and that their versions have one source."""
+"""The files that AWX, ansible-galaxy and ansible-builder read, and that their versions have one source."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.docs import commands
 from tests.support.world import PROJECT
 
 DEPENDENCIES = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
-# What the role and the playbooks import. The others are the operator's.
+# The packages that the role and the playbooks import. Only the operator needs the others.
 OF_THE_ROLE = ("boto3", "botocore", "kubernetes", "PyYAML")
 
 
 def dependency(name: str) -> str:
-    """The requirement of pyproject.toml with this name."""
+    """The requirement in pyproject.toml with this name."""
     return next(text for text in DEPENDENCIES if re.split("[<>=]", text)[0] == name)
 
 
@@ -38,12 +38,13 @@ def test_ansible_builder_makes_a_context_with_the_versions_of_this_project(tmp_p
     text = (tmp_path / "Containerfile").read_text()
     installed = f'ARG ANSIBLE_INSTALL_REFS="{dependency("ansible-core")} {dependency("ansible-runner")}"'
     assert installed in text
-    # ansible-core 2.21 needs 3.12.
+    # ansible-core 2.21 requires Python 3.12.
     assert 'ARG PYCMD="/usr/bin/python3.12"' in text
 
 
 def test_collections_of_the_project_are_those_of_requirements_yml(tmp_path: Path) -> None:
-    # AWX installs what this path names; ansible-galaxy finds nothing to do where the collections are installed.
+    # AWX installs the collections that this file lists. ansible-galaxy installs none here, because they are installed
+    # already.
     path = PROJECT / "collections" / "requirements.yml"
     assert path.resolve() == PROJECT / "requirements.yml"
     wanted = {item["name"] for item in yaml.safe_load(path.read_text())["collections"]}

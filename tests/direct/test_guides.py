@@ -1,4 +1,4 @@
-"""Every command and play of the guides, run as their text has them."""
+"""Every command and play of the guides, run exactly as written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAYBOOKS, ROLE = "docs/guides/without-the-operator.md", "roles/s3bucket/README.
 
 @pytest.fixture
 def empty_cluster(world: World, sides: Sides, tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster with no S3 object but those of the test, as a guide may act on all of them."""
+    """A cluster with no S3 object of other tests, because a guide may act on all objects."""
     with ControlPlane(tmp_path / "kubernetes") as plane:
         install_crd(plane.kubeconfig)
         with ApiGate(plane.kubeconfig, tmp_path, is_tls=True) as gate:
@@ -45,7 +45,7 @@ class Guide:
         self.path = tools
 
     def run(self, command: str) -> Run:
-        """Run one command; its end is no error of the shell's."""
+        """Run one command. A failure of the command does not end the shell."""
         command = f'PATH="{self.path}:$PATH"; {command}'
         run = self.project.run_command(["sh", "-c", command], self.environment)
         assert run.code == 0, run.output
@@ -53,7 +53,7 @@ class Guide:
 
 
 def parts(world: World, cr: dict[str, Any]) -> list[bool]:
-    """Whether the object's bucket, user, Secret and Service exist, in whichever region."""
+    """Whether the object's bucket, user, Secret and Service exist. The bucket may be in any region."""
     buckets = [bucket["Name"] for bucket in world.s3.list_buckets()["Buckets"]]
     users = [user["UserName"] for user in world.iam.list_users()["Users"]]
     spec, children = cr["spec"], (world.secret(cr), world.service(cr))
@@ -106,7 +106,7 @@ def test_role_is_installed_and_used_as_its_readme_says(
 ) -> None:
     guide, repository = Guide(project, cluster, account), make_repository(tmp_path / "s3-operator")
     guide.environment["ANSIBLE_COLLECTIONS_PATH"] = sysconfig.get_path("purelib")
-    # Pipelining: a third of the time.
+    # With pipelining, a run takes a third of the time.
     project.write("ansible.cfg", "[defaults]\ninventory = inventory/hosts.yml\n[connection]\npipelining = True\n")
     play, requirements, use, site, one = blocks(ROLE, "yaml")
     project.write(
@@ -117,7 +117,7 @@ def test_role_is_installed_and_used_as_its_readme_says(
         guide.run(command)
     assert (project.folder / "roles" / "s3bucket" / "tasks" / "main.yml").exists()
 
-    # The first play, and the tasks that use its result after it.
+    # The guide's first play, followed by the tasks that use its result.
     cr = project.write_cr("photos", namespace, bucketName=new_name("readme"), iamUser={"username": new_name("readme")})
     project.write("cr.yaml", cr)
     used = yaml.safe_load(use)[1]
@@ -126,7 +126,7 @@ def test_role_is_installed_and_used_as_its_readme_says(
     assert f"envFrom: {cr['metadata']['name']}-iam-secret" in run.output
     assert sorted(run.kubernetes_writes()) == ["POST secrets", "POST services"]
 
-    # Several objects: one cannot be done, and the others are; what one has is not reported for the next.
+    # Several objects: one fails and the others succeed. The result of one is not reported for the next.
     taken, names = new_name("taken"), [new_name("readme") for _ in range(2)]
     world.s3.create_bucket(Bucket=taken)
     specs = {

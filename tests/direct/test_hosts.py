@@ -1,4 +1,4 @@
-"""The role in a play with several hosts: each has a result of its own."""
+"""The role in a play with several hosts: each host has its own result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_conflict_of_one_host_leaves_the_others_their_result_with_any_errors_fat
         ANSIBLE_ROLES_PATH=roles,
         ANSIBLE_GATHERING="explicit",
     )
-    # The play ends, as it asks for, but not before the healthy host has finished the role.
+    # The play ends, as its setting requires, but only after the healthy host has finished the role.
     assert run.code != 0, run.output
     assert "next task" not in run.output
     results = dict(re.findall(r'^ok: \[(\w+)\] => .*"s3bucket_result": .*?"reason": "(\w+)"', run.output, re.MULTILINE))

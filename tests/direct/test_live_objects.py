@@ -1,4 +1,4 @@
-"""Objects of a cluster: both playbooks read them as they are now, and their finalizer stays until nothing is left."""
+"""Objects of a cluster: both playbooks read the current object. Its finalizer stays until nothing is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_STATUS = "The status of S3 objects is written by the operator only"
 
 
 def live(world: World, cr: dict[str, Any]) -> dict[str, Any]:
-    """The object as the cluster has it now."""
+    """The current object in the cluster."""
     return dict(world.custom.get_namespaced_custom_object(*place(cr), cr["metadata"]["name"]))
 
 
@@ -28,7 +28,7 @@ def place(cr: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def write_file(folder: Path, cr: dict[str, Any], **spec: Any) -> Path:
-    """The object as a person wrote it, with some other fields of the spec."""
+    """The object in a user's file, with some other fields of the spec."""
     metadata = {name: cr["metadata"][name] for name in ("name", "namespace")}
     path = folder / "cr.yaml"
     path.write_text(yaml.safe_dump({**cr, "metadata": metadata, "spec": {**cr["spec"], **spec}}))
@@ -37,7 +37,7 @@ def write_file(folder: Path, cr: dict[str, Any], **spec: Any) -> Path:
 
 @dataclass
 class Checked:
-    """A run of a playbook, and what it wrote to the cluster and to AWS."""
+    """A run of a playbook, and its writes to the cluster and to AWS."""
 
     code: int
     output: str
@@ -46,8 +46,8 @@ class Checked:
 
 @pytest.fixture
 def playbook(world: World, cluster: Cluster) -> Callable[..., Checked]:
-    """Runs a playbook of the project by way of the gate of the cluster."""
-    # By the latter for the collection, which in a warm run was imported with another KUBECONFIG.
+    """Runs a playbook of the project through the gate of the cluster."""
+    # The collection needs K8S_AUTH_KUBECONFIG: a warm run imported it with another KUBECONFIG.
     by_gate = {name: str(cluster.kubeconfig) for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG")}
 
     def run(name: str, *arguments: str) -> Checked:
@@ -78,7 +78,7 @@ def test_reconcile_sets_the_finalizer_of_a_live_object_and_removes_it_when_nothi
     assert live(world, cr)["status"] == cr["status"]
     assert NO_STATUS in made.output
     kept = world.snapshot(cr)
-    # The object would be left without its bucket, and an operator would create everything again.
+    # Otherwise the object would stay without its bucket, and an operator would create everything again.
     assert_refused(
         playbook("reconcile.yml", "-e", f"cr={path}", "-e", "state=absent"),
         "exists in the cluster and is not being deleted",
@@ -112,7 +112,7 @@ def test_reconcile_of_a_file_that_differs_from_the_live_object_is_refused_and_ch
     world: World, playbook: Any, new_object: NewObject, tmp_path: Path
 ) -> None:
     cr = new_object(iamUser=None, enableVersioning=False)
-    # A null is as no value: Kubernetes drops it.
+    # A null is the same as no value, because Kubernetes removes it.
     path = write_file(tmp_path, cr, enableVersioning=True, forceDelete=False, bucketPolicy=None)
     named = (
         "differs from S3 {namespace}/{name} of the cluster in spec.enableVersioning, spec.forceDelete: apply the file"
@@ -134,7 +134,7 @@ def test_reconcile_of_a_file_that_was_saved_from_an_object_without_a_live_one(
     path.write_text(yaml.safe_dump(cr))
     made = world.playbook("reconcile.yml", "-e", f"cr={path}")
     assert made.code == 0, made.output
-    # Kubernetes removes a Secret whose owner does not exist.
+    # Kubernetes deletes a Secret whose owner does not exist.
     secret = world.secret(cr)
     assert secret is not None
     assert "ownerReferences" not in secret["metadata"]

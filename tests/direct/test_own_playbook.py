@@ -1,4 +1,4 @@
-"""The role in a playbook of a person, outside the checkout: several objects, several hosts, their own ansible.cfg."""
+"""The role in a user's playbook outside the checkout: several objects, several hosts, and another ansible.cfg."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.world import World
 
 
 def named_in(run: Run, *fields: str) -> set[str]:
-    """The buckets and users that the writes to AWS were about."""
+    """The buckets and users that the writes to AWS name."""
     return {item[field] for item in run.aws["account"] if item["write"] for field in fields} - {""}
 
 
@@ -37,7 +37,7 @@ def test_conflict_on_one_host_of_a_play_with_any_errors_fatal_leaves_the_other_h
     assert world.differs(healthy) == []
 
 
-# What people have in their ansible.cfg that changes how plays and variables work, or prints more.
+# Common settings of users that change how plays and variables work, or that print more.
 OWN_CONFIGURATION = """[defaults]
 roles_path = ROLES
 collections_path = COLLECTIONS

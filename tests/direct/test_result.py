@@ -1,4 +1,4 @@
-"""The role in a play of one's own: its result, and when the play fails."""
+"""The role in a user's play: its result, and when the play fails."""
 
 from __future__ import annotations
 

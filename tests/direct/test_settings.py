@@ -1,4 +1,7 @@
-"""The playbooks have the operator's settings, by its own names, and refuse to differ from an installed operator."""
+"""The playbooks accept the operator's settings under the same names.
+
+They refuse settings that differ from those of an installed operator.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from tests.support.docs import commands
 from tests.support.objects import write_cr
 from tests.support.world import NewObject, Run, World, requests_of
 
-# As in the guide.
+# The values of the guide.
 GUIDE, PATH = "docs/guides/without-the-operator.md", "/s3-operator/"
 
 
 def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **environment: str) -> tuple[Run, list[str]]:
-    """Run a playbook by way of the cluster's gate; with what it wrote to Kubernetes and AWS."""
+    """Run a playbook through the cluster's gate. Returns the run and its writes to Kubernetes and AWS."""
     cluster.gate.clear_requests()
     with requests_of(world) as requests:
         run = world.playbook(playbook, *arguments, KUBECONFIG=str(cluster.kubeconfig), **environment)
@@ -30,7 +33,7 @@ def run_at(world: World, cluster: Cluster, playbook: str, *arguments: str, **env
 
 
 def of_guide(command: str) -> tuple[list[str], dict[str, str]]:
-    """The arguments of a command of the guide, and the variables that it sets."""
+    """The arguments of a command in the guide, and the variables that it sets."""
     words = shlex.split(command, comments=True)
     start = words.index("ansible-playbook")
     return words[start + 2 :], dict(word.split("=", 1) for word in words[:start])
@@ -42,7 +45,7 @@ def test_playbook_has_the_operators_settings_of_its_environment(
     user, bucket = new_name("u"), new_name("b")
     path = write_cr(tmp_path / "cr.yaml", namespace, "settings", bucketName=bucket, iamUser={"username": user})
     file = ("-e", f"s3bucket_cr_file={path}")
-    # A variable counts more than the environment.
+    # A variable has precedence over the environment.
     cluster_name, environment = ("-e", "s3bucket_cluster_name=mine"), {"IAM_PATH": PATH, "DELETION_POLICY": "Retain"}
     made, _ = run_at(world, cluster, "reconcile.yml", *file, *cluster_name, TAGS='{"team": "a"}', **environment)
     assert made.code == 0, made.output
@@ -77,7 +80,7 @@ def test_setting_that_would_be_ignored_is_refused_before_anything_is_written(
 
 @pytest.fixture
 def operator(world: World, namespace: str) -> Iterator[str]:
-    """An operator that is installed and scaled to 0, with settings of its own; for this namespace only."""
+    """An installed operator that is scaled to 0, with its own settings, and for this namespace only."""
     env = [{"name": "WATCH_NAMESPACE", "value": namespace}, {"name": "IAM_PATH", "value": PATH}]
     arguments = ["run", "--deletion-policy=Retain"]
     container = {"name": "s3-operator", "image": "a", "command": ["s3-operator"], "args": arguments}
@@ -121,7 +124,10 @@ def test_playbook_next_to_an_installed_operator_refuses_to_differ_or_takes_its_s
 def test_playbook_without_the_right_to_list_deployments_warns_and_goes_on(
     world: World, cluster: Cluster, new_object: NewObject, namespace: str, operator: str
 ) -> None:
-    """Also next to an operator with other settings: whoever cannot see it is told so."""
+    """The playbook also continues next to an operator with other settings.
+
+    A user who may not read that operator's Deployment gets a warning.
+    """
     cr = new_object(iamUser=None)
     rules = [
         {"apiGroups": ["agill.apps"], "resources": ["*"], "verbs": ["*"]},

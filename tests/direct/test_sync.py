@@ -1,4 +1,4 @@
-"""sync.yml: what it handles, and what it says at the end."""
+"""sync.yml: which objects it handles, and what it reports at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.world import NewObject, World, requests_of
 def test_sync_prints_one_line_for_each_object_and_goes_on_after_any_failure(
     world: World, new_object: NewObject, namespace: str
 ) -> None:
-    """Of the first object the role raises. With any_errors_fatal, as it may be in a person's ansible.cfg."""
+    """The role raises an error for the first object. any_errors_fatal is set, as it may be in a user's ansible.cfg."""
     bad, deleted, good = new_object(bucketPolicy='{"Statement": [}'), new_object(iamUser=None), new_object(iamUser=None)
     at, finalizers = (GROUP, VERSION, namespace, PLURAL), {"metadata": {"finalizers": ["agill.apps.s3"]}}
     world.custom.patch_namespaced_custom_object(*at, deleted["metadata"]["name"], finalizers)
@@ -36,7 +36,7 @@ def test_sync_prints_one_line_for_each_object_and_goes_on_after_any_failure(
 
 
 def summary_in(output: str) -> dict[str, str]:
-    """The lines of the summary, by the object's name."""
+    """The lines of the summary, keyed by the object's name."""
     text = output.partition("Ensure a person sees the summary")[2]
     start = text.index('"msg": ') + len('"msg": ')
     summary = json.JSONDecoder().raw_decode(text[start:])[0]
@@ -92,7 +92,7 @@ _LEASES: dict[str, tuple[Any, str]] = {
 def test_playbook_reports_a_malformed_lease_by_name_and_passes_those_that_nobody_holds(
     world: World, namespace: str
 ) -> None:
-    """One after the other, as the first that is held ends the run."""
+    """The Leases are tested one after the other, because the first one that is held ends the run."""
     at = ("coordination.k8s.io", "v1")
     for name, (spec, message) in _LEASES.items():
         lease = {
@@ -105,7 +105,7 @@ def test_playbook_reports_a_malformed_lease_by_name_and_passes_those_that_nobody
         if not message:
             continue
         try:
-            # In a time zone, and with a local clock that changes: Leases are in UTC.
+            # Leases are in UTC, so the local time zone must not matter.
             run = world.playbook("sync.yml", "-e", f"s3bucket_namespace={namespace}", TZ="Asia/Tokyo")
         finally:
             world.custom.delete_namespaced_custom_object(*at, namespace, "leases", name)

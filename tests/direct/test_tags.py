@@ -1,4 +1,4 @@
-"""Tags: the role runs as a whole or not at all, and the playbooks take none."""
+"""Tags: the role runs as a whole or not at all, and the playbooks accept no tags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deletin
 
 
 def live(world: World, cr: dict[str, Any]) -> dict[str, Any]:
-    """The object as the cluster has it now."""
+    """The current object in the cluster."""
     at = (GROUP, VERSION, cr["metadata"]["namespace"], PLURAL, cr["metadata"]["name"])
     return dict(world.custom.get_namespaced_custom_object(*at))
 
@@ -34,7 +34,7 @@ def test_playbook_with_tags_is_refused_before_anything_is_read(
 
 
 def test_sync_with_skipped_tags_keeps_the_finalizer_of_a_deleting_object(world: World, new_object: NewObject) -> None:
-    """By way of the environment, where tags may stand that nobody thinks of."""
+    """The tags to skip come from the environment, where a user may have left them."""
     cr = new_object(iamUser=None)
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     sync = ("sync.yml", "-e", f"s3bucket_namespace={namespace}")
@@ -49,7 +49,7 @@ def test_sync_with_skipped_tags_keeps_the_finalizer_of_a_deleting_object(world: 
 def test_role_in_a_play_with_tags_runs_as_a_whole_or_not_at_all(
     world: World, new_object: NewObject, tmp_path: Path
 ) -> None:
-    """With tags that the role once had inside, too."""
+    """The tags include those that earlier versions of the role had on its tasks."""
     cr = new_object()
     given = {"name": "s3bucket", "apply": {"tags": ["storage"]}}
     python = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}

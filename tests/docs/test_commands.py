@@ -1,4 +1,4 @@
-"""Every command in README and docs is run by a test, or has a reason here why it is not."""
+"""A test runs every command in README and docs, or this file states why none does."""
 
 from __future__ import annotations
 

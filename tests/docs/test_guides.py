@@ -1,4 +1,4 @@
-"""The commands of the guides for an operator, run as their text has them, on a cluster with an operator at work."""
+"""The commands of the guides for an operator, run exactly as written, on a cluster with a running operator."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.support.operator import Operator, condition, live, wait_gone, wait_re
 from tests.support.world import PROJECT, World
 
 GUIDES, OPERATIONS = "docs/guides", "docs/operations"
-# Commands whose exit status 2 means that they found something.
+# Commands that exit with status 2 when they found something.
 _MAY_FIND = re.compile(r"\bs3-operator (plan|orphans)\b")
 _TIMEOUT_S = 120
 
 
 class Guide:
-    """A person's shell: a checkout as the working directory, the programs of the guides, and an operator at work."""
+    """A user's shell: a checkout as the working directory, the programs of the guides, and a running operator."""
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world, self._folder, self._number = world, folder, 0
@@ -46,7 +46,7 @@ class Guide:
         self.operator = self.start()
 
     def start(self) -> Operator:
-        """Start an operator with the cluster's own name, which checks every object each two seconds."""
+        """Start an operator with the cluster's default name. It checks every object every two seconds."""
         self._number += 1
         folder = self._folder / f"operator-{self._number}"
         folder.mkdir()
@@ -54,7 +54,7 @@ class Guide:
         return self.operator
 
     def run(self, command: str, **variables: str) -> str:
-        """Run one command and return what it printed."""
+        """Run one command and return its output."""
         environment = self.world.environment(**variables)
         environment["PATH"] = f"{self._bin}:{environment['PATH']}"
         done = subprocess.run(
@@ -81,7 +81,7 @@ class Guide:
 
 @pytest.fixture(scope="module")
 def guide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guide]:
-    """A cluster and an account of their own, as the guides act on all objects; the chart, without a node."""
+    """A cluster and an account of their own, because the guides act on all objects; the chart, without a node."""
     folder = tmp_path_factory.mktemp("guides")
     with ControlPlane(folder / "kubernetes") as plane, Aws(folder / "aws") as aws:
         world = World(plane.kubeconfig, aws, folder)
@@ -102,7 +102,7 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guide]:
 
 @pytest.fixture
 def photos(guide: Guide) -> Iterator[dict[str, Any]]:
-    """The object of the README, Ready by the commands of the README."""
+    """The object of the README, made Ready by the commands of the README."""
     cr = guide.write("photos.yaml", blocks("README.md", "yaml", "Quick start")[0])
     for command in commands("docs/quick-start.md", "In your cluster"):
         guide.run(command)
@@ -114,7 +114,7 @@ def photos(guide: Guide) -> Iterator[dict[str, Any]]:
 def test_quick_starts_have_the_same_object_and_commands(photos: dict[str, Any], guide: Guide) -> None:
     assert blocks("docs/quick-start.md", "yaml", "In your cluster")[0] == blocks("README.md", "yaml", "Quick start")[0]
     assert commands("docs/quick-start.md", "In your cluster") == commands("README.md", "Quick start")[-2:]
-    # Ten lines, as a person reads them.
+    # Ten lines, as a reader counts them.
     assert len(blocks("README.md", "yaml", "Quick start")[0].splitlines()) <= 10
     (name,) = re.findall(r"secretRef: \{name: (\S+)\}", (PROJECT / "README.md").read_text())
     assert guide.run(f"kubectl get secret {name} --output=jsonpath='{{.data.AWS_ACCESS_KEY_ID}}'")
@@ -122,7 +122,8 @@ def test_quick_starts_have_the_same_object_and_commands(photos: dict[str, Any], 
 
 def test_guide_of_local_clusters(guide: Guide) -> None:
     cluster, operator, use = blocks("docs/quick-start.md", "sh", "Work with a local cluster")
-    # It would be the one cluster of this checkout, and stay after a failure: another one stands in for it.
+    # The command would create the one cluster of this checkout, and a failure would leave it running. The guide's
+    # cluster is used instead.
     assert cluster == "make cluster\n"
     assert operator == ". build/cluster.env\n.venv/bin/s3-operator run\n"
     first, *rest, last = use.splitlines()
@@ -160,7 +161,7 @@ def test_guide_of_fresh_keys(photos: dict[str, Any], guide: Guide) -> None:
 
 def test_guide_of_plans(photos: dict[str, Any], guide: Guide) -> None:
     page = f"{GUIDES}/plan-in-ci.md"
-    # With an object of that name in that namespace as well.
+    # There is also an object with the same name in another namespace.
     guide.run(
         "sed 's/name: photos/name: photos\\n  namespace: team/; s/example-photos/team-photos/' photos.yaml > p.yaml"
     )
@@ -170,7 +171,7 @@ def test_guide_of_plans(photos: dict[str, Any], guide: Guide) -> None:
     assert "team/photos" in outputs[0]
     assert "default/photos" not in outputs[1]
     assert '"name": "photos"' in guide.run(file)
-    # The bucket's tags have the name of this cluster, which is another one than in CI.
+    # The bucket's tags have the name of this cluster. The cluster name in CI is another one.
     refused = guide.run(f"unset KUBECONFIG; HOME=/nowhere {in_ci} || test $? = 1")
     assert "Conflict" in refused
     guide.run("kubectl delete -f p.yaml")
@@ -189,7 +190,7 @@ def test_guide_of_adoption(guide: Guide) -> None:
     guide.run(wait)
     assert (live(world, cr) or {})["status"]["effective"]["adoptionPolicy"] == "Required"
     guide.run("kubectl delete -f photos.yaml")
-    # An adopted bucket is retained.
+    # An adopted bucket is retained when its object is deleted.
     world.s3.delete_bucket(Bucket=bucket)
 
 
@@ -250,13 +251,13 @@ def test_guide_of_restored_and_cloned_clusters(photos: dict[str, Any], guide: Gu
     guide.run(name)
     assert f"clusterName: {uid}" in guide.run("helm get values s3-operator --namespace=s3-operator")
     assert guide.run(show, BUCKET=bucket).strip() == uid
-    # Restored objects have new uids, and their children are left out of the backup.
+    # Restored objects have new uids. The backup does not contain their children.
     backup = guide.run("kubectl get s3 photos --output=yaml")
     scale, *rest = commands(page, "Restore objects from a backup, in the same cluster")
     guide.run(scale)
     guide.operator.stop()
     _forget(guide)
-    # Kubernetes removes them with their owner, in its own time.
+    # Kubernetes deletes them with their owner, but at a later time.
     guide.run("kubectl delete --ignore-not-found secret/photos-iam-secret service/photos")
     assert "photos" in guide.run("s3-operator orphans")
     cr = yaml.safe_load(backup)
@@ -268,7 +269,7 @@ def test_guide_of_restored_and_cloned_clusters(photos: dict[str, Any], guide: Gu
         if command.startswith("kubectl wait"):
             guide.start()
         guide.run(command)
-    # A clone: no operator, no keys, no objects; AWS is as it was.
+    # A clone has no operator, no access keys and no objects. AWS is unchanged.
     guide.operator.stop()
     guide.run("kubectl --namespace=s3-operator create secret generic aws")
     for block in blocks(page, "sh", "Clone a cluster from an etcd snapshot"):
@@ -281,6 +282,6 @@ def test_guide_of_restored_and_cloned_clusters(photos: dict[str, Any], guide: Gu
 
 
 def _forget(guide: Guide) -> None:
-    """Remove the object, and nothing that it has in AWS."""
+    """Remove the object, but nothing that it owns in AWS."""
     guide.run('kubectl patch s3 photos --type=merge --patch=\'{"metadata":{"finalizers":null}}\'')
     guide.run("kubectl delete s3 photos --ignore-not-found")

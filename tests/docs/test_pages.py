@@ -1,4 +1,4 @@
-"""README and docs: what they list is what there is, what is generated is up to date, and links lead somewhere."""
+"""README and docs: lists are complete, generated pages are up to date, and links have a target."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s3bucket.settings import ALL
 from tests.support.docs import find_anchors, find_blocks, find_links, find_pages
 from tests.support.world import PROJECT
 
-# In check mode only, never in a status.
+# This reason exists only in check mode, and never in a status.
 REASONS = sorted(set(Reason) - {Reason.WOULD_CHANGE})
 ALERTS = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "files" / "alerts.yaml").read_text())
 VALUES = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "values.yaml").read_text())
@@ -23,21 +23,21 @@ PAGES = find_pages()
 
 
 def section(page: str, title: str) -> str:
-    """A section's text, up to the next title of its level or above."""
+    """The text of a section, up to the next heading of the same or a higher level."""
     level = title.partition(" ")[0]
     text = (PROJECT / page).read_text()
     return text.partition(f"\n{title}\n")[2].partition(f"\n{level} ")[0].partition("\n## ")[0]
 
 
 def first_cells(text: str) -> list[str]:
-    """The first cell of each row of the tables in a text, less heads."""
+    """The first cell of each table row in a text, without the header rows."""
     rows = re.findall(r"^\| ?([^|]+?) ?\|", text, re.MULTILINE)
     return [cell for row, cell in enumerate(rows) if "---" not in cell and rows[row + 1 : row + 2] != ["---"]]
 
 
 def test_every_metric_is_explained() -> None:
     listed = first_cells(section("docs/reference/metrics.md", "## Metrics"))
-    # A counter's samples end in _total.
+    # The samples of a counter end in _total.
     there = [
         f"{family.name}_total" if family.type == "counter" else family.name for family in Metrics().registry.collect()
     ]
@@ -88,7 +88,7 @@ def test_commands_name_values_and_subcommands_that_exist(page: str) -> None:
         for part in name.rstrip(".").split("."):
             assert part in found, name
             found = found[part]
-            # A value, or a map whose keys are the user's.
+            # The end of the path: a value, or a map whose keys the user chooses.
             if not found or not isinstance(found, dict):
                 break
     assert set(re.findall(r"(?:^|[ /])s3-operator ([a-z][a-z-]+) ", text, re.MULTILINE)) <= {*main.commands, "chart"}

@@ -1,8 +1,8 @@
-"""The role in processes that do not wait, and that see no network.
+"""Runs the role in processes that do not pause between retries and have no network.
 
-What is repeated is repeated as often as ever: only the pauses between the tries of botocore and amazon.aws, minutes
-in all, are cut to a hundredth of a second. AWS's own names lead nowhere: those of a region that is not there have no
-address, all others an address where nobody listens.
+Retries happen as often as always. Only the pauses between the retries of botocore and amazon.aws, minutes in total,
+are cut to a hundredth of a second. AWS's own host names lead nowhere: those of an unknown region do not resolve, and
+all others resolve to an address where nothing listens.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NO_ENDPOINT = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
 
 
 class HastyWorld(World):
-    """A world whose runs are so."""
+    """A world whose role runs are changed in this way."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -1,4 +1,4 @@
-"""One live key, the Secret's, whatever fails in between, and whatever IAM shows late."""
+"""There is one active access key, the one in the Secret, whatever fails in between and however much IAM reads lag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def keys_of(world: World, cr: dict[str, Any]) -> list[tuple[str, str]]:
     return [(key["AccessKeyId"], key["Status"]) for key in listed]
 
 
-# Calls of the issue of a key in their order; TagUser: 1 the key's record, 2 (as UntagUser) its end.
+# The calls of a key rotation, in order. The first TagUser writes the record of the key. The second one, like UntagUser,
+# ends the rotation.
 @pytest.mark.parametrize("action", ["PutUserPolicy", "CreateAccessKey", "TagUser", "UntagUser"])
 def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object: NewObject, action: str) -> None:
     cr = new_object()
@@ -44,7 +45,7 @@ def test_foreign_key_is_kept_and_reported(world: World, new_object: NewObject) -
     run = world.reconcile(cr)
     assert run.changed == []
     assert alien in run.outcome["message"]
-    # Even when our own key has to be replaced, with both slots taken.
+    # The foreign key is kept even when the operator's own key has to be replaced and both key slots are in use.
     world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
     run = world.reconcile(cr)
     assert run.outcome["done"], run.output
@@ -68,12 +69,13 @@ def test_user_that_iam_does_not_show_yet_is_waited_for(world: World, new_object:
     assert world.reconcile(cr).outcome["done"]
     world.aws.gate.add_fault("GetUser", "NoSuchEntity", status=404, user=cr["spec"]["iamUser"]["username"])
     try:
-        # The key was issued seconds ago: neither is a new one made, nor is the object let go without its user.
+        # The key was issued seconds ago, so IAM reads may lag: no new user is created, and a deletion does not finish
+        # without the user.
         with pytest.raises(ReconcileError) as refused:
             observe(world.wanted(cr), world.sources(settle_s=600))
         with pytest.raises(ReconcileError) as refused_deletion:
             observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=600))
-        # Later it is gone.
+        # After that time, the user counts as deleted.
         assert world.differs(cr) == ["user"]
     finally:
         world.aws.gate.clear_faults()
@@ -85,7 +87,7 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     key_id = world.credentials(cr)[0]
-    # As IAM looks to a reader that lags: the user is there, its key and the key's record are not.
+    # A lagging IAM read gives this answer: it shows the user, but not the access key and the record of the key.
     world.iam.untag_user(UserName=cr["spec"]["iamUser"]["username"], TagKeys=["agill.apps/key"])
     world.iam.delete_access_key(UserName=cr["spec"]["iamUser"]["username"], AccessKeyId=key_id)
     with pytest.raises(ReconcileError) as refused:
@@ -98,7 +100,7 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
 def test_forged_time_of_issue_holds_up_neither_repair_nor_deletion(
     world: World, new_object: NewObject, issued: str
 ) -> None:
-    """Whoever may edit the Secret may write any pair into it, with a record and a time that fit."""
+    """A user who may edit the Secret may write any key pair into it, with a matching record and time."""
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     forged = Pair("AKIAFORGED", fingerprint_of("x"))
@@ -144,7 +146,7 @@ def test_no_secret_is_in_the_output_however_verbose(world: World, new_object: Ne
     secret = world.credentials(cr)[1]
     assert secret not in run.output
     assert base64.b64encode(secret.encode()).decode() not in run.output
-    # Nor when the key is deleted and the Secret edited.
+    # Also when the key is deleted and the Secret is edited.
     world.core.patch_namespaced_secret(
         f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], {"stringData": {"AWS_ACCESS_KEY_ID": "x"}}
     )

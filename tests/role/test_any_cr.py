@@ -1,9 +1,10 @@
 """Property: any object that the API server admits becomes Ready or gets a permanent reason.
 
-A second pass then changes nothing, and its deletion leaves AWS as it was.
+A second reconcile then changes nothing, and the deletion of the object leaves AWS as it was before.
 
-The objects are drawn from the CRD's own schema, with odd but legal text. ``FUZZ_EXAMPLES`` in the environment says
-how many (``make fuzz``), and each run then draws others. A failure prints the object, as small as Hypothesis gets it.
+The objects are generated from the CRD's schema, with unusual but legal text. The environment variable
+``FUZZ_EXAMPLES`` sets their number (``make fuzz``); each run then generates others. A failure prints the object. It is
+not reduced to a smaller one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ TEMPLATES = (
     "\u202e",
     "'\"\\",
 )
-# What a suffix keeps apart; names of AWS are one list for all tests.
+# All tests share the names in AWS. The number in the suffix keeps them distinct.
 SUFFIX = "-{number}"
 
 
@@ -100,7 +101,7 @@ def policies() -> st.SearchStrategy[str]:
     return st.one_of(documents.map(json.dumps), st.sampled_from(broken))
 
 
-# What the schema does not say of a field: which text is worth a try.
+# Values to try in fields for which the schema allows any text.
 TEXTS: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
     "region": lambda: st.sampled_from(["us-east-1", "eu-west-1", "ap-southeast-2", "xx-nowhere-1"]),
     "bucketName": bucket_names,
@@ -111,7 +112,7 @@ TEXTS: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
 
 
 def values_of(schema: dict[str, Any], path: str = "") -> st.SearchStrategy[Any]:
-    """Values that a schema describes, as far as it does without its CEL rules."""
+    """Values that match a schema. The CEL rules are not taken into account."""
     if path in TEXTS:
         return TEXTS[path]()
     if "enum" in schema:
@@ -156,7 +157,7 @@ def check(world: World) -> Iterator[DriftCheck]:
 
 
 def in_aws(world: World) -> dict[str, Any]:
-    """All buckets and users that there are, with their tags."""
+    """All buckets and users that exist, with their tags."""
     buckets = [bucket["Name"] for bucket in world.s3.list_buckets()["Buckets"]]
     details = world.iam.get_account_authorization_details(Filter=["User"])["UserDetailList"]
     return {"buckets": sorted(buckets), "users": sorted(user["UserName"] for user in details)}
@@ -169,7 +170,7 @@ def in_namespace(world: World, namespace: str) -> list[str]:
 
 
 def changes_in(requests: list[dict[str, Any]]) -> list[str]:
-    """What was written; what AWS refuses, it refuses again."""
+    """The successful writes. A write that AWS rejected is rejected again in the next run."""
     return [request["action"] for request in requests if request["write"] and request["status"] < 400]
 
 
@@ -178,7 +179,7 @@ def changes_in(requests: list[dict[str, Any]]) -> list[str]:
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
-    # Each try is seconds: shrinking would take longer than reading the object.
+    # Each attempt takes seconds, so reducing the example would take longer than reading it.
     phases=[Phase.generate],
     print_blob=False,
     suppress_health_check=list(HealthCheck),
@@ -187,7 +188,7 @@ def changes_in(requests: list[dict[str, Any]]) -> list[str]:
 def test_any_admitted_object_ends_well_and_leaves_nothing(
     world: World, room: str, check: DriftCheck, new_name: Callable[[str], str], name: str, spec: dict[str, Any]
 ) -> None:
-    # Two runs of the role for what is made, none for what is refused before.
+    # An object that is created takes two runs of the role. An object that is refused before that takes none.
     number = new_name("n").partition("-")[2]
     text = json.dumps(spec).replace("{number}", number)
     bucket = json.loads(text)["bucketName"]
@@ -196,7 +197,7 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
     try:
         cr = world.make_object(room, name.replace("{number}", number), spec)
     except ApiException as error:
-        # What the CRD's rules refuse is no part of the property.
+        # Objects that the CRD's rules reject are not part of the property.
         assume(error.status not in (400, 422))
         raise
     before = in_aws(world), in_namespace(world, room)
@@ -224,14 +225,14 @@ def test_any_admitted_object_ends_well_and_leaves_nothing(
 
 
 def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> Outcome:
-    """Run the role, and look again: the second pass changes nothing, and says the same."""
+    """Run the role, and compare again: the second time nothing changes, and the result is the same."""
     run = world.reconcile(cr)
     check.forget(S3Object(cr))
     assert run.outcome, run.output
     told = run.outcome
     with requests_of(world) as requests:
         seen = check.compare(S3Object(cr))
-        # What only AWS could refuse, the role is refused again.
+        # An error that only AWS reports is reported again by a second role run.
         again = world.reconcile(cr).outcome if seen.drift else None
     assert changes_in(requests) == []
     assert not (told["done"] and seen.drift), f"differs still: {seen.drift}"

@@ -1,4 +1,4 @@
-"""Bad input: each is told with the field or thing that is wrong, changes nothing, and a corrected object works."""
+"""Bad input: the error names the field or resource, nothing changes, and a corrected object works."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def policy(bucket: str, **parts: Any) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [{**deny, **parts}]})
 
 
-# Of a bucket's name: the bad field, and a part of what is said of it.
+# Given the bucket's name: the wrong field, and a part of the message.
 SPECS: dict[str, tuple[Callable[[str], dict[str, Any]], str]] = {
     "policy-no-json": (lambda bucket: {"bucketPolicy": '{"Statement": [}'}, "spec.bucketPolicy: is not JSON"),
     "policy-empty": (lambda bucket: {"bucketPolicy": '{"Statement": []}'}, "spec.bucketPolicy: has no Statement"),
@@ -71,7 +71,7 @@ def test_bad_spec_is_told_by_its_field_and_works_once_corrected(world: World, ne
     assert (refused.reason, refused.retry) == ("InvalidSpec", "permanent")
     assert message in refused.message
     assert world.differs(cr) == ["bucket", "user", "service"]
-    # Before AWS or Kubernetes has anything, a bad object goes at once.
+    # While AWS and Kubernetes have nothing of it, the deletion of a bad object is finished at once.
     assert observe_deletion(world.wanted(deleting(bad)), world.sources()).differs == []
 
 
@@ -109,7 +109,7 @@ def test_taken_name_is_a_conflict_that_leaves_it_as_it_was(
     gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
     assert gone.differs == []
     assert (world.snapshot(cr), world.secret(cr), world.service(cr)) == before
-    # Names cannot be changed: the corrected object is another one.
+    # Names cannot be changed, so the corrected object is a new one.
     another = new_object(bucketName=new_name("other"), iamUser={"username": new_name("other")})
     assert world.differs(another) == ["bucket", "user", "service"]
 
@@ -144,12 +144,12 @@ def test_policy_that_aws_refuses_is_told_in_its_words_and_the_old_one_stays(
     assert world.differs(good) == []
 
 
-# A region that is not there.
+# Regions that do not exist.
 
 
 @pytest.fixture
 def sources_in(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sources]:
-    """The role's sources with AWS's own endpoints of a region, none of which has an address here."""
+    """The role's sources with AWS's own endpoints of a region. None of them has an address here."""
 
     def resolve(host: Any, *arguments: Any, **more: Any) -> Any:
         if "amazonaws" in str(host):
@@ -210,7 +210,7 @@ def test_object_in_a_region_that_is_not_there_is_told_and_its_deletion_asks_wher
     told = hasty.reconcile(cr, **NO_ENDPOINT).outcome
     assert (told["done"], told["reason"], told["retry"]) == (False, "InvalidSpec", "permanent"), told
     assert told["message"].startswith("spec.region: xx-nowhere-1")
-    # Here nobody listens at us-east-1 either: nothing is known, and nothing is let go.
+    # us-east-1 does not answer here either. So it is not known what exists, and the finalizer stays.
     gone = hasty.reconcile(deleting(cr), **NO_ENDPOINT).outcome
     assert (gone["done"], gone["reason"], gone["retry"]) == (False, "AWSUnreachable", "transient"), gone
     assert "sts.us-east-1.amazonaws.com" in gone["message"]

@@ -1,4 +1,7 @@
-"""Path and permissions boundary are forced on users: made with both, kept with the boundary, never moved."""
+"""The path and the permissions boundary of users.
+
+A user is created with both. The boundary is repaired, and the path never changes.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ RULES = UserRules("/s3-operator/", BOUNDARY)
 
 @pytest.fixture
 def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
-    """The operator's own look, told the same."""
+    """The operator's own drift check, with the same settings."""
     for name, value in {**world.aws.env(), "KUBECONFIG": str(world.kubeconfig)}.items():
         monkeypatch.setenv(name, value)
     return DriftCheck(PROJECT, RoleSettings(CLUSTER, "", 0, "", RULES.path, RULES.boundary))
@@ -29,7 +32,7 @@ def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
 
 @pytest.fixture(scope="module")
 def forced(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a role that forces both, with a key that may give rights only within the boundary."""
+    """The environment of a role that sets both. Its key may grant permissions only within the boundary."""
     file = tmp_path_factory.mktemp("key") / "credentials"
     make_operator_key(world.aws, policy_for(PolicySettings(world.account, permissions_boundary=BOUNDARY)), file)
     return {
@@ -54,7 +57,7 @@ def test_boundary_is_in_the_call_that_creates_and_is_put_back(
     username = cr["spec"]["iamUser"]["username"]
     world.aws.gate.clear_requests()
     assert world.reconcile(cr, **forced).outcome["done"]
-    # Nothing had to mend it.
+    # The call that created the user had the boundary, so no repair was needed.
     assert "PutUserPermissionsBoundary" not in world.aws.gate.writes()
     assert user_of(world, cr)["Arn"] == f"arn:aws:iam::{world.account}:user/s3-operator/{username}"
     assert boundary_of(world, cr) == BOUNDARY
@@ -66,7 +69,7 @@ def test_boundary_is_in_the_call_that_creates_and_is_put_back(
     ):
         assert check.compare(S3Object(cr)).drift == ()
         spoil()
-        # All users are read once a period: the next one begins.
+        # All users are read once per period. This starts the next period.
         check.forget(S3Object(cr))
         assert check.compare(S3Object(cr)).drift == ("user",)
         run = world.reconcile(cr, **forced)
@@ -78,7 +81,7 @@ def test_boundary_is_in_the_call_that_creates_and_is_put_back(
 
 def test_cr_cannot_choose_path_or_boundary(world: World, new_object: NewObject, forced: dict[str, str]) -> None:
     cr = new_object()
-    # The API server would drop both fields: the role is given them past it.
+    # The API server would drop both fields, so the object is passed to the role directly.
     cr["spec"]["iamUser"] |= {"path": "/chosen/", "permissionsBoundary": OTHER}
     created, again = (world.reconcile(cr, **forced) for _ in range(2))
     for run in (created, again):
@@ -94,7 +97,7 @@ def test_boundary_that_is_not_forced_is_left_alone(world: World, new_object: New
     assert user_of(world, cr)["Path"] == "/"
     world.iam.put_user_permissions_boundary(UserName=cr["spec"]["iamUser"]["username"], PermissionsBoundary=OTHER)
     assert world.differs(cr) == []
-    # Not even when the user has to be mended for another reason.
+    # Also when another difference of the user has to be repaired.
     uid = {"Key": "agill.apps/uid", "Value": "another"}
     world.iam.tag_user(UserName=cr["spec"]["iamUser"]["username"], Tags=[uid])
     assert world.reconcile(cr).changed == ["user"]

@@ -1,4 +1,4 @@
-"""The drift check: it is given up in time, and it tells what is not there from what is unknown."""
+"""The drift check: it has a time limit, and it distinguishes a missing resource from an unknown state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_check_that_takes_too_long_is_given_up_and_the_next_one_has_its_own_time
     assert seen == Outcome(False, Reason.RUN_TIMEOUT, "the drift check was given up after 120 s", Retry.SLOW)
     assert len(requests) == 3
     step[0] = 0.0
-    # Nothing was made for it yet.
+    # Nothing was created for this object yet.
     assert check.compare(S3Object(cr)).reason is Reason.DRIFTED
 
 
@@ -56,7 +56,7 @@ def test_check_does_not_wait_for_ever_for_another_one_that_reads_all_users(world
             goes_on.wait()
 
     cr = new_object()
-    # By this clock no time passes: only the wait for the other one's lock ends.
+    # This clock stands still. Only the wait for the lock of the other check can end.
     check = make_check(limit_s=0.2, count_call=hold, clock=lambda: 0.0)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(check.compare, S3Object(cr))
@@ -116,7 +116,7 @@ def test_object_in_conflict_owns_nothing_and_the_others_things_are_left_alone(
     assert seen is not None
     assert seen.is_done
     assert "was left alone" in seen.message
-    # The same as what a run reports.
+    # A run reports the same message.
     assert seen.message == world.reconcile(deleting(second)).outcome["message"]
 
 

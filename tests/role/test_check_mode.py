@@ -1,4 +1,4 @@
-"""Check mode predicts what a run does: whether it changes something, field by field, and the reason it ends with."""
+"""Check mode predicts a run: whether it changes something, each field that it changes, and its final reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.world import CLUSTER, NewObject, World, deleting, requests_of
 
 
 def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Prediction]:
-    """The result in check mode, and the changes; made by the code that s3bucket_info calls."""
+    """The result in check mode, and the changes. s3bucket_info calls the same code for them."""
     try:
         wanted, sources = world.wanted(cr), world.sources()
         if wanted.is_deleting:
@@ -37,10 +37,10 @@ def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Predicti
 
 @dataclass(frozen=True)
 class Situation:
-    """What there is, and what a run makes of it.
+    """The state before a run, and the result of the run.
 
-    ``spec``: fields of the object; ``is_made``: the role has run on it before; ``spoil``: what happens then.
-    ``reason``: what check mode reports; ``changed``: what a run changes.
+    ``spec``: fields of the object. ``is_made``: the role has run on it before. ``spoil``: what happens after that.
+    ``reason``: what check mode reports. ``changed``: what a run changes.
     """
 
     reason: str
@@ -88,7 +88,7 @@ def offer(world: World, cr: dict[str, Any]) -> None:
     world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
 
 
-# What a run writes with a new key, and with a new user.
+# The aspects that a run writes together with a new access key, and with a new user.
 NEW_KEY = ("access_key", "secret")
 NEW_USER = ("user", "user_policy", *NEW_KEY)
 ALL = ("bucket", "user", "secret", "service")
@@ -126,7 +126,7 @@ SITUATIONS: dict[str, Situation] = {
 
 @dataclass(frozen=True)
 class Told:
-    """Of one situation: what check mode predicted, and the result of the run that followed."""
+    """The prediction of check mode for one situation, and the result of the run that followed."""
 
     cr: dict[str, Any]
     predicted: dict[str, Any]
@@ -137,7 +137,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
-    """All situations, with two plays for all of them: a run of its own costs each a second, and a process."""
+    """All situations, in two plays. A run for each situation would cost a second and a process."""
     namespace, folder = new_name("ns"), tmp_path_factory.mktemp("check")
     world.make_namespace(namespace)
     crs: dict[str, dict[str, Any]] = {}
@@ -159,7 +159,7 @@ def told(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.
 
 
 def run_all(world: World, folder: Path, crs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Run the role on each object, whatever becomes of the others. Returns the results."""
+    """Run the role on each object, also after failures. Returns the results."""
     tasks: list[dict[str, Any]] = []
     for row, cr in crs.items():
         tasks.append(role(cr, s3bucket_fail_on_error=False))
@@ -182,7 +182,7 @@ def test_prediction_is_what_the_run_does(world: World, told: dict[str, Told], ro
     result = found.result
     ends_with = "Ready" if reason == Reason.WOULD_CHANGE else reason
     assert (result["reason"], result["changed"]) == (ends_with, changed), result
-    # An object that is done has nothing left to do; of one that is not the reason stays.
+    # A finished object has no changes left. For an unfinished object, the reason stays the same.
     again, left = foretell(world, found.cr)
     if result["done"]:
         assert (again["reason"], left.changes) == ("Ready", []), left
@@ -200,7 +200,7 @@ def test_result_of_check_mode_names_what_a_run_would_create_and_no_status(world:
 
 
 def summary_in(output: str, namespace: str) -> dict[str, str]:
-    """Of the summary of sync.yml: an object's line, by its name."""
+    """The line of an object in the summary of sync.yml, by its name."""
     lines = [line.strip().strip('",') for line in output.splitlines()]
     return {
         line.partition("/")[2].partition(": ")[0]: line.partition(": ")[2]
@@ -252,7 +252,7 @@ def test_check_and_diff_of_a_whole_run_show_what_the_run_does_finalizers_too(
         reason, changed = line.split(" (changed: ")
         assert reason == {"full": "BucketNotEmpty", "gone": "Deleted"}.get(name, "Ready"), line
         assert predicted[name].partition(" (would change: ")[2].partition(")")[0] == changed.partition(")")[0]
-    # A finalizer that is added (two), one that leaves (one), and a field of a bucket, in both.
+    # In both outputs: a finalizer that is added (twice), one that is removed (once), and a field of a bucket.
     for output in (check.output, run.output):
         assert output.count("agill.apps.s3") >= 3
         assert '-    "enableVersioning": true' in output

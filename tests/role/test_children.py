@@ -1,4 +1,7 @@
-"""How the Secret and the Service are written: never over what appeared meanwhile, and no key that cannot be stored."""
+"""How the Secret and the Service are written.
+
+An object that another user created in the meantime is not overwritten. No access key is issued that cannot be stored.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ AWS, KUBERNETES = "aws", "kubernetes"
 
 @dataclass(frozen=True)
 class Moment:
-    """A write of the run, which is held before it takes effect."""
+    """A write of the run that is held before it takes effect."""
 
     gate: str
     action: str
@@ -61,7 +64,7 @@ def gated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
 
 
 def reconcile_with(gated: GatedWorld, cr: dict[str, Any], moment: Moment, act: Callable[[], Any]) -> Run:
-    """A run of the role, with something done while a write of it is held."""
+    """Run the role, and do something while one of its writes is held."""
     bucket, namespace = cr["spec"]["bucketName"], cr["metadata"]["namespace"]
     gate, runs = gated.aws.gate, []
     run = threading.Thread(target=lambda: runs.append(gated.reconcile(cr)), daemon=True)
@@ -82,7 +85,10 @@ def reconcile_with(gated: GatedWorld, cr: dict[str, Any], moment: Moment, act: C
 
 
 def foreign_child(world: World, cr: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Somebody creates an object of the Secret's or Service's name, with our labels. Returns it as stored."""
+    """Create an object as another user, with the name of the Secret or Service and the operator's labels.
+
+    Returns it as stored.
+    """
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": name}
     if kind == "Secret":
@@ -112,7 +118,7 @@ def issued(requests: list[dict[str, Any]]) -> int:
     return [request["action"] for request in requests if request["status"] < 300].count("CreateAccessKey")
 
 
-# Right after the reads, between two writes, and when the object's own write is on its way.
+# After the reads, between two writes, and while the write of the child itself is held.
 _SERVICE = [Moment(AWS, "CreateUser"), Moment(AWS, "PutUserPolicy"), Moment(KUBERNETES, "POST services")]
 _SECRET = [Moment(AWS, "CreateUser"), Moment(AWS, "CreateAccessKey"), Moment(KUBERNETES, "POST secrets")]
 
@@ -167,7 +173,7 @@ def test_object_that_is_deleted_during_a_run_is_made_by_the_next_one(
 
 
 def drift(world: World, cr: dict[str, Any]) -> None:
-    """Let a setting of the bucket, the Secret's labels and the Service differ."""
+    """Change a setting of the bucket, the Secret's labels and the Service."""
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
     world.core.patch_namespaced_secret(f"{name}-iam-secret", namespace, {"metadata": {"labels": None}})
@@ -176,7 +182,7 @@ def drift(world: World, cr: dict[str, Any]) -> None:
 
 @contextmanager
 def quota(world: World, namespace: str, counted: str) -> Iterator[None]:
-    """No more objects of a kind, once the controller has counted those there are."""
+    """Allow no more objects of a kind, once the controller has counted the existing ones."""
     body = {"metadata": {"name": "none"}, "spec": {"hard": {f"count/{counted}": "0"}}}
     made = world.core.create_namespaced_resource_quota(namespace, body)
     follow = watch.Watch().stream(
@@ -190,7 +196,7 @@ def quota(world: World, namespace: str, counted: str) -> Iterator[None]:
 
 @contextmanager
 def admission(world: World, namespace: str, expression: str, message: str) -> Iterator[None]:
-    """A ValidatingAdmissionPolicy for Secrets, in force."""
+    """A ValidatingAdmissionPolicy for Secrets that is in effect."""
     api, name = k8s.AdmissionregistrationV1Api(world.core.api_client), f"policy-{uuid.uuid4().hex[:8]}"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}
     probe = {"expression": "object.metadata.name != 'probe'", "message": "in force"}
@@ -255,7 +261,7 @@ def test_secret_that_kubernetes_rejects_issues_no_key_however_often_tried(
 
 
 def test_secret_that_kubernetes_rejects_keeps_its_key(world: World, new_object: NewObject) -> None:
-    """The Secret's key stays the recorded one until another one can be stored; settings are repaired meanwhile."""
+    """The recorded access key stays in the Secret until another one can be stored. Settings are repaired meanwhile."""
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     user, before = cr["spec"]["iamUser"]["username"], world.iam.get_user
@@ -285,7 +291,7 @@ def test_service_that_kubernetes_rejects_leaves_the_key_in_its_secret(world: Wor
 def test_secret_rejected_for_its_content_is_retried_slowly_and_shown_without_it(
     world: World, new_object: NewObject
 ) -> None:
-    """What a dry run with an example key cannot show. The policy's message would have the Secret in it."""
+    """A dry run with an example key cannot detect this. The message of the policy would contain the Secret."""
     cr, message = new_object(), "this Secret holds a key"
     expression = "!has(object.data) || object.data['AWS_ACCESS_KEY_ID'] == 'QUtJQUlPU0ZPRE5ON0VYQU1QTEU='"
     with admission(world, cr["metadata"]["namespace"], expression, message):
@@ -316,7 +322,7 @@ def test_immutable_secret_kept_by_a_finalizer_issues_no_key(world: World, new_ob
 def test_check_of_a_rejected_secret_asks_for_no_run(
     world: World, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drift check gives the same reason as the run, and a run follows only when something can be repaired."""
+    """The drift check reports the same reason as the run. A run follows only when something can be repaired."""
     cr = new_object()
     for name in ("KUBECONFIG", *world.aws.env()):
         monkeypatch.setenv(name, world.environment()[name])

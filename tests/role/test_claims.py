@@ -1,8 +1,8 @@
-"""A bucket's name is given to no object while another IAM user could use a bucket of that name.
+"""An object does not get a bucket name while another IAM user could use a bucket of that name.
 
-A tenant's key can delete its bucket, create it again, and write any tags on it. It can write nothing in IAM, so the
-claim is there: the inline policy's name, and the tag with which the user is created. A policy has no call that renames
-it, and putting, deleting and tagging in IAM are denied to the key (test_tenant.py).
+A tenant's key can delete its bucket, create it again, and write any tags on it. It cannot write to IAM, so the claim
+is recorded there: the name of the inline policy, and the tag with which the user is created. A policy cannot be
+renamed, and putting, deleting and tagging in IAM are denied to the key (test_tenant.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def make_user(world: World, name: str, *, claims: str = "", may_use: str = "", t
 
 
 def forget(world: World, cr: dict[str, Any]) -> None:
-    """Delete an object as somebody does who removes its finalizer: nothing of it in AWS goes."""
+    """Delete an object as a user does who removes its finalizer: nothing in AWS is deleted."""
     metadata = cr["metadata"]
     world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
@@ -41,7 +41,7 @@ def forget(world: World, cr: dict[str, Any]) -> None:
 def test_key_of_a_forgotten_object_never_reaches_the_next_ones_bucket(
     world: World, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
-    """Two runs that see nothing of each other's objects, as of two clusters or of a playbook."""
+    """The two runs do not see each other's objects, like those of two clusters or of a playbook."""
     first = new_object()
     assert world.reconcile(first).outcome["done"]
     old, bucket = world.tenant(first), bucket_of(first)
@@ -58,7 +58,7 @@ def test_key_of_a_forgotten_object_never_reaches_the_next_ones_bucket(
     assert user_of(first) in run.outcome["message"]
     assert identity_of(first) in run.outcome["message"]
 
-    # What the message says. Then the name is free, and the old key is dead.
+    # Do what the message asks for. Then the name is free, and the old key no longer works.
     assert world.reconcile(deleting(first)).outcome["done"]
     run = world.reconcile(second)
     assert run.outcome["done"], run.output
@@ -80,7 +80,7 @@ def test_missing_bucket_is_created_for_nobody_while_another_user_claims_its_name
         "nobodys": {"may_use": bucket},
         "being-created": {"claims": bucket, "tags": owner_tags("team", "first")},
         "being-created-in-another-cluster": {"claims": bucket, "tags": owner_tags("team", "first", "another-cluster")},
-        # Of an object of this very name, which was forgotten: its namespace may be another team's by now.
+        # A deleted object with the same name left this user. Its namespace may belong to another team by now.
         "earlier-user": {"may_use": bucket, "tags": owner_tags(metadata["namespace"], metadata["name"])},
     }
     make_user(world, other, **how[kind])
@@ -114,7 +114,7 @@ def test_user_is_created_with_its_claim_before_the_bucket(world: World, new_obje
     assert user_tags(world, user_of(first))[CLAIM] == bucket
     assert world.iam.list_access_keys(UserName=user_of(first))["AccessKeyMetadata"] == []
     assert world.iam.list_user_policies(UserName=user_of(first))["PolicyNames"] == []
-    # Its status says nothing yet, and another run knows all the same.
+    # The status of the first object is still empty. Another run knows the claim nevertheless.
     second = new_object(bucketName=bucket)
     assert user_of(first) in refusal(world, second).message
     assert world.reconcile(first).outcome["done"]
@@ -133,7 +133,7 @@ def test_bucket_that_its_own_tenant_deleted_is_created_again(world: World, new_o
 def test_bucket_is_not_created_again_while_another_users_key_would_reach_it(
     world: World, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
-    """As of two objects of the Go operator that shared a bucket."""
+    """Two objects of the Go operator that shared a bucket are in this state."""
     cr, other = new_object(), new_name("other")
     assert world.reconcile(cr).outcome["done"]
     make_user(world, other, may_use=bucket_of(cr))
@@ -145,7 +145,7 @@ def test_bucket_is_not_created_again_while_another_users_key_would_reach_it(
 def test_claim_without_rights_yields_to_the_one_with_rights_and_to_the_older_one(
     world: World, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
-    """What two runs leave that missed each other: S3 gave the bucket to one of them."""
+    """Two runs that did not see each other leave this state: S3 gave the bucket to one of them."""
     first, bucket = new_object(), new_name("bucket")
     first["spec"]["bucketName"] = bucket
     names = first["metadata"]
@@ -157,7 +157,7 @@ def test_claim_without_rights_yields_to_the_one_with_rights_and_to_the_older_one
     order = sorted((first, second), key=lambda cr: (users[user_of(cr)].created, users[user_of(cr)].arn))
     assert "bucket" in world.differs(order[0])
     assert user_of(order[0]) in refusal(world, order[1]).message
-    # The younger one's run was the faster one.
+    # The run for the younger object was faster.
     document = json.dumps(world.wanted(order[1]).user_policy)
     name = world.wanted(order[1]).policy_name
     world.iam.put_user_policy(UserName=user_of(order[1]), PolicyName=name, PolicyDocument=document)

@@ -1,4 +1,4 @@
-"""Creation against what AWS really does: reads that lag behind a write, and quotas."""
+"""Creation with the behavior of the real AWS: reads that lag behind a write, and quotas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_creation_that_s3_does_not_show_ends_as_pending_and_never_as_a_conflict(
     with world.aws.gate.marked("unshown-bucket", bucket_of(cr)):
         outcome = world.reconcile(cr).outcome
         assert (outcome["reason"], outcome["retry"]) == ("Pending", "transient")
-        # The next run is as blind, and so it waits, too.
+        # The reads of the next run lag as well, so it waits too.
         with pytest.raises(ReconcileError) as refused:
             observe(world.wanted(cr), world.sources())
         assert (refused.value.reason, refused.value.retry) == ("Pending", "transient")
@@ -37,7 +37,7 @@ def test_creation_that_s3_does_not_show_ends_as_pending_and_never_as_a_conflict(
 
 
 def test_bucket_that_only_the_first_read_did_not_show_is_no_conflict(world: World, new_object: NewObject) -> None:
-    """In a region where creating one's own bucket again is an error."""
+    """In this region, creating one's own bucket again is an error."""
     cr = new_object(region="eu-west-1")
     tags = [{"Key": key, "Value": value} for key, value in world.wanted(cr).bucket_tags.items()]
     where = {"LocationConstraint": "eu-west-1", "Tags": tags}

@@ -1,4 +1,4 @@
-"""Deletion: all of it goes, nothing else does, and it goes on where it stopped."""
+"""Deletion: it removes everything that the object owns and nothing else, and it continues after an interruption."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_deletion_empties_and_removes_everything_and_tolerates_a_second_run(
     fill(world, cr["spec"]["bucketName"])
     with requests_of(world) as requests:
         run = world.reconcile(deleting(cr))
-    # AWS bills the parts of an upload that nobody ends.
+    # AWS bills the parts of an upload that is never completed or aborted.
     assert "AbortMultipartUpload" in [request["action"] for request in requests]
     assert (run.outcome["done"], run.changed) == (True, ["bucket", "user", "secret", "service"]), run.output
     assert is_all_gone(world, cr)
@@ -52,7 +52,7 @@ def test_deletion_that_runs_out_of_time_goes_on_in_the_next_run(world: World, ne
     assert world.reconcile(cr).outcome["done"]
     bucket = cr["spec"]["bucketName"]
     fill(world, bucket)
-    # No time at all: the check comes after the first page.
+    # The time limit is 0, and it is checked after the first page.
     first = world.reconcile(deleting(cr), settings={"empty_time_s": 0})
     assert (first.outcome["done"], first.outcome["reason"], first.outcome["retry"]) == (False, "Emptying", "immediate")
     assert world.snapshot(cr)["bucket"] is not None
@@ -82,7 +82,7 @@ def test_deletion_with_a_writer_that_cannot_be_kept_out_tells_which_right_is_mis
     world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=1)
     outcome = world.reconcile(deleting(cr)).outcome
-    # Not at once: the next run would not get further.
+    # The retry is not immediate, because the next run would get no further.
     assert (outcome["reason"], outcome["retry"]) == ("AccessDenied", "transient"), outcome
     assert "s3:PutBucketPolicy" in outcome["message"]
     assert world.reconcile(deleting(cr)).outcome["done"]

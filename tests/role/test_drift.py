@@ -1,6 +1,6 @@
 """The drift matrix.
 
-Each row breaks one thing in AWS or Kubernetes. The check must report exactly that aspect, and a run of the role must
+Each row changes one thing in AWS or Kubernetes. The check must report exactly that aspect, and a run of the role must
 repair it and change nothing else.
 """
 
@@ -45,7 +45,7 @@ POLICY = {
 
 @dataclass
 class Subject:
-    """The one object that all rows break, with what a break needs at hand."""
+    """The object that all rows break, with helpers for that."""
 
     world: World
     cr: dict[str, Any]
@@ -95,7 +95,7 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
     subject = Subject(world, world.make_object(namespace, "drift", spec))
     run = world.reconcile(subject.cr)
     assert run.outcome["reason"] == "Ready", run.output
-    # A foreign tag must survive everything that follows.
+    # A tag of another tool must survive everything that follows.
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
     return subject
 
@@ -136,14 +136,14 @@ def make_secret_immutable_and_edit_labels(subject: Subject) -> None:
 
 @pytest.fixture
 def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator's own AWS settings, in this process."""
+    """The operator's AWS settings, set in this process."""
     for name, value in world.environment().items():
         if name.startswith("AWS_") or name == "KUBECONFIG":
             monkeypatch.setenv(name, value)
 
 
 def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-    """What a watch would have shown by now."""
+    """The objects that a watch would have delivered by now."""
     found = Kube((namespace,)).iterate_children(kind, namespace)
     return next((child.item for child in found if child.name == name), None)
 
@@ -154,12 +154,12 @@ def check(world: World, _as_operator: None) -> DriftCheck:
     return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached)
 
 
-# Edits the two snapshots, before and after, that must then be equal.
+# Edits the snapshots from before and after the repair. They must then be equal.
 Expect = Callable[[Subject, dict[str, Any], dict[str, Any]], Any]
 
 
 def without_foreign_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
-    """A new bucket has no foreign tags."""
+    """A new bucket does not have the tags of other tools."""
     del before["bucket"]["tags"]["cost-center"]
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
 
@@ -171,12 +171,12 @@ def with_another_user(_: Subject, before: dict[str, Any], after: dict[str, Any])
 
 
 def without_ports(_: Subject, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """The API server keeps ports on an ExternalName Service; they mean nothing there."""
+    """The API server keeps the ports of an ExternalName Service. They have no effect there."""
     after["service"]["spec"] = {name: after["service"]["spec"].get(name) for name in before["service"]["spec"]}
 
 
 def with_object_writer(_: Subject, before: dict[str, Any], __: dict[str, Any]) -> None:
-    """With the ACL private again, who owns new objects stays as it was made."""
+    """When the ACL is private again, the object ownership stays ObjectWriter."""
     before["bucket"]["settings"]["ownership"] = "ObjectWriter"
 
 
@@ -184,9 +184,9 @@ def with_object_writer(_: Subject, before: dict[str, Any], __: dict[str, Any]) -
 class Row:
     """One thing that is broken.
 
-    :param aspect: the aspect that is reported, planned and repaired, and no other one
+    :param aspect: the only aspect that is reported, planned and repaired
     :param field: a field that the plan names
-    :param has_fresh_key: whether the repair rotates the key; else the Secret keeps the one that it has
+    :param has_fresh_key: whether the repair rotates the access key; otherwise the Secret keeps its key
     :param expect: the only differences that a repair may leave
     """
 
@@ -321,7 +321,7 @@ ROWS: dict[str, Row] = {
         "service.labels.app.kubernetes.io/managed-by",
         lambda s: s.patch_service({"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
     ),
-    # Last, as what is immutable stays so.
+    # This row is the last one, because an immutable Secret cannot be made mutable again.
     "secret-immutable": Row("secret", "secret", make_secret_immutable_and_edit_labels, has_fresh_key=True),
 }
 
@@ -332,7 +332,7 @@ def reorder_cors(subject: Subject) -> None:
     subject.world.s3.put_bucket_cors(Bucket=subject.bucket, CORSConfiguration=configuration)
 
 
-# Values of the spec that are refused before anything is asked, and what the message says.
+# Values of the spec that are refused before any request, and a part of the message.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "cors-not-a-list": ({"corsRules": {}}, "spec.corsRules: must be a list of at most 100 rules"),
     "cors-without-origin": (
@@ -366,7 +366,7 @@ def test_value_that_aws_would_not_take_is_refused_by_its_field(
     assert (refused.value.reason, refused.value.message[: len(message)]) == (Reason.INVALID_SPEC, message)
 
 
-# Other forms of what the spec asks for.
+# Other forms of a value that mean the same as the spec.
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {"cors-in-another-order": reorder_cors}
 
 
@@ -376,7 +376,7 @@ def test_other_form_of_the_same_is_no_drift(subject: Subject, change: Callable[[
     assert subject.world.differs(subject.cr) == []
 
 
-# The aspects that are written with a new key, and with a new user.
+# The aspects that a run writes together with a new access key, and with a new user.
 NEW_KEY = ("access_key", "secret")
 NEW_USER = ("user", "user_policy", *NEW_KEY)
 
@@ -414,7 +414,7 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
 
 
 def assert_only_key_is(subject: Subject, old: str) -> None:
-    """One live key, the Secret's, which works; the old one is gone."""
+    """There is one active access key, the one in the Secret. It works, and the old one is deleted."""
     keys = subject.world.iam.list_access_keys(UserName=subject.user)["AccessKeyMetadata"]
     assert [(key["AccessKeyId"], key["Status"]) for key in keys] == [(subject.key_id, "Active")]
     assert subject.key_id != old
@@ -427,7 +427,7 @@ def assert_only_key_is(subject: Subject, old: str) -> None:
 SEVERAL = st.lists(st.sampled_from(sorted(ROWS)), min_size=2, max_size=6, unique=True)
 
 
-# The same examples each time, and none but these: a run of the role is a second, and CI must not find by chance.
+# The examples are the same each time: a run of the role takes a second, and a CI failure must be reproducible.
 @settings(
     max_examples=6, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -438,10 +438,10 @@ def test_check_plan_and_role_agree_on_whatever_is_broken_together(
     world: World, subject: Subject, rows: list[str]
 ) -> None:
     now = itertools.count(0, 300)
-    # Each look is in a new period, so that it sees what others changed since.
+    # Each check is in a new period, so that it reads what others changed since the last one.
     check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached, clock=lambda: next(now))
     for row in rows:
-        # What one row took away the next cannot break.
+        # A row cannot break what an earlier row removed.
         with suppress(ClientError, ApiException, KeyError):
             ROWS[row].break_it(subject)
     seen = check.compare(S3Object(subject.cr))
@@ -468,7 +468,7 @@ def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Sub
     assert [request["action"] for request in requests if request["write"]] == []
 
 
-# Ten for an object without optional settings, and one for each of them that it gives.
+# Ten calls for an object without optional settings, and one for each optional setting that it has.
 MAX_CALLS = 10 + len([setting for setting in ALL if setting.is_optional])
 IAM_CALLS = (
     "GetAccountAuthorizationDetails", "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedUserPolicies",

@@ -1,4 +1,4 @@
-"""Emptying a bucket: what AWS refuses to delete never stops the rest, and becomes one reason at the end."""
+"""Emptying a bucket: objects that AWS refuses to delete do not stop the rest. They become one reason at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from s3bucket.closing import Closing  # isort: skip
 from s3bucket.emptying import Emptying  # isort: skip
 from s3bucket.errors import AWS_ERRORS, ReconcileError, unknown  # isort: skip
 
-# Any tenant can upload these; XML 1.0 carries the second half.
+# Any tenant can upload objects with these keys. XML 1.0 can represent only those in IN_XML.
 NOT_IN_XML = ("\x01", "a/\x10\x1fb", "\ufffe", "\x0b + %41")
 IN_XML = ("a", "a b+c%41&<>\"'", "tab\tnew\r\nline", "ordner/\u00e4\U0001f600", "\x7f\x85\u2028")
 
@@ -48,7 +48,7 @@ def gate(aws: Aws) -> Iterator[Any]:
 
 
 def empty(s3: Any, bucket: str, is_over: Callable[[], bool] = lambda: False) -> tuple[int, str, str, str]:
-    """How many were deleted, and the reason, retry and message of the refusal."""
+    """The number of deleted objects, and the reason, retry and message of the error."""
     emptying = Emptying(s3, bucket, ACCOUNT, is_over)
     try:
         emptying.run()
@@ -58,7 +58,7 @@ def empty(s3: Any, bucket: str, is_over: Callable[[], bool] = lambda: False) -> 
 
 
 def left_in(s3: Any, bucket: str) -> list[str]:
-    """The keys that there still are, of uploads too."""
+    """The keys that still exist, including those of uploads."""
     page = s3.list_object_versions(Bucket=bucket)
     uploads = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url").get("Uploads", [])
     return sorted(item["Key"] for item in [*page.get("Versions", []), *page.get("DeleteMarkers", []), *uploads])
@@ -95,8 +95,7 @@ def test_batch_that_aws_calls_malformed_is_deleted_in_parts(gate: Any, s3: Any, 
 
 
 def test_uploads_of_more_than_a_page_are_aborted(gate: Any, s3: Any, bucket: str) -> None:
-    # The marker of the next page is such a key.
-    # Ten a page.
+    # The marker of the second page is a key that XML cannot represent. A page has ten keys.
     keys = [f"upload/{number:03}" for number in range(9)]
     gate.fill_bucket(bucket, uploads=[*keys, f"{keys[-1]}\x01 +", f"{keys[-1]}\x02"])
     assert empty(s3, bucket) == (11, "", "", "")
@@ -104,7 +103,7 @@ def test_uploads_of_more_than_a_page_are_aborted(gate: Any, s3: Any, bucket: str
 
 
 def test_thousands_of_versions_are_deleted_although_a_listing_skips_some(gate: Any, s3: Any, bucket: str) -> None:
-    # The endpoint's second page is empty where the first one's last version was deleted (dev/awsgate).
+    # The second page of this endpoint is empty when the last version of the first page was deleted (dev/awsgate).
     gate.fill_bucket(bucket, versions=2500, markers=400)
     assert empty(s3, bucket) == (2900, "", "", "")
     s3.delete_bucket(Bucket=bucket)
@@ -137,7 +136,7 @@ def test_what_is_refused_does_not_keep_the_rest(
     put(s3, bucket, "a", "\x01", "b")
     for key in ("u", "v"):
         s3.create_multipart_upload(Bucket=bucket, Key=key)
-    # Not one that botocore tries again: those that it does take seconds.
+    # Not a code that botocore retries, because the retries take seconds.
     gate.add_fault(action, code, status=403)
     try:
         found = empty(s3, bucket)[1]
@@ -224,7 +223,7 @@ class Writer(threading.Thread):
         self.refusal = ""
 
     def run(self) -> None:
-        """Write."""
+        """Write objects."""
         for number in itertools.count():
             try:
                 self._s3.put_object(Bucket=self._bucket, Key=f"written/{number}", Body=b"x")
@@ -243,7 +242,7 @@ class Writer(threading.Thread):
 
 @pytest.fixture(params=["let-in-by-the-policy", "of-the-account"])
 def other(request: pytest.FixtureRequest, aws: Aws, s3: Any, bucket: str, new_name: Callable[[str], str]) -> Any:
-    """A client that may write into the bucket and is not the operator's."""
+    """A client of another user who may write into the bucket."""
     if request.param == "of-the-account":
         return aws.client("s3")
     key = aws.gate.make_user_elsewhere(new_name("writer"))
@@ -259,7 +258,7 @@ def test_bucket_that_another_writer_keeps_filling_becomes_empty(s3: Any, bucket:
     found = empty(s3, bucket, lambda: next(checks) > 60)
     writer.end()
     assert (found[1], writer.refusal) == ("", "AccessDenied")
-    # A write that AWS had accepted before may end after the last listing: the next run deletes it.
+    # A write that AWS had already accepted may finish after the last listing. The next run deletes that object.
     assert empty(s3, bucket)[1] == ""
     s3.delete_bucket(Bucket=bucket)
 

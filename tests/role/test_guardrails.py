@@ -1,4 +1,4 @@
-"""An account's own rules: tags that every bucket and user must have, and what others attach to users."""
+"""Rules of the AWS account: tags that every bucket and user must have, and policies that others attach to users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAGS = {"team": "platform", "cost center": "42"}
 
 
 def attach(world: World, user: str, kind: str, name: str) -> str:
-    """Give a user other rights; returns what an operator's settings would allow."""
+    """Attach additional permissions to a user. Returns the operator's settings that would allow them."""
     document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
     if kind == "group":
         world.iam.create_group(GroupName=name)
@@ -73,7 +73,7 @@ def test_quarantined_key_is_reported_as_leaked_and_none_is_issued(
     world.iam.create_user(UserName=user_of(cr), Tags=owner_tags(metadata["namespace"], metadata["name"]))
     arn = f"arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantine{version}"
     world.iam.attach_user_policy(UserName=user_of(cr), PolicyArn=arn)
-    # Nobody can allow it.
+    # No setting can allow this policy.
     found = seen(world, cr, UserRules(allowed_policies=frozenset({arn})))
     assert [(problem.reason, problem.retry) for problem in found.deferred] == [("KeyLeaked", "slow")]
     assert arn in found.deferred[0].message
@@ -91,7 +91,7 @@ def test_object_with_a_quarantined_user_is_maintained_and_can_be_deleted(world: 
     assert (run.outcome["done"], run.outcome["reason"], run.outcome["retry"]) == (False, "KeyLeaked", "slow")
     assert run.changed == ["versioning", "service"], run.output
     assert (world.credentials(cr), world.service(cr) is not None) == (key, True)
-    # As the message says.
+    # Do what the message asks for.
     for listed in world.iam.list_access_keys(UserName=user_of(cr))["AccessKeyMetadata"]:
         world.iam.delete_access_key(UserName=user_of(cr), AccessKeyId=listed["AccessKeyId"])
     assert seen(world, cr).keys.issue is False, "not while it is attached"
@@ -105,7 +105,7 @@ def test_object_with_a_quarantined_user_is_maintained_and_can_be_deleted(world: 
 def test_required_tags_are_in_the_calls_that_create_and_are_kept(
     world: World, new_object: NewObject, tmp_path: Path
 ) -> None:
-    """With an SCP that denies the creation of a user, or of a bucket, without the tag."""
+    """An SCP denies the creation of a user, or of a bucket, without the tag."""
     policy = copy.deepcopy(policy_for(PolicySettings(world.account)))
     condition = {"StringEquals": {"aws:RequestTag/team": "platform"}}
     for statement in policy["Statement"]:
@@ -143,7 +143,7 @@ def test_required_tags_are_in_the_calls_that_create_and_are_kept(
         Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in tags_of(world, cr).items() if k != "team"]},
     )
     assert observe(wanted, world.sources()).differs == ["tags", "user"]
-    # Without the setting, the bucket's tags go as the CR's do.
+    # Without the setting, the bucket's tags are removed as tags are that the CR no longer has.
     assert "tags" in world.differs(cr)
 
 

@@ -1,7 +1,7 @@
-"""The least rights of the operator: everything passes with exactly docs/iam-policy.json, and with less it does not.
+"""The operator's least permissions: docs/iam-policy.json is sufficient, and each action in it is necessary.
 
-The gate judges the requests of the operator's own key by that policy. Each action is taken out of it in turn, and
-the shortest flow that uses it must then end in AccessDenied; an action that no flow uses is one too many.
+The gate evaluates the requests of the operator's key against that policy. Each action is removed in turn, and the
+shortest flow that uses it must then end in AccessDenied. An action that no flow uses must not be in the policy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FORCED = {"IAM_PATH": PATH, "PERMISSIONS_BOUNDARY": BOUNDARY}
 
 
 class Operator:
-    """The role with a key of its own that may do what a policy allows."""
+    """The role with a key of its own that has the permissions of a policy."""
 
     def __init__(self, world: World, policy: dict[str, Any], folder: Path) -> None:
         self.world = world
@@ -46,7 +46,7 @@ class Operator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the role is told, and its key."""
+        """The settings of the role, and its key."""
         return {"AWS_SHARED_CREDENTIALS_FILE": str(self._file), **FORCED}
 
     def reconcile(self, cr: dict[str, Any]) -> Run:
@@ -55,7 +55,7 @@ class Operator:
         return run
 
     def look(self, cr: dict[str, Any]) -> str:
-        """What the role's own look ends in: a reason, or the aspects that differ."""
+        """The result of the role's comparison: a reason, or the aspects that differ."""
         sources = dataclasses.replace(
             self.world.sources(rules=UserRules(PATH, BOUNDARY)),
             s3=self.client("s3"),
@@ -80,13 +80,13 @@ NewOperator = Callable[..., Operator]
 
 @pytest.fixture(scope="module")
 def new_operator(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> NewOperator:
-    """Makes operators that a policy limits."""
+    """Creates operators that are limited by a policy."""
     return lambda policy: Operator(world, policy, tmp_path_factory.mktemp("key"))
 
 
 @pytest.fixture(scope="module")
 def make(world: World, new_name: Callable[[str], str]) -> NewObject:
-    """Makes S3 objects whose buckets the policy's prefix covers."""
+    """Creates S3 objects whose buckets match the policy's prefix."""
     namespace = new_name("ns")
     world.make_namespace(namespace)
 
@@ -98,7 +98,7 @@ def make(world: World, new_name: Callable[[str], str]) -> NewObject:
 
 
 def make_owned(world: World, cr: dict[str, Any]) -> None:
-    """What the role makes of a small object in AWS, made without it."""
+    """The resources of a small object in AWS, created without the role."""
     wanted = world.wanted(cr)
     tags = [{"Key": key, "Value": value} for key, value in wanted.bucket_tags.items()]
     world.s3.create_bucket(
@@ -119,11 +119,11 @@ def open_policy(bucket: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
 
 
-# The flows: each does one thing as the operator and answers how it ended, "Ready" for well.
+# The flows: each does one thing as the operator and returns how it ended, "Ready" for success.
 
 
 def look(operator: Operator, make: NewObject) -> str:
-    # The look asks for the lock only of a bucket with versions.
+    # The comparison reads the object lock only of a bucket with versioning.
     cr = make(enableObjectLock=True, enableVersioning=True)
     make_owned(operator.world, cr)
     found = operator.look(cr)
@@ -165,7 +165,7 @@ def create_with_every_field(operator: Operator, make: NewObject) -> str:
 
 
 def repair_every_aspect(operator: Operator, make: NewObject) -> str:
-    """All that can differ of an existing bucket and user does, and an issue of a key was left unfinished."""
+    """Everything that can differ on an existing bucket and user differs, and a key rotation was left unfinished."""
     cr, world = make(tags={"team": "photos"}), operator.world
     make_owned(world, cr)
     bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
@@ -207,7 +207,7 @@ def delete_with_versions_and_uploads(operator: Operator, make: NewObject) -> str
 def delete_with_retain(operator: Operator, make: NewObject) -> str:
     cr, world = make(deletionPolicy="Retain"), operator.world
     make_owned(world, cr)
-    # A guard-rail of others goes with the user.
+    # A policy that others attached is detached when the user is deleted.
     quarantine = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3"
     world.iam.attach_user_policy(UserName=cr["spec"]["iamUser"]["username"], PolicyArn=quarantine)
     run = operator.reconcile(deleting(cr))
@@ -237,11 +237,11 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
     return "Ready" if [key["Status"] for key in found] == ["Inactive"] else str(found)
 
 
-# Those that run no Ansible first: the first that uses an action is the one that is run without it.
+# Flows that start no Ansible come first: an action is tested with the first flow that uses it.
 FLOWS = (
     look, look_at_strangers_bucket, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
     repair_every_aspect, create_with_every_field,
-    # Last: a bucket that may not be closed to writers is emptied all the same.
+    # The last ones: a bucket that cannot be closed to writers is emptied nevertheless.
     delete_with_versions_and_uploads, delete_locked_versions,
 )  # fmt: skip
 
@@ -273,12 +273,12 @@ def test_action_taken_out_of_the_policy_is_missed(
     less = copy.deepcopy(POLICY)
     for statement in less["Statement"]:
         statement["Action"] = [name for name in statement["Action"] if name != action]
-    # Without this one the deletion waits for the lock all the same, but cannot say how long.
+    # Without this action, the deletion still waits for the lock, but it cannot report until when.
     wanted = "ObjectLocked without a date" if action == "s3:GetObjectRetention" else "AccessDenied"
     assert flow(new_operator(less), make) == wanted
 
 
-# What the policy does not allow, whatever a CR or a changed role asks for.
+# What the policy does not allow, whatever a CR or a changed role requests.
 
 
 def test_bucket_outside_the_prefix_is_denied_and_its_user_gets_no_rights(
@@ -349,7 +349,7 @@ def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private", VersionId="null")) == "AccessDenied"
     stranger = f"{bucket}-stranger"
     world.aws.gate.make_bucket_elsewhere(stranger, is_open=True)
-    # amazon.aws.s3_bucket asks without ExpectedBucketOwner.
+    # amazon.aws.s3_bucket does not send ExpectedBucketOwner.
     tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
     assert code_of(lambda: s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "AccessDenied"
     assert code_of(lambda: world.s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "allowed"
@@ -364,7 +364,8 @@ def test_all_tests_of_the_role_work_with_no_more_than_the_policy_for_an_account(
         assert world.reconcile(new_object()).outcome["done"]
     used = [item["rights"] for item in requests if item["service"] != "sts"]
     assert used
-    # What is refused (amazon.aws asks for more, and takes a no) is refused for all tests.
+    # In all tests, a request is denied exactly if it needs a right outside the policy. amazon.aws requests more than
+    # the policy allows, and handles the denial.
     for item, rights in zip([item for item in requests if item["service"] != "sts"], used, strict=True):
         assert rights
         assert (item["status"] == 403) == (not set(rights) <= allowed), item

@@ -1,4 +1,4 @@
-"""What people give the playbooks and the role: what is wrong is refused by its name, before anything is changed."""
+"""Inputs of the playbooks and the role: a wrong value is refused by name, before anything changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.world import CLUSTER, NewObject, World, requests_of
 NAMES = "its inputs are s3bucket_cr_file, s3bucket_state, cr, state"
 STATE = "s3bucket_state: must be present or absent, not "
 SYNC = "its inputs are s3bucket_namespace, s3bucket_name, namespace, name"
-# Playbook, extra variables, and a part of what is reported.
+# Playbook, extra variables, and a part of the message.
 INPUTS: dict[str, tuple[str, list[str], str]] = {
     "no-such-state": ("reconcile.yml", ["cr=CR", "state=foo"], f'{STATE}"foo"'),
     "state-in-capitals": ("reconcile.yml", ["s3bucket_cr_file=CR", "s3bucket_state=Absent"], f'{STATE}"Absent"'),
@@ -82,7 +82,7 @@ def test_file_without_one_object_is_named_and_nothing_is_asked(world: World, tmp
     assert requests == []
 
 
-# Variable and value of a role's user, and a part of what is reported.
+# A variable of the role, its value, and a part of the message.
 VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
     "partial-defaults": ({"s3bucket_defaults": {"forceDelete": False}}, "WouldChange"),
     "defaults-as-text": ({"s3bucket_defaults": '{"forceDelete": false}'}, "WouldChange"),
@@ -116,7 +116,7 @@ _CAUGHT = "(ansible_failed_result.msg ~ ansible_failed_result.argument_errors | 
 def test_role_variable_that_is_wrong_is_named_and_partial_defaults_are_merged(
     world: World, new_object: NewObject, tmp_path: Path
 ) -> None:
-    """All in one play, in check mode: each with a rescue, and one report each at the end."""
+    """All cases are in one play, in check mode. Each has a rescue, and the play reports all of them at the end."""
     cr = {"s3bucket_cr": new_object(iamUser=None), "s3bucket_cluster_name": CLUSTER}
     tasks: list[dict[str, Any]] = []
     for row, (variables, _) in VARIABLES.items():
@@ -133,7 +133,7 @@ def test_role_variable_that_is_wrong_is_named_and_partial_defaults_are_merged(
     write = {"content": "{{ _reports | to_json }}", "dest": str(tmp_path / "reports.json"), "mode": "0600"}
     tasks.append({"ansible.builtin.copy": write, "check_mode": False})
     play = {
-        # By the keyword, which ansible_check_mode does not show.
+        # Set by the keyword, which does not show in ansible_check_mode.
         "hosts": "localhost", "connection": "local", "gather_facts": False, "check_mode": True, "tasks": tasks,
         "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A namespace that does not exist is found before the first write to AWS, in a run and in check mode."""
+"""A missing namespace is reported before the first write to AWS, in a run and in check mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.world import World, requests_of
 
 @pytest.fixture
 def misplaced(new_name: Any) -> dict[str, Any]:
-    """An object of a person's file, in a namespace that nobody created."""
+    """An object from a file, in a namespace that does not exist."""
     name = new_name("misplaced")
     return {
         "apiVersion": "agill.apps/v1alpha1",

@@ -1,6 +1,7 @@
-"""Settings that are managed only while a spec gives them: applied, recorded, cleared; and otherwise not even read.
+"""Settings that are managed only while the spec has them.
 
-The values are those of examples/full.yaml.
+They are applied, recorded and cleared. Without a value in the spec or a record, they are not even read. The values are
+those of examples/full.yaml.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: 
 
 
 def found(world: World, cr: dict[str, Any], setting: Setting) -> Any:
-    """The setting as AWS answers it, in the form that is compared."""
+    """The setting that AWS returns, in the form that is compared."""
     value = read.read_settings(world.s3, cr["spec"]["bucketName"], world.account)[setting.name]
     return setting.canonical(value)
 
@@ -32,7 +33,7 @@ def record(world: World, cr: dict[str, Any]) -> frozenset[str]:
 
 
 def write(world: World, cr: dict[str, Any], setting: Setting) -> None:
-    """Write the example's value as somebody else would."""
+    """Write the example's value as another user would."""
     bucket = {"Bucket": cr["spec"]["bucketName"]}
     for call in setting.calls(setting.parse(EXAMPLE[setting.field])):
         getattr(world.s3, call.operation.method)(**bucket, **call.arguments)

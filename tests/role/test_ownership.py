@@ -1,4 +1,4 @@
-"""Whose is it: what is not ours is never changed and never deleted, and the object is told."""
+"""Ownership: a resource that the object does not own is never changed or deleted, and the object reports it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_existing_untagged_bucket_and_user_are_left_untouched_by_a_run(world: Wo
         deleted = world.reconcile(deleting(cr))
     assert (created.outcome["reason"], created.outcome["retry"]) == ("Conflict", "permanent")
     assert f"agill.apps/adopt={CLUSTER}/" in created.outcome["message"]
-    # An object that never got anything can be deleted at once.
+    # An object that owns nothing can be deleted at once.
     assert (deleted.outcome["done"], deleted.changed) == (True, [])
     assert "left alone" in deleted.outcome["message"]
     assert [request["action"] for request in requests if request["write"]] == []
@@ -71,7 +71,7 @@ def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(
     world: World, new_object: NewObject, is_open: bool
 ) -> None:
     cr = new_object()
-    # With a copy of our tags: ExpectedBucketOwner must keep us from believing them.
+    # The bucket has a copy of the operator's tags. ExpectedBucketOwner must prevent the operator from trusting them.
     metadata = cr["metadata"]
     tags = {tag["Key"]: tag["Value"] for tag in owner_tags(metadata["namespace"], metadata["name"])}
     world.aws.gate.make_bucket_elsewhere(cr["spec"]["bucketName"], tags, is_open=is_open)
@@ -112,7 +112,8 @@ def test_foreign_secret_or_service_of_that_name_is_a_conflict(world: World, new_
 
 
 def test_bucket_that_appears_between_look_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
-    # In us-east-1 the create then answers 200 as if the bucket were new. The look is made to find nothing once.
+    # In us-east-1, CreateBucket then returns 200 as if the bucket were new. The first comparison is made to find
+    # nothing.
     cr = new_object(iamUser=None)
     bucket = cr["spec"]["bucketName"]
     world.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"Tags": owner_tags("team-a", "first")})
@@ -172,7 +173,7 @@ def test_recreated_object_takes_its_bucket_again_and_refreshes_the_uid(world: Wo
     tags = owner_tags(metadata["namespace"], metadata["name"])
     world.s3.create_bucket(Bucket=cr["spec"]["bucketName"], CreateBucketConfiguration={"Tags": tags})
     assert "tags" in world.differs(cr)
-    # But a deletion must not empty the bucket of another life.
+    # But a deletion must not empty the bucket of an earlier object with the same name.
     assert observe_deletion(world.wanted(deleting(cr)), world.sources()).differs == []
 
 
@@ -222,7 +223,7 @@ def take_bucket(world: World, cr: dict[str, Any]) -> None:
 
 
 def put_another_users_pair(world: World, cr: dict[str, Any]) -> None:
-    """A key pair of somebody who may do everything: it works, but it is not this user's."""
+    """Write the key pair of another user with all permissions. It works, but it does not belong to this user."""
     name = f"{cr['metadata']['name']}-iam-secret"
     admin = world.iam.create_user(UserName=f"other-{cr['metadata']['name']}")["User"]["UserName"]
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -1,4 +1,4 @@
-"""The playbooks as people run them: a CR file as it is, a whole cluster, with no operator running."""
+"""The playbooks as users run them: with a CR file as it is, or for a whole cluster, while no operator runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_reconcile_of_a_file_without_a_live_object_and_back(
     assert (run.code, run.outcome["done"]) == (0, True), run.output
     secret = world.secret(cr)
     assert secret is not None
-    # No live object, no ownerReferences; our labels make it ours.
+    # Without a live object there are no ownerReferences. The operator's labels prove the ownership.
     assert "ownerReferences" not in secret["metadata"]
     assert world.playbook("reconcile.yml", "-e", f"cr={path}").changed == []
     gone = world.playbook("reconcile.yml", "-e", f"cr={path}", "-e", "state=absent")
@@ -91,10 +91,10 @@ def test_sync_tells_which_object_is_not_in_order_and_goes_on(world: World, new_o
 
 
 def sync_with(world: World, gate: ApiGate, namespace: str, meanwhile: Callable[[], object]) -> Run:
-    """A sync whose first patch of an object reaches the API server only when ``meanwhile`` was done."""
+    """Run sync.yml. Its first patch of an object reaches the API server only after ``meanwhile`` was called."""
     runs: list[Run] = []
     gate.holds.arm(Hold((namespace,), "PATCH s3s", number=1))
-    # By the latter for the collection, which in a warm run was imported with another KUBECONFIG.
+    # The collection needs K8S_AUTH_KUBECONFIG: a warm run imported it with another KUBECONFIG.
     by_gate = {name: str(gate.kubeconfig) for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG")}
 
     def sync() -> None:
@@ -144,7 +144,7 @@ def test_sync_handles_objects_that_change_meanwhile_and_stops_when_an_operator_t
             make_former_lease(world, namespace)
 
         run = sync_with(world, gate, namespace, take_over)
-    # The object that was under way is finished, the other is the operator's.
+    # The playbook finished the object that it had begun. It left the other one to the operator.
     assert run.code != 0
     left = [item["metadata"]["name"] for item in world.custom.list_namespaced_custom_object(*at)["items"]]
     assert len(left) == 1
@@ -169,7 +169,7 @@ def test_sync_of_a_whole_cluster(aws: Aws, new_name: Any, tmp_path: Path) -> Non
 
 
 def make_former_lease(world: World, namespace: str) -> tuple[str, ...]:
-    """The Lease of a running operator of an earlier version. Returns where Leases are."""
+    """Create the Lease of a running operator of an earlier version. Returns the arguments for requests about Leases."""
     renewed = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     lease = {
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "s3-operator"},
@@ -194,7 +194,7 @@ def test_playbooks_refuse_while_an_operator_holds_its_lease(
 
 
 def make_lease(world: World, namespace: str, name: str, scope: str) -> None:
-    """The Lease of an operator that is running."""
+    """Create the Lease of a running operator."""
     Kube().write_lease(Lease(namespace, name, "somebody", 300, scope), None, 10)
 
 

@@ -1,4 +1,7 @@
-"""A bucket's policy in AWS's own form: it is written once, and what differs from what AWS made of it is repaired."""
+"""A bucket policy that AWS stores in another form.
+
+It is written once, and later differences from the stored form are repaired.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def policy_of(bucket: str, **parts: Any) -> dict[str, Any]:
     return {"Statement": [{**allow, "Resource": f"arn:aws:s3:::{bucket}/*", **parts}]}
 
 
-# What AWS gives back in another form, beyond what the comparison knows; and how many records that needs.
+# Policies that AWS returns in another form, and whether the comparison needs a record to recognize them.
 REWRITTEN: dict[str, tuple[Callable[[str], dict[str, Any]], bool]] = {
     "account": (policy_of, False),
     "repeated-and-empty": (
@@ -50,7 +53,7 @@ def test_policy_that_aws_rewrites_is_written_once_and_its_drift_is_seen(
         run = world.reconcile(cr)
     assert run.outcome["done"], run.output
     assert [request["action"] for request in requests].count("PutBucketPolicy") == 1
-    # Nothing differs from now on, and that costs no request more.
+    # From now on nothing differs, and the comparison costs no additional request.
     with requests_of(world) as requests:
         assert world.differs(cr) == []
     assert [request["action"] for request in requests].count("GetBucketPolicy") == 1
@@ -59,7 +62,7 @@ def test_policy_that_aws_rewrites_is_written_once_and_its_drift_is_seen(
     holders = [place for place, tags in places.items() if owner.POLICY in tags]
     assert holders == ([] if not needs_record else ["user"] if has_user else ["bucket"])
 
-    # Either side may change: another policy in AWS, or in the spec.
+    # The policy in AWS may change, or the one in the spec.
     others = policy(bucket)
     others["Statement"][0]["Effect"] = "Deny"
     other = {**cr, "spec": {**cr["spec"], "bucketPolicy": json.dumps(others)}}
@@ -83,7 +86,7 @@ def test_policies_with_two_numbers_differ(world: World, new_object: NewObject) -
 
 
 def test_record_that_a_tenant_forges_hides_nothing(world: World, new_object: NewObject) -> None:
-    """With a user the bucket's tags record nothing; without one the record cannot stand for another policy."""
+    """With a user, the bucket's tags record nothing. Without a user, the record cannot stand for another policy."""
     for has_user in (True, False):
         cr = new_object(**({} if has_user else {"iamUser": None}))
         bucket = cr["spec"]["bucketName"]
@@ -109,11 +112,11 @@ def test_policy_that_names_the_objects_new_user_is_waited_for(world: World, new_
         outcome = world.reconcile(cr).outcome
     assert (outcome["reason"], outcome["retry"]) == ("WaitingForIAM", "transient")
     assert user in outcome["message"]
-    # Key, Secret and all other settings are in place meanwhile.
+    # Meanwhile the access key, the Secret and all other settings are in place.
     assert world.differs(cr) == ["policy"]
     assert world.reconcile(cr).outcome["done"]
 
-    # Of a user that is nobody's, or not new, it is the spec that is wrong.
+    # When the policy names another user, or one that is not new, the spec is wrong.
     other = {**cr, "spec": {**cr["spec"], "bucketPolicy": json.dumps(policy_of(bucket, Principal={"AWS": f"{arn}-x"}))}}
     outcome = world.reconcile(other).outcome
     assert (outcome["reason"], outcome["retry"]) == ("InvalidSpec", "permanent")
@@ -148,7 +151,7 @@ def test_policy_gives_no_access_to_a_later_user_of_a_name_until_the_spec_changes
         assert [change.field for change in changes_of(world.wanted(cr), seen, world.sources())] == []
         with contextlib.suppress(world.iam.exceptions.EntityAlreadyExistsException):
             world.iam.create_user(UserName=bob)
-    # Another name in the spec is a change, although it is the only one.
+    # Another name in the spec is a change, even if it is the only one.
     named = json.dumps(policy_of(bucket, Principal={"AWS": arn_of(eve)}))
     assert world.differs({**cr, "spec": {**cr["spec"], "bucketPolicy": named}}) == ["policy"]
     if not has_user:
@@ -159,18 +162,18 @@ def test_policy_gives_no_access_to_a_later_user_of_a_name_until_the_spec_changes
     assert [request["action"] for request in requests if request["write"]] == []
     assert world.s3.get_bucket_policy(Bucket=bucket)["Policy"] == shown
 
-    # Another setting is maintained meanwhile.
+    # Another setting is repaired meanwhile.
     other = {**cr, "spec": {**cr["spec"], "enableVersioning": True}}
     run = world.reconcile(other)
     assert (run.outcome["reason"], run.changed) == ("InvalidSpec", ["versioning"]), run.output
     assert world.s3.get_bucket_policy(Bucket=bucket)["Policy"] == shown
 
-    # So is any other text.
+    # Any other text of the policy is applied too.
     changed = policy_of(bucket, Principal={"AWS": arn_of(bob)}, Sid="again")
     other["spec"]["bucketPolicy"] = json.dumps(changed)
     assert world.reconcile(other).changed == ["policy"]
     assert json.loads(world.s3.get_bucket_policy(Bucket=bucket)["Policy"]) == changed
-    # The change of the spec was applied: from now on it is as before.
+    # The change of the spec was applied. From now on the policy behaves as before.
     world.iam.delete_user(UserName=bob)
     assert observe(world.wanted(other), world.sources()).deferred
 
@@ -205,7 +208,7 @@ def test_setting_that_fails_does_not_keep_the_others(world: World, new_object: N
 
 
 def change_all(world: World, bucket: str) -> None:
-    """What others do with a bucket: log delivery adds statements, a billing tool tags."""
+    """Change a bucket as others do: log delivery adds statements, and a billing tool adds tags."""
     statement = policy_of(bucket, Principal={"Service": "delivery.logs.amazonaws.com"}, Sid="AWSLogDeliveryWrite")
     world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(statement))
     tags = [tag for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] if tag["Key"] != "team"]
@@ -218,7 +221,7 @@ def test_unmanaged_fields_are_applied_at_creation_and_left_afterwards(world: Wor
     cr = new_object(bucketACL="public-read", tags={"team": "photos"}, unmanagedFields=fields)
     bucket = cr["spec"]["bucketName"]
     cr["spec"]["bucketPolicy"] = json.dumps(policy_of(bucket))
-    # A creation whose policy fails is finished by the next run.
+    # When the policy fails during the creation, the next run writes it.
     world.aws.gate.add_fault("PutBucketPolicy", "InternalError", status=400, times=1, bucket=bucket)
     assert not world.reconcile(cr).outcome["done"]
     assert set(world.differs(cr)) == {"policy", "tags"}
@@ -232,7 +235,7 @@ def test_unmanaged_fields_are_applied_at_creation_and_left_afterwards(world: Wor
 
     change_all(world, bucket)
     assert world.differs(cr) == []
-    # Neither what others wrote nor a change of the spec counts; the owner tags are maintained.
+    # Neither the changes of others nor a change of the spec count as drift. The owner tags are still repaired.
     changed = {**cr, "spec": {**cr["spec"], "bucketPolicy": "", "bucketACL": "private", "tags": {"team": "films"}}}
     assert [name for name in world.differs(changed) if name != "public_access_block"] == []
     observed = observe(world.wanted(changed), world.sources())

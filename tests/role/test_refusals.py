@@ -1,7 +1,8 @@
-"""AWS denies, or throttles, each action that a look and a creation need, one after the other.
+"""AWS denies or throttles each action of a comparison and a creation, one after the other.
 
-Unknown is never absent: nothing is made again, no second key is issued, nothing but the object's own bucket and user
-is written to, and the same object goes on where it stopped once AWS does as it is asked.
+An unknown state never counts as a missing resource: nothing is created again, no second access key is issued, and
+nothing but the object's own bucket and user is written to. The object continues where it stopped once AWS answers
+normally.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.role.hasty import HastyWorld
 from tests.support.world import NewObject, World, deleting, requests_of
 
 _ONCE = Config(retries={"total_max_attempts": 1})
-# What AWS says: to S3's requests, to those of IAM and STS. HEAD has no text, only the status.
+# The errors of AWS for requests to S3, IAM and STS. A HEAD response has only the status, and no error code.
 DENIED = {"s3": ("AccessDenied", 403), "iam": ("AccessDenied", 403), "sts": ("AccessDenied", 403)}
 THROTTLED = {"s3": ("SlowDown", 503), "iam": ("Throttling", 400), "sts": ("Throttling", 400)}
 CODES = pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def hasty(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ha
 
 @pytest.fixture(scope="module")
 def make(world: World, new_name: Callable[[str], str]) -> NewObject:
-    """Makes objects that need every write there is."""
+    """Creates objects that need every write that exists."""
     namespace = new_name("ns")
     world.make_namespace(namespace)
 
@@ -58,7 +59,7 @@ def make(world: World, new_name: Callable[[str], str]) -> NewObject:
 
 @pytest.fixture(scope="module")
 def created(hasty: HastyWorld, make: NewObject) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """An object that was made without trouble, and the writes that it took, in their order."""
+    """An object that was created without errors, and the writes of its creation in order."""
     cr = make()
     with requests_of(hasty) as requests:
         run = hasty.reconcile(cr)
@@ -67,7 +68,7 @@ def created(hasty: HastyWorld, make: NewObject) -> tuple[dict[str, Any], list[di
 
 
 def fail(world: World, cr: dict[str, Any], request: dict[str, Any], codes: dict[str, tuple[str, int]]) -> None:
-    """Let AWS refuse one action on the object."""
+    """Let AWS reject one action on the object."""
     code, status = codes[request["service"]]
     match = {"user": cr["spec"]["iamUser"]["username"]} if request["service"] == "iam" else {}
     match = {"bucket": cr["spec"]["bucketName"]} if request["bucket"] else match
@@ -83,7 +84,7 @@ def keys_of(world: World, cr: dict[str, Any]) -> list[str]:
 
 
 def refusal_of(look: Callable[..., Any], wanted: Wanted, sources: Sources, action: str) -> tuple[str, str]:
-    """Reason and retry of a comparison that AWS refuses an action to."""
+    """The reason and the retry of a comparison for which AWS rejects an action."""
     try:
         seen = look(wanted, sources)
         if seen.deferred:
@@ -142,9 +143,9 @@ def test_write_that_fails_is_told_and_the_next_run_goes_on_from_there(
     codes: dict[str, tuple[str, int]],
     reason: str,
 ) -> None:
-    """One object: each run gets past the action that failed in the one before, and fails at the next.
+    """One object: each run gets past the action that failed in the run before, and fails at the next one.
 
-    A key does not depend on the bucket's settings: CreateAccessKey is made to fail together with them.
+    The access key does not depend on the bucket's settings, so CreateAccessKey fails together with them.
     """
     cr, writes = make(), {request["action"]: request for request in created[1]}
     assert len(writes) > 10
@@ -158,7 +159,7 @@ def test_write_that_fails_is_told_and_the_next_run_goes_on_from_there(
             finally:
                 hasty.aws.gate.clear_faults()
             told[action] = outcome["reason"], outcome["retry"]
-            # By the action, or, where an answer could hold a key, by the task.
+            # The message names the action. Where a response could contain a key, it names the task.
             assert action in outcome["message"] or outcome["message"].startswith("Ensure"), (action, outcome)
             assert len(keys_of(hasty, cr)) <= 1
         assert told == dict.fromkeys(writes, (reason, "transient"))

@@ -49,7 +49,7 @@ def test_disabled_region_is_told_from_keys_that_do_not_exist(world: World, new_o
 
 
 def test_region_of_another_partition_is_told_from_keys_that_do_not_exist(world: World, new_object: NewObject) -> None:
-    # The account is in the partition aws; in another one nobody knows its keys.
+    # The account is in the partition aws. Its keys do not exist in another partition.
     cr = new_object(region="cn-northwest-1")
     with pytest.raises(
         NoSuchRegionError, match="partition aws-cn, and this operator's credentials are of aws"
@@ -81,7 +81,7 @@ def test_check_of_a_disabled_region_keeps_the_clients_of_others(
         assert check.compare(S3Object(disabled)).reason == "InvalidSpec"
     with requests_of(world) as requests:
         check.compare(S3Object(good))
-    # New clients would ask whose keys these are.
+    # New clients would call GetCallerIdentity.
     assert "GetCallerIdentity" not in [request["action"] for request in requests]
 
 
@@ -110,7 +110,7 @@ def test_name_in_the_accounts_namespace_is_created(
     with namespace_arguments(s3, wanted) as arguments:
         assert bool(arguments) is knows_argument
         s3.create_bucket(Bucket=wanted.bucket, **arguments)
-    # The header is for that call alone.
+    # Only that call sends the header.
     with pytest.raises(ClientError, match="MissingNamespaceHeader"):
         s3.create_bucket(Bucket=f"other-{wanted.bucket}")
 

@@ -1,4 +1,4 @@
-"""A step of a run that fails: it is recorded, and the steps that do not depend on it still run."""
+"""A failed step of a run is recorded. The steps that do not depend on it still run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
 def test_bucket_policy_with_an_unknown_principal_does_not_keep_the_key_back(
     world: World, new_object: NewObject, new_name: Any
 ) -> None:
-    """S3 does not know a user for some seconds after IAM has created it.
+    """S3 does not know a user for some seconds after IAM created it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     """
@@ -112,7 +112,7 @@ def test_foreign_keys_in_both_slots_leave_everything_else_maintained(
 def test_failure_of_one_object_is_not_that_of_the_next_one_in_a_sync(
     world: World, new_object: NewObject, namespace: str
 ) -> None:
-    """Ansible's facts outlive the role: what failed for one object must not be taken for the next one's."""
+    """Ansible's facts outlive the role. A failure of one object must not be attributed to the next one."""
     objects = sorted((new_object() for _ in range(2)), key=lambda cr: str(cr["metadata"]["name"]))
     world.aws.gate.add_fault(
         "PutUserPolicy", "AccessDenied", status=403, user=objects[0]["spec"]["iamUser"]["username"]

@@ -1,7 +1,7 @@
-"""A tenant: what the key in its Secret can do, and what becomes of it when the tenant does it.
+"""What a tenant can do with the access key in its Secret, and how the operator reacts.
 
-The key has ``s3:*`` on its own bucket. That takes in the bucket's tags, its policy and the bucket itself, so each
-of these ends in a condition that says what to do, and never in a bucket or key of somebody else.
+The key has ``s3:*`` on its own bucket. This includes the bucket's tags, its policy and the bucket itself. Each of
+these changes must end in a condition that names the remedy, and never in the bucket or key of another tenant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACCOUNT = "123456789012"
 
 @pytest.fixture(scope="module")
 def shared(world: World, new_name: Callable[[str], str]) -> dict[str, Any]:
-    """An object in order. Who uses it leaves it so."""
+    """A Ready object. Each test that uses it restores it."""
     namespace = new_name("ns")
     world.make_namespace(namespace)
     spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
@@ -90,7 +90,7 @@ def test_key_works_on_its_bucket_and_on_nothing_else(
     assert world.s3.get_object(Bucket=theirs, Key="theirs")["Body"].read() == b"secret"
 
 
-# A whole lock-out, and the denial of each single thing that the look at a bucket asks for.
+# A complete lock-out, and the denial of each action that a comparison of a bucket uses.
 @pytest.mark.parametrize(
     "action", ["s3:*", "s3:ListBucket", "s3:GetBucketTagging", "s3:GetBucketPolicy", "s3:GetBucketAcl"]
 )
@@ -108,7 +108,7 @@ def test_bucket_whose_policy_denies_everyone_is_denied_not_absent(
             run = world.reconcile(shared)
         assert run.outcome["reason"] == "AccessDenied"
         assert writes_in(requests) == []
-    # What the message says.
+    # Do what the message asks for.
     world.aws.gate.delete_policy_as_root(bucket)
     assert world.differs(shared) == []
     assert world.snapshot(shared) == before
@@ -175,7 +175,7 @@ def test_owner_tags_that_were_taken_off_in_part_are_a_conflict_that_says_how_to_
     refused = refusal(world, shared)
     assert (refused.reason, refused.retry) == ("Conflict", "permanent")
     assert f"agill.apps/adopt={identity_of(shared)}" in refused.message
-    # Deleted so, the object lets go of the bucket, and its user and key are gone.
+    # When it is deleted in this state, the bucket stays, and its user and key are deleted.
     gone = observe_deletion(world.wanted(deleting(shared)), world.sources())
     assert (gone.deletes_bucket, gone.retained_tags, gone.deletes_user) == (False, None, True)
     retag_as_tenant(world, shared, before)
@@ -195,7 +195,7 @@ def user_of(cr: dict[str, Any]) -> str:
 
 
 def test_tag_that_says_adopted_on_a_bucket_that_was_created_is_drift(world: World, new_object: NewObject) -> None:
-    """The key cannot take fields out of management, and the bucket is deleted with its object."""
+    """The key cannot take settings out of management, and the bucket is deleted with its object."""
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     before, key = world.snapshot(cr), world.tenant(cr)
@@ -215,7 +215,7 @@ def test_tag_that_says_adopted_on_a_bucket_that_was_created_is_drift(world: Worl
 
     add_tags_as_tenant(world, cr, {"agill.apps/adopted": "true"})
     gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
-    # The user is deleted first: were the bucket not empty after that run, the next one would see its tags only.
+    # The user is deleted first. If the bucket were not empty then, the next run could use only its tags.
     assert gone.deletes_bucket
     assert "agill.apps/adopted" not in (gone.bucket_tags or {"agill.apps/adopted": ""})
     run = world.reconcile(deleting(cr))
@@ -227,7 +227,7 @@ def test_tag_that_says_adopted_on_a_bucket_that_was_created_is_drift(world: Worl
 def test_offer_that_the_key_writes_to_its_own_object_is_no_adoption(
     world: World, new_object: NewObject, has_new_bucket: bool
 ) -> None:
-    """An owner tag is left, so that the key does not prove the owner either."""
+    """One owner tag is still there, so the key does not prove the ownership either."""
     cr = new_object(adoptionPolicy="IfExists")
     assert world.reconcile(cr).outcome["done"]
     key, before = world.tenant(cr), tags_of(world, cr)
@@ -237,7 +237,7 @@ def test_offer_that_the_key_writes_to_its_own_object_is_no_adoption(
     retag_as_tenant(world, cr, {"agill.apps/name": "x", "agill.apps/adopt": identity_of(cr)})
     refused = refusal(world, cr)
     assert (refused.reason, refused.retry) == ("Conflict", "permanent")
-    # A person with rights in IAM can say that it is to be adopted, as the message tells.
+    # A user with IAM permissions can allow the adoption, as the message describes.
     assert "take the tag agill.apps/origin off the user" in refused.message
     if has_new_bucket:
         return
@@ -245,7 +245,7 @@ def test_offer_that_the_key_writes_to_its_own_object_is_no_adoption(
     run = world.reconcile(cr)
     assert (run.outcome["done"], tags_of(world, cr)["agill.apps/adopted"]) == (True, "true"), run.output
     assert user_tags(world, cr)["agill.apps/origin"] == f"adopted:{bucket_of(cr)}"
-    # What is on record so cannot be taken off by the key, nor by a tool that replaces all tags.
+    # Neither the key nor a tool that replaces all tags can remove this record.
     retag_as_tenant(world, cr, {"team": "photos"})
     assert world.reconcile(cr).changed == ["tags"]
     assert tags_of(world, cr) == {**before, "team": "photos", "agill.apps/adopted": "true"}
@@ -259,7 +259,7 @@ def test_offer_that_the_key_writes_to_its_own_object_is_no_adoption(
 def test_bucket_of_a_user_without_the_record_of_its_origin_is_adopted_as_its_tag_shows(
     world: World, new_object: NewObject
 ) -> None:
-    """Of users that an earlier version made nothing is known: neither direction may change with the upgrade."""
+    """Users of an earlier version have no record of the origin. The upgrade must change neither kind of bucket."""
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     world.iam.untag_user(UserName=user_of(cr), TagKeys=["agill.apps/origin"])
@@ -269,7 +269,8 @@ def test_bucket_of_a_user_without_the_record_of_its_origin_is_adopted_as_its_tag
     assert world.differs(cr) == []
     assert observe_deletion(world.wanted(deleting(cr)), world.sources()).retained_tags is not None
     assert "agill.apps/origin" not in user_tags(world, cr)
-    # Another run of the role does not guess either; a bucket that the operator makes anew is known to be created.
+    # Another run of the role does not guess the origin either. When the operator creates the bucket again, it records
+    # "created".
     world.tenant(cr).delete_bucket(Bucket=bucket_of(cr))
     assert world.reconcile(cr).outcome["done"]
     assert user_tags(world, cr)["agill.apps/origin"] == f"created:{bucket_of(cr)}"
@@ -278,7 +279,7 @@ def test_bucket_of_a_user_without_the_record_of_its_origin_is_adopted_as_its_tag
 def test_bucket_policy_that_denies_its_tags_does_not_keep_the_key_of_a_deleted_object_alive(
     world: World, new_object: NewObject
 ) -> None:
-    """Without owner tags the deletion would first put them on, by proof of the key."""
+    """Without owner tags, the deletion would first write them, because the key proves the ownership."""
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     tenant = world.tenant(cr)
@@ -292,7 +293,7 @@ def test_bucket_policy_that_denies_its_tags_does_not_keep_the_key_of_a_deleted_o
 def test_bucket_with_another_teams_tags_is_neither_teams(
     world: World, shared: dict[str, Any], new_object: NewObject
 ) -> None:
-    """The tags are B's exactly, uid and all; B has another bucketName."""
+    """The tags are exactly those of B, including the uid. B's bucketName is another one."""
     victim = new_object()
     assert world.reconcile(victim).outcome["done"]
     before = tags_of(world, shared)
@@ -316,7 +317,10 @@ def test_bucket_with_another_teams_tags_is_neither_teams(
 def test_bucket_that_another_tenants_key_still_reaches_is_taken_by_nobody(
     world: World, shared: dict[str, Any], new_object: NewObject, adoption: str, has_user: bool
 ) -> None:
-    """A squats a name that B asks for, and then gives B what B needs to believe it B's: A could read all of it."""
+    """A takes the name that B asks for, and then gives the bucket tags that B would accept.
+
+    A could then read all data of B.
+    """
     user = {} if has_user else {"iamUser": None}
     victim = new_object(bucketName=bucket_of(shared), adoptionPolicy=adoption, **user)
     assert refusal(world, victim).reason == "Conflict"
@@ -354,7 +358,7 @@ def test_bucket_that_was_handed_over_is_taken_once_the_first_tenants_key_is_gone
 def test_bucket_that_was_prepared_with_the_tags_of_an_object_to_come_is_not_taken(
     world: World, new_object: NewObject, uid: str
 ) -> None:
-    """Its lifecycle deletes what is stored later. The first tenant's user is gone, so nobody claims the name."""
+    """The bucket's lifecycle deletes later objects. The first tenant's user is deleted, so nothing claims the name."""
     first = new_object()
     assert world.reconcile(first).outcome["done"]
     second = new_object(bucketName=bucket_of(first))
@@ -383,7 +387,7 @@ def test_bucket_that_its_tenant_deleted_and_a_stranger_took_is_name_taken(world:
     copied, bucket = tags_of(world, tenants), bucket_of(tenants)
     key = world.credentials(tenants)
     world.tenant(tenants).delete_bucket(Bucket=bucket)
-    # An open bucket with copies of our tags: everything that could make it look like ours.
+    # A public bucket with copies of the operator's tags: everything that could make it seem owned.
     world.aws.gate.make_bucket_elsewhere(bucket, copied, is_open=True)
     refused = refusal(world, tenants)
     assert (refused.reason, refused.retry) == ("BucketNameTaken", "permanent")

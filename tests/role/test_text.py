@@ -1,4 +1,4 @@
-"""CR text is data: templates in it stay text, in every string field and as every map key."""
+"""CR text is data: templates in it are not evaluated, in any string field or map key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from tests.support.world import NewObject, World
 
-# The file appears if any of them is ever evaluated.
+# The file is created if any of these templates is ever evaluated.
 TEXTS = {
     "lookup": "{{ lookup('pipe', 'touch OWNED; echo x') }}",
     "block": "{% for x in lookup('pipe', 'touch OWNED').split() %}{{ x }}{% endfor %}",
@@ -39,11 +39,11 @@ def poison(cr: dict[str, Any], text: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_text_in_every_field_stays_text(world: World, new_object: NewObject, tmp_path: Path, kind: str) -> None:
-    """All variants in one playbook run: each is given to the role as the operator gives it."""
+    """All variants are in one playbook run. Each is passed to the role as the operator passes it."""
     owned = tmp_path / "owned"
     text = TEXTS[kind].replace("OWNED", str(owned))
     crs = poison(new_object(iamUser=None), text)
-    # One play a CR; a refusal by the argument specs ends that play only.
+    # One play per CR, because a failed argument spec ends the play.
     plays = [
         {
             "hosts": "localhost", "connection": "local", "gather_facts": False,
@@ -62,7 +62,7 @@ def test_text_in_every_field_stays_text(world: World, new_object: NewObject, tmp
         for number in range(len(crs))
     ]  # fmt: skip
     (tmp_path / "play.yml").write_text(json.dumps(plays))
-    # Each CR marked as the operator marks its one extra-var.
+    # Each CR is marked as the operator marks its one extra variable.
     marked = [{"text": {"__ansible_unsafe": json.dumps(cr)}} for cr in crs]
     (tmp_path / "crs.json").write_text(json.dumps({"crs": marked}))
     run = world.playbook(
@@ -85,7 +85,7 @@ def test_policy_and_tag_with_templates_reach_aws_as_they_are(
     bucket = cr["spec"]["bucketName"]
     policy = {"Statement": [{"Sid": text, "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
                              "Resource": f"arn:aws:s3:::{bucket}/*"}]}  # fmt: skip
-    # The CRD refuses such a tag, as AWS does; the role is shown to pass it on all the same.
+    # The CRD and AWS reject such a tag. This shows that the role passes it on unchanged.
     cr["spec"] |= {"bucketPolicy": json.dumps(policy), "tags": {"a": text, text: "b"}}
     run = world.reconcile(cr)
     assert run.outcome["done"], run.output
@@ -100,7 +100,7 @@ def test_cr_file_of_a_person_stays_text(world: World, new_object: NewObject, tmp
     text = TEXTS["lookup"].replace("OWNED", str(owned))
     cr = new_object(iamUser=None)
     cr["spec"] |= {"tags": {"a": text}}
-    # The CRD refuses such a tag: an object of this name is not in the cluster.
+    # The CRD rejects such a tag, so the cluster has no object with this name.
     cr["metadata"] = {"namespace": cr["metadata"]["namespace"], "name": f"{cr['metadata']['name']}-file"}
     path = tmp_path / "cr.yaml"
     path.write_text(yaml.safe_dump(cr))

@@ -1,4 +1,4 @@
-"""Warm runs: the same as stock runs, apart from each other, and gone when their caller is."""
+"""Warm runs: same results as stock runs, isolated from each other, and ended with their caller."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ALIASES = (
     b'<ListAccountAliasesResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccountAliasesResult>'
     b"<AccountAliases/><IsTruncated>false</IsTruncated></ListAccountAliasesResult></ListAccountAliasesResponse>"
 )
-# What AWS, Kubernetes and the clock make different in every run.
+# Values from AWS, Kubernetes and the clock that are different in every run.
 _ONE_OFF = re.compile(
     r"AKIA\w+|LKIA\w+|[0-9a-f]{32,}|[0-9a-f-]{36}|\d{4}-\d\d-\d\dT[\d:.+Z]*|\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT"
 )
@@ -89,12 +89,12 @@ class Play:
         return self.process.communicate(timeout=_WAIT_S)[0]
 
     def others(self) -> list[int]:
-        """The run's processes, less the shim itself."""
+        """The processes of the run other than the shim."""
         return [pid for pid in processes.find_run(self.run_id) if pid != self.process.pid]
 
 
 class Sts:
-    """Answers two calls as AWS documents them, and counts connections, which it keeps open as AWS does."""
+    """Answers two calls as AWS documents them, and counts connections. It keeps connections open, as AWS does."""
 
     def __init__(self) -> None:
         self.connections = [0]
@@ -136,7 +136,7 @@ class Sts:
 
 
 def hang(flag: Path) -> dict[str, Any]:
-    """A task whose process is in a session of its own and waits for ever."""
+    """A task whose process starts its own session and never ends."""
     return {"ansible.builtin.command": f"{sys.executable} -c \"open('{flag}','w'); import time; time.sleep(3600)\""}
 
 
@@ -145,7 +145,7 @@ def say(text: str) -> dict[str, Any]:
 
 
 def told(world: World, cr: dict[str, Any], executor: str) -> list[str]:
-    """What a run says about each task, without what is another in every run."""
+    """What a run reports about each task, without the values that differ in every run."""
     output = world.reconcile(cr, "-v", executor=executor).output
     names = {cr["metadata"]["name"]: "NAME", cr["spec"]["bucketName"]: "BUCKET"}
     names |= {cr["spec"]["iamUser"]["username"]: "USER", cr["metadata"]["namespace"]: "NAMESPACE"}
@@ -214,7 +214,7 @@ def test_warm_and_stock_refuse_in_the_same_words(world: World, new_object: NewOb
 def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     warm: WarmProcess, world: World, tmp_path: Path
 ) -> None:
-    # Who evaluates a template is the parent of what it starts.
+    # The process that evaluates the template is the parent of the shell.
     where = "{{ lookup('pipe', 'echo $PPID') }}"
     tasks = [
         {"ansible.builtin.set_fact": {"before": where}},
@@ -228,7 +228,7 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     play = Play(warm, world, tmp_path, *tasks, ANSIBLE_DEBUG="1")
     output = play.output()
     assert play.process.returncode == 0, output
-    # Stock execution of a module goes through a shell; the in-process one does not.
+    # Stock execution of a module uses a shell. In-process execution does not.
     assert output.count("_low_level_execute_command(): starting") == 1
     found = re.search(r"PIDS (\d+) (\d+) (\d+) (\d+) ", output)
     assert found is not None
@@ -284,7 +284,7 @@ def test_warm_process_that_is_killed_is_started_again_and_its_runs_end(
     old = warm.pid
     os.kill(old, signal.SIGKILL)
     assert play.process.wait(_WAIT_S) == 70
-    # What its job does at the end of every run.
+    # The job does this at the end of every run.
     processes.kill_run(play.run_id)
     play.output()
     wait_until(lambda: warm.pid not in (0, old), "another warm process")
@@ -336,14 +336,14 @@ def test_socket_is_private_and_its_peer_is_checked(warm: WarmProcess) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     if os.getuid() != 0:
         pytest.skip("only root can be somebody else")
-    # Open all doors: only the check of the peer is left.
+    # Open the permissions of the socket and its directories, so that only the check of the peer is left.
     file.chmod(0o666)
     parents = [folder, *(parent for parent in folder.parents if parent.stat().st_uid == 0)]
     modes = {parent: stat.S_IMODE(parent.stat().st_mode) for parent in parents}
     for parent, mode in modes.items():
         parent.chmod(mode | 0o011)
     try:
-        # Not user=: our own Python may stand where a stranger cannot read.
+        # Not user=: the Python of this environment may be in a directory that another user cannot read.
         command = [sys.executable, "-IS", "-c", _STRANGER, str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S)
     finally:
@@ -429,7 +429,7 @@ def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tm
         os.kill(pid, 0)
 
 
-# Counts what is compiled of texts that a run may meet, in a process that has imported all.
+# Prints how many templates are compiled for each text, in a process that has imported everything.
 _COMPILED = """
 import jinja2, sys
 from runner.execution.warm import preload

@@ -1,1 +1,1 @@
-"""What several suites of tests share."""
+"""Code that several test suites share."""

@@ -1,7 +1,8 @@
-"""``aws SERVICE OPERATION --option value``, as the guides use the AWS CLI: checked by botocore's own model, by boto3.
+"""``aws SERVICE OPERATION --option value``, as the guides use the AWS CLI.
 
-The AWS CLI itself pins its botocore, so it does not fit into the environment of the tests. An operation, an option or a
-value that AWS does not know is an error here, too.
+boto3 makes the call, and botocore's own models check it. The AWS CLI itself pins its botocore, so it cannot be
+installed in the environment of the tests. An operation, an option or a value that AWS does not know is an error here
+too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from botocore import xform_name
 
 
 def main(service: str, operation: str, *words: str) -> None:
-    """Make one call and print its answer as JSON, or as text with ``--output text``."""
+    """Make one call and print its response as JSON, or as text with ``--output text``."""
     client = boto3.client({"s3api": "s3"}.get(service, service), endpoint_url=os.environ["AWS_ENDPOINT_URL"])
     options = dict(zip(words[::2], words[1::2], strict=True))
     query, output = options.pop("--query", ""), options.pop("--output", "json")

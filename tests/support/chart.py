@@ -1,4 +1,4 @@
-"""The chart as tests render and install it with the real helm on the real API server."""
+"""Renders the chart, and installs it with the real Helm on the real API server."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.world import PROJECT, World
 CHART = PROJECT / "chart" / "s3-operator"
 
 
-# Helm 4 and Helm 3, as dev.binaries names them.
+# Helm 4 and Helm 3, under their names in dev.binaries.
 HELMS = ("helm", "helm3")
 
 
 def run_helm(*arguments: str, kubeconfig: Path | None = None, helm: str = "helm") -> subprocess.CompletedProcess[str]:
-    """Run a helm of :data:`HELMS`; standard error is part of the output."""
+    """Run one of the programs in :data:`HELMS`. Standard error is part of the output."""
     environment = {**plain_environment(), "KUBECONFIG": str(kubeconfig or "/dev/null")}
     return subprocess.run(
         [str(find_binaries([helm])[helm]), *arguments],
@@ -46,7 +46,7 @@ def render(
     helm: str = "helm",
     chart: Path = CHART,
 ) -> list[dict[str, Any]]:
-    """The objects that the chart makes."""
+    """The objects that the chart renders."""
     if values is not None:
         assert folder is not None
         file = folder / "values.yaml"
@@ -58,14 +58,17 @@ def render(
 
 
 def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
-    """The one object of a kind (and name)."""
+    """The one object of a kind, or of a kind and a name."""
     found = [item for item in objects if item["kind"] == kind and name in ("", item["metadata"]["name"])]
     assert len(found) == 1, [item["metadata"]["name"] for item in found]
     return found[0]
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The specs of all Pods that the chart can start, at least one: a loop over none would assert nothing."""
+    """The specs of all Pods that the chart can start.
+
+    There must be at least one: a loop over none would assert nothing.
+    """
     found = []
     for item in objects:
         if item["kind"] == "Pod":
@@ -77,7 +80,7 @@ def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def settings(pod: dict[str, Any]) -> dict[str, str]:
-    """The environment of a Pod's container: settings that all commands of the operator share."""
+    """The environment of a Pod's container: the settings that all commands of the operator share."""
     return {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
 
 
@@ -86,14 +89,14 @@ EVERYTHING = (
     "--set=metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.service.enabled=true",
     "--set=networkPolicy.enabled=true,podDisruptionBudget.enabled=true,extraLabels.team=storage",
 )
-"""Arguments with which the chart makes every kind of object that it has."""
+"""Arguments with which the chart renders every kind of object that it has."""
 
 OPENSHIFT = "--set=podSecurityContext.runAsUser=null,podSecurityContext.runAsGroup=null,podSecurityContext.fsGroup=null"
-"""The README's values for OpenShift: what the SCC restricted-v2 chooses by itself."""
+"""The README's values for OpenShift. They unset the IDs that the SCC restricted-v2 chooses."""
 
 
 class Release:
-    """A namespace for a release, and what the tests do with it."""
+    """A Helm release in a namespace of its own, and the actions of the tests on it."""
 
     def __init__(self, world: World, namespace: str, folder: Path) -> None:
         self.world = world
@@ -126,7 +129,7 @@ class Release:
         return done.stdout.strip()
 
     def start(self) -> Child:
-        """The operator, as the Deployment says."""
+        """Start the operator as the Deployment does."""
         folder = self.folder / f"process-{len(self.children)}"
         folder.mkdir()
         container = read_container(self.world.kubeconfig, self.namespace, "s3-operator", folder)
@@ -137,7 +140,7 @@ class Release:
 
     @contextmanager
     def running(self) -> Iterator[Child]:
-        """The operator, for the time of a block."""
+        """Run the operator for the duration of a block."""
         operator = self.start()
         try:
             yield operator
@@ -145,21 +148,21 @@ class Release:
             operator.stop()
 
     def check(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``s3-operator check`` as the chart's test Pod runs it."""
+        """Run ``s3-operator check`` as the chart's test Pod does."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         container = read_container(self.world.kubeconfig, self.namespace, "s3-operator", folder)
         command = [container.command[0], "check", f"--leader-election-namespace={self.namespace}", "--wait=0"]
         return subprocess.run([*command, *arguments], env=container.environment, capture_output=True, text=True)
 
     def patch(self, cr: dict[str, Any], patch: dict[str, Any], *more: str) -> None:
-        """Change an S3 object as somebody else would."""
+        """Change an S3 object as another user would."""
         name, namespace = cr["metadata"]["name"], cr["metadata"]["namespace"]
         self.kubectl(
             "--namespace", namespace, "patch", "s3", name, "--type=merge", f"--patch={json.dumps(patch)}", *more
         )
 
     def stop(self) -> None:
-        """End the operators, and delete their Deployments and cluster roles, which other tests would find."""
+        """Stop the operators. Delete their Deployments and cluster roles, which other tests would find."""
         for child in self.children:
             child.stop()
         self.kubectl("--namespace", self.namespace, "delete", "deployments", "--all", is_checked=False)

@@ -1,4 +1,4 @@
-"""Every value of the chart with a value to give, and where its effect is found."""
+"""Every value of the chart, with an example of it and the place where its effect appears."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Objects = list[dict[str, Any]]
 
 
 def get(found: Any, *path: str | int) -> Any:
-    """What is at a path of maps and lists; None where there is nothing."""
+    """The item at a path of maps and lists; None if it does not exist."""
     for step in path:
         try:
             found = found[step]
@@ -21,17 +21,17 @@ def get(found: Any, *path: str | int) -> Any:
 
 
 def at(kind: str, *path: str | int) -> Callable[[Objects], Any]:
-    """Finds what is at a path of the first object of a kind."""
+    """Returns a function that finds the item at a path of the first object of a kind."""
     return lambda objects: get(next((item for item in objects if item["kind"] == kind), None), *path)
 
 
 def in_pods(*path: str | int) -> Callable[[Objects], Any]:
-    """Finds what is at a path of each Pod's spec: the operator's and the test's."""
+    """Returns a function that finds the item at a path of each Pod's spec: the operator's Pod and the test Pod."""
     return lambda objects: [get(pod, *path) for pod in pods(objects)]
 
 
 def in_env(name: str) -> Callable[[Objects], Any]:
-    """Finds the value of an environment variable in each Pod."""
+    """Returns a function that finds the value of an environment variable in each Pod."""
     return lambda objects: [
         next((item.get("value") for item in pod["containers"][0]["env"] if item["name"] == name), None)
         for pod in pods(objects)
@@ -39,7 +39,7 @@ def in_env(name: str) -> Callable[[Objects], Any]:
 
 
 def in_args(option: str) -> Callable[[Objects], Any]:
-    """Finds the operator's arguments that begin with an option."""
+    """Returns a function that finds the operator's arguments that begin with an option."""
     return lambda objects: [text for text in container("args")(objects) if text.startswith(option)]
 
 
@@ -52,14 +52,17 @@ def container(*path: str | int) -> Callable[[Objects], Any]:
 
 
 def volume(name: str, *path: str | int) -> Callable[[Objects], Any]:
-    """Finds what is at a path of a volume of each Pod."""
+    """Returns a function that finds the item at a path of a volume of each Pod."""
     return lambda objects: [
         get(next((item for item in pod["volumes"] if item["name"] == name), None), *path) for pod in pods(objects)
     ]
 
 
 def each(field: str, key: str) -> Callable[[Objects], Any]:
-    """Finds the different values of a label or annotation of all objects but the extra ones, which are ConfigMaps."""
+    """Returns a function that finds the distinct values of a label or annotation.
+
+    It reads all objects but the extra ones, which are ConfigMaps.
+    """
     return lambda objects: {get(item, "metadata", field, key) for item in objects if item["kind"] != "ConfigMap"}
 
 
@@ -68,7 +71,7 @@ def exists(kind: str) -> Callable[[Objects], Any]:
 
 
 def rule(alert: str, *path: str) -> Callable[[Objects], Any]:
-    """Finds what is at a path of an alert."""
+    """Returns a function that finds the item at a path of an alert."""
 
     def find(objects: Objects) -> Any:
         rules = at("PrometheusRule", "spec", "groups", 0, "rules")(objects) or []
@@ -78,7 +81,7 @@ def rule(alert: str, *path: str) -> Callable[[Objects], Any]:
 
 
 class Row(NamedTuple):
-    """A value that is given, where its effect is, and what is found there."""
+    """A value to set, where its effect appears, and what is expected there."""
 
     given: Any
     where: Callable[[Objects], Any]
@@ -95,7 +98,7 @@ INIT = {"name": "init", "image": "init:1"}
 RELABELING = [{"targetLabel": "cluster", "replacement": "prod"}]
 SPREAD = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
 EGRESS = {"ports": [{"port": 3128, "protocol": "TCP"}]}
-TWICE = 2  # Pods: the operator's and the test's
+TWICE = 2  # Two Pods: the operator's and the test's
 
 TOGETHER = {
     "image.registry": Row("registry.example:5000", container("image"), WHOLE),
@@ -171,7 +174,7 @@ TOGETHER = {
         [{"name": "ca", "mountPath": "/ca"}] * TWICE,
     ),
     "initContainers": Row([INIT], in_pods("initContainers"), [[INIT]] * TWICE),
-    # After the operator's own, and not in the test Pod, which would never complete.
+    # After the operator's container. The test Pod does not get it, because the Pod would never complete.
     "extraContainers": Row([SIDECAR], in_pods("containers", 1), [SIDECAR, None]),
     "hostNetwork": Row(True, in_pods("dnsPolicy"), ["ClusterFirstWithHostNet"] * TWICE),
     "dnsConfig": Row({"searches": ["x"]}, in_pods("dnsConfig"), [{"searches": ["x"]}] * TWICE),
@@ -268,7 +271,7 @@ TOGETHER = {
     "testPod.labels": Row({"test": "a"}, at("Pod", "metadata", "labels", "test"), "a"),
     "testPod.annotations": Row({"test": "b"}, at("Pod", "metadata", "annotations", "test"), "b"),
 }  # fmt: skip
-"""Values that go together, by their place in values.yaml."""
+"""Values that can be set together, by their path in values.yaml."""
 
 APART = {
     "image.name": Row("all:1", in_pods("containers", 0, "image"), ["all:1"] * TWICE),
@@ -291,16 +294,16 @@ APART = {
     "metrics.podMonitor.metricRelabelings": Row(
         RELABELING, at("PodMonitor", "spec", "podMetricsEndpoints", 0, "metricRelabelings"), RELABELING
     ),
-    # 0 is a value, too.
+    # 0 must not be treated as an empty value.
     "podDisruptionBudget.minAvailable": Row(0, at("PodDisruptionBudget", "spec", "minAvailable"), 0),
 }
-"""Values that exclude those above."""
-# What a row needs that is not about it.
+"""Values that cannot be combined with those above."""
+# Values that a row needs and does not test.
 NEEDED = {"podDisruptionBudget.enabled": True, "commonAnnotations": {"helm": "a"}}
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
-    """Values by their places as Helm takes them."""
+    """Nest values by their dotted paths, as Helm takes them."""
     found: dict[str, Any] = {}
     for place, value in values.items():
         *path, last = place.split(".")

@@ -1,4 +1,4 @@
-"""Fakes for unit tests of the loop: the collaborators that a Reconciler, a Watcher and an Election take."""
+"""Fakes for unit tests of the control loop: the collaborators of a Reconciler, a Watcher and an Election."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READY = Outcome(True, Reason.READY)
 
 
 class ApiProblemError(Exception):
-    """What the client library would raise."""
+    """The exception of the client library."""
 
     def __init__(self, status: int) -> None:
         super().__init__(str(status))
@@ -48,7 +48,7 @@ def make_object(**metadata: Any) -> S3Object:
 
 
 class FakeKube:
-    """One S3 object in memory, with a log of what was written; the watch is up to date."""
+    """One S3 object in memory, and a log of the writes. The watch is always up to date."""
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         self.item = item
@@ -97,7 +97,7 @@ class FakeKube:
 
 
 class FakeJob:
-    """Ends each run with the next of the given outcomes; the last one again and again."""
+    """Ends each run with the next of the given outcomes. The last outcome is repeated."""
 
     def __init__(self, kube: FakeKube, *outcomes: Outcome) -> None:
         self._kube = kube
@@ -111,7 +111,7 @@ class FakeJob:
 
 
 class FakeCheck:
-    """Ends each comparison with the next of the given outcomes; the last one again and again."""
+    """Ends each comparison with the next of the given outcomes. The last outcome is repeated."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self._outcomes = list(outcomes) or [READY]
@@ -132,7 +132,7 @@ class FakeCheck:
 
 @dataclass
 class FakeParts:
-    """What a Reconciler takes beside the objects and the role; ``time_s`` is the time on its clock."""
+    """The collaborators of a Reconciler other than the objects and the role. ``time_s`` is the time on its clock."""
 
     check: FakeCheck = field(default_factory=FakeCheck)
     metrics: Metrics = field(default_factory=Metrics)
@@ -140,7 +140,7 @@ class FakeParts:
     full_sync_period_s: float = math.inf
     time_s: float = 0.0
     now: str = "2026-01-02T03:04:05Z"
-    # Over as soon as a run has ended.
+    # This clock advances far on each read, so the waiting times after a run are over at once.
     claims: Claims = field(default_factory=lambda: Claims(lambda bucket: [], count(step=1000.0).__next__))
 
     def make_reconciler(self, objects: Any, role: Role) -> Reconciler:
@@ -157,13 +157,13 @@ class FakeParts:
 
 
 class FakeLeases:
-    """Leases in memory; ``lease`` is the one of the default name."""
+    """Leases in memory. ``lease`` is the one with the default name."""
 
     def __init__(self) -> None:
         self.leases: dict[str, Lease] = {}
         self.list_error: KubeError | None = None
         self.error: KubeError | None = None
-        # Called at each call, which may take its time.
+        # Called at each request. A test can let time pass here.
         self.before_call: Callable[[], None] = lambda: None
         self.timeouts: list[float] = []
         self._version = 0
@@ -189,7 +189,7 @@ class FakeLeases:
     def list_leases(self, namespace: str | None) -> list[Lease]:
         if self.list_error:
             raise self.list_error
-        # By their label: one of an earlier version has none, and no scope.
+        # Selected by label. A Lease of an earlier version has no label, and no scope.
         return [lease for lease in self.leases.values() if lease.scope]
 
     @property
@@ -198,7 +198,7 @@ class FakeLeases:
 
 
 class FakeListing:
-    """A list's items and version; an exception is raised when they are read."""
+    """The items and the resourceVersion of a list. An exception is raised when the items are read."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
@@ -212,7 +212,7 @@ class FakeListing:
 
 
 class FakeApi:
-    """Lists and watches by script: each list and each watch takes the next answer; an exception is raised."""
+    """Scripted lists and watches: each request takes the next answer. An exception is raised."""
 
     def __init__(self, lists: list[Any], watches: list[Any]) -> None:
         self._lists = lists

@@ -1,4 +1,4 @@
-"""IAM users of the gate's own tests."""
+"""IAM users for the tests of the gate itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def code_of(call: Callable[[], Any]) -> str:
-    """The error code of a call that AWS refuses."""
+    """The error code of a call that AWS rejects."""
     try:
         call()
     except Exception as error:

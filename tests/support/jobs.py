@@ -1,4 +1,4 @@
-"""The operator's own job in a test's process, as its workers have it, and the processes of its runs."""
+"""The operator's own job in the process of a test, as its workers have it, and the processes of its runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GIVEN = ("AWS_", "KUBECONFIG")
 
 
 class GatedJob(AnsibleJob):
-    """A job with the settings of the tests, whose runs have more variables in their environment."""
+    """A job with the settings of the tests. Its runs have additional environment variables."""
 
     def __init__(self, work_dir: Path, environment: dict[str, str], warm: WarmProcess | None) -> None:
         super().__init__(PROJECT, work_dir, RUN_TIMEOUT_S, SETTINGS, warm)
@@ -30,13 +30,13 @@ class GatedJob(AnsibleJob):
 
 
 def job_environment(world: World, kubeconfig: Path) -> dict[str, str]:
-    """The environment of a job: a run sees nothing else of this process's."""
+    """The environment of a job. A run sees no other variable of this process."""
     environment = world.environment(KUBECONFIG=str(kubeconfig))
     return {name: value for name, value in environment.items() if name.startswith(_GIVEN)}
 
 
 def make_warm(work_dir: Path, settings: dict[str, str]) -> WarmProcess:
-    """A warm process, not started yet, with its folder in the work folder."""
+    """A warm process that is not started yet, with its directory in the work directory."""
     home = processes.own_folder(work_dir, "warm")
     make_folders(home)
     run_id = f"{processes.operator_id()}-warm".ljust(64, "-")
@@ -56,14 +56,14 @@ class Work:
         return not self._thread.is_alive()
 
     def outcome(self) -> Outcome:
-        """Wait for the end."""
+        """Wait for the end of the run, and return its outcome."""
         self._thread.join(RUN_TIMEOUT_S)
         assert self._outcomes, "the run did not end"
         return self._outcomes[0]
 
 
 def processes_of(owner: str, *, with_warm: bool = False) -> list[int]:
-    """The live processes of an operator's runs, and, if asked for, its warm process."""
+    """The live processes of an operator's runs and, if requested, its warm process."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""Looks for secrets where none may be: in processes, in files, in texts.
+"""Searches for secrets where they must not be: in processes, files and texts.
 
-A secret is looked for as it is, in base64 (whatever comes before it), as URLs write it, and as JSON may. Processes
-are looked at by what /proc shows of them: arguments, environment, and the files that they have open, deleted ones
-included. Nothing that is found is ever told: only where, and in which form.
+It searches for a secret as plain text, in base64 (at any offset), URL-encoded, and escaped as in JSON. Of a process it
+reads what /proc shows: arguments, environment and open files, including deleted ones. It never reports the secret
+itself, only where it was found and in which form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 @functools.cache
 def forms_of(secret: str) -> dict[str, bytes]:
-    """How a secret may be written."""
+    """The forms in which a secret may be written."""
     forms = {
         "plain": secret,
         "url": quote(secret, safe=""),
@@ -36,23 +36,23 @@ def forms_of(secret: str) -> dict[str, bytes]:
     written = {name: text.encode() for name, text in forms.items()}
     for shift in range(3):
         whole = base64.b64encode(b"x" * shift + secret.encode())
-        # Less the characters that hold bits of what stands before or after.
+        # Without the characters that also encode bits of the bytes before or after it.
         written[f"base64-{shift}"] = whole[(shift * 8 + 5) // 6 : (shift + len(secret)) * 8 // 6]
     return written
 
 
 def find_in(text: bytes, secrets: Iterable[str]) -> set[str]:
-    """The forms in which a text holds one of the secrets."""
+    """The forms in which a text contains one of the secrets."""
     return {form for secret in secrets for form, written in forms_of(secret).items() if written in text}
 
 
 class Search:
-    """A search that goes on in a thread while something runs, and at once by :meth:`look`. A context manager.
+    """Searches continuously in a thread while something runs, and once per call of :meth:`look`. A context manager.
 
-    :param secrets: asks which secrets there are by now
-    :param pids: asks which processes there are now
-    :param folders: all their files are read, again and again
-    :param private: files that may hold a secret, if nobody else can read them
+    :param secrets: returns the secrets that exist now
+    :param pids: returns the processes that exist now
+    :param folders: all their files are read repeatedly
+    :param private: whether a file may contain a secret, provided that no other user can read it
     """
 
     def __init__(
@@ -82,19 +82,19 @@ class Search:
             self.look()
 
     def look(self) -> None:
-        """Look at everything once."""
+        """Search everything once."""
         with self._lock:
             secrets = self._secrets()
             for pid in self._pids():
                 self._look_at_process(pid, secrets)
             for folder in self._folders:
-                # Not rglob: folders go away while it walks.
+                # Not rglob, because directories are deleted during the walk.
                 for parent, _, names in os.walk(folder):
                     for name in names:
                         self._look_at_file(Path(parent, name), secrets)
 
     def look_at_text(self, where: str, text: str | bytes) -> None:
-        """Look at something that was read elsewhere."""
+        """Search a text that was read elsewhere."""
         self._note(where, text.encode() if isinstance(text, str) else text, self._secrets())
 
     def _look_at_process(self, pid: int, secrets: list[str]) -> None:
@@ -130,7 +130,7 @@ class Search:
 
 
 def descendants_of(pid: int) -> list[int]:
-    """A process and all that it started."""
+    """A process and all its descendants."""
     parents = {}
     for folder in Path("/proc").iterdir():
         fields = processes.read_stat(int(folder.name)) if folder.name.isdigit() else []

@@ -1,8 +1,9 @@
-"""What a test file leaves behind for the next one: in the whole cluster, in AWS's gate, and in this process.
+"""What a test file leaves behind in the whole cluster, in the AWS gate, and in this process.
 
-Tests keep to namespaces and names of their own. What is here does not: a Deployment of an operator, whose settings the
-playbooks compare with theirs; cluster roles, admission rules and CRDs; an injected fault; the default cluster of the
-client library. A test that leaves one makes others fail, or pass, that run after it in the same worker.
+Tests keep to their own namespaces and names. The resources listed here are shared: a Deployment of an operator, whose
+settings the playbooks compare with their own; cluster roles, admission rules and CRDs; an injected fault; and the
+default cluster of the client library. If a test leaves one of them, tests that run later in the same worker fail, or
+pass, because of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import kubernetes.client as k8s
 
-# Cluster-wide, or read in all namespaces by the playbooks (Deployments): group, version, plural.
+# Kinds that are cluster-scoped, or that the playbooks read in all namespaces (Deployments): group, version, plural.
 _KINDS = (
     ("apps", "v1", "deployments"),
     ("rbac.authorization.k8s.io", "v1", "clusterroles"),
@@ -26,10 +27,10 @@ _KINDS = (
 
 
 class Leftovers:
-    """Compares what there is with what there was when this was made, or compared last.
+    """Compares the current state with the state at its creation, or at the last comparison.
 
     :param api: a client of the cluster
-    :param gate: the tests' side of AWS's gate
+    :param gate: the tests' interface to the AWS gate
     """
 
     def __init__(self, api: k8s.ApiClient, gate: Any) -> None:
@@ -38,7 +39,7 @@ class Leftovers:
         self._before = set(self._read())
 
     def find_new(self) -> list[str]:
-        """What is there now and was not before, each told once."""
+        """What exists now and did not exist before. Each item is reported once."""
         now = set(self._read())
         found, self._before = now - self._before, now
         return sorted(found)
@@ -47,7 +48,7 @@ class Leftovers:
         for kind in _KINDS:
             for item in self._custom.list_cluster_custom_object(*kind)["items"]:
                 metadata = item["metadata"]
-                # A CRD that was changed counts as another one.
+                # The generation makes a changed CRD count as a new one.
                 version = f" generation {metadata['generation']}" if "customresourcedefinitions" in kind else ""
                 yield f"{kind[-1]} {metadata.get('namespace', '')}/{metadata['name']}{version}"
         yield from (f"gate: {entry}" for entry in self.gate.leftovers())

@@ -1,4 +1,4 @@
-"""A limit on the memory of a process and all that it starts, and the most that it had."""
+"""Limits the memory of a process and all its descendants, and measures their peak."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _REMOVE_S = 5.0
-# A process between us and the command: what a process has when it calls exec counts as memory of the program that it
-# becomes (getrusage(2), ru_maxrss), and a test run has hundreds of MB.
+# A process between the test and the command. The memory of a process at exec counts as memory of the new program
+# (getrusage(2), ru_maxrss), and the process of a test run has hundreds of MB.
 _MEASURE = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[2:])
@@ -26,9 +26,9 @@ sys.exit(process.returncode)
 
 @contextlib.contextmanager
 def limited(limit_mb: int) -> Iterator[list[str]]:
-    """The beginning of a command that runs in a memory cgroup of so many 10^6 bytes, which the kernel enforces.
+    """The beginning of a command that runs in a memory cgroup with a limit in 10^6 bytes, which the kernel enforces.
 
-    Empty where no cgroup may be made; the peak that :func:`peak_mb` tells is then the only measure.
+    Empty where no cgroup can be created. The peak that :func:`peak_mb` returns is then the only measurement.
     """
     folder = _make(limit_mb * 1_000_000)
     if folder is None:
@@ -49,7 +49,7 @@ def limited(limit_mb: int) -> Iterator[list[str]]:
 
 
 def peak_mb(pid: int) -> float:
-    """The most resident memory that a live process had, in 10^6 bytes."""
+    """The peak resident memory of a live process, in 10^6 bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
@@ -57,7 +57,7 @@ def peak_mb(pid: int) -> float:
 
 
 def run_and_measure(command: list[str], environment: dict[str, str]) -> tuple[int, str, float]:
-    """Run a command. Exit status, output, and the most resident memory that it had, in 10^6 bytes."""
+    """Run a command. Returns its exit status, its output, and its peak resident memory in 10^6 bytes."""
     with tempfile.NamedTemporaryFile("r") as measured:
         words = [sys.executable, "-S", "-c", _MEASURE, measured.name, *command]
         done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -77,7 +77,7 @@ def _make(limit: int) -> Path | None:
 
 
 def _places() -> Iterator[tuple[Path, str]]:
-    """Our own cgroup with a memory controller: version 1, version 2."""
+    """The cgroup of this process with a memory controller: version 1, version 2."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):

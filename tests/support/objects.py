@@ -1,4 +1,4 @@
-"""S3 objects, and what tests read and make of theirs in AWS."""
+"""S3 objects, and helpers that read and create their resources in AWS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.world import CLUSTER, PROJECT, World, requests_of
 
 
 def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> ReconcileError:
-    """How the object is refused; nothing may be written on the way."""
+    """The error with which the object is refused. The comparison may write nothing."""
     with requests_of(world) as requests, pytest.raises(ReconcileError) as refused:
         observe(world.wanted(cr), world.sources(settle_s))
     assert [request["action"] for request in requests if request["write"]] == []
@@ -53,7 +53,10 @@ def user_tags(world: World, name: str) -> dict[str, str]:
 
 
 def fill(world: World, bucket: str) -> None:
-    """Objects from before versioning (``null`` versions), versions, delete markers, an upload in progress."""
+    """Fill a bucket.
+
+    It has objects from before versioning (``null`` versions), versions, delete markers, and an incomplete upload.
+    """
     s3 = world.s3
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     for number in range(3):
@@ -89,7 +92,7 @@ def write_cr(path: Path, namespace: str, name: str, **spec: Any) -> Path:
 
 
 def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
-    """What a tenant can make that the operator has to read: a Secret of the object's, with any data."""
+    """The body of a Secret for an S3 object, with any data. A tenant can create one that the operator has to read."""
     metadata = cr["metadata"]
     owner = {
         "apiVersion": cr["apiVersion"], "kind": "S3", "name": metadata["name"], "uid": metadata["uid"],
@@ -101,7 +104,7 @@ def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
 
 
 def optional_settings() -> dict[str, Any]:
-    """The fields of the bucket's optional settings, as an example gives them."""
+    """The fields of the bucket's optional settings, with the values of an example."""
     spec = yaml.safe_load((PROJECT / "examples" / "full.yaml").read_text())["spec"]
     fields = [setting.field for setting in ALL if setting.is_optional]
     assert set(fields) <= set(spec), "examples/full.yaml gives every optional setting"

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, and the S3 objects that it manages, as tests read them."""
+"""The operator as a separate process, and its S3 objects as tests read them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.world import CLUSTER, PROJECT, World, requests_of
 
 
 class Operator:
-    """One ``s3-operator`` process. Its log is JSON lines."""
+    """One ``s3-operator`` process. Its log is in JSON lines."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Operator:
     def lines(self, message: str) -> list[dict[str, Any]]:
         """The log lines with this message."""
         found = []
-        # The last line may be half written.
+        # Ignore the last line, which may be incomplete.
         for line in self.log_file.read_text().rpartition("\n")[0].splitlines():
             if line.startswith("{"):
                 record = json.loads(line)
@@ -57,11 +57,11 @@ class Operator:
         return found
 
     def runs_of(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
-        """The ended runs for an object that are logged (at debug: all)."""
+        """The logged ends of runs for an object. At log level debug these are all runs."""
         return [line for line in self.lines("reconciled") if line["name"] == cr["metadata"]["name"]]
 
     def looks_at(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
-        """The runs for an object, and the drift checks that needed none."""
+        """The runs for an object, and the drift checks that needed no run."""
         checks = [line for line in self.lines("checked") if line["name"] == cr["metadata"]["name"]]
         return [*self.runs_of(cr), *checks]
 
@@ -71,12 +71,12 @@ class Operator:
         return int(lines[-1]["port"])
 
     def stop(self, timeout_s: float = 40.0) -> int:
-        """SIGTERM; its exit status."""
+        """Send SIGTERM, and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
 
     def kill(self) -> None:
-        """SIGKILL, if it is still there."""
+        """Send SIGKILL if the process still exists."""
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -86,7 +86,7 @@ StartOperator = Callable[..., Operator]
 
 
 def live(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
-    """The object as it is now."""
+    """The current object."""
     metadata = cr["metadata"]
     found = world.custom.list_namespaced_custom_object(
         GROUP, VERSION, metadata["namespace"], PLURAL, field_selector=f"metadata.name={metadata['name']}"
@@ -95,7 +95,7 @@ def live(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def condition(world: World, cr: dict[str, Any], name: str = "Ready") -> dict[str, Any]:
-    """A condition now."""
+    """A condition of the current object."""
     found = (live(world, cr) or {}).get("status", {}).get("conditions", [])
     return next((item for item in found if item["type"] == name), {})
 
@@ -114,13 +114,13 @@ def wait_ready(world: World, cr: dict[str, Any], generation: int = 1) -> dict[st
 
 
 def delete(world: World, cr: dict[str, Any]) -> None:
-    """Ask for the object's deletion."""
+    """Request the deletion of the object."""
     metadata = cr["metadata"]
     world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
 
 def wait_gone(world: World, cr: dict[str, Any]) -> None:
-    """Wait until the object is gone from the API server."""
+    """Wait until the object no longer exists in the API server."""
     wait_until(lambda: live(world, cr) is None, f"{cr['metadata']['name']} gone")
 
 
@@ -146,7 +146,10 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def plan(world: World, folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run it to its end. It must change nothing and leave nothing; an environment variable of None is left out."""
+    """Run the command to its end. It must change nothing and leave nothing behind.
+
+    An environment variable with the value None is removed.
+    """
     merged = {**world.environment(), **environment}
     command = [str(Path(sys.executable).parent / "s3-operator"), "plan", "--work-dir", str(folder / "work")]
     with requests_of(world) as requests:

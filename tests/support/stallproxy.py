@@ -1,6 +1,7 @@
-"""A TCP proxy whose connections can fall silent: they stay open, and nothing passes, as behind a firewall that forgot.
+"""A TCP proxy whose connections can stall: they stay open, but no data passes.
 
-New connections are taken and then silent, too. In threads of this process.
+A firewall that lost its state behaves like this. While it stalls, it still accepts new connections and passes none of
+their data. It runs in threads of this process.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ _CHUNK = 64 * 1024
 
 
 class StallProxy:
-    """A context manager; ``kubeconfig`` names this proxy in place of the API server.
+    """A context manager. ``kubeconfig`` names this proxy instead of the API server.
 
-    :param folder: for the kubeconfig
+    :param folder: directory for the kubeconfig
     """
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
@@ -51,11 +52,11 @@ class StallProxy:
             open_socket.close()
 
     def stall(self) -> None:
-        """From now on nothing passes."""
+        """Stop passing data."""
         self._passes.clear()
 
     def pass_again(self) -> None:
-        """What is in between goes on."""
+        """Pass data again, including what is waiting."""
         self._passes.set()
 
     def _accept(self) -> None:

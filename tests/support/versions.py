@@ -1,4 +1,4 @@
-"""What this environment has of Ansible."""
+"""The Ansible versions in this environment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One S3 object in a real API server and a real AWS endpoint, and the role run on it as people run it.
+"""One S3 object in a real API server and a real AWS endpoint, and role runs on it as users start them.
 
-Used by the drift matrix and the other tests of the role. Every helper waits for what it does to be done;
-nothing here is a fake.
+The drift matrix and the other tests of the role use it. Every helper waits until its action is complete. Nothing here
+is a fake.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ ROLE = PROJECT / "roles" / "s3bucket"
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
 CLUSTER = "test-cluster"
-# The role's settings in tests: nothing is waited for, as the gate shows at once what was made.
+# The role's settings in tests. The role does not wait for IAM, because the gate shows every write at once.
 SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
 OPERATOR_USERS = "operator-"
-"""How the names begin of IAM users whose keys operators have in tests."""
+"""Prefix of the names of IAM users whose keys operators use in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
@@ -61,7 +61,7 @@ NewObject = Callable[..., dict[str, Any]]
 
 @dataclass
 class Run:
-    """What one run of a playbook said."""
+    """The output and the result of one playbook run."""
 
     code: int
     output: str
@@ -69,18 +69,18 @@ class Run:
 
     @property
     def changed(self) -> list[str]:
-        """The aspects that the role says it changed."""
+        """The aspects that the role reports as changed."""
         return list(self.outcome["changed"])
 
 
 class World:
-    """The control plane and AWS of a test session, and how to run the role against them."""
+    """The control plane and AWS endpoint of a test session, and the ways to run the role against them."""
 
     def __init__(self, kubeconfig: Path, aws: Any, folder: Path) -> None:
         self.kubeconfig = kubeconfig
         self.aws = aws
         self.folder = folder
-        # A client of its own: the library's default is one for the whole process, and this cluster may end before it.
+        # A separate client: the library's default client is one per process, and this cluster may end earlier.
         api = kubernetes.config.new_client_from_config(str(kubeconfig))
         self.core = k8s.CoreV1Api(api)
         self.custom = k8s.CustomObjectsApi(api)
@@ -88,7 +88,7 @@ class World:
         self.iam = aws.client("iam")
         self.sts = aws.client("sts")
         self.account = str(self.sts.get_caller_identity()["Account"])
-        # The role and the operator work with no more rights than the documented ones.
+        # The role and the operator have only the documented permissions.
         self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
         make_operator_key(aws, policy_for(PolicySettings(self.account)), self.operator_file)
         self._run_numbers = itertools.count()
@@ -99,7 +99,7 @@ class World:
             self._warm.stop()
 
     def environment(self, **more: str) -> dict[str, str]:
-        """An environment of its own for a child process: nothing of the machine's AWS or Ansible settings."""
+        """The environment of a child process: it inherits no AWS or Ansible setting of the machine."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {
             **kept,
@@ -116,7 +116,7 @@ class World:
         }
 
     def ansible_playbook(self, executor: str = EXECUTOR) -> str:
-        """The program: the stock one, or the shim of a warm process."""
+        """The program to run: the stock ansible-playbook, or the shim of a warm process."""
         if executor == "stock":
             return str(Path(sys.executable).parent / "ansible-playbook")
         if self._warm is None:
@@ -138,7 +138,7 @@ class World:
             processes.RUN_ID: f"{processes.operator_id()}-{next(self._run_numbers)}",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_SHOW_CUSTOM_STATS": "1",
-            # SETTINGS, as a person gives them to a playbook.
+            # SETTINGS, in the form in which a user sets them for a playbook.
             "CLUSTER_NAME": CLUSTER,
             "IAM_SETTLE": "0",
             **environment,
@@ -160,20 +160,20 @@ class World:
         self, cr: dict[str, Any], *arguments: str, executor: str = EXECUTOR,
         settings: dict[str, Any] | None = None, **environment: str,
     ) -> Run:  # fmt: skip
-        """Run the role on one object, given as the operator gives it, with settings of its environment or these."""
+        """Run the role on one object, passed as the operator passes it, with settings from its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
         given = extra_vars(S3Object(cr), SETTINGS)
-        # As they are: the role refuses what is invalid.
+        # Not validated here: the role refuses invalid settings.
         record = {**SETTINGS.to_record(), **of_environment(environment), **(settings or {})}
         given["s3bucket_operator_settings_json"] = {"__ansible_unsafe": json.dumps(record)}
-        # The operator leaves most of the metadata out.
+        # The operator leaves out most of the metadata.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))
         given_arguments = ("-e", f"@{path}", *arguments)
         return self.playbook("reconcile.yml", *given_arguments, executor=executor, cwd=PROJECT, **environment)
 
     def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
-        """Run the deactivation of an IAM user's keys as the operator does, for an object that no longer exists."""
+        """Deactivate an IAM user's access keys as the operator does for an object that no longer exists."""
         metadata = cr["metadata"]
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
@@ -184,7 +184,7 @@ class World:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
     def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
-        """What the role's own module reads from, in this process."""
+        """The sources that the role's own module reads from, in this process."""
 
         def clients_of(pair: dict[str, Any]) -> tuple[Any, Any]:
             key_id, secret = children.values_in(pair)
@@ -231,17 +231,17 @@ class World:
         return _plain(self.core.read_namespaced_service, cr["metadata"]["name"], cr["metadata"]["namespace"])
 
     def credentials(self, cr: dict[str, Any]) -> tuple[str, str]:
-        """The Secret's key pair."""
+        """The access key in the Secret: key ID and secret."""
         data = (self.secret(cr) or {})["data"]
         return tuple(base64.b64decode(data[name]).decode() for name in (children.KEY_ID, children.SECRET_KEY))  # type: ignore[return-value]
 
     def tenant(self, cr: dict[str, Any], service: str = "s3") -> Any:
-        """A client with the Secret's own key pair."""
+        """A client with the access key from the Secret."""
         key_id, secret = self.credentials(cr)
         return self.aws.client(service, aws_access_key_id=key_id, aws_secret_access_key=secret)
 
     def snapshot(self, cr: dict[str, Any]) -> dict[str, Any]:
-        """All that AWS and Kubernetes hold for the object, comparable; secrets as fingerprints."""
+        """Everything that AWS and Kubernetes have for the object, in a comparable form. Secrets are fingerprints."""
         wanted = self.wanted(cr)
         bucket = read.find_bucket(self.s3, wanted.bucket, self.account)
         user = read.find_user(self.iam, wanted.username) if wanted.username else None
@@ -259,7 +259,7 @@ class World:
 
 
 def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str, str]:
-    """A key that may do what a policy allows, as the gate judges it. Writes a file; returns a client's arguments."""
+    """Create an access key that the gate limits to a policy. Writes a credentials file and returns client arguments."""
     iam, name = aws.client("iam"), f"{OPERATOR_USERS}{uuid.uuid4().hex[:8]}"
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     iam.create_user(UserName=name)
@@ -271,7 +271,7 @@ def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str,
 
 
 def make_as_go_operator(world: World, cr: dict[str, Any]) -> str:
-    """What the Go operator leaves: no tags, a controlled Secret, its own policy. Returns the key id."""
+    """Create what the Go operator leaves: no tags, a controlled Secret, its own policy. Returns the key ID."""
     spec, metadata = cr["spec"], cr["metadata"]
     bucket, user = spec["bucketName"], spec["iamUser"]["username"]
     world.s3.create_bucket(Bucket=bucket)
@@ -298,7 +298,7 @@ def make_as_go_operator(world: World, cr: dict[str, Any]) -> str:
 
 
 def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot less what a fresh key must change."""
+    """A snapshot without the parts that a new access key must change."""
     left = copy.deepcopy(snapshot)
     left["user"]["keys"] = sorted(left["user"]["keys"].values())
     del left["user"]["tags"]["agill.apps/key"]
@@ -307,7 +307,7 @@ def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
 
 
 def code_of(call: Callable[[], Any]) -> str:
-    """The error code of a call that AWS refuses; "allowed" for one that it answers."""
+    """The error code of a call that AWS rejects; "allowed" for a call that succeeds."""
     try:
         call()
     except ClientError as error:
@@ -316,13 +316,13 @@ def code_of(call: Callable[[], Any]) -> str:
 
 
 def deleting(cr: dict[str, Any]) -> dict[str, Any]:
-    """The object as it looks once it is being deleted."""
+    """The object with a deletionTimestamp."""
     return {**cr, "metadata": {**cr["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
 
 
 @contextmanager
 def requests_of(world: World) -> Iterator[list[dict[str, Any]]]:
-    """The requests that AWS got while the block ran."""
+    """Collects the requests that AWS received while the block ran."""
     world.aws.gate.clear_requests()
     seen: list[dict[str, Any]] = []
     yield seen

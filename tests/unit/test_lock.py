@@ -1,4 +1,7 @@
-"""The image's dependency lists: complete, in the ranges of pyproject.toml, of the release that make setup unpacks."""
+"""The image's dependency lists.
+
+They are complete, within the ranges of pyproject.toml, and of the Ansible release that make setup unpacks.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _LOCK = PROJECT / "container" / "requirements.lock"
 
 
 def locked() -> dict[str, str]:
-    """Package -> version; every one must have a hash."""
+    """Package -> version. Every package must have a hash."""
     entries = re.split(r"\n(?=\S)", _LOCK.read_text().strip())
     found = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What is stated twice about the repository agrees: hooks and make lint, workflows and CI, pins and Renovate."""
+"""Facts that the repository states twice agree: hooks and make lint, workflows and CI, pins and Renovate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_targets() -> set[str]:
 
 
 def called_targets(script: str) -> set[str]:
-    """The targets in the ``make`` commands of a script; a variable stands for itself."""
+    """The targets in the ``make`` commands of a script. A variable is kept as it is."""
     found: set[str] = set()
     for command in re.findall(r"\bmake +([^\n|;&]+)", script):
         found |= {word for word in command.split() if re.fullmatch(r'[a-z][a-z0-9-]*|"\$TARGET"', word)}
@@ -29,7 +29,7 @@ def called_targets(script: str) -> set[str]:
 
 
 def read_workflow(file: Path) -> dict[str, Any]:
-    # YAML 1.1 reads a plain "on" as true.
+    # YAML 1.1 reads an unquoted "on" as true.
     return dict(yaml.safe_load(file.read_text()))
 
 
@@ -105,7 +105,7 @@ def renovate() -> dict[str, Any]:
 
 
 def custom_matches(file: str) -> list[str]:
-    """The parts of a file that Renovate's regular expressions of ours find, as whole matches."""
+    """The parts of a file that this repository's regular expressions for Renovate find, as whole matches."""
     text = (_PROJECT / file).read_text()
     found = []
     for manager in renovate()["customManagers"]:
@@ -146,8 +146,8 @@ def test_renovate_finds_every_pin_of_the_execution_environment() -> None:
     assert not [pin for pin in pins if pin.split(": ")[-1].lstrip("- ") not in found]
 
 
-# Manager -> the pattern of its files, and the files that it must find. The patterns are Renovate's own defaults, in
-# part, but that of pip_requirements.
+# Manager -> the pattern of its files, and the files that it must find. Each pattern is a part of Renovate's default,
+# except that of pip_requirements.
 _MANAGERS = {
     "pep621": (r"(^|/)pyproject\.toml$", ["pyproject.toml"]),
     "gomod": (r"(^|/)go\.mod$", ["dev/kstatus/go.mod", "dev/kubernetes/go.mod"]),
@@ -166,7 +166,7 @@ _MANAGERS = {
         [".github/workflows/ci.yml", ".github/workflows/release.yml"],
     ),
 }
-# What a file is called that has pins, whoever reads it.
+# The names of files with pinned versions, whichever tool reads them.
 _PINNED = re.compile(
     r"(^|/)(pyproject\.toml|go\.mod|package\.json|[^/]*(Docker|Container)file|[^/]*requirements[^/]*\.(ya?ml|txt|in)|"
     r"[^/]*\.lock|galaxy\.yml)$|^\.github/workflows/"

@@ -1,4 +1,4 @@
-"""Any is rare in the operator and the core, and never the whole type in a public signature."""
+"""Any is rare in the operator and the core, and is never the whole type in a public signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two environments that the suite runs in: the oldest and the newest of what is supported."""
+"""The two environments of the test suite: the oldest and the newest supported versions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_python(folder: Path, name: str, text: str) -> Path:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with no Python but what a test writes: its PATH is ``bin``, its pyenv ``pyenv``."""
+    """A machine with no Python but those that a test writes. Its PATH is ``bin``, and its pyenv ``pyenv``."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     monkeypatch.delenv("PYTHON_NEWEST", raising=False)

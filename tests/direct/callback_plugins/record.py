@@ -1,6 +1,6 @@
-"""Records what a run did, as JSON lines in the file that DIRECT_RECORD names: each task, each fact, the statistics.
+"""Records a run as JSON lines in the file that DIRECT_RECORD names: each task, each fact, and the statistics.
 
-The play under test needs no task for it, and its own output stays as it is.
+The play under test needs no task for it, and its own output does not change.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ def _host_of(result: Any) -> str:
 
 
 def _result_of(result: Any) -> dict[str, Any]:
-    # ansible-core 2.18 has only the second.
+    # ansible-core 2.18 has only _result.
     return dict(getattr(result, "result", None) or result._result)

@@ -1,4 +1,4 @@
-"""The schema that is generated from the comments of a values.yaml."""
+"""The JSON schema that is generated from the comments of a values.yaml."""
 
 from __future__ import annotations
 

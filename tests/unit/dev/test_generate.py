@@ -1,4 +1,4 @@
-"""What ``make generate`` writes. That the files are up to date is what ``make check-generated`` finds out."""
+"""What ``make generate`` writes. Whether the files are up to date is checked by ``make check-generated``."""
 
 from __future__ import annotations
 

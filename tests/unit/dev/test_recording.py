@@ -1,4 +1,4 @@
-"""The recording of the demo: what is published contains nothing of the machine on which it was made."""
+"""The recording of the demo: the published files contain nothing about the machine on which they were recorded."""
 
 from __future__ import annotations
 

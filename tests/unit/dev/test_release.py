@@ -1,4 +1,4 @@
-"""A release is refused where its versions, its changelog or its SBOM do not fit each other."""
+"""A release is refused when its versions, its changelog or its SBOM do not agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What unit tests of the core share."""
+"""Fixtures that unit tests of the core share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a plan that the drift matrix does not have: new objects, adopted ones, deletions."""
+"""The rows of a plan that the drift matrix does not cover: new objects, adopted objects and deletions."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_deletion_shows_what_becomes_of_each(defaults: dict[str, Any], spec: Any
     assert changes_of_deletion(want(defaults), Deletion("1")) == []
 
 
-# A bucket with AWS's defaults, and a spec that gives the opposite of each: (field, value now, value afterwards).
+# A bucket with AWS's defaults, and a spec with the opposite of each: (field, current value, value afterwards).
 SETTING_CHANGES: dict[str, list[tuple[str, Any, Any]]] = {
     "ownership": [("objectOwnership", "BucketOwnerEnforced", "BucketOwnerPreferred")],
     "public_access_block": [
@@ -166,8 +166,8 @@ SETTING_CHANGES: dict[str, list[tuple[str, Any, Any]]] = {
 }
 
 
-# Object lock cannot be changed after a bucket was created: what differs is refused. For optional settings see
-# the drift matrix.
+# Object lock cannot be changed after a bucket was created, so a difference is refused. The drift matrix covers the
+# optional settings.
 @pytest.mark.parametrize("aspect", [item.name for item in ALL if not item.is_optional and not item.creation_only])
 def test_setting_that_differs_shows_what_is_and_what_would_be(defaults: dict[str, Any], aspect: str) -> None:
     wanted = want(

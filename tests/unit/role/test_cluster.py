@@ -1,4 +1,4 @@
-"""What the role reports of an API server that it cannot reach."""
+"""The role's errors about an API server that it cannot reach."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from s3bucket.cluster import _unreachable
 
 
 def certificate_error() -> ssl.SSLCertVerificationError:
-    """As OpenSSL raises it for a certificate of another CA."""
+    """The exception that OpenSSL raises for a certificate of another CA."""
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "self-signed certificate"
     return error
 
 
 def wrapped(error: Exception) -> ApiException:
-    """As the client library reports an error of TLS: rest.py, RESTClientObject.request."""
+    """The form in which the client library reports a TLS error: rest.py, RESTClientObject.request."""
     try:
         try:
             raise error

@@ -1,4 +1,4 @@
-"""The role's connection variables are the options of the collections, and the required versions are named alike."""
+"""The role's connection variables are the options of the collections. All places name the same required versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from s3bucket.errors import ReconcileError
 from tests.support.world import PROJECT, ROLE
 
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
-# Neither is a part of a connection: the region is the object's.
+# Neither is a part of a connection: the region belongs to the object.
 NOT_GIVEN = {"region", "debug_botocore_endpoint_logs"}
 
 
@@ -102,7 +102,7 @@ CR = {"metadata": {"name": "photos"}, "spec": {"region": "us-east-1", "bucketNam
 
 
 def tagged(value: Any) -> Any:
-    """A value as Ansible passes it, of a class of its own."""
+    """A value as Ansible passes it, an instance of a class of Ansible's."""
     return Origin(path="/play.yml").tag(value)
 
 

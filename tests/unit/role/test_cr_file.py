@@ -1,4 +1,4 @@
-"""A file of a person holds one S3 object, or the error names the file and the remedy."""
+"""A CR file contains one S3 object. Otherwise the error names the file and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's defaults may name some fields; an error names the variable and the field."""
+"""A user's defaults may have only some fields. An error names the variable and the field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_partial_defaults_are_merged_with_the_roles_own() -> None:
     found = defaults_of({"forceDelete": False, "service": {}}, "Retain", {"team": "a"})
     expected = {"forceDelete": False, "deletionPolicy": "Retain", OPERATOR_TAGS: {"team": "a"}}
     assert found == {**DEFAULTS, **expected}
-    # What Ansible makes of -e s3bucket_defaults='{...}' is text.
+    # Ansible passes -e s3bucket_defaults='{...}' as text.
     assert defaults_of('{"bucketACL": "public-read"}')["bucketACL"] == "public-read"
     assert defaults_of({"service": {"enabled": False}})["service"] == {"enabled": False}
     assert defaults_of({}) == {**DEFAULTS, OPERATOR_TAGS: {}}

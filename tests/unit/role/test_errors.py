@@ -1,4 +1,4 @@
-"""Which AWS error leads to which reason, and what the message says about it."""
+"""The reason and the message that each AWS error leads to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from s3bucket.errors import reason_of, unknown, with_field
 
 
 def answer(code: str, operation: str, text: str = "no") -> str:
-    """What amazon.aws reports for an answer of AWS."""
+    """The error that amazon.aws reports for a response of AWS."""
     return f"Failed to do it: An error occurred ({code}) when calling the {operation} operation: {text}"
 
 

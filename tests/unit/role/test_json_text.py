@@ -1,4 +1,4 @@
-"""JSON that is nested more deeply than the parser can, as the operator and the role read it."""
+"""JSON that is nested too deeply for the parser, as the operator and the role read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which key lives, which goes, when a new one is due: each state that a kill or a person can leave."""
+"""The plan for the access keys: which one stays active, which are deleted, and when a new one is issued.
+
+There is a test for each state that a kill or a user can leave.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +47,14 @@ def test_plan_keys_key_deleted_in_iam_is_replaced() -> None:
 
 
 def test_plan_keys_killed_after_create_deletes_the_unrecorded_key() -> None:
-    # foreign-keys tag set, new key made, killed before the key tag: the new key is in neither tag.
+    # State: the foreign-keys tag is set and the new key exists, but the run was killed before it wrote the key tag. So
+    # neither tag has the new key.
     plan = plan_keys({OLD: "Active", OURS: "Active"}, OLD_PAIR, "-", OLD_PAIR)
     assert (plan.issue, plan.live, plan.delete_after, plan.is_issuing) == (False, OLD, [OURS], True)
 
 
 def test_plan_keys_killed_before_secret_write_keeps_the_key_in_use_to_the_last() -> None:
-    # Recorded is the new key, the Secret still holds the old one that applications use.
+    # The record has the new key. The Secret still has the old one, which applications use.
     plan = plan_keys({OLD: "Active", OURS: "Active"}, PAIR, "-", OLD_PAIR)
     assert (plan.issue, plan.delete_first, plan.delete_after) == (True, [OURS], [OLD])
 

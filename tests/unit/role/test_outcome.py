@@ -1,4 +1,4 @@
-"""Outcomes as records, and names of reasons in texts that no type checker reads."""
+"""Outcomes as records, and the names of reasons in files that no type checker reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.world import PROJECT, ROLE
 
 RECORD = Outcome(True, Reason.READY, "a", changed=("tags",), status={"bucketARN": "arn"}).to_record()
-# A comparison of a reason, in a task or in a template.
+# A comparison with a reason, in a task or in a template.
 COMPARED = re.compile(r"reason\b[^'\"\n]{0,30}(?:==|!=)\s*'(\w+)'")
 
 

@@ -1,4 +1,4 @@
-"""What owner tags are worth."""
+"""What owner tags prove."""
 
 from __future__ import annotations
 

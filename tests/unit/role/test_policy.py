@@ -1,4 +1,4 @@
-"""What is a policy document, which are equal, what counts as public, and what would lock everyone out."""
+"""Bucket policies: which texts are documents, which are equal, which are public, and which would lock everyone out."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_parse_refuses_what_is_no_policy(text: str, problem: str) -> None:
         parse(text)
     assert problem in str(caught.value)
     assert str(caught.value).isprintable()
-    # In AWS the same text is a difference, and no error.
+    # When AWS returns this text, it is a difference and not an error.
     assert not is_same_text(text, statement())
     assert not is_same_text(text, None)
     assert shown(text).isprintable()
@@ -178,7 +178,7 @@ def test_is_same_ignores_what_aws_rewrites() -> None:
         pytest.param({"a": "b"}, ["a", "b"], id="object-and-list"),
         pytest.param(None, "null", id="null"),
         pytest.param([], "", id="empty"),
-        # Only a principal may be named either way.
+        # The ID of an account and the ARN of its root are the same only in a principal.
         pytest.param(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", id="account-in-a-condition"),
     ],
 )
@@ -223,14 +223,14 @@ def test_is_applied_what_aws_made_of_a_policy_is_equal_until_either_side_changes
     assert len(record) <= 256
     assert not is_applied(answer, IDENTITY, "", is_record_safe=is_record_safe)
     assert is_applied(answer, IDENTITY, record, is_record_safe=is_record_safe)
-    # The order in which AWS answers makes no difference, nor do spaces.
+    # The order in which AWS returns the parts makes no difference. Neither do spaces.
     reordered = json.dumps(dict(reversed(list(json.loads(answer).items()))), indent=1)
     assert is_applied(reordered, IDENTITY, record, is_record_safe=is_record_safe)
     for other in (answered(Principal={"AWS": OAI}, Action="s3:*"), answered(Principal={"AWS": f"{OAI}2"}), None, "{"):
         assert not is_applied(other, IDENTITY, record, is_record_safe=is_record_safe)
     for wanted in (statement(), statement(Principal={"CanonicalUser": "another"}), None):
         assert not is_applied(answer, wanted, record, is_record_safe=is_record_safe)
-    # What is equal by itself needs no record, and a bad one does no harm.
+    # A policy that is equal without a record needs no record, and a wrong record does not matter.
     assert is_applied(answered(), statement(), "forged", is_record_safe=is_record_safe)
 
 
@@ -276,7 +276,7 @@ _GUARD = statement(Effect="Deny", Condition={"Bool": {"aws:SecureTransport": "fa
 def test_is_applied_a_guard_cannot_be_made_void_between_write_and_answer(
     wanted: dict[str, Any], parts: dict[str, Any]
 ) -> None:
-    """Who holds the key may write its own policy again and again, until the record is of that one."""
+    """The holder of the access key could write its own policy repeatedly, until the record is made from that one."""
     answer = json.dumps(statement(**{**wanted["Statement"][0], **parts}))
     assert not is_applied(answer, wanted, record_of(wanted, answer), is_record_safe=True)
 
@@ -286,7 +286,8 @@ def test_is_applied_account_in_place_of_a_canonical_user_needs_a_safe_record() -
     record = record_of(IDENTITY, answer)
     assert is_applied(answer, IDENTITY, record, is_record_safe=True)
     assert not is_applied(answer, IDENTITY, record, is_record_safe=False)
-    # No further one beside it, and none that is no account.
+    # Not applied when the answer has no other account next to the named one, or when the other principal is not an
+    # account.
     named = statement(Principal={"AWS": "1" * 12, "CanonicalUser": "79a59df900b949e55d96"})
     other = f"arn:aws:iam::{'2' * 12}:user/x"
     cases = {("1" * 12, "2" * 12): True, ("1" * 12,): False, (other,): False, ("1" * 12, other): False}
@@ -325,7 +326,7 @@ BOB_ID, ANN_ID = "AIDAJQABLZS4A3QDU576Q", "AROAKSCDLFT9R5DQP782U"
             {"Effect": "Deny", "Principal": None, "NotPrincipal": {"AWS": BOB}},
             {"Effect": "Deny", "Principal": None, "NotPrincipal": {"AWS": BOB_ID}}, ([BOB], [BOB_ID]), id="exempted",
         ),
-        # Written again these give nobody access, or something else differs.
+        # Nothing to report: writing the policy again would give no one access, or something else differs.
         pytest.param(
             {"Effect": "Deny", "Principal": {"AWS": BOB}}, {"Effect": "Deny", "Principal": {"AWS": BOB_ID}}, ([], []),
             id="denied",
@@ -346,7 +347,7 @@ def test_find_replaced(wanted: dict[str, Any], answer: dict[str, Any], expected:
     found = Replaced(*map(tuple, expected))
     assert find_replaced(text, policy, "") == found
     assert find_replaced(text, policy, record_of(policy, answered(**wanted))) == found
-    # What was written last is another policy: this one is a change of the spec.
+    # The last written policy is another one, so this one is a change of the spec.
     other = {**policy, "Id": "another"}
     assert find_replaced(text, policy, record_of(other, text)) == Replaced()
     assert find_replaced(text, other, "") == Replaced()

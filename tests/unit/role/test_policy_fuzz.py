@@ -1,8 +1,8 @@
-"""Property: whatever a policy's text is, evaluating it takes bounded work and ends with a document or a PolicyError.
+"""Property: evaluating any policy text takes bounded work and ends with a document or a PolicyError.
 
-Work is counted in lines of policy.py, so that a slow machine fails nothing. What runs in C and is not counted, such as
-a regular expression, is ended after some seconds of CPU. ``FUZZ_EXAMPLES`` says how many texts (``make fuzz``), and
-each run then draws others.
+Work is counted in executed lines of policy.py, so that no test fails because the machine is slow. Code in C, such as a
+regular expression, is not counted. It is stopped after some seconds of CPU time. ``FUZZ_EXAMPLES`` sets the number of
+texts (``make fuzz``); each run then generates others.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from s3bucket.settings import ALL
 ARN = f"arn:aws:s3:::{'photos-' * 9}"
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 CPU_LIMIT_S = 20.0
-# 32 actions and the bucket's ARN are matched: this many lines a character of the policy is above what is needed (worst
-# text known: 2700), and far below a second power of its length.
+# 32 actions and the bucket's ARN are matched. This number of lines per character of the policy is more than any known
+# text needs (the worst takes 2700), and far less than work that is quadratic in the length.
 LINES_A_CHARACTER = 4000
 
 fuzzed = settings(
@@ -38,12 +38,12 @@ fuzzed = settings(
 
 
 class TooMuchWorkError(AssertionError):
-    """A text took more work than its length allows."""
+    """The evaluation of a text took more work than its length allows."""
 
 
 @contextmanager
 def limited(lines: int) -> Iterator[None]:
-    """Fail what runs more lines of policy.py, or more seconds of CPU in C."""
+    """Stop code that runs more lines of policy.py, or more seconds of CPU time in C, than allowed."""
     left = lines
 
     def count(frame: FrameType, event: str, arg: Any) -> Callable[..., Any] | None:
@@ -70,7 +70,7 @@ def limited(lines: int) -> Iterator[None]:
 
 
 def examine(text: str) -> None:
-    """Evaluate a text as the operator does; what it is not, it is in one way."""
+    """Evaluate a text as the operator does. A text that is not a policy may only raise PolicyError."""
     with limited(10_000 + LINES_A_CHARACTER * len(text)), contextlib.suppress(policy.PolicyError):
         policy.examine(text, ARN)
 
@@ -79,7 +79,7 @@ def wildcards() -> st.SearchStrategy[str]:
     pieces = st.sampled_from(["*", "?", "s3:", "get", "e", "a", "photos-", "x", "[", "\\", ".", "(a+)+", "arn:aws:"])
     return st.one_of(
         st.lists(pieces, max_size=40).map("".join),
-        # The same few characters many times are what backtracking suffers from.
+        # A pattern that repeats a few characters many times is the worst case for backtracking.
         st.tuples(pieces, pieces, st.integers(1, 60)).map(lambda parts: (parts[0] + parts[1]) * parts[2] + "x"),
     )
 
@@ -119,7 +119,7 @@ def test_any_text_takes_bounded_work(text: str) -> None:
 
 
 def reference_matches(pattern: str, value: str) -> bool:
-    """By the set of all positions in the pattern that a part of the value can lead to."""
+    """A reference implementation. It keeps the set of all positions in the pattern that the value so far can reach."""
 
     def skip_stars(places: set[int]) -> set[int]:
         found = set()
@@ -150,7 +150,7 @@ def test_matches_is_what_the_wildcards_mean(pattern: str, value: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        # The text of the attack: 10 stars took 9 s, and each star more 2.7 times as long.
+        # The text of the attack. 10 stars took 9 s, and each further star multiplied that by 2.7.
         pytest.param(f"s3:{'*' * 30}x", id="stars"),
         pytest.param("*a" * 9_000 + "x", id="stars-and-letters"),
         pytest.param("*?" * 9_000 + "x", id="stars-and-marks"),
@@ -177,7 +177,7 @@ def test_trial_of_a_text_looks_for_as_many_actions_as_the_operator() -> None:
 
 
 def test_work_of_a_backtracking_matcher_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The counter itself: the regular expression that was here before is ended."""
+    """Tests the counter itself: the former regular expression is stopped."""
     import re
 
     def by_expression(pattern: str, value: str) -> bool:

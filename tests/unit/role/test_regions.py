@@ -1,4 +1,4 @@
-"""Regions and partitions come from botocore's data."""
+"""Regions and partitions come from the data of botocore."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from tests.support.world import ROLE
         ("us-iso-east-1", "aws-iso", "s3.us-iso-east-1.c2s.ic.gov"),
         ("us-isob-east-1", "aws-iso-b", "s3.us-isob-east-1.sc2s.sgov.gov"),
         ("eu-isoe-west-1", "aws-iso-e", "s3.eu-isoe-west-1.cloud.adc-e.uk"),
-        # Not yet in botocore's list, but of a partition's form; and of none, as a store has them.
+        # Not yet in botocore's list, but with the form of a partition's regions; and with no such form, as other object
+        # stores use.
         ("us-iso-north-9", "aws-iso", "s3.us-iso-north-9.c2s.ic.gov"),
         ("garage", "aws", "s3.amazonaws.com"),
     ],
@@ -62,7 +63,7 @@ def test_region_is_blamed_only_if_unknown_and_at_awss_endpoint(region: str, host
 
 
 def test_only_the_small_file_is_read() -> None:
-    # endpoints.json would be 10 MB in each process.
+    # endpoints.json would take 10 MB in each process.
     script = (
         "import botocore.loaders as l; read = []; old = l.JSONFileLoader.load_file\n"
         "l.JSONFileLoader.load_file = lambda self, path: (read.append(path), old(self, path))[1]\n"

@@ -1,4 +1,4 @@
-"""The texts of the role explain what the code has."""
+"""The role's README describes what the code has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROLE = PROJECT / "roles" / "s3bucket"
 
 
 def section(title: str) -> str:
-    """The text under a heading, up to the next heading."""
+    """The text below a heading, up to the next heading."""
     text = (ROLE / "README.md").read_text().partition(f"# {title}\n")[2]
     return re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
 

@@ -1,4 +1,4 @@
-"""One table of settings: its names are those of the CLI, the role and the README, and all take the same values."""
+"""One table defines the settings. The CLI, the role and the README use its names and accept the same values."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _role_options() -> list[click.Option]:
     return [option for option in command.params if isinstance(option, click.Option)]
 
 
-# A setting of the table, a text as a variable of the environment holds it, and whether it is valid.
+# A setting of the table, its value in an environment variable, and whether the value is valid.
 VALUES = [
     ("DELETION_POLICY", "Retain", True), ("DELETION_POLICY", "retain", False), ("DELETION_POLICY", "Keep", False),
     ("IAM_PATH", "/a/b/", True), ("IAM_PATH", "a", False), ("IAM_PATH", "/a*/", False),
@@ -118,7 +118,7 @@ def test_misspelled_variable_has_a_suggestion_and_ones_of_a_persons_own_are_left
 
 
 def deployment(*arguments: str, env: Any = (), command: Any = ("s3-operator",), **container: Any) -> dict[str, Any]:
-    """An operator's Deployment."""
+    """The Deployment of an operator."""
     one = {"name": "main", "command": list(command), "args": ["run", *arguments], "env": list(env), **container}
     pod = {"spec": {"containers": [{"name": "sidecar", "image": "a"}, one]}}
     return {"metadata": {"namespace": "ops", "name": "s3"}, "spec": {"replicas": 0, "template": pod}}
@@ -176,7 +176,7 @@ def test_operator_of_other_namespaces_is_not_compared() -> None:
 
 
 def strings_in(path: Path) -> Iterator[str]:
-    """The string constants of a Python file, with each f-string as one text, without docstrings."""
+    """The string constants of a Python file without the docstrings. Each f-string is one text."""
     tree = ast.parse(path.read_text())
     skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -188,7 +188,7 @@ def strings_in(path: Path) -> Iterator[str]:
 
 
 def test_message_that_names_an_option_of_the_operator_names_the_roles_variable_too() -> None:
-    """The same message is read by people who run the operator, and by those who run the role."""
+    """Users of the operator and users of the role read the same message."""
     files = [path for path in CORE.rglob("*.py") if path.name != "role_settings.py"]
     texts = [text for path in files for text in strings_in(path)]
     for setting in TABLE:

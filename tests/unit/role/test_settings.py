@@ -1,4 +1,4 @@
-"""What every bucket setting must state, whatever it is."""
+"""What every bucket setting must define."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_requests_use_only_the_stated_operations(defaults: dict[str, Any], setti
 
 
 def test_settings_are_imported_without_the_collections() -> None:
-    """The command line starts where they are missing, and says which are."""
+    """The command line starts when the collections are missing, and names the missing ones."""
     code = "import sys; sys.modules['ansible_collections'] = None; import runner.commands.iam_policy, s3bucket.settings"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -73,6 +73,6 @@ def test_optional_setting_is_recorded_and_may_have_a_default_of_the_operator(def
     for wanted in (want(defaults, **given), want({**defaults, **given})):
         assert wanted.bucket_tags["agill.apps/settings"] == names
     assert "agill.apps/settings" not in want(defaults).bucket_tags
-    # Of an adopted bucket defaults are not applied.
+    # Defaults are not applied to an adopted bucket.
     assert want({**defaults, **given}).settings_record(is_adopted=True) == {}
     assert want(defaults, **given).settings_record(is_adopted=True) == {"agill.apps/settings": names}

@@ -1,4 +1,4 @@
-"""What a CR asks for, its defaults, and what is refused before any call."""
+"""The contents of a CR, its defaults, and what is refused before any request."""
 
 from __future__ import annotations
 
@@ -180,6 +180,6 @@ def test_wanted_of_text_that_cannot_be_used_names_its_field(
         read(defaults, **spec)
     assert refused.value.reason == "InvalidSpec"
     assert refused.value.message.startswith(f"{field}: ")
-    # It can be shown, logged, and stored in a status.
+    # The message can be printed, logged, and stored in a status.
     assert refused.value.message.isprintable()
     assert len(refused.value.message) < 200

@@ -1,4 +1,4 @@
-"""argument_specs, defaults and the CRD say the same."""
+"""argument_specs, defaults and the CRD agree."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TYPES = {"string": "str", "boolean": "bool", "object": "dict", "array": "list"}
 
 def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
     specified = {name: option["default"] for name, option in SPECS.items() if "default" in option}
-    # The object itself is that of the file, or it is missing: no spec can say so.
+    # The default of s3bucket_cr comes from the file, or is missing. A spec cannot express that.
     given = {name: value for name, value in DEFAULTS.items() if name != "s3bucket_cr"}
-    # Of a setting it is a template, whose value where the operator passes none is that of the table.
+    # The default of a setting is a template. Without a value from the operator, its result is the table's default.
     for setting in TABLE:
         name, value = setting.name, repr(setting.default)
         assert given[setting.variable] == f"{{{{ s3bucket_operator_settings.{name} | default({value}) }}}}"
@@ -61,9 +61,12 @@ def test_status_effective_has_the_fields_of_the_spec() -> None:
 
 
 def test_everything_that_is_registered_is_cleared_at_the_end_of_a_run() -> None:
-    """Registered results outlive the role: the next object of a play, and who prints all variables, would see them."""
+    """Registered results outlive the role.
+
+    The next object of a play, and a user who prints all variables, would see them.
+    """
     main, *_ = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
-    # Of other entry points, which handle no key: what the playbooks read is used after them.
+    # Not those of other entry points: they handle no access key, and the playbooks use their results afterwards.
     others = {"connection.yml", "deactivate.yml", "settings.yml"}
     texts = [path.read_text() for path in (ROLE / "tasks").glob("*.yml") if path.name not in others]
     registered = {name for text in texts for name in re.findall(r"register: (_\w+)", text)}

@@ -1,4 +1,4 @@
-"""Which steps of a run are skipped because one failed."""
+"""Which steps of a run are skipped after another step failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is forced on users: path and permissions boundary."""
+"""The path and the permissions boundary that the operator sets on users."""
 
 from __future__ import annotations
 

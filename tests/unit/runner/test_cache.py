@@ -1,4 +1,4 @@
-"""What is kept of an object takes no more than Kubernetes stores of it."""
+"""What the cache keeps of an object takes no more memory than Kubernetes stores of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def test_object_comes_back_as_it_was_put_and_is_found_by_its_bucket() -> None:
 
 
 def test_text_with_characters_of_four_bytes_takes_four_bytes_each() -> None:
-    """Escaped it took twelve: 2,000 objects with policies full of them were more than the operator's memory limit."""
+    """Escaped, each took twelve bytes.
+
+    2,000 objects with policies full of them then exceeded the operator's memory limit.
+    """
     cache, one = Cache(S3Object.from_item), make("🪣" * 20_000)
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""The clients of the drift check: what a tenant writes as a region costs little, and is not kept for ever."""
+"""The AWS clients of the drift check: a region that a tenant writes costs little memory, and is not kept forever."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monk
         assert clients.get("eu-west-1").s3 is used, "the region that is used is kept"
     gc.collect()
     assert clients.regions == ["nowhere-3", "eu-west-1"]
-    # Not all of them: something in botocore may still refer to the first one.
+    # Not all of them are collected: something in botocore may still refer to the first client.
     assert sum(other() is not None for other in others) <= 2
     assert len(sessions) == 1
 

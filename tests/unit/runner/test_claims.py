@@ -1,4 +1,4 @@
-"""Of two objects that ask for one bucket name, the one that ran first keeps it, whatever is in a status."""
+"""When two objects ask for the same bucket name, the one that ran first keeps it, whatever a status contains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metad
 
 
 class World:
-    """Objects that a cache holds, a Reconciler without a drift check, and a clock that is set."""
+    """Objects in a cache, a Reconciler without a drift check, and a clock that the test sets."""
 
     def __init__(self, *others: S3Object) -> None:
         self.now = 0.0
@@ -50,7 +50,7 @@ class World:
         self._cache.put(one)
 
     def run(self, one: S3Object, outcome: Outcome = READY, *, write_error: KubeError | None = None) -> Outcome | None:
-        """Reconcile an object: the outcome of the role's run, or what was published in its place."""
+        """Reconcile an object. Returns the outcome of the role's run, or what was published instead."""
         self.outcome = outcome
         role, kube = _Role(self), FakeKube(one.item)
         if write_error:
@@ -105,7 +105,7 @@ def test_object_without_a_spec_is_left_to_the_role() -> None:
 
 @pytest.mark.parametrize("outcome", [READY, FAILED], ids=["done", "failed"])
 def test_name_is_kept_while_iam_may_not_show_what_a_run_made(outcome: Outcome) -> None:
-    """The status of the first is empty: it was cleared, or never written."""
+    """The status of the first object is empty: it was cleared, or never written."""
     world = World(item("first"), item("second"))
     world.run(item("first"), outcome)
     world.now = CONSISTENCY_S - 1
@@ -158,7 +158,7 @@ def of(namespace: str, name: str, *, has_bucket: bool = False, **metadata: Any) 
 
 @pytest.mark.parametrize("has_run", [True, False], ids=["created-just-now", "ready-for-long"])
 def test_name_is_kept_from_other_namespaces_while_aws_may_accept_the_deleted_key(has_run: bool) -> None:
-    """Who copied the key could give the next bucket of the name rules that delete or copy what is stored in it."""
+    """A user with a copy of the key could give the next bucket with this name rules that delete or copy its data."""
     world = World()
     if has_run:
         world.run(of("team", "first"))
@@ -182,7 +182,8 @@ def test_name_of_a_deleted_object_is_its_namespaces_at_once() -> None:
 
 def test_deletion_of_an_object_that_had_no_key_keeps_no_name() -> None:
     world = World(of("others", "second", has_bucket=True))
-    # It asked for a name that another one has: it can be ordered and deleted in a circle.
+    # The deleted object only asked for a name that another one has. Otherwise it could be created and deleted
+    # repeatedly to block the name.
     world.run(of("team", "first", deletionTimestamp="now"), Outcome(True, Reason.READY))
     assert world.run(of("others", "second")) is READY
     world = World()
@@ -219,7 +220,7 @@ def test_run_that_raises_keeps_the_name() -> None:
 
 
 def test_claim_that_changes_before_the_run_is_decided_on_again() -> None:
-    """Two workers found no claim: the second must not run, and must not publish anything but the claim of the first."""
+    """Two workers found no claim. The second one must not run, and may publish only the claim of the first one."""
     world = World()
     first, second = item("first"), item("second")
     found = world.claims.find(second)

@@ -1,4 +1,4 @@
-"""The status that outcomes lead to."""
+"""The status that each outcome leads to."""
 
 from __future__ import annotations
 

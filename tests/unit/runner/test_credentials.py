@@ -1,4 +1,4 @@
-"""Keys leave the environment for a private file."""
+"""Access keys are moved from the environment to a private file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the role runs on an object, and why: a row for each case."""
+"""When the role runs on an object, and why: one row per case."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def new(name: str = "photos", **metadata: Any) -> S3Object:
 
 
 def known(name: str = "photos", *, spec: dict[str, Any] | None = None, applied: int = 1, **metadata: Any) -> S3Object:
-    """An object whose generation 1 was reconciled."""
+    """An object that was reconciled in generation 1."""
     condition = {"type": "Ready", "status": "True", "observedGeneration": 1}
     status = {"conditions": [condition], "appliedGeneration": applied, "bucketARN": "arn:aws:s3:::photos"}
     base = new(name, **metadata)
@@ -63,7 +63,7 @@ CONFLICT = "Conflict, permanent: S3 object team/first already owns bucket photos
 BROKEN_STATUS = S3Object({**new().item, "status": {"conditions": [{"type": "Ready", "observedGeneration": 0}]}})
 
 DECISIONS = {
-    # id: object, trigger, comparison, policy; step, and a part of its reason and refusal
+    # id: object, trigger, comparison, policy; step, and a part of its reason and error
     "new-without-finalizer": (new(finalizers=[]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "go unnoticed"),
     "others-finalizer": (new(finalizers=["other/one"]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "go unnoticed"),
     "known-that-lost-its-finalizer": (known(finalizers=[]), CHANGE, None, CHECK, Step.ADD_FINALIZER, "go unnoticed"),
@@ -112,7 +112,7 @@ DECISIONS = {
     "resync-without-finalizer": (known(finalizers=[]), RESYNC, None, CHECK, Step.HAND_ON, "can be compared"),
     "resync-deleted": (known(**DELETED), RESYNC, None, CHECK, Step.HAND_ON, "can be compared"),
     "resync-too-large": (too_large(known()), RESYNC, None, CHECK, Step.HAND_ON, "can be compared"),
-    # Bucket names: asked only where the role would run.
+    # Bucket names: claims are read only where the role would run.
     "name-not-asked": (new(), CHANGE, None, replace(CHECK, claims=None), Step.FIND_CLAIMS, "may claim"),
     "name-not-asked-differs": (known(), CHANGE, DIFFERS, replace(CHECK, claims=None), Step.FIND_CLAIMS, "may claim"),
     "name-not-asked-nothing-differs": (known(), CHANGE, READY, replace(CHECK, claims=None), Step.PUBLISH, "nothing"),

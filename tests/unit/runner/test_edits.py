@@ -1,4 +1,4 @@
-"""Edits of one object, again and again: the first are acted on at once, the last one always, a deletion at once."""
+"""Repeated edits of one object: the first ones are handled at once, the last one always, and a deletion at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Clock:
 
 
 class Rig:
-    """A handler of each kind on one queue, and a worker that serves all that is due."""
+    """One handler of each kind with a common queue, and a worker that serves every item that is due."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -92,7 +92,8 @@ def test_edits_again_and_again_lead_to_few_reconciles_and_the_last_one_counts(ki
         rig.edit(kind, number)
         rig.work()
         rig.clock.now += 1
-    # 300 edits in 300 s: the first at once, then one in each growing delay, which ends at the limit.
+    # 300 edits in 300 s: the first ones are handled at once, then one after each delay. The delay grows up to its
+    # limit.
     assert AT_ONCE <= rig.served <= AT_ONCE + 12
     before = rig.served
     rig.edit(kind, 301)

@@ -1,4 +1,4 @@
-"""What a run sees of the operator's environment."""
+"""What a run inherits of the operator's environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ KEYS = {
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK",
 }  # fmt: skip
-# Of keys in the environment, which are moved to a file; of Lambda; code that botocore would load.
+# Not passed on: variables that belong to keys in the environment, which are moved to a file; variables of Lambda; code
+# that botocore would load.
 OTHERS = {"AWS_ACCOUNT_ID", "AWS_CREDENTIAL_EXPIRATION", "AWS_LAMBDA_FUNCTION_NAME", "BOTOCORE_EXPERIMENTAL__PLUGINS"}
 
 
@@ -24,7 +25,7 @@ def environment_of_a_run() -> dict[str, str]:
 
 @pytest.mark.parametrize("value", ["C", "POSIX", "", "xx_XX.ISO-8859-1", None])
 def test_run_has_a_utf8_locale_whatever_the_operator_has(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
-    # LC_ALL outweighs the others, so none of them is passed on.
+    # LC_ALL has precedence over the others, so none of them is passed on.
     for name in ("LC_ALL", "LC_CTYPE", "LANG"):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
@@ -34,7 +35,7 @@ def test_run_has_a_utf8_locale_whatever_the_operator_has(monkeypatch: pytest.Mon
 
 
 def names_in_botocore() -> set[str]:
-    """Every text in botocore's own code that can be the name of an environment variable of AWS."""
+    """Every string in botocore's code that can be the name of an environment variable of AWS."""
     found: set[str] = set()
     for path in Path(botocore.__file__).parent.glob("*.py"):
         found.update(re.findall(r"""['"](AWS_[A-Z0-9_]+|BOTOCORE_[A-Z]+_[A-Z_]+)['"]""", path.read_text()))
@@ -47,7 +48,7 @@ def test_run_has_no_key(name: str) -> None:
 
 
 def test_run_has_no_other_cluster_than_the_operator() -> None:
-    # The operator does not know K8S_AUTH_*, which the role prefers.
+    # The operator does not read K8S_AUTH_*, but the role would prefer them.
     assert is_passed_on("KUBECONFIG")
     assert not is_passed_on("K8S_AUTH_KUBECONFIG")
     assert not is_passed_on("K8S_AUTH_HOST")
@@ -79,7 +80,7 @@ def test_run_has_endpoints_and_settings_of_tls(monkeypatch: pytest.MonkeyPatch, 
 def test_run_has_the_profile_that_botocore_takes(
     monkeypatch: pytest.MonkeyPatch, default: str | None, other: str | None, wanted: str
 ) -> None:
-    # The collection reads the second one first.
+    # The collection reads AWS_PROFILE first.
     for name, value in (("AWS_DEFAULT_PROFILE", default), ("AWS_PROFILE", other)):
         monkeypatch.delenv(name, raising=False)
         if value:

@@ -1,4 +1,4 @@
-"""Values of flags that are in range and make no sense, and values that mean the same."""
+"""Flags whose values are in range but make no sense together, and values that mean the same."""
 
 from __future__ import annotations
 

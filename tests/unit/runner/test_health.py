@@ -1,4 +1,4 @@
-"""Where health and metrics are served: on both address families, or on the one that the machine has."""
+"""The addresses of health and metrics: both address families, or the only one of the machine."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ def answers(server: ThreadingHTTPServer, host: str) -> bool:
 def test_address_answers_on_its_families(address: str, families: set[int]) -> None:
     with served(address) as server:
         found = {family for family, host in ((4, "127.0.0.1"), (6, "[::1]")) if answers(server, host)}
-    # A name stands for one address.
+    # A name resolves to one address, so only one family is served.
     assert found == families if address != "localhost:0" else found and found <= families
 
 
 def test_peer_that_opens_many_connections_and_sends_nothing_keeps_no_probe_out() -> None:
-    """Each was a thread, for as long as the peer liked: memory and descriptors of the whole operator."""
+    """Each connection used to be a thread, as long as the peer kept it open. Memory and file descriptors ran out."""
     number = 4 * MAX_CONNECTIONS
     with served("127.0.0.1:0") as server, contextlib.ExitStack() as stack:
         before = threading.active_count()
         address = ("127.0.0.1", server.server_port)
         for _ in range(number):
             stack.enter_context(socket.create_connection(address, timeout=10)).sendall(b"GET /healthz HTTP/1.1\r\n")
-        # By then all of them were accepted.
+        # By now the server has accepted all of them.
         assert answers(server, "127.0.0.1")
-        # Sooner than a connection that sends nothing is closed for that.
+        # Earlier than the time-out of a connection that sends nothing.
         deadline = time.monotonic() + 6
         while threading.active_count() - before > MAX_CONNECTIONS and time.monotonic() < deadline:
             threading.Event().wait(0.01)
@@ -78,7 +78,7 @@ def test_peer_that_opens_many_connections_and_sends_nothing_keeps_no_probe_out()
 
 
 def test_connection_of_another_peer_is_left_open() -> None:
-    """The tenant's Pod has many, the kubelet has one, which is older than all of them."""
+    """The tenant's Pod has many connections. The kubelet has one, which is older than all of them."""
     with served("0.0.0.0:0") as server, contextlib.ExitStack() as stack:
         address = ("127.0.0.1", server.server_port)
         probe = stack.enter_context(socket.create_connection(address, timeout=10, source_address=("127.0.0.2", 0)))
@@ -108,7 +108,7 @@ def test_connection_that_breaks_off_writes_nothing(capfd: pytest.CaptureFixture[
     with served("127.0.0.1:0") as server:
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
-                # The end is a reset.
+                # Close the connection with a reset.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert answers(server, "127.0.0.1")
@@ -118,7 +118,7 @@ def test_connection_that_breaks_off_writes_nothing(capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == ""
 
 
-# A network namespace is a machine of its own to what runs in it. Without root a user namespace gives the right to it.
+# A network namespace acts as a separate machine. Without root, a user namespace permits creating one.
 _OWN_NETWORK = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 _IPV4_ONLY = """
 import fcntl, pathlib, socket, struct, urllib.request
@@ -145,7 +145,7 @@ def test_machine_with_ipv6_turned_off_serves_on_ipv4() -> None:
 
 
 def test_kernel_without_ipv6_serves_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a boot with ipv6.disable=1 makes a kernel answer so."""
+    """Only a kernel that was booted with ipv6.disable=1 answers like this."""
     stock = socket.socket
 
     def make(family: int = -1, *arguments: Any, **more: Any) -> socket.socket:

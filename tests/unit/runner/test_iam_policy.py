@@ -1,4 +1,4 @@
-"""The policy that the command line prints is the documented one, and is limited by its options."""
+"""The policy that the command line prints is the documented one. Its options limit the policy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ DOCUMENTED = {
     "--iam-path": "/s3-operator/",
     "--permissions-boundary": BOUNDARY,
 }
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: of a managed policy, without white space
+# The quota for a managed policy, which does not count white space:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144
 
 
@@ -62,7 +63,7 @@ def test_policy_for_an_account_alone_has_no_limit_but_the_account() -> None:
         "arn:aws:s3:::*", "arn:aws:s3:::*/*", "*", users_of_account, users_of_account, users_of_account,
     ]  # fmt: skip
     assert "iam:PermissionsBoundary" not in json.dumps(policy)
-    # Without a boundary to force there is none to put.
+    # Without a configured boundary, the operator puts none.
     assert "iam:PutUserPermissionsBoundary" not in json.dumps(policy)
 
 

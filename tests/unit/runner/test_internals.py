@@ -1,4 +1,4 @@
-"""The internals that warm runs replace are as expected here, and one that is not is named."""
+"""The internals that warm runs replace are as expected in this version, and an internal that is not is named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dev.internals import PAGE, write_page
 from runner.execution.warm import internals
 from runner.execution.warm.internals import INTERNALS, Internal, UnsupportedError
 
-# Ansible's plugin loaders find collections once they are initialized, which is for ever: so in a process of its own.
+# A separate process: once Ansible's plugin loaders are initialized, they find collections for the rest of the process.
 _CHECK = """
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()
@@ -28,7 +28,7 @@ def test_internals_of_the_installed_versions_are_as_expected() -> None:
     assert done.stdout == ""
 
 
-# A run compiles a hundred templates with what replaces Jinja's compile.
+# A run compiles a hundred templates with the replacement of Jinja's compile.
 _COMPILE = """
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader()

@@ -1,4 +1,4 @@
-"""What goes into a run, and what its events mean. The run itself is shown by tests/cluster."""
+"""The inputs of a run, and the meaning of its events. tests/cluster tests the run itself."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_cancel_ends_the_wait_for_a_warm_process_that_is_not_ready(tmp_path: Pat
     while not list((tmp_path / "work").glob("run-*")):
         run.join(0.01)
     job.cancel()
-    # Half of what it would wait otherwise.
+    # Half of the time that it would take without the cancellation.
     run.join(30)
     assert [outcome.reason for outcome in outcomes] == [Reason.RUN_CANCELLED]
     assert list((tmp_path / "work").iterdir()) == []
@@ -83,7 +83,7 @@ def test_event_handler_cuts_messages() -> None:
 
 
 def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
-    """Run a playbook of these tasks as a worker does; its outcome and the work folder."""
+    """Run a playbook of these tasks as a worker does. Returns its outcome and the work directory."""
     playbooks, work = tmp_path / "playbooks", tmp_path / "work"
     playbooks.mkdir()
     work.mkdir()
@@ -98,12 +98,12 @@ def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
 
 
 def test_run_leaves_no_process_behind(tmp_path: Path) -> None:
-    # A descendant in a session of its own that outlives ansible-playbook.
+    # A descendant in its own session that outlives ansible-playbook.
     pid_file = tmp_path / "pid"
     command = f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' > /dev/null 2>&1 < /dev/null & sleep 0.2"
     python = {"ansible_python_interpreter": sys.executable}
     run_play(tmp_path, {"ansible.builtin.shell": {"cmd": command}, "vars": python})
-    # Ended, or a zombie that init has not taken yet.
+    # The process ended, or it is a zombie that init has not reaped yet.
     assert read_stat(int(pid_file.read_text()))[:1] in ([], ["Z"])
 
 

@@ -1,4 +1,4 @@
-"""Leader election with a clock of its own."""
+"""Leader election on a clock that the tests set."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_release_of_a_lost_lease_leaves_it_alone() -> None:
 
 
 class Losses:
-    """Takes what ``lose`` gets; the deadline's thread, and how it is ended."""
+    """Records the calls of ``lose``. It has the thread that watches the deadline, and a way to end it."""
 
     def __init__(self, election: Election) -> None:
         self.left_s: list[float] = []
@@ -112,7 +112,8 @@ def test_deadline_strikes_while_a_renewal_hangs() -> None:
 
 
 def test_time_of_a_hanging_call_counts_from_before_it() -> None:
-    # What is written at second 9 was asked for at second 0: others may count from any moment between.
+    # The request starts at second 0 and ends at second 9. Others may count from any moment in between, so the leader
+    # counts from second 0.
     first, _, leases, clock = pair()
 
     def pass_time() -> None:
@@ -144,14 +145,14 @@ def test_lease_that_another_took_is_lost_at_once() -> None:
     second.try_once()
     clock.now += 16
     second.try_once()
-    # By a clock that stood still the first would have it.
+    # If the clock stood still, the first one would get the Lease.
     clock.now = 1
     assert not first.try_once()
     assert not first.is_leading()
 
 
 def test_leader_whose_write_conflicts_keeps_the_lease_until_the_deadline() -> None:
-    # Somebody annotated it between read and write.
+    # Another client annotated the Lease between the read and the write.
     first, _, leases, clock = pair()
     first.try_once()
     write = leases.write_lease
@@ -209,7 +210,7 @@ def test_is_held_by_other() -> None:
 
 
 class Stopped(threading.Event):
-    """Each wait lets time pass, and runs what happens meanwhile."""
+    """Each wait advances the clock, and then calls a function."""
 
     def __init__(self, clock: Clock, meanwhile: Callable[[], object]) -> None:
         super().__init__()
@@ -240,7 +241,7 @@ def test_expired_lease_is_taken_only_when_it_is_not_renewed(is_alive: bool) -> N
         assert leases.lease.renewed is not None
         leases.leases["s3-operator"] = replace(leases.lease, renewed=leases.lease.renewed + timedelta(**time))
 
-    # An hour behind the clock here, as its holder's clock may be.
+    # An hour behind this clock, as the holder's clock may be.
     move(hours=-1)
 
     def renew() -> None:
@@ -256,7 +257,7 @@ def candidate(leases: FakeLeases, name: str, scope: str) -> Election:
 
 
 def acquire(election: Election) -> str:
-    """What keeps it from leading; empty when it leads."""
+    """The reason why it is not the leader; empty when it is."""
     return election.acquire_unless_held(threading.Event())
 
 
@@ -273,7 +274,7 @@ def test_operator_whose_scope_overlaps_does_not_lead_and_names_the_other(one: st
     assert acquire(first) == ""
     refusal = acquire(second)
     assert f"another operator watches the same namespaces: first-pod (Lease ns/first, watches {one})" in refusal
-    # It has not even written its Lease: the one that leads has nothing to report.
+    # It has not written its own Lease, so the leader does not report a second operator.
     assert list(leases.leases) == ["first"]
     first.release()
     assert acquire(second) == ""
@@ -286,7 +287,7 @@ def test_of_two_that_begin_at_once_not_both_lead() -> None:
     write, is_writing = leases.write_lease, threading.Event()
 
     def write_after_the_other(*arguments: Any) -> None:
-        # Between the second one's read of the others and its own write the first one becomes a leader.
+        # The first one becomes the leader after the second one read the other Leases and before it writes its own.
         if not is_writing.is_set():
             is_writing.set()
             assert acquire(first) == ""

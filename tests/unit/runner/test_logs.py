@@ -1,4 +1,4 @@
-"""Log lines are JSON objects with their fields beside the constant message."""
+"""Log lines are JSON objects: the message is constant, and the values are in other fields."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_debug_level_is_only_for_the_operator_as_libraries_log_whole_answers(
 ) -> None:
     set_up("json", "debug")
     logging.getLogger("runner.execution.job").debug("our own")
-    # botocore logs the answer of AssumeRoleWithWebIdentity, keys and all.
+    # botocore logs the response of AssumeRoleWithWebIdentity, including the keys.
     logging.getLogger(name).debug("Response body: <SecretAccessKey>planted</SecretAccessKey>")
     logging.getLogger(name).warning("worth knowing")
     logged = capsys.readouterr().err

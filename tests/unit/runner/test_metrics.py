@@ -1,4 +1,4 @@
-"""Metrics appear and go with their object."""
+"""The metrics of an object appear with the object, and are removed with it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_queue_depth_is_read_at_each_scrape() -> None:
 
 def test_checks_that_aws_makes_fail_are_counted_with_their_reason() -> None:
     metrics = Metrics()
-    # From the start there is a series for each: the first error is an increase.
+    # Each reason has a series from the start, so that the first error is an increase.
     assert 's3_operator_aws_errors_total{reason="CredentialsInvalid",source="check"} 0.0' in text(metrics)
     for outcome in (Outcome(False, Reason.CREDENTIALS_INVALID), Outcome(False, Reason.CONFLICT), READY):
         metrics.count_check(outcome)

@@ -1,4 +1,4 @@
-"""Which IAM users count as orphans, and when their keys are deactivated."""
+"""Which IAM users count as orphans, and when their access keys are deactivated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def item(username: str = "reader", **metadata: Any) -> S3Object:
 
 
 class Place:
-    """Users in AWS and S3 objects in Kubernetes, read again at each step."""
+    """Users in AWS and S3 objects in Kubernetes. Each step reads both again."""
 
     namespaces: tuple[str | None, ...] = (None,)
 
@@ -214,7 +214,7 @@ def test_deactivation_that_fails_is_tried_again() -> None:
 
 
 def users_in(count: int, served: int) -> list[Owned]:
-    """Orphans in ``count`` of the namespaces that are served; the last ones have objects."""
+    """Orphans in the first ``count`` of the ``served`` namespaces. The other namespaces have objects."""
     return [replace(USER, name=f"user-{number}", namespace=f"ns-{number}") for number in range(served)][:count]
 
 
@@ -224,7 +224,7 @@ def users_in(count: int, served: int) -> list[Owned]:
 def test_keys_stay_active_when_objects_are_missing_in_most_namespaces(
     caplog: pytest.LogCaptureFixture, missing: int, served: int, is_held: bool
 ) -> None:
-    """A cluster that is being restored, or that has another one's name, lacks the objects of users in use."""
+    """During a restore, or with another cluster's name, the cluster lacks the objects of users that are in use."""
     place = Place(*users_in(served, served))
     for user in users_in(served, served)[missing:]:
         place.objects[user.key] = item(user.name)

@@ -1,4 +1,4 @@
-"""What a plan reads from files, and how it prints; the rows themselves are tested with the role."""
+"""What a plan reads from files, and how it is printed. The tests of the role cover its rows."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_file_that_is_no_s3_object_is_refused_by_name(text: str, message: str) -
 
 
 class NoCheck:
-    """Whatever is asked differs."""
+    """A drift check that reports a difference for every object."""
 
     def plan(self, s3: S3Object) -> Plan:
         return DIFFERS

@@ -1,4 +1,4 @@
-"""Runs are ended with all their descendants, and no other processes."""
+"""The end of a run ends all its descendants, and no other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runner.execution import processes
 
-# Starts a child in a session of its own that ignores SIGTERM, reports that, and waits.
+# Starts a child in its own session that ignores SIGTERM. Reports that, and waits.
 _PARENT = """
 import os, signal, subprocess, sys
 code = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
@@ -47,7 +47,7 @@ def test_kill_run_ends_descendants_in_other_sessions_and_no_other_run() -> None:
 
 
 def test_sweep_removes_only_folders_that_an_operator_made(tmp_path: Path) -> None:
-    # --work-dir may be any folder of a person.
+    # --work-dir may be any directory of a user.
     names = ["my-project", "run-x", "notes-2026-11", "credentials-1-0", "run-1-0-7", "warm-1-0"]
     for name in names:
         (tmp_path / name).mkdir()
@@ -56,7 +56,8 @@ def test_sweep_removes_only_folders_that_an_operator_made(tmp_path: Path) -> Non
 
 
 def test_sweep_ends_runs_of_dead_operators_only(tmp_path: Path) -> None:
-    # Alive until its run has started: an operator of another test would end the run of a dead one at once.
+    # Alive until its run has started. Otherwise the operator of another test would end the run of a dead operator at
+    # once.
     operator = subprocess.Popen(["sleep", "600"])
     dead, alive = f"{processes.operator_id(operator.pid)}-7", f"{processes.operator_id()}-3"
     for run_id in (dead, alive):
@@ -93,7 +94,7 @@ def test_short_path_of_a_folder_that_is_short_is_its_own() -> None:
     assert processes.short_path(Path("/run/s3-operator/runs")) == Path("/run/s3-operator/runs")
 
 
-# Becomes the heir of children whose parents end first.
+# A subreaper: orphaned descendants become its children.
 _HEIR = """
 import logging, os, subprocess, sys, threading
 from runner.execution import processes
@@ -118,7 +119,8 @@ def test_orphans_are_waited_for() -> None:
 
 
 def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
-    # On a node, the operator of a container is process 1 there, as in the names of its runs: here that is another one.
+    # An operator in a container is process 1 there, and the names of its runs contain that number. On the node, process
+    # 1 is another process.
     run_id = "1-0-8"
     command = ["unshare", "--pid", "--fork", "--kill-child", "env", f"{processes.RUN_ID}={run_id}"]
     if os.geteuid() != 0:
@@ -134,7 +136,7 @@ def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
 
 
 def having(run_id: str) -> set[str]:
-    """The processes of this machine, in whichever namespace, that have a run's id in their environment."""
+    """All processes of this machine, in any namespace, that have a run's ID in their environment."""
     found = set()
     for file in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is kept of objects that a tenant writes: little, and of bounded size."""
+"""What is kept of objects that a tenant writes is small, and its size is bounded."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_secret_with_everything_large_is_kept_small() -> None:
     kept = keep_child("Secret", found)
     assert kept is not None
     assert len(json.dumps(kept.item)) < 6000
-    # No id that could be one: the Secret counts as one without a key.
+    # The value cannot be a key ID, so the Secret counts as one without a key.
     assert "data" not in kept.item
 
 
@@ -95,7 +95,7 @@ def test_object_of_the_largest_admitted_spec_is_kept_whole() -> None:
 
 
 def test_object_that_is_too_large_keeps_what_a_deletion_needs_and_names_the_field() -> None:
-    # A CRD of the Go operator has no maxLength.
+    # The CRD of the Go operator has no maxLength.
     user = {"username": "photos-user", "more": "x" * MAX_SPEC}
     kept = keep_object(item(bucketPolicy="x" * 1_000_000, iamUser=user, deletionPolicy="Retain"))
     assert kept.spec == {
@@ -119,5 +119,5 @@ def test_listed_object_has_only_our_finalizer_and_annotations() -> None:
     assert kept["finalizers"] == [FINALIZER]
     assert kept["annotations"] == {"agill.apps/reconcile-requested-at": "now"}
     assert not {"labels", "managedFields"} & set(kept)
-    # A read by name is what a patch of the finalizers begins with.
+    # A patch of the finalizers starts with a read by name.
     assert keep_object(found).finalizers == (FINALIZER, "other/one")

@@ -1,4 +1,4 @@
-"""The work queue: order, exclusivity, delays, fairness between namespaces."""
+"""The work queue: order, exclusivity, delays, and fairness between namespaces."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_get_serves_only_the_lanes_it_is_asked_for() -> None:
 def drain(
     queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), pool: Pool | None = None, at_most: int = 1000
 ) -> list[str]:
-    """What one worker is served, one after the other, as namespace/name."""
+    """The items that one worker gets, in order, as namespace/name."""
     served = []
     while len(served) < at_most:
         found = queue.get(0, lanes, *([pool] if pool else []))
@@ -184,7 +184,7 @@ def test_get_namespace_has_at_most_its_share_of_a_pool(per_namespace: int, noisy
     queue.add(("quiet", "new"))
     assert queue.get(0, pool=pool) == (("quiet", "new"), Lane.FRESH)
     assert queue.get(0, pool=pool) is None
-    # Another pool has workers of its own, and whoever finishes makes room.
+    # Another pool has workers of its own. A worker that finishes makes room in its pool.
     assert queue.get(0, pool=Pool("check", 1)) is not None
     assert held[0] is not None
     queue.done(held[0][0])
@@ -220,7 +220,7 @@ def test_get_object_that_failed_waits_behind_those_of_its_namespace_that_did_not
         queue.postpone(key, Lane.REPAIR, 5)
     queue.add(C, Lane.REPAIR, 6)
     clock.now += 10
-    # It is due first, and served last; in another namespace it keeps no object waiting.
+    # The failed objects are due first and served last. An object in another namespace does not wait for them.
     queue.add(("other", "failing"), Lane.REPAIR)
     assert drain(queue) == ["ns/c", "other/failing", "ns/a", "ns/b"]
 
@@ -265,5 +265,5 @@ def test_forget_drops_how_an_object_ended() -> None:
     queue.rank(B, Standing.TIMED_OUT)
     queue.add(B)
     pool = Pool("run", 2)
-    # Of B's group one worker is taken already if A were still in it.
+    # If A were still in the group of B, it would already use one of the group's workers.
     assert {queue.get(0, pool=pool), queue.get(0, pool=pool)} == {(A, Lane.FRESH), (B, Lane.FRESH)}

@@ -1,4 +1,4 @@
-"""A table of cases of one reconcile of one object, with fakes."""
+"""The cases of one reconcile of one object, with fakes."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_kubernetes_error_before_the_run_means_no_run(name: str) -> None:
 
 
 class Checked:
-    """An object that was made Ready by a first run, and a Reconciler that checks it."""
+    """An object that a first run made Ready, and a Reconciler that checks it."""
 
     def __init__(
         self, *comparisons: Outcome, runs: tuple[Outcome, ...] = (READY,), policy: str = "", drift_check: bool = True
@@ -262,7 +262,8 @@ def test_object_that_is_being_deleted_is_run_without_a_check() -> None:
 
 def test_full_sync_comes_once_a_period_and_counts_what_the_check_missed() -> None:
     checked = Checked(READY, runs=(Outcome(True, Reason.READY, changed=("tags",)), READY))
-    # Seen for the first time: some time within the period, so that not all come at once after a restart.
+    # The first full sync after a restart is at a random time within the period, so that not all objects are due at
+    # once.
     checked.reconciler.reconcile(KEY)
     checked.parts.time_s = 86400
     checked.reconciler.reconcile(KEY)
@@ -358,7 +359,7 @@ def test_report_shows_what_differs_and_changes_nothing(way: str, drift_check: bo
     assert (checked.status["drift"], checked.status["status"]) == (["policy", "tags"], "Ready")
     assert reasons(checked.kube) == ["Drifted"]
     assert "policy, tags" in checked.kube.events[0].message
-    # Neither the next comparisons nor a full sync that is due repair it, or publish it again.
+    # Neither the next comparisons nor a due full sync repair the drift or publish it again.
     checked.parts.time_s = 10 * 86400
     act(KEY)
     assert (len(checked.job.runs), checked.kube.writes, len(checked.kube.events)) == (1, ["write_status"], 1)
@@ -528,7 +529,7 @@ def test_emptying_is_no_event_and_no_failure_and_goes_on_at_once() -> None:
     for _ in range(3):
         assert reconciler.reconcile(KEY) == Next(Lane.REPAIR, 0.0, Standing.GOOD)
     assert reasons(kube) == ["DELETING"]
-    # The announcement, and once that it is being emptied.
+    # One write for DELETING, and one for the status that the bucket is being emptied.
     assert kube.writes.count("write_status") == 2
 
 

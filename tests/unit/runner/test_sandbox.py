@@ -1,4 +1,4 @@
-"""Texts are evaluated in a process that is ended when one takes too long; each text is evaluated once."""
+"""Policies are evaluated in a process that is ended when one takes too long. Each text is evaluated once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.unit.role.conftest import ROLE
 
 ARN = "arn:aws:s3:::photos"
 MODULE_UTILS = ROLE / "module_utils"
-# What the role's policy.py may become by mistake: the second text never ends, one call in C never returns.
+# Defects that the role's policy.py could have: one text takes too much memory, one call in C never returns, and one
+# loop never ends.
 FAULTY = """
 import re
 class PolicyError(ValueError):
@@ -61,7 +62,7 @@ def test_text_that_does_not_end_is_given_up_and_others_are_evaluated(
     statuses = [record.status for record in caplog.records if record.msg == "the evaluation of a policy was given up"]
     assert statuses == [-signal.SIGPROF, -signal.SIGPROF, 1]
 
-    # It is not evaluated again, until it may have been the machine's fault.
+    # The text is evaluated again only after some time, because the machine may have caused the failure.
     with pytest.raises(GivenUpError):
         sandbox.try_text("regex", ARN)
     assert len(caplog.records) == 3
@@ -80,7 +81,7 @@ def test_text_is_evaluated_once_by_a_process_that_is_kept(monkeypatch: pytest.Mo
     sandbox.try_text('{"Statement": []}', ARN)
     [kept] = children() - before
     os.kill(kept, signal.SIGSTOP)
-    # Known texts, those that are refused by their length, and no text need no process.
+    # No process is needed for known texts, for texts that are too long, and for an empty text.
     for text in ('{"Statement": []}', "x" * 20_481, ""):
         sandbox.try_text(text, ARN)
     os.kill(kept, signal.SIGCONT)

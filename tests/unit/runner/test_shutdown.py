@@ -1,4 +1,4 @@
-"""How long a shutdown may take, whatever hangs."""
+"""The maximum duration of a shutdown, whatever hangs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_parts_share_one_deadline_and_none_waits_longer(clock: Clock) -> None:
     shutdown.begin()
     assert shutdown.stopping.is_set()
     assert (shutdown.left_s(0), shutdown.left_s(WORKERS_S)) == (30, 37)
-    # Workers that hang take nothing of what the others have.
+    # Hanging workers do not shorten the time of the other parts.
     clock.now += 37
     shutdown.begin(is_graceful=False)
     assert (shutdown.left_s(WORKERS_S), shutdown.left_s(LEASE_S)) == (0, LEASE_S - WORKERS_S)

@@ -1,4 +1,4 @@
-"""A CRD that is older than the operator: what it cannot store is reported once, and nothing repeats."""
+"""A CRD that is older than the operator: fields that it cannot store are reported once, and no action repeats."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def make(
 def test_fields_that_an_older_crd_lacks_are_named() -> None:
     missing = missing_fields(KNOWN, GO)
     assert {"spec.driftPolicy", "spec.tags", "status.conditions", "status.appliedGeneration"} <= set(missing)
-    # Of a missing object only its own name, of what both have none.
+    # Of an object that is missing, only the object is listed, and not its fields.
     assert not any(name.startswith(("spec.publicAccessBlock.", "status.conditions[")) for name in missing)
     assert "spec.iamUser.username" not in missing
     assert "status.status" not in missing

@@ -1,4 +1,4 @@
-"""Watching: 410, dropped connections, what is relisted; and what changes mean for the queue."""
+"""Watches: 410, dropped connections and relists; and how changes enter the queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = ("team", "photos")
 
 
 class Recorder:
-    """Stops the watcher at a change of the name ``last``."""
+    """Stops the watcher at the change of the object with the name ``last``."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self.seen: list[str] = []
@@ -33,7 +33,7 @@ class Recorder:
 
 
 class StopEvent(threading.Event):
-    """A stop event whose waits return at once and are recorded: the pauses of the one watcher that has it."""
+    """A stop event whose waits return at once and are recorded. They are the pauses of the one watcher that has it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def test_deleted_object_leaves_the_queue_and_the_cache() -> None:
     handler, queue = objects(cache)
     handler.change("ADDED", make_object())
     handler.change("DELETED", make_object())
-    # Once more, as a check that finds nothing: metrics and back-offs of it are dropped.
+    # The object is queued once more for a check that finds nothing and drops its metrics and back-offs.
     assert queue.get(0) == (KEY, Lane.RESYNC)
     queue.done(KEY)
     assert queue.get(0) is None
@@ -207,7 +207,7 @@ class DeniedRecorder(Recorder):
 
 
 def test_watch_that_is_not_allowed_goes_on_trying_and_recovers() -> None:
-    # An API server that has just started refuses, too, for a moment: that is not a right that is missing.
+    # An API server that has just started also returns 403 for a moment. That is no missing permission.
     lists = [kube_error(403), ([], "1"), *[kube_error(403)] * 4, ([], "2")]
     api = FakeApi(lists, [[kube_error(403)], [("ADDED", at("3", "last"))]])
     stopped = StopEvent()

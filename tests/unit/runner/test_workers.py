@@ -1,4 +1,4 @@
-"""The workers: who serves what, what follows a reconcile, and when one is stuck."""
+"""The workers: which objects they serve, what follows a reconcile, and when a worker is stuck."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_check_workers_are_a_pool_of_their_own() -> None:
 
 
 class Rig:
-    """One worker that is run by hand, on a clock of its own."""
+    """One worker that the test runs step by step, with its own clock."""
 
     def __init__(self, *outcomes: Outcome, checks: tuple[Outcome, ...] = (READY,)) -> None:
         self.now = 0.0
@@ -93,7 +93,7 @@ class Rig:
         self.workers._serve(worker, found[0])
 
     def waits(self, lane: Lane) -> float:
-        """How many seconds pass until the object is due in this lane."""
+        """The number of seconds until the object is due in this lane."""
         start = self.now
         while not self.queue.depths()[lane]:
             assert self.now - start < 10_000, "never"
@@ -114,7 +114,7 @@ def test_run_that_timed_out_waits_as_long_as_a_run_may_take_then_longer() -> Non
     for _ in range(4):
         rig.serve(rig.worker)
         waits.append(rig.waits(S))
-        # The check finds a difference, and hands it on to the run workers.
+        # The check finds a difference, and hands the object on to the run workers.
         rig.queue.add(KEY, P)
     for wait_s, base_s in zip(waits, (600, 1200, 2400, 3600), strict=True):
         assert base_s * 0.74 <= wait_s <= base_s
@@ -205,7 +205,7 @@ def make_operator() -> Operator:
 
 
 def health(workers: Workers) -> str:
-    """What /healthz of an operator with these workers answers; empty when it is well."""
+    """The response of /healthz for an operator with these workers; empty when it is healthy."""
     operator = make_operator()
     operator.probes.workers = workers
     return operator.probes.check_health()
@@ -222,7 +222,7 @@ def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
         return run(s3)
 
     rig.job.run = hang  # type: ignore[method-assign]
-    # A daemon: a failed assertion must not keep the process.
+    # A daemon thread, so that a failed assertion does not keep the process running.
     thread = threading.Thread(target=rig.workers.work, args=(rig.worker,), daemon=True)
     thread.start()
     assert rig.workers.find_stuck(0) == []
