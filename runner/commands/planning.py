@@ -76,7 +76,7 @@ def plan_file(stream: BinaryIO, namespace: str, names: tuple[str, ...], role: Ro
     """Plan the objects of a file, or those with these names. Uses the cluster's state where a cluster is configured.
 
     :param namespace: the namespace of objects that do not name one
-    :raises PlanError: when there is nothing to plan, or Kubernetes does not answer
+    :raises PlanError: when there is nothing to plan, or a cluster that is needed cannot be asked
     """
     return _plan_as_told(*with_cluster(named(read_file(stream, namespace), names), _find_cluster()), role)
 

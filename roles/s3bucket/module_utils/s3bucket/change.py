@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One field of an object that a run of the role would change. Pure.
 
-A change never holds a value from a Secret. Any value there may be a secret that someone entered by mistake.
+A change never holds a value from a Secret. Any value there may be secret, even one that someone else wrote.
 """
 
 from __future__ import annotations

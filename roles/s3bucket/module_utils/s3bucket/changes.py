@@ -2,7 +2,7 @@
 """What a run of the role would change, field by field, computed from an observation. Pure.
 
 Every aspect that differs has at least one change; an aspect that does not differ has none. A change never holds a value
-from a Secret. Any value there may be a secret that someone entered by mistake.
+from a Secret. Any value there may be secret, even one that someone else wrote.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The Secret and the Service of an S3 object: ownership, wanted content, and manifests. Pure.
 
-Objects are plain dicts as the API server returns them. Nothing outside this file gets a value of a Secret, only its
-fingerprint.
+Objects are plain dicts as the API server returns them. Only :func:`values_in` returns values of a Secret. All other
+functions return fingerprints.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def is_closing(text: object, bucket_arn: str) -> bool:
 
 
 class Closing:
-    """Closes one bucket to writers. A call that the endpoint does not support or does not allow is skipped.
+    """Closes one bucket to writers. Ignores the error of a call that the endpoint does not support or allow.
 
     :ivar problem: why others may still write; empty when no reason is known
     """

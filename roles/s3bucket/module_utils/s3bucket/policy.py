@@ -132,9 +132,9 @@ def is_applied(text: str | None, policy: JsonObject | None, record: str, *, is_r
     """Whether a text from AWS is this document, or the form of it that AWS returned when the record was written.
 
     The record shows that AWS returned this text after the operator's write. But whoever has the bucket's key may have
-    written another policy between the two. So the record is used only for forms that AWS is known to return in addition
-    to those of :func:`is_same`. All that it can hide is another CloudFront identity, or an account in place of a
-    canonical user id.
+    written other policies in between, again and again. So the record is used only for forms that AWS is known to return
+    in addition to those of :func:`is_same`. All that it can hide is another CloudFront identity, or an account in place
+    of a canonical user id.
 
     :param record: as :func:`record_of` returns it, or an empty string
     :param is_record_safe: False when others may have written the record at any time: accounts are then not accepted

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading one object's bucket and user from AWS.
+"""Reads one object's bucket and user from AWS.
 
 An unknown state is not an absent one: only a 404-class answer means that something does not exist. Any other error is
 raised as :class:`errors.UnknownStateError` with the verb that failed. Every S3 call has ``ExpectedBucketOwner``,

@@ -38,7 +38,7 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
 
 
 def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:
-    """Whether another user's claim yields to this object's: it has no rights, and this user has them or is older.
+    """Whether another user's claim yields: it has no rights, and this object's user has them or is older.
 
     When two clusters create at the same time, each may have missed the other's claim. S3 gives the bucket to one of
     them, whose user then gets rights.

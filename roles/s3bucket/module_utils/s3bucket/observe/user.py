@@ -32,7 +32,7 @@ def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) 
 
 
 def wait_for_iam(wanted: Wanted, sources: Sources, found: Found) -> None:
-    """Wait when a missing resource was written within ``settle_s`` seconds, because IAM is eventually consistent.
+    """Refuse while a missing resource was written within ``settle_s`` seconds: IAM is eventually consistent.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     :raises ReconcileError: WaitingForIAM
