@@ -135,7 +135,7 @@ class AnsibleJob:
             ident="run",
             envvars=variables,
             quiet=True,
-            # In the main thread ansible-runner would replace our SIGTERM handler, unless there is a cancel callback.
+            # In the main thread ansible-runner would replace the SIGTERM handler, unless it gets a cancel callback.
             cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, handler.record),
             event_handler=handler,
             settings={"suppress_env_files": True, "suppress_ansible_output": True},

@@ -36,7 +36,7 @@ TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
-# The requests that every check makes for a bucket, in addition to its settings.
+# The actions that every check needs on a bucket, in addition to those of its settings.
 _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 
 
