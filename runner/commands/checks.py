@@ -1,6 +1,6 @@
-"""Questions that are asked once, for a person or for Helm: ``s3-operator check`` and ``warn-uninstall``.
+"""Checks that run once, for a person or for Helm: ``s3-operator check`` and ``warn-uninstall``.
 
-Reads only. One thread. What is wrong is said with what to do; no key is ever in what is said.
+Reads only. One thread. Every problem is reported with its remedy; no output ever holds a key.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _PROJECT = Path(os.environ.get("PROJECT_DIR") or default_project_dir())
 
 
 class CheckError(Exception):
-    """What is wrong, and what to do."""
+    """The problem and its remedy."""
 
 
 def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Each check by name; a call tells what was found.
+    """Each check by name. A call of it returns what it found.
 
-    :param wait_s: for so long an operator may take to begin its work
+    :param wait_s: seconds in which an operator must have acquired its Lease
     """
     for namespace in kube.namespaces:
         place = f"namespace {namespace}" if namespace else "all namespaces"
@@ -47,7 +47,7 @@ def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str,
 
 
 def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
-    """The same where no cluster can be asked, for the reason given."""
+    """The same checks when no cluster can be reached. The Kubernetes checks fail with the given problem."""
 
     def fail() -> str:
         raise CheckError(problem)
@@ -57,7 +57,7 @@ def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str
 
 
 def uninstall_warning(kube: Kube) -> str:
-    """What to think of before the operator goes; empty when no S3 object is there."""
+    """What to consider before an uninstall of the operator; empty when no S3 object exists."""
     names = list(_names(kube))
     if not names:
         return ""
@@ -83,7 +83,7 @@ def _check_namespace(kube: Kube, namespace: str | None) -> str:
             raise CheckError(f"namespace {namespace} does not exist; the others are served")
         count = sum(1 for _ in kube.iterate_objects(namespace))
         for kind in ("Secret", "Service"):
-            # To its end: each page is asked for by itself.
+            # Read to the end, because each page is a separate request.
             deque(kube.iterate_children(kind, namespace), maxlen=0)
     except KubeError as error:
         advice = "is the CRD installed, and has the ServiceAccount its rights?"
@@ -111,7 +111,9 @@ def _check_aws() -> str:
         found = boto3.client("sts", config=_CONFIG).get_caller_identity()
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
-        raise CheckError(f"AWS does not accept the operator's credentials ({code}): mend them") from error
+        raise CheckError(
+            f"AWS does not accept the operator's credentials ({code}): check the Secret or the IAM role"
+        ) from error
     except BotoCoreError as error:
         raise CheckError(f"AWS is not reached or no credentials are found ({type(error).__name__})") from error
     return f"account {found['Account']} as {found['Arn']}"

@@ -1,9 +1,9 @@
 """The least rights that the operator needs in AWS, as an IAM policy for given settings.
 
-One table: what is asked of AWS, on what. ``docs/iam-policy.json`` is this policy for the settings that
-docs/install/aws-permissions.md names; ``tests/role/test_iam_policy.py`` runs everything with exactly it, and takes each
-action out of it in turn.
-sts:GetCallerIdentity is asked too, and needs no right:
+One table lists the actions and their resources. ``docs/iam-policy.json`` is this policy for the settings that
+docs/install/aws-permissions.md names. ``tests/role/test_iam_policy.py`` runs everything with exactly this policy, and
+then without each of its actions in turn.
+sts:GetCallerIdentity is requested too, and needs no right:
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 """
 
@@ -25,7 +25,7 @@ ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
-# What the bucket itself takes, and its settings.
+# The actions on the bucket itself and its settings.
 _BUCKETS = (
     *sorted({item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)}),
     "s3:CreateBucket",
@@ -37,12 +37,12 @@ _BUCKETS = (
     "s3:PutBucketTagging",
     "s3:TagResource",
 )
-# What empties a bucket. None of it reads what is in an object.
+# The actions that empty a bucket. None of them reads the content of an object.
 _OBJECTS = ("s3:AbortMultipartUpload", "s3:DeleteObjectVersion", "s3:GetObjectRetention")
-# These know no resource.
+# Actions without a resource.
 _ACCOUNT = ("iam:GetAccountAuthorizationDetails", "s3:ListAllMyBuckets")
-# A user that is not there yet has no path by which IAM could tell that it would be ours; and one of another
-# path is to be told as a Conflict.
+# Not limited by path: IAM cannot check the path of a user that does not exist yet, and a user with another path must be
+# reported as a Conflict.
 _ALL_USERS = (
     "iam:GetUser",
     "iam:GetUserPolicy",
@@ -66,14 +66,14 @@ _USERS = (
     "iam:UntagUser",
     "iam:UpdateAccessKey",
 )
-# What gives a user rights: with a boundary, only to users that have it.
+# The actions that give a user rights. With a boundary, only on users that have it.
 _BOUND_USERS = ("iam:CreateUser", "iam:PutUserPolicy")
 _BINDING = ("iam:PutUserPermissionsBoundary",)
 
 
 @dataclass(frozen=True)
 class PolicySettings:
-    """What the policy is limited to. An empty prefix, path or boundary limits nothing."""
+    """The limits of the policy. An empty prefix, path or boundary limits nothing."""
 
     account: str
     bucket_prefix: str = ""
@@ -88,7 +88,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
     buckets = f"arn:{settings.partition}:s3:::{settings.bucket_prefix}*"
     users = f"arn:{settings.partition}:iam::{settings.account}:user"
     ours = f"{users}{settings.iam_path or '/'}*"
-    # IfExists: of a bucket that is yet to be made there is no account.
+    # IfExists: a bucket that does not exist yet has no account.
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
     in_account: dict[str, dict[str, Json]] = {"StringEqualsIfExists": {"s3:ResourceAccount": settings.account}}
     boundary = settings.permissions_boundary
@@ -104,7 +104,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
             _allow("Users", _USERS, ours),
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), ours, is_bound),
-            # A user is deleted only when it is in no group.
+            # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
         ],
     }

@@ -11,7 +11,7 @@ from runner.commands.start import exit_now, private_environment
 
 
 class _NothingDone(click.ClickException):
-    """It could not start."""
+    """The command could not start."""
 
     exit_code = 2
 
@@ -22,7 +22,7 @@ def once(role: RoleOptions, log_format: str, log_level: str, **flags: object) ->
     """Reconcile all objects once, holding the operator's Lease.
 
     Exit status 0: all objects are Ready; 1: some are not, a namespace is missing, or it was stopped by a signal or the
-    loss of the Lease; 2: nothing was done, as it could not start, or another holds the Lease.
+    loss of the Lease; 2: nothing was done, because it could not start, or another process holds the Lease.
     """
     try:
         with private_environment(role.work_dir) as base:

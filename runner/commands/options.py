@@ -1,6 +1,6 @@
-"""The options that several commands have. Those of the role are made from :class:`s3bucket.role_settings.RoleSettings`.
+"""The options that several commands have. Those of the role come from :class:`s3bucket.role_settings.RoleSettings`.
 
-An option that has an environment variable takes its value from there when it is not given.
+An option with an environment variable takes its value from there when it is not given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from runner.settings import default_project_dir, find_other_core
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.json_types import Json
 from s3bucket.role_settings import TABLE, RoleSettings, Setting
 
@@ -23,7 +23,7 @@ Option = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 class Seconds(click.FloatRange):
-    """A time that passes: neither nan, which is in every range, nor inf."""
+    """A duration. Refuses nan, which every range of click accepts, and inf."""
 
     name = "seconds"
 
@@ -47,7 +47,7 @@ def with_options(options: Sequence[Option]) -> Option:
 
 
 def matching(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Parameter, str], str]:
-    """A callback that refuses what a pattern does not match."""
+    """A callback that refuses a value that does not match a pattern."""
 
     def check(_: click.Context, __: click.Parameter, value: str) -> str:
         if value and not pattern.fullmatch(value):
@@ -60,7 +60,7 @@ def matching(pattern: re.Pattern[str]) -> Callable[[click.Context, click.Paramet
 def all_matching(
     pattern: re.Pattern[str],
 ) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[str, ...]]:
-    """The same for an option that can be given again, or as a list with commas."""
+    """The same for an option that can be given several times, or as a comma-separated list."""
 
     def check(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
@@ -73,7 +73,7 @@ def all_matching(
 
 
 def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    # Once each: two watches of one namespace would do everything twice.
+    # Duplicates are removed: two watches of one namespace would do everything twice.
     return tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
@@ -119,7 +119,7 @@ def _of_setting(setting: Setting) -> Option:
         given: Json = ",".join(value) if isinstance(value, tuple) else value
         try:
             valid = setting.value_of(given, setting.option)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise click.BadParameter(refusal.message.removeprefix(f"{setting.option}: ")) from refusal
         return tuple(valid) if isinstance(valid, list) else valid
 
@@ -150,7 +150,7 @@ ROLE_OPTIONS: list[Option] = [
 
 @dataclass(frozen=True)
 class RoleOptions:
-    """What the options of the role give. ``work_dir`` None: the default folder."""
+    """The values of the role's options. ``work_dir`` None: the default folder."""
 
     settings: RoleSettings
     project_dir: Path
@@ -158,7 +158,7 @@ class RoleOptions:
 
 
 def with_role(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of the role, and pass what they give as ``role``."""
+    """Add the options of the role, and pass their values as ``role``."""
 
     @functools.wraps(command)
     def wrapped(*, project_dir: Path, work_dir: Path | None, **flags: object) -> None:

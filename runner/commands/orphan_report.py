@@ -1,7 +1,7 @@
 """``s3-operator orphans``: IAM users and buckets with this cluster's owner tags whose S3 object no longer exists.
 
-Reads only. One thread. Whoever has a key for a bucket can write its tags, so a bucket's owner is only what its tags
-claim; a user's tags are in IAM, where no tenant can write.
+Reads only. One thread. Whoever has a key for a bucket can write its tags, so the tags of a bucket are only a claim. A
+user's tags are in IAM, where no tenant can write.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from runner.objects import Key, Owned, ReadError, S3Object
 
 
 class OrphanError(Exception):
-    """What could not be read, and what to do."""
+    """What could not be read, and the remedy."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The orphans by kind and name, and the buckets whose tags AWS does not show."""
+    """The orphans by kind and name, and the buckets whose tags AWS does not return."""
 
     orphans: list[Owned]
     unread: list[str]
 
 
 def find_all(kube: Kube, role: RoleOptions) -> Found:
-    """All orphans of the namespaces that are watched, by live reads.
+    """All orphans of the watched namespaces, from live reads.
 
     :raises OrphanError: when users, buckets or S3 objects could not be listed
     """
     try:
         cluster = role.settings.cluster_name or kube.get_cluster_id()
         aws = DriftCheck(role.project_dir, replace(role.settings, cluster_name=cluster)).owned
-        # Before and after: what is being deleted, or created, at this time is no orphan.
+        # Listed before and after: an object that is created or deleted at this time must not be reported.
         objects = _objects(kube)
         users = aws.find_users()
         buckets, unread = aws.find_buckets()
@@ -60,7 +60,7 @@ def _objects(kube: Kube) -> list[S3Object]:
 
 
 def text_of(found: Found) -> str:
-    """For a person."""
+    """The report for a person."""
     lines = [_line(thing) for thing in found.orphans] or ["No IAM user or bucket of this cluster is orphaned."]
     if found.unread:
         lines.append(f"Not known, as AWS does not show their tags: {', '.join(found.unread)}")
@@ -68,7 +68,7 @@ def text_of(found: Found) -> str:
 
 
 def json_of(found: Found) -> str:
-    """For a program."""
+    """The report for a program."""
     rows = [
         {
             "kind": thing.kind,

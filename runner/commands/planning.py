@@ -2,7 +2,7 @@
 
 The objects come from a file or from the cluster, the rows from the role's own code (:mod:`runner.drift.check`).
 One thread.
-The text of a CR is data: it is shown, never run, and what a terminal would act on is shown as an escape.
+The text of a CR is data: it is shown and never executed. Control characters in it are shown as escapes.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from s3bucket.outcome import Outcome, Reason
 from s3bucket.text import printable
 
 IN_SYNC, DIFFERS, REFUSED = 0, 2, 1
-"""Exit statuses. One object that is refused outweighs others that differ."""
+"""Exit statuses. One refused object has priority over others that differ."""
 
-# An object has about 20.
+# An object has about 20 values.
 _MAX_VALUES = 1_000_000
 _NOT_COMPARED = "Secret and Service were not compared: no cluster was asked"
 _LEFT = "the operator reports this and does not repair it (driftPolicy: Report)"
 
 
 class _Option(TypedDict, total=False):
-    """An option of an argument spec, as far as it is read."""
+    """An option of an argument spec, with the fields that are read."""
 
     options: Options
 
@@ -46,19 +46,19 @@ Options = dict[str, _Option]
 
 
 class PlanError(Exception):
-    """Nothing can be planned: what is wrong, and where."""
+    """Nothing can be planned. The message names the problem and its place."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One S3 object, and where it was found."""
+    """One S3 object, and where it comes from."""
 
     source: str
     item: JsonObject
 
     @property
     def name(self) -> str:
-        """Namespace and name, as far as they are given."""
+        """Namespace and name, with what is given of them."""
         metadata = self.item.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
@@ -66,30 +66,30 @@ class Document:
 
 @dataclass(frozen=True)
 class Planned:
-    """An object and what would be done about it."""
+    """An object, and what would be done about it."""
 
     document: Document
     plan: Plan
 
 
 def plan_file(stream: BinaryIO, namespace: str, names: tuple[str, ...], role: RoleOptions) -> list[Planned]:
-    """Plan the objects of a file, of these names; as the cluster knows them, where there is a way to one.
+    """Plan the objects of a file, or those with these names. Uses the cluster's state where a cluster is configured.
 
-    :param namespace: of objects that name none
-    :raises PlanError: when there is nothing to plan, or nobody to ask
+    :param namespace: the namespace of objects that do not name one
+    :raises PlanError: when there is nothing to plan, or a cluster that is needed cannot be asked
     """
     return _plan_as_told(*with_cluster(named(read_file(stream, namespace), names), _find_cluster()), role)
 
 
 def plan_cluster(kube: Kube, names: tuple[str, ...], role: RoleOptions) -> list[Planned]:
-    """Plan the objects of the namespaces that ``kube`` serves, of these names; else as :func:`plan_file`."""
+    """Plan the objects of the namespaces that ``kube`` serves, or those with these names; else as :func:`plan_file`."""
     return _plan_as_told(named(read_cluster(kube), names), kube, role)
 
 
 def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
-    """The S3 objects of a YAML file, of a List in it too.
+    """The S3 objects in a YAML file, including those in a List.
 
-    :param namespace: of objects that name none
+    :param namespace: the namespace of objects that do not name one
     :raises PlanError: naming the file and the document
     """
     found = []
@@ -126,9 +126,9 @@ def read_cluster(kube: Kube) -> list[Document]:
 
 
 def named(documents: list[Document], names: tuple[str, ...]) -> list[Document]:
-    """Those with one of the names; all, where no name is given.
+    """The objects with these names; all objects when no name is given.
 
-    :raises PlanError: for a name that none has
+    :raises PlanError: for a name that no object has
     """
     found = [document for document in documents if not names or document.name.partition("/")[2] in names]
     missing = set(names) - {document.name.partition("/")[2] for document in found}
@@ -138,7 +138,7 @@ def named(documents: list[Document], names: tuple[str, ...]) -> list[Document]:
 
 
 def as_live(document: Document, kube: Kube | None) -> Document:
-    """An object of a file with what only the cluster knows of it: its uid, and whether it is being deleted.
+    """An object of a file with the state that only the cluster has: its uid, and whether it is being deleted.
 
     :raises KubeError: when Kubernetes does not answer
     """
@@ -150,16 +150,16 @@ def as_live(document: Document, kube: Kube | None) -> Document:
     if kube and isinstance(namespace, str) and isinstance(name, str) and name:
         live = kube.find_object(namespace, name)
         found = live.metadata if live else {}
-        # A uid in a file may be another cluster's.
+        # A uid in a file may be that of another cluster's object.
         kept.pop("uid", None)
         kept |= {name: found[name] for name in ("uid", "deletionTimestamp") if name in found}
     return Document(document.source, {**document.item, "metadata": kept})
 
 
 def with_cluster(documents: list[Document], kube: Kube | None) -> tuple[list[Document], Kube | None]:
-    """Objects of a file as the cluster knows them, and the cluster; None where it cannot be reached.
+    """Objects of a file with their state in the cluster, and the cluster; None when it cannot be reached.
 
-    :raises PlanError: when it is reached and does not tell
+    :raises PlanError: when the cluster is reached and does not return the state
     """
     try:
         return [as_live(document, kube) for document in documents], kube
@@ -170,7 +170,7 @@ def with_cluster(documents: list[Document], kube: Kube | None) -> tuple[list[Doc
 
 
 def cluster_name(kube: Kube | None) -> str:
-    """The cluster's name in owner tags, where none is given.
+    """The cluster's name in owner tags when none is configured.
 
     :raises PlanError: when there is no cluster to ask
     """
@@ -185,7 +185,7 @@ def cluster_name(kube: Kube | None) -> str:
 def _find_cluster() -> Kube | None:
     """The configured cluster; None where none is configured.
 
-    :raises PlanError: when what is configured cannot be used
+    :raises PlanError: when the configuration cannot be used
     """
     try:
         load_config()
@@ -217,20 +217,20 @@ def status_of(planned: list[Planned]) -> int:
 
 
 def text_of(planned: list[Planned]) -> str:
-    """For people: a block an object, a line a field."""
+    """The plan for people: a block for each object, a line for each field."""
     return "\n".join(printable(line) for one in planned for line in _lines_of(one)) or "no S3 object is there"
 
 
 def json_of(planned: list[Planned]) -> str:
-    """For programs."""
+    """The plan for programs."""
     return json.dumps({"objects": [_record_of(one) for one in planned]}, indent=2)
 
 
 @contextmanager
 def _reported(source: str) -> Iterator[None]:
-    """A block that reads a file.
+    """A context for code that reads a file.
 
-    :raises PlanError: naming the source
+    :raises PlanError: for an error, naming the source
     """
     try:
         yield
@@ -259,14 +259,14 @@ def _plan(check: DriftCheck, document: Document, options: Options, has_cluster: 
     plan = check.plan(s3)
     if plan.refusal:
         return plan
-    # Only the cluster knows whether this very spec was applied already.
+    # Only the cluster records whether this spec was applied already.
     is_left = bool(plan.changes) and reports_drift(s3)
     more = [_LEFT] * is_left + [_NOT_COMPARED] * (not has_cluster)
     return replace(plan, notes=(*plan.notes, *more))
 
 
 def _unknown_fields(value: Json, options: Options, parent: str) -> Iterator[str]:
-    # What is no mapping is refused by the role's code, with its field.
+    # The role's code refuses a value that is not a mapping, and names its field.
     for name, child in value.items() if isinstance(value, dict) else ():
         if name not in options:
             yield f"{parent}.{name}"
@@ -294,7 +294,7 @@ def _record_of(one: Planned) -> JsonObject:
     record: JsonObject = {"namespace": namespace, "name": name, "source": one.document.source, "result": result}
     if plan.refusal:
         record |= {"reason": plan.refusal.reason.value, "message": plan.refusal.message}
-        # Some of the object's steps are refused, and the others would be done.
+        # Only some steps of the object are refused. The others would be done.
         if not changes:
             return record
     return {**record, "changes": changes, "notes": [*plan.notes]}

@@ -1,4 +1,4 @@
-"""``s3-operator run`` and what it shares with ``once``: the options of the operator, and its start."""
+"""``s3-operator run``, and what it shares with ``once``: the options of the operator, and its start."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ def run(role: RoleOptions, log_format: str, log_level: str, **flags: object) -> 
 
 
 def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Operator:
-    """The operator of these flags, not started yet.
+    """The operator with these flags. It is not started yet.
 
     :param base: the work directory
     :raises click.ClickException: when it cannot start
     """
-    # Only now, with no key left in the environment, is the rest imported.
+    # Imported only now, because no key is left in the environment.
     from runner.execution.environment import find_missing_collections
 
     missing = find_missing_collections()

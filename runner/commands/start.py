@@ -1,6 +1,6 @@
-"""What commands do before their work: AWS keys leave the environment, and the work directory is made.
+"""The start of each command: it removes AWS keys from the environment, and creates the work directory.
 
-Nothing that might read a key from the environment may be imported before :func:`private_environment`.
+No module that might read a key from the environment may be imported before :func:`private_environment`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from runner.kube.client import Kube
 
 _SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, 0700
-# Room for what a start writes: a credentials file and the folders of the warm process.
+# Space for the files of a start: a credentials file and the folders of the warm process.
 _MIN_FREE = 64 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class WrongUsage(click.UsageError):
-    """A wrong flag of a command whose exit status 2 means that something differs."""
+    """A usage error of a command whose exit status 2 means that something differs."""
 
     exit_code = 1
 
 
 class ComparingCommand(click.Command):
-    """A command whose exit status 2 means that something differs: its usage errors end with 1."""
+    """A command whose exit status 2 means that something differs. Its usage errors exit with 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line."""
@@ -46,7 +46,7 @@ class ComparingCommand(click.Command):
 
 
 def connect(namespaces: tuple[str, ...]) -> Kube:
-    """The cluster of the configuration.
+    """The configured cluster.
 
     :raises click.ClickException: when there is none
     """
@@ -61,9 +61,9 @@ def connect(namespaces: tuple[str, ...]) -> Kube:
 
 @contextlib.contextmanager
 def private_environment(work_dir: Path | None) -> Iterator[Path]:
-    """Take AWS keys out of the environment, and forbid core dumps. Gives the work directory.
+    """Remove AWS keys from the environment, and forbid core dumps. Yields the work directory.
 
-    What is made in it is removed at the end, also when a signal stops the command.
+    What this process creates there is removed at the end, also when a signal stops the command.
 
     :param work_dir: None for the default one
     """
@@ -72,7 +72,8 @@ def private_environment(work_dir: Path | None) -> Iterator[Path]:
     try:
         _make_private(base, is_default=work_dir is None)
         processes.handle_stop_signals(_exit_by_signal)
-        # A new start of this program must not lose a signal, nor die of it before it can remove the credentials file.
+        # The restarted program must not lose a signal. A signal must not end it before it can remove the credentials
+        # file.
         with processes.stop_signals_held():
             credentials.clean_environment(base)
         yield base
@@ -87,7 +88,7 @@ def private_environment(work_dir: Path | None) -> Iterator[Path]:
 
 
 def exit_now(status: int) -> NoReturn:
-    """Exit although threads may still wait for an answer: Python aborts when such a thread holds a lock at its end."""
+    """Exit although threads may still wait for an answer. Python would abort if such a thread holds a lock at exit."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -95,17 +96,17 @@ def exit_now(status: int) -> NoReturn:
 
 
 def _default_work_base() -> Path:
-    """A memory-backed folder where there is one: a run's files hold secrets."""
+    """A memory-backed folder where one exists, because a run's files hold secrets."""
     return _SHM if os.access(_SHM, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _make_private(base: Path, *, is_default: bool) -> None:
-    """Make the work directory, 0700, and try to write in it.
+    """Create the work directory with mode 0700, and check that it is writable.
 
     :raises OSError: when it cannot be used
     """
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Everyone may write to the parent of the default: a link there may be anyone's.
+    # Everyone may write to the parent of the default directory, so a link there may be anyone's.
     if base.stat().st_uid != os.getuid() or (is_default and base.is_symlink()):
         raise click.ClickException(f"{base} is another user's: name a folder of your own with --work-dir")
     base.chmod(0o700)

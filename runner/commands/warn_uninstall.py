@@ -11,7 +11,7 @@ from runner.commands.start import connect
 @click.command("warn-uninstall")
 @with_options([WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
-    """Print a warning while S3 objects exist: to be run before an uninstall. The exit status is always 0."""
+    """Print a warning while S3 objects exist. Run it before an uninstall. The exit status is always 0."""
     from runner.commands.checks import uninstall_warning
     from runner.kube.client import KubeError
 

@@ -81,7 +81,7 @@ class AWSClients:
     def get(self, region: str) -> Clients:
         """The clients for a region.
 
-        :raises Refused: when there can be none, for the region's name or the operator's AWS settings
+        :raises ReconcileError: when there can be none, for the region's name or the operator's AWS settings
         """
         partition = regions.partition_of(region)
         with self._lock:
@@ -122,7 +122,7 @@ class AWSClients:
         except ValueError as error:
             # Of an endpoint that is no URL. botocore has no error of its own for it.
             message = f"failed to make a client of AWS: {error}: AWS_ENDPOINT_URL must be a URL, as https://minio:9000"
-            raise errors.Unknown(Reason.AWS_UNREACHABLE, message) from error
+            raise errors.UnknownStateError(Reason.AWS_UNREACHABLE, message) from error
         client.meta.events.register("before-send", self._notice)
         return client
 

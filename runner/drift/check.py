@@ -27,7 +27,7 @@ from runner.objects import JsonObject, S3Object
 from s3bucket import children, observe, prediction, read, spec
 from s3bucket.change import Change
 from s3bucket.cluster import ApiServer, connect
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
 from s3bucket.spec import Wanted
@@ -97,7 +97,7 @@ class DriftCheck:
             with self._time_limit.running():
                 wanted = self._wanted_of(s3)
                 seen = observe.observe(wanted, self._sources(wanted))
-        except Refused as refusal:
+        except ReconcileError as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._clients.forget()
             return _outcome_of(refusal)
@@ -125,7 +125,7 @@ class DriftCheck:
                 wanted = self._wanted_of(s3)
                 sources = self._sources(wanted, reads_all_users=False, is_live=True)
                 seen = observe.observe_deletion(wanted, sources)
-        except (Refused, GivenUpError, CheckTimeoutError):
+        except (ReconcileError, GivenUpError, CheckTimeoutError):
             return None
         return None if seen.differs or seen.deferred else Outcome(True, Reason.READY, "; ".join(seen.notes))
 
@@ -139,7 +139,7 @@ class DriftCheck:
             return Plan(refusal=Outcome.failure(Reason.INVALID_SPEC, too_large))
         try:
             found = self._predict(s3)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             return Plan(refusal=_outcome_of(refusal))
         except GivenUpError as error:
             return Plan(refusal=_given_up(error))
@@ -236,7 +236,7 @@ def _defaults_of(project_dir: Path, settings: RoleSettings) -> JsonObject:
     return defaults
 
 
-def _outcome_of(refusal: Refused) -> Outcome:
+def _outcome_of(refusal: ReconcileError) -> Outcome:
     return Outcome.failure(refusal.reason, refusal.message[:_MAX_MESSAGE])
 
 

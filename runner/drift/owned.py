@@ -9,7 +9,7 @@ from runner.drift.user_cache import UserCache
 from runner.objects import Owned, ReadError
 from s3bucket import errors, owner, read
 from s3bucket import users as user_rules
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 
 # Buckets whose tags are read at a time.
 _AT_ONCE = 16
@@ -36,7 +36,7 @@ class OwnedReader:
         try:
             region, iam = self._clients.get_iam()
             found = self._users.read_all(iam)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
         if found is None:
             return None
@@ -53,7 +53,7 @@ class OwnedReader:
         """
         try:
             return bool(read.find_active_keys(self._clients.get_iam()[1], user.name))
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
 
     def find_buckets(self) -> tuple[list[Owned], list[str]]:
@@ -67,7 +67,7 @@ class OwnedReader:
             account = read.get_account(sts)
             pages = s3.get_paginator("list_buckets").paginate()
             names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
         except errors.AWS_ERRORS as error:
             raise ReadError(f"failed to list the buckets (s3:ListAllMyBuckets): {error}") from error
@@ -75,7 +75,7 @@ class OwnedReader:
         def find_tags(name: str) -> dict[str, str] | None:
             try:
                 return read.get_bucket_tags(s3, name, account) or {}
-            except Refused:
+            except ReconcileError:
                 return None
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:

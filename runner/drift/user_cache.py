@@ -15,7 +15,7 @@ from collections.abc import Callable
 from runner.drift.aws_clients import Client
 from runner.drift.time_limit import TimeLimit
 from s3bucket import read
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.state import UserState
 
@@ -44,12 +44,12 @@ class UserCache:
         self._changed_at: dict[str, float] = {}
         # How many users were needed since all were read.
         self._requests = 0
-        self._refusal: Refused | None = None
+        self._refusal: ReconcileError | None = None
 
     def read_all(self, iam: Client) -> tuple[float, dict[str, UserState]] | None:
         """All users by name, and when they were read; None when they are read one by one in this period.
 
-        :raises Refused: when AWS does not return the users, or denies the right to read them
+        :raises ReconcileError: when AWS does not return the users, or denies the right to read them
         """
         with self._lock:
             self._requests += 1
@@ -62,7 +62,7 @@ class UserCache:
     def get_reader(self, iam: Client, username: str) -> UserReader:
         """What to read this user with. Blocks while another thread reads all users.
 
-        :raises Refused: when AWS does not return the users
+        :raises ReconcileError: when AWS does not return the users
         """
         with self._time_limit.holding(self._lock):
             if self._clock() >= self._read_at + self._period_s:
@@ -86,7 +86,7 @@ class UserCache:
         try:
             # An account that was too large is read again only when enough users are needed to be worth it.
             self._users = read.read_all_users(iam) if is_worth_it else {}
-        except Refused as refusal:
+        except ReconcileError as refusal:
             if refusal.reason != Reason.ACCESS_DENIED:
                 raise
             self._users, self._refusal = {}, refusal

@@ -1,8 +1,8 @@
-"""AWS keys leave the environment before anything else happens.
+"""Removes AWS keys from the environment before anything else happens.
 
-ansible-runner writes its whole environment to a file (artifacts/<id>/command), and every child inherits it.
-Keys found in the environment at start are moved to a private file in AWS's own format; the process then
-replaces itself, so that /proc/<pid>/environ does not hold them either.
+ansible-runner writes its whole environment to a file (artifacts/<id>/command), and every child inherits it. Keys in
+the environment at start are moved to a private file in AWS's own format. The process then re-executes itself, so that
+/proc/<pid>/environ does not hold them either.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _FILE = "AWS_SHARED_CREDENTIALS_FILE"
 def move_to_file(environ: MutableMapping[str, str], folder: Path) -> Path | None:
     """Move keys from ``environ`` to a 0600 file in a new 0700 folder; None when there are none.
 
-    The token for a container's credentials goes to a file beside it, which botocore reads as well. The environment's
-    keys win over a credentials file, as in the AWS SDKs, so that file is left aside.
+    The token for a container's credentials goes to a separate file in that folder, which botocore also reads. As in the
+    AWS SDKs, keys in the environment override a credentials file, so an existing file is not used.
     """
     keys = {_NAMES[name]: environ[name] for name in _NAMES if environ.get(name)}
     token = environ.get(_TOKEN)
@@ -39,7 +39,7 @@ def move_to_file(environ: MutableMapping[str, str], folder: Path) -> Path | None
     has_keys = "aws_secret_access_key" in keys
     if not has_keys and not token:
         return None
-    # Named after this process, so that a later start removes it should this one be killed.
+    # Named after this process, so that a later start removes it if this process is killed.
     private = own_folder(folder, "credentials")
     if token:
         environ[f"{_TOKEN}_FILE"] = str(_write(private / "token", token))
@@ -63,7 +63,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def clean_environment(folder: Path) -> None:
-    """Move keys to a file and start this program anew without them."""
+    """Move keys to a file, and re-execute this program without them."""
     if any(os.environ.get(name) for name in _SECRETS):
         move_to_file(os.environ, folder)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves

@@ -1,8 +1,8 @@
 """One run of ``playbooks/reconcile.yml`` for one object, through ansible-runner.
 
-The CR goes in as one extra-var of fixed shape, so that nothing in it is ever a template; one outcome
-record comes out, by the playbook's last set_stats. Each run has its own 0700 folder, removed afterwards.
-Called in worker threads. A run that takes too long, or is cancelled, is ended with all its descendants.
+The CR is passed as one extra-var of fixed shape, so that nothing in it is ever a template. The playbook's last
+set_stats returns one outcome record. Each run has its own 0700 folder, which is removed afterwards. Called in worker
+threads. A run that takes too long, or is cancelled, is ended with all its descendants.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from s3bucket.role_settings import RoleSettings
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
 _MAX_MESSAGE = 500
-# Ansible writes modules and results in files of some KiB each; with less left a run fails in any of its tasks.
+# Ansible writes modules and results in files of some KiB each. With less free space a run may fail in any of its tasks.
 _MIN_FREE = 64 * 1024
 _RESULT = "s3bucket_result"
-# The role's first module, which decides what the others write.
+# The role's first module, which decides what the other modules write.
 _READER = "s3bucket_info"
-# The loop reads the result; a run that fails is one without a result.
+# The control loop reads the result of failed objects, too. So only a run without a result is a failed run.
 _NEVER_FAILS = {"s3bucket_fail_on_error": False}
 
 
 @dataclass
 class _Record:
-    """What ansible-runner's events said so far."""
+    """The data of ansible-runner's events so far."""
 
     outcome: JsonObject = field(default_factory=dict)
     failure: str = ""
@@ -52,20 +52,20 @@ class _Record:
 
 
 class Warm(Protocol):
-    """What makes runs quick, if it is there."""
+    """Provides warm runs, when they are available."""
 
     def find_path(self) -> Path | None:
-        """A folder for the PATH with another ansible-playbook; None for the stock one. Waits until that is known."""
+        """A folder for the PATH with another ansible-playbook; None for the stock one. Waits until this is decided."""
 
     def end_waiting(self) -> None:
-        """Nobody waits in :meth:`find_path` any more."""
+        """End the waiting in :meth:`find_path`."""
 
 
 class AnsibleJob:
     """Runs the playbook.
 
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
-    :param work_dir: where runs have their folders; memory-backed, as a run's files hold secrets
+    :param work_dir: the folder for the runs' folders; memory-backed, because a run's files hold secrets
     :param warm: None runs the stock ansible-playbook
     """
 
@@ -86,17 +86,17 @@ class AnsibleJob:
         self._numbers = itertools.count()
 
     def cancel(self) -> None:
-        """End all runs, and start none any more."""
+        """End all runs, and start no new ones."""
         self._cancelled.set()
         if self._warm:
             self._warm.end_waiting()
 
     def run(self, s3: S3Object) -> Outcome:
-        """Run the role on an object and return how it ended. Never raises for a run that went wrong."""
+        """Run the role on an object and return the outcome. A failed run is an outcome, never an exception."""
         return self._run("reconcile.yml", extra_vars(s3, self._settings), s3.key)
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
-        """Deactivate the keys of an IAM user that no S3 object names, as :meth:`run` does everything else."""
+        """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
         return self._run("deactivate.yml", orphan_vars(user, cluster), user.key)
 
     def _run(self, playbook: str, variables: JsonObject, key: Key) -> Outcome:
@@ -124,7 +124,7 @@ class AnsibleJob:
     def _start(self, folder: Path, run_id: str, playbook: str, handler: _EventHandler) -> None:
         variables = self._envvars(folder, run_id)
         if self._cancelled.is_set():
-            # While it waited for the warm process.
+            # Cancelled while it waited for the warm process.
             handler.record.end = Reason.RUN_CANCELLED
             return
         ansible_runner.run(
@@ -135,7 +135,7 @@ class AnsibleJob:
             ident="run",
             envvars=variables,
             quiet=True,
-            # In the main thread ansible-runner would replace our SIGTERM handler; with a callback of ours it does not.
+            # In the main thread ansible-runner would replace the SIGTERM handler, unless it gets a cancel callback.
             cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, handler.record),
             event_handler=handler,
             settings={"suppress_env_files": True, "suppress_ansible_output": True},
@@ -145,13 +145,13 @@ class AnsibleJob:
         environment = ansible_environment(self._project_dir, folder, run_id, {})
         shim = self._warm.find_path() if self._warm else None
         if shim:
-            # ansible_runner.run(binary=...) would drop the playbook: the shim goes by the PATH.
+            # ansible_runner.run(binary=...) would drop the playbook, so the shim is found by the PATH.
             environment["PATH"] = f"{shim}{os.pathsep}{environment['PATH']}"
         return environment
 
     def _outcome(self, record: _Record) -> Outcome:
         if record.outcome:
-            # Untouched: the module that only reads refused the object. Tasks that write come after it.
+            # Untouched: the module that only reads refused the object. All tasks that write come after it.
             return replace(Outcome.from_record(record.outcome), is_untouched=record.failed == [_READER])
         if record.end is Reason.RUN_TIMEOUT:
             message = f"the run was ended after {self._timeout_s:g} s (--run-timeout)"
@@ -162,14 +162,14 @@ class AnsibleJob:
 
 
 def callback_environment() -> dict[str, str]:
-    """What ansible-runner sets for each run and Ansible reads when it is imported."""
+    """The variables that ansible-runner sets for each run, and that Ansible reads when it is imported."""
     return {"ANSIBLE_CALLBACK_PLUGINS": get_callback_dir(), "ANSIBLE_STDOUT_CALLBACK": "awx_display"}
 
 
 def extra_vars(s3: S3Object, settings: RoleSettings) -> JsonObject:
     """The extra-vars of a run: the CR and the role's settings as JSON texts that Ansible never evaluates.
 
-    Marking each string would not do: a map key named ``__ansible_unsafe`` in the CR undoes all marks.
+    Marking each string as unsafe would not be enough: a map key named ``__ansible_unsafe`` in the CR removes all marks.
     """
     kept = ("name", "namespace", "uid", "generation", "deletionTimestamp")
     cr = {
@@ -200,12 +200,12 @@ def _prepare(folder: Path, variables: JsonObject) -> None:
 
 def _is_full(folder: Path) -> bool:
     space = os.statvfs(folder)
-    # Zero inodes in all: a file system that does not count them.
+    # A total of zero inodes means that the file system does not count them.
     return space.f_bavail * space.f_frsize < _MIN_FREE or (space.f_files > 0 and space.f_favail == 0)
 
 
 class _Deadline:
-    """ansible-runner asks it again and again whether to cancel. SIGTERM first, and 5 s to hear it."""
+    """ansible-runner calls it repeatedly to ask whether to cancel. The run gets SIGTERM first, and has 5 s to end."""
 
     def __init__(self, run_id: str, timeout_s: float, cancelled: threading.Event, record: _Record) -> None:
         self._run_id = run_id
@@ -224,7 +224,7 @@ class _Deadline:
 
 
 class _EventHandler:
-    """Takes the outcome, the failure and the changed tasks from ansible-runner's events; keeps none on disk."""
+    """Collects the outcome, the failure and the changed tasks from ansible-runner's events. Stores no event on disk."""
 
     def __init__(self, key: Key, run_id: str, record: _Record) -> None:
         self._fields = {"namespace": key[0], "name_": key[1], "run": run_id}
@@ -245,6 +245,6 @@ class _EventHandler:
 
 def _failure(data: JsonObject) -> str:
     result = data.get("res") or {}
-    # A censored result has no message; Ansible says so in its place.
+    # A censored result has no message, only Ansible's note about the censoring.
     message = "" if "censored" in result else str(result.get("msg", ""))
     return f"{data.get('task', 'a task')}: {message}"[:_MAX_MESSAGE]

@@ -1,7 +1,7 @@
-"""The processes of runs: every one carries its run's id in its environment, and none outlives its run.
+"""The processes of runs: each process has its run's id in its environment, and none outlives its run.
 
-Ansible's workers call setsid, so killing a process group leaves them writing. A run id holds the
-operator's pid and start time, so an operator sweeps what a killed predecessor left, never another's runs.
+Ansible's workers call setsid, so killing a process group would leave them running and writing. A run id contains the
+operator's pid and start time. So an operator removes what a killed predecessor left, and never another operator's runs.
 Linux only (/proc).
 """
 
@@ -28,18 +28,18 @@ _M_ARENA_MAX = -8
 _POLL_S = 0.05
 _ORPHAN_S = 5.0
 _STARTTIME_FIELD = 19
-# What own_folder makes: nothing else in a work directory is ours to remove.
+# The kinds of folders that own_folder makes. Nothing else in a work directory may be removed.
 _OWN_KINDS = ("credentials", "run", "warm")
 _OWN_FOLDER = re.compile(rf"(?:{'|'.join(_OWN_KINDS)})-([0-9]+-[0-9]+(?:-[0-9]+)?)")
-# The terminal's end (SIGHUP) asks for the same as a service manager (SIGTERM) or Ctrl-C (SIGINT).
+# The end of the terminal (SIGHUP) has the same effect as a service manager's SIGTERM, or as Ctrl-C (SIGINT).
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# man 7 unix: a socket's path has 107 bytes. Of these, "/run-<pid>-<start time>-<number>/tmp" and what Python's
-# multiprocessing appends, "/pymp-xxxxxxxx/listener-xxxxxxxx", take up to 67.
+# man 7 unix: the path of a socket has at most 107 bytes. "/run-<pid>-<start time>-<number>/tmp", and what Python's
+# multiprocessing appends, "/pymp-xxxxxxxx/listener-xxxxxxxx", take up to 67 of them.
 _MAX_WORK_DIR = 107 - 67
 
 
 def become_subreaper() -> None:
-    """Orphans of runs become our children, as they are of process 1 in a container: :func:`reap_orphans`.
+    """Become the parent of orphaned processes of runs, as process 1 is in a container, for :func:`reap_orphans`.
 
     :raises OSError: when the kernel refuses
     """
@@ -50,7 +50,7 @@ def become_subreaper() -> None:
 def handle_stop_signals(stop: Callable[[int], None]) -> None:
     """Call ``stop`` with the number of each SIGTERM, SIGINT or SIGHUP. Main thread only.
 
-    A SIGHUP that is ignored stays so: the program was started with nohup.
+    An ignored SIGHUP stays ignored, because the program was then started with nohup.
     """
     for number in _STOP_SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -59,7 +59,7 @@ def handle_stop_signals(stop: Callable[[int], None]) -> None:
 
 @contextlib.contextmanager
 def stop_signals_held() -> Iterator[None]:
-    """Deliver signals that ask to stop only afterwards; a program that replaces this one inherits that they wait."""
+    """Delay stop signals until the end of the context. A re-executed program inherits the pending signals."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
@@ -68,19 +68,19 @@ def stop_signals_held() -> Iterator[None]:
 
 
 def forbid_core_dumps() -> None:
-    """A crash of this process, or of any that it starts, writes no memory to disk: there are keys in it."""
+    """Forbid core dumps of this process and its children, because their memory holds keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def share_heaps() -> None:
-    """Let all threads allocate from two heaps. By default glibc gives many, and what is free in one helps no other."""
+    """Limit all threads to two heaps. By default glibc creates many, and none can use the free memory of another."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 2)
 
 
 def operator_id(pid: int | None = None) -> str:
-    """A name for a process that no later one has: ``<pid>-<start time>``."""
+    """A name for a process that no later process can have: ``<pid>-<start time>``."""
     pid = pid or os.getpid()
     return f"{pid}-{_start_time(pid)}"
 
@@ -103,7 +103,7 @@ def kill_run(run_id: str) -> None:
 
 
 def kill_own_runs(timeout_s: float) -> bool:
-    """End every process of every run of this operator at once. Whether none is left."""
+    """End every process of every run of this operator at once. Return whether none is left."""
     own, deadline = f"{operator_id()}-", time.monotonic() + timeout_s
     while pids := [pid for pid, run_id in _runs() if run_id.startswith(own) and pid != os.getpid()]:
         _signal(pids, signal.SIGKILL)
@@ -114,9 +114,9 @@ def kill_own_runs(timeout_s: float) -> bool:
 
 
 def reap_orphans(stopping: threading.Event) -> None:
-    """Until stopped, wait for children that nobody else waits for: what a run left, or was killed with.
+    """Reap orphaned processes until stopped: children of runs that ended or were killed.
 
-    A child that is dead at two looks in a row is one: who started a process takes its status in far less time.
+    A child that is a zombie in two consecutive scans is an orphan: whoever started a process reaps it much faster.
     """
     last: set[int] = set()
     while not stopping.wait(_ORPHAN_S):
@@ -129,10 +129,10 @@ def reap_orphans(stopping: threading.Event) -> None:
 
 
 def short_path(work_dir: Path) -> Path:
-    """The folder's absolute path, or where sockets below it would have too long a path, another that is short.
+    """The folder's absolute path, or a shorter path to it if sockets below it would have too long a path.
 
-    ansible-core 2.21 has a socket in a run's TMPDIR, the warm process one in its folder. The other path goes by
-    a descriptor of this process: it is good for as long as this process lives.
+    ansible-core 2.21 has a socket in a run's TMPDIR, and the warm process has one in its folder. The shorter path uses
+    a file descriptor of this process, so it is valid only while this process lives.
     """
     path = work_dir.absolute()
     if len(os.fsencode(path)) <= _MAX_WORK_DIR:
@@ -141,9 +141,9 @@ def short_path(work_dir: Path) -> Path:
 
 
 def own_folder(work_dir: Path, kind: str, number: str = "") -> Path:
-    """Make a 0700 folder that is removed when this operator ends, or by the next one's sweep.
+    """Create a 0700 folder. It is removed when this operator ends, or by the :func:`sweep` of a later operator.
 
-    :param kind: one of those that :func:`sweep` knows
+    :param kind: one of the kinds that :func:`sweep` removes
     """
     if kind not in _OWN_KINDS:
         raise ValueError(f"no sweep would remove a folder of kind {kind}")
@@ -153,13 +153,13 @@ def own_folder(work_dir: Path, kind: str, number: str = "") -> Path:
 
 
 def remove_own_folders(work_dir: Path) -> None:
-    """Remove all that :func:`own_folder` made for this process."""
+    """Remove all folders that :func:`own_folder` created for this process."""
     for folder in work_dir.glob(f"*-{operator_id()}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(work_dir: Path) -> int:
-    """End the runs, and remove the folders, of operators that are dead. Returns how many runs were ended."""
+    """End the runs, and remove the folders, of operators that no longer run. Returns the number of ended runs."""
     left = {run_id for _, run_id in _runs() if not _is_alive(run_id)}
     for run_id in left:
         kill_run(run_id)
@@ -180,7 +180,7 @@ def _runs() -> list[tuple[int, str]]:
     for pid in _pids():
         with contextlib.suppress(OSError):
             for item in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                # A run's id names its operator by a pid. That of a container is another process's here.
+                # A run's id contains its operator's pid. A pid from a container belongs to another process here.
                 if item.startswith(mark) and os.readlink(f"/proc/{pid}/ns/pid") == own:
                     found.append((pid, item[len(mark) :].decode(errors="replace")))
     return found
@@ -196,7 +196,7 @@ def _pids() -> list[int]:
 
 
 def read_stat(pid: int) -> list[str]:
-    """The fields of ``/proc/PID/stat`` after the command's name, from the state on; empty when the process is gone.
+    """The fields of ``/proc/PID/stat`` after the command's name, from the state on; empty for a process that has ended.
 
     The command's name may hold spaces and parentheses. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
     """

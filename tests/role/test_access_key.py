@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
 from tests.support.world import NewObject, World, deleting
@@ -71,9 +71,9 @@ def test_user_that_iam_does_not_show_yet_is_waited_for(world: World, new_object:
     try:
         # The key was issued seconds ago, so IAM reads may lag: no new user is created, and a deletion does not finish
         # without the user.
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ReconcileError) as refused:
             observe(world.wanted(cr), world.sources(settle_s=600))
-        with pytest.raises(Refused) as refused_deletion:
+        with pytest.raises(ReconcileError) as refused_deletion:
             observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=600))
         # After that time, the user counts as deleted.
         assert world.differs(cr) == ["user"]
@@ -90,7 +90,7 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
     # A lagging IAM read gives this answer: it shows the user, but not the access key and the record of the key.
     world.iam.untag_user(UserName=cr["spec"]["iamUser"]["username"], TagKeys=["agill.apps/key"])
     world.iam.delete_access_key(UserName=cr["spec"]["iamUser"]["username"], AccessKeyId=key_id)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         observe(world.wanted(cr), world.sources(settle_s=600))
     assert refused.value.reason == "WaitingForIAM"
     assert "access_key" in world.differs(cr)

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from s3bucket.errors import NoSuchRegion, Refused
+from s3bucket.errors import NoSuchRegionError, ReconcileError
 from s3bucket.observe import Sources, observe, observe_deletion
 from tests.role.hasty import NO_ENDPOINT, HastyWorld
 from tests.support.objects import owner_tags, refusal, taken_bucket, taken_secret
@@ -175,7 +175,7 @@ def test_region_that_is_not_there_is_told_not_waited_for(
     cr = new_object(region="xx-nowhere-1")
     sources = dataclasses.replace(world.sources(), **{part: getattr(sources_in("xx-nowhere-1"), part)})
     for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, world.wanted(deleting(cr)))):
-        with pytest.raises(NoSuchRegion) as refused:
+        with pytest.raises(NoSuchRegionError) as refused:
             look(wanted, sources)
         assert (refused.value.reason, refused.value.retry) == ("InvalidSpec", "permanent")
         assert "spec.region: xx-nowhere-1" in refused.value.message
@@ -191,7 +191,7 @@ def test_region_that_may_be_there_is_not_blamed_for_an_outage(
     world: World, new_object: NewObject, sources_in: Callable[..., Sources], region: str, endpoint_url: str | None
 ) -> None:
     cr = new_object(region=region)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         observe(world.wanted(cr), sources_in(region, endpoint_url))
     assert (refused.value.reason, refused.value.retry) == ("AWSUnreachable", "transient")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from s3bucket.api import GROUP, PLURAL, VERSION
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.outcome import Reason
 from s3bucket.prediction import Prediction, predict, predict_deletion, result_of
@@ -30,7 +30,7 @@ def foretell(world: World, cr: dict[str, Any]) -> tuple[dict[str, Any], Predicti
             prediction = predict_deletion(wanted, observe_deletion(wanted, sources), sources)
         else:
             prediction = predict(wanted, observe(wanted, sources), sources)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         return dict(refusal.outcome.to_record()), Prediction()
     return dict(result_of(wanted, prediction).to_record()), prediction
 

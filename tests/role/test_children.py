@@ -25,7 +25,7 @@ from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket import children
 from s3bucket.cluster import ApiServer
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.role_settings import RoleSettings
 from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, deleting, requests_of
@@ -348,6 +348,6 @@ def test_dry_run_stores_nothing_and_is_refused_like_the_write(world: World, new_
             "name": "Not A Name", "namespace": cr["metadata"]["namespace"], "uid": children.NEW_UID
         },
     }  # fmt: skip
-    with pytest.raises(Refused, match=r"metadata\.name: Invalid value") as refused:
+    with pytest.raises(ReconcileError, match=r"metadata\.name: Invalid value") as refused:
         ApiServer(world.core.api_client).dry_run(manifest)
     assert refused.value.reason == "KubernetesError"

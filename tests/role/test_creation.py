@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from tests.support.objects import bucket_of, writes_in
 from tests.support.world import NewObject, World, requests_of
@@ -30,7 +30,7 @@ def test_creation_that_s3_does_not_show_ends_as_pending_and_never_as_a_conflict(
         outcome = world.reconcile(cr).outcome
         assert (outcome["reason"], outcome["retry"]) == ("Pending", "transient")
         # The reads of the next run lag as well, so it waits too.
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ReconcileError) as refused:
             observe(world.wanted(cr), world.sources())
         assert (refused.value.reason, refused.value.retry) == ("Pending", "transient")
     assert world.reconcile(cr).outcome["done"]

@@ -27,7 +27,7 @@ from dev.processes import get_free_port
 from runner.drift.check import DriftCheck
 from runner.kube.client import Kube
 from runner.objects import S3Object
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
@@ -361,7 +361,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_value_that_aws_would_not_take_is_refused_by_its_field(
     subject: Subject, spec: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         subject.world.wanted({**subject.cr, "spec": {**subject.cr["spec"], **spec}})
     assert (refused.value.reason, refused.value.message[: len(message)]) == (Reason.INVALID_SPEC, message)
 

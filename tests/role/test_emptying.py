@@ -20,7 +20,7 @@ from tests.support.world import code_of  # also puts the core on the path
 
 from s3bucket.closing import Closing  # isort: skip
 from s3bucket.emptying import Emptying  # isort: skip
-from s3bucket.errors import AWS_ERRORS, Refused, unknown  # isort: skip
+from s3bucket.errors import AWS_ERRORS, ReconcileError, unknown  # isort: skip
 
 # Any tenant can upload objects with these keys. XML 1.0 can represent only those in IN_XML.
 NOT_IN_XML = ("\x01", "a/\x10\x1fb", "\ufffe", "\x0b + %41")
@@ -52,7 +52,7 @@ def empty(s3: Any, bucket: str, is_over: Callable[[], bool] = lambda: False) -> 
     emptying = Emptying(s3, bucket, ACCOUNT, is_over)
     try:
         emptying.run()
-    except Refused as refusal:
+    except ReconcileError as refusal:
         return emptying.deleted, refusal.reason, refusal.retry, refusal.message
     return emptying.deleted, "", "", ""
 

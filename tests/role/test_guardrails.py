@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runner.commands.iam_policy import PolicySettings, policy_for
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import Observation, observe, observe_deletion
 from s3bucket.spec import wanted_of
 from s3bucket.users import UserRules
@@ -160,7 +160,7 @@ def test_required_tags_are_in_the_calls_that_create_and_are_kept(
     ids=["aws", "ours", "number", "comma", "long", "many"],
 )
 def test_tags_that_aws_would_not_take_are_refused(tags: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         wanted_of({"metadata": {"name": "a"}, "spec": {}}, CLUSTER, {**DEFAULTS, "operatorTags": tags})
     assert refused.value.reason == "InvalidSpec"
     assert "s3bucket_tags" in refused.value.message
@@ -170,6 +170,6 @@ def test_tags_of_cr_and_operator_together_fit_aws_limit() -> None:
     cr = {"metadata": {"name": "a"}, "spec": {"region": "us-east-1", "bucketName": "abc"}}
     cr["spec"]["tags"] = {str(number): "" for number in range(41)}
     wanted_of(cr, CLUSTER, {**DEFAULTS, "operatorTags": {"a": "1"}})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         wanted_of(cr, CLUSTER, {**DEFAULTS, "operatorTags": TAGS})
     assert "at most 40" in refused.value.message

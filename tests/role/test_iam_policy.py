@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from runner.commands.iam_policy import PolicySettings, policy_for
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
@@ -64,7 +64,7 @@ class Operator:
         )
         try:
             return " ".join(observe(self.world.wanted(cr), sources).differs)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             return refusal.reason
 
     def used(self) -> set[str]:

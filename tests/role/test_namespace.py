@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.errors import NoSuchNamespace
+from s3bucket.errors import NoSuchNamespaceError
 from s3bucket.observe import observe
 from tests.role.test_check_mode import foretell
 from tests.support.world import World, requests_of
@@ -50,5 +50,5 @@ def test_missing_namespace_is_found_for_an_object_with_one_child(
         del misplaced["spec"]["iamUser"]
     else:
         misplaced["spec"]["service"] = {"enabled": False}
-    with pytest.raises(NoSuchNamespace):
+    with pytest.raises(NoSuchNamespaceError):
         observe(world.wanted(misplaced), world.sources())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import Sources, observe, observe_deletion
 from s3bucket.read import PerUserReader, read_all_users
 from s3bucket.spec import Wanted
@@ -89,7 +89,7 @@ def refusal_of(look: Callable[..., Any], wanted: Wanted, sources: Sources, actio
         seen = look(wanted, sources)
         if seen.deferred:
             raise seen.deferred[0]
-    except Refused as refusal:
+    except ReconcileError as refusal:
         is_named = action.replace("HeadBucket", "s3:ListBucket") in refusal.message
         return refusal.reason, refusal.retry if is_named else f"does not name {action}"
     return "not refused", f"differs: {seen.differs}"
@@ -128,7 +128,7 @@ def test_read_of_all_users_that_fails_is_told(world: World, codes: dict[str, tup
     code, status = codes["iam"]
     world.aws.gate.add_fault("GetAccountAuthorizationDetails", code, status=status)
     try:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ReconcileError) as refused:
             read_all_users(world.aws.client("iam", config=_ONCE))
     finally:
         world.aws.gate.clear_faults()

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
-from s3bucket.errors import NoSuchRegion, Refused
+from s3bucket.errors import NoSuchRegionError, ReconcileError
 from s3bucket.namespace import namespace_arguments
 from s3bucket.observe import Sources, observe, observe_deletion, outcome_status
 from s3bucket.role_settings import RoleSettings
@@ -38,12 +38,12 @@ def sources_in(world: World, region: str, **keys: str) -> Sources:
 def test_disabled_region_is_told_from_keys_that_do_not_exist(world: World, new_object: NewObject) -> None:
     cr = new_object(region=DISABLED)
     for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, world.wanted(deleting(cr)))):
-        with pytest.raises(NoSuchRegion) as refused:
+        with pytest.raises(NoSuchRegionError) as refused:
             look(wanted, sources_in(world, DISABLED))
         assert (refused.value.reason, refused.value.elsewhere) == ("InvalidSpec", "us-east-1")
         assert f"spec.region: {DISABLED} is not enabled in this account ({ACCOUNT})" in refused.value.message
         unknown_key = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "x" * 40}
-        with pytest.raises(Refused) as refused_key:
+        with pytest.raises(ReconcileError) as refused_key:
             look(wanted, sources_in(world, DISABLED, **unknown_key))
         assert refused_key.value.reason == "CredentialsInvalid"
 
@@ -51,7 +51,9 @@ def test_disabled_region_is_told_from_keys_that_do_not_exist(world: World, new_o
 def test_region_of_another_partition_is_told_from_keys_that_do_not_exist(world: World, new_object: NewObject) -> None:
     # The account is in the partition aws. Its keys do not exist in another partition.
     cr = new_object(region="cn-northwest-1")
-    with pytest.raises(NoSuchRegion, match="partition aws-cn, and this operator's credentials are of aws") as refused:
+    with pytest.raises(
+        NoSuchRegionError, match="partition aws-cn, and this operator's credentials are of aws"
+    ) as refused:
         observe(world.wanted(cr), sources_in(world, "cn-northwest-1"))
     assert refused.value.elsewhere == "us-east-1"
 
@@ -90,7 +92,7 @@ def test_name_in_another_accounts_namespace_is_refused_before_anything_is_made(
     world: World, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
     cr = new_object(bucketName=f"{new_name('b')}-999999999999-us-east-1-an")
-    with pytest.raises(Refused, match="AWS reserves the name for account 999999999999") as refused:
+    with pytest.raises(ReconcileError, match="AWS reserves the name for account 999999999999") as refused:
         observe(world.wanted(cr), world.sources())
     assert refused.value.reason == "InvalidSpec"
 

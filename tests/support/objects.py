@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from s3bucket.api import API_VERSION
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.settings import ALL
 from tests.support.world import CLUSTER, PROJECT, World, requests_of
 
 
-def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> Refused:
+def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> ReconcileError:
     """The error with which the object is refused. The comparison may write nothing."""
-    with requests_of(world) as requests, pytest.raises(Refused) as refused:
+    with requests_of(world) as requests, pytest.raises(ReconcileError) as refused:
         observe(world.wanted(cr), world.sources(settle_s))
     assert [request["action"] for request in requests if request["write"]] == []
     return refused.value

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Checks that are possible only in the controller, before the first module: versions, variables, module_defaults.
 
-The role's argument specs are checked here, and not by Ansible before the role's first task: what is invalid is the
-result of this object, and not an error after which s3bucket_result is that of the object before. Not for the operator,
-which validates its settings at its start, and gets objects that the API server has validated.
+The role's argument specs are checked here, not by Ansible before the role's first task. So an invalid variable becomes
+the result of this object. With Ansible's check the play would fail while s3bucket_result still held the previous
+object's result. The operator skips this check: it validates its settings at start, and the API server validates its
+objects.
 
-The role's modules and those of the collections must have one connection. A play's ``module_defaults`` reach only the
-latter, so a connection there is refused unless the role's variable of that name is given, which counts for all modules.
-Runs in the task's worker, once a run; costs a few milliseconds and makes no request.
+The role's modules and those of the collections must use one connection. A play's ``module_defaults`` apply only to the
+collections' modules. So a connection there is refused, unless the role's variable of that name, which applies to all
+modules, is given. Runs in the task's worker, once a run; takes a few milliseconds and makes no request.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ try:
     from s3bucket.outcome import Reason
     from s3bucket.variables import OF_PLAYBOOKS, find_unknown
 except ImportError:
-    # The role alone is installed. Ansible offers a role's module_utils to modules, not to plugins.
+    # Only the role is installed. Ansible provides a role's module_utils to modules, but not to plugins.
     from ansible import module_utils
 
     module_utils.__path__.append(str(_ROLE / "module_utils"))
     from ansible.module_utils.s3bucket.outcome import Reason
     from ansible.module_utils.s3bucket.variables import OF_PLAYBOOKS, find_unknown
 
-# As requirements.yml and meta/main.yml: a test compares them.
+# The versions of requirements.yml and meta/main.yml. A test compares them.
 REQUIRED_CORE = (2, 19)
 REQUIRED_COLLECTIONS = {"amazon.aws": (10, 1), "kubernetes.core": (6, 0)}
 
-# As defaults/main.yml: a test compares them.
+# The default in defaults/main.yml. A test compares them.
 DEFAULT_CR = "{{ lookup('s3bucket_cr_file', s3bucket_cr_file, state=s3bucket_state) if s3bucket_cr_file else none }}"
-# A variable of a playbook that reads the object from a file itself, before the role.
+# A variable of a playbook that itself reads the object from a file, before it runs the role.
 READS_FILE = "_s3bucket_playbook_reads_file"
 
 _WRONG_TYPE = re.compile(
@@ -63,7 +64,7 @@ _TYPES = {
 
 _KUBERNETES_MODULES = ("kubernetes.core.k8s",)
 _AWS_MODULES = ("amazon.aws.iam_access_key", "amazon.aws.iam_policy", "amazon.aws.iam_user", "amazon.aws.s3_bucket")
-# An option, with its aliases: the role's variable. Not region: it is always the object's.
+# Maps an option and its aliases to the role's variable. Without region, which is always the object's.
 _KUBERNETES = {
     "kubeconfig": (),
     "context": (),
@@ -92,7 +93,7 @@ _AWS = {
     "validate_certs": (),
     "config": ("aws_config",),
 }
-# Of these an error shows the value.
+# The variables whose value an error may show.
 _SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
 _KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
 _AWS_VARIABLES = {
@@ -117,7 +118,7 @@ class ActionModule(NormalAction):
     """Runs the module of its task, after the checks."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check what the module cannot see, then run it."""
+        """Check what the module cannot check, then run it."""
         given = self._given(task_vars or {})
         refusal = (
             _refused(Reason.MISSING_REQUIREMENT, find_outdated())
@@ -133,12 +134,12 @@ class ActionModule(NormalAction):
         )
         if refusal:
             return refusal
-        # Ansible runs modules in the playbook's folder, where a relative KUBECONFIG would be another file or none.
+        # Ansible runs modules in the playbook's folder. A relative KUBECONFIG would be another file there, or none.
         self._task.args["working_directory"] = str(Path.cwd())
         return dict(super().run(tmp, task_vars))
 
     def _given(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """The role's connection variables that are given."""
+        """The role's connection variables that are set."""
         names = [f"s3bucket_{option}" for option in _KUBERNETES] + [f"s3bucket_aws_{option}" for option in _AWS]
         found = {name: task_vars[name] for name in names if task_vars.get(name) is not None}
         values = {name: self._templar.template(value) for name, value in found.items()}
@@ -157,21 +158,21 @@ class ActionModule(NormalAction):
         return "; ".join(dict.fromkeys(map(readable, result.error_messages)))
 
     def _find_two_objects(self, task_vars: dict[str, Any]) -> str:
-        """An error for an object that is given twice: as itself, and as the file that it is in."""
+        """An error when the object is given twice: as a variable, and as a file."""
         given = task_vars.get("s3bucket_cr", DEFAULT_CR)
         if "s3bucket_cr_json" in task_vars or given == DEFAULT_CR:
             return ""
         if READS_FILE in task_vars:
-            # It gives the role the object that it has read. Before that any other is a person's.
+            # The playbook gives the role the object that it has read. Another one before that comes from a person.
             is_read = self._task.action.endswith("s3bucket_info")
             return "" if is_read else "s3bucket_cr is given: this playbook has s3bucket_cr_file: name a file there"
         has_file = bool(self._templar.template(task_vars.get("s3bucket_cr_file") or ""))
         return "s3bucket_cr and s3bucket_cr_file are both given: leave one of them out" if has_file else ""
 
     def _find_half_a_key(self, given: dict[str, Any]) -> str:
-        """An error for one half of a key: botocore would then take other credentials, of a profile or a role.
+        """An error for half of an AWS key. botocore would then use other credentials, of a profile or a role.
 
-        An empty variable of the environment is one that is not set, as for the AWS CLI.
+        An empty environment variable counts as not set, as for the AWS CLI.
         """
         halves = ("s3bucket_aws_access_key", "s3bucket_aws_secret_key")
         is_given = {name: name in given for name in halves}
@@ -184,7 +185,7 @@ class ActionModule(NormalAction):
     def _find_leak(
         self, given: dict[str, Any], prefix: str, options: dict[str, tuple[str, ...]], modules: tuple[str, ...]
     ) -> str:
-        """An error for a connection that the play's module_defaults give to the collection's modules only."""
+        """An error for a connection that the play's module_defaults give only to the collection's modules."""
         for module in modules:
             defaults = self._outer_defaults(module)
             for option, aliases in options.items():
@@ -195,7 +196,7 @@ class ActionModule(NormalAction):
         return ""
 
     def _outer_defaults(self, module: str) -> dict[str, Any]:
-        """What module_defaults outside of the role give to a module, itself or by a group."""
+        """The values that module_defaults outside of the role give to a module, by its name or by a group."""
         groups = self._task.play._action_groups.get(module, []) if self._task.play else []
         found: dict[str, Any] = {}
         for defaults in self._task.module_defaults or []:
@@ -218,7 +219,7 @@ class ActionModule(NormalAction):
         return own is not None and own == value
 
     def _environment(self) -> dict[str, str]:
-        """That of the modules, where they run on this machine."""
+        """The environment of the modules, when they run on this machine."""
         of_task: dict[str, Any] = {}
         self._compute_environment_string(of_task)
         return {**os.environ, **of_task}
@@ -234,8 +235,8 @@ class ActionModule(NormalAction):
 
 
 def readable(text: str) -> str:
-    """An error of Ansible's validation, in the words of a person who gives variables, and without Ansible's classes."""
-    # It says of an unknown field its name and which fields there are, and not that it is unknown.
+    """Make an error of Ansible's validation readable: name the variable, and omit the names of Ansible's classes."""
+    # For an unknown field, Ansible lists the valid fields, and does not say that the field is unknown.
     text = re.sub(r"^(?=\S+\. Supported parameters include: )", "unknown field ", text)
     text = text.replace(" must be one of: , ", " must be empty or one of: ")
     wrong = _WRONG_TYPE.search(text)
@@ -248,14 +249,14 @@ def readable(text: str) -> str:
 
 
 def find_options() -> dict[str, Any]:
-    """The role's variables, as its argument specs have them."""
+    """The role's variables, from its argument specs."""
     text = (_ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     specs = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - either is safe
     return dict(specs["argument_specs"]["object"]["options"])
 
 
 def find_misspelled(names: Any, options: dict[str, Any]) -> str:
-    """An error for variables that look like the role's; a warning for others with its prefix."""
+    """An error for variables that are similar to the role's; a warning for others with its prefix."""
     misspelled, others = find_unknown(names, [*options, *OF_PLAYBOOKS])
     if others:
         Display().warning(f"the role s3bucket has no variable {', '.join(others)}")
@@ -267,13 +268,13 @@ def _refused(reason: Reason, message: str) -> dict[str, Any]:
 
 
 def _find_null(arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:
-    """An error for a role variable that is null: the module would take its own default."""
+    """An error for a role variable that is null, because the module would use its own default."""
     null = [f"s3bucket_{name}" for name, value in arguments.items() if value is None]
     return "".join(f"{name}: must not be null: leave it out for its default" for name in null[:1] if name in task_vars)
 
 
 def _find_empty(given: dict[str, Any], options: dict[str, tuple[str, ...]], prefix: str) -> str:
-    """An error for a variable that a person meant to give: what it falls back to may be another cluster or account."""
+    """An error for an empty variable. Ignoring it could select another cluster or account than the person meant."""
     empty = [f"{prefix}{option}" for option in options if given.get(f"{prefix}{option}") == ""]
     return f"{', '.join(empty)} is empty: give a value, or leave it out" if empty else ""
 
@@ -291,7 +292,7 @@ def _shown(option: str, value: Any) -> str:
 
 
 def find_outdated() -> str:
-    """An error that says what to install when ansible-core or a collection is too old; else nothing."""
+    """An error with the remedy when ansible-core or a collection is too old; otherwise empty."""
     problems = []
     if _version(ansible_core_version) < REQUIRED_CORE:
         problems.append(
@@ -313,7 +314,7 @@ def _too_old(what: str, found: str, required: tuple[int, ...], hint: str) -> str
 
 
 def find_collection_version(name: str) -> str | None:
-    """The version of the collection that Ansible uses: None without one, empty where it does not say."""
+    """The version of the collection that Ansible uses: None if it is not installed, empty if it does not state one."""
     try:
         folder = Path(importlib.import_module(f"ansible_collections.{name}").__path__[0])
     except ImportError:

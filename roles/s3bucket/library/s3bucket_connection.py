@@ -17,11 +17,11 @@ options:
   kubernetes:
     description:
       - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
-      - What is not given comes from K8S_AUTH_*.
+      - Options that are not given come from K8S_AUTH_*.
     type: str
     default: "{}"
   working_directory:
-    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    description: Where a relative path in KUBECONFIG starts. The action plugin sets it to that of C(ansible-playbook).
     type: str
     default: ""
 """
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 kubernetes:
-  description: What tasks of C(kubernetes.core) need beside the given options. Holds no secret.
+  description: The options that tasks of C(kubernetes.core) need in addition to the given ones. Holds no secret.
   type: dict
   returned: success
 s3bucket_reason:
@@ -46,13 +46,13 @@ s3bucket_reason:
 
 from ansible.module_utils.s3bucket.requirements import REASON, ensure_present, find_outdated
 
-# Before the imports that would fail with a traceback.
+# Before the other imports, which would fail with a traceback.
 ensure_present()
 
 import botocore.session
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.connection import connect
-from ansible.module_utils.s3bucket.errors import Refused
+from ansible.module_utils.s3bucket.errors import ReconcileError
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
         module.fail_json(msg=outdated, s3bucket_reason=REASON)
     try:
         _, options = connect(module, module.params["kubernetes"])
-    except Refused as refusal:
+    except ReconcileError as refusal:
         module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, kubernetes=options)
 

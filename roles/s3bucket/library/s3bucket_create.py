@@ -8,11 +8,11 @@ DOCUMENTATION = r"""
 module: s3bucket_create
 short_description: Create an S3 object's bucket and IAM user, never touching one that exists
 description:
-  - Owner tags are in the call that creates, so that nothing of ours is ever without them. The user is created
-    first, and with it a claim on the bucket's name, in IAM, where no key of a tenant can write.
+  - The call that creates a bucket or user sets its owner tags, so that neither ever exists without them. The user is
+    created first. With it the object claims the bucket's name in IAM, where no key of a tenant can write.
   - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
     over an existing user. This module fails with reason Conflict instead.
-  - Answers with what C(s3bucket_settings) has to change in a bucket that was just made.
+  - Returns what C(s3bucket_settings) has to change in a bucket that was just created.
 author: s3-operator contributors
 options:
   cr:
@@ -36,11 +36,11 @@ options:
     type: bool
     required: true
   creates_user:
-    description: Whether to create the IAM user, with the tag that says a key is being issued.
+    description: Whether to create the IAM user, with the tag that records that a rotation is in progress.
     type: bool
     required: true
   origin:
-    description: The tag of a user that is created which says where its bucket comes from; empty for no such tag.
+    description: The origin of the bucket, for a tag of the user that is created; empty for no such tag.
     type: str
     default: ""
 extends_documentation_fragment:
@@ -62,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 bucket_arguments:
-  description: The arguments of s3bucket_settings that bring a new bucket in order.
+  description: The arguments of s3bucket_settings for the settings that differ in a new bucket.
   type: dict
   returned: success
 """
@@ -73,7 +73,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
@@ -82,7 +82,7 @@ from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.users import UserRules
 
-# Reads of S3 are consistent for objects, not for buckets: "you might see an old configuration for a short time".
+# S3 reads are consistent for objects, but not for buckets: "you might see an old configuration for a short time".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
 READ_BACK_S = 10.0
 READ_BACK_PAUSE_S = 0.5
@@ -102,26 +102,27 @@ def main() -> None:
         wanted = read_wanted(module, settings)
         if module.check_mode:
             module.exit_json(changed=True, bucket_arguments={})
-        # The user first: with it the bucket's name is claimed before the bucket exists, and a quota of IAM leaves none.
+        # The user is first: it claims the bucket's name before the bucket exists. If IAM's quota is exceeded, no bucket
+        # is left.
         if module.params["creates_user"]:
             create_user(module.client("iam"), wanted, settings.rules, module.params["origin"])
         elif module.params["creates_bucket"] and wanted.username:
-            # With a user of ours that exists already.
+            # The owned user exists already.
             tag_user(module.client("iam"), wanted.username, {owner.BUCKET: wanted.bucket})
         if module.params["creates_bucket"]:
             s3, account = module.client("s3"), module.params["account"]
             create_bucket(s3, wanted)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True, bucket_arguments=arguments)
 
 
 @contextmanager
 def failing_to(verb: str) -> Iterator[None]:
-    """A block whose errors of AWS have a reason.
+    """A context that turns errors of AWS into errors with a reason.
 
-    :raises Refused: for an error of AWS
+    :raises ReconcileError: for an error of AWS
     """
     try:
         yield
@@ -130,7 +131,7 @@ def failing_to(verb: str) -> Iterator[None]:
 
 
 def create_bucket(s3: Any, wanted: Wanted) -> None:
-    """Create the bucket with its tags, and what a new bucket cannot get later."""
+    """Create the bucket with its tags, and with the settings that only the creation can set."""
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
     configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
@@ -145,33 +146,36 @@ def create_bucket(s3: Any, wanted: Wanted) -> None:
                 **namespace,
             )
         except AWS_ERRORS as error:
-            # Perhaps by a run of ours that HeadBucket did not show: its tags tell.
+            # An earlier run may have created it, which HeadBucket did not show. Its tags decide.
             if code_of(error) != "BucketAlreadyOwnedByYou":
                 raise
 
 
 def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | None:
-    """What s3bucket_settings has to change in a bucket that was created just now; None while S3 does not show it.
+    """What s3bucket_settings has to change in a bucket that was just created; None while S3 does not show it.
 
-    In us-east-1 a create on a bucket that the account has already answers 200 as if it were new, so the tags are read.
+    In us-east-1 a CreateBucket for a bucket that the account already has returns 200 as for a new one, so the tags are
+    read.
 
-    :raises Refused: Conflict for a bucket with the tags of somebody else
+    :raises ReconcileError: Conflict for a bucket with another owner's tags
     """
     tags = get_bucket_tags(s3, wanted.bucket, account)
     if not tags:
         return None
     if not wanted.identity.is_same_object(tags):
-        raise Refused(
+        raise ReconcileError(
             Reason.CONFLICT,
             f"bucket {wanted.bucket} was created by someone else meanwhile, and does not carry this object's owner "
             f"tags ({owner.Identity.owner_of(tags) or 'none'}): it was left alone",
         )
     if owner.ADOPTED in tags:
-        # No bucket that was created just now has that tag: it has been there before, or somebody is faster.
-        raise Refused(Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has")
+        # A bucket that was just created cannot have that tag: it existed before, or someone has just set the tag.
+        raise ReconcileError(
+            Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has"
+        )
     try:
         return differing_settings(wanted, s3, account)
-    except Unknown as error:
+    except UnknownStateError as error:
         if code_of(error.__cause__ or error) == "NoSuchBucket":
             return None
         raise
@@ -180,9 +184,9 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
 def read_back(
     read: Callable[[], dict[str, Any] | None], clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Read until S3 shows what was created: a first read may be older, and then it is no proof of anything.
+    """Read until S3 shows what was created. An earlier read may show an older state, which proves nothing.
 
-    :raises Refused: Pending when it does not for some seconds
+    :raises ReconcileError: Pending when S3 does not show it after some seconds
     """
     end = clock() + READ_BACK_S
     while True:
@@ -190,7 +194,9 @@ def read_back(
         if found is not None:
             return found
         if clock() >= end:
-            raise Refused(Reason.PENDING, f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s")
+            raise ReconcileError(
+                Reason.PENDING, f"the bucket was created, and S3 does not show it after {READ_BACK_S:g} s"
+            )
         sleep(READ_BACK_PAUSE_S)
 
 

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3bucket_empty
-short_description: Delete everything in a bucket, for as long as a run may take
+short_description: Delete everything in a bucket, within the time limit of a run
 description:
   - Deletes multipart uploads, object versions, C(null) versions and delete markers, a thousand at a time, and lists
-    again until nothing is left. Keys that XML cannot carry are deleted one by one.
-  - First of all a bucket that is not empty is closed to writers. Its policy is replaced by one that denies everyone to
-    write objects, and Block Public Access is enabled. Where the policy cannot be written, it is deleted and the ACL
-    becomes private. What the endpoint does not allow or does not have does not stop the emptying.
+    again until nothing is left. Keys that XML cannot represent are deleted one by one.
+  - Before the first deletion, a bucket that is not empty is closed to writers. Its policy is replaced by one that
+    denies everyone to write objects, and Block Public Access is enabled. Where the policy cannot be written, it is
+    deleted and the ACL becomes private. A call that the endpoint does not allow or does not support does not stop the
+    emptying.
   - Stops after C(time_s) seconds with reason Emptying, or Pending when nothing was deleted; the next run continues.
-  - What AWS refuses to delete does not stop the rest; at the end it is the reason of the failure.
+  - Items that AWS refuses to delete do not stop the rest; at the end they are the reason of the failure.
   - Never bypasses governance retention. A bucket with nothing left to delete but locked versions fails
     with reason ObjectLocked and the latest date.
   - C(amazon.aws.s3_bucket) with C(force) leaves out the version id C(null) and so never ends on a bucket
-    that had objects before its versioning.
+    that had objects before its versioning was enabled.
 author: s3-operator contributors
 options:
   name:
@@ -30,7 +31,7 @@ options:
     type: str
     required: true
   time_s:
-    description: For how many seconds to go on.
+    description: Seconds after which the module stops.
     type: int
     default: 300
 extends_documentation_fragment:
@@ -48,11 +49,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deleted:
-  description: How many versions, delete markers and uploads were deleted.
+  description: The number of deleted versions, delete markers and uploads.
   type: int
   returned: success
 writers:
-  description: Why others may still write into the bucket; empty where that is not known.
+  description: Why others may still write into the bucket; empty when no reason is known.
   type: str
   returned: success
 """
@@ -60,7 +61,7 @@ writers:
 import time
 
 from ansible.module_utils.s3bucket.emptying import Emptying
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of
 from ansible.module_utils.s3bucket.module import refuse, refuse_aws
 from ansible.module_utils.s3bucket.regions import partition_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -88,7 +89,7 @@ def main() -> None:
     )
     try:
         emptying.run()
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     except AWS_ERRORS as error:
         if code_of(error) != "NoSuchBucket":

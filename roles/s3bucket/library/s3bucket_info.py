@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3bucket_info
-short_description: Read all of one S3 object's state and say what differs
+short_description: Read all of one S3 object's state and return what differs
 description:
   - Reads the bucket and its settings, the IAM user with its policies and keys, the Secret and the Service
-    of one S3 object, settles whose they are, and answers with the aspects that differ.
-  - Changes nothing. A module that fails here has refused the object with a C(s3bucket_reason).
+    of one S3 object, checks their ownership, and returns the aspects that differ.
+  - Changes nothing. When the module fails, it has refused the object with a C(s3bucket_reason).
 author: s3-operator contributors
 options:
   cr:
-    description: The S3 object as JSON text. A C(metadata.deletionTimestamp) asks what is to be removed.
+    description: The S3 object as JSON text. With C(metadata.deletionTimestamp) the result is what is to be removed.
     type: str
     required: true
   settings:
@@ -22,22 +22,22 @@ options:
     type: str
     default: "{}"
   state:
-    description: Whether the object's things should be there. C(absent) is as a C(metadata.deletionTimestamp).
+    description: Whether the object's resources should exist. C(absent) acts like a C(metadata.deletionTimestamp).
     type: str
     choices: [present, absent]
     default: present
   defaults:
-    description: Values for optional fields of the spec, a map; fields that are left out have the role's default.
+    description: A map of values for optional fields of the spec; other fields have the role's default.
     type: raw
     default: {}
   kubernetes:
     description:
       - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
-      - What is not given comes from K8S_AUTH_*.
+      - Options that are not given come from K8S_AUTH_*.
     type: str
     default: "{}"
   working_directory:
-    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    description: Where a relative path in KUBECONFIG starts. The action plugin sets it to that of C(ansible-playbook).
     type: str
     default: ""
 extends_documentation_fragment:
@@ -47,7 +47,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Look at everything the object has
+- name: Read the object's state
   s3bucket_info:
     cr: "{{ lookup('file', 'cr.yaml') | from_yaml | to_json }}"
     defaults: {forceDelete: false}
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 differs:
-  description: The aspects that differ; of an object being deleted, those that there still are.
+  description: The aspects that differ; for a deletion, those that still exist.
   type: list
   elements: str
   returned: success
@@ -70,13 +70,13 @@ defaults:
   returned: success
 written:
   description:
-    - The aspects that a run writes. Those that differ, and the policy, access key and Secret that a new user or a new
-      key brings with it.
+    - The aspects that a run writes. These are the ones that differ, and the policy, access key and Secret that come
+      with a new user or a new key.
   type: list
   elements: str
   returned: success
 is_deleting:
-  description: Whether the object's things are to be removed.
+  description: Whether the object's resources are to be removed.
   type: bool
   returned: success
 is_check:
@@ -88,7 +88,7 @@ plan:
   type: dict
   returned: success
 outcome_status:
-  description: What the object's status shows when all is done.
+  description: The object's status when everything is done.
   type: dict
   returned: success
 success:
@@ -100,11 +100,11 @@ settings:
   type: str
   returned: success
 kubernetes:
-  description: What tasks of C(kubernetes.core) need beside the given options. Holds no secret.
+  description: The options that tasks of C(kubernetes.core) need in addition to the given ones. Holds no secret.
   type: dict
   returned: success
 deferred:
-  description: Problems whose steps are skipped, as outcome records; everything else of the object is maintained.
+  description: Problems that prevent some steps, as outcome records; everything else of the object is maintained.
   type: list
   elements: dict
   returned: success
@@ -112,11 +112,11 @@ predicted:
   description:
     - With check mode or diff, the result that a run would have as far as reads can tell, with C(done), C(reason),
       C(message), C(retry), C(changed) and C(status).
-    - Its reason is C(WouldChange) when a run would change something and end well.
+    - Its reason is C(WouldChange) when a run would change something and succeed.
   type: dict
   returned: with check mode or diff
 lines:
-  description: The changes for a person, a line each.
+  description: The changes for a person, one line each.
   type: list
   elements: str
   returned: with check mode or diff
@@ -132,13 +132,13 @@ from typing import Any
 
 from ansible.module_utils.s3bucket.requirements import ensure_present
 
-# Before the imports that would fail with a traceback.
+# Before the other imports, which would fail with a traceback.
 ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
-from ansible.module_utils.s3bucket.errors import NoSuchRegion, Refused
+from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
 from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, read_settings, refuse
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
@@ -154,7 +154,7 @@ from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predic
 from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-# The role's variables without their prefix. Where Ansible's own errors would not name the field, they are raw.
+# The role's variables without their prefix. Where Ansible's own errors would not name the field, the type is raw.
 VARIABLES: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "defaults": {"type": "raw", "default": {}},
@@ -174,18 +174,18 @@ def main() -> None:
         wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = make_sources(module, settings)
         cluster, options = connect(module, given["kubernetes"])
-        # The first request: what is invalid or too old is refused by now.
+        # The first request. Invalid values and old versions have been refused before.
         if not settings.cluster_name:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
             wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = replace(sources, cluster=cluster)
-        # Made again for a deletion whose region does not exist.
+        # The clients are created again for a deletion whose region does not exist.
         seen, sources = (read_deletion if wanted.is_deleting else read_present)(module, wanted, sources)
         answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
         answer |= preview(module, wanted, seen, sources)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
-    # The tasks that follow get what was read here: a variable of a play is evaluated for each task anew.
+    # The next tasks get the values that were read here, because Ansible evaluates a variable of a play for each task.
     read = {
         "cr": json.dumps(cr),
         "settings": json.dumps(settings.to_record()),
@@ -197,7 +197,7 @@ def main() -> None:
 
 
 def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources) -> dict[str, Any]:
-    """What a person sees before a run, or in place of one. It may take more reads, which a run does without."""
+    """The changes that a person sees before a run, or in place of one. It may need reads that a run does not make."""
     if not module.check_mode and not module._diff:
         return {}
     foretell: Any = predict_deletion if wanted.is_deleting else predict
@@ -207,12 +207,12 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deleti
 
 
 def read_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
-    """Compare an object that should exist with what does."""
+    """Compare an object that should exist with its current state."""
     return observe(wanted, sources), sources
 
 
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
-    """The module's answer for an object that should exist: what differs, and the data of each task."""
+    """The module's result for an object that should exist: what differs, and the data of each task."""
     plan = {
         "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
         "bucket_exists": seen.bucket_exists,
@@ -240,12 +240,12 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
 
 
 def success(notes: list[str]) -> OutcomeRecord:
-    """The outcome record of a run that ends well."""
+    """The outcome record of a successful run."""
     return Outcome(True, Reason.READY, "; ".join(notes)).to_record()
 
 
 def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
-    """The data of the tasks about the IAM user."""
+    """The data of the tasks for the IAM user."""
     if not wanted.username:
         return {
             "name": "",
@@ -263,7 +263,7 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "policy_name": wanted.policy_name,
         "policy": wanted.user_policy,
         "puts_policy": seen.puts_policy,
-        # A user that is created gets all its tags in that call.
+        # The call that creates a user sets all its tags.
         "sets_tags": seen.user_exists
         and (
             "user" in seen.differs
@@ -309,18 +309,18 @@ def immutable_secret(wanted: Wanted, seen: Observation) -> str:
 
 
 def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
-    """Read what an object that is being deleted has."""
+    """Read what exists of an object that is being deleted."""
     try:
         return observe_deletion(wanted, sources), sources
-    except NoSuchRegion as refusal:
-        # Names of buckets are one list in a partition, and IAM has no regions: they are asked for elsewhere.
+    except NoSuchRegionError as refusal:
+        # Bucket names are unique in a partition, and IAM has no regions. So another region can be asked.
         module.params["region"] = refusal.elsewhere
         sources = replace(make_sources(module, read_settings(module.params["settings"])), cluster=sources.cluster)
         return observe_deletion(wanted, sources), sources
 
 
 def answer_deletion(wanted: Wanted, deletion: Deletion, _: Sources) -> dict[str, Any]:
-    """The module's answer for a deletion: what exists, and the data of each task."""
+    """The module's result for a deletion: what exists, and the data of each task."""
     retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {
         **asdict(replace(deletion, deferred=[])),

@@ -8,18 +8,18 @@ DOCUMENTATION = r"""
 module: s3bucket_operator
 short_description: Read the settings of a run without an operator, and compare them with those of installed operators
 description:
-  - The settings are those of the role's variables, else of this module's environment, by the operator's own names.
-  - Fails when an operator is installed, running or not, that has other settings for the same namespace. It would undo
-    what the playbook does, or keep a bucket that the playbook deletes.
+  - The settings come from the role's variables, or else from this module's environment, by the operator's names.
+  - Fails when an installed operator, running or not, has other settings for the same namespace. It would undo what
+    the playbook does, or keep a bucket that the playbook deletes.
   - With O(operator) the settings are those of its Deployment.
 author: s3-operator contributors
 options:
   operator:
-    description: C(namespace/name) of an operator's Deployment, to take its settings; empty to read the environment.
+    description: C(namespace/name) of an operator's Deployment whose settings are used; empty to read the environment.
     type: str
     default: ""
   namespace:
-    description: The namespace that the run is about. Operators that do not watch it are not compared. Empty means all.
+    description: The namespace of the run. Operators that do not watch it are not compared. Empty means all.
     type: str
     default: ""
   variables:
@@ -31,7 +31,7 @@ options:
     type: str
     default: "{}"
   working_directory:
-    description: Where a relative path of KUBECONFIG starts. Set by the action plugin, to that of C(ansible-playbook).
+    description: Where a relative path in KUBECONFIG starts. The action plugin sets it to that of C(ansible-playbook).
     type: str
     default: ""
 """
@@ -57,7 +57,7 @@ s3bucket_reason:
 
 from ansible.module_utils.s3bucket.requirements import ensure_present
 
-# Before the imports that would fail with a traceback.
+# Before the other imports, which would fail with a traceback.
 ensure_present()
 
 import json
@@ -67,7 +67,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.cluster import ApiServer
 from ansible.module_utils.s3bucket.connection import connect
-from ansible.module_utils.s3bucket.errors import Forbidden, Refused
+from ansible.module_utils.s3bucket.errors import ForbiddenError, ReconcileError
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.role_settings import (
     Read,
@@ -105,15 +105,15 @@ def main() -> None:
         else:
             settings = given
             compare_with_installed(module, cluster, given)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     module.exit_json(changed=False, settings=RoleSettings.from_valid(settings).to_record())
 
 
 def settings_of(cluster: ApiServer, operator: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of one Deployment; those that it does not show must be given.
+    """The settings of one Deployment. Settings that it does not show must be given.
 
-    :raises Refused: InvalidSpec when it is none of an operator, or the given settings differ
+    :raises ReconcileError: InvalidSpec when it is not an operator's, or the given settings differ
     """
     namespace, _, name = operator.partition("/")
     if not namespace or not name or "/" in name:
@@ -130,13 +130,13 @@ def settings_of(cluster: ApiServer, operator: str, given: dict[str, Any]) -> dic
 
 
 def compare_with_installed(module: AnsibleModule, cluster: ApiServer, given: dict[str, Any]) -> None:
-    """Refuse settings other than those of an operator for the same namespace, even one that is scaled to 0.
+    """Refuse settings that differ from those of an operator for the same namespace, even if it is scaled to 0.
 
-    :raises Refused: InvalidSpec naming the Deployment, each difference and the remedies
+    :raises ReconcileError: InvalidSpec naming the Deployment, each difference and the remedies
     """
     try:
         deployments = cluster.list_deployments("helm.sh/chart")
-    except Forbidden as refusal:
+    except ForbiddenError as refusal:
         module.warn(f"{refusal.message}: whether an operator is installed that has other settings is not known")
         return
     for deployment in deployments:
@@ -146,15 +146,15 @@ def compare_with_installed(module: AnsibleModule, cluster: ApiServer, given: dic
 
 
 def refuse_differences(deployment: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuse settings other than those of this Deployment.
+    """Refuse settings that differ from those of this Deployment.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     read: Read | None = read_deployment(deployment)
     differences = find_differences(given, read) if read else []
     if differences:
         operator = f"{deployment['metadata']['namespace']}/{deployment['metadata']['name']}"
-        raise Refused(
+        raise ReconcileError(
             Reason.INVALID_SPEC,
             f"the settings differ from those of the operator that is installed as Deployment {operator}: "
             f"{'; '.join(differences)}. Take its settings with -e s3bucket_operator={operator}, or give the same ones "

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: s3bucket_orphan
 short_description: List the active access keys of an IAM user that a deleted S3 object left behind
 description:
-  - Reads the user's owner tags again. A user that is not that object's any more is refused with the reason Conflict.
+  - Reads the user's owner tags again. A user that the object no longer owns is refused with the reason Conflict.
   - A user that does not exist has no keys. Changes nothing.
 author: s3-operator contributors
 options:
@@ -49,7 +49,7 @@ outcome:
 
 from typing import Any
 
-from ansible.module_utils.s3bucket.errors import Refused
+from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.module import refuse
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason
 from ansible.module_utils.s3bucket.owner import Identity
@@ -70,7 +70,7 @@ def main() -> None:
     identity = Identity(owner["cluster"], owner["namespace"], owner["name"], owner["uid"])
     try:
         keys = active_keys_of_owned(module.client("iam"), module.params["user"], identity)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=False, active_keys=keys, outcome=outcome_for(keys, is_check=module.check_mode).to_record())
 
@@ -91,7 +91,7 @@ def active_keys_of_owned(iam: Any, name: str, identity: Identity) -> list[str]:
         return []
     if any(user.tags.get(key) != value for key, value in identity.tags.items()):
         other = identity.owner_of(user.tags) or "none"
-        raise Refused(Reason.CONFLICT, f"IAM user {name} is no longer S3 object {identity}'s (owner: {other})")
+        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} is no longer S3 object {identity}'s (owner: {other})")
     return find_active_keys(iam, name)
 
 

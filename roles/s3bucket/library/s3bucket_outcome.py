@@ -6,10 +6,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3bucket_outcome
-short_description: Tell the reason for a task that failed
+short_description: Return the reason why a task failed
 description:
-  - Makes the outcome record of a run that did not end well, from what the failed task said, and names the
-    steps that are skipped because of it.
+  - Makes the outcome record of a run that failed from the failed task's result, and names the steps that are skipped
+    because of the failure.
 author: s3-operator contributors
 options:
   task:
@@ -21,11 +21,11 @@ options:
     type: str
     required: true
   reason:
-    description: The reason that one of the role's own modules gave.
+    description: The reason that one of the role's own modules returned.
     type: str
     default: ""
   code:
-    description: The AWS error code that a module of amazon.aws gave.
+    description: The AWS error code that a module of amazon.aws returned.
     type: str
     default: ""
   emptied:
@@ -37,7 +37,7 @@ options:
     type: str
     default: ""
   message:
-    description: The failed task's message; empty for a task that touches a key.
+    description: The failed task's message; empty for a task that handles a key.
     type: str
     default: ""
   step:
@@ -45,7 +45,7 @@ options:
     type: str
     required: true
   has_bucket:
-    description: Whether the bucket was there before the run.
+    description: Whether the bucket existed before the run.
     type: bool
     default: false
   child:
@@ -53,17 +53,17 @@ options:
     type: str
     default: ""
   http_reason:
-    description: The HTTP reason that a module of kubernetes.core gave.
+    description: The HTTP reason that a module of kubernetes.core returned.
     type: str
     default: ""
   is_not_the_one_read:
-    description: Whether another object has the name of the Secret or Service than when it was read.
+    description: Whether the Secret or Service of this name is another object than the one that was read.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Tell why
+- name: Find the reason
   s3bucket_outcome:
     task: Ensure the bucket's settings
     action: amazon.aws.s3_bucket
@@ -79,7 +79,7 @@ outcome:
   type: dict
   returned: always
 skips:
-  description: The steps that do not run, or did not succeed, because of it.
+  description: The steps that do not run, or did not succeed, because of the failure.
   type: list
   elements: str
   returned: always
@@ -89,7 +89,7 @@ removed:
   elements: str
   returned: always
 undone:
-  description: The aspects that those steps bring in order.
+  description: The aspects that those steps repair.
   type: list
   elements: str
   returned: always
@@ -107,12 +107,12 @@ from ansible.module_utils.s3bucket.outcome import Outcome, Reason, Retry
 from ansible.module_utils.s3bucket.steps import aspects_of, removed_before, skipped_after
 
 _MAX_MESSAGE = 600
-# Of Ansible, for a variable that is undefined or cannot be decrypted, as argument or in module_defaults: the module was
-# not started.
+# Errors of Ansible for a variable that is undefined or cannot be decrypted, as an argument or in module_defaults. The
+# module was not started.
 _NOT_STARTED = re.compile(
     r"Finalization of task args|Error rendering template|'[^']*' is undefined|object of type '[^']*' has no attribute "
 )
-# Of the lookup that reads a person's file, in what Ansible makes of its error.
+# The error of the lookup that reads a CR file, as Ansible reports it.
 _CR_FILE = "The lookup plugin 's3bucket_cr_file' failed: "
 _STATUS_OF_REASON = {status.phrase: status.value for status in HTTPStatus}
 
@@ -151,17 +151,18 @@ def main() -> None:
 
 
 def of_aws(given: dict[str, Any]) -> Outcome:
-    """The outcome for a failed task that asked AWS, or no server."""
+    """The outcome for a failed task that made requests to AWS, or to no server."""
     if _CR_FILE in given["message"]:
         return Outcome.failure(Reason.INVALID_SPEC, given["message"].rpartition(_CR_FILE)[2])
     reason = Reason.parse(given["reason"]) if given["reason"] else reason_of(given["code"], given["message"])
     if given["action"] == "s3bucket_info" and _NOT_STARTED.match(given["message"]):
         reason = Reason.INVALID_SPEC
     if reason is Reason.BUCKET_NOT_EMPTY and given["writers"]:
-        # The next run would not get further.
+        # The next run would not make progress.
         return Outcome.failure(Reason.ACCESS_DENIED, f"{given['writers']}: {given['message']}")
     if reason is Reason.BUCKET_NOT_EMPTY and given["emptied"]:
-        # Something was written meanwhile, or the listing was behind: the run made progress, so the next one may, too.
+        # Something was written in the meantime, or the listing was not current. The run made progress, so the next may,
+        # too.
         reason = Reason.EMPTYING
     message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
     return Outcome.failure(reason, message if given["reason"] else with_field(given["code"], message))
@@ -181,13 +182,13 @@ def of_kubernetes(given: dict[str, Any]) -> Outcome:
     answered = status_message_in(given["message"]) or given["message"]
     message = ": ".join(text for text in (f"{given['task']} failed", answered, answer) if text)
     outcome = Outcome.failure(Reason.KUBERNETES_ERROR, message)
-    # Rejected although the dry run was not: each further try issues a key, so there are few.
+    # Rejected although the dry run was not. Each retry creates a key, so retries are slow.
     is_rejected = given["step"] == "access" and 400 <= status < 500 and status not in (409, 429)
     return replace(outcome, retry=Retry.SLOW) if is_rejected else outcome
 
 
 def status_message_in(text: str) -> str:
-    """The message of the API server's Status object, which kubernetes.core puts into its own; or nothing."""
+    """The message of the API server's Status object, which kubernetes.core's message contains; empty without one."""
     try:
         return str(json.JSONDecoder().raw_decode(text[text.index("{") :])[0]["message"])
     except (ValueError, KeyError, TypeError):

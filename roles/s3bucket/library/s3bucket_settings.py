@@ -8,12 +8,12 @@ DOCUMENTATION = r"""
 module: s3bucket_settings
 short_description: Write the settings of an S3 object's bucket that differ
 description:
-  - Writes what C(s3bucket_info) or C(s3bucket_create) found to differ, each setting with one call. A setting that
-    fails does not keep the others from being written; the module then fails with the first failure.
-  - C(amazon.aws.s3_bucket) waits up to a minute, sometimes two, until AWS answers with what was sent. AWS gives many
-    policies back in another form, and who has the bucket's key can change tags and versioning meanwhile, so that
-    each run would block a worker for that time. This module waits for nothing.
-  - Every call carries the account that the bucket must be in.
+  - Writes what C(s3bucket_info) or C(s3bucket_create) found to differ, each setting with one call. After a
+    failure the other settings are still written; the module then fails with the first failure.
+  - C(amazon.aws.s3_bucket) waits up to a minute, sometimes two, until AWS returns what was sent. AWS returns many
+    policies in another form, and whoever has the bucket's key can change tags and versioning in that time. So each run
+    would block a worker for that long. This module does not wait.
+  - Every call has the account that the bucket must be in.
 author: s3-operator contributors
 options:
   cr:
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 user_tags:
-  description: The tags that were put on the IAM user, which records there what AWS made of the policy.
+  description: The tags that were put on the IAM user. They record what AWS made of the policy.
   type: dict
   returned: always
 s3bucket_reason:
@@ -72,7 +72,7 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, Refused, code_of, unknown
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
@@ -87,14 +87,14 @@ from ansible.module_utils.s3bucket.steps import STOPS
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
-# So long after it was created S3 may not know a user: the operator tries again every few seconds.
+# For this time after its creation, S3 may not know a user. The operator tries again every few seconds.
 _NEW_USER_S = 60
 
 
 class Settings:
     """Writes settings of one bucket.
 
-    :ivar user_tags: what was put on the IAM user
+    :ivar user_tags: the tags that were put on the IAM user
     """
 
     def __init__(self, s3: Any, iam: Any, wanted: Wanted, account: str) -> None:
@@ -103,20 +103,20 @@ class Settings:
         self._wanted = wanted
         self._name = wanted.bucket
         self._account = account
-        # The bucket's own record, of an object without a user.
+        # The bucket's own record is used for an object without a user.
         self._record = ""
         self.user_tags: dict[str, str] = {}
 
-    def write(self, arguments: dict[str, Any]) -> Refused | None:
-        """Write all settings, in their order. Returns the first problem."""
-        problems: list[Refused] = []
+    def write(self, arguments: dict[str, Any]) -> ReconcileError | None:
+        """Write all settings, in their order. Return the first problem."""
+        problems: list[ReconcileError] = []
         due = [setting for setting in ALL if setting.name in arguments]
         self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])
         if problems and self._wanted.is_deleting:
-            # A retained bucket loses its owner tags only when everything else is done.
+            # A retained bucket loses its owner tags only after everything else has succeeded.
             return problems[0]
         if "tags" in arguments or self._record:
             purges, is_complete = bool(arguments.get("purge_tags")), not problems
@@ -124,12 +124,12 @@ class Settings:
         return problems[0] if problems else None
 
     @staticmethod
-    def _try(problems: list[Refused], write: Callable[[Any], None], value: Any) -> None:
+    def _try(problems: list[ReconcileError], write: Callable[[Any], None], value: Any) -> None:
         if any(problem.reason in STOPS for problem in problems):
             return
         try:
             write(value)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             problems.append(refusal)
 
     def _call(self, operation: Operation, **arguments: Any) -> None:
@@ -147,9 +147,9 @@ class Settings:
             self._call(call.operation, **call.arguments)
 
     def _record_optional(self, names: list[str]) -> None:
-        """Record in the bucket's tags which optional settings are written, before any is.
+        """Record in the bucket's tags which optional settings this run writes, before it writes any.
 
-        Otherwise a setting that is taken out of the spec after a run that was killed would never be cleared.
+        Without the record, a setting that is removed from the spec after a run was killed would never be cleared.
         """
         found = (get_bucket_tags(self._s3, self._name, self._account) or {}) if names else {}
         recorded = owner.recorded_settings(found)
@@ -163,7 +163,7 @@ class Settings:
         if self._record:
             new[owner.POLICY] = self._record
         if not is_complete:
-            # What creation should have applied is still to be applied, and what should be cleared to be cleared.
+            # Settings that the creation should have applied, or that should have been cleared, are still to be done.
             new |= {key: found[key] for key in (owner.INITIAL, owner.SETTINGS) if key in found}
         if new != found:
             self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
@@ -175,7 +175,7 @@ class Settings:
         before = find_bucket_policy(self._s3, self._name, self._account)
         try:
             self._write(BY_NAME["policy"], policy)
-        except Refused as refusal:
+        except ReconcileError as refusal:
             raise self._explain(refusal, policy) from refusal
         record = self._record_answer(policy, before)
         if not record:
@@ -183,16 +183,16 @@ class Settings:
         if not self._wanted.username:
             self._record = record
             return
-        # A key of ours may write the bucket's tags, but nothing in IAM.
+        # A key that the operator created may write the bucket's tags, but nothing in IAM.
         tags = {owner.POLICY: record}
         tag_user(self._iam, self._wanted.username, tags)
         self.user_tags = tags
 
     def _record_answer(self, policy: dict[str, Any], before: str | None) -> str:
-        """The record of what AWS made of the policy; empty where it made nothing of it, or does not answer yet.
+        """The record of what AWS made of the policy; empty where AWS changed nothing, or does not return it yet.
 
-        A policy that names users or roles is always recorded: later AWS may show their unique ids, and only the
-        record tells then that this policy, not another one, was written.
+        A policy that names users or roles is always recorded. AWS may later return their unique ids, and then only the
+        record shows that this policy, and not another one, was written.
         """
         answer, is_recorded = None, names_entity(policy)
         for pause_s in (0.0, *_LAG_PAUSES_S):
@@ -200,23 +200,23 @@ class Settings:
             answer = find_bucket_policy(self._s3, self._name, self._account)
             if is_same_text(answer, policy):
                 return record_of(policy, answer) if answer is not None and is_recorded else ""
-            # The old answer may be a late one; it may also be what AWS made of this very policy before.
+            # An unchanged answer may be an old one, or the form that AWS has given this same policy before.
             if answer is not None and answer != before:
                 break
         return record_of(policy, answer) if answer is not None else ""
 
-    def _explain(self, refusal: Refused, policy: dict[str, Any]) -> Refused:
-        """What AWS means when it refuses a policy."""
+    def _explain(self, refusal: ReconcileError, policy: dict[str, Any]) -> ReconcileError:
+        """Explain why AWS refuses a policy."""
         text, wanted = refusal.message, self._wanted
         if "Invalid principal" in text and wanted.username:
             user = self._new_user()
             if user and names_principal(policy, user["Arn"]):
-                return Refused(
+                return ReconcileError(
                     Reason.WAITING_FOR_IAM,
                     f"S3 does not know IAM user {wanted.username} yet, which spec.bucketPolicy names",
                 )
         if "BlockPublicPolicy" in text:
-            return Refused(
+            return ReconcileError(
                 Reason.INVALID_SPEC,
                 f"spec.bucketPolicy: Block Public Access, of the bucket or of the AWS account, refuses it: {text}",
             )
@@ -237,7 +237,7 @@ def main() -> None:
     module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
         wanted = read_wanted(module, read_settings(module.params["settings"]))
-    except Refused as refusal:
+    except ReconcileError as refusal:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})

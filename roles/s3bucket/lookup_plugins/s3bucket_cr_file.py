@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 name: s3bucket_cr_file
 short_description: Read one S3 object from a file
 description:
-  - Reads the file on the machine that runs Ansible. Text in it stays text, and is never a template.
+  - Reads the file on the machine that runs Ansible. Text in it is never evaluated as a template.
   - An error names the file.
 author: s3-operator contributors
 options:
@@ -15,12 +15,12 @@ options:
     description: The file's path. A relative one starts at the working directory of C(ansible-playbook).
     required: true
   state:
-    description: C(present), or C(absent) for an object that is to be removed; its uid is read then.
+    description: C(present), or C(absent) for an object that is to be removed. For C(absent) its uid is read, too.
     default: present
 """
 
 EXAMPLES = r"""
-- name: Bring the object of a file in order
+- name: Reconcile the object of a file
   ansible.builtin.include_role:
     name: s3bucket
   vars:
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The object, with apiVersion, kind, metadata (name and namespace, perhaps uid) and spec.
+  description: The object, with apiVersion, kind, metadata (name, namespace and, for C(absent), uid) and spec.
   type: list
   elements: dict
 """
@@ -43,7 +43,7 @@ from ansible.plugins.lookup import LookupBase
 try:
     from s3bucket.cr_file import CrFileError, read_cr_file
 except ImportError:
-    # The role alone is installed. Ansible offers a role's module_utils to modules, not to plugins.
+    # Only the role is installed. Ansible provides a role's module_utils to modules, but not to plugins.
     from ansible import module_utils
 
     module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
@@ -60,7 +60,8 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=options)
         state = self.get_option("state")
         if state not in _STATES:
-            # Not left to Ansible, which would name an option of this plugin. A person gave the role's variable.
+            # Checked here, because Ansible's error would name an option of this plugin, and the person set the role's
+            # variable.
             raise AnsibleError(f"value of s3bucket_state must be one of: {', '.join(_STATES)}, got: {state}")
         try:
             return [read_cr_file(term, state) for term in terms]

@@ -1,9 +1,9 @@
-"""Modules of the collections and of a role's ``library/`` run inside the task's own process.
+"""Runs modules of the collections, and of a role's ``library/``, inside the task's own process.
 
-Stock Ansible packs a module into a zip, starts a Python and imports boto3 or the Kubernetes client anew: 1.25 s
-a task, of which the call is 0.02 s. Here the forked task worker, which has all of that imported, runs the
-module's code as ``__main__`` with the same arguments and takes its output. Every other module goes the stock
-way. :mod:`runner.execution.warm.internals` puts this in the place of ansible-core's own.
+Stock Ansible packs a module into a zip, starts a Python and imports boto3 or the Kubernetes client again. This takes
+1.25 s a task, of which the call takes 0.02 s. Here the forked task worker, which has imported all of this, runs the
+module's code as ``__main__`` with the same arguments and takes its output. Every other module runs as in stock
+Ansible. :mod:`runner.execution.warm.internals` replaces ansible-core's functions with these.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 PROFILE = "legacy"
 _OURS = re.compile(r"/ansible_collections/(amazon/aws|kubernetes/core)/plugins/modules/\w+\.py$|/library/\w+\.py$")
-# What a module keeps between tasks in ansible.module_utils.common.warnings.
+# State that a module keeps between tasks in ansible.module_utils.common.warnings.
 _LEFTOVERS = ("_global_warnings", "_global_deprecations")
 
 _codes: dict[str, Any] = {}
 
 
 class Call(bytes):
-    """A module's arguments as ansible-core passes them on, in place of the packed module."""
+    """A module's arguments in the form of ansible-core, in place of the packed module."""
 
     path: str
     environment: dict[str, str]
@@ -44,7 +44,7 @@ def preload(path: Path) -> None:
 
 
 def find_module(action: ActionBase, name: str) -> str | None:
-    """The path of a module that may run here: one of ours, on this host, as this user, by a pipe."""
+    """The path of a module that may run here: a supported one, on this host, as this user, with pipelining."""
     task, connection = action._task, action._connection
     if connection.transport not in ("local", "ansible.builtin.local") or connection.become:
         return None
@@ -54,7 +54,7 @@ def find_module(action: ActionBase, name: str) -> str | None:
 
 
 def is_ours(task: Task) -> bool:
-    """Whether a task's module is one that runs here."""
+    """Whether a task's module is one that may run here."""
     return _path_of(task.action, task) is not None
 
 
@@ -67,7 +67,7 @@ def _path_of(name: str, task: Task) -> str | None:
 
 
 def encode(arguments: dict[str, Any]) -> bytes:
-    """A module's arguments as ansible-core would pack them."""
+    """A module's arguments in the form in which ansible-core packs them."""
     from ansible.module_utils.common.json import Direction, get_module_encoder
 
     encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
@@ -87,7 +87,7 @@ def run(call: Call) -> tuple[int, str, str]:
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
         except MemoryError:
-            # It says nothing itself.
+            # The exception itself has no message.
             code = _fail(MemoryError("MemoryError: a process of a run may not have so much memory"))
         except Exception as error:
             code = _fail(error)
@@ -103,7 +103,7 @@ def _fail(error: Exception) -> int:
 
 
 def _reach_module_utils(path: Path) -> None:
-    # A role's library/ imports its module_utils/ as ansible.module_utils.
+    # Modules in a role's library/ import its module_utils/ as ansible.module_utils.
     import ansible.module_utils
 
     folder = str(path.parent.parent / "module_utils")
@@ -120,7 +120,7 @@ def _as_module(call: Call, out: io.StringIO, err: io.StringIO) -> Iterator[types
     main = types.ModuleType("__main__")
     main.__file__ = call.path
     basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = bytes(call), PROFILE
-    # A module answers with its warnings; as controller it would show them itself.
+    # A module returns its warnings. In a controller process it would show them itself.
     _internal.is_controller = False
     sys.stdout, sys.stderr, sys.argv = out, err, [call.path]
     sys.modules["__main__"] = main

@@ -1,11 +1,12 @@
-"""Every internal of Ansible, its collections and botocore that warm runs rely on or replace, one object each.
+"""Every internal of Ansible, its collections and botocore that warm runs use or replace, one object each.
 
-An internal is what its project may change without notice. So each one states what it must be: its place, the parameters
-it takes, and where possible what it does, by a probe that is run at start. :func:`install` checks all of them before it
-replaces any. When one is not as expected, the operator says which, and runs are stock: slower, with the same results.
+An internal is code that its project may change without notice. So each object states what is expected of it: its place,
+its parameters, and where possible its behavior, by a probe that runs at start. :func:`install` checks all of them
+before it replaces any. When one differs, the operator logs which one, and runs are stock: slower, with the same
+results.
 
-``docs/contributing/ansible-internals.md`` is generated from :data:`INTERNALS` (``python -m dev.internals``), and says
-what to do when a new ansible-core is released. Main thread of the warm process, before the first run.
+``docs/contributing/ansible-internals.md`` is generated from :data:`INTERNALS` (``python -m dev.internals``), and
+describes what to do when a new ansible-core is released. Main thread of the warm process, before the first run.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ _Function = Callable[..., Any]
 
 
 class UnsupportedError(Exception):
-    """What is installed is not as this file expects. The message names each internal that differs."""
+    """The installed versions differ from what this file expects. The message names each internal that differs."""
 
 
 @dataclass(frozen=True)
 class Internal:
     """One internal.
 
-    :param target: where it is, as ``module:name`` or ``module:class.name``
+    :param target: its place, as ``module:name`` or ``module:class.name``
     :param reason: why warm runs replace it, or what they use it for
-    :param parameters: names of parameters that it must have
-    :param probe: whether it does what is expected, given what is at the target
-    :param replace: makes what is put in its place, of what was there; None for one that is only used
-    :param saves: what the replacement saves, as measured; empty for one that is only used
+    :param parameters: the names of parameters that it must have
+    :param probe: whether the object at the target behaves as expected
+    :param replace: makes the replacement from the original; None for an internal that is only used
+    :param saves: the measured saving of the replacement; empty for an internal that is only used
     """
 
     target: str
@@ -48,7 +49,7 @@ class Internal:
     saves: str = ""
 
     def find_problem(self) -> str:
-        """What is not as expected; empty when all is."""
+        """What differs from the expectation; empty when nothing does."""
         try:
             owner, name = self._resolve()
             found = getattr(owner, name)
@@ -62,12 +63,12 @@ class Internal:
         try:
             is_expected = self.probe is None or self.probe(found)
         except Exception as error:
-            # A probe calls what may have become anything.
+            # A probe calls code that may have changed in any way.
             return f"{self.target} fails: {type(error).__name__}: {error}"
         return "" if is_expected else f"{self.target} is not what it was"
 
     def install(self) -> None:
-        """Put the replacement in its place."""
+        """Replace the original."""
         if self.replace is not None:
             owner, name = self._resolve()
             setattr(owner, name, self.replace(getattr(owner, name)))
@@ -81,7 +82,7 @@ class Internal:
 def install() -> None:
     """Check all internals, then replace those that have a replacement.
 
-    :raises UnsupportedError: naming each internal that is not as expected; nothing was replaced
+    :raises UnsupportedError: naming each internal that differs; nothing was replaced
     """
     problems = [problem for problem in (internal.find_problem() for internal in INTERNALS) if problem]
     if problems:
@@ -189,7 +190,7 @@ def _compile_once(stock: _Function) -> _Function:
     codes: dict[tuple[str, bool], Any] = {}
 
     def compile_(self: Any, source: Any, *arguments: object, **more: object) -> Any:
-        # An overlay has settings of its own. Backslashes mean what the context says.
+        # An overlay has its own settings. The context decides about backslashes.
         is_overlay = self.overlayed  # Jinja's name; codespell:ignore overlayed
         if arguments or more or is_overlay or not isinstance(source, str):
             return stock(self, source, *arguments, **more)
@@ -203,14 +204,14 @@ def _compile_once(stock: _Function) -> _Function:
 
 
 def _keep_clients(stock: _Function) -> _Function:
-    """No client is made before the fork, so they end with their run."""
+    """No client is created before the fork, so clients end with their run."""
     kept: dict[Hashable, object] = {}
 
     def connect(**arguments: object) -> Any:
         if not all(value is None or isinstance(value, (str, bool)) for value in arguments.values()):
-            # What is in a Config of botocore cannot be compared.
+            # The content of a botocore Config cannot be compared.
             return stock(**arguments)
-        # A task may have an environment of its own, with other credentials.
+        # A task may have its own environment, with other credentials.
         environment = (item for item in os.environ.items() if item[0].startswith("AWS_"))
         key = frozenset([*arguments.items(), *environment])
         if key not in kept:
@@ -235,21 +236,21 @@ def _is_true(value: object) -> bool:
 INTERNALS = (
     Internal(
         "ansible.plugins.action:ActionBase._configure_module",
-        "Modules of ours are not packed into an archive.",
+        "Modules of the role and its collections are not packed into an archive.",
         parameters=("module_name", "module_args", "task_vars"),
         replace=_configure_module,
         saves="1.2 s a task, together with the next one: no new Python, no import of boto3 or the Kubernetes client",
     ),
     Internal(
         "ansible.plugins.action:ActionBase._low_level_execute_command",
-        "Modules of ours run in the process of their task.",
+        "Modules of the role and its collections run in the process of their task.",
         parameters=("cmd", "in_data"),
         replace=_execute_command,
         saves="with the one before",
     ),
     Internal(
         "ansible.executor.process.worker:WorkerProcess.start",
-        "Tasks whose module is ours, or that have none, run in the run's process.",
+        "Tasks with these modules, or without a module, run in the run's process.",
         replace=_start_worker,
         saves="two fifths of a run's CPU: no fork for a task",
     ),
@@ -261,7 +262,7 @@ INTERNALS = (
     ),
     Internal(
         "ansible_collections.kubernetes.core.plugins.action.k8s:ActionModule.TRANSFERS_FILES",
-        "The action makes a temporary folder, by three shells, for files that no task of ours has.",
+        "The action makes a temporary folder, by three shells, for files that no task of the role has.",
         probe=_is_true,
         replace=_false,
         saves="three processes a task of kubernetes.core.k8s",
@@ -283,7 +284,7 @@ INTERNALS = (
     ),
     Internal(
         "botocore.hooks:EventAliaser._alias_event_name",
-        "A session looks the aliases of 130 names up, in the same list.",
+        "A session searches the aliases of 130 names, in the same list.",
         probe=_renames,
         replace=_cache_aliases,
         saves="a part of the 0.1 s",

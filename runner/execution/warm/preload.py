@@ -1,7 +1,7 @@
-"""What the warm process has ready for its runs: code, plugins, templates, botocore's data.
+"""What the warm process prepares for its runs: code, plugins, templates, botocore's data.
 
-Whatever is read, parsed or compiled here is so once, not in every run. Nothing here asks AWS or Kubernetes, or holds a
-key.
+Everything that is read, parsed or compiled here is done once, and not in every run. Nothing here makes a request to AWS
+or Kubernetes, or holds a key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IMPORTS = (
     "multiprocessing.synchronize",
     "yaml",
 )
-# What a run of the role asks Ansible's plugin loaders for. What is not here is loaded in the child.
+# What a run of the role requests from Ansible's plugin loaders. The child loads everything else.
 _PLUGINS = {
     "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
     "cache": ("memory",),
@@ -38,7 +38,7 @@ _PLUGINS = {
     "lookup": ("env", "file"),
     "strategy": ("linear",),
 }
-# Of these PlaybookExecutor looks at every one, and reads its documentation for settings.
+# PlaybookExecutor visits every plugin of these kinds, and reads its documentation for settings.
 _PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
 # The modules of the role's tasks.
 _MODULES = (
@@ -52,7 +52,7 @@ _SERVICES = ("s3", "iam", "sts")
 
 
 def import_all() -> None:
-    """Everything; what is imported later is imported in every run.
+    """Import everything. What is imported later is imported in every run.
 
     :raises AttributeError, ImportError, UnsupportedError: when an internal is not as expected
     """
@@ -71,7 +71,7 @@ def _import_collections() -> None:
     loader = importlib.import_module("ansible.plugins.loader")
     loader.init_plugin_loader()
     for name in _MODULES:
-        # Imported for what it imports. What runs is its code, as the main program.
+        # Imported for its dependencies. A run executes its code as the main program.
         module = importlib.import_module(f"ansible_collections.{name}")
         inprocess.preload(Path(str(module.__file__)))
 
@@ -107,7 +107,7 @@ def _roles() -> list[Path]:
 
 
 def _forget_warnings() -> None:
-    """Ansible tells each warning once a process: a run is told what we were told too."""
+    """Ansible shows each warning once a process. After this, a run also shows those that this process has shown."""
     display = importlib.import_module("ansible.utils.display").Display()
     for name in ("_deprecations", "_warns", "_errors"):
         getattr(display, name, {}).clear()
@@ -117,14 +117,14 @@ def _make_clients() -> None:
     """Read what botocore reads from its data files."""
     session = importlib.import_module("boto3.session")
     for service in _SERVICES:
-        # Keys that are none: a client that is made reads all it needs, and sends no request.
+        # Dummy keys: a client reads all its data when it is created, and sends no request.
         session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
             service, region_name="us-east-1"
         )
 
 
 def _compile_templates() -> None:
-    """Compile the role's templates once: a run has about a hundred, each takes 0.1 ms to a few ms."""
+    """Compile the role's templates once. A run has about a hundred of them, and each takes 0.1 ms to a few ms."""
     engine = importlib.import_module("ansible._internal._templating._engine")
     templar = engine.TemplateEngine()
     for role in _roles():

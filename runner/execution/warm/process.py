@@ -1,8 +1,8 @@
 """Keeps the warm process alive, for the operator.
 
-One thread: starts it, waits until it says ``ready``, and starts it again when it ends. What its runs were then
-is lost to them: each ends without an outcome, and its object is run again. It ends with the operator, whose end
-of a pipe it holds.
+One thread starts it, waits until it reports ``ready``, and starts it again when it ends. The runs of a process that
+ended are lost: each ends without an outcome, and the operator runs its object again. The process ends with the
+operator, which holds one end of a pipe.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runner.backoff import Backoff
 _LOG = logging.getLogger(__name__)
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
-# Imports take 2 s; a loaded machine needs more.
+# The imports take 2 s, and more on a loaded machine.
 _READY_S = 60.0
 _STOP_S = 5.0
 _MAX_ERROR = 500
@@ -29,8 +29,8 @@ _MAX_ERROR = 500
 class WarmProcess:
     """The warm process and its shim.
 
-    :param folder: a 0700 folder of its own
-    :param environment: for the process; the value of the run id in it has room for every run's
+    :param folder: its own 0700 folder
+    :param environment: for the process; the value of the run id in it must have the size of the longest run id
     """
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
@@ -47,13 +47,13 @@ class WarmProcess:
         self._write_shim()
 
     def start(self) -> None:
-        """Start it, and keep it."""
+        """Start the process, and restart it when it ends."""
         threading.Thread(target=self._keep, name="warm", daemon=True).start()
 
     def stop(self, timeout_s: float = _STOP_S) -> None:
-        """End it. What it still runs is ended too.
+        """End the process and its runs.
 
-        :param timeout_s: kill it after this time, or after five seconds
+        :param timeout_s: kill it after this time, by default after five seconds
         """
         self._stopping.set()
         self.end_waiting()
@@ -69,19 +69,19 @@ class WarmProcess:
             process.kill()
 
     def find_path(self) -> Path | None:
-        """The folder that goes first on a run's PATH, once the process is ready; None for a stock run."""
+        """The folder to put first on a run's PATH, once the process is ready; None for a stock run."""
         if not self._is_waiting_over:
             self._settled.wait(_READY_S)
         return self._folder / "bin" if self._is_supported else None
 
     def end_waiting(self) -> None:
-        """Nobody waits in :meth:`find_path` any more: what it is asked for will not be run."""
+        """End the waiting in :meth:`find_path`. The runs that wait for it will not be started."""
         self._is_waiting_over = True
         self._settled.set()
 
     @property
     def pid(self) -> int:
-        """The process's id; 0 while there is none."""
+        """The process's id; 0 while it does not run."""
         with self._lock:
             return self._process.pid if self._process else 0
 
@@ -99,7 +99,7 @@ class WarmProcess:
             try:
                 said, error = self._run(), ""
             except OSError as failed:
-                # The work directory is full, say. It may be better in a while.
+                # For example, the work directory is full. A later try may succeed.
                 said, error = "", str(failed)
             if said.startswith("unsupported"):
                 _LOG.warning("runs are not warm", extra={"error": said.strip()[:_MAX_ERROR]})
@@ -107,7 +107,7 @@ class WarmProcess:
                 self._settled.set()
                 return
             if said.strip() != "ready":
-                # Until it can be started runs are stock, by the shim: nobody waits.
+                # Until the process can be started, the shim makes runs stock. So no run has to wait.
                 self._settled.set()
             if not self._stopping.is_set():
                 error = error or self._last_error()
@@ -115,7 +115,7 @@ class WarmProcess:
                 self._stopping.wait(self._backoff.next_s())
 
     def _run(self) -> str:
-        """Start the process and wait for its end. Returns what it said first."""
+        """Start the process and wait for its end. Return its first line of output."""
         self._socket.unlink(missing_ok=True)
         with (self._folder / "stderr").open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own program

@@ -1,8 +1,9 @@
 """The warm process: ``python -m runner.execution.warm.server SOCKET``. It imports, freezes, and forks one child a run.
 
-It ends when its standard input does, that is with the operator. One thread, no signal handler, so that a child
-begins as a fresh ansible-playbook would: with the caller's standard streams, environment, folder and arguments,
-and with no other descriptor. Says ``ready`` on its standard output, or ``unsupported: WHY`` and exits 3.
+It ends when its standard input is closed, which is when the operator ends. It has one thread and no signal handler, so
+that a child starts in the state of a fresh ansible-playbook: with the caller's standard streams, environment, folder
+and arguments, and with no other descriptor. It writes ``ready`` to its standard output, or ``unsupported: WHY`` and
+exits 3.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _MAX_REQUEST = 4 * 1024 * 1024
 _REQUEST_S = 5.0
 _BACKLOG = 64
 _ENV_START_FIELD = 47
-# For each process of a run, of which 0.1 GiB are what it is forked with. A run that leaks gets a MemoryError, where
-# the kernel would end the container, with all runs in it.
+# The limit for each process of a run. The fork itself accounts for 0.1 GiB of it. A run that leaks memory gets a
+# MemoryError. Without the limit the kernel would end the container, with all its runs.
 _MAX_DATA = 512 * 1024 * 1024
 
 
@@ -48,14 +49,14 @@ def main() -> None:
         sys.exit(EXIT_UNSUPPORTED)
     gc.collect()
     gc.freeze()
-    # A run is short: what it would collect goes with it, and pages that nobody writes stay shared.
+    # A run is short, so there is no need to collect its garbage, and pages that nobody writes stay shared.
     gc.disable()
     print("ready", flush=True)
     server.serve()
 
 
 class _Mark:
-    """A run's id in our environment as /proc shows it to others, where a process's own setenv is never seen.
+    """A run's id in this process's environment as /proc shows it to others. setenv in a process is not visible there.
 
     :raises OSError: when /proc does not show what was written
     """
@@ -64,7 +65,7 @@ class _Mark:
         name = f"{processes.RUN_ID}=".encode()
         block = Path("/proc/self/environ").read_bytes()
         offset = block.index(name) + len(name)
-        # The operator pads the value, so that there is room for every run's.
+        # The operator pads the value to the size of the longest run id.
         self._room = block.index(b"\0", offset) - offset
         start = int(processes.read_stat(os.getpid())[_ENV_START_FIELD])
         self._address = start + offset
@@ -88,7 +89,7 @@ class _Run:
 
 
 class _Server:
-    """Accepts runs. Each has a connection, whose end is the run's end, and a child."""
+    """Accepts runs. Each run has a child process, and a connection that ends when the run ends."""
 
     def __init__(self, path: str, mark: _Mark) -> None:
         self._mark = mark
@@ -103,7 +104,7 @@ class _Server:
         self._runs: dict[int, _Run] = {}
 
     def serve(self) -> None:
-        """For ever."""
+        """Serve until the process ends."""
         while True:
             for key, _ in self._selector.select():
                 key.data()
@@ -157,7 +158,7 @@ class _Server:
         os.close(run.pidfd)
 
     def _kill(self, run: _Run) -> None:
-        # By its pid too: it may not carry its mark yet.
+        # The pid is used, too, because the process may not have its run's id in its environment yet.
         with contextlib.suppress(ProcessLookupError):
             os.kill(run.pid, signal.SIGKILL)
         processes.kill_run(run.id)
@@ -172,7 +173,7 @@ class _Child:
         self._connection = connection
 
     def run(self, mark: _Mark) -> NoReturn:
-        """Be ansible-playbook."""
+        """Run ansible-playbook."""
         code = 1
         try:
             self._take_over(mark)
@@ -189,7 +190,8 @@ class _Child:
     def _take_over(self, mark: _Mark) -> None:
         environment = self._request["environment"]
         mark.show(environment[processes.RUN_ID])
-        # Whoever wants to end this run has ended the shim before looking for marks: then it shows here.
+        # Whoever ends this run ends the shim first, and then looks for processes with the run's id. If that has
+        # happened, the connection is closed.
         if _is_closed(self._connection):
             os._exit(1)
         for number, descriptor in enumerate(self._descriptors):
@@ -205,7 +207,7 @@ class _Child:
 
 
 def _limit_memory() -> None:
-    # Not above what we may have ourselves.
+    # Not above the limit of this process itself.
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     limit = _MAX_DATA if hard == resource.RLIM_INFINITY else min(hard, _MAX_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -219,7 +221,7 @@ def _playbook(arguments: list[str]) -> int:
     from ansible.cli.playbook import PlaybookCLI
     from ansible.utils.path import cleanup_tmp_file
 
-    # The warm process's own temporary folder is not ours to remove.
+    # The warm process's own temporary folder must not be removed by a run.
     atexit.unregister(cleanup_tmp_file)
     constants = importlib.import_module("ansible.constants")
     for name in constants.config.get_configuration_definitions():
@@ -235,13 +237,13 @@ def _check_peer(connection: socket.socket) -> None:
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     if uid != os.getuid():
-        raise PermissionError(f"uid {uid} is not ours")
+        raise PermissionError(f"uid {uid} is not the operator's")
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """The request, and the caller's standard streams.
 
-    :raises ValueError: for anything else
+    :raises ValueError: for any other message
     """
     connection.settimeout(_REQUEST_S)
     head, descriptors, _, _ = socket.recv_fds(connection, 4, 3)

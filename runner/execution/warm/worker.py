@@ -1,9 +1,9 @@
-"""Tasks that run modules of ours run in the run's own process, without a worker process for each.
+"""Runs tasks with supported modules in the run's own process, without a worker process for each task.
 
-Ansible forks a worker for every task, skipped ones too. In a warm run, itself a fork with everything imported, that
-fork and the pages it copies are two fifths of the CPU. The run is a process of its own already, and ends with its
-last task. Every other task is forked as ever. :mod:`runner.execution.warm.internals` puts this in the place of
-ansible-core's own.
+Stock Ansible forks a worker for every task, even for a skipped one. In a warm run, which is a fork with everything
+imported, that fork and the pages it copies take two fifths of the CPU. The run already is a process of its own, and
+ends with its last task. Every other task is forked as in stock Ansible. :mod:`runner.execution.warm.internals` replaces
+ansible-core's own code with this.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 from runner.execution.warm.inprocess import is_ours
 
-# These have no module: they are templates, and what is done with them.
+# These have no module. They only evaluate templates and use the results.
 _ACTIONS = frozenset({"assert", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
 _LOCAL = ("local", "ansible.builtin.local")
 _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
 
 
 class _PassedOn:
-    """A stream in whose place a worker expects the one it was given, and asks what was written to it."""
+    """A stream that replaces a worker's buffer. The worker calls ``getvalue`` at its end, as for a buffer."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -41,8 +41,8 @@ class _PassedOn:
 
 
 def is_for_here(task: Task, play_context: PlayContext) -> bool:
-    """Whether a task is run without a process for itself."""
-    # A loop tells of its items while it runs, by another thread that must not find a module's streams in place of ours.
+    """Whether a task runs without its own process."""
+    # A loop reports its items while it runs, from another thread, which must not get a module's streams as ours.
     if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
         return False
     if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:
@@ -54,11 +54,11 @@ def is_for_here(task: Task, play_context: PlayContext) -> bool:
 
 
 def find_context_maker(context: type[TaskContext]) -> Callable[[WorkerProcess], TaskContext] | None:
-    """What makes the context that a worker's ``_run`` needs, of a worker; None when it takes what is not known here.
+    """A function that makes the context for a worker's ``_run``; None when the class has unknown parameters.
 
     :param context: the class ``TaskContext``
     """
-    # ansible-core 2.21 has the former, 2.19 only the latter.
+    # ansible-core 2.21 has the first one, 2.19 only the second.
     make = getattr(context, "create", context)
     names = list(inspect.signature(make).parameters)
     if names == ["task", "task_vars", "host_name"]:
@@ -67,7 +67,7 @@ def find_context_maker(context: type[TaskContext]) -> Callable[[WorkerProcess], 
 
 
 def run_here(process: WorkerProcess) -> None:
-    """Run the task of a WorkerProcess that was not started."""
+    """Run the task of a WorkerProcess without starting the process."""
     from ansible._internal._task import TaskContext
     from ansible.executor.process import worker
 
@@ -75,7 +75,7 @@ def run_here(process: WorkerProcess) -> None:
     assert make_context is not None  # noqa: S101 - checked at start, by internals
     host = process._host
     before = host.vars, host.groups, sys.stdout, sys.stderr
-    # A worker's own copy, in which it replaces templates by values. The blocks above it are only looked at.
+    # A worker's own copy of the task, because it replaces templates by values. The blocks above it are only read.
     parent = process._task._parent
     process._task = process._task.copy(exclude_parent=True)
     process._task._parent = parent

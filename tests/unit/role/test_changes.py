@@ -13,7 +13,7 @@ from s3bucket.aspects import differing
 from s3bucket.change import Change
 from s3bucket.changes import changes_of, changes_of_deletion
 from s3bucket.closing import closing_policy
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
 from s3bucket.setting import Comparison
@@ -76,7 +76,7 @@ def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(
 def test_new_user_without_a_secret_that_can_be_stored_shows_no_key(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
     seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(issue=True))
-    seen.defer_key(Refused("KubernetesError", "exceeded quota"))
+    seen.defer_key(ReconcileError("KubernetesError", "exceeded quota"))
     assert rows(changes_of(wanted, seen, sources(cluster=object()))) == [("user", "iamUser", "missing", "created")]
 
 

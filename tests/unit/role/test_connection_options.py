@@ -16,7 +16,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from s3bucket.connection import find_kubeconfig
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from tests.support.world import PROJECT, ROLE
 
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
@@ -88,7 +88,7 @@ def test_version_of_a_text(text: str, version: tuple[int, int]) -> None:
 )
 def test_kubeconfig_that_is_missing_is_named(tmp_path: Path, kubeconfig: str, shown: str) -> None:
     message = f"KUBECONFIG names no file that exists: {shown.format(folder=tmp_path)}: correct it, or unset it"
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(ReconcileError, match=message):
         find_kubeconfig({"KUBECONFIG": kubeconfig}, str(tmp_path))
 
 

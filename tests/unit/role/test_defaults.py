@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from s3bucket.defaults import DEFAULTS, defaults_of
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.spec import OPERATOR_TAGS
 
 
@@ -52,7 +52,7 @@ BAD: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("given", "message"), BAD, ids=[str(given) for given, _ in BAD])
 def test_wrong_default_is_refused_by_its_field(given: Any, message: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         defaults_of(given)
     assert refused.value.reason == "InvalidSpec"
     assert refused.value.message.startswith(message)
@@ -60,11 +60,11 @@ def test_wrong_default_is_refused_by_its_field(given: Any, message: str) -> None
 
 @pytest.mark.parametrize("tags", [["a"], 5, "a", [], 0], ids=str)
 def test_tags_of_the_operator_that_are_no_map_are_refused(tags: Any) -> None:
-    with pytest.raises(Refused, match="s3bucket_tags: must be a map"):
+    with pytest.raises(ReconcileError, match="s3bucket_tags: must be a map"):
         defaults_of({}, "", tags)
 
 
 @pytest.mark.parametrize("policy", ["retain", None, ["Delete"], {}, 0, False], ids=str)
 def test_deletion_policy_that_does_not_exist_is_refused(policy: Any) -> None:
-    with pytest.raises(Refused, match="s3bucket_deletion_policy: must be Delete or Retain"):
+    with pytest.raises(ReconcileError, match="s3bucket_deletion_policy: must be Delete or Retain"):
         defaults_of({}, policy)

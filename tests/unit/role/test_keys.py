@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.keys import Pair, fingerprint_of, plan_keys
 
 OURS, OLD, ALIEN, ALIEN2 = "AKIAOURS", "AKIAOLD", "AKIAALIEN", "AKIAALIEN2"
@@ -80,7 +80,7 @@ def test_plan_keys_one_foreign_key_and_a_broken_pair_makes_room_first() -> None:
 
 
 def test_plan_keys_two_foreign_keys_are_refused_by_name() -> None:
-    with pytest.raises(Refused, match=f"{ALIEN}, {ALIEN2}") as refused:
+    with pytest.raises(ReconcileError, match=f"{ALIEN}, {ALIEN2}") as refused:
         plan_keys({ALIEN: "Active", ALIEN2: "Active"}, None, None, None)
     assert refused.value.reason == "TooManyKeys"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.world import PROJECT, ROLE
 
@@ -50,7 +50,7 @@ def test_record_that_no_version_makes_is_a_failed_run(record: Any, problem: str)
 
 def test_error_with_an_unknown_reason_is_a_failed_run() -> None:
     name: Any = "Puzzled"
-    assert Refused(name, "why").outcome == Outcome(False, Reason.RUN_FAILED, "why", Retry.TRANSIENT)
+    assert ReconcileError(name, "why").outcome == Outcome(False, Reason.RUN_FAILED, "why", Retry.TRANSIENT)
 
 
 @pytest.mark.parametrize("folder", [ROLE / "tasks", ROLE / "vars", PROJECT / "playbooks"], ids=lambda path: path.name)

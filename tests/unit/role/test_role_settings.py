@@ -15,7 +15,7 @@ import yaml
 
 from runner.commands.options import ROLE_OPTIONS
 from runner.commands.run import run
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.role_settings import (
     TABLE,
     Read,
@@ -85,7 +85,7 @@ def test_playbook_and_operator_take_the_same_values(
     try:
         read = of_environment({name: text})[setting.name]
         message = ""
-    except Refused as refusal:
+    except ReconcileError as refusal:
         read, message = None, refusal.message
     assert (given is not None, read is not None) == (is_valid, is_valid)
     assert is_valid or message.startswith(name), "the error names the variable that a person gave"
@@ -94,14 +94,14 @@ def test_playbook_and_operator_take_the_same_values(
 
 def test_wrong_variable_of_the_role_is_named_and_defaults_are_not_given() -> None:
     assert of_variables({"iam_path": "", "tags": {}, "deletion_policy": "Retain"}) == {"deletion_policy": "Retain"}
-    with pytest.raises(Refused, match="s3bucket_deletion_policy: must be Delete or Retain"):
+    with pytest.raises(ReconcileError, match="s3bucket_deletion_policy: must be Delete or Retain"):
         of_variables({"deletion_policy": "retain"})
 
 
 @pytest.mark.parametrize("name", ["S3_OPERATOR_TAGS", "S3_OPERATOR_IAM_SETTLE_S", "S3_OPERATOR_EMPTY_TIME_S"])
 def test_variable_that_earlier_playbooks_read_is_refused_with_its_name_of_today(name: str) -> None:
     today = name.removeprefix("S3_OPERATOR_").removesuffix("_S")
-    with pytest.raises(Refused, match=f"{name}: is not read: its name is {today},"):
+    with pytest.raises(ReconcileError, match=f"{name}: is not read: its name is {today},"):
         refuse_former_names({name: "", "S3_OPERATOR_PORT": "tcp://10.0.0.1"})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.spec import Wanted, check_namespace, wanted_of
 
 
@@ -68,7 +68,7 @@ def test_name_of_a_namespace_is_recognized(
 @pytest.mark.parametrize(("account", "region"), [("999999999999", "eu-west-1"), ("123456789012", "us-east-1")])
 def test_name_in_a_foreign_namespace_is_refused(defaults: dict[str, Any], account: str, region: str) -> None:
     wanted = read(defaults, bucketName="photos-123456789012-eu-west-1-an", region=region)
-    with pytest.raises(Refused, match="AWS reserves the name for account 123456789012 in eu-west-1") as refused:
+    with pytest.raises(ReconcileError, match="AWS reserves the name for account 123456789012 in eu-west-1") as refused:
         check_namespace(wanted, account)
     assert (refused.value.reason, refused.value.message.split(":")[0]) == ("InvalidSpec", "spec.bucketName")
     check_namespace(read(defaults, bucketName="photos-123456789012-eu-west-1-an"), "123456789012")
@@ -134,7 +134,7 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
     ],
 )
 def test_wanted_of_bad_spec_is_refused_by_field(defaults: dict[str, Any], spec: dict[str, Any], message: str) -> None:
-    with pytest.raises(Refused, match=message) as refused:
+    with pytest.raises(ReconcileError, match=message) as refused:
         read(defaults, **spec)
     assert (refused.value.reason, refused.value.retry) == ("InvalidSpec", "permanent")
 
@@ -176,7 +176,7 @@ def test_effective_of_adopted_bucket_shows_given_fields_only(defaults: dict[str,
 def test_wanted_of_text_that_cannot_be_used_names_its_field(
     defaults: dict[str, Any], spec: dict[str, Any], field: str
 ) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         read(defaults, **spec)
     assert refused.value.reason == "InvalidSpec"
     assert refused.value.message.startswith(f"{field}: ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3bucket.errors import Refused
+from s3bucket.errors import ReconcileError
 from s3bucket.state import UserState
 from s3bucket.users import NO_RULES, UserRules, rules_of
 
@@ -54,7 +54,7 @@ def test_same_path_or_none_forced_is_no_note() -> None:
     ids=str,
 )
 def test_setting_that_iam_would_not_take_is_refused(settings: dict[str, str]) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ReconcileError) as refused:
         rules_of(**settings)
     assert next(iter(settings)) in refused.value.message
 

@@ -1,6 +1,6 @@
 # Copyright: s3-operator contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The names by which Kubernetes knows S3 objects, as ``crds/s3s.agill.apps.yaml`` has them. The only place in code."""
+"""The names of the S3 API in Kubernetes, as in ``crds/s3s.agill.apps.yaml``. No other code repeats them."""
 
 from __future__ import annotations
 

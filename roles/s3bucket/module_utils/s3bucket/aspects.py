@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can differ of one S3 object, and what of its bucket does: every setting of ``settings/``, and the tags. Pure."""
+"""The aspects of an S3 object, which are what can differ: for a bucket its settings and its tags. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key"
 
 
 def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
-    """The fields that are neither compared nor written, of a bucket with these tags: creation is to apply them once."""
+    """Return the fields that are neither compared nor written now, because the creation has to apply them once."""
     return wanted.unmanaged - set(tags.get(owner.INITIAL, "").split())
 
 
 def due_settings(wanted: Wanted, tags: dict[str, str]) -> tuple[Setting, ...]:
-    """Return the settings to read of a bucket with these tags: optional ones only while they are given or on record."""
+    """Return the settings to read. An optional setting is read only while the spec gives it or a tag records it."""
     recorded = owner.recorded_settings(tags)
     return tuple(
         setting
@@ -36,8 +36,8 @@ def differing(
 
     :param case: ``found`` as :func:`read.read_settings` returns it, with ``policy_record``
     :param unmanaged: as :func:`unmanaged_now` returns it
-    :param recorded: the optional settings that were written before; one that is no longer given is cleared
-    :raises Refused: InvalidSpec for what the CR asks and this bucket or endpoint cannot have
+    :param recorded: the optional settings that earlier runs wrote; one that the spec no longer gives is cleared
+    :raises ReconcileError: InvalidSpec for a value that this bucket or endpoint cannot have
     """
     found = []
     for setting in settings.ALL:
@@ -55,7 +55,7 @@ def differing(
 
 
 def new_bucket(wanted: Wanted) -> ApiObject:
-    """Return the settings of the bucket that the creation for this object makes, by name.
+    """Return the settings of the bucket that CreateBucket makes for this object, by name.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
     """
@@ -72,7 +72,7 @@ def arguments(case: Comparison, names: list[str]) -> ApiObject:
 
 
 def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[str, str]:
-    """All tags the bucket should have: foreign ones as found, the CR's, and ours.
+    """All tags that the bucket should have: the operator's, those of the CR, and those that others have set.
 
     :param is_adopted: whether the bucket was adopted, or is adopted now
     """

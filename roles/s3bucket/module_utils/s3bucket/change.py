@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One field of an object that a run of the role would change. Pure.
 
-No secret's value is in it, nor anything else that a Secret holds: what somebody wrote in its place may be one.
+A change never holds a value from a Secret. Any value there may be secret, even one that someone else wrote.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .text import printable
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs. Values are plain data (None: no value), or a word for what has no value."""
+    """One field that differs. A value is plain data, None for no value, or a word where the value is not shown."""
 
     aspect: str
     field: str
@@ -33,7 +33,7 @@ class Change:
 
     @property
     def line(self) -> str:
-        """The change for a person's terminal: text that a terminal would act on is shown as an escape."""
+        """The change as one line for a terminal. Control characters are shown as escapes."""
         return printable(f"{self.field}: {_shown(self.is_now)} -> {_shown(self.would_be)}")
 
 

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a run of the role would change, field by field, from what was observed. Pure.
+"""What a run of the role would change, field by field, computed from an observation. Pure.
 
-Every aspect that differs has at least one change, and no other has any. No secret's value is in them, nor anything
-else that a Secret holds: what somebody wrote in its place may be one.
+Every aspect that differs has at least one change; an aspect that does not differ has none. A change never holds a value
+from a Secret. Any value there may be secret, even one that someone else wrote.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MISSING, _CREATED, _THERE = "missing", "created", "there"
 
 
 def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
-    """The changes of an object that should be there, as :func:`observe.observe` saw it."""
+    """The changes of an object that should be present, from the result of :func:`observe.observe`."""
     found = _of_bucket(wanted, seen)
     if wanted.username:
         found += _of_user(wanted, seen, seen.user, sources) if seen.user else _of_new_user(seen, sources)
@@ -31,7 +31,7 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
 
 
 def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
-    """The changes of an object that goes, as :func:`observe.observe_deletion` saw it."""
+    """The changes of an object that is being deleted, from the result of :func:`observe.observe_deletion`."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
     becomes = {
         "bucket": "retained, no longer ours" if deletion.retained_tags is not None else deleted,
@@ -51,7 +51,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     case = seen.comparison_with(wanted)
     for aspect in aspects.differing(case, seen.unmanaged, seen.recorded):
         if seen.bucket_exists and aspect not in seen.differs:
-            # Deferred: it is left as it is.
+            # Deferred: this run does not change it.
             continue
         values = BY_NAME[aspect].plan(case)
         found += _differing(aspect if seen.bucket_exists else "bucket", "", values)
@@ -76,7 +76,7 @@ def _of_user(wanted: Wanted, seen: Observation, user: UserState, sources: Source
         policy = user.policies.get(wanted.policy_name)
         found.append(Change("user_policy", "iamUser.policy", policy, wanted.user_policy))
     found += _of_keys(seen, user)
-    # A key is issued for the one that the Secret should hold: both are rewritten together.
+    # A new key replaces the one in the Secret, so both values change together.
     aspect = "secret" if "secret" in seen.differs else "access_key"
     if seen.keys.issue:
         found += _of_rewritten_secret(aspect, seen, sources)
@@ -128,7 +128,7 @@ def _of_labels(name: str, item: ApiObject, wanted: Wanted) -> list[Change]:
 
 
 def _paired(is_now: ApiObject, would_be: ApiObject, *, keeps: bool = False) -> dict[str, tuple[Json, Json]]:
-    """Key to (is, would be). ``keeps``: what is not in the second stays."""
+    """Map each key to (current value, future value). ``keeps``: a key that ``would_be`` does not have stays."""
     keys = [*would_be, *(() if keeps else (key for key in is_now if key not in would_be))]
     return {key: (is_now.get(key), would_be.get(key)) for key in keys}
 

@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The Secret and the Service of an S3 object: whose they are, what they should hold, and how they are written. Pure.
+"""The Secret and the Service of an S3 object: ownership, wanted content, and manifests. Pure.
 
-Objects are plain dicts as the API server sends them. A Secret's values leave this file as fingerprints only.
+Objects are plain dicts as the API server returns them. Only :func:`values_in` returns values of a Secret. All other
+functions return fingerprints.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ ANNOTATION_KEY = "agill.apps/key"
 ANNOTATION_ISSUED = "agill.apps/key-issued"
 KEY_ID = "AWS_ACCESS_KEY_ID"
 SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of the value
-# No object has it. The API server replaces it in a creation and refuses a patch with another uid than the object's
-# (metadata.uid is immutable), so kubernetes.core.k8s, which patches what it finds, cannot take over what appeared
-# after it was read. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
+# A uid that no object has. The API server replaces it when it creates an object. It refuses a patch with a uid other
+# than the object's, because metadata.uid is immutable. So kubernetes.core.k8s, which patches an object that it finds,
+# cannot take over an object that was created after the read.
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
 NEW_UID = "00000000-0000-0000-0000-000000000000"
-# AWS's own example key pair, as long as a real one, for dry runs.
+# AWS's example key pair for dry runs. It has the length of a real one.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html
 _EXAMPLE = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", SECRET_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 
 
 def labels_of(wanted: Wanted) -> dict[str, str]:
-    """The labels of both objects; the operator's watches select on the first."""
+    """The labels of both objects. The operator's watches select on the first one."""
     return {LABEL_MANAGED_BY: MANAGER, LABEL_NAME: wanted.identity.name}
 
 
 def owner_references(wanted: Wanted) -> list[ApiObject]:
-    """A controller reference to the S3 object; none for a CR that is only a file."""
+    """A controller reference to the S3 object; none for a CR that exists only as a file."""
     if not wanted.is_live:
         return []
     return [
@@ -54,7 +56,7 @@ def owner_references(wanted: Wanted) -> list[ApiObject]:
 
 
 def is_ours(item: ApiObject, wanted: Wanted) -> bool:
-    """Whether the S3 object controls it. For a CR that is only a file: our labels and no controller."""
+    """Whether the S3 object controls the item. For a CR that exists only as a file: the labels, and no controller."""
     metadata = item.get("metadata", {})
     controllers = [ref for ref in metadata.get("ownerReferences") or [] if ref.get("controller")]
     if wanted.is_live:
@@ -63,13 +65,13 @@ def is_ours(item: ApiObject, wanted: Wanted) -> bool:
 
 
 def has_labels(item: ApiObject, wanted: Wanted) -> bool:
-    """Whether all our labels are on it."""
+    """Whether the item has all labels of the operator."""
     found = item.get("metadata", {}).get("labels") or {}
     return all(found.get(key) == value for key, value in labels_of(wanted).items())
 
 
 def pair_in(secret: ApiObject | None) -> Pair | None:
-    """The key pair that a Secret holds, None when it holds no whole one.
+    """The key pair in a Secret; None when the Secret does not hold a complete pair.
 
     ``secret`` may have ``digests`` in place of values: the SHA-256 of each, in hex.
     """
@@ -81,13 +83,13 @@ def pair_in(secret: ApiObject | None) -> Pair | None:
 
 
 def values_in(secret: ApiObject) -> tuple[str, str]:
-    """The Secret's key id and secret access key themselves, to make a client of: never to be shown."""
+    """The key id and the secret access key in the Secret, for creating a client. The caller must never show them."""
     data = secret.get("data") or {}
     return _decoded(data.get(KEY_ID, "")), _decoded(data.get(SECRET_KEY, ""))
 
 
 def issued_ago_s(secret: ApiObject | None, now: datetime) -> float | None:
-    """Seconds since we wrote the pair that the Secret still holds; None when it was changed since."""
+    """Seconds since the operator wrote the pair in the Secret; None when the pair was changed since."""
     annotations = (secret or {}).get("metadata", {}).get("annotations") or {}
     pair = pair_in(secret)
     if pair is None or annotations.get(ANNOTATION_KEY) != str(pair):
@@ -102,11 +104,11 @@ def issued_ago_s(secret: ApiObject | None, now: datetime) -> float | None:
 
 
 def service_host(wanted: Wanted, given: str) -> str:
-    """The host that the Service points to; empty where there is to be no Service.
+    """The host that the Service points to; empty when there is to be no Service.
 
-    An ExternalName is a DNS name: for an IP address there can be no Service.
+    An ExternalName is a DNS name, so there is no Service for an IP address.
 
-    :param given: the operator's setting; empty derives the host from the object's region
+    :param given: the operator's setting; empty to derive the host from the object's region
     """
     if not wanted.service:
         return ""
@@ -124,23 +126,23 @@ def is_address(host: str) -> bool:
 
 
 def service_spec(external_name: str) -> dict[str, str]:
-    """What we say in the Service's spec."""
+    """The fields that the operator sets in the Service's spec."""
     return {"type": "ExternalName", "externalName": external_name}
 
 
 def secret_manifest(wanted: Wanted, existing: ApiObject | None) -> ApiObject:
-    """What is written of the Secret, without a key pair."""
+    """The manifest of the Secret, without a key pair."""
     found = existing if existing is not None and not existing.get("immutable") else None
     return _manifest(wanted, "Secret", wanted.secret_name, found, {} if found else {"type": "Opaque"})
 
 
 def service_manifest(wanted: Wanted, existing: ApiObject | None, external_name: str) -> ApiObject:
-    """What is written of the Service."""
+    """The manifest of the Service."""
     return _manifest(wanted, "Service", wanted.identity.name, existing, {"spec": service_spec(external_name)})
 
 
 def with_example_pair(manifest: ApiObject) -> ApiObject:
-    """A Secret's manifest for a dry run, with AWS's example key pair, which is as long as a real one."""
+    """Return a Secret's manifest for a dry run: with AWS's example key pair, which has the length of a real one."""
     pair = Pair(_EXAMPLE[KEY_ID], fingerprint_of(_EXAMPLE[SECRET_KEY]))
     annotations = {ANNOTATION_KEY: str(pair), ANNOTATION_ISSUED: "2006-01-02T15:04:05Z"}
     data = {key: b64encode(value.encode()).decode() for key, value in _EXAMPLE.items()}
@@ -148,7 +150,7 @@ def with_example_pair(manifest: ApiObject) -> ApiObject:
 
 
 def beside(manifest: ApiObject) -> ApiObject:
-    """The manifest under a name that is free, for the dry run of a creation while another object has the name."""
+    """Return the manifest under an unused name, for the dry run of a creation while another object has the name."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "name"}
     return {**manifest, "metadata": {**metadata, "generateName": f"{manifest['metadata']['name']}-"}}
 
@@ -159,7 +161,7 @@ def is_new(manifest: ApiObject) -> bool:
 
 
 def is_service_same(service: ApiObject, wanted: Wanted, external_name: str) -> bool:
-    """Whether our Service is as it should be."""
+    """Whether the owned Service has the wanted content."""
     spec = service.get("spec", {})
     return has_labels(service, wanted) and all(
         spec.get(key) == value for key, value in service_spec(external_name).items()
@@ -170,7 +172,7 @@ def _manifest(wanted: Wanted, kind: str, name: str, existing: ApiObject | None, 
     metadata = {
         "name": name,
         "namespace": wanted.identity.namespace,
-        # Of the object that was read: the API server refuses the patch if another one has the name by then.
+        # The uid of the object that was read: if another object has the name by then, the API server refuses the patch.
         "uid": existing["metadata"]["uid"] if existing is not None else NEW_UID,
         "labels": labels_of(wanted),
         "ownerReferences": owner_references(wanted),

@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Keep everybody from writing into a bucket that is being emptied.
+"""Deny writes to a bucket that is being emptied.
 
-The key of the object is deleted before. But the policy of the bucket, its ACL, or rights of other users may let
-others write faster than the operator deletes. An explicit Deny counts more than all of these. It is evaluated at each
-request: presigned URLs, parts and the completion of multipart uploads, and replication into the bucket fail, too.
+The object's own access key has been deleted before. But the bucket's policy, its ACL, or the rights of other users may
+still let others write faster than the operator deletes. An explicit Deny overrides all of these. AWS evaluates it at
+each request. So presigned URLs, uploads of parts, completion of multipart uploads, and replication into the bucket
+fail, too.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-policy-language-overview.html
 """
 
@@ -17,7 +18,7 @@ from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .policy import is_same_text
 
-# What says nothing of one call, but that no call can succeed now.
+# Errors that are not about one call: no call can succeed now.
 STOPPING = (Reason.THROTTLED, Reason.CREDENTIALS_INVALID)
 _SID = "S3OperatorDeletesThisBucket"
 _BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
@@ -26,8 +27,8 @@ _BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy"
 def closing_policy(bucket_arn: str) -> ApiObject:
     """The bucket policy that denies everyone to write objects, or to lock versions.
 
-    It denies nothing that reads, deletes, or changes the bucket's settings, so that it can be removed again.
-    ``s3:DeleteObject`` is not in it: some stores ask for that right where a version is deleted.
+    It denies no action that reads, deletes, or changes the bucket's settings, so that the policy can be removed again.
+    It does not deny ``s3:DeleteObject``, because some stores require that right for the deletion of a version.
     """
     deny = {
         "Sid": _SID,
@@ -40,15 +41,15 @@ def closing_policy(bucket_arn: str) -> ApiObject:
 
 
 def is_closing(text: object, bucket_arn: str) -> bool:
-    """Whether a bucket's policy, as AWS answers it, is :func:`closing_policy`. Anything but a text is not."""
-    # Most policies are not parsed for this.
+    """Whether a bucket's policy, as AWS returns it, is :func:`closing_policy`. False for a value that is not text."""
+    # A quick test first, so that most policies are not parsed.
     return isinstance(text, str) and _SID in text and is_same_text(text, closing_policy(bucket_arn))
 
 
 class Closing:
-    """Closes one bucket to writers. What an endpoint does not have or does not allow is tried and passed over.
+    """Closes one bucket to writers. Ignores the error of a call that the endpoint does not support or allow.
 
-    :ivar problem: why others may still write; empty where that is not known
+    :ivar problem: why others may still write; empty when no reason is known
     """
 
     def __init__(self, s3: AwsClient, name: str, account: str, bucket_arn: str) -> None:
@@ -58,15 +59,15 @@ class Closing:
         self.problem = ""
 
     def run(self) -> None:
-        """Close the bucket: one call for its policy, one against public ACLs, whose grantees may add delete markers.
+        """Close the bucket. One call sets its policy; one blocks public ACLs, whose grantees may add delete markers.
 
-        The policy is first. A run that retains the bucket after all finds it there, and removes it.
+        The policy is set first. A later run that retains the bucket after all recognizes the policy and removes it.
 
         :raises botocore.exceptions.ClientError: when the bucket does not exist, or no call can succeed now
         """
         refused = self._try("put_bucket_policy", Policy=json.dumps(self._policy))
         if refused:
-            # The bucket's policy may deny only one of the two.
+            # The bucket's policy may deny only one of the two calls.
             is_removed = not self._try("delete_bucket_policy")
             self._try("put_bucket_acl", ACL="private")
             if refused == Reason.ACCESS_DENIED and not is_removed:
@@ -77,7 +78,7 @@ class Closing:
         self._try("put_public_access_block", PublicAccessBlockConfiguration=_BLOCK)
 
     def _try(self, method: str, **arguments: Any) -> Reason | None:
-        """Call it. Return the reason of a refusal; None for a success."""
+        """Make the call. Return the reason of the error; None for success."""
         try:
             getattr(self._s3, method)(**self._of, **arguments)
         except AWS_ERRORS as error:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading Secrets, Services and namespaces from the API server, and dry runs of writes, for the role's modules."""
+"""Reads Secrets, Services and namespaces from the API server, and makes dry runs of writes, for the role's modules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .children import is_new
-from .errors import Forbidden, NoSuchNamespace, Refused
+from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
 from .json_types import ApiObject
 from .outcome import Reason
@@ -35,22 +35,22 @@ _TIMEOUT_S = 30
 _CHUNK = 64 * 1024
 _FORBIDDEN = 403
 _MAX_MESSAGE = 400
-# What the client library says where nothing is configured, by a kubeconfig or in a Pod.
+# The client library's error when neither a kubeconfig nor a Pod provides a configuration.
 _NO_CONFIGURATION = ("No configuration found", "Service host/port is not set")
 _VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-# Anybody's Secret may have the name that is read, with 1 MB in it, which parsed is many times that. Threads read and
-# parse one at a time, and keep what is needed.
+# A Secret of that name may be another application's and hold 1 MB, which takes many times that once parsed. So threads
+# read and parse one at a time, and keep only what is needed.
 _PARSING = threading.Lock()
 
 
 class ApiServer:
-    """Reads by name through an ApiClient, as plain JSON: CoreV1Api would import hundreds of models.
+    """Reads by name through an ApiClient, as plain JSON, because CoreV1Api would import hundreds of models.
 
-    :raises Refused: KubernetesError when the API server does not say what is there
+    :raises ReconcileError: KubernetesError when the API server does not answer the request
     """
 
     def __init__(self, api: client.ApiClient) -> None:
-        # Of the dynamic client only its requests by path; what it would discover is known.
+        # Of the dynamic client only requests by path are used. Discovery is not needed: the paths are known.
         self._api = DynamicClient(api, discoverer=lambda *_: None)
         self.client = api
 
@@ -63,10 +63,10 @@ class ApiServer:
         return self._find("Service", "namespaces/{namespace}/services", name, namespace)
 
     def is_terminating(self, namespace: str) -> bool:
-        """Whether the namespace is being deleted; False where we may not read namespaces."""
+        """Whether the namespace is being deleted; False when the credentials do not allow reading namespaces."""
         try:
             found = self._find("Namespace", "namespaces", namespace)
-        except Forbidden:
+        except ForbiddenError:
             return False
         return found is not None and found.get("status", {}).get("phase") == "Terminating"
 
@@ -75,9 +75,9 @@ class ApiServer:
         return self._find("Deployment", "namespaces/{namespace}/deployments", name, namespace, "/apis/apps/v1")
 
     def list_deployments(self, label: str) -> list[ApiObject]:
-        """The Deployments of all namespaces that have a label.
+        """The Deployments with a label, in all namespaces.
 
-        :raises Forbidden: when we may not list them
+        :raises ForbiddenError: when the credentials do not allow listing them
         """
         text = self._get("Deployments", "/apis/apps/v1/deployments", {}, [("labelSelector", label)])
         return list(json.loads(text or b"{}").get("items") or [])
@@ -85,12 +85,12 @@ class ApiServer:
     def dry_run(self, manifest: ApiObject) -> None:
         """Ask the API server whether it would store a Secret or Service as the role writes it. Stores nothing.
 
-        Quotas and admission policies answer as they would for the write itself.
+        Quotas and admission policies give the same answer as for the write itself.
         https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 
-        :param manifest: as ``children`` makes it; it must hold no secret, as it may be in the answer
-        :raises NoSuchNamespace: for an object to be created in a namespace that does not exist
-        :raises Refused: KubernetesError with the API server's message
+        :param manifest: as ``children`` makes it; it must hold no secret value, because the answer may repeat it
+        :raises NoSuchNamespaceError: for an object to be created in a namespace that does not exist
+        :raises ReconcileError: KubernetesError with the API server's message
         """
         kind, metadata = manifest["kind"], manifest["metadata"]
         path, names = f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s", {"namespace": metadata["namespace"]}
@@ -112,22 +112,23 @@ class ApiServer:
             if not error.status:
                 raise _unreachable(error) from error
             message = _message_of(error)
-            # A webhook that predates admissionregistration.k8s.io/v1: only the write itself can tell.
+            # A webhook older than admissionregistration.k8s.io/v1 does not support dry runs: only the write
+            # itself shows its answer.
             if error.status == 400 and "does not support dry run" in message:
                 return
             if error.status == 404 and is_new(manifest):
-                raise NoSuchNamespace(metadata["namespace"]) from error
-            raise Refused(
+                raise NoSuchNamespaceError(metadata["namespace"]) from error
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
             ) from error
         except HTTPError as error:
             raise _unreachable(error) from error
 
     def get_cluster_id(self) -> str:
-        """The uid of kube-system: the cluster's name where none is set."""
+        """The uid of the namespace kube-system: the cluster's name where none is set."""
         found = self._find("Namespace", "namespaces", "kube-system")
         if found is None:
-            raise Refused(
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR,
                 "namespace kube-system does not exist: set --cluster-name of the operator, or s3bucket_cluster_name",
             )
@@ -153,12 +154,12 @@ class ApiServer:
             if not error.status:
                 raise _unreachable(error) from error
             if error.status == _FORBIDDEN and namespace:
-                raise Forbidden(
+                raise ForbiddenError(
                     Reason.KUBERNETES_ERROR,
                     f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
                     "(403): its RoleBinding in this namespace, or the namespace, is missing",
                 ) from error
-            refused = Forbidden if error.status == _FORBIDDEN else Refused
+            refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError
             why = f"{error.reason} ({error.status})"
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
         except HTTPError as error:
@@ -166,12 +167,12 @@ class ApiServer:
 
 
 def _read(answer: Any) -> bytes:
-    """The bytes of an answer that comes in time; the time-out of the client is that of one packet.
+    """The bytes of an answer, within a time limit for all of it. The client's time-out applies to each packet only.
 
-    :raises HTTPError: for one that does not
+    :raises HTTPError: when the answer takes longer
     """
     if not hasattr(answer, "read1"):
-        # urllib3 before 2.2, with which people may run the role.
+        # urllib3 before 2.2, which may be installed where people run the role.
         return bytes(answer.data)
     parts, deadline = [], time.monotonic() + _TIMEOUT_S
     while part := answer.read1(_CHUNK):
@@ -183,7 +184,7 @@ def _read(answer: Any) -> bytes:
 
 
 def _reduced(found: ApiObject) -> ApiObject:
-    """An object without managedFields and, of a Secret, without any but the two values of a key."""
+    """An object without managedFields. A Secret keeps only the two values of an access key."""
     found["metadata"].pop("managedFields", None)
     if "data" in found:
         found["data"] = {name: value for name, value in (found["data"] or {}).items() if name in _VALUES}
@@ -199,25 +200,25 @@ def _message_of(error: ApiException) -> str:
     return (message or str(error.reason))[:_MAX_MESSAGE]
 
 
-def _unreachable(error: Exception) -> Refused:
+def _unreachable(error: Exception) -> ReconcileError:
     certificate = _certificate_problem(error)
     if certificate:
-        return Refused(
+        return ReconcileError(
             Reason.KUBERNETES_ERROR,
             f"failed to reach Kubernetes: the certificate of the API server is not accepted ({certificate}): correct "
             "certificate-authority in the kubeconfig, or s3bucket_ca_cert of the role (K8S_AUTH_SSL_CA_CERT); "
             "s3bucket_validate_certs: false (K8S_AUTH_VERIFY_SSL) turns the check off",
         )
-    # Of an ApiException without a status it begins with the class of the error of TLS.
+    # An ApiException without a status begins with the class name of the TLS error.
     reason = getattr(error, "reason", None)
     name = reason.splitlines()[0] if isinstance(reason, str) and reason else type(error).__name__
-    return Refused(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {name}")
+    return ReconcileError(Reason.KUBERNETES_ERROR, f"failed to reach Kubernetes: {name}")
 
 
 def _certificate_problem(error: BaseException | None) -> str:
     """Why TLS does not accept the API server's certificate; empty for any other error."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        # The client library turns urllib3's error into an ApiException, which wraps the one of TLS in its arguments.
+        # The client library turns urllib3's error, whose arguments have the TLS error, into an ApiException.
         nested = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
         error = next((item for item in nested if isinstance(item, BaseException)), None)
     return str(error.verify_message) if error is not None else ""
@@ -226,13 +227,13 @@ def _certificate_problem(error: BaseException | None) -> str:
 def connect() -> ApiServer:
     """The API server of KUBECONFIG, else of the default kubeconfig, else of the Pod's ServiceAccount.
 
-    :raises Refused: KubernetesError when there is none of them
+    :raises ReconcileError: KubernetesError when none of them exists
     """
     ensure_library()
     with reported_errors("KUBECONFIG"):
-        # config.load_config would write to a module's standard output, and know no list of files in KUBECONFIG.
+        # config.load_config would write to the module's standard output, and supports no list of files in KUBECONFIG.
         if os.environ.get("KUBECONFIG") or Path(config.KUBE_CONFIG_DEFAULT_LOCATION).expanduser().exists():
-            # Named, as the library looks at KUBECONFIG when it is imported only.
+            # Named explicitly, because the library reads KUBECONFIG only when it is imported.
             config.load_kube_config(os.environ.get("KUBECONFIG"))
         else:
             config.load_incluster_config()
@@ -240,33 +241,37 @@ def connect() -> ApiServer:
 
 
 def ensure_library() -> None:
-    """Check that the Kubernetes client library is there.
+    """Check that the Kubernetes client library is installed.
 
-    :raises Refused: KubernetesError when it is not
+    :raises ReconcileError: KubernetesError when it is not
     """
     if not HAS_KUBERNETES:
-        raise Refused(Reason.KUBERNETES_ERROR, "the Python package kubernetes is missing: pip install kubernetes")
+        raise ReconcileError(
+            Reason.KUBERNETES_ERROR, "the Python package kubernetes is missing: pip install kubernetes"
+        )
 
 
 @contextlib.contextmanager
 def reported_errors(source: str) -> Iterator[None]:
-    """Report what the client library meets in a configuration.
+    """Report errors that the client library raises for a configuration.
 
-    :param source: what the configuration comes from: variables of the environment or of the role
-    :raises Refused: KubernetesError naming the source, without the text of a file, which holds credentials
+    :param source: where the configuration comes from: variables of the environment or of the role
+    :raises ReconcileError: KubernetesError naming the source. It never quotes a file, which may hold credentials
     """
     try:
         yield
     except (ConfigException, OSError) as error:
         text = str(error).rstrip(".")
         if source and not text.endswith(_NO_CONFIGURATION):
-            raise Refused(Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {text}: correct {source}") from error
-        raise Refused(
+            raise ReconcileError(
+                Reason.KUBERNETES_ERROR, f"no way to reach Kubernetes: {text}: correct {source}"
+            ) from error
+        raise ReconcileError(
             Reason.KUBERNETES_ERROR,
             "no Kubernetes configuration found: set s3bucket_kubeconfig or KUBECONFIG, or run in a Pod",
         ) from error
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Refused(
+        raise ReconcileError(
             Reason.KUBERNETES_ERROR,
             f"{source or 'KUBECONFIG'} is not a kubeconfig: correct the file, or set it to another",
         ) from error
@@ -274,6 +279,6 @@ def reported_errors(source: str) -> Iterator[None]:
 
 def server_of(configuration: client.Configuration) -> ApiServer:
     """The API server of a configuration of the client library."""
-    # By default urllib3 sends a GET that is not answered four times, each with the whole time-out.
+    # By default urllib3 sends an unanswered GET four times, each with the full time-out.
     configuration.retries = False
     return ApiServer(client.ApiClient(configuration))

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The connection of the role's modules to Kubernetes: the one that kubernetes.core makes of the same options.
 
-Options that are not given come from K8S_AUTH_* in the module's environment, by kubernetes.core's own code, so what is
-read here and what its modules write is in one cluster. One thing differs: it prefers the Pod's ServiceAccount to
-KUBECONFIG, which kubectl and the operator do not. So a kubeconfig of KUBECONFIG, or the default one, is named, and
-:func:`connect` returns it for the tasks of kubernetes.core. Only modules import this file; the operator does not.
+Options that are not given come from K8S_AUTH_* in the module's environment. kubernetes.core's own code reads them, so
+the role's modules read from the cluster that kubernetes.core's modules write to. One thing differs: kubernetes.core
+prefers the Pod's ServiceAccount to KUBECONFIG; kubectl and the operator do not. So this file names the kubeconfig of
+KUBECONFIG, or the default one, explicitly. :func:`connect` returns it for the tasks of kubernetes.core. Only modules
+import this file; the operator does not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as collection
 
 from .cluster import ApiServer, ensure_library, reported_errors, server_of
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
     from kubernetes.client import Configuration
 
-# A request carries all of a set in place of what a kubeconfig says: kubernetes.core, _create_configuration.
+# A request with all options of one of these sets needs nothing from a kubeconfig: kubernetes.core,
+# _create_configuration.
 _CREDENTIALS = (("username", "password"), ("api_key",), ("client_cert", "client_key"))
 _SECRETS = ("api_key", "password")
 _MIN_MASKED = 16
@@ -41,16 +43,16 @@ _VAULT = b"$ANSIBLE_VAULT"
 def connect(module: AnsibleModule, options: str) -> tuple[ApiServer, ApiObject]:
     """Configure the client library. Makes no request.
 
-    :param module: its argument ``working_directory`` is where a relative path of KUBECONFIG starts
-    :param options: those of the role's variables, by kubernetes.core's names, as JSON text
-    :returns: the API server, and the option that tasks of kubernetes.core need beside the given ones
-    :raises Refused: KubernetesError when nothing is configured, or two sources contradict each other
+    :param module: a relative path in KUBECONFIG starts at its argument ``working_directory``
+    :param options: the options from the role's variables, by kubernetes.core's names, as JSON text
+    :returns: the API server, and the option that tasks of kubernetes.core need in addition to the given ones
+    :raises ReconcileError: KubernetesError when nothing is configured, or two sources contradict each other
     """
     ensure_library()
-    # An argument with no_log is masked wherever it occurs in the answer: of no options that is every empty object.
+    # Ansible masks the value of a no_log argument everywhere in the result. For no options that is every empty object.
     module.no_log_values.discard("{}")
     given = _validated(json.loads(options))
-    # A short one, as admin, may also be a part of a name that the answer must have.
+    # A short value, such as admin, may also be part of a name that the result must have.
     secrets = (str(given[name]) for name in _SECRETS if given.get(name))
     module.no_log_values.update(secret for secret in secrets if len(secret) >= _MIN_MASKED)
     refuse_mixture(given, os.environ)
@@ -74,9 +76,9 @@ def _validated(options: ApiObject) -> ApiObject:
     """The options with the types that kubernetes.core gives them."""
     result = ArgumentSpecValidator(AUTH_ARG_SPEC).validate(options)
     if result.error_messages:
-        # Their texts name the option and may hold its value.
+        # The library's messages name the option and may hold its value.
         names = ", ".join(f"s3bucket_{name}" for name in sorted(options))
-        raise Refused(Reason.KUBERNETES_ERROR, f"one of {names} has the wrong type: see the role's README")
+        raise ReconcileError(Reason.KUBERNETES_ERROR, f"one of {names} has the wrong type: see the role's README")
     return {name: value for name, value in result.validated_parameters.items() if value is not None}
 
 
@@ -90,13 +92,13 @@ def _is_complete(auth: ApiObject) -> bool:
 def find_kubeconfig(environment: Mapping[str, str], working_directory: str) -> dict[str, str]:
     """The option ``kubeconfig`` for the files of KUBECONFIG, else for the default file; nothing without them.
 
-    :param working_directory: that of the person who runs Ansible, where kubectl too would start a relative path;
-        Ansible runs modules in the playbook's folder
-    :raises Refused: KubernetesError when KUBECONFIG names no file that exists
+    :param working_directory: that of the person who runs Ansible, where kubectl would start a relative path, too.
+        Ansible itself runs modules in the playbook's folder.
+    :raises ReconcileError: KubernetesError when KUBECONFIG names no file that exists
     """
     text = environment.get("KUBECONFIG") or _DEFAULT_KUBECONFIG
     paths = [Path(working_directory, Path(path).expanduser()).absolute() for path in text.split(os.pathsep) if path]
-    # As kubectl does; kubernetes.core's action refuses a file that is missing in a list.
+    # As kubectl does. kubernetes.core's action refuses a list with a missing file.
     found = [str(path) for path in paths if path.exists()]
     refuse_encrypted("KUBECONFIG", [Path(path) for path in found])
     if not found and environment.get("KUBECONFIG"):
@@ -105,11 +107,11 @@ def find_kubeconfig(environment: Mapping[str, str], working_directory: str) -> d
 
 
 def refuse_missing(kubeconfig: object, name: str) -> None:
-    """Refuse a kubeconfig that is given and does not exist. One of several files is enough, as for kubectl.
+    """Refuse a kubeconfig that is given and does not exist. One existing file of a list is enough, as for kubectl.
 
     :param kubeconfig: paths, or the content as a dictionary
     :param name: the variable that gives it
-    :raises Refused: KubernetesError naming the variable and the paths
+    :raises ReconcileError: KubernetesError naming the variable and the paths
     """
     if isinstance(kubeconfig, Mapping):
         return
@@ -122,30 +124,30 @@ def refuse_missing(kubeconfig: object, name: str) -> None:
 def refuse_encrypted(name: str, paths: list[Path]) -> None:
     """Refuse a file that is encrypted with ansible-vault: modules do not have the vault's password.
 
-    :raises Refused: KubernetesError naming the variable, the file and the way that works
+    :raises ReconcileError: KubernetesError naming the variable, the file and a way that works
     """
     for path in paths:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if file.read(len(_VAULT)) == _VAULT:
-                raise Refused(
+                raise ReconcileError(
                     Reason.KUBERNETES_ERROR,
                     f"{name}: {path} is encrypted with ansible-vault: decrypt it, or give its content, "
                     f"s3bucket_kubeconfig: \"{{{{ lookup('ansible.builtin.unvault', '{path}') | from_yaml }}}}\"",
                 )
 
 
-def _missing(name: str, paths: list[Path]) -> Refused:
+def _missing(name: str, paths: list[Path]) -> ReconcileError:
     shown = os.pathsep.join(map(str, paths))
     is_relative = any(not path.is_absolute() for path in paths)
     without = "leave it out" if name.startswith("s3bucket_") else "unset it"
     remedy = "give its absolute path" if is_relative else f"correct it, or {without}"
-    return Refused(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
+    return ReconcileError(Reason.KUBERNETES_ERROR, f"{name} names no file that exists: {shown}: {remedy}")
 
 
 def refuse_mixture(given: ApiObject, environment: Mapping[str, str]) -> None:
-    """Refuse a kubeconfig or context of a role variable that the environment would overrule in part.
+    """Refuse a kubeconfig or context from a role variable that the environment would partly override.
 
-    :raises Refused: KubernetesError naming both
+    :raises ReconcileError: KubernetesError naming both
     """
     chosen = next((name for name in ("kubeconfig", "context") if name in given), None)
     if chosen is None or "host" in given:
@@ -156,7 +158,7 @@ def refuse_mixture(given: ApiObject, environment: Mapping[str, str]) -> None:
     for option in overruling:
         name = _variable_of(option, environment)
         if name and option not in given:
-            raise Refused(
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR,
                 f"s3bucket_{chosen} is given, and {name} in the environment belongs to another connection: unset "
                 f"{name}, or leave s3bucket_{chosen} out, or give s3bucket_{option} too",
@@ -164,18 +166,18 @@ def refuse_mixture(given: ApiObject, environment: Mapping[str, str]) -> None:
 
 
 def refuse_overruled(configuration: Configuration, auth: ApiObject, given: ApiObject) -> None:
-    """Refuse a host or a token that has no effect.
+    """Refuse a host or a token that would have no effect.
 
-    Of a kubeconfig with a token, and of a Pod's ServiceAccount, the client library sets host and token anew before each
-    request (kubernetes.config, _set_config), whatever kubernetes.core has set.
+    With a token in a kubeconfig, and with a Pod's ServiceAccount, the client library sets host and token again before
+    each request (kubernetes.config, _set_config). This replaces the values that kubernetes.core has set.
 
-    :raises Refused: KubernetesError naming the variable
+    :raises ReconcileError: KubernetesError naming the variable
     """
     token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
     for option, used in (("host", configuration.host), ("api_key", (token or "").removeprefix("Bearer "))):
         if auth.get(option) and auth[option] != used:
             name = _name_of(option, given)
-            raise Refused(
+            raise ReconcileError(
                 Reason.KUBERNETES_ERROR,
                 f"{name} has no effect beside a kubeconfig or a ServiceAccount with a token: give both a host and "
                 f"credentials, for example s3bucket_host and s3bucket_api_key, or leave {name} out",
@@ -189,12 +191,12 @@ def _variable_of(option: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _name_of(option: str, given: ApiObject) -> str:
-    """What a person has to correct: the variable of the role, else that of the environment."""
+    """The name for error messages: the role's variable, or else the environment's."""
     return f"s3bucket_{option}" if option in given else _variable_of(option, os.environ) or option
 
 
 def _source(given: ApiObject, own: ApiObject) -> str:
-    """What a person has to correct when the configuration cannot be used."""
+    """What error messages ask a person to correct when the configuration cannot be used."""
     if given:
         return ", ".join(f"s3bucket_{name}" for name in sorted(given))
     used = sorted(name for name in os.environ if name.startswith(_PREFIX))

@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading one S3 object from a file of a person. Its text is data: nothing in it is evaluated. Pure but for the file.
+"""Reads one S3 object from a file. Its text is data: nothing in it is evaluated. Pure, except that it reads the file.
 
-Every error names the file and what to do. Of what the server writes only the uid is read, and only for a deletion,
-which needs it: bucket and user carry it. Kubernetes removes a Secret that has an owner which does not exist.
+Every error names the file and the remedy. Of the fields that the API server sets, only the uid is read, and only for a
+deletion: the tags of bucket and user hold it. For a present object it is ignored, because Kubernetes deletes a Secret
+whose owner does not exist.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .text import printable
 
 # The API server stores no object above etcd's limit of 1.5 MiB.
 MAX_BYTES = 1_500_000
-# An object has about 20. A few lines of aliases may stand for billions.
+# An object has about 20 values. A few lines of YAML aliases may stand for billions.
 MAX_VALUES = 100_000
 _VAULT = "$ANSIBLE_VAULT"
 
@@ -31,7 +32,7 @@ class CrFileError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: of two values only one would be read."""
+    """Refuses a key that is given twice, because YAML would use only one of the values."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: set[str] = set()
@@ -46,9 +47,9 @@ class _Loader(yaml.SafeLoader):
 def read_cr_file(name: object, state: object = "present") -> JsonObject:
     """The S3 object in a file.
 
-    :param name: the path: a relative one starts at the working directory of the process, ``~`` is a home folder
+    :param name: the path. A relative path starts at the working directory of the process; ``~`` is a home folder
     :param state: absent for an object that is to be removed
-    :return: apiVersion, kind, metadata (name and namespace; of one to be removed its uid) and spec
+    :return: apiVersion, kind, metadata (name, namespace and, for a deletion, the uid) and spec
     :raises CrFileError: naming the file
     """
     path = find_path(name)
@@ -60,9 +61,9 @@ def read_cr_file(name: object, state: object = "present") -> JsonObject:
 
 
 def find_path(name: object) -> Path:
-    """The absolute path that a person's path means.
+    """The absolute path for a path that a person gave.
 
-    :raises CrFileError: when it is no path
+    :raises CrFileError: when the value is not a path
     """
     if not isinstance(name, str):
         raise CrFileError("s3bucket_cr_file: must be the path of a file that holds one S3 object")
@@ -71,7 +72,7 @@ def find_path(name: object) -> Path:
     try:
         return Path(name).expanduser().absolute()
     except RuntimeError:
-        # ~somebody, who has no home folder here.
+        # ~NAME, where NAME has no home folder on this machine.
         return Path(name).absolute()
     except OSError as error:
         raise CrFileError(f"{printable(name)}: the working directory does not exist: {error.strerror}") from error
@@ -120,7 +121,7 @@ def _object_in(text: str, is_absent: bool) -> JsonObject:
 def read_documents(source: str | IO[bytes]) -> list[object]:
     """The documents of a YAML text or file.
 
-    :raises CrFileError: for what is not YAML, or gives a key twice
+    :raises CrFileError: when the text is not YAML, or has a key twice
     """
     try:
         return list(yaml.load_all(source, _Loader))
@@ -128,14 +129,14 @@ def read_documents(source: str | IO[bytes]) -> list[object]:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise CrFileError(f"is not YAML: {error.problem}{where}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date that is none is a ValueError.
+        # PyYAML raises ValueError for an invalid date.
         raise CrFileError(f"is not YAML: {str(error).splitlines()[0]}") from error
 
 
 def check_size(document: object, most: int) -> None:
-    """Refuse a document that its aliases make large: each of a few lines may repeat the one before ten times.
+    """Refuse a document that aliases make large: each of a few lines may repeat the line before it ten times.
 
-    :raises CrFileError: for one of more values
+    :raises CrFileError: when the document has more than ``most`` values
     """
     left, found = most, [document]
     while found:
@@ -150,7 +151,7 @@ def check_size(document: object, most: int) -> None:
 
 
 def as_stored(document: object) -> JsonObject:
-    """An object as Kubernetes would store it: keys are texts, and so is what YAML takes for a date.
+    """An object as Kubernetes would store it. Keys become text, and so does a value that YAML reads as a date.
 
     :raises CrFileError: when JSON cannot hold it
     """
@@ -182,7 +183,7 @@ def _metadata_of(document: JsonObject, is_absent: bool) -> JsonObject:
     if not metadata.get("name"):
         raise CrFileError("metadata.name: is missing")
     if metadata.get("deletionTimestamp") and not is_absent:
-        # Nothing is deleted for an old file's sake.
+        # An old export of a deleted object must not cause a deletion.
         raise CrFileError(
             "metadata.deletionTimestamp: the file was saved from an object that was being deleted. Remove the field, "
             "or remove what the object has with s3bucket_state=absent"

@@ -1,19 +1,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an optional field of the spec means when it is not given: the role's values, and those of a user over them.
+"""The values of optional spec fields that a CR does not give: the role's defaults, overridden by the user's.
 
-A user's ``s3bucket_defaults`` may name some of the fields only. An error names the field. Pure.
+A user's ``s3bucket_defaults`` may name only some of the fields. An error names the field. Pure.
 """
 
 from __future__ import annotations
 
 import json
 
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import ApiObject
 from .settings import ALL
 from .spec import OPERATOR_TAGS, invalid, operator_tags_of, wanted_of
 
-# `make generate` writes them into defaults/main.yml, where a user reads them.
+# `make generate` writes them into defaults/main.yml, where users read them.
 DEFAULTS: ApiObject = {
     **{setting.field: setting.default for setting in ALL if setting.default is not None},
     "tags": {},
@@ -24,11 +24,11 @@ DEFAULTS: ApiObject = {
     "unmanagedFields": [],
     "service": {"enabled": True},
 }
-# Fields that a user may give a default, and for which the role has none.
+# Fields for which the role has no default, and for which a user may set one.
 _OPTIONAL = {setting.field: None for setting in ALL if setting.is_optional}
 _VARIABLE = "s3bucket_defaults"
 _POLICIES = ("", "Delete", "Retain")
-# An object that gives nothing of its own: what is wrong with it is wrong with the defaults.
+# An object without values of its own. An error in it is an error in the defaults.
 _BARE = {
     "metadata": {"name": "example"},
     "spec": {"region": "us-east-1", "bucketName": "example", "iamUser": {"username": "example"}},
@@ -39,9 +39,9 @@ def defaults_of(given: object, deletion_policy: object = "", tags: object = None
     """A value for each optional field, and the operator's tags, as :func:`spec.wanted_of` takes them.
 
     :param given: ``s3bucket_defaults``
-    :param deletion_policy: ``s3bucket_deletion_policy``, which counts more
+    :param deletion_policy: ``s3bucket_deletion_policy``, which overrides ``s3bucket_defaults``
     :param tags: ``s3bucket_tags``
-    :raises Refused: InvalidSpec that names the variable and the field
+    :raises ReconcileError: InvalidSpec that names the variable and the field
     """
     merged = _merged(map_of(given, _VARIABLE), {**DEFAULTS, **_OPTIONAL}, _VARIABLE)
     merged = {name: value for name, value in merged.items() if value is not None}
@@ -51,16 +51,16 @@ def defaults_of(given: object, deletion_policy: object = "", tags: object = None
         merged["deletionPolicy"] = deletion_policy
     try:
         wanted_of(_BARE, "", merged)
-    except Refused as refusal:
-        raise Refused(refusal.reason, refusal.message.replace("spec", _VARIABLE, 1)) from refusal
+    except ReconcileError as refusal:
+        raise ReconcileError(refusal.reason, refusal.message.replace("spec", _VARIABLE, 1)) from refusal
     common = {} if tags is None else map_of(tags, "s3bucket_tags")
     return {**merged, OPERATOR_TAGS: operator_tags_of(common)}
 
 
 def map_of(value: object, variable: str) -> ApiObject:
-    """A variable's map; of ``-e variable='{...}'``, which Ansible takes for text, too.
+    """The map in a variable. ``-e variable='{...}'`` reaches the role as text, and is accepted, too.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if isinstance(value, str):
         try:

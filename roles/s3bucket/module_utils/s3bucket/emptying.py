@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Deleting everything in one bucket, for as long as a run may take.
+"""Deletes everything in one bucket, within the time limit of a run.
 
-What AWS refuses to delete never stops the rest: it is counted, and becomes one reason at the end. Before the first
-deletion the bucket is closed to writers (closing.py); an empty bucket costs no such call. Nothing here bypasses
-governance retention. Memory is bounded by the size of a page, whatever a bucket holds.
+An item that AWS refuses to delete never stops the rest: such items are counted, and become one reason at the end.
+Before the first deletion the bucket is closed to writers (closing.py); an empty bucket needs no such call. Nothing here
+bypasses governance retention. Memory is limited by the size of a page, whatever a bucket holds.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from .closing import STOPPING, Closing
-from .errors import AWS_ERRORS, Refused, code_of, reason_of, with_remedy
+from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of, with_remedy
 from .json_types import AwsClient
 from .outcome import Reason
 
-# A character that XML 1.0 cannot carry, not even as a reference, so that no DeleteObjects can name the key:
+# A character that XML 1.0 cannot represent, not even as a reference. So DeleteObjects cannot name the key:
 # https://www.w3.org/TR/xml/#charsets, https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html,
 # https://github.com/boto/boto3/issues/2005
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ABSENT = ("NoSuchKey", "NoSuchVersion", "NoSuchUpload")
-# Of several reasons the one that takes the longest to go away says when to try again.
+# Of several reasons, the one that takes the longest to end decides when to try again.
 _ORDER = {Reason.OBJECT_LOCKED: 0, Reason.MFA_REQUIRED: 1, Reason.ACCESS_DENIED: 2}
 _LOCKED_SHOWN = 100
-# How many deleted items are remembered to notice a listing that keeps showing them.
+# How many deleted items are remembered, to notice a listing that keeps showing them.
 _REMEMBERED = 1000
 
 Item = dict[str, str]
 
 
 class Left:
-    """What AWS refused to delete in one pass: how many by error code, and some of them.
+    """The items that AWS refused to delete in one pass: the number by error code, and some of the items.
 
     :param what: for messages, in the plural
-    :param right: the IAM action that deletes them
+    :param right: the IAM action that allows their deletion
     """
 
     def __init__(self, what: str, right: str) -> None:
         self.what = what
         self.right = right
-        # By reason and error code.
+        # The number by reason and error code.
         self.codes: Counter[tuple[Reason, str]] = Counter()
-        # AWS answers AccessDenied for a locked version and for one that we may not delete.
+        # AWS returns AccessDenied both for a locked version and for one that the operator may not delete.
         self.denied: list[Item] = []
         self.is_lock_named = False
 
@@ -58,7 +58,7 @@ class Left:
             self.denied.append(item)
         self.is_lock_named |= "object lock" in message.lower()
 
-    def refusal(self, bucket: str, locked_until: Callable[[Item], str]) -> Refused | None:
+    def refusal(self, bucket: str, locked_until: Callable[[Item], str]) -> ReconcileError | None:
         """Why the bucket cannot become empty; None when nothing is left.
 
         :param locked_until: the date until which an item is locked, or an empty string
@@ -67,24 +67,24 @@ class Left:
             return None
         dates = [date for item in self.denied if (date := locked_until(item))]
         if dates or self.is_lock_named:
-            until = f"until {max(dates)}" if dates else "by a legal hold or to a date that AWS does not tell"
+            until = f"until {max(dates)}" if dates else "by a legal hold or to a date that AWS does not return"
             return self._refused(Reason.OBJECT_LOCKED, bucket, f"are locked {until}")
         if self.denied:
             return self._refused(Reason.ACCESS_DENIED, bucket, f"AWS does not let the operator delete ({self.right})")
         reason, code = self.codes.most_common(1)[0][0]
         return self._refused(reason, bucket, with_remedy(reason, f"AWS did not delete ({code})"))
 
-    def _refused(self, reason: Reason, bucket: str, why: str) -> Refused:
-        return Refused(reason, f"bucket {bucket} has {self.codes.total()} {self.what} that {why}")
+    def _refused(self, reason: Reason, bucket: str, why: str) -> ReconcileError:
+        return ReconcileError(reason, f"bucket {bucket} has {self.codes.total()} {self.what} that {why}")
 
 
 class Emptying:
     """Empties one bucket, page by page.
 
-    :param is_over: whether the time for this run is used up
+    :param is_over: whether the time limit of this run is reached
     :param partition: of the bucket's ARN
-    :ivar deleted: how many versions, delete markers and uploads
-    :ivar writers: why others may still write into the bucket; empty where that is not known
+    :ivar deleted: the number of deleted versions, delete markers and uploads
+    :ivar writers: why others may still write into the bucket; empty when no reason is known
     """
 
     def __init__(
@@ -101,16 +101,16 @@ class Emptying:
         self._now: set[tuple[str, ...]] = set()
 
     def run(self) -> None:
-        """Delete all there is.
+        """Delete everything in the bucket.
 
-        :raises Refused: Emptying when time is over and something was deleted, Pending when nothing was;
-            ObjectLocked, AccessDenied or another reason when what is left is what AWS refuses to delete
-        :raises botocore.exceptions.ClientError: when AWS refuses more than single objects
+        :raises ReconcileError: Emptying when time ran out and something was deleted; Pending when nothing was;
+            ObjectLocked, AccessDenied or another reason when AWS refuses to delete all that is left
+        :raises botocore.exceptions.ClientError: when AWS refuses the request itself, not single objects
         """
         try:
             self._repeat(self._abort_uploads)
         except AWS_ERRORS:
-            # Uploads that cannot be listed must not keep the versions.
+            # When uploads cannot be listed, the versions are still deleted.
             self._repeat(self._delete_versions)
             raise
         self._repeat(self._delete_versions)
@@ -119,7 +119,7 @@ class Emptying:
             raise refusal
 
     def _close(self) -> None:
-        """Close the bucket to writers, once a run, before anything is deleted."""
+        """Close the bucket to writers before the first deletion, once a run."""
         if self._closing is None:
             return
         closing, self._closing = self._closing, None
@@ -129,7 +129,7 @@ class Emptying:
     def _repeat(self, delete_listed: Callable[[], None]) -> None:
         """List and delete until a listing shows nothing that can be deleted.
 
-        A page may begin after what was deleted last, and so skip what is left: only a new listing shows all.
+        A page may start after the last deleted item, and so skip items that are left. Only a new listing shows all.
         """
         seen: set[tuple[str, ...]] = set()
         while True:
@@ -138,7 +138,7 @@ class Emptying:
             if self.deleted == before:
                 return
             if self._now == seen:
-                raise Refused(
+                raise ReconcileError(
                     Reason.PENDING, f"emptying bucket {self._name}: it still lists versions that were deleted"
                 )
             seen = self._now
@@ -152,7 +152,8 @@ class Emptying:
                 self._check_time()
 
     def _pages_of_uploads(self) -> Iterator[list[Item]]:
-        # By hand: botocore does not decode this listing, and its paginator would send the marker as it came.
+        # Without botocore's paginator: botocore does not decode this listing, and the paginator would send the marker
+        # as it came.
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html (encoding-type)
         marker: dict[str, str] = {}
         while True:
@@ -165,10 +166,10 @@ class Emptying:
 
     def _delete_versions(self) -> None:
         left = self._left["versions"] = Left("object versions", "s3:DeleteObjectVersion")
-        # botocore asks for url-encoded keys here, and decodes them.
+        # For this listing botocore asks for URL-encoded keys, and decodes them.
         for page in self._s3.get_paginator("list_object_versions").paginate(**self._of):
             found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            # The id "null" must be sent: without it S3 adds a delete marker instead of deleting.
+            # The version id "null" must be sent. Without it S3 adds a delete marker instead of deleting the version.
             items = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
             if items:
                 self._close()
@@ -180,7 +181,7 @@ class Emptying:
             self._check_time()
 
     def _delete(self, items: list[Item], left: Left) -> None:
-        """Delete a batch. One that AWS cannot read is halved until only the keys that are the cause go one by one."""
+        """Delete a batch. One that AWS cannot parse is halved until the keys that cause it are deleted one by one."""
         if not items:
             return
         try:
@@ -217,7 +218,7 @@ class Emptying:
 
     def _count(self, item: Item, left: Left, code: str, message: str) -> None:
         if code in _ABSENT:
-            # Deleted by somebody else: neither our progress nor in the way.
+            # Deleted by someone else: it is not counted as progress, and not as left.
             return
         if code:
             left.add(item, code, message)
@@ -235,24 +236,24 @@ class Emptying:
         if self.writers:
             message += f"; {self.writers}"
         if self.deleted:
-            raise Refused(Reason.EMPTYING, message)
-        raise self._refusal() or Refused(Reason.PENDING, message)
+            raise ReconcileError(Reason.EMPTYING, message)
+        raise self._refusal() or ReconcileError(Reason.PENDING, message)
 
-    def _refusal(self) -> Refused | None:
+    def _refusal(self) -> ReconcileError | None:
         found = [refusal for left in self._left.values() if (refusal := left.refusal(self._name, self._locked_until))]
         if not found:
             return None
         slowest = min(found, key=lambda refusal: _ORDER.get(refusal.reason, len(_ORDER)))
-        return Refused(slowest.reason, "; ".join(refusal.message for refusal in found))
+        return ReconcileError(slowest.reason, "; ".join(refusal.message for refusal in found))
 
     def _locked_until(self, item: Item) -> str:
         if "VersionId" not in item:
             return ""
-        # Not HeadObject, which answers it too: that needs the right to read the object.
+        # Not HeadObject, which returns it too, because that needs the right to read the object.
         try:
             answer = self._s3.get_object_retention(**self._of, **item)
         except AWS_ERRORS:
-            # None, or no right to see it: the message then is a general one.
+            # No retention, or no right to read it: the message is then a general one.
             return ""
         date = answer.get("Retention", {}).get("RetainUntilDate")
         return date.strftime("%Y-%m-%dT%H:%M:%SZ") if date else ""

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The exceptions of the core, and which AWS error leads to which reason."""
+"""The exceptions of the core, and the mapping of AWS error codes to reasons."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ try:
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
-        """Stands in where botocore is missing."""
+        """Used when botocore is not installed."""
 
     class ClientError(Exception):  # type: ignore[no-redef]
-        """Stands in where botocore is missing."""
+        """Used when botocore is not installed."""
 
     class EndpointConnectionError(BotoCoreError):  # type: ignore[no-redef,misc]
-        """Stands in where botocore is missing."""
+        """Used when botocore is not installed."""
 
     class ResponseParserError(Exception):  # type: ignore[no-redef]
-        """Stands in where botocore is missing."""
+        """Used when botocore is not installed."""
 
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -78,7 +78,7 @@ _REASON_OF_CODE = {
         "ServiceQuotaExceededException",
         "TooManyBuckets",
     ),
-    # Those that botocore takes for it; of HEAD, which has no text, only the status is known.
+    # The codes that botocore treats as throttling. A HEAD answer has no body, so only its status is known.
     Reason.THROTTLED: (
         "Throttling",
         "ThrottlingException",
@@ -94,7 +94,7 @@ _REASON_OF_CODE = {
         "503",
     ),
 }
-# The field of the spec that an error code speaks of.
+# The field of the spec that an error code is about.
 _FIELD_OF_CODE = {
     "MalformedPolicy": "spec.bucketPolicy",
     "InvalidBucketName": "spec.bucketName",
@@ -114,10 +114,10 @@ _PASSING_CODES = (
     "ServiceFailure",
     "ServiceUnavailable",
 )
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html: AWS answers AccessDenied,
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html: AWS returns AccessDenied,
 # "Mfa Authentication must be used for this request".
 _MFA_MESSAGE = "mfa authentication must be used"
-# What a person can do about a reason, for the message.
+# The remedy for a reason, for the message.
 _REMEDIES = {
     Reason.ACCESS_POINTS_ATTACHED: "the bucket has access points: delete them first (aws s3control list-access-points "
     "--bucket, delete-access-point), or set deletionPolicy: Retain",
@@ -127,7 +127,7 @@ _REMEDIES = {
     "Retain",
 }
 _CLOCK = "the clock of the machine that the operator runs on is wrong: synchronize it"
-# The same, where AWS has one code for several causes. What is in the message for one of them.
+# Remedies where one AWS code has several causes. The key is the part of the message that identifies the cause.
 # https://github.com/boto/boto3/issues/1252, https://github.com/aws/aws-sdk-js/issues/401,
 # https://github.com/aws/aws-sdk-js/issues/2565 (clock), https://github.com/hashicorp/boundary/pull/4255 (boundary)
 _REMEDIES_OF_MESSAGES = {
@@ -138,17 +138,17 @@ _REMEDIES_OF_MESSAGES = {
     "operator (iam.permissionsBoundary of its chart), or s3bucket_permissions_boundary of the role",
 }
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
-# https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html names no texts: "Cannot exceed quota for
-# UsersPerAccount: 5000" is what IAM answers, with the names of GetAccountSummary.
+# https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html documents no message texts. IAM returns "Cannot
+# exceed quota for UsersPerAccount: 5000", with the names of GetAccountSummary.
 _QUOTA_MESSAGE = re.compile(r"quota for (\w{1,64})")
 _KEY_QUOTA = "AccessKeysPerUser"
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
-# A bucket's name is in it, and so any word.
+# A URL may hold a bucket's name, which may contain any word.
 _URL = re.compile(r"https?://\S*")
 _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|proxy|closed|reset by peer", re.IGNORECASE)
 
 
-class Refused(Exception):
+class ReconcileError(Exception):
     """The object cannot be reconciled now."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -158,7 +158,7 @@ class Refused(Exception):
 
     @property
     def retry(self) -> Retry:
-        """When it is worth trying again."""
+        """When to try again."""
         return self.reason.retry
 
     @property
@@ -167,15 +167,15 @@ class Refused(Exception):
         return Outcome.failure(self.reason, self.message)
 
 
-class Unknown(Refused):
-    """AWS did not say what is there: never to be taken as absent."""
+class UnknownStateError(ReconcileError):
+    """AWS did not return the state of something. The caller must never treat it as absent."""
 
 
-class Forbidden(Refused):
+class ForbiddenError(ReconcileError):
     """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
 
 
-class NoSuchNamespace(Refused):
+class NoSuchNamespaceError(ReconcileError):
     """The object's namespace does not exist, so Kubernetes would store neither its Secret nor its Service."""
 
     def __init__(self, namespace: str) -> None:
@@ -186,8 +186,8 @@ class NoSuchNamespace(Refused):
         )
 
 
-class NoSuchRegion(Refused):
-    """A region where nothing of ours can be: it has no endpoint, or does not know our credentials.
+class NoSuchRegionError(ReconcileError):
+    """The operator can use nothing in the region: it has no endpoint, or does not accept the operator's credentials.
 
     :param elsewhere: a region that a deletion can ask instead
     """
@@ -205,14 +205,14 @@ def code_of(error: BaseException) -> str:
 
 
 def code_in(code: str, message: str) -> str:
-    """The AWS error code that was told, or else stands in the message; an empty string for none."""
-    # amazon.aws.s3_bucket lets errors of PutBucketOwnershipControls through: then the code is only in the traceback.
+    """The given AWS error code, or else the one in the message; an empty string for none."""
+    # amazon.aws.s3_bucket does not catch errors of PutBucketOwnershipControls. Then only the traceback has the code.
     found = None if code else _CLIENT_ERROR_MESSAGE.search(message)
     return found[1] if found else code
 
 
 def with_field(code: str, message: str) -> str:
-    """The message, which begins with the field of the spec that AWS refuses, or else with what to do, if known."""
+    """The message after the spec field that AWS refuses, or else after the remedy, where one is known."""
     field = _FIELD_OF_CODE.get(code_in(code, message))
     if field:
         return f"{field}: AWS refuses it: {message}"
@@ -220,7 +220,7 @@ def with_field(code: str, message: str) -> str:
 
 
 def with_remedy(reason: Reason, message: str) -> str:
-    """The message, which begins with what a person can do about the reason, where that is known."""
+    """The message after the remedy for the reason, where one is known."""
     if reason == Reason.QUOTA_EXCEEDED:
         quota = _QUOTA_MESSAGE.search(message)
         named = f"AWS quota {quota[1]}" if quota else "a quota of AWS"
@@ -230,14 +230,14 @@ def with_remedy(reason: Reason, message: str) -> str:
 
 
 def reason_of(code: str, message: str) -> Reason:
-    """The reason for an AWS error code; for an error without one, told by botocore's message."""
+    """The reason for an AWS error code. Without a code, botocore's message decides."""
     code = code_in(code, message)
     if code:
         reason = _REASON.get(code, Reason.AWS_ERROR)
         if reason == Reason.QUOTA_EXCEEDED and _is_about_keys(code, message):
             return Reason.TOO_MANY_KEYS
         if reason == Reason.WAITING_FOR_IAM and "Scope ARN: " in message:
-            # Not what IAM does not show yet, but a policy that nobody created.
+            # IAM's eventual consistency is not the cause: nobody has created the policy.
             return Reason.AWS_ERROR
         if reason == Reason.ACCESS_DENIED and _MFA_MESSAGE in message.lower():
             return Reason.MFA_REQUIRED
@@ -248,34 +248,34 @@ def reason_of(code: str, message: str) -> Reason:
 
 
 def _is_about_keys(code: str, message: str) -> bool:
-    """Whether the quota is that of a user's access keys. Of a task that touches a key only the code is known."""
+    """Whether the quota is that of a user's access keys. For a task that handles a key, only the code is known."""
     return code == "LimitExceeded" and (_KEY_QUOTA in message or not message)
 
 
 def _is_refused_deletion(code: str, message: str) -> bool:
-    """Whether AWS refuses to delete a bucket for a reason that has no code here, and will go on to."""
+    """Whether AWS refuses to delete a bucket for a permanent reason that has no code in the tables above."""
     found = _CLIENT_ERROR_MESSAGE.search(message)
     is_deletion = found is not None and found[2] == "DeleteBucket"
     return is_deletion and code not in _PASSING_CODES and not code.startswith("5")
 
 
-def unknown(verb: str, error: BaseException) -> Unknown:
+def unknown(verb: str, error: BaseException) -> UnknownStateError:
     """A typed error "failed to <verb>" for a botocore error."""
     if isinstance(error, ResponseParserError):
-        # Its text holds the answer, which says nothing about the cause and may be anybody's.
-        return Unknown(Reason.AWS_ERROR, f"failed to {verb}: the answer cannot be parsed")
+        # botocore's message quotes the answer, which does not show the cause and may come from any server.
+        return UnknownStateError(Reason.AWS_ERROR, f"failed to {verb}: the answer cannot be parsed")
     if isinstance(error, OSError):
         files = "check the files that AWS_WEB_IDENTITY_TOKEN_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name"
-        return Unknown(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
+        return UnknownStateError(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
     code = code_of(error)
-    return Unknown(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
+    return UnknownStateError(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
 
 
 def is_nowhere(region: str, error: BaseException | None) -> bool:
-    """Whether it is the region that keeps AWS from being reached.
+    """Whether AWS cannot be reached because the region does not exist.
 
-    A region that botocore knows is never blamed, nor one with an endpoint of its own that answers, which a new region
-    has before botocore knows it, nor any where another endpoint than AWS's own is set.
+    False for a region that botocore knows. False also for a region whose endpoint answers: a new region has one before
+    botocore knows the region. False also where another endpoint than AWS's own is set.
     """
     if not isinstance(error, EndpointConnectionError):
         return False
@@ -285,5 +285,5 @@ def is_nowhere(region: str, error: BaseException | None) -> bool:
     return is_aws and not is_known(region)
 
 
-# OSError: botocore lets it through for a file of the credentials that cannot be read, at any request.
+# OSError: when a credentials file cannot be read, botocore does not catch the error. Any request may raise it.
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError, OSError)

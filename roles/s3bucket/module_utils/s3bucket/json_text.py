@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""JSON of the API server as data, however deeply it is nested. Pure.
+"""Parses JSON of the API server, however deeply it is nested. Pure.
 
-Whoever may write an object of Kubernetes may give it metadata.managedFields with thousands of levels, for which
-``json.loads`` fails. A Secret with them must not keep an object from being deleted, and its key alive. The
-operator lists all objects at a time, so one such object must not keep it from reading the others.
+Whoever may write a Kubernetes object may give it metadata.managedFields with thousands of levels, for which
+``json.loads`` fails. A Secret like this must not prevent the deletion of its S3 object, because the access key would
+stay active. The operator lists all objects in one request, so one such object must not prevent it from reading the
+others.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import re
 
 from .json_types import ApiObject
 
-# What is used of an object has less than ten; a list adds two.
+# The part of an object that is used has fewer than ten levels; a list adds two.
 MAX_DEPTH = 100
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 
 
 def parse_json(text: bytes | bytearray) -> ApiObject:
-    """The object of a JSON text. Of one that is nested too deeply, null in place of what is below :data:`MAX_DEPTH`.
+    """The object in a JSON text. When it is nested too deeply, values below :data:`MAX_DEPTH` become null.
 
     :raises ValueError: for a text that is not JSON
     """

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The type of decoded JSON: what Kubernetes and AWS answer, and what CRs, policies and results hold."""
+"""The type of decoded JSON: answers of Kubernetes and AWS, and the content of CRs, policies and results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ JsonObject: TypeAlias = dict[str, Json]
 """A JSON object."""
 
 JsonMapping: TypeAlias = Mapping[str, Json]
-"""A JSON object that is only read."""
+"""A JSON object that the code only reads."""
 
 ApiObject: TypeAlias = dict[str, Any]
-"""An object of Kubernetes, or an answer of AWS: the API documents what is in it, and it is read by name."""
+"""An object of Kubernetes, or an answer of AWS. The API documents its fields, and code reads them by name."""
 
 AwsClient: TypeAlias = Any
-"""A client of boto3, which makes the methods of its clients at run time from AWS's service descriptions."""
+"""A client of boto3, which generates its methods at run time from AWS's service descriptions."""

@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which access key is live, which goes, and whether a new one is due. Pure: reads nothing, writes nothing.
+"""Decides which access key is live, which keys are deleted, and whether a new one is due. Pure: no reads, no writes.
 
-The record of what we issued is two tags on our IAM user: ``agill.apps/key = <id>:<32 hex digits of
-SHA-256 of the secret>`` and, while issuing, ``agill.apps/foreign-keys = <ids that are not ours, or ->``.
-The order of a new key is: foreign-keys tag, create, key tag, write the Secret, delete the old key,
-remove the foreign-keys tag. While that tag is there, a key in neither tag is ours and goes. So a kill
-between any two steps heals at the next run.
+Two tags on the owned IAM user record the keys that the operator has created. ``agill.apps/key`` is ``<id>:<32 hex
+digits of the SHA-256 of the secret>``. ``agill.apps/foreign-keys`` exists only during a rotation: the ids of the keys
+that the operator did not create, or ``-`` for none.
+A rotation has this order: put the foreign-keys tag, create the key, put the key tag, write the Secret, delete the old
+key, remove the foreign-keys tag. While the foreign-keys tag exists, a key that neither tag names is the operator's and
+is deleted. So after a kill between any two steps, the next run completes the rotation.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from .errors import Refused
+from .errors import ReconcileError
 from .outcome import Reason
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
@@ -23,7 +24,7 @@ _NO_FOREIGN_KEYS = "-"
 
 @dataclass(frozen=True)
 class Pair:
-    """An access key as a Secret holds it: its id and the fingerprint of its secret, never the secret."""
+    """An access key as a Secret holds it: its id, and the fingerprint of its secret in place of the secret."""
 
     id: str
     fingerprint: str
@@ -33,24 +34,24 @@ class Pair:
 
     @classmethod
     def parse(cls, text: str) -> Pair | None:
-        """The pair that a key tag or annotation records, or None for anything else."""
+        """The pair that a key tag or annotation records; None for any other text."""
         key_id, colon, fingerprint = text.partition(":")
         return cls(key_id, fingerprint) if colon and key_id and fingerprint else None
 
 
 def fingerprint_of(secret: str) -> str:
-    """32 hex digits of the SHA-256 of a secret access key: tells an edited value, tells nothing else."""
+    """32 hex digits of the SHA-256 of a secret access key: enough to notice a changed value, and not to learn it."""
     return fingerprint_in(hashlib.sha256(secret.encode()).hexdigest())
 
 
 def fingerprint_in(digest: str) -> str:
-    """The fingerprint in a secret access key's whole SHA-256."""
+    """The fingerprint that belongs to the full SHA-256 of a secret access key."""
     return digest[:32]
 
 
 @dataclass(frozen=True)
 class KeyPlan:
-    """What to do about the user's keys. ``differs`` is false when there is nothing to do."""
+    """What to do about the user's keys. ``differs`` is False when there is nothing to do."""
 
     live: str = ""
     issue: bool = False
@@ -62,20 +63,20 @@ class KeyPlan:
 
     @property
     def differs(self) -> bool:
-        """Whether anything is to be done about keys."""
+        """Whether there is anything to do about the keys."""
         return self.issue or self.is_issuing or bool(self.delete_after)
 
 
 def plan_keys(
     listed: dict[str, str], recorded: Pair | None, foreign_tag: str | None, in_secret: Pair | None
 ) -> KeyPlan:
-    """Decide on the keys of a user that is ours.
+    """Decide what to do about the keys of an owned user.
 
-    :param listed: key id to status (Active, Inactive), as ListAccessKeys answers
+    :param listed: key id to status (Active, Inactive), as ListAccessKeys returns them
     :param recorded: the pair in the key tag
-    :param foreign_tag: the foreign-keys tag's value; None when no issue is under way
-    :param in_secret: the pair that the Secret holds; None for no Secret, or one without a whole pair
-    :raises Refused: TooManyKeys when both slots are taken by keys that are not ours
+    :param foreign_tag: the foreign-keys tag's value; None when no rotation is in progress
+    :param in_secret: the pair in the Secret; None when there is no Secret, or it does not hold a complete pair
+    :raises ReconcileError: TooManyKeys when keys that the operator did not create take both slots
     """
     recorded_id = recorded.id if recorded else ""
     if foreign_tag is None:
@@ -89,12 +90,12 @@ def plan_keys(
         stale = sorted(key for key in ours if key != recorded_id)
         return KeyPlan(recorded_id, False, [], stale, foreign, foreign_tag is not None, tag)
     if len(foreign) >= MAX_KEYS:
-        raise Refused(
+        raise ReconcileError(
             Reason.TOO_MANY_KEYS,
             f"the user has {len(foreign)} access keys that the operator did not issue ({', '.join(foreign)}) "
             f"and AWS allows {MAX_KEYS}: delete one of them",
         )
-    # The key that applications may still use (the Secret's) is the last to go.
+    # The key in the Secret, which applications may still use, is deleted last.
     by_worth = sorted(ours, key=lambda key: (in_secret is not None and key == in_secret.id, key))
     surplus = max(0, len(listed) - (MAX_KEYS - 1))
     return KeyPlan("", True, by_worth[:surplus], by_worth[surplus:], foreign, foreign_tag is not None, tag)

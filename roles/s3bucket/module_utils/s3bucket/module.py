@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the role's own modules share: their arguments, their clients, and how they fail."""
+"""What the role's own modules share: arguments, clients, and how they report a failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .children import values_in
-from .errors import AWS_ERRORS, Refused, unknown
+from .errors import AWS_ERRORS, ReconcileError, unknown
 from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
@@ -19,7 +19,7 @@ from .requirements import find_outdated
 from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
 
-# CR and settings travel as JSON texts: no key in them can mean anything to Ansible.
+# The CR and the settings are passed as JSON text, so that Ansible does not interpret any key in them.
 ARGUMENTS: ApiObject = {
     "cr": {"type": "str", "required": True},
     "settings": {"type": "str", "default": "{}"},
@@ -28,14 +28,14 @@ ARGUMENTS: ApiObject = {
 
 
 def make_module(**arguments: ApiObject) -> AnsibleAWSModule:
-    """A module with the shared arguments and these."""
+    """A module with the shared arguments and the given ones."""
     return AnsibleAWSModule(argument_spec={**ARGUMENTS, **arguments}, supports_check_mode=True)
 
 
 def read_cr(text: str, state: str) -> ApiObject:
-    """The S3 object; of one that should be absent as if it were being deleted.
+    """The S3 object. When it should be absent, it is returned as an object that is being deleted.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     cr = json.loads(text)
     if not isinstance(cr, dict):
@@ -50,7 +50,7 @@ def read_cr(text: str, state: str) -> ApiObject:
 def read_settings(text: str) -> RoleSettings:
     """The role's settings, from JSON text.
 
-    :raises Refused: InvalidSpec naming the role variable
+    :raises ReconcileError: InvalidSpec naming the role variable
     """
     return RoleSettings.from_record(json.loads(text))
 
@@ -61,14 +61,14 @@ def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
 
 
 def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
-    """Clients with the module's credentials, region and endpoint. Makes no request; the cluster is added later.
+    """Clients with the module's credentials, region and endpoint. Makes no request; the caller adds the cluster later.
 
-    :raises Refused: MissingRequirement for a botocore that is too old
+    :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
     outdated = find_outdated(s3.meta.service_model)
     if outdated:
-        raise Refused(Reason.MISSING_REQUIREMENT, outdated)
+        raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
 
     def clients_of(secret: ApiObject) -> tuple[AwsClient, AwsClient]:
         session = _session(*values_in(secret))
@@ -97,8 +97,8 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     )
 
 
-def refuse(module: AnsibleAWSModule, refusal: Refused) -> NoReturn:
-    """Fail with the reason, for the role's rescue to pass on."""
+def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:
+    """Fail with the reason. The role's rescue passes it on."""
     module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
     raise AssertionError("fail_json has ended the process")
 
@@ -109,14 +109,14 @@ def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoRetur
 
 
 def listed(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Tags as AWS takes them."""
+    """Tags in the form of AWS's API."""
     return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
 def tag_user(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
     """Put tags on an IAM user; its other tags stay.
 
-    :raises Refused: for an error of AWS
+    :raises ReconcileError: for an error of AWS
     """
     try:
         iam.tag_user(UserName=name, Tags=listed(tags))

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The account regional namespace of bucket names: what a CreateBucket says for a name that is in it.
+"""The account regional namespace of bucket names: the argument that CreateBucket needs for a name in it.
 
-Without it AWS answers MissingNamespaceHeader, for ever.
+Without the argument AWS returns MissingNamespaceHeader at every try.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
 """
 
@@ -20,9 +20,10 @@ _HEADER = "x-amz-bucket-namespace"
 
 @contextmanager
 def namespace_arguments(s3: AwsClient, wanted: Wanted) -> Iterator[dict[str, str]]:
-    """The argument of ``create_bucket`` that names the namespace; none for a name outside of it.
+    """The argument of ``create_bucket`` that names the namespace; none for a name outside the namespace.
 
-    A botocore from before 2026 does not know the argument: for the time of this context it sends the header.
+    A botocore from before 2026 does not know the argument. Within this context such a botocore sends the header
+    instead.
     """
     if wanted.namespace is None:
         yield {}

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The result of one run of the role, or of one check, for one S3 object. Pure.
 
-Reasons, retry kinds and the shape of a result are defined here only. Modules, ``set_stats`` and the operator exchange a
-result as a record: :meth:`Outcome.to_record` and :meth:`Outcome.from_record`.
+Only this file defines reasons, retry kinds and the shape of a result. Modules, ``set_stats`` and the operator exchange
+a result as a record: :meth:`Outcome.to_record` and :meth:`Outcome.from_record`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .json_types import Json
 
 
 class _Text(str, Enum):  # noqa: UP042 - the module that reports a Python without StrEnum is run by it
-    """A member is its text, also in a format string."""
+    """A member converts to its text, also in a format string."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -27,7 +27,7 @@ class _Text(str, Enum):  # noqa: UP042 - the module that reports a Python withou
 
 
 class Retry(_Text):
-    """When it is worth trying again."""
+    """When to try again."""
 
     NONE = "none"
     """There is nothing left to do."""
@@ -42,7 +42,7 @@ class Retry(_Text):
 
 
 class Reason(_Text):
-    """Why an object is Ready or Synced, or not. Those after WOULD_CHANGE are the operator's own."""
+    """Why an object is Ready or Synced, or not. Only the operator uses the reasons after WOULD_CHANGE."""
 
     READY = "Ready"
     PENDING = "Pending"
@@ -69,7 +69,7 @@ class Reason(_Text):
     KUBERNETES_ERROR = "KubernetesError"
     MISSING_REQUIREMENT = "MissingRequirement"
     WOULD_CHANGE = "WouldChange"
-    """In check mode only: a run would change something and end well."""
+    """In check mode only: a run would change something and succeed."""
     DELETING = "Deleting"
     RUN_FAILED = "RunFailed"
     RUN_TIMEOUT = "RunTimeout"
@@ -79,18 +79,18 @@ class Reason(_Text):
 
     @property
     def retry(self) -> Retry:
-        """When it is worth trying again, unless the outcome says otherwise."""
+        """When to try again, unless the outcome itself has another value."""
         return _RETRY.get(self, Retry.TRANSIENT)
 
     @classmethod
     def parse(cls, text: object) -> Reason:
-        """The reason of this name; RunFailed for a name that is not in the list."""
+        """The reason with this name; RunFailed for an unknown name."""
         return cls(text) if isinstance(text, str) and text in _NAMES else cls.RUN_FAILED
 
 
 _NAMES = frozenset(reason.value for reason in Reason)
 _RETRY_NAMES = frozenset(retry.value for retry in Retry)
-# The others are transient.
+# All other reasons are transient.
 _RETRY = {
     **dict.fromkeys((Reason.READY, Reason.IN_SYNC, Reason.WOULD_CHANGE, Reason.DELETING), Retry.NONE),
     Reason.EMPTYING: Retry.IMMEDIATE,
@@ -135,10 +135,10 @@ class OutcomeRecord(TypedDict):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of one run of the role, or of one check.
+    """The result of one run of the role, or of one check.
 
-    ``changed`` names the aspects that the run repaired, ``drift`` those that differ from the spec and were not.
-    ``is_untouched``: the run wrote nothing. The last two are not part of a record.
+    ``changed`` names the aspects that the run repaired. ``drift`` names those that differ from the spec and were not
+    repaired. ``is_untouched``: the run wrote nothing. ``drift`` and ``is_untouched`` are not part of a record.
     """
 
     is_done: bool
@@ -152,7 +152,7 @@ class Outcome:
 
     @classmethod
     def failure(cls, reason: Reason, message: str) -> Outcome:
-        """An outcome that is not done, with the retry kind of its reason."""
+        """An outcome that is not done. Its reason decides the retry kind."""
         return cls(False, reason, message, reason.retry)
 
     def to_record(self) -> OutcomeRecord:
@@ -168,7 +168,7 @@ class Outcome:
 
     @classmethod
     def from_record(cls, record: object) -> Outcome:
-        """The outcome of a record. One that no version of the role makes is a failed run, never an exception."""
+        """The outcome in a record. An invalid record becomes a failed run. Raises no exception."""
         problem = _find_problem(record)
         if problem or not isinstance(record, Mapping):
             return cls.failure(Reason.RUN_FAILED, f"the role's result cannot be used: {problem}")
@@ -183,7 +183,7 @@ class Outcome:
 
 
 def _find_problem(record: object) -> str:
-    """Why a record is no outcome; empty for a valid one."""
+    """Why a record is not a valid outcome; empty for a valid one."""
     if not isinstance(record, Mapping):
         return "it is not an object"
     missing = OutcomeRecord.__required_keys__ - record.keys()

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ownership: the tags that name the S3 object that owns a bucket or user, and how far they can be trusted.
 
-Identity is (cluster, namespace, name). What exists without our tags, or with another object's, is never
-changed and never deleted. The uid tells a re-created object from its predecessor: a present run
-refreshes it, a delete run needs it equal or empty.
+The identity of an object is (cluster, namespace, name). A bucket or user without owner tags, or with those of another
+object, is never changed and never deleted. The uid distinguishes a re-created object from its predecessor: a run for a
+present object updates the tag, and a run for a deletion requires it to be equal or empty.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
 FOREIGN_KEYS = PREFIX + "foreign-keys"
-# On users: the bucket name that the user claims. No key that we issue can write tags in IAM.
+# On users: the bucket name that the user claims. No key that the operator creates can write tags in IAM.
 BUCKET = PREFIX + "bucket"
 # On users: whether the operator created the bucket or adopted it, and the bucket's name (see origin_record).
 ORIGIN = PREFIX + "origin"
-# What AWS made of the bucket's policy (policy.record_of). On users; of an object without one on the bucket.
+# The record of what AWS made of the bucket's policy (policy.record_of). On the user; on the bucket of an object without
+# a user.
 POLICY = PREFIX + "policy"
-# On a bucket: the fields of spec.unmanagedFields that creation has not applied yet.
+# On a bucket: the fields of spec.unmanagedFields that the creation has not applied yet.
 INITIAL = PREFIX + "initial"
-# On a bucket: the optional settings that were written, so that one that is taken out of the spec is cleared.
+# On a bucket: the optional settings that were written. A setting that is later removed from the spec is cleared.
 SETTINGS = PREFIX + "settings"
 
-# What the tag ORIGIN says of a bucket.
+# The values of the tag ORIGIN for the origin of a bucket.
 CREATED_ORIGIN = "created"
 ADOPTED_ORIGIN = "adopted"
 
@@ -43,7 +44,7 @@ _OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
 
 @dataclass(frozen=True)
 class Identity:
-    """Which S3 object: cluster is a name of our choice, namespace/name/uid are Kubernetes'."""
+    """Identifies an S3 object. ``cluster`` is a configured name; Kubernetes sets namespace, name and uid."""
 
     cluster: str
     namespace: str
@@ -55,27 +56,27 @@ class Identity:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The owner tags. The uid is empty for a CR that is only a file."""
+        """The owner tags. The uid is empty for a CR that exists only as a file."""
         return {CLUSTER: self.cluster, NAMESPACE: self.namespace, NAME: self.name, UID: self.uid}
 
     def is_owner(self, tags: dict[str, str]) -> bool:
-        """Whether the tags name this object (of any uid)."""
+        """Whether the tags name this object. The uid is not compared."""
         return self.owner_of(tags) == str(self)
 
     def is_same_object(self, tags: dict[str, str]) -> bool:
-        """Whether the tags name this very object, not a predecessor of the same name."""
+        """Whether the tags name exactly this object, not an earlier object of the same name."""
         return self.is_owner(tags) and tags.get(UID, "") in ("", self.uid)
 
     @staticmethod
     def owner_of(tags: dict[str, str]) -> str:
-        """``cluster/namespace/name`` as the tags say, or an empty string for no complete set."""
+        """``cluster/namespace/name`` from the tags; an empty string when one of the three is missing."""
         parts = [tags.get(key, "") for key in (CLUSTER, NAMESPACE, NAME)]
         return "/".join(parts) if all(parts) else ""
 
     def cluster_hint(self, tags: dict[str, str]) -> str:
-        """What a person should know where the tags differ from this object's only in the cluster or the uid.
+        """Explain tags that differ from this object's only in the cluster or the uid, for an error message.
 
-        Empty for tags of another object. Goes at the end of a sentence.
+        Empty for tags of another object. The text is appended to a sentence.
         """
         if (tags.get(NAMESPACE), tags.get(NAME)) != (self.namespace, self.name):
             return ""
@@ -95,41 +96,41 @@ class Identity:
         )
 
     def consents_to_adoption(self, tags: dict[str, str]) -> bool:
-        """Whether AWS's side of an adoption is there: the bucket is offered to this object."""
+        """Whether the bucket's tag consents to an adoption by this object."""
         return tags.get(ADOPT) == str(self)
 
 
 def origin_record(origin: str, bucket: str) -> str:
-    """The value of the tag ORIGIN. With the name, so that it counts for no other bucket; empty for no origin."""
+    """The value of the tag ORIGIN; empty for no origin. It names the bucket, so it is valid for no other one."""
     return f"{origin}:{bucket}" if origin else ""
 
 
 def origin_in(tags: dict[str, str], bucket: str) -> str:
-    """What the tags of an IAM user say of the origin of a bucket; an empty string where they say nothing."""
+    """The origin of a bucket according to the tags of an IAM user; an empty string when they do not record it."""
     origins = (CREATED_ORIGIN, ADOPTED_ORIGIN)
     return next((origin for origin in origins if tags.get(ORIGIN) == origin_record(origin, bucket)), "")
 
 
 def has_owner_tag(tags: dict[str, str]) -> bool:
-    """Whether any owner tag is set, complete or not."""
+    """Whether any owner tag is set, even if the set is not complete."""
     return any(key in tags for key in _OWNER_TAGS)
 
 
 def without_owner_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags less everything that makes the thing ours or remembers for us."""
+    """The tags without those that mark ownership or hold the operator's records."""
     return {key: value for key, value in tags.items() if not key.startswith(PREFIX) or key == ADOPT}
 
 
 def encode_tag_record(keys: list[str]) -> str:
-    """Which CR tags we set, so that a tag taken out of the CR is taken off the bucket.
+    """Record the keys of the CR's tags that the operator sets. A tag that is later removed from the CR is removed.
 
-    30 bits of SHA-256 a key, at most 42 keys: fits the 256 characters of a tag value.
+    30 bits of SHA-256 a key and at most 42 keys: the record fits the 256 characters of a tag value.
     """
     return " ".join(sorted(_short(key) for key in keys))
 
 
 def recorded_settings(tags: dict[str, str]) -> frozenset[str]:
-    """The names of the optional settings that were written to a bucket with these tags."""
+    """The names of the optional settings that were written to the bucket, according to its tags."""
     return frozenset(tags.get(SETTINGS, "").split())
 
 

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Policy documents: parse them, compare them, and find statements that are public or lock the operator out.
+"""Policy documents: parses and compares them, and finds statements that are public or lock the operator out.
 
-The texts come from tenants: from a CR, or from a bucket whose policy a tenant's key may write. So every function here
-needs time and memory that are bounded by :data:`MAX_BYTES`, and raises nothing but :class:`PolicyError`. No regular
-expression is built from such a text. This file imports the standard library only: the operator evaluates a new text
-first in a process of its own that it can end (``runner/drift/sandbox.py``), and that process should be small.
+Tenants write the texts: they come from a CR, or from a bucket whose policy a tenant's key may write. So every function
+here needs time and memory that are bounded by :data:`MAX_BYTES`, and raises no exception but :class:`PolicyError`. No
+regular expression is built from such a text. This file imports only the standard library. The operator evaluates a new
+text first in a separate process that it can end (``runner/drift/sandbox.py``), and that process should be small.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from .json_types import Json, JsonObject
 MAX_BYTES = 20 * 1024
 # A policy has six levels: document, statements, statement, Condition, operator, values.
 MAX_DEPTH = 12
-# Longer numbers than any that AWS compares.
+# More digits than any number that AWS compares.
 _MAX_DIGITS = 40
 _MAX_SHOWN = 60
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html
 _DEFAULT_VERSION = "2008-10-17"
 _PRINCIPALS = ("Principal", "NotPrincipal")
-# Of users and of roles: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+# The ids of users and roles:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 _ID_PREFIXES = ("AIDA", "AROA")
 _MIN_ID = 16
 # A condition on one of these with fixed values makes a statement non-public:
@@ -48,30 +49,30 @@ _NARROWING_KEYS = {
     "s3:dataaccesspointarn",
     "s3:dataaccesspointaccount",
 }
-# What repairs a policy. Without the first two a bucket is lost to everybody but the account's root user.
+# The actions that repair a policy. Where the first two are denied, only the account's root user can use the bucket.
 POLICY_ACTIONS = ("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketPolicy")
-# The trial of a text looks for as many actions as the core has reads of a bucket, or more.
+# The trial evaluation of a text checks at least as many actions as the core needs for reading a bucket.
 TRIAL_ACTIONS = ("s3:GetBucketOwnershipControls",) * 32
 
 
 class Replaced(NamedTuple):
-    """The ARNs that a policy names and AWS no longer shows, and the unique ids that it shows in their place."""
+    """The ARNs that a policy names and AWS no longer returns, and the unique ids that AWS returns instead."""
 
     arns: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
 
 
 class PolicyError(ValueError):
-    """A text that is not a policy document. The message continues a sentence that begins with the field's name."""
+    """The text is not a policy document. The message continues a sentence that begins with the field's name."""
 
 
 def parse(text: str) -> JsonObject:
-    """Parse the JSON text of a policy document; blank text and ``{}`` mean no policy and give an empty dict.
+    """Parse the JSON text of a policy document. Blank text and ``{}`` mean no policy and return an empty dict.
 
-    Stricter than ``json.loads``, where AWS is, or where the result would not be what the author wrote: of two equal
-    keys only the last would count.
+    It is stricter than ``json.loads`` where AWS is stricter. It is also stricter where the result would not be what the
+    author wrote: of two equal keys, only the last one would be used.
 
-    :raises PolicyError: whatever is wrong with the text
+    :raises PolicyError: for any error in the text
     """
     _check_text(text, "it")
     if len(text.encode()) > MAX_BYTES:
@@ -95,11 +96,11 @@ def parse(text: str) -> JsonObject:
 
 
 def is_same(one: JsonObject | None, other: JsonObject | None) -> bool:
-    """Whether two documents are equal as AWS reads them.
+    """Whether two documents mean the same to AWS.
 
-    These are the only differences that do not count: a single value in place of a list with this value; the order of a
-    list, and repeated values in it; ``"*"`` for ``{"AWS": "*"}`` as principal; an account's id for the ARN of its root;
-    a number or boolean for the same text; an empty ``Condition`` or ``Id``; a missing ``Version`` for 2008-10-17.
+    Only these differences are ignored: a single value in place of a list with this value; the order of a list, and
+    repeated values in it; ``"*"`` for ``{"AWS": "*"}`` as principal; an account's id for the ARN of its root; a number
+    or boolean for the same text; an empty ``Condition`` or ``Id``; a missing ``Version`` for 2008-10-17.
     """
     if not one or not other:
         return not one and not other
@@ -110,7 +111,7 @@ def is_same(one: JsonObject | None, other: JsonObject | None) -> bool:
 
 
 def is_same_text(text: str | None, policy: JsonObject | None) -> bool:
-    """Whether a text from AWS, None for no policy, is this document. A text that cannot be parsed is not."""
+    """Whether a text from AWS (None for no policy) is this document. False when the text cannot be parsed."""
     if text is None:
         return not policy
     try:
@@ -120,22 +121,23 @@ def is_same_text(text: str | None, policy: JsonObject | None) -> bool:
 
 
 def record_of(policy: JsonObject, text: str) -> str:
-    """What is kept in a tag after a PutBucketPolicy: digests of what was sent, and of what AWS answers since.
+    """The record for a tag after a PutBucketPolicy: digests of the document sent, and of the text that AWS returns.
 
-    AWS gives many policies back in another form. While neither digest changes, nothing has changed.
+    AWS returns many policies in another form. While neither digest changes, nothing has changed.
     """
     return f"{_digest(policy)}:{_digest_of_text(text)}"
 
 
 def is_applied(text: str | None, policy: JsonObject | None, record: str, *, is_record_safe: bool) -> bool:
-    """Whether a text from AWS is this document, or what AWS made of it when the record was written.
+    """Whether a text from AWS is this document, or the form of it that AWS returned when the record was written.
 
-    :param record: as :func:`record_of` gives it, or an empty string
-    The record shows that AWS answered so after our write. But whoever has the bucket's key may have written another
-    policy in between, again and again, so it counts only for what AWS is known to rewrite beyond what :func:`is_same`
-    knows: it can hide nothing but another CloudFront identity, or account in place of a canonical user id.
+    The record shows that AWS returned this text after the operator's write. But whoever has the bucket's key may have
+    written other policies in between, again and again. So the record is used only for forms that AWS is known to return
+    in addition to those of :func:`is_same`. All that it can hide is another CloudFront identity, or an account in place
+    of a canonical user id.
 
-    :param is_record_safe: False where others may have written the record at any time: then no account is
+    :param record: as :func:`record_of` returns it, or an empty string
+    :param is_record_safe: False when others may have written the record at any time: accounts are then not accepted
     """
     if is_same_text(text, policy):
         return True
@@ -150,7 +152,7 @@ def is_applied(text: str | None, policy: JsonObject | None, record: str, *, is_r
 
 
 def _new_accounts(answer: JsonObject, policy: JsonObject) -> set[str]:
-    """The accounts that AWS may show in place of the canonical user ids that a policy names.
+    """The accounts that AWS may return in place of the canonical user ids that a policy names.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-bucket-user-policy-specifying-principal-intro.html
     """
@@ -164,7 +166,7 @@ def _new_accounts(answer: JsonObject, policy: JsonObject) -> set[str]:
 
 
 def names_principal(policy: JsonObject | None, name: str) -> bool:
-    """Whether a statement names a principal, an ARN."""
+    """Whether a statement names a principal, given as an ARN."""
     return any(
         name in _as_list(value)
         for statement in statements(policy)
@@ -181,12 +183,14 @@ def names_entity(policy: JsonObject | None) -> bool:
 def find_replaced(text: str | None, policy: JsonObject | None, record: str) -> Replaced:
     """The users and roles that were deleted since the policy was written, if nothing else differs.
 
-    AWS saves the unique id of a user or role that a policy names, and shows the id once that one is deleted. Another
-    one of the same name has another id, and gets access only when somebody writes the policy again.
+    AWS stores the unique id of a user or role that a policy names, and returns the id once the user or role is deleted.
+    A new one of the same name has another id, and gets access only when someone writes the policy again.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-users
 
-    :param record: as :func:`record_of` gives it, or an empty string. One of another policy: this one is new
-    :returns: none, too, where the policy written again would give nobody access: all are in statements that deny
+    :param record: as :func:`record_of` returns it, or an empty string. The record of another policy means that this
+        policy has not been written yet
+    :returns: empty also when writing the policy again would give nobody access, because only statements that deny name
+        them
     """
     if text is None or not policy or (record and record.partition(":")[0] != _digest(policy)):
         return Replaced()
@@ -209,7 +213,7 @@ def _equal_but_for(one: JsonObject, other: JsonObject, names: set[str]) -> bool:
 
 
 def _counted(policy: JsonObject, names: set[str]) -> JsonObject:
-    """The document with how many of these names each element names, in place of which."""
+    """The document with the number of these names that each element has, in place of the names."""
 
     def changed(principal: Json) -> Json:
         if not isinstance(principal, dict) or "AWS" not in principal:
@@ -229,7 +233,7 @@ def _counted(policy: JsonObject, names: set[str]) -> JsonObject:
 
 
 def _gives_access(statement: JsonObject) -> bool:
-    """Whether who is named in a statement has more rights than who is not."""
+    """Whether a statement gives more rights to those that it names than to others."""
     return statement.get("Effect") == ("Deny" if "NotPrincipal" in statement else "Allow")
 
 
@@ -243,7 +247,7 @@ def _names_of(statement: JsonObject) -> list[str]:
 
 
 def _principals_of(statement: JsonObject, element: str) -> JsonObject:
-    """The principals by kind; none where the element is missing, or is no object."""
+    """The principals by kind; empty when the element is missing, or is not an object."""
     found = statement.get(element)
     return found if isinstance(found, dict) else {}
 
@@ -251,7 +255,7 @@ def _principals_of(statement: JsonObject, element: str) -> JsonObject:
 def _is_entity(name: str) -> bool:
     parts = name.split(":")
     is_iam = len(parts) == 6 and parts[0] == "arn" and parts[2:4] == ["iam", ""]
-    # CloudFront's identities are no users of an account.
+    # CloudFront's identities are not users of an account.
     return is_iam and parts[4].isdigit() and parts[5].startswith(("user/", "role/"))
 
 
@@ -260,7 +264,7 @@ def _is_unique_id(name: str) -> bool:
 
 
 def shown(text: str | None) -> Json:
-    """A text from AWS for a person: the document, or the beginning of what is not one."""
+    """A text from AWS for a person: the document, or the beginning of a text that is not a document."""
     try:
         return parse(text) if text is not None else None
     except PolicyError:
@@ -268,7 +272,7 @@ def shown(text: str | None) -> Json:
 
 
 def examine(text: str, bucket_arn: str) -> None:
-    """Do everything that is ever done with a text, whatever its statements are: the operator's trial of a new text.
+    """Run every evaluation that is ever made of a text, whatever its statements. The operator's trial of a new text.
 
     :raises PolicyError: as :func:`parse`
     """
@@ -284,7 +288,7 @@ def examine(text: str, bucket_arn: str) -> None:
 
 
 def is_public(policy: JsonObject | None) -> bool:
-    """Whether a statement lets everyone in, as Block Public Access sees it."""
+    """Whether a statement gives everyone access, as Block Public Access defines it."""
     return any(
         statement.get("Effect") == "Allow" and _names_any(statement, {"*"}) and not _is_narrowed(statement)
         for statement in statements(policy)
@@ -292,10 +296,10 @@ def is_public(policy: JsonObject | None) -> bool:
 
 
 def locks_out(policy: JsonObject | None, bucket_arn: str, account: str = "", actions: Sequence[str] = ()) -> str | None:
-    """The action by which a Deny without Condition keeps the operator from the bucket, or from its policy.
+    """The action that a Deny without Condition denies the operator, on the bucket or its policy.
 
-    :param account: an id, if it is known by now: who names it, names all in it
-    :param actions: what must not be denied beside :data:`POLICY_ACTIONS`
+    :param account: the account's id, if known: a statement that names the account names all principals in it
+    :param actions: actions that must not be denied, in addition to :data:`POLICY_ACTIONS`
     """
     names = {"*", account} - {""}
     for statement in statements(policy):
@@ -308,16 +312,16 @@ def locks_out(policy: JsonObject | None, bucket_arn: str, account: str = "", act
 
 
 def statements(policy: JsonObject | None) -> list[JsonObject]:
-    """The statements of a document; AWS takes a single one without its list."""
+    """The statements of a document. AWS accepts a single statement without a list."""
     found = (policy or {}).get("Statement", [])
     return [item for item in _as_list(found) if isinstance(item, dict)]
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Whether a value fits a pattern with ``*`` and ``?``, as IAM matches them.
+    """Whether a value matches a pattern with ``*`` and ``?``, as in IAM.
 
-    Two positions and one place to resume from: at most ``len(pattern) + len(value) ** 2`` steps, whatever the pattern.
-    Only the last ``*`` is ever tried again, since an earlier one could only leave less of the value to the rest.
+    It keeps two positions and one place to resume from, so it takes at most ``len(pattern) + len(value) ** 2`` steps
+    for any pattern. Only the last ``*`` is tried again: an earlier one could only leave less of the value for the rest.
     """
     at, place = 0, 0
     star, resume = -1, 0
@@ -337,7 +341,7 @@ def matches(pattern: str, value: str) -> bool:
 
 
 def _check_depth(text: str) -> None:
-    # Before json.loads, whose limit depends on the Python and on how deep the caller is.
+    # Checked before json.loads, whose own limit depends on the Python version and on the depth of the call stack.
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
     depth, is_string, is_escaped = 0, False, False
@@ -387,7 +391,7 @@ def _float(literal: str) -> float:
 
 
 def _check_texts(value: Json) -> None:
-    # At most MAX_DEPTH calls deep.
+    # The recursion is at most MAX_DEPTH calls deep.
     if isinstance(value, str):
         _check_text(value, "a text in it")
     elif isinstance(value, dict):
@@ -406,7 +410,7 @@ def _check_text(text: str, what: str) -> None:
 
 
 def text_problem(text: str) -> str:
-    """What in a text cannot be sent to AWS or Kubernetes, in words; an empty string for nothing."""
+    """Describe what in a text cannot be sent to AWS or Kubernetes; an empty string for nothing."""
     if "\0" in text:
         return "a NUL character"
     try:
@@ -427,7 +431,7 @@ def _check_statements(document: JsonObject) -> None:
 
 
 def _canonical(policy: JsonObject) -> Hashable:
-    """A hashable form that is equal for documents that :func:`is_same` takes for equal."""
+    """A hashable form that is equal for documents that :func:`is_same` treats as equal."""
     top = {"Version": _DEFAULT_VERSION, **policy}
     if top.get("Id") == "":
         del top["Id"]
@@ -469,7 +473,7 @@ def _canonical_set(value: Json, is_principal: bool, room: int) -> frozenset[Hash
 
 
 def _canonical_principal(name: str) -> str:
-    """The account's id for the ARN of its root, in any partition.
+    """The account's id if the name is the ARN of the account's root, in any partition; else the name.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-accounts
     """
@@ -490,7 +494,7 @@ def _digest_of_text(text: str) -> str:
 
 
 def _stable(item: Hashable) -> str:
-    """A canonical form as text: that of a set does not depend on its order in memory."""
+    """A canonical form as text. The text of a set does not depend on the set's order in memory."""
     if isinstance(item, frozenset):
         return f"{{{','.join(sorted(map(_stable, item)))}}}"
     if isinstance(item, tuple):
@@ -499,7 +503,7 @@ def _stable(item: Hashable) -> str:
 
 
 def _simplified(policy: JsonObject, accounts: set[str]) -> JsonObject:
-    """A document without what AWS is known to rewrite: which canonical user is named, and how; forms of numbers.
+    """A document without the parts that AWS is known to rewrite: canonical users, and the form of numbers.
 
     :param accounts: ids that stand for canonical users
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3-oai.html
@@ -574,7 +578,7 @@ def _is_narrowed(statement: JsonObject) -> bool:
 
 
 def _denied_action(statement: JsonObject, bucket_arn: str, wanted: Sequence[str]) -> str | None:
-    """The first of these actions on the bucket that a statement is about."""
+    """The first of these actions on the bucket that the statement covers."""
     if not _covers(_patterns(statement, "Resource"), bucket_arn):
         return None
     is_inverted, patterns = _patterns(statement, "Action")
@@ -583,8 +587,8 @@ def _denied_action(statement: JsonObject, bucket_arn: str, wanted: Sequence[str]
 
 
 def _patterns(statement: JsonObject, element: str) -> tuple[bool, set[str]]:
-    """Whether a statement is about all but these patterns, and the patterns."""
-    # What AWS asks for and is not there, AWS refuses: here it counts as everything.
+    """Whether a statement covers all but these patterns, and the patterns."""
+    # AWS refuses a statement without a required element. Here a missing element counts as everything.
     is_inverted = f"Not{element}" in statement
     listed = _as_list(statement.get(f"Not{element}" if is_inverted else element, "*"))
     return is_inverted, {str(pattern) for pattern in listed}

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a run of the role would change, and what it would end with, as far as reads can tell: for check mode and plans.
+"""What a run of the role would change, and how it would end, predicted from reads: for check mode and plans.
 
-Reads beside what was observed are made for deletions only: whether a bucket can become empty. Never writes. What an
-answer of AWS to a write alone could tell (a quota, a policy that it refuses) is not predicted.
+Reads in addition to the observation are made for deletions only: whether a bucket can become empty. Never writes. An
+error that AWS returns only for a write (a quota, a policy that it refuses) is not predicted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 
 from .change import Change
 from .changes import changes_of, changes_of_deletion
-from .errors import AWS_ERRORS, Refused, code_of, reason_of
+from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
 from .observe import Deletion, Observation, Sources, outcome_status
 from .outcome import Outcome, Reason
 from .spec import Wanted
 
-# Versions are looked at in one page; where more are locked, the first ones tell as well.
+# One page of versions is read. Where more are locked, the first ones are enough to predict it.
 _LOCKS_READ = 100
 _UNSET_LOCK = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError")
 
@@ -27,14 +27,14 @@ _UNSET_LOCK = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFound
 class Prediction:
     """What a run would change.
 
-    ``changed``: the aspects that differ and that the run would repair; ``written``: those that it would report, with
-    what a new user or a new key brings with it; ``problem``: why it would not end well.
+    ``changed``: the aspects that differ and that the run would repair. ``written``: the aspects that the run would
+    report, which includes what comes with a new user or a new key. ``problem``: why the run would not succeed.
     """
 
     changed: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    problem: Refused | None = None
+    problem: ReconcileError | None = None
     notes: list[str] = field(default_factory=list)
     status: ApiObject = field(default_factory=dict)
 
@@ -45,7 +45,7 @@ class Prediction:
 
 
 def predict(wanted: Wanted, seen: Observation, sources: Sources) -> Prediction:
-    """What a run would do about an object that should be there."""
+    """Predict a run for an object that should be present."""
     problem = seen.deferred[0] if seen.deferred else None
     changes = changes_of(wanted, seen, sources)
     status = outcome_status(wanted, seen)
@@ -53,9 +53,9 @@ def predict(wanted: Wanted, seen: Observation, sources: Sources) -> Prediction:
 
 
 def predict_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> Prediction:
-    """What a run would do about an object that is being deleted.
+    """Predict a run for an object that is being deleted.
 
-    The user is deleted first; a bucket that cannot be deleted keeps Secret and Service from being deleted.
+    The user is deleted first. While the bucket cannot be deleted, Secret and Service are not deleted either.
     """
     changes = changes_of_deletion(wanted, deletion)
     problem = deletion.deferred[0] if deletion.deferred else None
@@ -73,7 +73,7 @@ def predict_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> Pr
 
 
 def result_of(wanted: Wanted, prediction: Prediction) -> Outcome:
-    """The role's result in check mode: Ready only for what is there."""
+    """The role's result in check mode. Ready only when nothing differs."""
     changed = tuple(prediction.written)
     status = {} if changed else prediction.status
     if prediction.problem is not None:
@@ -87,7 +87,7 @@ def result_of(wanted: Wanted, prediction: Prediction) -> Outcome:
 
 
 def diff_of(wanted: Wanted, prediction: Prediction) -> ApiObject:
-    """The changes as Ansible shows them with --diff: a line a field, before and after."""
+    """The changes in the form of Ansible's --diff: one line for each field, before and after."""
     name = f"S3 {wanted.identity.namespace}/{wanted.identity.name}"
     return {
         "before": {change.field: change.is_now for change in prediction.changes},
@@ -98,7 +98,7 @@ def diff_of(wanted: Wanted, prediction: Prediction) -> ApiObject:
 
 
 def summary_of(wanted: Wanted, prediction: Prediction) -> str:
-    """What is created, updated and deleted, in one line."""
+    """What would be created, updated and deleted, in one line."""
     names = {
         "bucket": f"bucket {wanted.bucket}",
         "user": f"IAM user {wanted.username}",
@@ -123,8 +123,8 @@ def _verb(aspect: str, changes: list[Change]) -> str:
     return "delete" if is_deleted else "update"
 
 
-def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> Refused | None:
-    """Why the bucket of an object that is being deleted could not be deleted; None where reads show no reason."""
+def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> ReconcileError | None:
+    """Why the bucket of an object that is being deleted could not be deleted; None when reads show no reason."""
     bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": deletion.account}
     try:
         if not wanted.force_delete:
@@ -132,22 +132,22 @@ def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> Refused 
             return _not_empty(wanted.bucket) if page.get("Versions") or page.get("DeleteMarkers") else None
         return _find_lock(s3, bucket)
     except AWS_ERRORS as error:
-        # The run itself reads less: without the right to list, an empty bucket can be deleted.
+        # The run itself needs fewer rights: without the right to list, it can delete an empty bucket.
         if reason_of(code_of(error), str(error)) is not Reason.ACCESS_DENIED:
             deletion.notes.append(f"whether bucket {wanted.bucket} can be deleted is not known: {error}")
         return None
 
 
-def _not_empty(bucket: str) -> Refused:
-    return Refused(
+def _not_empty(bucket: str) -> ReconcileError:
+    return ReconcileError(
         Reason.BUCKET_NOT_EMPTY,
         f"bucket {bucket} is not empty, and spec.forceDelete is false: empty it, set spec.forceDelete: true, or set "
         "spec.deletionPolicy: Retain",
     )
 
 
-def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> Refused | None:
-    """Object versions that are locked. Governance retention counts, too: the role never bypasses it."""
+def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> ReconcileError | None:
+    """Find object versions that are locked. Governance retention is included: the role never bypasses it."""
     try:
         lock = s3.get_object_lock_configuration(**bucket).get("ObjectLockConfiguration", {})
     except AWS_ERRORS as error:
@@ -161,7 +161,9 @@ def _find_lock(s3: AwsClient, bucket: dict[str, str]) -> Refused | None:
     if not dates:
         return None
     until = max(dates).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Refused(Reason.OBJECT_LOCKED, f"bucket {bucket['Bucket']} has object versions that are locked until {until}")
+    return ReconcileError(
+        Reason.OBJECT_LOCKED, f"bucket {bucket['Bucket']} has object versions that are locked until {until}"
+    )
 
 
 def _locked_until(s3: AwsClient, bucket: dict[str, str], item: ApiObject) -> datetime | None:

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reading one object's bucket and user from AWS.
+"""Reads one object's bucket and user from AWS.
 
-Unknown is not absent: only a 404-class answer means that something is not there; everything else is
-raised as :class:`errors.Unknown` with the verb that failed. Every S3 call carries ``ExpectedBucketOwner``,
-as a stranger may own a bucket of that name, with copies of our tags:
+An unknown state is not an absent one: only a 404-class answer means that something does not exist. Any other error is
+raised as :class:`errors.UnknownStateError` with the verb that failed. Every S3 call has ``ExpectedBucketOwner``,
+because another account may own a bucket of that name, with copies of the owner tags:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import settings
-from .errors import AWS_ERRORS, Refused, Unknown, code_of, unknown
+from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Setting
@@ -22,7 +22,7 @@ from .state import UNSUPPORTED, BucketState, UserState
 
 
 def get_account(sts: AwsClient) -> str:
-    """The account that our credentials belong to."""
+    """The account of the operator's credentials."""
     try:
         return str(sts.get_caller_identity()["Account"])
     except AWS_ERRORS as error:
@@ -32,8 +32,8 @@ def get_account(sts: AwsClient) -> str:
 def find_bucket(s3: AwsClient, name: str, account: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
-    :raises Refused: BucketNameTaken when the bucket is another account's
-    :raises Unknown: when AWS does not say
+    :raises ReconcileError: BucketNameTaken when the bucket belongs to another account
+    :raises UnknownStateError: when AWS does not return the state
     """
     try:
         answer = s3.head_bucket(Bucket=name, ExpectedBucketOwner=account)
@@ -51,7 +51,7 @@ def find_bucket(s3: AwsClient, name: str, account: str) -> BucketState | None:
 
 
 def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | None:
-    """The bucket's tags; None when the bucket was deleted meanwhile."""
+    """The bucket's tags; None when the bucket was deleted in the meantime."""
     try:
         answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account)
     except AWS_ERRORS as error:
@@ -64,19 +64,19 @@ def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | 
 
 
 def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
-    """The text of the bucket's policy as AWS answers it now; None when there is none.
+    """The text of the bucket's policy as AWS returns it now; None when there is none.
 
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not return the state
     """
     found = _read_setting(s3, name, account, settings.BY_NAME["policy"])
     return found if isinstance(found, str) else None
 
 
 def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> ApiObject:
-    """The chosen settings of a bucket, by name: all of them unless something else is said.
+    """The chosen settings of a bucket, by name; by default all settings.
 
     :param chosen: in the order of :data:`settings.ALL`
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not return the state
     """
     found: ApiObject = {}
     for setting in chosen:
@@ -86,7 +86,7 @@ def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setti
 
 
 def find_user(iam: AwsClient, name: str) -> UserState | None:
-    """The user with its tags; None when there is none. What it may do is read by :func:`read_rights`."""
+    """The user with its tags; None when there is none. :func:`read_rights` reads the user's rights."""
     try:
         found = iam.get_user(UserName=name)["User"]
     except AWS_ERRORS as error:
@@ -102,7 +102,7 @@ def find_user(iam: AwsClient, name: str) -> UserState | None:
 
 
 def read_rights(iam: AwsClient, name: str, user: UserState) -> None:
-    """Fill in a user's policies, groups and keys. A NoSuchEntity here is IAM lagging, not an absent user."""
+    """Fill in a user's policies, groups and keys. NoSuchEntity means here that IAM is not yet consistent."""
     try:
         user.attached = [
             item["PolicyArn"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
@@ -120,7 +120,7 @@ def read_rights(iam: AwsClient, name: str, user: UserState) -> None:
 def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
     """Key id to status (Active, Inactive) of a user's access keys.
 
-    :raises botocore.exceptions.ClientError: as AWS answers
+    :raises botocore.exceptions.ClientError: for any error of AWS
     """
     return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
 
@@ -128,7 +128,7 @@ def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
 def find_active_keys(iam: AwsClient, name: str) -> list[str]:
     """The ids of a user's active access keys. A user that does not exist has none.
 
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not return the state
     """
     try:
         return sorted(key for key, status in list_keys(iam, name).items() if status == "Active")
@@ -139,7 +139,7 @@ def find_active_keys(iam: AwsClient, name: str) -> list[str]:
 
 
 class PerUserReader:
-    """Users, each asked for when it is looked at."""
+    """Reads each user with separate requests, when it is needed."""
 
     def __init__(self, iam: AwsClient) -> None:
         self._iam = iam
@@ -154,9 +154,9 @@ class PerUserReader:
 
 
 class BulkUserReader:
-    """Users that were read all at once; only their keys, which that answer does not have, are asked for now.
+    """Returns users that were read all at once. Only their keys, which that answer does not have, are read when needed.
 
-    :param users: as :func:`read_all_users` answers
+    :param users: as :func:`read_all_users` returns them
     """
 
     def __init__(self, iam: AwsClient, users: dict[str, UserState]) -> None:
@@ -164,12 +164,12 @@ class BulkUserReader:
         self._users = users
 
     def find(self, name: str) -> UserState | None:
-        """The user as it was read; one that was not there then is asked for now."""
+        """The user as it was read. A user that did not exist then is read now."""
         user = self._users.get(name)
         return copy.deepcopy(user) if user else find_user(self._iam, name)
 
     def read_rights(self, name: str, user: UserState) -> None:
-        """Fill in the keys, and for a user that was asked for now the rest."""
+        """Fill in the keys; for a user that was read now, also all other rights."""
         if name not in self._users:
             read_rights(self._iam, name, user)
             return
@@ -183,7 +183,7 @@ def read_all_users(iam: AwsClient) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
-    :raises Unknown: when AWS does not say
+    :raises UnknownStateError: when AWS does not return the state
     """
     pages = iam.get_paginator("get_account_authorization_details").paginate(
         Filter=["User"], PaginationConfig={"PageSize": 1000}
@@ -212,9 +212,9 @@ def boundary_of(user: ApiObject) -> str:
 
 
 def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account: str) -> bool:
-    """Whether clients made with a Secret's own key pair are that user and reach that bucket.
+    """Whether the key pair in a Secret belongs to that user and reaches that bucket.
 
-    :raises Unknown: when AWS neither confirms nor refuses the key pair
+    :raises UnknownStateError: when AWS neither accepts nor rejects the key pair
     """
     try:
         if sts.get_caller_identity()["Arn"] != user_arn:
@@ -229,20 +229,22 @@ def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account
 
 
 def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
-    # A 403 means another account's bucket, or that our own right is missing. ListBuckets decides which.
+    # A 403 means that the bucket is another account's, or that the operator lacks the right. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
         is_listed = any(bucket["Name"] == name for page in pages for bucket in page.get("Buckets", []))
     except AWS_ERRORS as cause:
         raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
-        # The answer to HEAD has no text that would say which of the two it is.
-        raise Unknown(
+        # The answer to HEAD has no body that would distinguish the two causes.
+        raise UnknownStateError(
             Reason.ACCESS_DENIED,
             f"AWS denies the operator access to bucket {name} of its own account: give it the right s3:ListBucket, or, "
             f"if the bucket's policy denies it, {_remedy(name)}: {error}",
         ) from error
-    raise Refused(Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName")
+    raise ReconcileError(
+        Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName"
+    )
 
 
 def _read_setting(s3: AwsClient, name: str, account: str, setting: Setting) -> Any:
@@ -258,7 +260,7 @@ def _read_setting(s3: AwsClient, name: str, account: str, setting: Setting) -> A
         raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, error) from error
 
 
-def _unknown_of_bucket(verb: str, name: str, error: Exception) -> Unknown:
+def _unknown_of_bucket(verb: str, name: str, error: Exception) -> UnknownStateError:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
     is_by_policy = "explicit deny in a resource-based policy" in str(error)
     return unknown(f"{verb}: its policy denies it: {_remedy(name)}" if is_by_policy else verb, error)

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Regions and partitions of AWS, as the installed botocore knows them: no list here goes out of date.
+"""Regions and partitions of AWS from the data of the installed botocore, so there is no list here to maintain.
 
-Only botocore's ``partitions.json`` is read (7 KB), by the public loader, once a process: ``endpoints.json``, which a
-session reads to answer the same, is 1.2 MB.
+Only botocore's ``partitions.json`` (7 KB) is read, by the public loader, once a process. A session would read
+``endpoints.json`` for the same answer, which is 1.2 MB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DEFAULT = "aws"
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition: its name in ARNs, the domains of its endpoints, a region that there surely is, and its regions."""
+    """A partition: its name in ARNs, the domains of its endpoints, a region that always exists, and its regions."""
 
     name: str
     dns_suffix: str
@@ -33,7 +33,7 @@ class Partition:
 def partitions() -> dict[str, Partition]:
     """All partitions by name.
 
-    :raises botocore.exceptions.BotoCoreError: when botocore's data is not there
+    :raises botocore.exceptions.BotoCoreError: when botocore's data is missing
     """
     import botocore.loaders
 
@@ -42,9 +42,9 @@ def partitions() -> dict[str, Partition]:
 
 
 def partition_of(region: str) -> Partition:
-    """The partition of a region; ``aws`` for one that fits none, as botocore takes it.
+    """The partition of a region; ``aws`` for a region that fits none, as in botocore.
 
-    Such a region may be one that a custom endpoint serves, whatever its name.
+    Such a region may belong to a custom endpoint, which can use any name.
     """
     found = partitions().values()
     return next(
@@ -59,9 +59,9 @@ def is_known(region: str) -> bool:
 
 
 def s3_host_of(region: str) -> str:
-    """The host that a Service points to for a bucket of this region.
+    """The host that a Service points to for a bucket in this region.
 
-    In the partition ``aws`` the global name, as the Go operator wrote it; the others have none.
+    In the partition ``aws`` it is the global name, as in the Go operator. The other partitions have no global name.
     https://docs.aws.amazon.com/general/latest/gr/s3.html
     """
     partition = partition_of(region)
@@ -69,13 +69,13 @@ def s3_host_of(region: str) -> str:
 
 
 def own_region() -> str:
-    """The region that the environment sets for this process, or AWS's first."""
+    """The region that the environment sets for this process, or else AWS's first region."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 def _partition(item: ApiObject) -> Partition:
     outputs = item["outputs"]
-    # The pseudo region of global services (aws-global) is not one where a bucket may be.
+    # The pseudo region of global services (aws-global) cannot have buckets.
     regions = frozenset(region for region in item["regions"] if not region.endswith("-global"))
     return Partition(
         name=str(item["id"]),

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the Python that runs the role's modules must have. Imported first, so it must work in older Pythons."""
+"""Checks the Python packages that the role's modules need. Imported first, so it must work in older Pythons."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ REASON = "MissingRequirement"
 
 
 def ensure_present() -> None:
-    """End the module with an error that says what to install, unless everything is there."""
+    """Unless everything is installed, end the module with an error that names what to install."""
     message = find_missing()
     if message:
-        # AnsibleModule is not used: it would refuse arguments that it does not know.
+        # AnsibleModule is not used, because it would refuse arguments that are not declared.
         print(json.dumps({"failed": True, "msg": message, "s3bucket_reason": REASON}))
         sys.exit(1)
 
 
 def find_missing() -> str:
-    """What is missing and what to do, or nothing."""
+    """What is missing and the remedy; empty when nothing is missing."""
     hint = 'or set ansible_python_interpreter to one that has it ("{{ ansible_playbook_python }}")'
     if tuple(sys.version_info) < PYTHON:
         least, found = (".".join(map(str, version[:2])) for version in (PYTHON, tuple(sys.version_info)))
@@ -35,7 +35,7 @@ def find_missing() -> str:
 
 
 def find_outdated(model: object) -> str:
-    """What to do about a botocore that cannot create a bucket with its tags, or nothing. Makes no request.
+    """The remedy for a botocore that cannot create a bucket with its tags; empty when it can. Makes no request.
 
     :param model: botocore's model of S3, a ServiceModel
     """

@@ -2,7 +2,7 @@
 """The settings that operator, playbooks and role share: :class:`RoleSettings`, with names, defaults and valid values.
 
 A setting has one name: option ``--iam-path``, environment variable ``IAM_PATH``, role variable ``s3bucket_iam_path``.
-They are read from variables, from an environment, and from the Deployment of an installed operator. Pure.
+Settings are read from variables, from an environment, and from the Deployment of an installed operator. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Required, TypedDict, TypeVar, cast
 
 from .defaults import map_of
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import Json, JsonMapping, JsonObject
 from .spec import invalid, operator_tags_of
 from .users import UserRules, rules_of
@@ -84,10 +84,10 @@ def _tags(value: Json) -> JsonObject:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. ``name`` is the role variable's without its prefix; ``check`` returns the valid value.
+    """One setting. ``name`` is the role variable's name without its prefix; ``check`` returns the valid value.
 
-    ``operator_default`` is the default of the operator, where it differs from the role's. ``changes``: two clients with
-    different values would write different things.
+    ``operator_default`` is the operator's default where it differs from the role's. ``changes`` is True when two
+    clients with different values of the setting would write different things.
     """
 
     option: str
@@ -106,10 +106,10 @@ class Setting:
         return _PREFIX + self.name
 
     def value_of(self, value: Json, label: str) -> Json:
-        """A valid value.
+        """Return the valid value.
 
-        :param label: what a person has to correct: the variable of the role or of the environment
-        :raises Refused: InvalidSpec naming it
+        :param label: the name for error messages: the variable of the role or of the environment
+        :raises ReconcileError: InvalidSpec with the label
         """
         if value is None:
             raise invalid(label, "must not be null: leave it out for its default")
@@ -117,12 +117,12 @@ class Setting:
             return self.check(value)
         except ValueError as error:
             raise invalid(label, str(error)) from error
-        except Refused as refusal:
-            raise Refused(refusal.reason, refusal.message.replace(self.variable, label, 1)) from refusal
+        except ReconcileError as refusal:
+            raise ReconcileError(refusal.reason, refusal.message.replace(self.variable, label, 1)) from refusal
 
 
 def _setting(value: _T, setting: Setting) -> _T:
-    """A field of :class:`RoleSettings` with this default, whose metadata is the setting."""
+    """Make a field of :class:`RoleSettings` with this default and the setting as metadata."""
     made: _T = field(default_factory=lambda: value, metadata={"setting": setting})
     return made
 
@@ -179,7 +179,7 @@ class RoleSettings:
     def rules(self) -> UserRules:
         """What the settings require of IAM users.
 
-        :raises Refused: InvalidSpec for what IAM would not take
+        :raises ReconcileError: InvalidSpec for a value that IAM would refuse
         """
         return rules_of(self.iam_path, self.permissions_boundary, self.allowed_policies, self.allowed_groups)
 
@@ -189,9 +189,9 @@ class RoleSettings:
 
     @classmethod
     def from_record(cls, record: object) -> RoleSettings:
-        """The settings of a record; those that it does not name have the role's defaults.
+        """The settings in a record. A setting that the record does not name has the role's default.
 
-        :raises Refused: InvalidSpec naming the role variable
+        :raises ReconcileError: InvalidSpec naming the role variable
         """
         if not isinstance(record, Mapping):
             raise invalid("s3bucket_operator_settings", "must be a map")
@@ -203,7 +203,7 @@ class RoleSettings:
 
     @classmethod
     def from_valid(cls, values: Mapping[str, object]) -> RoleSettings:
-        """The settings among values that were checked; a list of names may be a tuple."""
+        """The settings from values that were checked. A list of names may be a tuple."""
         given = {name: values[name] for name in _BY_NAME if name in values}
         frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         # The checks return the types of the fields.
@@ -280,27 +280,27 @@ class Deployment(TypedDict):
 
 @dataclass(frozen=True)
 class Read:
-    """Settings that were read: the given ones, and of an operator those whose values its Deployment does not show."""
+    """Settings that were read. ``unknown``: those whose values the operator's Deployment does not show."""
 
     given: JsonObject
     unknown: dict[str, str]
 
 
 def of_variables(variables: JsonMapping) -> JsonObject:
-    """The settings that role variables give: those that are not the role's defaults.
+    """The settings from role variables whose values differ from the role's defaults.
 
     :param variables: values by the names of the table
-    :raises Refused: InvalidSpec naming the variable
+    :raises ReconcileError: InvalidSpec naming the variable
     """
     values = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in variables.items()}
     return {name: value for name, value in values.items() if value != _BY_NAME[name].default}
 
 
 def of_environment(environment: Mapping[str, str], where: str = "") -> JsonObject:
-    """The settings that an environment gives. An empty variable is one that is not set, as for the operator.
+    """The settings from an environment. An empty variable counts as not set, as in the operator.
 
     :param where: what is appended to the name of a variable in an error
-    :raises Refused: InvalidSpec naming the variable
+    :raises ReconcileError: InvalidSpec naming the variable
     """
     found = {setting.name: environment.get(setting.environment, "") for setting in TABLE}
     return {
@@ -311,9 +311,9 @@ def of_environment(environment: Mapping[str, str], where: str = "") -> JsonObjec
 
 
 def refuse_former_names(environment: Mapping[str, str]) -> None:
-    """Refuse variables that earlier playbooks read: ignored, they would change what becomes of a bucket.
+    """Refuse variables of earlier playbooks. Ignoring them would change what happens to a bucket.
 
-    :raises Refused: InvalidSpec naming the variable and its successor
+    :raises ReconcileError: InvalidSpec naming the variable and its successor
     """
     former = {f"{_FORMER_PREFIX}{item.environment}{end}": item.environment for item in TABLE for end in ("", "_S")}
     for name in sorted(former.keys() & environment.keys()):
@@ -321,9 +321,9 @@ def refuse_former_names(environment: Mapping[str, str]) -> None:
 
 
 def read_deployment(deployment: Deployment) -> Read | None:
-    """The settings of an operator's Deployment; None when it is not one of this operator.
+    """The settings in an operator's Deployment; None when the Deployment is not one of this operator.
 
-    :raises Refused: InvalidSpec for a value that the operator itself would refuse
+    :raises ReconcileError: InvalidSpec for a value that the operator itself would refuse
     """
     metadata = deployment["metadata"]
     where = f" of Deployment {metadata['namespace']}/{metadata['name']}"
@@ -347,7 +347,7 @@ def read_deployment(deployment: Deployment) -> Read | None:
 
 
 def watches(deployment: Deployment, namespace: str) -> bool:
-    """Whether an operator's Deployment is about a namespace; an empty one means all."""
+    """Whether an operator's Deployment serves a namespace; an empty namespace means all."""
     container = _container_of(deployment) or {}
     values, _ = _option_values(container.get("args") or [], "--watch-namespace")
     texts = values or [item.get("value") or "" for item in _env(container) if item["name"] == "WATCH_NAMESPACE"]
@@ -368,7 +368,7 @@ def _env(container: Container) -> list[EnvVar]:
 
 
 def _environment_of(container: Container, where: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The plain variables of a container, and the settings that come from elsewhere, with where they come from."""
+    """The plain variables of a container, and the settings from other sources, with the source."""
     by_variable = {setting.environment: setting.name for setting in TABLE}
     plain: dict[str, str] = {}
     unknown: dict[str, str] = {}
@@ -389,7 +389,7 @@ def _environment_of(container: Container, where: str) -> tuple[dict[str, str], d
 
 
 def _option_values(arguments: list[str], option: str) -> tuple[list[str], bool]:
-    """What a command line gives for an option, in order, and whether any of it is a reference to a variable."""
+    """The values of an option on a command line, in order, and whether any of them refers to a variable."""
     found = []
     for index, argument in enumerate(arguments):
         if argument.startswith(f"{option}="):
@@ -400,9 +400,9 @@ def _option_values(arguments: list[str], option: str) -> tuple[list[str], bool]:
 
 
 def find_differences(own: JsonMapping, operator: Read) -> list[str]:
-    """The settings in which a playbook would write other things than an operator, one phrase each.
+    """The settings whose values would make a playbook write other things than an operator, one phrase each.
 
-    A value that the Deployment does not show is taken to be the one that a person gives.
+    For a value that the Deployment does not show, the value that the person gives is assumed to be equal.
     """
     phrases = []
     for setting in (setting for setting in TABLE if setting.changes):

@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The type of a bucket setting. Each file of ``settings/`` holds one :class:`Setting` that states everything about it.
 
-Derived from the settings, and so nowhere repeated: what is read, compared and written, and in which order; the plan;
+Derived from the settings, and not repeated anywhere: what is read, compared and written, and in which order; the plan;
 ``status.effective``; the role's defaults; the values of a new bucket; the actions that a bucket policy must not deny;
-the operator's least-privilege policy; and the rights that the gate in front of moto asks for.
+the operator's least-privilege policy; and the rights that the gate in front of moto requires.
 
-A setting only describes: reading is done by ``read``, writing by the module ``s3bucket_settings`` in the role's run.
+A setting only describes. ``read`` does the reading, and the module ``s3bucket_settings`` the writing, in the role's
+run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ UNSUPPORTED_CODES = (
     "UnsupportedArgument",
     "UnsupportedOperation",
 )
-"""What an endpoint answers that does not have a setting (S3-compatible stores, some regions)."""
+"""The error codes of endpoints that do not have a setting (S3-compatible stores, some regions)."""
 
 
 class Operation(NamedTuple):
@@ -57,9 +58,9 @@ class Read:
 
     ``take`` extracts the value from the answer. ``unset_codes`` are the error codes that mean that nothing is set, and
     ``unset`` is the value for them. An answer with one of ``unsupported_codes`` makes the value UNSUPPORTED.
-    ``is_needed`` decides from the settings before it in the order whether a request is necessary at all; where it is
-    not, the value is ``unset``. ``fetch`` replaces the plain call, for example to follow pages: it gets the client and
-    the arguments that name the bucket.
+    ``is_needed`` decides from the settings before it in the order whether a request is necessary. Without a request the
+    value is ``unset``. ``fetch`` replaces the plain call, for example to read several pages: it gets the client and the
+    arguments that name the bucket.
     """
 
     operation: Operation
@@ -72,7 +73,7 @@ class Read:
 
 
 class Parsed(NamedTuple):
-    """What a spec says about all settings: the value by the setting's name, and the fields that are given."""
+    """The content of a spec for all settings: the value by the setting's name, and the fields that are given."""
 
     values: ApiObject
     given: frozenset[str]
@@ -80,10 +81,10 @@ class Parsed(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A bucket as it is, beside what is wanted.
+    """The current state of a bucket, and the wanted state.
 
     :param found: the value by the setting's name, as read; and ``policy_record`` (see ``policy.record_of``)
-    :param is_adopted: whether the bucket was adopted: of such a bucket only what the spec gives is managed
+    :param is_adopted: whether the bucket was adopted; only the fields that the spec gives are managed in such a bucket
     """
 
     wanted: Wanted
@@ -119,28 +120,28 @@ class Setting:
     writes: tuple[Operation, ...] = ()
 
     def parse(self, value: object) -> Value:
-        """Return the wanted value for a value of the field. An optional setting without a value is not parsed.
+        """Return the wanted value for a value of the field. Not called for an optional setting without a value.
 
-        :raises Refused: InvalidSpec naming the field
+        :raises ReconcileError: InvalidSpec naming the field
         """
         return value
 
     def derive(self, value: Value, parsed: Parsed) -> Value:
-        """Return the wanted value where other fields have a say in it."""
+        """Return the wanted value where it also depends on other fields."""
         return value
 
     def check(self, wanted: Wanted) -> None:
-        """Refuse what contradicts other fields.
+        """Refuse a value that contradicts other fields.
 
-        :raises Refused: InvalidSpec naming the field
+        :raises ReconcileError: InvalidSpec naming the field
         """
 
     def is_asked(self, wanted: Wanted) -> bool:
-        """Whether the spec asks for something that an endpoint without this setting cannot have."""
+        """Whether the spec requests something that an endpoint without this setting cannot provide."""
         return bool(wanted.settings[self.name])
 
     def is_managed(self, wanted: Wanted, is_adopted: bool) -> bool:
-        """Whether the setting of a bucket is compared and written."""
+        """Whether the setting is compared and written."""
         is_given = any(name.split(".")[0] == self.field for name in wanted.given)
         if is_adopted:
             return is_given
@@ -156,27 +157,27 @@ class Setting:
         return value
 
     def differs(self, case: Comparison) -> bool:
-        """Whether the bucket does not have what it should have."""
+        """Whether the bucket's value differs from the wanted one."""
         return bool(self.canonical(case.found[self.name]) != self.canonical(self.target(case)))
 
     def is_leftover(self, case: Comparison) -> bool:
-        """Whether the value is an unfinished run's own, which is removed even where the setting is not managed."""
+        """Whether an unfinished run has left the value. It is then removed even where the setting is not managed."""
         return False
 
     def argument(self, case: Comparison) -> Value:
-        """Return what the role's run gets to write: plain data, from which :meth:`calls` makes requests."""
+        """Return the argument for the role's module: plain data, from which :meth:`calls` makes requests."""
         return self.target(case)
 
     def calls(self, value: Value) -> list[Call]:
-        """Return the requests that write, or clear, what :meth:`argument` returned."""
+        """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
 
     def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
-        """Return the fields of ``status.effective``: given values and defaults; of an adopted bucket no defaults."""
+        """Return the fields of ``status.effective``: given values and defaults; for an adopted bucket no defaults."""
         value = wanted.settings[self.name]
         is_shown = self.is_in_status and value is not None and (not is_adopted or self.field in wanted.given)
         return {self.field: value} if is_shown else {}
 
     def plan(self, case: Comparison) -> dict[str, tuple[Value, Value]]:
-        """Return what is and what would be, for a person, by the name of the field."""
+        """Return the current and the future value, for a person, by the name of the field."""
         return {self.field: (case.found[self.name], self.target(case))}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an S3 object asks for: its spec with the role's defaults, checked as far as no call is needed."""
+"""What an S3 object requests: its spec with the role's defaults, validated as far as possible without requests."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.))
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
-# Any label of a host: which regions there are, botocore knows, or the endpoint that an operator sets.
+# Any label of a host name. Which regions exist, only botocore, or the endpoint that an operator sets, knows.
 REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
 ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
 MAX_TAGS = 42
-# Of the operator's settings; the key in wanted_of's defaults.
+# The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
-# What both S3 and IAM take. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
+# The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
 TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
-# What spec.unmanagedFields may name.
+# The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
 _UNSAFE_KEY_PREFIX = "__ansible"
-# What every check asks of a bucket, beside its settings.
+# The actions that every check needs on a bucket, in addition to those of its settings.
 _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What one S3 object asks for.
+    """What one S3 object requests.
 
-    ``settings`` holds the wanted value of each bucket setting by its name; nothing for an object being deleted.
-    ``given`` names the spec fields that the CR sets itself.
+    ``settings`` holds the wanted value of each bucket setting by its name; it is empty for an object that is being
+    deleted. ``given`` names the spec fields that the CR itself sets.
     """
 
     identity: owner.Identity
@@ -85,7 +85,7 @@ class Wanted:
 
     @property
     def secret_name(self) -> str:
-        """The Secret's name, as the Go operator made it."""
+        """The Secret's name, as in the Go operator."""
         return f"{self.identity.name}-iam-secret"
 
     @property
@@ -95,12 +95,12 @@ class Wanted:
 
     @property
     def home_region(self) -> str:
-        """A region of the partition that every account has: IAM is asked there, and what has no region."""
+        """A region of the partition that every account has, for requests to IAM and for those without a region."""
         return partition_of(self.region).home
 
     @property
     def namespace(self) -> tuple[str, str] | None:
-        """Account and region of the account regional namespace that the bucket's name is in; None for most names."""
+        """Account and region of the account regional namespace of the bucket's name; None for most names."""
         found = ACCOUNT_REGIONAL.fullmatch(self.bucket)
         return (found[1], found[2]) if found and (is_known(found[2]) or found[2] == self.region) else None
 
@@ -111,7 +111,7 @@ class Wanted:
 
     @property
     def user_policy(self) -> ApiObject:
-        """The inline policy: everything on the bucket and its objects, nothing else."""
+        """The inline policy: all actions on the bucket and its objects, nothing else."""
         return {
             "Version": "2012-10-17",
             "Statement": [
@@ -127,18 +127,18 @@ class Wanted:
 
     @property
     def creation_tags(self) -> dict[str, str]:
-        """The tags that the bucket gets in the call that creates it: unmanaged fields are still to be applied once."""
-        # CR tags are in that call, too.
+        """The tags in the call that creates the bucket. They record that unmanaged fields are to be applied once."""
+        # The CR's tags are in that call, too.
         initial = " ".join(sorted((self.unmanaged & self.given) - {"tags"}))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     @property
     def user_tags(self) -> dict[str, str]:
-        """The tags that the IAM user gets in the call that creates it; with them it claims the bucket's name."""
+        """The tags in the call that creates the IAM user. With them the user claims the bucket's name."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
     def effective(self, is_adopted: bool) -> ApiObject:
-        """What is in force, for status: given values and defaults; of an adopted bucket no defaults."""
+        """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
         shown: ApiObject = {}
         for setting in ALL_SETTINGS:
             shown |= setting.effective(self, is_adopted)
@@ -153,12 +153,12 @@ class Wanted:
         }
 
     def settings_record(self, is_adopted: bool) -> dict[str, str]:
-        """The tag that records which optional settings the bucket gets; no tag for none."""
+        """The tag that records which optional settings are written to the bucket; empty for none."""
         names = [item.name for item in ALL_SETTINGS if item.is_optional and item.is_managed(self, is_adopted)]
         return {owner.SETTINGS: " ".join(sorted(names))} if names and not self.is_deleting else {}
 
     def deletion_policy_for(self, is_adopted: bool) -> str:
-        """Delete or Retain; an adopted bucket is retained unless the CR says otherwise."""
+        """Delete or Retain. An adopted bucket is retained unless the CR gives a policy."""
         if is_adopted and "deletionPolicy" not in self.given:
             return "Retain"
         return self.deletion_policy
@@ -170,8 +170,8 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param cr: the S3 object, as Kubernetes or a file holds it
     :param cluster: the cluster's name in owner tags
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
-        tags for every bucket and user, which count more than the CR's of the same key
-    :raises Refused: InvalidSpec naming the field. For an object being deleted only what deletion needs is
+        tags for every bucket and user, which override the CR's tags with the same keys
+    :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
     metadata = mapping_of(cr.get("metadata"), "metadata")
@@ -223,7 +223,8 @@ def _check_identity(wanted: Wanted) -> None:
 
 
 def _check(wanted: Wanted, has_user: bool) -> None:
-    # The CRD refuses all of this; objects stored before it, and CR files of people, come this way too.
+    # The CRD refuses all of these. Objects that were stored before the CRD had the rule, and CR files, are checked
+    # here.
     if not wanted.region:
         raise invalid("spec.region", "is missing")
     if not REGION.fullmatch(wanted.region):
@@ -249,10 +250,10 @@ def _check(wanted: Wanted, has_user: bool) -> None:
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:
-    """Refuse a policy after which the operator could do nothing for the bucket any more.
+    """Refuse a policy that would prevent the operator from managing the bucket.
 
-    :param account: the operator's own, once it is known: a policy may name all in it
-    :raises Refused: InvalidSpec
+    :param account: the operator's account, once it is known: a policy may name all principals in it
+    :raises ReconcileError: InvalidSpec
     """
     action = locks_out(wanted.policy, wanted.bucket_arn, account, read_actions(wanted))
     if action:
@@ -263,9 +264,9 @@ def check_lockout(wanted: Wanted, account: str = "") -> None:
 
 
 def check_namespace(wanted: Wanted, account: str) -> None:
-    """Refuse a name in the account regional namespace of another account or region, which AWS reserves for that one.
+    """Refuse a name in the account regional namespace of another account or region, for which AWS reserves it.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if wanted.namespace is None or wanted.namespace == (account, wanted.region):
         return
@@ -277,7 +278,7 @@ def check_namespace(wanted: Wanted, account: str) -> None:
 
 
 def read_actions(wanted: Wanted) -> list[str]:
-    """The actions that reading the bucket takes, those of an optional setting only while it is given."""
+    """The actions that reading the bucket needs. Those of an optional setting are included only while it is given."""
     managed = [item for item in ALL_SETTINGS if not item.is_optional or wanted.settings.get(item.name) is not None]
     return [*_BUCKET_ACTIONS, *(item.read.operation.action for item in managed)]
 
@@ -306,7 +307,7 @@ def _given_below(spec: ApiObject) -> set[str]:
 def operator_tags_of(tags: object) -> dict[str, str]:
     """The operator's tags for every bucket and user, checked.
 
-    :raises Refused: InvalidSpec for what AWS would not take
+    :raises ReconcileError: InvalidSpec for tags that AWS would refuse
     """
     if not isinstance(tags, dict) or len(tags) > MAX_OPERATOR_TAGS:
         raise invalid("s3bucket_tags", f"must be a map of at most {MAX_OPERATOR_TAGS} tags")
@@ -317,7 +318,7 @@ def operator_tags_of(tags: object) -> dict[str, str]:
             raise invalid(
                 f"s3bucket_tags[{ascii(key)[1:-1]}]", "is not a tag that AWS allows: letters, digits, _.:/=+-@"
             )
-        # In any case, as the command line refuses them.
+        # Compared without regard to case, as on the command line.
         if key.lower().startswith(("aws:", owner.PREFIX, _UNSAFE_KEY_PREFIX)):
             reserved = f"the prefixes aws:, {owner.PREFIX} and {_UNSAFE_KEY_PREFIX} are reserved"
             raise invalid(f"s3bucket_tags[{key}]", reserved)

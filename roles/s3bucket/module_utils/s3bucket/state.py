@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is there in AWS for one S3 object, as read. ``UNSUPPORTED`` marks what an endpoint does not have."""
+"""The state of one S3 object in AWS, as read. ``UNSUPPORTED`` marks a setting that the endpoint does not have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .json_types import ApiObject
 
 
 class Unsupported:
-    """The endpoint has no such feature (S3-compatible stores, some regions)."""
+    """The endpoint does not have the feature (S3-compatible stores, some regions)."""
 
     def __repr__(self) -> str:
         return "unsupported"
@@ -20,7 +20,7 @@ UNSUPPORTED = Unsupported()
 
 @dataclass
 class BucketState:
-    """A bucket of our account. Settings are read only once it is known to be ours."""
+    """A bucket in the operator's account. Its settings are read only once ownership is established."""
 
     region: str
     tags: dict[str, str]
@@ -29,7 +29,7 @@ class BucketState:
 
 @dataclass
 class UserState:
-    """An IAM user of our account with all that can give it rights."""
+    """An IAM user in the operator's account, with everything that can give it rights."""
 
     arn: str
     tags: dict[str, str]
@@ -39,5 +39,5 @@ class UserState:
     groups: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     boundary: str = ""
-    # RFC 3339; of two users that claim one bucket name without rights on it, the older one keeps it.
+    # RFC 3339. When two users claim one bucket name and neither has rights on it, the older user keeps it.
     created: str = ""

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The steps of a run, and what a failed one means for the others. Pure.
+"""The steps of a run, and the effect of a failed step on the others. Pure.
 
-For an object that should be there, the tasks of each step are a block of ``tasks/present.yml``. Its failure is
-recorded, and the run goes on with the steps that do not depend on it; the run then ends with the first failure. The
-steps of a deletion are the tasks of ``tasks/absent.yml``. The first failure ends it.
+For a present object, the tasks of each step are a block in ``tasks/present.yml``. A failure is recorded, and the run
+continues with the steps that do not depend on the failed one. The run then ends with the first failure. For a deletion,
+the steps are the tasks of ``tasks/absent.yml``. The first failure ends the run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from .aspects import SETTING_NAMES
 from .outcome import Reason
 
-# In their order: which aspects a step brings in order. ``rights``: bucket and user with its policy are there.
+# The steps in their order, and the aspects that each repairs. ``rights``: bucket, user and the user's policy exist.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
     "settings": (*SETTING_NAMES, "tags"),
@@ -28,7 +28,7 @@ DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket is gone": ("bucket",),
     "Ensure Secret and Service are gone": ("secret", "service"),
 }
-# After these no step runs. Ownership is in doubt, or every further request would fail, or make it worse.
+# After these reasons no step runs: ownership is in doubt, or every further request would fail or make it worse.
 STOPS = (
     Reason.CONFLICT,
     Reason.BUCKET_NAME_TAKEN,
@@ -39,26 +39,26 @@ STOPS = (
 
 
 def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
-    """The steps that do not run, or did not succeed, because a step failed: itself first.
+    """The steps that do not run, or did not succeed, because a step failed. The failed step is the first of them.
 
-    :param has_bucket: whether the bucket was there before the run
+    :param has_bucket: whether the bucket existed before the run
     """
     later = list(STEPS)[list(STEPS).index(step) :]
     if reason in STOPS:
         return later
     if step != "rights":
         return [step]
-    # A key is issued only for a user that has its rights.
+    # A key is created only for a user that has its rights.
     return ["rights", "access"] if has_bucket else ["rights", "settings", "access"]
 
 
 def aspects_of(steps: list[str]) -> list[str]:
-    """The aspects that these steps bring in order."""
+    """The aspects that these steps repair."""
     return [aspect for step in steps for aspect in STEPS[step]]
 
 
 def removed_before(task: str) -> list[str]:
-    """The aspects that a deletion had removed when this task failed; none for a task of anything else."""
+    """The aspects that a deletion had removed when this task failed; empty for a task of another run."""
     tasks = list(DELETION_STEPS)
     before = tasks[: tasks.index(task)] if task in tasks else []
     return [aspect for done in before for aspect in DELETION_STEPS[done]]

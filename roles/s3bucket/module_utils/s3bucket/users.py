@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the cluster forces on every user that the operator makes: an IAM path and a permissions boundary.
+"""What the cluster requires of every user that the operator creates: an IAM path and a permissions boundary.
 
-No CR has a word in it. With an operator that may give rights only to users within that boundary
-(docs/iam-policy.json), no CR can make a user that outgrows it.
+No CR can change them. When the operator may give rights only to users with that boundary (docs/iam-policy.json), no CR
+can create a user with more rights than the boundary allows.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from . import owner
-from .errors import Refused
+from .errors import ReconcileError
 from .outcome import Reason
 from .state import UserState
 
-# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html allows more in a path; what is a pattern in
-# a policy is left out.
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html allows more characters in a path. Those that
+# are wildcards in a policy are left out.
 PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
 BOUNDARY = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
-# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateGroup.html; no comma, as lists are written with commas.
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateGroup.html.
+# A comma is not allowed, because it separates the names in lists.
 GROUP = re.compile(r"[\w+=.@-]{1,128}", re.ASCII)
 
 
@@ -29,32 +30,33 @@ _QUARANTINE = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AWSCompromisedKeyQuara
 
 
 def is_quarantine(arn: str) -> bool:
-    """Whether AWS attaches this policy to a user whose access key it has found in public."""
+    """Whether the policy is one that AWS attaches to a user whose access key it has found in public."""
     return _QUARANTINE.fullmatch(arn) is not None
 
 
 def policy_name_of(username: str, bucket: str) -> str:
-    """The inline policy's name, as the Go operator made it."""
+    """The inline policy's name, as in the Go operator."""
     return f"{username}-{bucket}-s3-restricted"
 
 
 def may_use(name: str, user: UserState, bucket: str) -> bool:
-    """Whether a user has the operator's policy for a bucket of this name, whoever its owner is."""
+    """Whether a user has the operator's policy for a bucket of this name, whoever owns the bucket."""
     return policy_name_of(name, bucket) in user.policies
 
 
 def claims(name: str, user: UserState, bucket: str) -> bool:
-    """Whether a user claims a bucket name: by the operator's policy, or by the tag that it was created with.
+    """Whether a user claims a bucket name: by the operator's policy, or by the tag that its creation set.
 
-    Both are in IAM, where no key of a tenant can write. Users made before the tag existed have the policy only.
+    Both are in IAM, where no tenant's key can write. Users that were created before the tag existed have only the
+    policy.
     """
     return may_use(name, user, bucket) or user.tags.get(owner.BUCKET) == bucket
 
 
 def due_tags(user: UserState, tags: dict[str, str]) -> dict[str, str]:
-    """Of the tags that a user should have those whose absence is to be repaired at once.
+    """The tags that the user should have and whose absence must be repaired at once.
 
-    A user from before the claim's tag claims by its policy's name, and gets the tag when its tags are written next.
+    A user from before the tag claims the name by its policy's name. It gets the tag when its tags are written next.
     """
     return {key: value for key, value in tags.items() if key != owner.BUCKET or key in user.tags}
 
@@ -69,9 +71,9 @@ def claim_of(name: str, user: UserState) -> str:
 
 @dataclass(frozen=True)
 class UserRules:
-    """Path and boundary of users; empty: users are made without, and those there are keep theirs.
+    """Path and boundary of users. When a value is empty, users are created without it, and existing users keep theirs.
 
-    ``allowed_policies`` (ARNs) and ``allowed_groups`` may be attached to users by others, as guard-rails are.
+    Others may attach ``allowed_policies`` (ARNs) and ``allowed_groups`` to users, for example as guardrails.
     """
 
     path: str = ""
@@ -80,27 +82,27 @@ class UserRules:
     allowed_groups: frozenset[str] = frozenset()
 
     def foreign_rights(self, user: UserState, policy_name: str) -> list[str]:
-        """What gives or takes a user rights, beside its inline policy, and is not allowed."""
+        """What, apart from the inline policy, gives or takes rights of a user and is not allowed."""
         found = [f"group {group}" for group in user.groups if group not in self.allowed_groups]
         found += [f"policy {arn}" for arn in user.attached if arn not in self.allowed_policies or is_quarantine(arn)]
         return found + [f"policy {name}" for name in user.policies if name != policy_name]
 
     def arn_of(self, partition: str, account: str, name: str) -> str:
-        """The ARN of a user that is yet to be made."""
+        """The ARN of a user that does not exist yet."""
         return f"arn:{partition}:iam::{account}:user{self.path or '/'}{name}"
 
     @property
     def creation(self) -> dict[str, str]:
-        """What they add to the call that creates a user."""
+        """The arguments that the rules add to the call that creates a user."""
         found = {"Path": self.path, "PermissionsBoundary": self.boundary}
         return {name: value for name, value in found.items() if value}
 
     def differ(self, user: UserState) -> bool:
-        """Whether a user of ours must be mended: its boundary can be put, its path stays what it is."""
+        """Whether an owned user must be repaired. Its boundary can be set; its path is never changed."""
         return bool(self.boundary) and user.boundary != self.boundary
 
     def notes_on(self, name: str, user: UserState) -> list[str]:
-        """What a person should know: a path is changed only by a change of the ARN, which others may name."""
+        """Notes for a person. Changing a path would change the ARN, which others may name, so the path stays."""
         path = user.arn.partition(":user")[2].removesuffix(name)
         if not self.path or path == self.path:
             return []
@@ -118,7 +120,7 @@ def rules_of(
 ) -> UserRules:
     """The rules that the role's settings give.
 
-    :raises Refused: InvalidSpec for what IAM would not take
+    :raises ReconcileError: InvalidSpec for a value that IAM would refuse
     """
     if iam_path and not PATH.fullmatch(iam_path):
         raise _invalid("iam_path", f"{iam_path} does not begin and end with /")
@@ -133,5 +135,5 @@ def rules_of(
     return UserRules(iam_path, permissions_boundary, frozenset(allowed_policies), frozenset(allowed_groups))
 
 
-def _invalid(setting: str, message: str) -> Refused:
-    return Refused(Reason.INVALID_SPEC, f"s3bucket_{setting}: {message}")
+def _invalid(setting: str, message: str) -> ReconcileError:
+    return ReconcileError(Reason.INVALID_SPEC, f"s3bucket_{setting}: {message}")

@@ -1,25 +1,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Typed values out of a spec. Each function names the field in its error. Pure."""
+"""Typed values from a spec. The error of each function names the field. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from .errors import Refused
+from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
 from .policy import text_problem
 
 
-def invalid(field: str, message: str) -> Refused:
+def invalid(field: str, message: str) -> ReconcileError:
     """Make the error for a field's value: reason InvalidSpec."""
-    return Refused(Reason.INVALID_SPEC, f"{field}: {message}")
+    return ReconcileError(Reason.INVALID_SPEC, f"{field}: {message}")
 
 
 def mapping_of(value: object, field: str) -> ApiObject:
     """Return an object.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if not isinstance(value, dict):
         raise invalid(field, "is missing" if value is None else "must be an object")
@@ -29,7 +29,7 @@ def mapping_of(value: object, field: str) -> ApiObject:
 def text_of(value: object, field: str) -> str:
     """Return a string that AWS and Kubernetes accept.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if not isinstance(value, str):
         raise invalid(field, "must be a string: put it in quotes")
@@ -42,7 +42,7 @@ def text_of(value: object, field: str) -> str:
 def choice_of(value: object, field: str, choices: Collection[str]) -> str:
     """Return a string that is one of the choices.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     text = text_of(value, field)
     if text not in choices:
@@ -53,7 +53,7 @@ def choice_of(value: object, field: str, choices: Collection[str]) -> str:
 def flag_of(value: object, field: str) -> bool:
     """Return a boolean.
 
-    :raises Refused: InvalidSpec
+    :raises ReconcileError: InvalidSpec
     """
     if not isinstance(value, bool):
         raise invalid(field, "must be true or false")

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Names of the role's variables: a misspelled one would be ignored in silence. Pure, and imports nothing heavy."""
+"""Checks names of the role's variables: Ansible ignores a misspelled one silently. Pure; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 _PREFIX = "s3bucket"
 _LIKE = 0.8
-# Inputs of the playbooks, and what the operator passes: no options of the role.
+# Variables of the playbooks and of the operator, which are not options of the role.
 OF_PLAYBOOKS = (
     "s3bucket_cr_json",
     "s3bucket_name",
@@ -23,15 +23,16 @@ OF_PLAYBOOKS = (
 
 
 def find_unknown(names: Iterable[str], known: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The variables with the role's prefix that it does not have.
+    """The variables that have the role's prefix and that the role does not have.
 
-    :param names: those of all variables
-    :returns: those that look like one of the role's, with it; and the others, which may be a person's own
+    :param names: the names of all variables
+    :returns: the names that are similar to a variable of the role, with that variable; and the others, which may be a
+        person's own
     """
     by_letters = {_letters(name): name for name in known}
     misspelled, others = [], []
     for name in sorted(set(names) - set(by_letters.values())):
-        # Names of the role's own internal variables begin with _.
+        # Names of the role's internal variables begin with _.
         if name.startswith("_") or not _plain(name).startswith(_PREFIX):
             continue
         letters = _letters(name)

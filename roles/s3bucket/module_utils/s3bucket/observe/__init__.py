@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Observation: read everything that one S3 object owns, check its ownership, and compare it with the spec.
+"""Observation: reads everything that one S3 object owns, checks its ownership, and compares it with the spec.
 
-:func:`observe` is for an object that should be there, :func:`observe_deletion` for one that is being deleted. Both only
-read. What must not be changed is refused here, before anything is written.
+:func:`observe` is for a present object, :func:`observe_deletion` for one that is being deleted. Both only read. They
+refuse an object whose resources must not be changed, before anything is written.
 
-One file a subject: ``bucket``, ``user``, ``claims`` (of the bucket's and the user's name), ``children`` (Secret and
-Service), ``deletion``, ``legacy`` (what the Go operator left), ``account`` (the credentials and the region).
+There is one file for each subject: ``bucket``, ``user``, ``claims`` (conflicts of bucket and user names), ``children``
+(Secret and Service), ``deletion``, ``legacy`` (resources of the Go operator), ``account`` (the credentials and the
+region).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The account of the credentials, and whether an error of AWS comes from the object's region."""
+"""The account of the credentials, and whether an AWS error is caused by the object's region."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import NoSuchRegion, Unknown, code_of, is_nowhere
+from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
 from ..read import get_account
@@ -15,19 +15,19 @@ from ..spec import Wanted
 from ..state import BucketState
 from .sources import Sources
 
-# What STS answers to a key that it does not know.
+# The codes that STS returns for an access key that it does not know.
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
 def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | None = None) -> str:
-    """The account that our credentials belong to.
+    """The account of the operator's credentials.
 
-    :param sts_of: makes an STS client of a region; None never takes the region for the cause
-    :raises Refused: NoSuchRegion, or when AWS does not answer
+    :param sts_of: makes an STS client of a region; with None the region is never considered as the cause of an error
+    :raises ReconcileError: NoSuchRegionError, or when AWS does not return the account
     """
     try:
         return get_account(sts)
-    except Unknown as refusal:
+    except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
             _check_enabled(wanted, refusal, sts_of)
@@ -37,28 +37,28 @@ def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | N
 def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
     """The object's bucket with its region and tags; None when there is none.
 
-    :raises Refused: BucketNameTaken, NoSuchRegion, or when AWS does not answer
+    :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not return the state
     """
     try:
         return read_bucket(sources.s3, wanted.bucket, account)
-    except Unknown as refusal:
+    except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise
 
 
-def _check_region(wanted: Wanted, refusal: Unknown) -> None:
+def _check_region(wanted: Wanted, refusal: UnknownStateError) -> None:
     if is_nowhere(wanted.region, refusal.__cause__):
-        raise NoSuchRegion(
+        raise NoSuchRegionError(
             f"spec.region: {wanted.region} is not known to this operator and has no endpoint that can be reached. It "
             f"cannot be changed: delete the object and create it again in a region of AWS ({refusal.message})",
             wanted.home_region,
         ) from refusal
 
 
-def _check_enabled(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any]) -> None:
-    """Find out whether a key is unknown only in this region.
+def _check_enabled(wanted: Wanted, refusal: UnknownStateError, sts_of: Callable[[str], Any]) -> None:
+    """Find out whether the access key is unknown in this region only.
 
-    STS of a region that the account has not enabled, or of another partition, answers as if the key did not exist. A
+    In a region that the account has not enabled, or of another partition, STS answers as if the key did not exist. A
     home region cannot be disabled, so its answer decides.
     https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
     """
@@ -68,14 +68,14 @@ def _check_enabled(wanted: Wanted, refusal: Unknown, sts_of: Callable[[str], Any
             continue
         try:
             account = get_account(sts_of(home))
-        except Unknown:
-            # Not known there either, or no answer: the first error stays.
+        except UnknownStateError:
+            # The key is not known there either, or there is no answer: the first error is reported.
             continue
         if home == wanted.home_region:
             why = f"is not enabled in this account ({account}), or the session token is not valid there: enable it"
         else:
             why = f"is in the partition {wanted.partition}, and this operator's credentials are of {own.name}"
-        raise NoSuchRegion(
+        raise NoSuchRegionError(
             f"spec.region: {wanted.region} {why}; or, as it cannot be changed, delete the object and create it again "
             "in another region",
             home,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from .. import children
-from ..errors import Forbidden, NoSuchNamespace, Refused
+from ..errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from ..json_types import ApiObject
 from ..outcome import Reason
 from ..spec import Wanted
@@ -15,7 +15,7 @@ _Child = ApiObject | None
 
 
 def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """The Secret and the Service; None for what there is not, or without a cluster."""
+    """The Secret and the Service. None for one that does not exist; None for both without a cluster."""
     if sources.cluster is None:
         return None, None
     namespace, name = wanted.identity.namespace, wanted.identity.name
@@ -25,14 +25,14 @@ def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
 
 
 def find_children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """As :func:`find_children`. In a namespace that is being deleted, the operator's rights may be deleted first.
+    """As :func:`find_children`. In a terminating namespace, the operator's rights may be deleted first.
 
-    Secret and Service are then deleted by Kubernetes together with the namespace, and count as absent.
+    Kubernetes then deletes Secret and Service together with the namespace, so they count as absent.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
     """
     try:
         return find_children(wanted, sources)
-    except Forbidden:
+    except ForbiddenError:
         if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
             raise
         return None, None
@@ -41,7 +41,7 @@ def find_children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[_Child,
 def check_ownership(wanted: Wanted, secret: _Child, service: _Child) -> None:
     """Return only if Secret and Service may be created or changed.
 
-    :raises Refused: Conflict
+    :raises ReconcileError: Conflict
     """
     if secret is not None and wanted.username and not children.is_ours(secret, wanted):
         raise _foreign("Secret", wanted.secret_name)
@@ -49,8 +49,8 @@ def check_ownership(wanted: Wanted, secret: _Child, service: _Child) -> None:
         raise _foreign("Service", wanted.identity.name)
 
 
-def _foreign(kind: str, name: str) -> Refused:
-    return Refused(
+def _foreign(kind: str, name: str) -> ReconcileError:
+    return ReconcileError(
         Reason.CONFLICT,
         f"{kind} {name} exists and does not belong to this S3 object (no controller ownerReference to it): "
         f"delete or rename the {kind}, or rename the S3 object",
@@ -75,9 +75,9 @@ def compare_service(wanted: Wanted, sources: Sources, seen: Observation) -> None
 
 
 def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -> None:
-    """Create nothing in a namespace that is being deleted.
+    """Refuse to create anything in a namespace that is being deleted.
 
-    :raises Refused: Pending
+    :raises ReconcileError: Pending
     """
     creates_secret = "secret" in seen.differs and seen.secret is None
     creates_service = "service" in seen.differs and bool(seen.service_host)
@@ -85,29 +85,29 @@ def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -
         return
     if sources.cluster.is_terminating(wanted.identity.namespace):
         message = f"namespace {wanted.identity.namespace} is being deleted: nothing is made in it"
-        raise Refused(Reason.PENDING, message)
+        raise ReconcileError(Reason.PENDING, message)
 
 
 def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
-    """Ask the API server whether it would store what is to be written, before anything is.
+    """Ask the API server, before any write, whether it would store what this run would write.
 
-    A key whose Secret cannot be stored would be lost, and every further try would issue another one.
+    A key whose Secret cannot be stored would be lost, and every retry would create another key.
 
-    :raises NoSuchNamespace: before bucket and user are created for a namespace that does not exist
+    :raises NoSuchNamespaceError: before bucket and user are created for a namespace that does not exist
     """
     if "service" in seen.differs and seen.service_host:
         try:
             cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
-        except NoSuchNamespace:
+        except NoSuchNamespaceError:
             raise
-        except Refused as rejection:
+        except ReconcileError as rejection:
             seen.defer(rejection, "service")
     if writes_secret(wanted, seen):
         try:
             _try_secret(wanted, cluster, seen)
-        except NoSuchNamespace:
+        except NoSuchNamespaceError:
             raise
-        except Refused as rejection:
+        except ReconcileError as rejection:
             seen.defer_key(rejection)
 
 
@@ -116,7 +116,7 @@ def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     is_replaced = seen.secret is not None and children.is_new(manifest)
     finalizers = (seen.secret or {}).get("metadata", {}).get("finalizers")
     if is_replaced and finalizers:
-        raise Refused(
+        raise ReconcileError(
             Reason.KUBERNETES_ERROR,
             f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
             f"({', '.join(map(str, finalizers))}): remove them",

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Name conflicts: of two S3 objects that ask for one bucket or user name, the object that owns it keeps it."""
+"""Name conflicts: when two S3 objects request one bucket or user name, the object that owns it keeps it."""
 
 from __future__ import annotations
 
 from .. import owner
-from ..errors import Refused
+from ..errors import ReconcileError
 from ..outcome import Reason
 from ..spec import Wanted
 from ..state import UserState
@@ -16,10 +16,10 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     """Refuse a bucket name that another IAM user claims, and a user name that IAM would not allow.
 
     Nothing is created or taken over while another user's key would reach it. The bucket itself proves nothing: whoever
-    has a key for it may delete it, create it again, and write any tags on it. Our own user's policy was put when the
-    bucket was ours, so with bucket and policy in place no other user is read.
+    has a key for it may delete it, create it again, and write any tags on it. The object's own user got its policy when
+    the object owned the bucket. So when bucket and policy exist, no other user is read.
 
-    :raises Refused: Conflict
+    :raises ReconcileError: Conflict
     """
     user = found.user
     is_in_use = found.bucket is not None and user is not None and may_use(wanted.username, user, wanted.bucket)
@@ -38,10 +38,10 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
 
 
 def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:
-    """Whether another user's claim counts for less than ours: it has no rights, and ours has them or is older.
+    """Whether another user's claim yields: it has no rights, and this object's user has them or is older.
 
-    Two who create at the same time, in two clusters, may each have missed the other's claim. S3 gives the bucket to
-    one of them, who then gets rights.
+    When two clusters create at the same time, each may have missed the other's claim. S3 gives the bucket to one of
+    them, whose user then gets rights.
     """
     if user is None or may_use(name, other, wanted.bucket):
         return False
@@ -51,10 +51,10 @@ def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState)
     return is_claiming and (user.created, user.arn) < (other.created, other.arn)
 
 
-def _claimed(wanted: Wanted, others: dict[str, UserState]) -> Refused:
+def _claimed(wanted: Wanted, others: dict[str, UserState]) -> ReconcileError:
     named = [f"{name} of S3 object {wanted.identity.owner_of(user.tags) or 'unknown'}" for name, user in others.items()]
     hint = next((text for user in others.values() if (text := wanted.identity.cluster_hint(user.tags))), "")
-    return Refused(
+    return ReconcileError(
         Reason.CONFLICT,
         f"bucket name {wanted.bucket} is claimed by IAM user {', '.join(sorted(named))}: delete that S3 object first "
         f"(or the IAM user, if its S3 object no longer exists), or choose another bucketName{hint}",
@@ -62,10 +62,10 @@ def _claimed(wanted: Wanted, others: dict[str, UserState]) -> Refused:
 
 
 def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
-    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are not distinguished by case.
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are case-insensitive.
     same = next((name for name in users if name.lower() == wanted.username.lower() and name != wanted.username), "")
     if same:
-        raise Refused(
+        raise ReconcileError(
             Reason.CONFLICT,
             f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another iamUser.username",
         )

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The observation of an object that is being deleted: what it owns, and what becomes of it.
+"""The observation of an object that is being deleted: what it owns, and what happens to it.
 
-Only what carries our tags with this object's uid, or is proven to be the Go operator's work for it, is removed.
+Only resources with this object's owner tags and uid, or with proof of Go-operator ownership, are removed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from .. import children as manifests
 from .. import owner
 from ..closing import is_closing
-from ..errors import Refused, Unknown
+from ..errors import ReconcileError, UnknownStateError
 from ..keys import Pair
 from ..outcome import Reason
 from ..read import find_bucket_policy
@@ -27,11 +27,11 @@ from .user import wait_for_iam
 
 @dataclass
 class Deletion:
-    """What of an object's things is owned and there, for the role's tasks of deletion.
+    """The resources of an object that exist and are owned, for the role's tasks of a deletion.
 
     ``bucket_tags``: all tags that the bucket needs before the user is deleted, if it does not have them.
-    ``reopens_bucket``: an earlier run closed the bucket to writers, and now it is not to be emptied after all.
-    ``deferred``: why the bucket is not known. Everything else is deleted, and the object is not done.
+    ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
+    ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
     """
 
     account: str
@@ -44,11 +44,11 @@ class Deletion:
     secret_uid: str = ""
     service_uid: str = ""
     notes: list[str] = field(default_factory=list)
-    deferred: list[Refused] = field(default_factory=list)
+    deferred: list[ReconcileError] = field(default_factory=list)
 
     @property
     def differs(self) -> list[str]:
-        """The aspects that there still are."""
+        """The aspects that still exist."""
         found = {
             "bucket": self.deletes_bucket or self.retained_tags is not None,
             "user": self.deletes_user,
@@ -59,15 +59,15 @@ class Deletion:
 
 
 def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
-    """What is to be removed.
+    """Find what is to be removed.
 
-    :raises Refused: when AWS does not answer what is there; NoSuchRegion: ask again where there is a region
+    :raises ReconcileError: when AWS does not return the state; NoSuchRegionError: ask again in a region that exists
     """
     deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of))
     found = _read(wanted, sources, deletion)
     proof = find_proof(wanted, sources, found)
     if found.user is None and USER_NAME.fullmatch(wanted.username):
-        # A user that is there is deleted, whatever the Secret says of its key: a tenant writes that.
+        # An existing user is deleted, whatever the Secret says about its key: a tenant can write the Secret.
         wait_for_iam(wanted, sources, found)
     if found.bucket is not None:
         _plan_bucket(wanted, deletion, found.bucket, proof, recorded_origin(wanted, found.user, proof))
@@ -82,8 +82,8 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
 
 def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
-    """Read what there is; of Secrets only one that is owned."""
-    # A name that AWS does not allow cannot be there, and asking would fail for ever.
+    """Read what exists; a Secret only if it is owned."""
+    # A name that AWS does not allow cannot exist, and a request for it would fail every time.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     bucket = _find_if_shown(wanted, sources, deletion) if has_bucket else None
     user = sources.users.find(wanted.username) if USER_NAME.fullmatch(wanted.username) else None
@@ -98,11 +98,11 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
 def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:
     try:
         return find_bucket(wanted, sources, deletion.account)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         if refusal.reason == Reason.BUCKET_NAME_TAKEN:
             deletion.notes.append(refusal.message)
         elif refusal.reason == Reason.ACCESS_DENIED:
-            # Who holds the key can write a policy that denies us the bucket: that must not keep the key alive.
+            # The holder of the key can write a policy that denies the operator the bucket. This must not keep the key.
             deletion.deferred.append(refusal)
         else:
             raise
@@ -127,17 +127,17 @@ def _plan_bucket(wanted: Wanted, deletion: Deletion, bucket: BucketState, proof:
         deletion.deletes_bucket = True
         if is_legacy:
             tags |= wanted.identity.tags
-    # The user is deleted first, and what IAM records with it: a further run has the bucket's tags only.
+    # The user is deleted first, and IAM's record with it. A later run has only the bucket's tags.
     deletion.bucket_tags = tags if tags != bucket.tags else None
 
 
 def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
-    """Whether an earlier run began to empty the bucket, before the spec said to keep it or its contents."""
+    """Whether an earlier run began to empty the bucket, before the spec was changed to keep it or its contents."""
     try:
         text = find_bucket_policy(sources.s3, wanted.bucket, account)
-    except Unknown as refusal:
+    except UnknownStateError as refusal:
         if refusal.reason == Reason.ACCESS_DENIED:
-            # The policy that closes a bucket does not deny this.
+            # The policy that closes a bucket does not deny this request.
             return False
         raise
     if sources.try_policy and text is not None:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Proof that the Go operator made bucket and user for this object. It wrote no owner tags."""
+"""Proof that the Go operator created bucket and user for this object. The Go operator wrote no owner tags."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .sources import Found, Sources
 
 
 def find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
-    """The Secret's key pair, if it proves that bucket and user are the Go operator's work for this object.
+    """Return the Secret's key pair if it proves that the Go operator created bucket and user for this object.
 
-    Neither may have another owner's tag, the user must carry exactly the Go operator's policy, and the key pair itself
-    must be that user and reach that bucket. Needed only while one of them is untagged.
+    Neither may have another owner's tags. The user must have exactly the Go operator's policy. The key pair must belong
+    to that user and reach that bucket. The proof is needed only while one of the two has no owner tags.
     """
     pair = children.pair_in(found.secret)
     bucket, user = found.bucket, found.user
@@ -29,7 +29,7 @@ def find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
 
 
 def _is_partly_tagged(wanted: Wanted, bucket: BucketState, user: UserState) -> bool:
-    """Whether bucket or user has no owner tag, and neither has that of another object."""
+    """Whether bucket or user has no owner tags, and neither has those of another object."""
     is_tagged = [owner.has_owner_tag(thing.tags) for thing in (bucket, user)]
     is_owned = [wanted.identity.is_same_object(thing.tags) for thing in (bucket, user)]
     return not all(is_tagged) and not any(
@@ -38,7 +38,8 @@ def _is_partly_tagged(wanted: Wanted, bucket: BucketState, user: UserState) -> b
 
 
 def _is_unchanged(wanted: Wanted, sources: Sources, bucket: BucketState, user: UserState) -> bool:
-    # A bucket that was left by, or is offered to, another object is not this one's for its key's sake.
+    # A bucket that another object has left, or that is offered to one, is not owned because the Secret has a key for
+    # it.
     return (
         owner.RETAINED_FROM not in bucket.tags
         and bucket.tags.get(owner.ADOPT, str(wanted.identity)) == str(wanted.identity)

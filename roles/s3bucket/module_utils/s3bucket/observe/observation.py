@@ -1,31 +1,31 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The result of an observation of an object that should be there."""
+"""The result of an observation of a present object."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..errors import Refused
+from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..keys import KeyPlan
 from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
 
-# The order in which aspects of a user and of Kubernetes are listed, after those of the bucket.
+# The order of the aspects of a user and of Kubernetes in lists, after those of the bucket.
 _ORDER = ("user", "user_policy", "access_key", "secret", "service")
 
 
 @dataclass
 class Observation:
-    """What is to be done, for the role's tasks. Of secrets only the Secret as it was read, which goes nowhere.
+    """What is to be done, for the role's tasks. Only the Secret as read holds secret values. It is never passed on.
 
     ``service_host`` is empty where there is to be no Service.
-    ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty where it is unknown.
-    ``settings`` and ``tags`` (as they are, as they should be) of a bucket that is missing are those of a new one.
-    ``recorded``: the optional settings that were written before, by the bucket's tags.
-    ``deferred``: problems that keep some steps from being done. What those steps would repair is not in ``differs``;
-    everything else of the object is maintained, and the object is not Ready.
+    ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty when it is unknown.
+    ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
+    ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
+    ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
+    of the object is maintained, and the object is not Ready.
     """
 
     account: str
@@ -49,25 +49,25 @@ class Observation:
     service: ApiObject | None = None
     service_host: str = ""
     has_key: bool = True
-    deferred: list[Refused] = field(default_factory=list)
+    deferred: list[ReconcileError] = field(default_factory=list)
 
-    def defer(self, problem: Refused, *aspects: str) -> None:
-        """Record a problem, and leave out the aspects whose steps it prevents."""
+    def defer(self, problem: ReconcileError, *aspects: str) -> None:
+        """Record a problem, and remove the aspects whose steps it prevents."""
         self.deferred.append(problem)
         self.differs = [aspect for aspect in self.differs if aspect not in aspects]
 
-    def defer_key(self, problem: Refused) -> None:
-        """Record a problem that keeps key and Secret as they are."""
+    def defer_key(self, problem: ReconcileError) -> None:
+        """Record a problem that prevents any change to key and Secret."""
         self.defer(problem, "access_key", "secret")
         self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
-        """The bucket's settings beside what is wanted."""
+        """The current settings of the bucket, and the wanted ones."""
         return Comparison(wanted, self.settings, self.is_adopted)
 
     @property
     def written(self) -> list[str]:
-        """The aspects that a run writes: those that differ, and what a new user or a new access key brings with it.
+        """The aspects that a run writes: those that differ, and those that come with a new user or a new access key.
 
         A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
         """
@@ -77,7 +77,7 @@ class Observation:
 
     @property
     def lacks(self) -> list[str]:
-        """Without what nobody can use what there is, in words; all of it differs, too."""
+        """What is missing without which nobody can use the object, in words. All of it also differs."""
         found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
         return [words for words, is_there in found.items() if not is_there]
 
@@ -88,12 +88,12 @@ def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
     if wanted.username:
         status["userARN"] = seen.user_arn
-        # While there is no key in a Secret, and none will be in this run, the status shows the last one.
+        # While no Secret holds a key, and this run writes none, the status keeps the last key.
         if seen.has_key or not seen.deferred:
             status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
     return status
 
 
 def writes_secret(wanted: Wanted, seen: Observation) -> bool:
-    """Whether the Secret is to be written, with a new key pair or without."""
+    """Whether the run writes the Secret, with a new key pair or without."""
     return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)

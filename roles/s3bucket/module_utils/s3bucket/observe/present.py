@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The observation of an object that should be there: first whether everything is owned, then what differs."""
+"""The observation of a present object: first whether everything is owned, then what differs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .sources import Found, Sources
 
 
 def observe(wanted: Wanted, sources: Sources) -> Observation:
-    """What differs for an object that should be there.
+    """Find what differs for a present object.
 
-    :raises Refused: with the reason and what to do about it
+    :raises ReconcileError: with the reason and the remedy
     """
     found = _read(wanted, sources)
     host = manifests.service_host(wanted, sources.external_name)
@@ -48,7 +48,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
 
 def _read(wanted: Wanted, sources: Sources) -> Found:
-    """Read what there is, once the spec fits the account."""
+    """Read what exists, after checking that the spec fits the account."""
     account = ask_account(wanted, sources.sts, sources.sts_of)
     check_namespace(wanted, account)
     check_lockout(wanted, account)

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where an observation reads, and what it found there."""
+"""The sources of an observation, and the state that was read."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..users import NO_RULES, UserRules
 
 
 class Users(Protocol):
-    """Where IAM users are read: each by itself (``read.PerUserReader``), or all at once (``read.BulkUserReader``)."""
+    """Reads IAM users: each by itself (``read.PerUserReader``), or all at once (``read.BulkUserReader``)."""
 
     def find(self, name: str) -> UserState | None:
         """The user, without its rights; None when there is none."""
 
     def read_rights(self, name: str, user: UserState) -> None:
-        """Fill in what the user may do, and its keys."""
+        """Fill in the user's rights and its keys."""
 
 
 class Cluster(Protocol):
-    """Where Secrets and Services are read: the API server, or the operator's informer caches.
+    """Reads Secrets and Services: from the API server, or from the operator's informer caches.
 
-    ``is_wanted`` False: there should be none, so one that a cache does not show need not be asked for.
+    ``is_wanted`` False: none should exist, so one that is not in a cache need not be requested.
     """
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
@@ -41,21 +41,23 @@ class Cluster(Protocol):
     def dry_run(self, manifest: ApiObject) -> None:
         """Ask the API server whether it would store the manifest.
 
-        :raises Refused: when it would not
+        :raises ReconcileError: when it would not
         """
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where to read, and the role's settings that matter for it.
+    """The sources, and the role's settings that matter for reading.
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
-    ``settle_s``: seconds to allow for IAM's eventual consistency after a write; ``external_name``: the target of the
-    Service, or empty for the one that follows from the region;
-    ``rules``: what the cluster forces on users; ``read_users``: reads all users of the account, for the check of who
-    else claims the bucket's name; None skips that check, for a caller that changes nothing. Without a ``cluster``
-    Secret and Service are taken to be in order. ``try_policy`` is called with the text of the bucket's policy before
-    it is parsed. ``sts_of`` makes an STS client of another region.
+    ``settle_s``: seconds to allow for IAM's eventual consistency after a write.
+    ``external_name``: the target of the Service; empty for the one that follows from the region.
+    ``rules``: what the cluster requires of users.
+    ``read_users``: reads all users of the account, to check which others claim the bucket's name. None skips that
+    check, for a caller that changes nothing.
+    ``cluster``: None means that Secret and Service are not compared and count as in sync.
+    ``try_policy`` is called with the text of the bucket's policy before it is parsed.
+    ``sts_of`` makes an STS client of another region.
     """
 
     s3: AwsClient
@@ -74,7 +76,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of an object in AWS and Kubernetes; None for what there is not."""
+    """The resources of an object in AWS and Kubernetes; None for one that does not exist."""
 
     account: str
     bucket: BucketState | None

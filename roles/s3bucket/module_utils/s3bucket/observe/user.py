@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The IAM user of an object that should be there: whether it is owned, what of it differs, and what its keys need."""
+"""The IAM user of a present object: whether it is owned, what differs, and what its keys need."""
 
 from __future__ import annotations
 
 from .. import children, owner
-from ..errors import Refused
+from ..errors import ReconcileError
 from ..keys import KeyPlan, Pair, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
@@ -18,8 +18,8 @@ from .sources import Found, Sources
 def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) -> None:
     """Return only if the user may be created or changed.
 
-    :param proof: of the Go operator's ownership (``legacy.find_proof``)
-    :raises Refused: Conflict
+    :param proof: the proof of Go-operator ownership (``legacy.find_proof``)
+    :raises ReconcileError: Conflict
     """
     if user is None:
         return
@@ -28,33 +28,33 @@ def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) 
         other = identity.owner_of(user.tags)
         whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
         hint = identity.cluster_hint(user.tags)
-        raise Refused(Reason.CONFLICT, f"IAM user {name} {whose}: choose another iamUser.username{hint}")
+        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {whose}: choose another iamUser.username{hint}")
 
 
 def wait_for_iam(wanted: Wanted, sources: Sources, found: Found) -> None:
-    """Take nothing for deleted that was written within ``settle_s`` seconds: IAM is eventually consistent.
+    """Refuse while a missing resource was written within ``settle_s`` seconds: IAM is eventually consistent.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
-    :raises Refused: WaitingForIAM
+    :raises ReconcileError: WaitingForIAM
     """
-    # A time in the future is what somebody wrote, or another clock's: it must not hold up the object until then.
+    # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
     ago = children.issued_ago_s(found.secret, sources.now)
     if ago is None or abs(ago) >= sources.settle_s:
         return
     user, pair = found.user, children.pair_in(found.secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
     if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
-        raise Refused(
+        raise ReconcileError(
             Reason.WAITING_FOR_IAM, f"IAM does not show user {wanted.username} and its new key everywhere yet"
         )
 
 
-def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Refused | None:
-    """Why no key may be issued for a user of ours: it has other rights, or AWS has put it under quarantine."""
+def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> ReconcileError | None:
+    """Why no key may be created for an owned user: it has other rights, or AWS has put it under quarantine."""
     name = wanted.username
     quarantine = [arn for arn in user.attached if is_quarantine(arn)]
     if quarantine:
-        return Refused(
+        return ReconcileError(
             Reason.KEY_LEAKED,
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
@@ -62,7 +62,7 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
     foreign = rules.foreign_rights(user, wanted.policy_name)
     if not foreign:
         return None
-    return Refused(
+    return ReconcileError(
         Reason.CONFLICT,
         f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
         "with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of its "
@@ -71,7 +71,7 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
 
 
 def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Found, proof: Pair | None) -> None:
-    """Fill in what of the user, its policy, its keys and the Secret differs, and what repairs it."""
+    """Fill in what differs in the user, its policy, its keys and the Secret, and what repairs it."""
     user = found.user
     if user is None:
         _plan_new_user(wanted, seen)
@@ -119,21 +119,23 @@ def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, seen:
 
 
 def _usable_pair(wanted: Wanted, sources: Sources, seen: Observation, recorded: Pair | None) -> Pair | None:
-    """The key pair that the Secret holds and can keep; without a cluster the recorded one."""
+    """The key pair in the Secret, if it can be kept; without a cluster the recorded one."""
     if sources.cluster is None:
         return recorded
-    # An immutable Secret that needs a change is made anew, and its pair, which never passes through here, with it.
+    # An immutable Secret that needs a change is re-created with a new pair: this code never has the pair's values.
     is_replaced = (
         seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
     )
     return None if is_replaced else children.pair_in(seen.secret)
 
 
-def _plan_keys(seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> Refused | None:
-    """Plan what to do about the keys. Returns why nothing can be done."""
+def _plan_keys(
+    seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None
+) -> ReconcileError | None:
+    """Plan what to do about the keys. Return why nothing can be done."""
     try:
         seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.FOREIGN_KEYS), in_secret)
-    except Refused as refusal:
+    except ReconcileError as refusal:
         return refusal
     return None
 

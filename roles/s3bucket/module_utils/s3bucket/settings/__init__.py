@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The settings of a bucket, one file each, in the order in which they are read, compared and written.
 
-``make generate`` lists the files of this folder here: Ansible packs a module only with what its imports name.
+``make generate`` lists the files of this folder here, because Ansible packs a module only with what its imports name.
 """
 
 from __future__ import annotations

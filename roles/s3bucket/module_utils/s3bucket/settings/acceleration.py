@@ -15,7 +15,7 @@ _PUT = Operation("put_bucket_accelerate_configuration", "s3:PutAccelerateConfigu
 
 
 class Acceleration(Setting):
-    """Suspended and never enabled mean the same."""
+    """Suspended and never enabled are treated as equal."""
 
     name = "acceleration"
     field = "enableTransferAcceleration"

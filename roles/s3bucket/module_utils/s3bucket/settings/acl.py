@@ -17,7 +17,7 @@ _PUT = Operation("put_bucket_acl", "s3:PutBucketAcl")
 
 
 def _take(answer: ApiObject) -> str | None:
-    # Imported here: the operator starts without the collections, to say which are missing.
+    # Imported here, because the operator must start without the collections to report which ones are missing.
     from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
 
     name: str | None = s3_acl_to_name(answer)
@@ -25,7 +25,7 @@ def _take(answer: ApiObject) -> str | None:
 
 
 class Acl(Setting):
-    """As read it is the name of a canned ACL; None for any other list of grants."""
+    """The value that was read is the name of a canned ACL; None for any other list of grants."""
 
     name = "acl"
     field = "bucketACL"

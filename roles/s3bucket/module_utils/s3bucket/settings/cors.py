@@ -12,7 +12,7 @@ from ..values import choice_of, invalid, mapping_of, text_of
 
 _PUT = Operation("put_bucket_cors", "s3:PutBucketCORS")
 _DELETE = Operation("delete_bucket_cors", "s3:PutBucketCORS")
-# Field of a rule -> boto3's key of the same meaning.
+# Maps the field of a rule to boto3's key.
 _LISTS = {
     "allowedMethods": "AllowedMethods",
     "allowedOrigins": "AllowedOrigins",
@@ -32,7 +32,7 @@ def _take(answer: ApiObject) -> Rules:
 
 
 class Cors(Setting):
-    """Rules are written as a whole. Their order counts, as the first that matches is used; that in a list does not."""
+    """All rules are written together. Their order counts, as S3 uses the first match. Lists in a rule have no order."""
 
     name = "cors"
     field = "corsRules"

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Object lock: ``enableObjectLock``, which only the creation of the bucket sets."""
+"""Object lock: ``enableObjectLock``. Only the creation of the bucket sets it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..values import flag_of
 
 
 def _has_versions(found: ApiObject) -> bool:
-    # A bucket with object lock always has its versions enabled: where they are not, one call less.
+    # A bucket with object lock always has versioning enabled. Without versioning, the request is not needed.
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
     return found["versioning"] in ("Enabled", UNSUPPORTED)
 
 
 class ObjectLock(Setting):
-    """A bucket that has it keeps it, whatever the spec says."""
+    """A bucket that has object lock keeps it, whatever the spec says."""
 
     name = "object_lock"
     field = "enableObjectLock"
@@ -31,7 +31,7 @@ class ObjectLock(Setting):
         unset=False,
         is_needed=_has_versions,
     )
-    # Asked for by CreateBucket: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (Permissions)
+    # CreateBucket requires it: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (Permissions)
     writes = (Operation("put_object_lock_configuration", "s3:PutBucketObjectLockConfiguration"),)
 
     def parse(self, value: object) -> bool:

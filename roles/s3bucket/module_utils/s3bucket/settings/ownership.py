@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Object ownership: follows from ``bucketACL``, as ACLs other than private need ownership that honors ACLs.
+"""Object ownership. It follows from ``bucketACL``: an ACL other than private needs an ownership that honors ACLs.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
 """
@@ -26,7 +26,7 @@ def _take(answer: ApiObject) -> str | None:
 
 
 class Ownership(Setting):
-    """Changed only where it would make the ACL impossible."""
+    """Changed only where the current value does not allow the ACL."""
 
     name = "ownership"
     field = "bucketACL"
@@ -42,7 +42,7 @@ class Ownership(Setting):
     writes = (_PUT,)
 
     def parse(self, value: object) -> None:
-        """The field is the ACL's; what is wanted follows from it, and from what the bucket has."""
+        """The field belongs to the ACL. The wanted value follows from it, and from the bucket's current value."""
 
     def is_asked(self, wanted: Wanted) -> bool:
         return wanted.settings["acl"] in PUBLIC_ACLS

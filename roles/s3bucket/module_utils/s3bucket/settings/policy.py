@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The bucket policy: ``bucketPolicy``. What a document means is ``s3bucket.policy``'s business.
+"""The bucket policy: ``bucketPolicy``. ``s3bucket.policy`` interprets the documents.
 
-The module s3bucket_settings writes it by itself: it explains AWS's errors, and records what AWS made of the document.
+The module s3bucket_settings writes it separately: it explains AWS's errors, and records what AWS made of the document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DELETE = Operation("delete_bucket_policy", "s3:DeleteBucketPolicy")
 
 
 class Policy(Setting):
-    """As read it is a text, a tenant's, which is parsed within limits; None for no policy. Wanted is a document."""
+    """The value read is a tenant's text, parsed within limits; None for no policy. The wanted one is a document."""
 
     name = "policy"
     field = "bucketPolicy"
@@ -43,11 +43,11 @@ class Policy(Setting):
 
     def differs(self, case: Comparison) -> bool:
         wanted, record = case.wanted, case.found.get("policy_record", "")
-        # Of an object with a user the record is a tag in IAM, which no key that we issue can write.
+        # For an object with a user the record is a tag in IAM, which no key that the operator creates can write.
         return not is_applied(case.found[self.name], wanted.policy, record, is_record_safe=bool(wanted.username))
 
     def is_leftover(self, case: Comparison) -> bool:
-        """Whether a deletion that never ended left its own policy, which denies all writes."""
+        """Whether an unfinished deletion has left its policy, which denies all writes."""
         return is_closing(case.found[self.name], case.wanted.bucket_arn)
 
     def argument(self, case: Comparison) -> ApiObject:

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Block Public Access of the bucket: ``publicAccessBlock``.
 
-Each guard that is not given is on, unless the object's own ACL or policy needs it off.
+A setting that is not given is on, unless the object's own ACL or policy needs it off.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
 """
 
@@ -18,7 +18,7 @@ from .acl import PUBLIC_ACLS
 if TYPE_CHECKING:
     from ..spec import Wanted
 
-# Field of the spec -> boto3's key of the same meaning.
+# Maps the field of the spec to boto3's key.
 BLOCK_FIELDS = {
     "blockPublicACLs": "BlockPublicAcls",
     "ignorePublicACLs": "IgnorePublicAcls",
@@ -30,7 +30,7 @@ _PUT = Operation("put_public_access_block", "s3:PutBucketPublicAccessBlock")
 
 
 class PublicAccessBlock(Setting):
-    """Its wanted value is a boolean for each field; as read, and as written, for each key of boto3."""
+    """The wanted value is a boolean for each field of the spec. The value read or written has the keys of boto3."""
 
     name = "public_access_block"
     field = "publicAccessBlock"
@@ -77,8 +77,8 @@ class PublicAccessBlock(Setting):
         return any(self._is_given(wanted, name) for name in BLOCK_FIELDS)
 
     def target(self, case: Comparison) -> dict[str, bool]:
-        # Of an adopted bucket only what the CR gives is ours; the rest is repeated as found, because a guard that is
-        # left out of the request is turned off.
+        # In an adopted bucket only the fields that the CR gives are managed. The request repeats the others as read,
+        # because S3 turns off each setting that a request does not contain.
         found, block = case.found[self.name], case.wanted.settings[self.name]
         return {
             key: block[name] if not case.is_adopted or self._is_given(case.wanted, name) else found[key]

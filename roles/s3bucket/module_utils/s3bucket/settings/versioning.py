@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Versioning: ``enableVersioning``. Suspended and never enabled mean the same."""
+"""Versioning: ``enableVersioning``. Suspended and never enabled are treated as equal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PUT = Operation("put_bucket_versioning", "s3:PutBucketVersioning")
 
 
 class Versioning(Setting):
-    """As read it is the status: Enabled, Suspended, or empty for a bucket that never had versions."""
+    """The value that was read is the status: Enabled, Suspended, or empty for a bucket that never had versions."""
 
     name = "versioning"
     field = "enableVersioning"
@@ -37,7 +37,7 @@ class Versioning(Setting):
             raise invalid(f"spec.{self.field}", "must not be false with enableObjectLock: object lock needs versions")
 
     def target(self, case: Comparison) -> bool:
-        # A bucket with object lock cannot suspend its versions.
+        # Versioning of a bucket with object lock cannot be suspended.
         return case.wanted.settings[self.name] or case.found["object_lock"] is True
 
     def canonical(self, value: Value) -> bool:
