@@ -73,9 +73,9 @@ def _describe_tasks(text: str) -> str:
         return f"First task: {yaml.safe_load(text)[0]['name']}."
     # Inputs, outputs and commands follow the sentences.
     lines = [line.removeprefix("# ") for line in comment[1].splitlines()]
-    ends = (number for number, line in enumerate(lines) if re.match(r"(In|Out): |  ", line))
+    ends = (number for number, line in enumerate(lines) if line.startswith("  "))
     prose = " ".join(lines[: next(ends, len(lines))])
-    return re.split(r" (?=(?:In|Out): )", prose)[0]
+    return re.split(r" (?=(?:Inputs?|Outputs?): )", prose)[0]
 
 
 def _short_description(path: Path) -> str:
