@@ -20,6 +20,7 @@ from dev.awsgate.holds import Hold
 from dev.wait import wait_until
 from runner.execution import processes
 from runner.kube.client import FINALIZER
+from runner.objects import S3Object
 from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.foreign import Foreign
@@ -81,7 +82,7 @@ class Rig:
         seen: list[str] = []
         self._world.aws.gate.arm(*trial.names)
         self._api.holds.arm(Hold((trial.namespace,)))
-        work = Work(lambda: self._jobs["warm"].run(trial.item))
+        work = Work(lambda: self._jobs["warm"].run(S3Object(trial.item)))
         try:
             while not work.is_over:
                 seen += self._step()
@@ -102,14 +103,14 @@ class Rig:
         return found
 
     def _prepare(self, trial: _Trial) -> None:
-        outcome = self._jobs["warm"].run(trial.item)
+        outcome = self._jobs["warm"].run(S3Object(trial.item))
         assert outcome.is_done, outcome
         trial.disturb()
 
     def _kill_in_job(self, case: Case, trial: _Trial) -> bool:
         job = self._jobs[case.executor]
         self._arm(case, trial)
-        work = Work(lambda: job.run(trial.item))
+        work = Work(lambda: job.run(S3Object(trial.item)))
         was_reached = self._await(case.moment, lambda: work.is_over)
         killed = self._kill(case.target, os.getpid()) if was_reached else 0
         outcome = work.outcome()
@@ -120,7 +121,7 @@ class Rig:
         if outcome.is_done:
             trial.check()
         # The next run is always warm. It does the same as a stock run (test_warm.py) in a tenth of the time.
-        again = self._jobs["warm"].run(trial.item)
+        again = self._jobs["warm"].run(S3Object(trial.item))
         assert again.is_done, again
         return bool(killed)
 

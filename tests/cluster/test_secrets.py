@@ -26,6 +26,7 @@ from dev.awsgate.holds import Hold
 from dev.wait import wait_until
 from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.execution import processes
+from runner.objects import S3Object
 from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.outcome import Reason
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
@@ -268,14 +269,14 @@ def test_no_secret_leaves_its_place_in_a_run_at_its_most_verbose_that_is_cancell
     ):
         job = GatedJob(work_dir, settings, warm)
         world.aws.gate.arm(cr["spec"]["iamUser"]["username"], action="CreateAccessKey", number=1, when="after")
-        work = Work(lambda: job.run(cr))
+        work = Work(lambda: job.run(S3Object(cr)))
         wait_until(lambda: world.aws.gate.wait_held(1), "a key is being issued")
         search.look()
         # A time-out does the same: SIGTERM, and then SIGKILL if the process does not end.
         job.cancel()
         assert work.outcome().reason is Reason.RUN_CANCELLED
         world.aws.gate.disarm()
-        again = Work(lambda: GatedJob(work_dir, settings, warm).run(cr))
+        again = Work(lambda: GatedJob(work_dir, settings, warm).run(S3Object(cr)))
         held = step(world, api, cr, search, lambda: again.is_over)
         assert again.outcome().is_done, again.outcome()
     assert {"CreateAccessKey", "POST secrets"} <= set(held)
