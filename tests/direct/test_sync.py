@@ -78,6 +78,10 @@ _LEASES: dict[str, tuple[Any, str]] = {
     "no-holder": ({"renewTime": "2026-01-01T00:00:00.000000Z", "leaseDurationSeconds": 15}, ""),
     "no-time": ({"holderIdentity": "somebody", "leaseDurationSeconds": 15}, "no valid renewTime"),
     "no-duration": ({"holderIdentity": "somebody", "renewTime": "2026-01-01T00:00:00.000000Z"}, "no valid renewTime"),
+    "year-0": (
+        {"holderIdentity": "somebody", "leaseDurationSeconds": 15, "renewTime": "0000-01-01T00:00:00.000000Z"},
+        "no valid renewTime",
+    ),
     "first-year": (
         {"holderIdentity": "somebody", "renewTime": "0001-01-02T00:00:00.000000Z", "leaseDurationSeconds": 15},
         "",
