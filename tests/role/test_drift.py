@@ -568,8 +568,8 @@ def test_check_mode_reports_and_changes_nothing(subject: Subject) -> None:
     assert world.reconcile(cr).outcome["reason"] == "Ready"
 
 
-# Other forms of a value that mean the same as the spec. They stay in AWS, and other tests compare what they find: so this
-# is the last test.
+# Other forms of a value that mean the same as the spec. They stay in AWS, and other tests compare what they find. So
+# this is the last test.
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {"cors-in-another-order": reorder_cors}
 
 
