@@ -8,6 +8,7 @@ ansible-core's own code with this.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -53,6 +54,8 @@ def is_for_here(task: Task, play_context: PlayContext) -> bool:
     return name in _ACTIONS or is_ours(task)
 
 
+# Every task asks for it, of one class. The answer is found before the fork, by the check at start.
+@functools.cache
 def find_context_maker(context: type[TaskContext]) -> Callable[[WorkerProcess], TaskContext] | None:
     """A function that makes the context for a worker's ``_run``; None when the class has unknown parameters.
 
