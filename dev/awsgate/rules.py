@@ -305,6 +305,29 @@ def tag_new_bucket(call: Call, answer: Answer) -> None:
         s3_backends[ACCOUNT]["aws"].tagger.tag_resource(found[1].arn, tags)
 
 
+def answer_tags_of_resource(call: Call) -> Answer | None:
+    """S3 Control puts and removes single tags of a bucket, with ABAC or without; moto only has it for other resources.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_UntagResource.html
+    """
+    if call.action not in ("TagResource", "UntagResource"):
+        return None
+    found = find_bucket(call.bucket)
+    if found is None:
+        return error(call, 404, "NoSuchResource", "The specified resource doesn't exist.")
+    arn, tagger = found[1].arn, s3_backends[found[0]]["aws"].tagger
+    if call.action == "UntagResource":
+        tagger.untag_resource_using_names(arn, call.lists["tagKeys"])
+        return Answer(204)
+    items = [item for item in ElementTree.fromstring(call.body).iter() if item.tag.rpartition("}")[2] == "Tag"]
+    texts = [{part.tag.rpartition("}")[2]: part.text or "" for part in item} for item in items]
+    if len({**tagger.get_tag_dict_for_resource(arn), **{text["Key"]: "" for text in texts}}) > _MAX_TAGS:
+        return error(call, 400, "TooManyTags", "The number of tags exceeds the limit of 50 tags")
+    tagger.tag_resource(arn, texts)
+    return Answer(204)
+
+
 def keep_empty_tags(call: Call, answer: Answer) -> None:
     """A tag's value may be empty, and is returned so; moto forgets that there is one.
 
@@ -659,6 +682,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_user_name_of_other_case,
     refuse_over_quota,
     show_bucket_late,
+    answer_tags_of_resource,
     know_policies_of_aws,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (

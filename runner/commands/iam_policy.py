@@ -28,6 +28,9 @@ PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
 # The actions on the bucket itself and its settings.
 _BUCKETS = (
     *sorted({item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)}),
+    # Whoever has the bucket's key may enable ABAC. Then tags are written with TagResource and UntagResource.
+    "s3:GetBucketAbac",
+    "s3:UntagResource",
     "s3:CreateBucket",
     "s3:DeleteBucket",
     "s3:GetBucketTagging",

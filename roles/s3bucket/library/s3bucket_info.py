@@ -135,7 +135,7 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 # Before the other imports, which would fail with a traceback.
 ensure_present()
 
-from ansible.module_utils.s3bucket import children, owner
+from ansible.module_utils.s3bucket import children, owner, recent
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
@@ -233,7 +233,10 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "differs": seen.differs,
         "written": seen.written,
         "plan": plan,
-        "outcome_status": outcome_status(wanted, seen),
+        "outcome_status": {
+            **outcome_status(wanted, seen),
+            **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
+        },
         "success": success(seen.notes),
         "deferred": [problem.outcome.to_record() for problem in seen.deferred],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from .. import aspects, owner
+from .. import aspects, owner, recent
 from ..errors import ReconcileError
 from ..json_types import ApiObject, AwsClient
 from ..keys import Pair
@@ -13,6 +13,7 @@ from ..outcome import Reason
 from ..policy import find_replaced
 from ..read import read_settings
 from ..setting import Comparison
+from ..settings import BY_NAME
 from ..spec import Wanted
 from ..state import BucketState, UserState
 from ..users import claims, may_use
@@ -162,8 +163,8 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
     if bucket is None:
         seen.differs.append("bucket")
         seen.settings, seen.tags = aspects.new_bucket(wanted), ({}, wanted.tags)
-        # Compared only to refuse early what a new bucket could not have either.
-        aspects.differing(seen.comparison_with(wanted))
+        # This also refuses early what a new bucket could not have either.
+        seen.digests = _digests(seen, aspects.differing(seen.comparison_with(wanted)))
         return
     seen.bucket_exists = True
     seen.is_adopted = is_adopted(seen.origin, bucket)
@@ -174,6 +175,16 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
         seen.differs.append("tags")
         purges = any(key not in tags for key in bucket.tags)
         seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
+    seen.digests = _digests(seen, seen.differs)
+
+
+def _digests(seen: Observation, differs: list[str]) -> dict[str, str]:
+    """Digests of the current values, for the record of what a run replaces.
+
+    Only of optional settings. A change of the others by hand, right after a run, is repaired at the next check.
+    """
+    optional = [BY_NAME[name] for name in differs if name in BY_NAME and BY_NAME[name].is_optional]
+    return {item.name: recent.digest(item.canonical(seen.settings[item.name])) for item in optional}
 
 
 def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found: Found) -> None:

@@ -23,6 +23,7 @@ class Observation:
     ``service_host`` is empty where there is to be no Service.
     ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty when it is unknown.
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
+    ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
@@ -38,6 +39,7 @@ class Observation:
     origin: str = ""
     unmanaged: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
+    digests: dict[str, str] = field(default_factory=dict)
     user_exists: bool = False
     user: UserState | None = None
     user_arn: str = ""
