@@ -69,7 +69,7 @@ def test_minimum_replaces_the_maximum_of_the_budget(rendered: Callable[..., Obje
     assert "minAvailable" not in at("PodDisruptionBudget", "spec")(rendered("together"))
 
 
-def test_pods_have_their_token_whatever_the_service_account_says(rendered: Callable[..., Objects]) -> None:
+def test_pods_have_their_token_whatever_the_service_account_has(rendered: Callable[..., Objects]) -> None:
     assert in_pods("automountServiceAccountToken")(rendered("together")) == [True] * TWICE
 
 

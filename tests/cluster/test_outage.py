@@ -96,7 +96,7 @@ def test_aws_that_cannot_be_reached_is_unknown_not_absent(own_world: World, oper
     try:
         delete(own_world, cr)
         wait_until(
-            lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is told"
+            lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is published"
         )
         # The object is being deleted, and AWS does not answer what exists: the object stays.
     finally:

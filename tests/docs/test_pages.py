@@ -47,7 +47,7 @@ def test_every_metric_is_explained() -> None:
     assert sorted(cell.strip("`").partition("{")[0] for cell in listed) == sorted(there)
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_remedy() -> None:
     listed = first_cells(section("docs/reference/metrics.md", "## Alerts"))
     assert listed == [alert["alert"] for alert in ALERTS]
 

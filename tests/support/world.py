@@ -126,7 +126,7 @@ class World:
             self._warm = WarmProcess(folder, self.environment(**roles))
             self._warm.start()
         path = self._warm.find_path()
-        assert path is not None, "the warm process says that it is not supported"
+        assert path is not None, "the warm process reports that it is not supported"
         return str(path / "ansible-playbook")
 
     def playbook(
@@ -183,7 +183,7 @@ class World:
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
-    def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
+    def sources(self, iam_propagation_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
         """The sources that the role's own module reads from, in this process."""
 
         def clients_of(pair: dict[str, Any]) -> tuple[Any, Any]:
@@ -199,7 +199,7 @@ class World:
             cluster,
             clients_of,
             now,
-            settle_s,
+            iam_propagation_s,
             "s3.amazonaws.com",
             rules,
             read_users=lambda: read.read_all_users(self.iam),

@@ -237,7 +237,7 @@ def reason_of(code: str, message: str) -> Reason:
         if reason == Reason.QUOTA_EXCEEDED and _is_about_keys(code, message):
             return Reason.TOO_MANY_KEYS
         if reason == Reason.WAITING_FOR_IAM and "Scope ARN: " in message:
-            # IAM's eventual consistency is not the cause: nobody has created the policy.
+            # IAM's eventual consistency is not the cause: the policy does not exist.
             return Reason.AWS_ERROR
         if reason == Reason.ACCESS_DENIED and _MFA_MESSAGE in message.lower():
             return Reason.MFA_REQUIRED

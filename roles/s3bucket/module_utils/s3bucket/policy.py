@@ -189,7 +189,7 @@ def find_replaced(text: str | None, policy: JsonObject | None, record: str) -> R
 
     :param record: as :func:`record_of` returns it, or an empty string. The record of another policy means that this
         policy has not been written yet
-    :returns: empty also when writing the policy again would give nobody access, because only statements that deny name
+    :returns: empty also when writing the policy again would give no one access, because only statements that deny name
         them
     """
     if text is None or not policy or (record and record.partition(":")[0] != _digest(policy)):

@@ -71,7 +71,7 @@ def claim_of(name: str, user: UserState) -> str:
 
 @dataclass(frozen=True)
 class UserRules:
-    """Path and boundary of users. When a value is empty, users are created without it, and existing users keep theirs.
+    """Path and boundary of users. An empty value: users are created without it, and existing users are not changed.
 
     Others may attach ``allowed_policies`` (ARNs) and ``allowed_groups`` to users, for example as guardrails.
     """
@@ -81,7 +81,7 @@ class UserRules:
     allowed_policies: frozenset[str] = frozenset()
     allowed_groups: frozenset[str] = frozenset()
 
-    def foreign_rights(self, user: UserState, policy_name: str) -> list[str]:
+    def unmanaged_rights(self, user: UserState, policy_name: str) -> list[str]:
         """What, apart from the inline policy, gives or takes rights of a user and is not allowed."""
         found = [f"group {group}" for group in user.groups if group not in self.allowed_groups]
         found += [f"policy {arn}" for arn in user.attached if arn not in self.allowed_policies or is_quarantine(arn)]

@@ -100,7 +100,7 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
     """Whether only tags name this object as the bucket's owner: another tenant may have prepared the bucket.
 
     Whoever had a key for it may have written any tags, and rules that delete or copy what is stored later. A bucket
-    that the operator created for this object has the object's uid in its tags, which nobody else knows. A re-created
+    that the operator created for this object has the object's uid in its tags, which no one else knows. A re-created
     object has another uid; then its user, which claims the bucket's name in IAM, is the proof. For an object without a
     user there is no proof but the tags.
     """
