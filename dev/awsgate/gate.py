@@ -15,7 +15,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from requests.structures import CaseInsensitiveDict
 
-from . import access, rules
+from . import access, configurations, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
 from .holds import Hold, Holds
@@ -107,7 +107,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in rules.BEFORE:
+        for rule in (*rules.BEFORE, configurations.answer_configuration):
             answer = rule(call)
             if answer is not None:
                 return answer
@@ -137,6 +137,8 @@ class Gate:
         if answer.status < 300:
             for rule in rules.AFTER:
                 rule(call, answer)
+            if call.action == "DeleteBucket":
+                configurations.forget(call.bucket)
         return answer
 
     def _lagging(self, call: Call, environ: dict[str, Any]) -> Answer:
@@ -228,6 +230,7 @@ class Gate:
         self._set_lag(0.0)
         for marked in (rules.OPEN_BUCKETS, *_MARKS.values()):
             marked.clear()
+        configurations.forget()
         self._reset()
 
 

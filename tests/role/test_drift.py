@@ -10,7 +10,6 @@ import itertools
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -31,7 +30,7 @@ from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
-from tests.support.objects import optional_settings
+from tests.support.settings import Row, Subject, make_targets, optional_settings, table_of
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
 
 POLICY = {
@@ -43,43 +42,9 @@ POLICY = {
 }  # fmt: skip
 
 
-@dataclass
-class Subject:
-    """The object that all rows break, with helpers for that."""
-
-    world: World
-    cr: dict[str, Any]
-
-    @property
-    def bucket(self) -> str:
-        return str(self.cr["spec"]["bucketName"])
-
-    @property
-    def user(self) -> str:
-        return str(self.cr["spec"]["iamUser"]["username"])
-
-    @property
-    def key_id(self) -> str:
-        return self.world.credentials(self.cr)[0]
-
-    def patch_secret(self, patch: dict[str, Any]) -> None:
-        name, namespace = f"{self.cr['metadata']['name']}-iam-secret", self.cr["metadata"]["namespace"]
-        self.world.core.patch_namespaced_secret(name, namespace, patch)
-
-    def patch_service(self, patch: dict[str, Any]) -> None:
-        self.world.core.patch_namespaced_service(self.cr["metadata"]["name"], self.cr["metadata"]["namespace"], patch)
-
-    def retag(self, change: Callable[[dict[str, str]], None]) -> None:
-        """Read, change and write all tags of the bucket."""
-        found = self.world.s3.get_bucket_tagging(Bucket=self.bucket)["TagSet"]
-        tags = {tag["Key"]: tag["Value"] for tag in found}
-        change(tags)
-        tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self.world.s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tag_set})
-
-
 @pytest.fixture(scope="module")
 def subject(world: World, new_name: Callable[[str], str]) -> Subject:
+    make_targets(world.s3, world.account)
     namespace, bucket = new_name("ns"), new_name("drift")
     world.make_namespace(namespace)
     spec = {
@@ -97,6 +62,19 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
     assert run.outcome["reason"] == "Ready", run.output
     # A tag of another tool must survive everything that follows.
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
+    return subject
+
+
+@pytest.fixture(scope="module")
+def needy_subject(world: World, new_name: Callable[[str], str]) -> Subject:
+    """An object with all settings, among them those that need others, such as object lock."""
+    make_targets(world.s3, world.account)
+    namespace = new_name("ns")
+    world.make_namespace(namespace)
+    given = {"region": "us-east-1", "bucketName": new_name("needy"), "iamUser": {"username": new_name("user")}}
+    subject = Subject(world, world.make_object(namespace, "needy", {**given, **optional_settings(with_needy=True)}))
+    run = world.reconcile(subject.cr)
+    assert run.outcome["reason"] == "Ready", run.output
     return subject
 
 
@@ -154,10 +132,6 @@ def check(world: World, _as_operator: None) -> DriftCheck:
     return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached)
 
 
-# Edits the snapshots from before and after the repair. They must then be equal.
-Expect = Callable[[Subject, dict[str, Any], dict[str, Any]], Any]
-
-
 def without_other_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
     """A new bucket does not have the tags of other tools."""
     del before["bucket"]["tags"]["cost-center"]
@@ -178,23 +152,6 @@ def without_ports(_: Subject, before: dict[str, Any], after: dict[str, Any]) -> 
 def with_object_writer(_: Subject, before: dict[str, Any], __: dict[str, Any]) -> None:
     """When the ACL is private again, the object ownership stays ObjectWriter."""
     before["bucket"]["settings"]["ownership"] = "ObjectWriter"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One thing that is broken.
-
-    :param aspect: the only aspect that is reported, planned and repaired
-    :param field: a field that the plan names
-    :param has_fresh_key: whether the repair rotates the access key; otherwise the Secret keeps its key
-    :param expect: the only differences that a repair may leave
-    """
-
-    aspect: str
-    field: str
-    break_it: Callable[[Subject], Any]
-    has_fresh_key: bool = False
-    expect: Expect = lambda *_: None
 
 
 ROWS: dict[str, Row] = {
@@ -235,15 +192,7 @@ ROWS: dict[str, Row] = {
             Policy=json.dumps(POLICY).replace("{bucket}", s.bucket).replace("s3:GetObject", "s3:PutObject"),
         ),
     ),
-    "cors-deleted": Row("cors", "corsRules", lambda s: s.world.s3.delete_bucket_cors(Bucket=s.bucket)),
-    "cors-replaced": Row(
-        "cors",
-        "corsRules",
-        lambda s: s.world.s3.put_bucket_cors(
-            Bucket=s.bucket,
-            CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["*"]}]},
-        ),
-    ),
+    **table_of("ROWS", with_needy=False),
     "tag-edited": Row("tags", "tags.team", lambda s: s.retag(lambda tags: tags.update({"team": "other"}))),
     "tag-removed": Row("tags", "tags.team", lambda s: s.retag(lambda tags: tags.pop("team"))),
     "bucket-uid-tag-edited": Row(
@@ -326,35 +275,10 @@ ROWS: dict[str, Row] = {
 }
 
 
-def reorder_cors(subject: Subject) -> None:
-    rules = subject.world.s3.get_bucket_cors(Bucket=subject.bucket)["CORSRules"]
-    configuration = {"CORSRules": [{**rule, "AllowedMethods": rule["AllowedMethods"][::-1]} for rule in rules]}
-    subject.world.s3.put_bucket_cors(Bucket=subject.bucket, CORSConfiguration=configuration)
+NEEDY_ROWS: dict[str, Row] = {name: row for name, row in table_of("ROWS").items() if name not in ROWS}
 
-
-# Values of the spec that are refused before any request, and a part of the message.
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "cors-not-a-list": ({"corsRules": {}}, "spec.corsRules: must be a list of at most 100 rules"),
-    "cors-without-origin": (
-        {"corsRules": [{"allowedMethods": ["GET"]}]}, "spec.corsRules[0].allowedOrigins: is missing"
-    ),
-    "cors-method": (
-        {"corsRules": [{"allowedMethods": ["PATCH"], "allowedOrigins": ["*"]}]},
-        "spec.corsRules[0].allowedMethods: must be one of GET, PUT, POST, DELETE, HEAD",
-    ),
-    "cors-wildcards": (
-        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*.*"]}]},
-        "spec.corsRules[0].allowedOrigins: has more wildcards",
-    ),
-    "cors-age": (
-        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAgeSeconds": -1}]},
-        "spec.corsRules[0].maxAgeSeconds: must be a number of seconds",
-    ),
-    "cors-typo": (
-        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAge": 1}]},
-        "spec.corsRules[0].maxAge: there is no such field",
-    ),
-}  # fmt: skip
+# Values of the spec that are refused before any request, and the beginning of the message.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = table_of("REFUSED")
 
 
 @pytest.mark.parametrize(("spec", "message"), REFUSED.values(), ids=REFUSED)
@@ -373,6 +297,16 @@ NEW_USER = ("user", "user_policy", *NEW_KEY)
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subject, check: DriftCheck, row: Row) -> None:
+    assert_repaired(subject, check, row)
+
+
+@pytest.mark.parametrize("row", NEEDY_ROWS.values(), ids=NEEDY_ROWS)
+def test_drift_of_a_setting_that_needs_others_is_repaired(needy_subject: Subject, check: DriftCheck, row: Row) -> None:
+    assert_repaired(needy_subject, check, row)
+
+
+def assert_repaired(subject: Subject, check: DriftCheck, row: Row) -> None:
+    """The drift of a row is reported and repaired, and nothing else changes."""
     world, cr = subject.world, subject.cr
     before, key_before = world.snapshot(cr), world.credentials(cr)
     assert world.differs(cr) == []
@@ -570,7 +504,7 @@ def test_check_mode_reports_and_changes_nothing(subject: Subject) -> None:
 
 # Other forms of a value that mean the same as the spec. They stay in AWS, and other tests compare what they find. So
 # this is the last test.
-EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {"cors-in-another-order": reorder_cors}
+EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = table_of("EQUAL_FORMS", with_needy=False)
 
 
 @pytest.mark.parametrize("change", EQUAL_FORMS.values(), ids=EQUAL_FORMS)

@@ -21,7 +21,8 @@ from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
-from tests.support.objects import fill, optional_settings
+from tests.support.objects import fill
+from tests.support.settings import make_targets, optional_settings
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
@@ -148,11 +149,12 @@ def read_all_users(operator: Operator, make: NewObject) -> str:
 
 def create_with_every_field(operator: Operator, make: NewObject) -> str:
     cr = make()
+    make_targets(operator.world.s3, ACCOUNT)
     bucket = cr["spec"]["bucketName"]
     cr["spec"] |= {
         "bucketACL": "public-read", "bucketPolicy": open_policy(bucket), "tags": {"team": "photos"},
         "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
-        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(),
+        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(with_needy=True),
     }  # fmt: skip
     run = operator.reconcile(cr)
     if not run.outcome["done"]:

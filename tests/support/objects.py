@@ -11,8 +11,7 @@ import yaml
 from s3bucket.api import API_VERSION
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
-from s3bucket.settings import ALL
-from tests.support.world import CLUSTER, PROJECT, World, requests_of
+from tests.support.world import CLUSTER, World, requests_of
 
 
 def refusal(world: World, cr: dict[str, Any], iam_propagation_s: float = 0) -> ReconcileError:
@@ -101,11 +100,3 @@ def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
     labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": metadata["name"]}
     name = f"{metadata['name']}-iam-secret"
     return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "stringData": data}
-
-
-def optional_settings() -> dict[str, Any]:
-    """The fields of the bucket's optional settings, with the values of an example."""
-    spec = yaml.safe_load((PROJECT / "examples" / "full.yaml").read_text())["spec"]
-    fields = [setting.field for setting in ALL if setting.is_optional]
-    assert set(fields) <= set(spec), "examples/full.yaml gives every optional setting"
-    return {field: spec[field] for field in fields}
