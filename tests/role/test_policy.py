@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from s3bucket import owner
-from s3bucket.changes import changes_of
 from s3bucket.observe import observe
+from s3bucket.planned_changes import changes_of
 from s3bucket.policy import record_of
 from tests.support.world import NewObject, World, deleting, requests_of
 

@@ -11,11 +11,11 @@ import pytest
 
 from s3bucket.aspects import differing
 from s3bucket.change import Change
-from s3bucket.changes import changes_of, changes_of_deletion
 from s3bucket.closing import closing_policy
 from s3bucket.errors import ReconcileError
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
+from s3bucket.planned_changes import changes_of, changes_of_deletion
 from s3bucket.setting import Comparison
 from s3bucket.settings import ALL
 from s3bucket.settings.public_access_block import BLOCK_FIELDS
