@@ -273,7 +273,7 @@ def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) 
 
 
 def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
-    # Releases and namespaces may have such names, and Kubernetes rejects a label whose value is a number.
+    # Releases and namespaces may have such names, and Kubernetes rejects a label with a number as its value.
     arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
     done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
     assert done.returncode == 0, done.stdout

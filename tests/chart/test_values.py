@@ -201,7 +201,7 @@ IMPOSSIBLE = {
 
 
 def rounds() -> list[list[str]]:
-    """The ids of REFUSED, in groups whose cases can all be given at once.
+    """The ids of REFUSED, in groups of cases that can all be given at once.
 
     Helm reports every value that it refuses.
     """

@@ -25,7 +25,7 @@ _GO = PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml"
 
 @pytest.fixture(scope="module")
 def own_world(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A control plane whose CRD the tests choose."""
+    """A control plane with a CRD that the tests choose."""
     folder = tmp_path_factory.mktemp("crd-versions")
     with ControlPlane(folder / "kubernetes") as plane:
         yield World(plane.kubeconfig, aws, folder)

@@ -53,7 +53,7 @@ def statuses_of(item: dict[str, Any]) -> str:
 
 
 def item_after(*outcomes: Outcome, **metadata: Any) -> dict[str, Any]:
-    """An object whose status was published for these outcomes, one after the other."""
+    """An object with a status that was published for these outcomes, one after the other."""
     item = make_item(**metadata)
     item["status"] = {"observedGeneration": -1}
     for outcome in outcomes:

@@ -54,7 +54,7 @@ def end(operator: Operator) -> None:
 
 
 def make(world: World, name: str) -> dict[str, Any]:
-    """An object whose bucket and user have the same name as the object."""
+    """An object with a bucket and a user of the same name."""
     return world.make_object(
         "default", name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
     )

@@ -46,7 +46,7 @@ _FORMS = {
 
 @pytest.fixture
 def api(world: World, namespace: str, tmp_path: Path) -> Iterator[ApiGate]:
-    """A gate in front of the API server for a ServiceAccount whose requests are in the audit log."""
+    """A gate in front of the API server for a ServiceAccount with its requests in the audit log."""
     account = {"metadata": {"name": "operator"}}
     world.core.create_namespaced_service_account(namespace, account)
     binding = {

@@ -468,7 +468,7 @@ def test_status_cannot_be_forged(world: World, attacker: Attacker, victim: Victi
 
 
 def test_owner_references_to_other_objects(world: World, attacker: Attacker, victim: Victim) -> None:
-    """Kubernetes deletes an object whose owner does not exist in its namespace. Nothing else is deleted."""
+    """Kubernetes deletes an object if its owner does not exist in its namespace. Nothing else is deleted."""
     owner = {
         "apiVersion": API_VERSION, "kind": "S3", "controller": True, "blockOwnerDeletion": True,
         "name": victim.cr["metadata"]["name"], "uid": victim.cr["metadata"]["uid"],
@@ -567,7 +567,7 @@ def test_huge_object(world: World, attacker: Attacker) -> None:
 
 
 def ask(attacker: Attacker, method: str, path: str, body: str = "") -> int:
-    """The status of a request whose body and response no client model could represent."""
+    """The status of a request. No client model could represent its body and response."""
     api, kind = attacker.core.api_client, "merge-patch+json" if method == "PATCH" else "json"
     headers = {"Content-Type": f"application/{kind}"}
     api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)

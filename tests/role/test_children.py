@@ -47,7 +47,7 @@ class Moment:
 
 
 class GatedWorld(World):
-    """A world whose runs go through a gate in front of the API server."""
+    """A world in which runs go through a gate in front of the API server."""
 
     def __init__(self, world: World, api: ApiGate, folder: Path) -> None:
         super().__init__(api.kubeconfig, world.aws, folder)

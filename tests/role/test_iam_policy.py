@@ -87,7 +87,7 @@ def new_operator(world: World, new_name: Callable[[str], str], tmp_path_factory:
 
 @pytest.fixture(scope="module")
 def make(world: World, new_name: Callable[[str], str]) -> NewObject:
-    """Creates S3 objects whose buckets match the policy's prefix."""
+    """Creates S3 objects with the policy's prefix in the bucket's name."""
     namespace = new_name("ns")
     world.make_namespace(namespace)
 

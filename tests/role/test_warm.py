@@ -136,7 +136,7 @@ class Sts:
 
 
 def hang(flag: Path) -> dict[str, Any]:
-    """A task whose process starts its own session and never ends."""
+    """A task that starts its own session and never ends."""
     return {"ansible.builtin.command": f"{sys.executable} -c \"open('{flag}','w'); import time; time.sleep(3600)\""}
 
 

@@ -93,7 +93,7 @@ _AWS = {
     "validate_certs": (),
     "config": ("aws_config",),
 }
-# The variables whose value an error may show.
+# An error may show the values of these variables.
 _SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
 _KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
 _AWS_VARIABLES = {

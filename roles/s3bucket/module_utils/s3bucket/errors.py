@@ -274,8 +274,8 @@ def unknown(verb: str, error: BaseException) -> UnknownStateError:
 def is_nowhere(region: str, error: BaseException | None) -> bool:
     """Whether AWS cannot be reached because the region does not exist.
 
-    False for a region that botocore knows. False also for a region whose endpoint answers: a new region has one before
-    botocore knows the region. False also where another endpoint than AWS's own is set.
+    False for a region that botocore knows. False also where the endpoint of the region answers: a new region has one
+    before botocore knows it. False also where another endpoint than AWS's own is set.
     """
     if not isinstance(error, EndpointConnectionError):
         return False

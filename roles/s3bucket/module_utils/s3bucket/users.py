@@ -30,7 +30,7 @@ _QUARANTINE = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AWSCompromisedKeyQuara
 
 
 def is_quarantine(arn: str) -> bool:
-    """Whether the policy is one that AWS attaches to a user whose access key it has found in public."""
+    """Whether the policy is one that AWS attaches to a user after it has found an access key in public."""
     return _QUARANTINE.fullmatch(arn) is not None
 
 
@@ -54,7 +54,7 @@ def claims(name: str, user: UserState, bucket: str) -> bool:
 
 
 def due_tags(user: UserState, tags: dict[str, str]) -> dict[str, str]:
-    """The tags that the user should have and whose absence must be repaired at once.
+    """The tags that the user should have. Missing ones must be repaired at once.
 
     A user from before the tag claims the name by its policy's name. It gets the tag when its tags are written next.
     """

@@ -91,7 +91,7 @@ def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -
 def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     """Ask the API server, before any write, whether it would store what this run would write.
 
-    A key whose Secret cannot be stored would be lost, and every retry would create another key.
+    If the Secret cannot be stored, its key would be lost, and every retry would create another key.
 
     :raises NoSuchNamespaceError: before bucket and user are created for a namespace that does not exist
     """

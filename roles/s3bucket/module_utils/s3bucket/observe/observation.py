@@ -52,7 +52,7 @@ class Observation:
     deferred: list[ReconcileError] = field(default_factory=list)
 
     def defer(self, problem: ReconcileError, *aspects: str) -> None:
-        """Record a problem, and remove the aspects whose steps it prevents."""
+        """Record a problem, and remove the aspects that it keeps from being repaired."""
         self.deferred.append(problem)
         self.differs = [aspect for aspect in self.differs if aspect not in aspects]
 
