@@ -24,13 +24,13 @@ from .answers import Answer, error, iam_result
 from .calls import ACCOUNT, Call
 
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
-# Buckets of other accounts whose policy lets us in, as a stranger's may.
+# Buckets of other accounts with a policy that lets the tests' account in.
 OPEN_BUCKETS: set[str] = set()
 # What tests set: buckets with access points, and with MFA Delete; regions that the account has not enabled.
 WITH_ACCESS_POINTS: set[str] = set()
 WITH_MFA_DELETE: set[str] = set()
 DISABLED_REGIONS: set[str] = set()
-# Buckets whose first reads are stale, and buckets whose tags are not shown while they are in this set.
+# While a bucket is in these sets, its first reads are stale, or its tags are not shown.
 LATE_BUCKETS: set[str] = set()
 UNSHOWN_BUCKETS: set[str] = set()
 # Users that S3 does not know yet: the first policy that names one is refused. Quotas of the account that are used up.

@@ -202,7 +202,7 @@ class DriftCheck:
             cluster=self._live if is_live else self._cluster,
             clients_of=clients_of,
             now=datetime.now(UTC),
-            settle_s=self._settings.iam_settle_s,
+            iam_propagation_s=self._settings.iam_settle_s,
             external_name=self._settings.service_external_name,
             rules=self._rules,
             sts_of=sts_of,

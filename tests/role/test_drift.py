@@ -133,7 +133,7 @@ def check(world: World, _as_operator: None) -> DriftCheck:
     return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached)
 
 
-def without_foreign_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
+def without_other_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
     """A new bucket does not have the tags of other tools."""
     del before["bucket"]["tags"]["cost-center"]
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
@@ -157,7 +157,7 @@ def with_object_writer(_: Subject, before: dict[str, Any], __: dict[str, Any]) -
 
 ROWS: dict[str, Row] = {
     "bucket-deleted": Row(
-        "bucket", "bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket), expect=without_foreign_tags
+        "bucket", "bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket), expect=without_other_tags
     ),
     "block-public-access-off": Row(
         "public_access_block",
@@ -223,7 +223,7 @@ ROWS: dict[str, Row] = {
         lambda s: s.world.iam.update_access_key(UserName=s.user, AccessKeyId=s.key_id, Status="Inactive"),
         has_fresh_key=True,
     ),
-    "issue-left-unfinished": Row(
+    "rotation-left-unfinished": Row(
         "access_key",
         "accessKey",
         lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "agill.apps/foreign-keys", "Value": "-"}]),
@@ -420,10 +420,10 @@ def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Sub
     with requests_of(subject.world) as requests:
         seen = check.compare(S3Object(subject.cr))
     run = subject.world.reconcile(subject.cr).outcome
-    told = Outcome(
+    expected = Outcome(
         run["done"], Reason(run["reason"]), run["message"], run["retry"], tuple(run["changed"]), run["status"]
     )
-    assert seen == told
+    assert seen == expected
     assert requests
     assert [request["action"] for request in requests if request["write"]] == []
 
@@ -484,7 +484,7 @@ def test_check_of_an_object_in_order_asks_kubernetes_nothing(
     assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=ANY)
 
 
-def test_check_sees_a_user_that_was_changed_after_all_were_read_once_it_is_told(
+def test_check_sees_a_user_that_was_changed_after_the_shared_read_once_notified(
     subject: Subject, check: DriftCheck
 ) -> None:
     assert check.compare(S3Object(subject.cr)).drift == ()

@@ -13,7 +13,7 @@ ME = Identity("cluster", "team", "photos", "u2")
 @pytest.mark.parametrize(
     ("tags", "is_owner", "is_same_object"),
     [
-        pytest.param(ME.tags, True, True, id="ours"),
+        pytest.param(ME.tags, True, True, id="owned"),
         pytest.param({**ME.tags, owner.UID: "u1"}, True, False, id="predecessor"),
         pytest.param({**ME.tags, owner.UID: ""}, True, True, id="made-from-a-file"),
         pytest.param({**ME.tags, owner.NAME: "other"}, False, False, id="other-object"),
@@ -26,8 +26,8 @@ def test_identity_of_tags(tags: dict[str, str], is_owner: bool, is_same_object: 
     assert (ME.is_owner(tags), ME.is_same_object(tags)) == (is_owner, is_same_object)
 
 
-def test_stale_tags_are_ours_only() -> None:
-    tags = {"team": "a", "cost": "1", "foreign": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
+def test_stale_tags_are_recorded_ones_only() -> None:
+    tags = {"team": "a", "cost": "1", "unmanaged": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
     assert owner.stale_tags(tags, {"cost": "1"}) == ["team"]
 
 
@@ -35,7 +35,7 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
     assert len(owner.encode_tag_record([f"key-{n}" for n in range(42)])) <= 256
 
 
-def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
+def test_without_owner_tags_keeps_other_tags_and_consent() -> None:
     tags = {**ME.tags, owner.ADOPT: "c/n/x", owner.ADOPTED: "true", "team": "a"}
     assert owner.without_owner_tags(tags) == {owner.ADOPT: "c/n/x", "team": "a"}
 
@@ -46,7 +46,7 @@ def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
         pytest.param({**ME.tags, owner.CLUSTER: "old"}, "start this one with --cluster-name=old", id="other-cluster"),
         pytest.param({**ME.tags, owner.CLUSTER: "old", owner.UID: "u1"}, "--cluster-name=old", id="rebuilt-cluster"),
         pytest.param({**ME.tags, owner.UID: "u1"}, "a second cluster with the cluster name cluster", id="other-uid"),
-        pytest.param(ME.tags, "", id="ours"),
+        pytest.param(ME.tags, "", id="owned"),
         pytest.param({**ME.tags, owner.UID: ""}, "", id="made-from-a-file"),
         pytest.param({**ME.tags, owner.CLUSTER: "old", owner.NAME: "x"}, "", id="other-object"),
         pytest.param({}, "", id="none"),

@@ -91,7 +91,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
-        settle_s=settings.iam_settle_s,
+        iam_propagation_s=settings.iam_settle_s,
         external_name=settings.service_external_name,
         rules=settings.rules,
         read_users=lambda: read_all_users(iam),

@@ -101,7 +101,7 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
     """Whether only tags name this object as the bucket's owner: another tenant may have prepared the bucket.
 
     Whoever had a key for it may have written any tags, and rules that delete or copy what is stored later. A bucket
-    that the operator created for this object has the object's uid in its tags, which nobody else knows. A re-created
+    that the operator created for this object has the object's uid in its tags, which no one else knows. A re-created
     object has another uid; then its user, which claims the bucket's name in IAM, is the proof. For an object without a
     user there is no proof but the tags.
     """
@@ -114,10 +114,10 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
 
 
 def _created_before(wanted: Wanted) -> ReconcileError:
-    """The error for a bucket to adopt whose name is that of a bucket that the operator created for this object.
+    """The error for a bucket to adopt that has the name of one that the operator created for this object.
 
     The object's user has a key. With it someone could delete that bucket, create another one and offer it for adoption.
-    Or they could write an offer on the bucket itself, whose unset fields would then no longer be managed. So a person
+    Or they could write an offer on the bucket itself. Its unset fields would then no longer be managed. So a person
     with rights in IAM has to decide.
     """
     return ReconcileError(
@@ -212,7 +212,7 @@ def _policy_record(wanted: Wanted, found: Found) -> str:
 
 
 def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
-    """Keep a policy whose only difference is that a principal that it names was deleted.
+    """Keep a policy that differs only because AWS deleted a principal that it names.
 
     Writing it again would give access to a later user or role of that name, which may belong to anyone. This does not
     apply to the object's own user: the operator creates it again, and it has the access that the spec gives it.
