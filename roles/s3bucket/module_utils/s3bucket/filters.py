@@ -86,5 +86,5 @@ def _parse_tags(value: object, path: str) -> dict[str, str]:
 
 
 def _is_tag_text(text: str) -> bool:
-    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_S3Tag.html: letters, separators and numbers of Unicode.
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_S3Tag.html: letters, numbers and separators.
     return all(char in "_.:/=+-@" or unicodedata.category(char)[0] in "LZN" for char in text)
