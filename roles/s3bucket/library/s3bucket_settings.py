@@ -79,7 +79,7 @@ from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, nam
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
 from ansible.module_utils.s3bucket.setting import Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
 from ansible.module_utils.s3bucket.steps import STOPS
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
@@ -155,7 +155,7 @@ class Settings:
         recorded = owner.recorded_settings(found)
         if not recorded.issuperset(names):
             record = " ".join(sorted(recorded.union(names)))
-            self._call(_PUT_TAGS, Tagging={"TagSet": listed({**found, owner.SETTINGS: record})})
+            self._put_tags({**found, owner.SETTINGS: record})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
         found = get_bucket_tags(self._s3, self._name, self._account) or {}
@@ -166,7 +166,12 @@ class Settings:
             # Settings that the creation should have applied, or that should have been cleared, are still to be done.
             new |= {key: found[key] for key in (owner.INITIAL, owner.SETTINGS) if key in found}
         if new != found:
-            self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
+            self._put_tags(new)
+
+    def _put_tags(self, tags: dict[str, str]) -> None:
+        # AWS's answer is BadRequest, which does not name the field.
+        check_tag_count(self._name, tags)
+        self._call(_PUT_TAGS, Tagging={"TagSet": listed(tags)})
 
     def _write_policy(self, policy: dict[str, Any]) -> None:
         if not policy:
