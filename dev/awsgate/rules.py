@@ -52,6 +52,7 @@ _STALE_ANSWERS = {
 }
 _STALE_READS: Counter[tuple[str, str]] = Counter()
 _UPLOADS_A_PAGE = 10
+_MAX_TAGS = 50
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -619,6 +620,27 @@ def refuse_over_quota(call: Call) -> Answer | None:
     return error(call, 409, "LimitExceeded", f"Cannot exceed quota for {quota}: 5000")
 
 
+def refuse_too_many_tags(call: Call) -> Answer | None:
+    """A bucket can have 50 tags, and an IAM user as well; moto stores any number.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/CostAllocTagging.html,
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html. S3's code and text are not documented;
+    they are as in https://github.com/versity/versitygw/pull/1209.
+    """
+    if call.action in ("CreateBucket", "PutBucketTagging"):
+        is_over = call.body.count(b"<Tag>") > _MAX_TAGS
+        return error(call, 400, "BadRequest", "Bucket tag count cannot be greater than 50") if is_over else None
+    if call.action not in ("CreateUser", "TagUser"):
+        return None
+    backend = iam_backends[ACCOUNT]["aws"]
+    user = backend.users.get(call.user)
+    held = backend.tagger.get_tag_dict_for_resource(user.arn) if user else {}
+    given = {text for name, text in call.query.items() if name.startswith("Tags.member.") and name.endswith(".Key")}
+    if len(given.union(held)) > _MAX_TAGS:
+        return error(call, 409, "LimitExceeded", "Cannot exceed quota for TagsPerUser: 50")
+    return None
+
+
 def show_bucket_late(call: Call) -> Answer | None:
     """The first reads of a bucket show the state before its creation, or before its tags.
 
@@ -681,6 +703,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_namespace_without_header,
     refuse_user_name_of_other_case,
     refuse_over_quota,
+    refuse_too_many_tags,
     show_bucket_late,
     answer_tags_of_resource,
     know_policies_of_aws,

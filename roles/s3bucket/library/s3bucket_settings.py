@@ -88,7 +88,7 @@ from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, nam
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
 from ansible.module_utils.s3bucket.setting import UNSUPPORTED_CODES, Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
 from ansible.module_utils.s3bucket.steps import STOPS
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -203,6 +203,8 @@ class Settings:
             self._put_tags(found, new)
 
     def _put_tags(self, found: dict[str, str], new: dict[str, str]) -> None:
+        # AWS's answer is BadRequest, which does not name the field.
+        check_tag_count(self._name, new)
         try:
             self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
         except ReconcileError:

@@ -14,7 +14,7 @@ from ..policy import find_replaced
 from ..read import read_settings
 from ..setting import Comparison
 from ..settings import BY_NAME
-from ..spec import Wanted
+from ..spec import Wanted, check_tag_count
 from ..state import BucketState, UserState
 from ..users import claims, may_use
 from .observation import Observation
@@ -169,13 +169,26 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
     seen.bucket_exists = True
     seen.is_adopted = is_adopted(seen.origin, bucket)
     _compare_settings(wanted, sources, seen, found)
+    _compare_tags(wanted, seen, bucket)
+    seen.digests = _digests(seen, seen.differs)
+
+
+def _compare_tags(wanted: Wanted, seen: Observation, bucket: BucketState) -> None:
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
     seen.tags = bucket.tags, tags
-    if tags != bucket.tags:
-        seen.differs.append("tags")
-        purges = any(key not in tags for key in bucket.tags)
-        seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
-    seen.digests = _digests(seen, seen.differs)
+    if tags == bucket.tags:
+        return
+    try:
+        check_tag_count(wanted.bucket, tags)
+    except ReconcileError as problem:
+        if not wanted.identity.is_owner(bucket.tags):
+            # A bucket that cannot be marked as owned is not changed.
+            raise
+        seen.defer(problem)
+        return
+    seen.differs.append("tags")
+    purges = any(key not in tags for key in bucket.tags)
+    seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
 
 def _digests(seen: Observation, differs: list[str]) -> dict[str, str]:
