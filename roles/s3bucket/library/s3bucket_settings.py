@@ -73,6 +73,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
+from ansible.module_utils.s3bucket.json_types import AwsClient
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
@@ -97,7 +98,7 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(self, s3: Any, iam: Any, wanted: Wanted, account: str) -> None:
+    def __init__(self, s3: AwsClient, iam: AwsClient, wanted: Wanted, account: str) -> None:
         self._s3 = s3
         self._iam = iam
         self._wanted = wanted
