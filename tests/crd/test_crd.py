@@ -228,7 +228,7 @@ def test_example_is_accepted(world: World, room: str, path: Path) -> None:
 
 
 def go_crd() -> dict[str, Any]:
-    """The CRD of the Go operator, as apiextensions v1: its fields, no rules; and tags, as an earlier release had them."""
+    """The CRD of the Go operator, as apiextensions v1: its fields, no rules; and tags, as an earlier release had."""
     crd = copy.deepcopy(CRD)
     text, flag = {"type": "string"}, {"type": "boolean"}
     fields = {
