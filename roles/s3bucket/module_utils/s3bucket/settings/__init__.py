@@ -12,6 +12,8 @@ from ..setting import Setting
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
 from .cors import SETTING as _CORS
+from .encryption import SETTING as _ENCRYPTION
+from .lifecycle import SETTING as _LIFECYCLE
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
@@ -26,6 +28,8 @@ _FOUND: tuple[Setting, ...] = (
     _ACCELERATION,
     _ACL,
     _CORS,
+    _ENCRYPTION,
+    _LIFECYCLE,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,
