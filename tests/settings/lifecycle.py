@@ -146,8 +146,8 @@ ROWS = {
 }
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {
     "lifecycle-in-another-order": lambda s: _put(s, _reorder),
-    "lifecycle-in-the-older-form": lambda s: _put(s, _use_older_form),
     "lifecycle-empty-prefix": lambda s: _put(s, lambda rules: rules[1].update(Filter={"Prefix": ""})),
+    "lifecycle-in-the-older-form": lambda s: _put(s, _use_older_form),
 }
 _IA = {"storageClass": "STANDARD_IA"}
 _GLACIER = {"storageClass": "GLACIER"}
