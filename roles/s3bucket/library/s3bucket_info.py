@@ -110,7 +110,7 @@ deferred:
   returned: success
 predicted:
   description:
-    - With check mode or diff, the result that a run would have as far as reads can tell, with C(done), C(reason),
+    - With check mode or diff, the result that a run would have as far as reads can predict it, with C(done), C(reason),
       C(message), C(retry), C(changed) and C(status).
     - Its reason is C(WouldChange) when a run would change something and succeed.
   type: dict
@@ -127,6 +127,7 @@ s3bucket_reason:
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -135,7 +136,7 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 # Before the other imports, which would fail with a traceback.
 ensure_present()
 
-from ansible.module_utils.s3bucket import children, owner
+from ansible.module_utils.s3bucket import children, owner, recent
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
@@ -179,10 +180,7 @@ def main() -> None:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
             wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = replace(sources, cluster=cluster)
-        # The clients are created again for a deletion whose region does not exist.
-        seen, sources = (read_deletion if wanted.is_deleting else read_present)(module, wanted, sources)
-        answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
-        answer |= preview(module, wanted, seen, sources)
+        answer = (compare_deletion if wanted.is_deleting else compare_present)(module, wanted, sources)
     except ReconcileError as refusal:
         refuse(module, refusal)
     # The next tasks get the values that were read here, because Ansible evaluates a variable of a play for each task.
@@ -196,19 +194,28 @@ def main() -> None:
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
 
 
-def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources) -> dict[str, Any]:
+def compare_present(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> dict[str, Any]:
+    """The module's result for an object that should exist."""
+    seen = observe(wanted, sources)
+    return answer_present(wanted, seen, sources) | preview(module, wanted, lambda: predict(wanted, seen, sources))
+
+
+def compare_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> dict[str, Any]:
+    """The module's result for an object that is being deleted."""
+    # The clients are created again when the region does not exist.
+    deletion, sources = read_deletion(module, wanted, sources)
+    return answer_deletion(wanted, deletion) | preview(
+        module, wanted, lambda: predict_deletion(wanted, deletion, sources)
+    )
+
+
+def preview(module: AnsibleAWSModule, wanted: Wanted, foretell: Callable[[], Prediction]) -> dict[str, Any]:
     """The changes that a person sees before a run, or in place of one. It may need reads that a run does not make."""
     if not module.check_mode and not module._diff:
         return {}
-    foretell: Any = predict_deletion if wanted.is_deleting else predict
-    prediction: Prediction = foretell(wanted, seen, sources)
+    prediction = foretell()
     found = {"predicted": result_of(wanted, prediction).to_record(), "lines": prediction.lines}
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
-
-
-def read_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
-    """Compare an object that should exist with its current state."""
-    return observe(wanted, sources), sources
 
 
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
@@ -233,7 +240,10 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "differs": seen.differs,
         "written": seen.written,
         "plan": plan,
-        "outcome_status": outcome_status(wanted, seen),
+        "outcome_status": {
+            **outcome_status(wanted, seen),
+            **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
+        },
         "success": success(seen.notes),
         "deferred": [problem.outcome.to_record() for problem in seen.deferred],
     }
@@ -255,9 +265,9 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
             "sets_tags": False,
             "origin": "",
         }
-    starts_issue = seen.keys.issue and not seen.keys.is_issuing
-    origin = seen.user_tags.get(owner.ORIGIN, "")
-    tags = {**seen.user_tags, owner.FOREIGN_KEYS: seen.keys.foreign_tag} if starts_issue else dict(seen.user_tags)
+    starts_rotation = seen.keys.create and not seen.keys.rotation_in_progress
+    origin, found = seen.user_tags.get(owner.ORIGIN, ""), seen.user.tags if seen.user else {}
+    rotation_tags = {owner.UNMANAGED_KEYS: seen.keys.unmanaged_tag} if starts_rotation else {}
     return {
         "name": wanted.username,
         "policy_name": wanted.policy_name,
@@ -267,15 +277,17 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "sets_tags": seen.user_exists
         and (
             "user" in seen.differs
-            or starts_issue
-            or owner.BUCKET not in seen.user.tags
-            or seen.user.tags.get(owner.ORIGIN, "") != origin
+            or starts_rotation
+            or owner.BUCKET not in found
+            or found.get(owner.ORIGIN, "") != origin
         ),
         "origin": origin,
-        "tags": tags,
+        "tags": {**seen.user_tags, **rotation_tags},
         "boundary": sources.rules.boundary,
-        "settled_tags": {
-            key: value for key, value in {**wanted.identity.tags, **seen.user_tags}.items() if key != owner.FOREIGN_KEYS
+        "tags_after_rotation": {
+            key: value
+            for key, value in {**wanted.identity.tags, **seen.user_tags}.items()
+            if key != owner.UNMANAGED_KEYS
         },
         "key_tag": owner.KEY,
         "keys": asdict(seen.keys),
@@ -319,7 +331,7 @@ def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) ->
         return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, deletion: Deletion, _: Sources) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
     """The module's result for a deletion: what exists, and the data of each task."""
     retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {
