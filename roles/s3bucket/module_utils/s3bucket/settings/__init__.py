@@ -13,6 +13,8 @@ from .abac import SETTING as _ABAC
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
 from .cors import SETTING as _CORS
+from .encryption import SETTING as _ENCRYPTION
+from .lifecycle import SETTING as _LIFECYCLE
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
@@ -28,6 +30,8 @@ _FOUND: tuple[Setting, ...] = (
     _ACCELERATION,
     _ACL,
     _CORS,
+    _ENCRYPTION,
+    _LIFECYCLE,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,
