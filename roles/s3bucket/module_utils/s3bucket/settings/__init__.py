@@ -11,7 +11,11 @@ from ..setting import Setting
 # begin of generated lines: imports
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
+from .analytics import SETTING as _ANALYTICS
 from .cors import SETTING as _CORS
+from .intelligent_tiering import SETTING as _INTELLIGENT_TIERING
+from .inventory import SETTING as _INVENTORY
+from .metrics import SETTING as _METRICS
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
@@ -25,7 +29,11 @@ _FOUND: tuple[Setting, ...] = (
     # begin of generated lines: list
     _ACCELERATION,
     _ACL,
+    _ANALYTICS,
     _CORS,
+    _INTELLIGENT_TIERING,
+    _INVENTORY,
+    _METRICS,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,
