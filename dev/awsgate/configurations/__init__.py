@@ -57,7 +57,7 @@ def answer_configuration(call: Call) -> Answer | None:
     try:
         return _answer(call, found)
     except RefusalError as refusal:
-        return error(call, refusal.status, refusal.code, refusal.message)
+        return error(call, refusal.status, refusal.code, refusal.message, refusal.details)
 
 
 def _answer(call: Call, configuration: Configuration) -> Answer:

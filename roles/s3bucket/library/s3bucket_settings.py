@@ -81,6 +81,7 @@ from ansible.module_utils.s3bucket.setting import Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.steps import STOPS
+from ansible.module_utils.s3bucket.values import invalid
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
@@ -143,8 +144,13 @@ class Settings:
             time.sleep(pause_s)
 
     def _write(self, setting: Setting, value: Any) -> None:
-        for call in setting.calls(value):
-            self._call(call.operation, **call.arguments)
+        try:
+            for call in setting.calls(value):
+                self._call(call.operation, **call.arguments)
+        except ReconcileError as refusal:
+            if refusal.reason != Reason.INVALID_SPEC or refusal.message.startswith("spec."):
+                raise
+            raise invalid(f"spec.{setting.field}", f"AWS refuses it: {refusal.message}") from refusal
 
     def _record_optional(self, names: list[str]) -> None:
         """Record in the bucket's tags which optional settings this run writes, before it writes any.

@@ -12,6 +12,7 @@ from ..setting import Setting
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
 from .cors import SETTING as _CORS
+from .notifications import SETTING as _NOTIFICATIONS
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
@@ -26,6 +27,7 @@ _FOUND: tuple[Setting, ...] = (
     _ACCELERATION,
     _ACL,
     _CORS,
+    _NOTIFICATIONS,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,
