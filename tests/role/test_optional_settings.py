@@ -121,3 +121,51 @@ def test_setting_that_cannot_be_cleared_stays_on_record(world: World, new_object
     run = world.reconcile(cr)
     assert (run.outcome["reason"], record(world, cr)) == ("Ready", frozenset()), run.output
     assert found(world, cr, setting) == setting.canonical(setting.new_bucket)
+
+
+@pytest.mark.parametrize("operation", ["GetBucketCors", "PutBucketCors"])
+def test_setting_that_the_endpoint_lacks_is_named_and_all_else_is_applied(
+    world: World, new_object: NewObject, operation: str
+) -> None:
+    cr = new_object(enableVersioning=True, tags={"team": "photos"}, **example_fields("cors"))
+    bucket = cr["spec"]["bucketName"]
+    world.aws.gate.add_fault(operation, "NotImplemented", status=501, bucket=bucket)
+    try:
+        for _ in ("new bucket", "existing bucket"):
+            run = world.reconcile(cr)
+            assert run.outcome["reason"] == "InvalidSpec", run.output
+            assert run.outcome["message"].startswith(f"spec.corsRules: {world.aws.endpoint_url} does not support it")
+        assert world.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        world.tenant(cr).put_object(Bucket=bucket, Key="probe", Body=b"x")
+    finally:
+        world.aws.gate.clear_faults()
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], world.differs(cr)) == ("Ready", []), run.output
+
+
+def test_setting_that_the_endpoint_lacks_and_nobody_requests_is_no_problem(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    bucket = cr["spec"]["bucketName"]
+    world.aws.gate.add_fault("GetBucketAccelerateConfiguration", "MethodNotAllowed", status=405, bucket=bucket)
+    try:
+        assert world.reconcile(cr).outcome["reason"] == "Ready"
+        assert world.differs(cr) == []
+    finally:
+        world.aws.gate.clear_faults()
+
+
+def test_status_names_the_optional_settings_without_their_values(world: World, new_object: NewObject) -> None:
+    cr = new_object(requesterPays=True, **example_fields("cors"))
+    effective = world.reconcile(cr).outcome["status"]["effective"]
+    assert effective["managedSettings"] == ["corsRules", "requesterPays"]
+    assert "corsRules" not in effective
+
+
+def test_value_that_aws_refuses_is_named_by_its_field(world: World, new_object: NewObject) -> None:
+    cr = new_object(**example_fields("cors"))
+    world.aws.gate.add_fault("PutBucketCors", "InvalidRequest", bucket=cr["spec"]["bucketName"])
+    try:
+        outcome = world.reconcile(cr).outcome
+    finally:
+        world.aws.gate.clear_faults()
+    assert (outcome["reason"], outcome["message"][:36]) == ("InvalidSpec", "spec.corsRules: AWS refuses it: fail")

@@ -35,7 +35,8 @@ options:
   arguments:
     description:
       - The settings to write, by their names (a file of C(module_utils/s3bucket/settings) each); C(tags), and
-        C(purge_tags) for whether other tags are removed.
+        C(purge_tags) for whether other tags are removed; C(unsupported), the names of settings that the spec requests
+        and the endpoint does not have, for the error.
     type: dict
     required: true
 extends_documentation_fragment:
@@ -77,15 +78,22 @@ from ansible.module_utils.s3bucket.module import listed, make_module, read_setti
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
-from ansible.module_utils.s3bucket.setting import Operation, Setting
+from ansible.module_utils.s3bucket.setting import UNSUPPORTED_CODES, Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.steps import STOPS
-from ansible.module_utils.s3bucket.values import invalid
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
+_REFUSAL_CODES = (
+    "InvalidArgument",
+    "InvalidBucketState",
+    "InvalidRequest",
+    "InvalidTargetBucketForLogging",
+    "MalformedXML",
+)
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
 # For this time after its creation, S3 may not know a user. The operator tries again every few seconds.
@@ -104,6 +112,7 @@ class Settings:
         self._wanted = wanted
         self._name = wanted.bucket
         self._account = account
+        self._endpoint = str(s3.meta.endpoint_url)
         # The bucket's own record is used for an object without a user.
         self._record = ""
         self.user_tags: dict[str, str] = {}
@@ -116,6 +125,7 @@ class Settings:
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])
+        problems += [BY_NAME[name].unsupported(self._endpoint) for name in arguments.get("unsupported", [])]
         if problems and self._wanted.is_deleting:
             # A retained bucket loses its owner tags only after everything else has succeeded.
             return problems[0]
@@ -144,13 +154,23 @@ class Settings:
             time.sleep(pause_s)
 
     def _write(self, setting: Setting, value: Any) -> None:
-        try:
-            for call in setting.calls(value):
+        for call in setting.calls(value):
+            try:
                 self._call(call.operation, **call.arguments)
-        except ReconcileError as refusal:
-            if refusal.reason != Reason.INVALID_SPEC or refusal.message.startswith("spec."):
-                raise
-            raise invalid(f"spec.{setting.field}", f"AWS refuses it: {refusal.message}") from refusal
+            except ReconcileError as refusal:
+                raise self._refusal_of(setting, refusal) from refusal
+
+    def _refusal_of(self, setting: Setting, refusal: ReconcileError) -> ReconcileError:
+        """Name the field whose value AWS refuses."""
+        code = code_of(refusal.__cause__ or refusal)
+        if code in UNSUPPORTED_CODES:
+            return setting.unsupported(self._endpoint)
+        remedy = next((text for part, text in setting.passing.items() if part in refusal.message), "")
+        if remedy:
+            return ReconcileError(Reason.AWS_ERROR, f"spec.{setting.field}: {remedy}: {refusal.message}")
+        if setting.is_optional and code in _REFUSAL_CODES:
+            return ReconcileError(Reason.INVALID_SPEC, f"spec.{setting.field}: AWS refuses it: {refusal.message}")
+        return refusal
 
     def _record_optional(self, names: list[str]) -> None:
         """Record in the bucket's tags which optional settings this run writes, before it writes any.

@@ -126,8 +126,6 @@ _REMEDIES = {
     Reason.DELETION_REFUSED: "AWS does not delete the bucket: remove what its answer names, or set deletionPolicy: "
     "Retain",
 }
-# https://repost.aws/knowledge-center/unable-validate-destination-s3
-_CLOSED_TARGET = "Unable to validate the following destination configurations"
 _CLOCK = "the clock of the machine that the operator runs on is wrong: synchronize it"
 # Remedies where one AWS code has several causes. The key is the part of the message that identifies the cause.
 # https://github.com/boto/boto3/issues/1252, https://github.com/aws/aws-sdk-js/issues/401,
@@ -136,15 +134,9 @@ _REMEDIES_OF_MESSAGES = {
     "(RequestTimeTooSkewed)": _CLOCK,
     "Signature expired: ": _CLOCK,
     "Signature not yet current: ": _CLOCK,
-    _CLOSED_TARGET: "spec.notifications: AWS cannot send events to a target: create it, and let s3.amazonaws.com send "
-    "events of this bucket in the target's own policy",
     "Scope ARN: ": "the permissions boundary does not exist: create it, or correct --permissions-boundary of the "
     "operator (iam.permissionsBoundary of its chart), or s3bucket_permissions_boundary of the role",
 }
-# Parts of messages for which the reason of the code is wrong, because somebody must do something first: the permissions
-# boundary is missing, which is not IAM's eventual consistency; or a queue, topic or function does not let S3 send
-# events, while the spec may be right.
-_MESSAGES_OF_OTHERS = {Reason.WAITING_FOR_IAM: "Scope ARN: ", Reason.INVALID_SPEC: _CLOSED_TARGET}
 _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html documents no message texts. IAM returns "Cannot
 # exceed quota for UsersPerAccount: 5000", with the names of GetAccountSummary.
@@ -247,7 +239,8 @@ def reason_of(code: str, message: str) -> Reason:
         reason = _REASON.get(code, Reason.AWS_ERROR)
         if reason == Reason.QUOTA_EXCEEDED and _is_about_keys(code, message):
             return Reason.TOO_MANY_KEYS
-        if reason in _MESSAGES_OF_OTHERS and _MESSAGES_OF_OTHERS[reason] in message:
+        if reason == Reason.WAITING_FOR_IAM and "Scope ARN: " in message:
+            # IAM's eventual consistency is not the cause: nobody has created the policy.
             return Reason.AWS_ERROR
         if reason == Reason.ACCESS_DENIED and _MFA_MESSAGE in message.lower():
             return Reason.MFA_REQUIRED

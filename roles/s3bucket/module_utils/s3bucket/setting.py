@@ -11,11 +11,14 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from .errors import ReconcileError
 from .json_types import ApiObject, AwsClient
+from .outcome import Reason
 
 if TYPE_CHECKING:
     from .spec import Wanted
@@ -105,6 +108,8 @@ class Setting:
     :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
     :cvar creation_only: set only by the call that creates the bucket; the text is the error for an existing bucket
     :cvar is_in_status: whether ``status.effective`` shows the value
+    :cvar passing: parts of AWS's refusals of which the spec is not the cause, each with the remedy: the run is tried
+        again soon, as others may have created or changed a target by then
     :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
     """
 
@@ -116,6 +121,7 @@ class Setting:
     new_bucket: Value = None
     creation_only: str = ""
     is_in_status: bool = True
+    passing: Mapping[str, str] = MappingProxyType({})
     read: Read
     writes: tuple[Operation, ...] = ()
 
@@ -171,6 +177,14 @@ class Setting:
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
+
+    def unsupported(self, endpoint: str) -> ReconcileError:
+        """Make the error for an endpoint that does not have the setting: reason InvalidSpec.
+
+        :param endpoint: the URL that the requests go to
+        """
+        message = f"spec.{self.field}: {endpoint} does not support it ({self.name}): remove the field"
+        return ReconcileError(Reason.INVALID_SPEC, message)
 
     def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
         """Return the fields of ``status.effective``: given values and defaults; for an adopted bucket no defaults."""

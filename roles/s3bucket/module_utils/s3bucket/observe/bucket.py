@@ -156,7 +156,7 @@ def is_adopted(origin: str, bucket: BucketState) -> bool:
 def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: Found) -> None:
     """Fill in which aspects of the bucket differ, and what repairs them.
 
-    :raises ReconcileError: InvalidSpec for what this bucket or endpoint cannot have
+    :raises ReconcileError: InvalidSpec for what this bucket cannot have
     """
     bucket = found.bucket
     if bucket is None:
@@ -186,6 +186,8 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     seen.unmanaged = aspects.unmanaged_now(wanted, tags)
     seen.recorded = owner.recorded_settings(tags)
     case = seen.comparison_with(wanted)
+    for setting in aspects.unsupported(case, seen.unmanaged):
+        seen.defer(setting.unsupported(sources.s3.meta.endpoint_url))
     seen.differs += aspects.differing(case, seen.unmanaged, seen.recorded)
     if "policy" in seen.differs:
         _leave_replaced_principals(wanted, seen)
@@ -222,6 +224,9 @@ def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject
     """The arguments of s3bucket_settings for a bucket that this run has just created."""
     case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, {})))
     found = aspects.arguments(case, aspects.differing(case))
+    missing = [setting.name for setting in aspects.unsupported(case)]
+    if missing:
+        found["unsupported"] = missing
     if owner.INITIAL in wanted.creation_tags:
         found |= {"tags": wanted.bucket_tags, "purge_tags": True}
     return found

@@ -102,6 +102,11 @@ class Notifications(Setting):
     field = "notifications"
     is_optional = True
     is_in_status = False
+    # https://repost.aws/knowledge-center/unable-validate-destination-s3
+    passing = {
+        "Unable to validate the following destination configurations": "AWS cannot send events to a target: create it, "
+        "and let s3.amazonaws.com send events of this bucket in the target's own policy"
+    }
     read = Read(Operation("get_bucket_notification_configuration", "s3:GetBucketNotification"), _take)
     writes = (_PUT,)
 
