@@ -105,6 +105,8 @@ class Setting:
     :cvar default: what the role's ``s3bucket_defaults`` hold for the field; None for no default
     :cvar is_optional: read, compared and written only while the spec (or the operator's defaults) gives a value, and
         cleared once it no longer does. A tag of the bucket records which of them were written (``owner.SETTINGS``).
+    :cvar is_allowed_by_default: False for an optional setting that objects may use only once the administrator allows
+        it (``allowed``)
     :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
     :cvar creation_only: set only by the call that creates the bucket; the text is the error for an existing bucket
     :cvar is_in_status: whether ``status.effective`` shows the value
@@ -118,6 +120,7 @@ class Setting:
     order: int = 100
     default: Value = None
     is_optional: bool = False
+    is_allowed_by_default: bool = True
     new_bucket: Value = None
     creation_only: str = ""
     is_in_status: bool = True
