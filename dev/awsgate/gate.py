@@ -35,7 +35,7 @@ _MARKS = {
     "closed-target": CLOSED_TARGETS,
 }
 ADMIN = "admin"
-"""The IAM user whose key the tests, and by default the operator, use."""
+"""The IAM user of the tests and, by default, of the operator."""
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -283,7 +283,7 @@ def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], ke
 
 
 def delete_policy_as_root(bucket: str) -> None:
-    """What the root user alone may do with a bucket whose policy denies everyone.
+    """What the root user alone may do when a bucket's policy denies everyone.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucketPolicy.html
     """
@@ -293,7 +293,7 @@ def delete_policy_as_root(bucket: str) -> None:
 
 
 def forget_users(kept_prefix: str) -> None:
-    """Remove all users, with their keys and tags, but the administrator and those whose names begin so."""
+    """Remove all users, with their keys and tags, but the administrator and those with this prefix."""
     backend = iam_backends[ACCOUNT]["aws"]
     for name in [name for name in backend.users if name != ADMIN and not name.startswith(kept_prefix)]:
         user = backend.users.pop(name)

@@ -99,10 +99,10 @@ def test_setting_that_others_made_on_a_bucket_is_left_alone(
     cr = new_object(**others_of(setting))
     assert world.reconcile(cr).outcome["reason"] == "Ready"
     write(world, cr, setting)
-    theirs = found(world, cr, setting)
+    before = found(world, cr, setting)
     assert world.differs(cr) == []
     assert world.reconcile(cr).changed == []
-    assert found(world, cr, setting) == theirs
+    assert found(world, cr, setting) == before
 
 
 @each_setting

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which optional bucket settings S3 objects may use: ``s3bucket_allowed_settings``, by the fields of the spec. Pure.
 
-The administrator decides, because a setting can send data elsewhere, and needs permissions of the operator. A field that
-is not allowed is an error of the object. Nothing is changed or cleared then.
+The administrator decides, because a setting can send data elsewhere, and needs permissions of the operator. A field
+that is not allowed is an error of the object. Nothing is changed or cleared then.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def defaults_of(
     tags: object = None,
     allowed_settings: Collection[str] = allowed.DEFAULT,
 ) -> ApiObject:
-    """A value for each optional field, the operator's tags and the allowed settings, as :func:`spec.wanted_of` takes them.
+    """A value for each optional field, the operator's tags and the allowed settings, for :func:`spec.wanted_of`.
 
     :param given: ``s3bucket_defaults``
     :param deletion_policy: ``s3bucket_deletion_policy``, which overrides ``s3bucket_defaults``
