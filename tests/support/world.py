@@ -53,7 +53,7 @@ DEFAULTS: dict[str, Any] = {
 }
 CLUSTER = "test-cluster"
 # The role's settings in tests. The role does not wait for IAM, because the gate shows every write at once.
-SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
+SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0, allowed_settings=allowed.FIELDS)
 OPERATOR_USERS = "operator-"
 """Prefix of the names of IAM users that operators use in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
