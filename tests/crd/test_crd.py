@@ -87,6 +87,37 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
     ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
+    "notifications-one-id": (
+        {"notifications": {kind: [{"id": "a", "arn": f"arn:aws:{service}:eu-west-1:1:a", "events": ["s3:ObjectAcl:Put"]}]
+                           for kind, service in (("topics", "sns"), ("functions", "lambda"))}},
+        "each of the queues, topics and functions must have an id of its own",
+    ),
+    "notifications-id-twice": (
+        {"notifications": {"queues": [
+            {"id": "a", "arn": "arn:aws:sqs:eu-west-1:1:a", "events": [event]}
+            for event in ("s3:ObjectAcl:Put", "s3:IntelligentTiering")
+        ]}},
+        'spec.notifications.queues[1]: Duplicate value: {"id":"a"}',
+    ),
+    "notifications-too-many": (
+        {"notifications": {kind: [
+            {"id": f"{kind}{at}", "arn": f"arn:aws:{service}:eu-west-1:1:a", "events": ["s3:ObjectAcl:Put"]}
+            for at in range(51)] for kind, service in (("queues", "sqs"), ("topics", "sns"))}},
+        "at most 100 queues, topics and functions in all",
+    ),
+    "notifications-arn": (
+        {"notifications": {"queues": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:ObjectAcl:Put"]}]}},
+        "arn must be the ARN of an SQS queue",
+    ),
+    "notifications-fifo": (
+        {"notifications": {"topics": [
+            {"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a.fifo", "events": ["s3:ObjectAcl:Put"]}]}},
+        "arn must not be that of a FIFO queue or topic",
+    ),
+    "notifications-event": (
+        {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:Created"]}]}},
+        'spec.notifications.topics[0].events[0]: Unsupported value: "s3:Created"',
+    ),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
 }  # fmt: skip
