@@ -112,6 +112,8 @@ class Setting:
     :cvar is_in_status: whether ``status.effective`` shows the value
     :cvar passing: parts of AWS's refusals of which the spec is not the cause, each with the remedy: the run is tried
         again soon, as others may have created or changed a target by then
+    :cvar lag_message: a part of the refusal while AWS does not show another setting of the same run yet; the request is
+        sent again some seconds later
     :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
     """
 
@@ -125,6 +127,7 @@ class Setting:
     creation_only: str = ""
     is_in_status: bool = True
     passing: Mapping[str, str] = MappingProxyType({})
+    lag_message: str = ""
     read: Read
     writes: tuple[Operation, ...] = ()
 
@@ -180,6 +183,10 @@ class Setting:
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
+
+    def order_of(self, value: Value) -> int:
+        """Return its place in the order of writing for a value that :meth:`argument` returned."""
+        return self.order
 
     def unsupported(self, endpoint: str) -> ReconcileError:
         """Make the error for an endpoint that does not have the setting: reason InvalidSpec.

@@ -18,6 +18,7 @@ from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
 from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
+from .replication import SETTING as _REPLICATION
 from .requester_pays import SETTING as _REQUESTER_PAYS
 from .versioning import SETTING as _VERSIONING
 
@@ -34,6 +35,7 @@ _FOUND: tuple[Setting, ...] = (
     _OWNERSHIP,
     _POLICY,
     _PUBLIC_ACCESS_BLOCK,
+    _REPLICATION,
     _REQUESTER_PAYS,
     _VERSIONING,
     # end of generated lines: list
