@@ -78,6 +78,76 @@ NOTIFICATIONS = {
     "too-many": _notify("MalformedXML", *(_queue(f"q{at}", _CREATED, prefix=f"{at:03}") for at in range(101))),
 }
 
+_REPLICA = "arn:aws:s3:::s3-operator-example-replica"
+_ON, _OFF = {"Status": "Enabled"}, {"Status": "Disabled"}
+_TAGS = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+
+
+def _rule(destination: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "ID": "a", "Priority": 1, **_ON, "Filter": {"Prefix": "a"}, "DeleteMarkerReplication": _OFF,
+        "Destination": {"Bucket": _REPLICA, **(destination or {})}, **more,
+    }  # fmt: skip
+
+
+def _without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in _rule().items() if key != name}
+
+
+def _enable_versions(s3: Any, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=_ON)
+
+
+def _replicate(result: Any, *rules: dict[str, Any], before: Any = _enable_versions) -> Row:
+    arguments = {"ReplicationConfiguration": {"Role": "arn:aws:iam::123456789012:role/a", "Rules": list(rules)}}
+    expected = result
+    if isinstance(result, list):
+        expected = {"ReplicationConfiguration": {"Role": "arn:aws:iam::123456789012:role/a", "Rules": result}}
+    return Row("put_bucket_replication", arguments, "get_bucket_replication", expected, before)
+
+
+_KMS = {"SourceSelectionCriteria": {"SseKmsEncryptedObjects": _ON}}
+_KEY = {"EncryptionConfiguration": {"ReplicaKmsKeyID": "arn:aws:kms:us-east-1:123456789012:key/a"}}
+_MINUTES = {"Minutes": 15}
+_TIMED = {"ReplicationTime": {**_ON, "Time": _MINUTES}, "Metrics": {**_ON, "EventThreshold": _MINUTES}}
+REPLICATION = {
+    "stored": _replicate([_rule(_KEY, **_KMS)], _rule(_KEY, **_KMS)),
+    "empty-filter": _replicate([_rule(Filter={"Prefix": ""})], _rule(Filter={})),
+    "timed": _replicate([_rule(_TIMED)], _rule(_TIMED)),
+    "tags-in-another-order": _replicate(
+        [_rule(Filter={"And": {"Prefix": "a", "Tags": _TAGS[::-1]}})],
+        _rule(Filter={"And": {"Prefix": "a", "Tags": _TAGS}}),
+    ),
+    "first-version": _replicate(
+        [{"ID": "a", "Prefix": "", **_ON, "Destination": {"Bucket": _REPLICA}}],
+        {"ID": "a", "Prefix": "", **_ON, "Destination": {"Bucket": _REPLICA}},
+    ),
+    "no-versions": _replicate("InvalidRequest", _rule(), before=_nothing),
+    "no-priority": _replicate("InvalidRequest", _without("Priority")),
+    "no-delete-markers": _replicate("InvalidRequest", _without("DeleteMarkerReplication")),
+    "no-filter": _replicate("MalformedXML", _without("Filter")),
+    "delete-markers-with-tag": _replicate(
+        "InvalidRequest", _rule(Filter={"Tag": _TAGS[0]}, DeleteMarkerReplication=_ON)
+    ),
+    "one-id": _replicate("InvalidArgument", _rule(), _rule(Priority=2)),
+    "one-priority": _replicate("InvalidArgument", _rule(), _rule(ID="b")),
+    "no-such-destination": _replicate("InvalidRequest", _rule({"Bucket": "arn:aws:s3:::{bucket}-none"})),
+    "destination-without-versions": _replicate(
+        "InvalidRequest",
+        _rule({"Bucket": "arn:aws:s3:::{bucket}-plain"}),
+        before=lambda s3, bucket: (_enable_versions(s3, bucket), s3.create_bucket(Bucket=f"{bucket}-plain")),
+    ),
+    "owner-without-account": _replicate(
+        "InvalidRequest", _rule({"AccessControlTranslation": {"Owner": "Destination"}})
+    ),
+    "key-without-selection": _replicate("InvalidRequest", _rule(_KEY)),
+    "selection-without-key": _replicate("InvalidRequest", _rule(**_KMS)),
+    "time-without-metrics": _replicate("InvalidRequest", _rule({"ReplicationTime": _TIMED["ReplicationTime"]})),
+    "time-of-an-hour": _replicate(
+        "InvalidRequest", _rule({**_TIMED, "ReplicationTime": {**_ON, "Time": {"Minutes": 60}}})
+    ),
+}
+
 _PAYER = ("put_bucket_request_payment", "get_bucket_request_payment")
 REQUESTER_PAYS = {
     "requester": Row(
@@ -87,7 +157,11 @@ REQUESTER_PAYS = {
 }
 ROWS = {
     f"{setting}-{name}": row
-    for setting, rows in {"notifications": NOTIFICATIONS, "requester-pays": REQUESTER_PAYS}.items()
+    for setting, rows in {
+        "notifications": NOTIFICATIONS,
+        "replication": REPLICATION,
+        "requester-pays": REQUESTER_PAYS,
+    }.items()
     for name, row in rows.items()
 }
 
@@ -151,3 +225,14 @@ def test_id_that_is_not_given_is_made(s3: Any, new_name: Callable[[str], str]) -
     (found,) = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     assert found.pop("Id")
     assert found == queue
+
+
+def test_versioning_cannot_be_suspended_under_replication(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket)
+    _enable_versions(s3, bucket)
+    s3.put_bucket_replication(Bucket=bucket, **_replicate([], _rule()).arguments)
+    with pytest.raises(ClientError, match="InvalidBucketState"):
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    s3.delete_bucket_replication(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})

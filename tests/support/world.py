@@ -94,7 +94,12 @@ class World:
         self.account = str(self.sts.get_caller_identity()["Account"])
         # The role and the operator have only the documented permissions.
         self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
-        make_operator_key(aws, policy_for(PolicySettings(self.account)), self.operator_file)
+        every = PolicySettings(
+            self.account,
+            settings=allowed.FIELDS,
+            replication_roles=(f"arn:aws:iam::{self.account}:role/s3-operator-example-*",),
+        )
+        make_operator_key(aws, policy_for(every), self.operator_file)
         self._run_numbers = itertools.count()
         self._warm: WarmProcess | None = None
 
