@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dev.aws import Aws
-from tests.support.settings import make_targets
+from dev.examples import make_targets
 
 
 def _nothing(_: Any, __: str) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from dev.examples import example_fields
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket import owner, read
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
-from tests.support.settings import example_fields
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
 
 REMEDY = (

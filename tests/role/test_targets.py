@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from dev.examples import example_fields, make_targets
 from s3bucket.outcome import Retry
-from tests.support.settings import example_fields, make_targets
 from tests.support.world import NewObject, World, requests_of
 
 
