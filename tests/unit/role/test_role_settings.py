@@ -15,6 +15,7 @@ import yaml
 
 from runner.commands.options import ROLE_OPTIONS
 from runner.commands.run import run
+from s3bucket import allowed
 from s3bucket.errors import ReconcileError
 from s3bucket.role_settings import (
     TABLE,
@@ -198,3 +199,13 @@ def test_message_that_names_an_option_of_the_operator_names_the_roles_variable_t
         naming = [text for text in texts if re.search(rf"{setting.option}\b", text)]
         assert all(setting.variable in text for text in naming), naming
     assert any("--cluster-name" in text for text in texts), "the texts are found"
+
+
+def test_all_optional_settings_but_replication_are_allowed_by_default() -> None:
+    assert set(allowed.FIELDS) - set(allowed.DEFAULT) == {"replication"}
+    assert RoleSettings().allowed_settings == allowed.DEFAULT
+    assert RoleSettings.from_record({"allowed_settings": []}).allowed_settings == ()
+    with pytest.raises(
+        ReconcileError, match="s3bucket_allowed_settings: there is no optional setting cors: it must be"
+    ):
+        RoleSettings.from_record({"allowed_settings": ["corsRules", "cors"]})

@@ -280,7 +280,7 @@ def _arguments_of(error: BaseException) -> str:
     names = sorted(str(key) for key in answer if _ARGUMENT_NAME.fullmatch(str(key)))
     values = [(answer[name], answer.get(name.replace("Name", "Value", 1), "")) for name in names[:_MAX_ARGUMENTS]]
     # The name is "ARN, null".
-    return "".join(f": {str(name).removesuffix(', null')}: {value}" for name, value in values)
+    return "".join(f"; {str(name).removesuffix(', null')}: {value}" for name, value in values)
 
 
 def is_nowhere(region: str, error: BaseException | None) -> bool:
