@@ -25,6 +25,10 @@ CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
 EXAMPLES = sorted((PROJECT / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {"region": "eu-west-1", "bucketName": "good-bucket", "iamUser": {"username": "good"}}
 NAME = "name"
+ROLE = "arn:aws:iam::111122223333:role/replication"
+TO = {"bucketARN": "arn:aws:s3:::replica"}
+RULE = {"id": "a", "destination": TO}
+EVENT = "s3:ObjectAcl:Put"
 
 
 def rule_with(**parts: Any) -> dict[str, Any]:
@@ -192,6 +196,59 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "lifecycle-versions-early": (
         rule_with(noncurrentVersionTransitions=[{"noncurrentDays": 29, "storageClass": "ONEZONE_IA"}]),
         "noncurrentVersionTransitions to STANDARD_IA and ONEZONE_IA need 30 noncurrentDays or more",
+    ),
+    "replication-without-versions": ({"replication": {"role": ROLE, "rules": [RULE]}}, "needs enableVersioning: true"),
+    **{
+        f"replication-{name}": ({"enableVersioning": True, "replication": {"role": ROLE, "rules": rules}}, message)
+        for name, rules, message in (
+            ("no-rules", [], "should have at least 1 items"),
+            ("one-priority", [RULE, {**RULE, "id": "b"}], "each rule must have a priority of its own"),
+            ("one-id", [RULE, {**RULE, "priority": 1}], 'rules[1]: Duplicate value: {"id":"a"}'),
+            ("delete-markers", [{**RULE, "deleteMarkers": True, "filter": {"tags": {"a": "b"}}}],
+             "deleteMarkers must not be true with tags"),
+            ("kms", [{**RULE, "replicateKMSObjects": True}], "replicateKMSObjects and destination.kmsKeyID need each"),
+            ("kms-key", [{**RULE, "destination": {**TO, "kmsKeyID": "k"}}], "need each other"),
+            ("owner", [{**RULE, "destination": {**TO, "ownerOverride": True}}], "account is missing: with ownerOverr"),
+            ("time", [{**RULE, "destination": {**TO, "replicationTime": True, "metrics": False}}],
+             "metrics must not be false with replicationTime"),
+            ("bucket", [{**RULE, "destination": {"bucketARN": "replica"}}], "bucketARN must be the ARN of a bucket"),
+            ("account", [{**RULE, "destination": {**TO, "account": "1"}}], "in body should match '^[0-9]{12}$'"),
+        )
+    },
+    "replication-role": (
+        {"enableVersioning": True, "replication": {"role": "photos", "rules": [RULE]}},
+        "role must be the ARN of an IAM role",
+    ),
+    "notifications-one-id": (
+        {"notifications": {kind: [{"id": "a", "arn": f"arn:aws:{service}:eu-west-1:1:a", "events": [EVENT]}]
+                           for kind, service in (("topics", "sns"), ("functions", "lambda"))}},
+        "each of the queues, topics and functions must have an id of its own",
+    ),
+    "notifications-id-twice": (
+        {"notifications": {"queues": [
+            {"id": "a", "arn": "arn:aws:sqs:eu-west-1:1:a", "events": [event]}
+            for event in ("s3:ObjectAcl:Put", "s3:IntelligentTiering")
+        ]}},
+        'spec.notifications.queues[1]: Duplicate value: {"id":"a"}',
+    ),
+    "notifications-too-many": (
+        {"notifications": {kind: [
+            {"id": f"{kind}{at}", "arn": f"arn:aws:{service}:eu-west-1:1:a", "events": ["s3:ObjectAcl:Put"]}
+            for at in range(51)] for kind, service in (("queues", "sqs"), ("topics", "sns"))}},
+        "at most 100 queues, topics and functions in all",
+    ),
+    "notifications-arn": (
+        {"notifications": {"queues": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": [EVENT]}]}},
+        "arn must be the ARN of an SQS queue",
+    ),
+    "notifications-fifo": (
+        {"notifications": {"topics": [
+            {"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a.fifo", "events": ["s3:ObjectAcl:Put"]}]}},
+        "arn must not be that of a FIFO queue or topic",
+    ),
+    "notifications-event": (
+        {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:Created"]}]}},
+        'spec.notifications.topics[0].events[0]: Unsupported value: "s3:Created"',
     ),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from dev.aws import Aws
+from dev.examples import TARGETS, make_targets
 from s3bucket.read import read_settings
 from s3bucket.settings import BY_NAME
 from tests.support.gate import code_of
-from tests.support.settings import TARGETS, make_targets
 
 Names = Callable[[str], str]
 _NOUNS = {

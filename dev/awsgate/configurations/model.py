@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
@@ -14,11 +14,14 @@ Stored: TypeAlias = dict[str, Element]
 
 
 class RefusalError(Exception):
-    """AWS refuses the request."""
+    """AWS refuses the request.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    :param details: further elements of the answer, for example ArgumentName
+    """
+
+    def __init__(self, status: int, code: str, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(code)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.details = status, code, message, dict(details or {})
 
 
 def _as_sent(call: Call, root: Element) -> Element:

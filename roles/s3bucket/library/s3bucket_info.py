@@ -170,7 +170,7 @@ def main() -> None:
     given = module.params
     try:
         settings = read_settings(given["settings"])
-        defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags)
+        defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
         cr = read_cr(given["cr"], given["state"])
         wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = make_sources(module, settings)

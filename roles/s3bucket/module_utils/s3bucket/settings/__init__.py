@@ -19,10 +19,12 @@ from .intelligent_tiering import SETTING as _INTELLIGENT_TIERING
 from .inventory import SETTING as _INVENTORY
 from .lifecycle import SETTING as _LIFECYCLE
 from .metrics import SETTING as _METRICS
+from .notifications import SETTING as _NOTIFICATIONS
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
 from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
+from .replication import SETTING as _REPLICATION
 from .requester_pays import SETTING as _REQUESTER_PAYS
 from .versioning import SETTING as _VERSIONING
 
@@ -40,10 +42,12 @@ _FOUND: tuple[Setting, ...] = (
     _INVENTORY,
     _LIFECYCLE,
     _METRICS,
+    _NOTIFICATIONS,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,
     _PUBLIC_ACCESS_BLOCK,
+    _REPLICATION,
     _REQUESTER_PAYS,
     _VERSIONING,
     # end of generated lines: list
