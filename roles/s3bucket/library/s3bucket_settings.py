@@ -88,7 +88,9 @@ from ansible.module_utils.s3bucket.steps import STOPS
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
 _REFUSAL_CODES = (
+    "CrossLocationLoggingProhibited",
     "InvalidArgument",
+    "InvalidBucketAclWithObjectOwnership",
     "InvalidBucketState",
     "InvalidRequest",
     "InvalidTargetBucketForLogging",
@@ -120,7 +122,8 @@ class Settings:
     def write(self, arguments: dict[str, Any]) -> ReconcileError | None:
         """Write all settings, in their order. Return the first problem."""
         problems: list[ReconcileError] = []
-        due = [setting for setting in ALL if setting.name in arguments]
+        chosen = [setting for setting in ALL if setting.name in arguments]
+        due = sorted(chosen, key=lambda setting: setting.write_order(arguments[setting.name]))
         self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
@@ -143,20 +146,20 @@ class Settings:
         except ReconcileError as refusal:
             problems.append(refusal)
 
-    def _call(self, operation: Operation, **arguments: Any) -> None:
+    def _call(self, operation: Operation, arguments: dict[str, Any], lag_codes: tuple[str, ...] = ()) -> None:
         for pause_s in (*_LAG_PAUSES_S, None):
             try:
                 getattr(self._s3, operation.method)(Bucket=self._name, ExpectedBucketOwner=self._account, **arguments)
                 return
             except AWS_ERRORS as error:
-                if pause_s is None or code_of(error) not in _LAG_CODES:
+                if pause_s is None or code_of(error) not in (*_LAG_CODES, *lag_codes):
                     raise unknown(f"write the settings of bucket {self._name} ({operation.action})", error) from error
             time.sleep(pause_s)
 
     def _write(self, setting: Setting, value: Any) -> None:
         for call in setting.calls(value):
             try:
-                self._call(call.operation, **call.arguments)
+                self._call(call.operation, call.arguments, setting.lag_codes)
             except ReconcileError as refusal:
                 raise self._refusal_of(setting, refusal) from refusal
 
@@ -178,7 +181,7 @@ class Settings:
         recorded = owner.recorded_settings(found)
         if not recorded.issuperset(names):
             record = " ".join(sorted(recorded.union(names)))
-            self._call(_PUT_TAGS, Tagging={"TagSet": listed({**found, owner.SETTINGS: record})})
+            self._call(_PUT_TAGS, {"Tagging": {"TagSet": listed({**found, owner.SETTINGS: record})}})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
         found = get_bucket_tags(self._s3, self._name, self._account) or {}
@@ -189,7 +192,7 @@ class Settings:
             # Settings that the creation should have applied, or that should have been cleared, are still to be done.
             new |= {key: found[key] for key in (owner.INITIAL, owner.SETTINGS) if key in found}
         if new != found:
-            self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
+            self._call(_PUT_TAGS, {"Tagging": {"TagSet": listed(new)}})
 
     def _write_policy(self, policy: dict[str, Any]) -> None:
         if not policy:

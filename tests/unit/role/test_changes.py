@@ -161,18 +161,19 @@ SETTING_CHANGES: dict[str, list[tuple[str, Any, Any]]] = {
     ],
     "acl": [("bucketACL", "private", "public-read")],
     "versioning": [("enableVersioning", False, True)],
+    "object_lock": [("enableObjectLock", False, True)],
     "acceleration": [("enableTransferAcceleration", False, True)],
     "policy": [("bucketPolicy", None, {"Statement": [{"Effect": "Deny"}]})],
 }
 
 
-# Object lock cannot be changed after a bucket was created, so a difference is refused. The drift matrix covers the
-# optional settings.
-@pytest.mark.parametrize("aspect", [item.name for item in ALL if not item.is_optional and not item.creation_only])
+# The drift matrix covers the optional settings. Object ownership is also derived from the ACL.
+@pytest.mark.parametrize("aspect", ["ownership", *(item.name for item in ALL if not item.is_optional)])
 def test_setting_that_differs_shows_what_is_and_what_would_be(defaults: dict[str, Any], aspect: str) -> None:
     wanted = want(
         defaults,
         bucketACL="public-read",
+        enableObjectLock=True,
         enableVersioning=True,
         enableTransferAcceleration=True,
         bucketPolicy='{"Statement": [{"Effect": "Deny"}]}',

@@ -101,11 +101,13 @@ class Setting:
     :cvar field: the field of the spec
     :cvar order: its place in the order of reading, comparing and writing; settings with the same number follow their
         names. Public access block before ACL and policy, ownership before ACL, versioning before object lock.
+        :meth:`write_order` may move it.
     :cvar default: what the role's ``s3bucket_defaults`` hold for the field; None for no default
     :cvar is_optional: read, compared and written only while the spec (or the operator's defaults) gives a value, and
         cleared once it no longer does. A tag of the bucket records which of them were written (``owner.SETTINGS``).
     :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
-    :cvar creation_only: set only by the call that creates the bucket; the text is the error for an existing bucket
+    :cvar lag_codes: error codes of a write that may pass seconds after an earlier setting of the same run was written
+    :cvar may_be_left_over: whether :meth:`is_leftover` may be true for a bucket of an earlier object
     :cvar is_in_status: whether ``status.effective`` shows the value
     :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
     """
@@ -116,10 +118,16 @@ class Setting:
     default: Value = None
     is_optional: bool = False
     new_bucket: Value = None
-    creation_only: str = ""
+    lag_codes: tuple[str, ...] = ()
+    may_be_left_over: bool = False
     is_in_status: bool = True
     read: Read
     writes: tuple[Operation, ...] = ()
+
+    @property
+    def may_be_unmanaged(self) -> bool:
+        """Whether ``spec.unmanagedFields`` may name the field: without a value in the spec, a default is written."""
+        return not self.is_optional
 
     def parse(self, value: object) -> Value:
         """Return the wanted value for a value of the field. Not called for an optional setting without a value.
@@ -149,6 +157,17 @@ class Setting:
             return is_given
         return not self.is_optional or wanted.settings[self.name] is not None
 
+    def is_unmanaged(self, wanted: Wanted, fields: frozenset[str]) -> bool:
+        """Whether the setting is neither read, compared nor written now.
+
+        :param fields: the fields of ``spec.unmanagedFields`` that the creation of the bucket has applied
+        """
+        return self.field in fields
+
+    def of_new_bucket(self, wanted: Wanted) -> Value:
+        """Return the value of the bucket that CreateBucket makes for this object."""
+        return self.new_bucket
+
     def target(self, case: Comparison) -> Value:
         """Return the value that the bucket should have."""
         value = case.wanted.settings[self.name]
@@ -169,6 +188,10 @@ class Setting:
     def argument(self, case: Comparison) -> Value:
         """Return the argument for the role's module: plain data, from which :meth:`calls` makes requests."""
         return self.target(case)
+
+    def write_order(self, value: Value) -> int:
+        """Return the place in the order of writing, for the value that :meth:`argument` returned."""
+        return self.order
 
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""

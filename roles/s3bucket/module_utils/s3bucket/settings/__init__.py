@@ -12,7 +12,9 @@ from ..setting import Setting
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
 from .cors import SETTING as _CORS
+from .logging import SETTING as _LOGGING
 from .object_lock import SETTING as _OBJECT_LOCK
+from .object_lock_retention import SETTING as _OBJECT_LOCK_RETENTION
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
 from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
@@ -26,7 +28,9 @@ _FOUND: tuple[Setting, ...] = (
     _ACCELERATION,
     _ACL,
     _CORS,
+    _LOGGING,
     _OBJECT_LOCK,
+    _OBJECT_LOCK_RETENTION,
     _OWNERSHIP,
     _POLICY,
     _PUBLIC_ACCESS_BLOCK,
