@@ -33,7 +33,7 @@ _MARKS = {
     "used-quota": rules.USED_QUOTAS,
 }
 ADMIN = "admin"
-"""The IAM user whose key the tests, and by default the operator, use."""
+"""The IAM user of the tests and, by default, of the operator."""
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -107,7 +107,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in (*rules.BEFORE, configurations.answer_configuration):
+        for rule in (*rules.BEFORE, configurations.refuse_tagging_with_abac, configurations.answer_configuration):
             answer = rule(call)
             if answer is not None:
                 return answer
@@ -281,7 +281,7 @@ def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], ke
 
 
 def delete_policy_as_root(bucket: str) -> None:
-    """What the root user alone may do with a bucket whose policy denies everyone.
+    """What the root user alone may do when a bucket's policy denies everyone.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucketPolicy.html
     """
@@ -291,7 +291,7 @@ def delete_policy_as_root(bucket: str) -> None:
 
 
 def forget_users(kept_prefix: str) -> None:
-    """Remove all users, with their keys and tags, but the administrator and those whose names begin so."""
+    """Remove all users, with their keys and tags, but the administrator and those with this prefix."""
     backend = iam_backends[ACCOUNT]["aws"]
     for name in [name for name in backend.users if name != ADMIN and not name.startswith(kept_prefix)]:
         user = backend.users.pop(name)

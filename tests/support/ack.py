@@ -62,7 +62,7 @@ SETTING_OF = {
     "requestPayment": "requester_pays",
     "website": "website",
 }
-# Leaves whose names in boto3's answer differ in more than their case.
+# Leaves with names that differ in boto3's answer in more than their case.
 NAMES = {
     "metrics[].filter.accessPointARN": "AccessPointArn",
     "metrics[].filter.and.accessPointARN": "AccessPointArn",

@@ -87,3 +87,28 @@ def put(parent: Element, name: str, text: str = "") -> Element:
 def children(parent: Element, *names: str) -> Iterator[Element]:
     """Return the direct children with one of these names."""
     return (child for child in parent if child.tag in names)
+
+
+def check_filter(parent: Element, *predicates: str) -> None:
+    """Refuse a ``Filter`` with several predicates outside of ``And``, or an ``And`` of fewer than two.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleRuleFilter.html, and the same for metrics, analytics,
+    replication and S3 Intelligent-Tiering. The tags in ``And`` come back in an order of AWS's own.
+
+    :param predicates: the elements that may stand in the filter, apart from Tag and And
+    """
+    found = parent.find("Filter")
+    if found is None:
+        return
+    both = found.find("And")
+    if len(found) > 1 or any(child.tag not in (*predicates, "Tag", "And") for child in found):
+        raise malformed()
+    if both is None:
+        return
+    tags = sorted(both.findall("Tag"), key=lambda tag: text_of(tag, "Key"), reverse=True)
+    rest = [child for child in both if child.tag != "Tag"]
+    if len(tags) + len(rest) < 2 or any(child.tag not in predicates for child in rest):
+        raise malformed()
+    if len({text_of(tag, "Key") for tag in tags}) < len(tags):
+        raise invalid("Duplicate Tag Keys are not allowed.", "InvalidRequest")
+    both[:] = [*rest, *tags]

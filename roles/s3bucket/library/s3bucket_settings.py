@@ -74,14 +74,23 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
-from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.module import (
+    listed,
+    make_module,
+    make_tagging_client,
+    read_settings,
+    read_wanted,
+    refuse,
+    tag_user,
+)
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
 from ansible.module_utils.s3bucket.setting import UNSUPPORTED_CODES, Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
 from ansible.module_utils.s3bucket.steps import STOPS
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
@@ -108,13 +117,15 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(self, s3: Any, iam: Any, wanted: Wanted, account: str) -> None:
-        self._s3 = s3
-        self._iam = iam
+    def __init__(self, module: AnsibleAWSModule, wanted: Wanted) -> None:
+        self._module = module
+        self._s3 = module.client("s3")
+        self._iam = module.client("iam")
         self._wanted = wanted
         self._name = wanted.bucket
-        self._account = account
-        self._endpoint = str(s3.meta.endpoint_url)
+        self._account = str(module.params["account"])
+        self._endpoint = str(self._s3.meta.endpoint_url)
+        self._bucket = {"Bucket": self._name, "ExpectedBucketOwner": self._account}
         # The bucket's own record is used for an object without a user.
         self._record = ""
         self.user_tags: dict[str, str] = {}
@@ -149,7 +160,7 @@ class Settings:
     def _call(self, operation: Operation, arguments: dict[str, Any], lag_codes: tuple[str, ...] = ()) -> None:
         for pause_s in (*_LAG_PAUSES_S, None):
             try:
-                getattr(self._s3, operation.method)(Bucket=self._name, ExpectedBucketOwner=self._account, **arguments)
+                getattr(self._s3, operation.method)(**self._bucket, **arguments)
                 return
             except AWS_ERRORS as error:
                 if pause_s is None or code_of(error) not in (*_LAG_CODES, *lag_codes):
@@ -181,7 +192,7 @@ class Settings:
         recorded = owner.recorded_settings(found)
         if not recorded.issuperset(names):
             record = " ".join(sorted(recorded.union(names)))
-            self._call(_PUT_TAGS, {"Tagging": {"TagSet": listed({**found, owner.SETTINGS: record})}})
+            self._put_tags(found, {**found, owner.SETTINGS: record})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
         found = get_bucket_tags(self._s3, self._name, self._account) or {}
@@ -192,7 +203,42 @@ class Settings:
             # Settings that the creation should have applied, or that should have been cleared, are still to be done.
             new |= {key: found[key] for key in (owner.INITIAL, owner.SETTINGS) if key in found}
         if new != found:
+            self._put_tags(found, new)
+
+    def _put_tags(self, found: dict[str, str], new: dict[str, str]) -> None:
+        # AWS's answer is BadRequest, which does not name the field.
+        check_tag_count(self._name, new)
+        try:
             self._call(_PUT_TAGS, {"Tagging": {"TagSet": listed(new)}})
+        except ReconcileError:
+            if not self._has_abac():
+                raise
+            self._put_tags_with_abac(found, new)
+
+    def _has_abac(self) -> bool:
+        """Whether ABAC is enabled. Whoever has the bucket's key may enable it."""
+        try:
+            found = BY_NAME["abac"].read.take(self._s3.get_bucket_abac(**self._bucket))
+        except AWS_ERRORS:
+            return False
+        return bool(found)
+
+    def _put_tags_with_abac(self, found: dict[str, str], new: dict[str, str]) -> None:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html
+        control, resource = (
+            make_tagging_client(self._module),
+            {"AccountId": self._account, "ResourceArn": self._wanted.bucket_arn},
+        )
+        added = {key: value for key, value in new.items() if found.get(key) != value}
+        removed = [key for key in found if key not in new]
+        try:
+            # Removed first: a bucket can have 50 tags.
+            if removed:
+                control.untag_resource(**resource, TagKeys=removed)
+            if added:
+                control.tag_resource(**resource, Tags=listed(added))
+        except AWS_ERRORS as error:
+            raise unknown(f"tag bucket {self._name} (s3:TagResource, s3:UntagResource)", error) from error
 
     def _write_policy(self, policy: dict[str, Any]) -> None:
         if not policy:
@@ -267,7 +313,7 @@ def main() -> None:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})
-    settings = Settings(module.client("s3"), module.client("iam"), wanted, module.params["account"])
+    settings = Settings(module, wanted)
     problem = settings.write(module.params["arguments"])
     if problem is not None:
         module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)

@@ -95,7 +95,7 @@ class Comparison:
 
 
 class Setting:
-    """One setting of a bucket. The defaults fit a setting whose value is compared and written as a whole.
+    """One setting of a bucket. The defaults fit a setting that is compared and written as a whole.
 
     :cvar name: the aspect, as in ``status.drift``
     :cvar field: the field of the spec

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..setting import Setting
 
 # begin of generated lines: imports
+from .abac import SETTING as _ABAC
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
 from .cors import SETTING as _CORS
@@ -25,6 +26,7 @@ from .versioning import SETTING as _VERSIONING
 
 _FOUND: tuple[Setting, ...] = (
     # begin of generated lines: list
+    _ABAC,
     _ACCELERATION,
     _ACL,
     _CORS,

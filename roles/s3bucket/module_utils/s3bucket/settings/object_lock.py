@@ -34,7 +34,7 @@ def has_versions(found: ApiObject) -> bool:
 
 
 class ObjectLock(Setting):
-    """A bucket that has object lock keeps it, whatever the spec says."""
+    """A bucket that has object lock keeps it, whatever the spec has."""
 
     name = "object_lock"
     field = "enableObjectLock"
