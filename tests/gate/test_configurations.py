@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dev.aws import Aws
+from tests.support.gate import code_of
 from tests.support.settings import TARGETS, make_targets
 
 _LOGS, _OTHER_LOGS = TARGETS[:2]
@@ -96,6 +97,40 @@ LOGGING = {
     ),
 }
 
+
+def _lock(retention: dict[str, Any] | None, result: dict[str, Any] | str, before: Any = _nothing) -> Row:
+    rule = {} if retention is None else {"Rule": {"DefaultRetention": retention}}
+    lock = {"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled", **rule}}
+    expected = lock if isinstance(result, dict) else result
+    return Row("put_object_lock_configuration", lock, "get_object_lock_configuration", expected, before)
+
+
+def _keep_versions(s3: Any, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    # It may have objects.
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+
+
+_DAY = {"Mode": "GOVERNANCE", "Days": 1}
+OBJECT_LOCK = {
+    "enabled": _lock(None, {}, _keep_versions),
+    "days": _lock(_DAY, {}, _keep_versions),
+    "years": _lock({"Mode": "COMPLIANCE", "Years": 100}, {}, _keep_versions),
+    "event-hold": _lock({**_DAY, "DefaultEventHold": {"Years": 1}}, {}, _keep_versions),
+    "without-versions": _lock(None, "InvalidBucketState"),
+    "both-periods": _lock({**_DAY, "Years": 1}, "MalformedXML", _keep_versions),
+    "without-mode": _lock({"Days": 1}, "MalformedXML", _keep_versions),
+    "without-period": _lock({"Mode": "GOVERNANCE"}, "MalformedXML", _keep_versions),
+    "long": _lock({"Mode": "GOVERNANCE", "Days": 36501}, "InvalidArgument", _keep_versions),
+    "not-enabled": Row(
+        "put_object_lock_configuration",
+        {"ObjectLockConfiguration": {"Rule": {"DefaultRetention": _DAY}}},
+        "get_object_lock_configuration",
+        "MalformedXML",
+        _keep_versions,
+    ),
+}
+
 _PAYER = ("put_bucket_request_payment", "get_bucket_request_payment")
 REQUESTER_PAYS = {
     "requester": Row(
@@ -105,7 +140,7 @@ REQUESTER_PAYS = {
 }
 ROWS = {
     f"{setting}-{name}": row
-    for setting, rows in {"logging": LOGGING, "requester-pays": REQUESTER_PAYS}.items()
+    for setting, rows in {"logging": LOGGING, "object-lock": OBJECT_LOCK, "requester-pays": REQUESTER_PAYS}.items()
     for name, row in rows.items()
 }
 
@@ -139,3 +174,20 @@ def _named(value: Any, bucket: str) -> Any:
     if isinstance(value, list):
         return [_named(part, bucket) for part in value]
     return value.replace("{bucket}", bucket) if isinstance(value, str) else value
+
+
+def test_default_retention_protects_new_versions(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    assert s3.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": _DAY}}
+    s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=lock)
+    version = s3.put_object(Bucket=bucket, Key="a", Body=b"x")["VersionId"]
+    assert code_of(lambda: s3.delete_object(Bucket=bucket, Key="a", VersionId=version)) == "AccessDenied"
+
+
+def test_bucket_without_object_lock_has_no_configuration(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket)
+    code = code_of(lambda: s3.get_object_lock_configuration(Bucket=bucket))
+    assert code == "ObjectLockConfigurationNotFoundError"

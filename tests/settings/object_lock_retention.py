@@ -27,12 +27,21 @@ def _put(subject: Subject, **retention: Any) -> None:
     subject.world.s3.put_object_lock_configuration(Bucket=subject.bucket, ObjectLockConfiguration=configuration)
 
 
+def _with_hold(_: Subject, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """The repair keeps what the spec cannot request."""
+    found = after["bucket"]["settings"]["object_lock_retention"]
+    assert found == {"mode": "GOVERNANCE", "days": 30, "kept": {"DefaultEventHold": {"Days": 3}}}
+    before["bucket"]["settings"]["object_lock_retention"] = found
+
+
 _NAMES = ("object_lock_retention", "objectLockRetention")
 ROWS = {
     "retention-removed": Row(*_NAMES, _put),
     "retention-shorter": Row(*_NAMES, lambda s: _put(s, Mode="GOVERNANCE", Days=1)),
     "retention-in-years": Row(*_NAMES, lambda s: _put(s, Mode="GOVERNANCE", Years=30)),
     "retention-compliance": Row(*_NAMES, lambda s: _put(s, Mode="COMPLIANCE", Days=30)),
+    # The last one, because the repair leaves it as it is.
+    "retention-beside-an-event-hold": Row(*_NAMES, lambda s: _put(s, DefaultEventHold={"Days": 3}), expect=_with_hold),
 }
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -116,6 +116,11 @@ def needs_other_fields(setting: Setting) -> bool:
     return bool(set(example_fields(setting.name)) - {setting.field})
 
 
+def reads_of_others(setting: Setting) -> int:
+    """The number of requests for the setting's document where it is not managed: one that another setting needs."""
+    return int(any(item.read.operation == setting.read.operation for item in ALL if not item.is_optional))
+
+
 def optional_settings(*, with_needy: bool = False) -> dict[str, Any]:
     """Return the fields of the optional settings, each with the value of its example.
 

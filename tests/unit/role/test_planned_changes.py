@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.aspects import differing
+from s3bucket.aspects import differing, due_settings
 from s3bucket.change import Change
 from s3bucket.closing import closing_policy
 from s3bucket.errors import ReconcileError
@@ -197,6 +197,12 @@ def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_mana
     for text, expected in ((json.dumps(closing_policy(wanted.bucket_arn)), ["policy"]), (OTHERS_POLICY, [])):
         settings = {**NEW_BUCKET, "policy": text}
         assert differing(Comparison(wanted, settings, is_adopted), unmanaged) == expected
+
+
+def test_unmanaged_policy_is_read_only_while_an_earlier_deletion_may_have_left_one(defaults: dict[str, Any]) -> None:
+    wanted = want(defaults, unmanagedFields=["bucketPolicy"])
+    for tags, expected in ((wanted.bucket_tags, False), ({**wanted.bucket_tags, "agill.apps/uid": "u0"}, True)):
+        assert ("policy" in [setting.name for setting in due_settings(wanted, tags)]) == expected
 
 
 @pytest.mark.parametrize(
