@@ -259,7 +259,7 @@ def test_example_is_accepted(world: World, room: str, path: Path) -> None:
 
 
 def go_crd() -> dict[str, Any]:
-    """The Go operator's CRD, as apiextensions v1: the fields it had, no rules; and tags, as an earlier CRD of ours."""
+    """The CRD of the Go operator, as apiextensions v1: its fields, no rules; and tags, as an earlier release had."""
     crd = copy.deepcopy(CRD)
     text, flag = {"type": "string"}, {"type": "boolean"}
     fields = {
@@ -278,7 +278,7 @@ def go_crd() -> dict[str, Any]:
     return crd
 
 
-# Objects that the Go operator, or an earlier CRD of ours, stored and that we would refuse today.
+# Objects that the Go operator, or an earlier release, stored and that the CRD rejects today.
 STORED: dict[str, dict[str, Any]] = {
     "name.with.dots": {},
     "n" * 70: {},

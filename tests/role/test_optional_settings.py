@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from dev.examples import example_fields, make_targets
 from s3bucket import owner, read
 from s3bucket.module import remove_account
 from s3bucket.setting import Setting
 from tests.support.objects import tags_of
-from tests.support.settings import OPTIONAL, example_fields, make_targets, reads_of_others
+from tests.support.settings import OPTIONAL, reads_of_others
 from tests.support.world import CLUSTER, NewObject, World, requests_of
 
 each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.settings import TARGETS, Case, Row, Subject
+from dev.examples import TARGETS
+from tests.support.settings import Case, Row, Subject
 
 _TARGET = TARGETS[0]
 _EXAMPLE = {
@@ -69,5 +70,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"logging": {"targetBucket": _TARGET, "keyFormat": "Partitioned"}},
         "spec.logging.keyFormat: must be one of Simple, PartitionedByEventTime, PartitionedByDeliveryTime",
     ),
-    "logging-typo": ({"logging": {"targetBucket": _TARGET, "prefix": "a"}}, "spec.logging.prefix: there is no such field"),
+    "logging-typo": (
+        {"logging": {"targetBucket": _TARGET, "prefix": "a"}}, "spec.logging.prefix: there is no such field"
+    ),
 }  # fmt: skip

@@ -50,20 +50,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "spec.objectLockRetention: needs enableObjectLock: true",
     ),
     **{
-        f"retention-{name}": ({"enableObjectLock": True, "objectLockRetention": value}, message)
+        f"retention-{name}": (
+            {"enableObjectLock": True, "objectLockRetention": value}, f"spec.objectLockRetention{message}"
+        )
         for name, value, message in (
-            ("number", 30, "spec.objectLockRetention: must be an object"),
-            ("without-mode", {"days": 1}, "spec.objectLockRetention.mode: is missing"),
-            ("mode", {"mode": "Legal", "days": 1}, "spec.objectLockRetention.mode: must be one of GOVERNANCE, COMPLIANCE"),
-            ("no-period", {"mode": "GOVERNANCE"}, "spec.objectLockRetention: must have either days or years"),
-            (
-                "both",
-                {"mode": "GOVERNANCE", "days": 1, "years": 1},
-                "spec.objectLockRetention: must have either days or years",
-            ),
-            ("days", {"mode": "GOVERNANCE", "days": 36501}, "spec.objectLockRetention.days: must be a number of 1 to 36500"),
-            ("years", {"mode": "GOVERNANCE", "years": True}, "spec.objectLockRetention.years: must be a number of 1 to 100"),
-            ("typo", {"mode": "GOVERNANCE", "day": 1}, "spec.objectLockRetention.day: there is no such field"),
+            ("number", 30, ": must be an object"),
+            ("without-mode", {"days": 1}, ".mode: is missing"),
+            ("mode", {"mode": "Legal", "days": 1}, ".mode: must be one of GOVERNANCE, COMPLIANCE"),
+            ("no-period", {"mode": "GOVERNANCE"}, ": must have either days or years"),
+            ("both", {"mode": "GOVERNANCE", "days": 1, "years": 1}, ": must have either days or years"),
+            ("days", {"mode": "GOVERNANCE", "days": 36501}, ".days: must be a number of 1 to 36500"),
+            ("years", {"mode": "GOVERNANCE", "years": True}, ".years: must be a number of 1 to 100"),
+            ("typo", {"mode": "GOVERNANCE", "day": 1}, ".day: there is no such field"),
         )
     },
 }  # fmt: skip

@@ -246,7 +246,8 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
 
 def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject:
     """The arguments of s3bucket_settings for a bucket that this run has just created."""
-    case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, wanted.creation_tags)))
+    due = aspects.due_settings(wanted, wanted.creation_tags)
+    case = Comparison(wanted, read_settings(s3, wanted.bucket, account, due))
     found = aspects.arguments(case, aspects.differing(case))
     missing = [setting.name for setting in aspects.unsupported(case)]
     if missing:
