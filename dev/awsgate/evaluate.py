@@ -31,6 +31,21 @@ def is_let_in(policy: dict[str, Any], right: Right, principal: str) -> bool:
     return _has_statement(policy, "Allow", right, principal)
 
 
+def is_service_let_in(policy: dict[str, Any], right: Right, service: str) -> bool:
+    """Whether a bucket's policy allows this right to a service of AWS, by its name."""
+    return any(
+        statement["Effect"] == "Allow"
+        and _is_for_service(statement, service)
+        and _fits(_without_principal(statement), right)
+        for statement in _as_list(policy["Statement"])
+    )
+
+
+def _is_for_service(statement: dict[str, Any], service: str) -> bool:
+    named = statement.get("Principal", {})
+    return service in _as_list(named.get("Service", [])) if isinstance(named, dict) else named == "*"
+
+
 def _has_statement(policy: dict[str, Any], effect: str, right: Right, principal: str) -> bool:
     return any(
         statement["Effect"] == effect

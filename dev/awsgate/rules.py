@@ -103,22 +103,19 @@ def create_existing_bucket(call: Call) -> Answer | None:
 
 
 def refuse_public_acl(call: Call) -> Answer | None:
-    """Block Public Access refuses public ACLs; BucketOwnerEnforced refuses all but private.
+    """Block Public Access refuses public ACLs; BucketOwnerEnforced refuses every change of an ACL.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html,
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
     """
     acl = call.headers.get("x-amz-acl", "private")
-    if call.action not in ("PutBucketAcl", "CreateBucket") or acl == "private":
+    if call.action not in ("PutBucketAcl", "CreateBucket") or (acl == "private" and call.action == "CreateBucket"):
         return None
     found = find_bucket(call.bucket)
     if found is None:
-        return error(
-            call,
-            400,
-            "InvalidBucketAclWithBlockPublicAccessError",
-            "Bucket cannot have public ACLs set with BlockPublicAccess enabled",
-        )
+        message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
+        is_new = call.action == "CreateBucket"
+        return error(call, 400, "InvalidBucketAclWithBlockPublicAccessError", message) if is_new else None
     # moto declares it as a dictionary and stores a string.
     rule: Any = found[1].ownership_rule
     if rule == "BucketOwnerEnforced":

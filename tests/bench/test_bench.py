@@ -262,7 +262,7 @@ def test_memory_of_a_short_run_has_no_slope_and_no_goal(tmp_path: Path) -> None:
 def test_check_alone_finds_what_the_stub_has_in_order(tmp_path: Path) -> None:
     found = {row.metric: row.value for row in measure_alone(tmp_path, 30, 10)}
     # One read of all users, and of the account, over ten checks.
-    assert 9 <= found["aws_calls_each"] <= 10
+    assert 8 <= found["aws_calls_each"] <= 10
     assert 0 < found["cpu_each"] < found["cpu"]
     assert found["peak_pss"] >= found["pss_before"] > 0
 

@@ -18,7 +18,7 @@ from kubernetes.config import load_kube_config
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
-from s3bucket.spec import MAX_TAGS
+from s3bucket.spec import MAX_TAGS, UNMANAGED_FIELDS
 from tests.support.world import PROJECT, World
 
 CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
@@ -67,6 +67,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "user-none": ({"iamUser": {}}, "spec.iamUser.username: Required"),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "lock-without-versions": ({"enableObjectLock": True, "enableVersioning": False}, "object lock needs versions"),
+    "retention-without-lock": (
+        {"objectLockRetention": {"mode": "GOVERNANCE", "days": 1}}, "objectLockRetention needs enableObjectLock: true",
+    ),
+    "retention-of-no-time": (
+        {"enableObjectLock": True, "objectLockRetention": {"mode": "GOVERNANCE"}}, "must have either days or years",
+    ),
+    "retention-twice": (
+        {"enableObjectLock": True, "objectLockRetention": {"mode": "GOVERNANCE", "days": 1, "years": 1}},
+        "must have either days or years",
+    ),
+    "retention-long": (
+        {"enableObjectLock": True, "objectLockRetention": {"mode": "GOVERNANCE", "days": 36501}},
+        "should be less than or equal to 36500",
+    ),
+    "ownership-without-acls": (
+        {"objectOwnership": "BucketOwnerEnforced", "bucketACL": "public-read"},
+        "objectOwnership must not be BucketOwnerEnforced with a bucketACL other than private",
+    ),
+    "logging-without-bucket": ({"logging": {"targetPrefix": "a"}}, "spec.logging.targetBucket: Required"),
     "acceleration-dot": (
         {"enableTransferAcceleration": True, "bucketName": "a.b.c"},
         "does not work for a bucketName with a dot",
@@ -260,9 +279,8 @@ IMMUTABLE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "region": ({}, {"region": "us-east-1"}, "region cannot be changed"),
     "user": ({}, {"iamUser": {"username": "another"}}, "iamUser.username cannot be changed"),
     "user-removed": ({}, {"iamUser": None}, "iamUser cannot be removed"),
-    "lock-off": ({"enableObjectLock": True}, {"enableObjectLock": False}, "enableObjectLock cannot be changed"),
-    "lock-removed": ({"enableObjectLock": True}, {"enableObjectLock": None}, "enableObjectLock cannot be changed"),
-    "lock-on": ({}, {"enableObjectLock": True}, "enableObjectLock cannot be changed"),
+    "lock-off": ({"enableObjectLock": True}, {"enableObjectLock": False}, "enableObjectLock cannot be removed"),
+    "lock-removed": ({"enableObjectLock": True}, {"enableObjectLock": None}, "enableObjectLock cannot be removed"),
 }  # fmt: skip
 
 FULL: dict[str, Any] = {
@@ -326,6 +344,19 @@ def test_crd_refuses_a_change(world: World, room: str, row: str) -> None:
     with pytest.raises(ApiException) as refused:
         world.custom.patch_namespaced_custom_object(GROUP, VERSION, room, PLURAL, row, {"spec": change})
     assert message in json.loads(refused.value.body)["message"]
+
+
+def test_object_lock_can_be_enabled_later(world: World, room: str) -> None:
+    create(world, room, build("unlocked", {"enableObjectLock": False}))
+    patch = {"spec": {"enableObjectLock": True, "objectLockRetention": {"mode": "COMPLIANCE", "years": 1}}}
+    found = world.custom.patch_namespaced_custom_object(GROUP, VERSION, room, PLURAL, "unlocked", patch)
+    assert found["spec"]["enableObjectLock"]
+
+
+def test_unmanaged_fields_are_those_of_the_settings() -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    field = schema["unmanagedFields"]
+    assert (tuple(field["items"]["enum"]), field["maxItems"]) == (UNMANAGED_FIELDS, len(UNMANAGED_FIELDS))
 
 
 def test_every_rule_of_the_crd_has_a_row() -> None:

@@ -15,6 +15,7 @@ from dev.aws import Aws
 from dev.examples import make_targets
 from tests.gate.rows import Row
 from tests.gate.rows.notifications import CREATED, QUEUE, queue_of
+from tests.gate.rows.object_lock import DAY
 from tests.gate.rows.replication import enable_versions, replicate, rule_of
 from tests.support.gate import code_of
 
@@ -94,3 +95,21 @@ def test_versioning_cannot_be_suspended_under_replication(s3: Any, new_name: Cal
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     s3.delete_bucket_replication(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_default_retention_protects_new_versions(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    enabled = {"ObjectLockEnabled": "Enabled"}
+    assert s3.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"] == enabled
+    lock = {**enabled, "Rule": {"DefaultRetention": DAY}}
+    s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=lock)
+    version = s3.put_object(Bucket=bucket, Key="a", Body=b"x")["VersionId"]
+    assert code_of(lambda: s3.delete_object(Bucket=bucket, Key="a", VersionId=version)) == "AccessDenied"
+
+
+def test_bucket_without_object_lock_has_no_configuration(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket)
+    code = code_of(lambda: s3.get_object_lock_configuration(Bucket=bucket))
+    assert code == "ObjectLockConfigurationNotFoundError"

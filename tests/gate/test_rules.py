@@ -153,6 +153,7 @@ def test_acl_needs_ownership_and_no_block(s3: Any, bucket: str) -> None:
         return s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
 
     assert code_of(put) == "AccessControlListNotSupported"
+    assert code_of(lambda: s3.put_bucket_acl(Bucket=bucket, ACL="private")) == "AccessControlListNotSupported"
     own(s3, bucket, "BucketOwnerPreferred")
     assert code_of(put) == "AccessDenied"
     s3.delete_public_access_block(Bucket=bucket)

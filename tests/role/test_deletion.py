@@ -155,6 +155,27 @@ def test_deletion_of_locked_versions_reports_the_date_and_bypasses_nothing(world
     assert [(item["Key"], item["VersionId"]) for item in left] == [("locked", version)]
 
 
+def test_object_lock_of_a_bucket_that_exists_protects_new_versions(world: World, new_object: NewObject) -> None:
+    cr = new_object(iamUser=None)
+    assert world.reconcile(cr).outcome["done"]
+    bucket = cr["spec"]["bucketName"]
+    world.s3.put_object(Bucket=bucket, Key="before", Body=b"x")
+    cr["spec"] |= {"enableObjectLock": True, "objectLockRetention": {"mode": "GOVERNANCE", "days": 1}}
+    # S3 may not know for some seconds that versioning is enabled.
+    world.aws.gate.add_fault("PutObjectLockConfiguration", "InvalidBucketState", status=409, times=1, bucket=bucket)
+    run = world.reconcile(cr)
+    assert (run.outcome["done"], run.changed) == (True, ["versioning", "object_lock", "object_lock_retention", "tags"])
+    assert world.differs(cr) == []
+    version = world.s3.put_object(Bucket=bucket, Key="after", Body=b"x")["VersionId"]
+    # A bucket keeps object lock, and with it versioning. Only the retention of new versions can be taken back.
+    without = [name for name in cr["spec"] if name not in ("enableObjectLock", "objectLockRetention")]
+    plain = {**cr, "spec": {name: cr["spec"][name] for name in without}}
+    assert world.differs(plain) == ["object_lock_retention", "tags"]
+    assert world.reconcile(deleting(plain)).outcome["reason"] == "ObjectLocked"
+    left = world.s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert [(item["Key"], item["VersionId"]) for item in left] == [("after", version)]
+
+
 @pytest.mark.parametrize("action", ["DeleteUser", "DeleteBucket", "DeleteObjects"])
 def test_deletion_that_aws_denies_is_reported_and_done_once_allowed(
     world: World, new_object: NewObject, action: str

@@ -99,7 +99,6 @@ def widen_policy(subject: Subject) -> None:
 
 def open_acl(subject: Subject) -> None:
     s3, bucket = subject.world.s3, subject.bucket
-    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=blocked(acl=False))
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=blocked())
@@ -150,11 +149,6 @@ def without_ports(_: Subject, before: dict[str, Any], after: dict[str, Any]) -> 
     after["service"]["spec"] = {name: after["service"]["spec"].get(name) for name in before["service"]["spec"]}
 
 
-def with_object_writer(_: Subject, before: dict[str, Any], __: dict[str, Any]) -> None:
-    """When the ACL is private again, the object ownership stays ObjectWriter."""
-    before["bucket"]["settings"]["ownership"] = "ObjectWriter"
-
-
 ROWS: dict[str, Row] = {
     "bucket-deleted": Row(
         "bucket", "bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket), expect=without_other_tags
@@ -171,7 +165,7 @@ ROWS: dict[str, Row] = {
             Bucket=s.bucket, PublicAccessBlockConfiguration=blocked(acl=False)
         ),
     ),
-    "acl-opened": Row("acl", "bucketACL", open_acl, expect=with_object_writer),
+    "acl-opened": Row("acl", "bucketACL", open_acl),
     "versioning-suspended": Row(
         "versioning",
         "enableVersioning",

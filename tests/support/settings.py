@@ -12,6 +12,7 @@ from typing import Any
 
 import tests.settings
 from dev.examples import needs_other_fields
+from s3bucket.setting import Setting
 from s3bucket.settings import ALL, BY_NAME
 from tests.support.world import World
 
@@ -89,6 +90,11 @@ def tables() -> dict[str, ModuleType]:
     """Return the modules of tests/settings/ by the setting's name."""
     names = sorted(item.name for item in pkgutil.iter_modules(tests.settings.__path__))
     return {name: importlib.import_module(f"tests.settings.{name}") for name in names}
+
+
+def reads_of_others(setting: Setting) -> int:
+    """Return the number of reads of the setting's document that other settings need in any case."""
+    return int(any(item.read.operation == setting.read.operation for item in ALL if not item.is_optional))
 
 
 def table_of(kind: str, *, with_needy: bool = True) -> dict[str, Any]:

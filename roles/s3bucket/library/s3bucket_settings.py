@@ -97,7 +97,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
 _REFUSAL_CODES = (
+    "CrossLocationLoggingProhibited",
     "InvalidArgument",
+    "InvalidBucketAclWithObjectOwnership",
     "InvalidBucketState",
     "InvalidRequest",
     "InvalidTargetBucketForLogging",
@@ -131,8 +133,8 @@ class Settings:
     def write(self, arguments: dict[str, Any]) -> ReconcileError | None:
         """Write all settings, in their order. Return the first problem."""
         problems: list[ReconcileError] = []
-        due = [setting for setting in ALL if setting.name in arguments]
-        due.sort(key=lambda setting: setting.order_of(arguments[setting.name]))
+        chosen = [setting for setting in ALL if setting.name in arguments]
+        due = sorted(chosen, key=lambda setting: setting.write_order(arguments[setting.name]))
         self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
@@ -155,13 +157,13 @@ class Settings:
         except ReconcileError as refusal:
             problems.append(refusal)
 
-    def _call(self, operation: Operation, lag_message: str = "", **arguments: Any) -> None:
+    def _call(self, operation: Operation, arguments: dict[str, Any], lag_texts: tuple[str, ...] = ()) -> None:
         for pause_s in (*_LAG_PAUSES_S, None):
             try:
                 getattr(self._s3, operation.method)(**self._bucket, **arguments)
                 return
             except AWS_ERRORS as error:
-                is_lag = code_of(error) in _LAG_CODES or (lag_message and lag_message in str(error))
+                is_lag = code_of(error) in _LAG_CODES or any(text in str(error) for text in lag_texts)
                 if pause_s is None or not is_lag:
                     raise unknown(f"write the settings of bucket {self._name} ({operation.action})", error) from error
             time.sleep(pause_s)
@@ -169,7 +171,7 @@ class Settings:
     def _write(self, setting: Setting, value: Any) -> None:
         for call in setting.calls(value):
             try:
-                self._call(call.operation, setting.lag_message, **call.arguments)
+                self._call(call.operation, call.arguments, setting.lag_texts)
             except ReconcileError as refusal:
                 raise self._refusal_of(setting, refusal) from refusal
 
@@ -211,7 +213,7 @@ class Settings:
         # AWS's answer is BadRequest, which does not name the field.
         check_tag_count(self._name, new)
         try:
-            self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
+            self._call(_PUT_TAGS, {"Tagging": {"TagSet": listed(new)}})
         except ReconcileError:
             if not self._has_abac():
                 raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket.aspects import differing
+from s3bucket.aspects import differing, due_settings
 from s3bucket.change import Change
 from s3bucket.closing import closing_policy
 from s3bucket.errors import ReconcileError
@@ -161,18 +161,19 @@ SETTING_CHANGES: dict[str, list[tuple[str, Any, Any]]] = {
     ],
     "acl": [("bucketACL", "private", "public-read")],
     "versioning": [("enableVersioning", False, True)],
+    "object_lock": [("enableObjectLock", False, True)],
     "acceleration": [("enableTransferAcceleration", False, True)],
     "policy": [("bucketPolicy", None, {"Statement": [{"Effect": "Deny"}]})],
 }
 
 
-# Object lock cannot be changed after a bucket was created, so a difference is refused. The drift matrix covers the
-# optional settings.
-@pytest.mark.parametrize("aspect", [item.name for item in ALL if not item.is_optional and not item.creation_only])
+# The drift matrix covers the optional settings. Object ownership is also derived from the ACL.
+@pytest.mark.parametrize("aspect", ["ownership", *(item.name for item in ALL if not item.is_optional)])
 def test_setting_that_differs_shows_what_is_and_what_would_be(defaults: dict[str, Any], aspect: str) -> None:
     wanted = want(
         defaults,
         bucketACL="public-read",
+        enableObjectLock=True,
         enableVersioning=True,
         enableTransferAcceleration=True,
         bucketPolicy='{"Statement": [{"Effect": "Deny"}]}',
@@ -196,6 +197,12 @@ def test_policy_that_a_deletion_left_is_removed_also_where_policies_are_not_mana
     for text, expected in ((json.dumps(closing_policy(wanted.bucket_arn)), ["policy"]), (OTHERS_POLICY, [])):
         settings = {**NEW_BUCKET, "policy": text}
         assert differing(Comparison(wanted, settings, is_adopted), unmanaged) == expected
+
+
+def test_unmanaged_policy_is_read_only_while_an_earlier_deletion_may_have_left_one(defaults: dict[str, Any]) -> None:
+    wanted = want(defaults, unmanagedFields=["bucketPolicy"])
+    for tags, expected in ((wanted.bucket_tags, False), ({**wanted.bucket_tags, "agill.apps/uid": "u0"}, True)):
+        assert ("policy" in [setting.name for setting in due_settings(wanted, tags)]) == expected
 
 
 @pytest.mark.parametrize(

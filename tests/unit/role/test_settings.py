@@ -53,8 +53,6 @@ def test_requests_use_only_the_stated_operations(defaults: dict[str, Any], setti
     wanted = want(defaults, **optional_settings(with_needy=True))
     new = {item.name: item.new_bucket for item in ALL}
     cases = [Comparison(wanted, new)]
-    if setting.creation_only:
-        return
     if setting.is_optional:
         # It is cleared.
         cases.append(Comparison(want(defaults), {**new, setting.name: wanted.settings[setting.name]}))

@@ -8,7 +8,6 @@ from .json_types import ApiObject
 from .setting import Comparison, Setting
 from .spec import Wanted
 from .state import UNSUPPORTED, BucketState
-from .values import invalid
 
 SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
 ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service")
@@ -20,12 +19,16 @@ def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
 
 
 def due_settings(wanted: Wanted, tags: dict[str, str]) -> tuple[Setting, ...]:
-    """Return the settings to read. An optional setting is read only while the spec gives it or a tag records it."""
-    recorded = owner.recorded_settings(tags)
+    """Return the settings to read: those that are managed, or that the tags record as written before.
+
+    An unmanaged setting is not read, but for what the unfinished deletion of an earlier object may have left.
+    """
+    recorded, unmanaged = owner.recorded_settings(tags), unmanaged_now(wanted, tags)
+    is_same = bool(wanted.identity.uid) and tags.get(owner.UID) == wanted.identity.uid
     return tuple(
         setting
         for setting in settings.ALL
-        if not setting.is_optional or setting.name in recorded or wanted.settings[setting.name] is not None
+        if _is_managed(setting, wanted, False, unmanaged, recorded) or (setting.may_be_left_over and not is_same)
     )
 
 
@@ -37,22 +40,22 @@ def differing(
     :param case: ``found`` as :func:`read.read_settings` returns it, with ``policy_record``
     :param unmanaged: as :func:`unmanaged_now` returns it
     :param recorded: the optional settings that earlier runs wrote; one that the spec no longer gives is cleared
-    :raises ReconcileError: InvalidSpec for a value that this bucket cannot have
     """
     found = []
     for setting in settings.ALL:
-        if setting.name not in case.found:
+        if case.found.get(setting.name, UNSUPPORTED) is UNSUPPORTED:
             continue
-        is_managed = setting.field not in unmanaged and (
-            setting.is_managed(case.wanted, case.is_adopted) or setting.name in recorded
-        )
-        is_supported = case.found[setting.name] is not UNSUPPORTED
-        if is_supported and (is_managed or setting.is_leftover(case)) and setting.differs(case):
-            found.append(setting)
-    for setting in found:
-        if setting.creation_only:
-            raise invalid(f"spec.{setting.field}", setting.creation_only)
-    return [setting.name for setting in found]
+        is_managed = _is_managed(setting, case.wanted, case.is_adopted, unmanaged, recorded)
+        if (is_managed or setting.is_leftover(case)) and setting.differs(case):
+            found.append(setting.name)
+    return found
+
+
+def _is_managed(
+    setting: Setting, wanted: Wanted, is_adopted: bool, unmanaged: frozenset[str], recorded: frozenset[str]
+) -> bool:
+    is_left_alone = setting.is_unmanaged(wanted, unmanaged)
+    return not is_left_alone and (setting.is_managed(wanted, is_adopted) or setting.name in recorded)
 
 
 def unsupported(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> list[Setting]:
@@ -61,7 +64,7 @@ def unsupported(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> li
         setting
         for setting in settings.ALL
         if case.found.get(setting.name) is UNSUPPORTED
-        and setting.field not in unmanaged
+        and not setting.is_unmanaged(case.wanted, unmanaged)
         and setting.is_managed(case.wanted, case.is_adopted)
         and setting.is_asked(case.wanted)
     ]
@@ -72,10 +75,7 @@ def new_bucket(wanted: Wanted) -> ApiObject:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
     """
-    return {
-        setting.name: wanted.settings[setting.name] if setting.creation_only else setting.new_bucket
-        for setting in due_settings(wanted, {})
-    }
+    return {setting.name: setting.of_new_bucket(wanted) for setting in due_settings(wanted, wanted.creation_tags)}
 
 
 def arguments(case: Comparison, names: list[str]) -> ApiObject:

@@ -17,7 +17,7 @@ from . import settings
 from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .setting import Setting
+from .setting import Operation, Read, Setting
 from .state import UNSUPPORTED, BucketState, UserState
 
 
@@ -68,7 +68,8 @@ def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
 
     :raises UnknownStateError: when AWS does not return the state
     """
-    found = _read_setting(s3, name, account, settings.BY_NAME["policy"])
+    policy = settings.BY_NAME["policy"]
+    found = _taken(_request(s3, name, account, policy.read), name, policy)
     return found if isinstance(found, str) else None
 
 
@@ -79,9 +80,16 @@ def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setti
     :raises UnknownStateError: when AWS does not return the state
     """
     found: ApiObject = {}
+    # Two settings may be parts of one document, which is requested once.
+    answers: dict[Operation, ApiObject | Exception] = {}
     for setting in chosen:
-        is_needed = setting.read.is_needed(found)
-        found[setting.name] = _read_setting(s3, name, account, setting) if is_needed else setting.read.unset
+        how = setting.read
+        if not how.is_needed(found):
+            found[setting.name] = how.unset
+            continue
+        if how.operation not in answers:
+            answers[how.operation] = _request(s3, name, account, how)
+        found[setting.name] = _taken(answers[how.operation], name, setting)
     return found
 
 
@@ -247,17 +255,24 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
     )
 
 
-def _read_setting(s3: AwsClient, name: str, account: str, setting: Setting) -> Any:
-    how, bucket = setting.read, {"Bucket": name, "ExpectedBucketOwner": account}
+def _request(s3: AwsClient, name: str, account: str, how: Read) -> ApiObject | Exception:
+    bucket = {"Bucket": name, "ExpectedBucketOwner": account}
     try:
-        return how.take(how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket))
+        return how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket)
     except AWS_ERRORS as error:
-        code = code_of(error)
-        if code in how.unset_codes:
-            return how.unset
-        if code in how.unsupported_codes:
-            return UNSUPPORTED
-        raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, error) from error
+        return error
+
+
+def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
+    how = setting.read
+    if not isinstance(answer, Exception):
+        return how.take(answer)
+    code = code_of(answer)
+    if code in how.unset_codes:
+        return how.unset
+    if code in how.unsupported_codes:
+        return UNSUPPORTED
+    raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, answer) from answer
 
 
 def _unknown_of_bucket(verb: str, name: str, error: Exception) -> UnknownStateError:

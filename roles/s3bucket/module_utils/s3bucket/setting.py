@@ -106,18 +106,19 @@ class Setting:
     :cvar field: the field of the spec
     :cvar order: its place in the order of reading, comparing and writing; settings with the same number follow their
         names. Public access block before ACL and policy, ownership before ACL, versioning before object lock.
+        :meth:`write_order` may move it.
     :cvar default: what the role's ``s3bucket_defaults`` hold for the field; None for no default
     :cvar is_optional: read, compared and written only while the spec (or the operator's defaults) gives a value, and
         cleared once it no longer does. A tag of the bucket records which of them were written (``owner.SETTINGS``).
     :cvar is_allowed_by_default: False for an optional setting that objects may use only once the administrator allows
         it (``allowed``)
     :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
-    :cvar creation_only: set only by the call that creates the bucket; the text is the error for an existing bucket
+    :cvar lag_texts: parts of refusals (a code, or words) that may pass seconds after an earlier setting of the same run
+        was written; the request is sent again then
+    :cvar may_be_left_over: whether :meth:`is_leftover` may be true for a bucket of an earlier object
     :cvar is_in_status: whether ``status.effective`` shows the value
     :cvar passing: parts of AWS's refusals of which the spec is not the cause, each with the remedy: the run is tried
         again soon, as others may have created or changed a target by then
-    :cvar lag_message: a part of the refusal while AWS does not show another setting of the same run yet; the request is
-        sent again some seconds later
     :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
     """
 
@@ -128,12 +129,17 @@ class Setting:
     is_optional: bool = False
     is_allowed_by_default: bool = True
     new_bucket: Value = None
-    creation_only: str = ""
+    lag_texts: tuple[str, ...] = ()
+    may_be_left_over: bool = False
     is_in_status: bool = True
     passing: Mapping[str, str] = MappingProxyType({})
-    lag_message: str = ""
     read: Read
     writes: tuple[Operation, ...] = ()
+
+    @property
+    def may_be_unmanaged(self) -> bool:
+        """Whether ``spec.unmanagedFields`` may name the field: without a value in the spec, a default is written."""
+        return not self.is_optional
 
     def parse(self, value: object) -> Value:
         """Return the wanted value for a value of the field. Not called for an optional setting without a value.
@@ -163,6 +169,17 @@ class Setting:
             return is_given
         return not self.is_optional or wanted.settings[self.name] is not None
 
+    def is_unmanaged(self, wanted: Wanted, fields: frozenset[str]) -> bool:
+        """Whether the setting is neither read, compared nor written now.
+
+        :param fields: the fields of ``spec.unmanagedFields`` that the creation of the bucket has applied
+        """
+        return self.field in fields
+
+    def of_new_bucket(self, wanted: Wanted) -> Value:
+        """Return the value of the bucket that CreateBucket makes for this object."""
+        return self.new_bucket
+
     def target(self, case: Comparison) -> Value:
         """Return the value that the bucket should have."""
         value = case.wanted.settings[self.name]
@@ -184,13 +201,13 @@ class Setting:
         """Return the argument for the role's module: plain data, from which :meth:`calls` makes requests."""
         return self.target(case)
 
+    def write_order(self, value: Value) -> int:
+        """Return the place in the order of writing, for the value that :meth:`argument` returned."""
+        return self.order
+
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
-
-    def order_of(self, value: Value) -> int:
-        """Return its place in the order of writing for a value that :meth:`argument` returned."""
-        return self.order
 
     def unsupported(self, endpoint: str) -> ReconcileError:
         """Make the error for an endpoint that does not have the setting: reason InvalidSpec.

@@ -11,7 +11,7 @@ from . import allowed, owner
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
-from .setting import Parsed
+from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
 from .users import policy_name_of
 from .values import choice_of, flag_of, mapping_of, text_of
@@ -38,7 +38,7 @@ MAX_OPERATOR_TAGS = 20
 TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # The fields that spec.unmanagedFields may name.
-UNMANAGED_FIELDS = ("bucketACL", "bucketPolicy", "tags")
+UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 _UNSAFE_KEY_PREFIX = "__ansible"
 # The actions that every check needs on a bucket, in addition to those of its settings.
 _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
@@ -133,7 +133,9 @@ class Wanted:
     def creation_tags(self) -> dict[str, str]:
         """The tags in the call that creates the bucket. They record that unmanaged fields are to be applied once."""
         # The CR's tags are in that call, too.
-        initial = " ".join(sorted((self.unmanaged & self.given) - {"tags"}))
+        chosen = [item for item in ALL_SETTINGS if item.field in self.unmanaged]
+        new = Comparison(self, {item.name: item.of_new_bucket(self) for item in ALL_SETTINGS} if chosen else {})
+        initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     @property
@@ -145,8 +147,9 @@ class Wanted:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
         shown: ApiObject = {}
         for setting in ALL_SETTINGS:
-            shown |= setting.effective(self, is_adopted)
-        names = [item.field for item in ALL_SETTINGS if item.is_optional and item.is_managed(self, is_adopted)]
+            if not setting.is_unmanaged(self, self.unmanaged):
+                shown |= setting.effective(self, is_adopted)
+        names = [item.field for item in self._optional(is_adopted)]
         return {
             **shown,
             **({"managedSettings": sorted(names)} if names else {}),
@@ -160,8 +163,13 @@ class Wanted:
 
     def settings_record(self, is_adopted: bool) -> dict[str, str]:
         """The tag that records which optional settings are written to the bucket; empty for none."""
-        names = [item.name for item in ALL_SETTINGS if item.is_optional and item.is_managed(self, is_adopted)]
+        names = [item.name for item in self._optional(is_adopted)]
         return {owner.SETTINGS: " ".join(sorted(names))} if names and not self.is_deleting else {}
+
+    def _optional(self, is_adopted: bool) -> list[Setting]:
+        """The optional settings that have a value and are managed."""
+        given = [item for item in ALL_SETTINGS if item.is_optional and self.settings.get(item.name) is not None]
+        return [item for item in given if item.is_managed(self, is_adopted)]
 
     def deletion_policy_for(self, is_adopted: bool) -> str:
         """Delete or Retain. An adopted bucket is retained unless the CR gives a policy."""
@@ -301,8 +309,8 @@ def check_tag_count(bucket: str, tags: dict[str, str]) -> None:
 
 
 def read_actions(wanted: Wanted) -> list[str]:
-    """The actions that reading the bucket needs. Those of an optional setting are included only while it is given."""
-    managed = [item for item in ALL_SETTINGS if not item.is_optional or wanted.settings.get(item.name) is not None]
+    """The actions that reading the bucket needs. Those of an optional setting are included only while it is managed."""
+    managed = [item for item in ALL_SETTINGS if item.is_managed(wanted, is_adopted=False)]
     return [*_BUCKET_ACTIONS, *(item.read.operation.action for item in managed)]
 
 

@@ -205,7 +205,7 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     due = aspects.due_settings(wanted, tags)
     record = _policy_record(wanted, found)
     seen.settings = {**read_settings(sources.s3, wanted.bucket, seen.account, due), "policy_record": record}
-    if sources.try_policy and isinstance(seen.settings["policy"], str):
+    if sources.try_policy and isinstance(seen.settings.get("policy"), str):
         sources.try_policy(seen.settings["policy"])
     seen.unmanaged = aspects.unmanaged_now(wanted, tags)
     seen.recorded = owner.recorded_settings(tags)
@@ -246,7 +246,8 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
 
 def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject:
     """The arguments of s3bucket_settings for a bucket that this run has just created."""
-    case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, {})))
+    due = aspects.due_settings(wanted, wanted.creation_tags)
+    case = Comparison(wanted, read_settings(s3, wanted.bucket, account, due))
     found = aspects.arguments(case, aspects.differing(case))
     missing = [setting.name for setting in aspects.unsupported(case)]
     if missing:

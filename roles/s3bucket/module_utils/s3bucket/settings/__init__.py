@@ -18,9 +18,11 @@ from .encryption import SETTING as _ENCRYPTION
 from .intelligent_tiering import SETTING as _INTELLIGENT_TIERING
 from .inventory import SETTING as _INVENTORY
 from .lifecycle import SETTING as _LIFECYCLE
+from .logging import SETTING as _LOGGING
 from .metrics import SETTING as _METRICS
 from .notifications import SETTING as _NOTIFICATIONS
 from .object_lock import SETTING as _OBJECT_LOCK
+from .object_lock_retention import SETTING as _OBJECT_LOCK_RETENTION
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
 from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
@@ -41,9 +43,11 @@ _FOUND: tuple[Setting, ...] = (
     _INTELLIGENT_TIERING,
     _INVENTORY,
     _LIFECYCLE,
+    _LOGGING,
     _METRICS,
     _NOTIFICATIONS,
     _OBJECT_LOCK,
+    _OBJECT_LOCK_RETENTION,
     _OWNERSHIP,
     _POLICY,
     _PUBLIC_ACCESS_BLOCK,

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Object ownership. It follows from ``bucketACL``: an ACL other than private needs an ownership that honors ACLs.
+"""Object ownership: ``objectOwnership``. Without it, a ``bucketACL`` other than private needs one that honors ACLs.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
 """
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..json_types import ApiObject, Json
 from ..setting import Call, Comparison, Operation, Read, Setting, Value
+from ..values import choice_of, invalid
 from .acl import PUBLIC_ACLS
+from .acl import SETTING as ACL
 
 if TYPE_CHECKING:
     from ..spec import Wanted
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _PUT = Operation("put_bucket_ownership_controls", "s3:PutBucketOwnershipControls")
 _WITHOUT_ACLS = "BucketOwnerEnforced"
 _WITH_ACLS = "BucketOwnerPreferred"
+_AFTER_ACL = ACL.order + 1
+_OF_NO_CONTROLS = "ObjectWriter"
+_CHOICES = (_WITHOUT_ACLS, _WITH_ACLS, _OF_NO_CONTROLS)
 
 
 def _take(answer: ApiObject) -> str | None:
@@ -26,11 +31,12 @@ def _take(answer: ApiObject) -> str | None:
 
 
 class Ownership(Setting):
-    """Changed only where the current value does not allow the ACL."""
+    """While the spec gives no value, it is changed only where the current one does not allow the ACL."""
 
     name = "ownership"
-    field = "bucketACL"
+    field = "objectOwnership"
     order = 10
+    is_optional = True
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
     new_bucket = _WITHOUT_ACLS
     is_in_status = False
@@ -41,21 +47,44 @@ class Ownership(Setting):
     )
     writes = (_PUT,)
 
-    def parse(self, value: object) -> None:
-        """The field belongs to the ACL. The wanted value follows from it, and from the bucket's current value."""
+    def parse(self, value: object) -> str:
+        return choice_of(value, f"spec.{self.field}", _CHOICES)
 
-    def is_asked(self, wanted: Wanted) -> bool:
-        return wanted.settings["acl"] in PUBLIC_ACLS
+    def check(self, wanted: Wanted) -> None:
+        acl = wanted.settings["acl"]
+        if wanted.settings[self.name] == _WITHOUT_ACLS and acl in PUBLIC_ACLS:
+            message = f"AWS would refuse bucketACL {acl} with {_WITHOUT_ACLS}, which disables ACLs"
+            raise invalid(f"spec.{self.field}", message)
+
+    def is_managed(self, wanted: Wanted, is_adopted: bool) -> bool:
+        return super().is_managed(wanted, is_adopted) or (_needs_acls(wanted) and ACL.is_managed(wanted, is_adopted))
+
+    def is_unmanaged(self, wanted: Wanted, fields: frozenset[str]) -> bool:
+        return super().is_unmanaged(wanted, fields) or (wanted.settings[self.name] is None and ACL.field in fields)
 
     def target(self, case: Comparison) -> Value:
-        found = case.found[self.name]
-        return _WITH_ACLS if self.is_asked(case.wanted) and found == _WITHOUT_ACLS else found
+        value, found = case.wanted.settings[self.name], case.found[self.name]
+        if value is None and _needs_acls(case.wanted):
+            return _WITH_ACLS if found == _WITHOUT_ACLS else found
+        return value or self.new_bucket
+
+    def canonical(self, value: Value) -> Value:
+        # A bucket without ownership controls behaves as with this value.
+        return value or _OF_NO_CONTROLS
+
+    def write_order(self, value: Value) -> int:
+        # AWS refuses this value while the ACL gives access to others.
+        return _AFTER_ACL if value == _WITHOUT_ACLS else self.order
 
     def calls(self, value: Value) -> list[Call]:
         return [Call(_PUT, {"OwnershipControls": {"Rules": [{"ObjectOwnership": value}]}})]
 
     def plan(self, case: Comparison) -> dict[str, tuple[Json, Json]]:
-        return {"objectOwnership": (case.found[self.name], self.target(case))}
+        return {self.field: (case.found[self.name], self.target(case))}
+
+
+def _needs_acls(wanted: Wanted) -> bool:
+    return wanted.settings["acl"] in PUBLIC_ACLS
 
 
 SETTING = Ownership()

@@ -25,6 +25,7 @@ class Policy(Setting):
     field = "bucketPolicy"
     order = 70
     default = ""
+    may_be_left_over = True
     is_in_status = False
     read = Read(
         Operation("get_bucket_policy", "s3:GetBucketPolicy"),

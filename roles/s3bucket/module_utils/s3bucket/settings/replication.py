@@ -103,7 +103,7 @@ class Replication(Setting):
         "Destination bucket must have versioning enabled": "enable versioning of the destination bucket",
         "Versioning must be 'Enabled'": "AWS has not enabled versioning of the bucket yet",
     }
-    lag_message = "Versioning must be 'Enabled'"
+    lag_texts = ("Versioning must be 'Enabled'",)
     read = Read(
         Operation("get_bucket_replication", "s3:GetReplicationConfiguration"),
         _take,
@@ -127,7 +127,7 @@ class Replication(Setting):
         if wanted.settings[self.name] and not wanted.settings["versioning"]:
             raise invalid(f"spec.{self.field}", "needs enableVersioning: true, of the destination buckets too")
 
-    def order_of(self, value: Value) -> int:
+    def write_order(self, value: Value) -> int:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketVersioning.html: with a replication configuration
         # the versioning state cannot be changed.
         return self.order if value else 0
