@@ -16,7 +16,7 @@ ME = Identity("cluster", "team", "photos", "u2")
 @pytest.mark.parametrize(
     ("tags", "is_owner", "is_same_object"),
     [
-        pytest.param(ME.tags, True, True, id="ours"),
+        pytest.param(ME.tags, True, True, id="owned"),
         pytest.param({**ME.tags, owner.UID: "u1"}, True, False, id="predecessor"),
         pytest.param({**ME.tags, owner.UID: ""}, True, True, id="made-from-a-file"),
         pytest.param({**ME.tags, owner.NAME: "other"}, False, False, id="other-object"),
@@ -29,8 +29,8 @@ def test_identity_of_tags(tags: dict[str, str], is_owner: bool, is_same_object: 
     assert (ME.is_owner(tags), ME.is_same_object(tags)) == (is_owner, is_same_object)
 
 
-def test_stale_tags_are_ours_only() -> None:
-    tags = {"team": "a", "cost": "1", "foreign": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
+def test_stale_tags_are_recorded_ones_only() -> None:
+    tags = {"team": "a", "cost": "1", "unmanaged": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
     assert owner.stale_tags(tags, {"cost": "1"}) == ["team"]
 
 
@@ -43,7 +43,7 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
 OF_ADOPTED_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.ADOPT, owner.ADOPTED}
 OF_NEW_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.INITIAL}
 OF_RETAINED_BUCKET = {owner.ADOPT, owner.RETAINED_FROM}
-OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.FOREIGN_KEYS}
+OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.UNMANAGED_KEYS}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
@@ -58,7 +58,7 @@ def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
     assert MAX_OPERATOR_TAGS + len(OF_USER) < 50
 
 
-def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
+def test_without_owner_tags_keeps_other_tags_and_consent() -> None:
     tags = {**ME.tags, owner.ADOPT: "c/n/x", owner.ADOPTED: "true", "team": "a"}
     assert owner.without_owner_tags(tags) == {owner.ADOPT: "c/n/x", "team": "a"}
 
@@ -69,7 +69,7 @@ def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
         pytest.param({**ME.tags, owner.CLUSTER: "old"}, "start this one with --cluster-name=old", id="other-cluster"),
         pytest.param({**ME.tags, owner.CLUSTER: "old", owner.UID: "u1"}, "--cluster-name=old", id="rebuilt-cluster"),
         pytest.param({**ME.tags, owner.UID: "u1"}, "a second cluster with the cluster name cluster", id="other-uid"),
-        pytest.param(ME.tags, "", id="ours"),
+        pytest.param(ME.tags, "", id="owned"),
         pytest.param({**ME.tags, owner.UID: ""}, "", id="made-from-a-file"),
         pytest.param({**ME.tags, owner.CLUSTER: "old", owner.NAME: "x"}, "", id="other-object"),
         pytest.param({}, "", id="none"),

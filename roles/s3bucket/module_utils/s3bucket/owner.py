@@ -22,7 +22,7 @@ ADOPTED = PREFIX + "adopted"
 RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
-FOREIGN_KEYS = PREFIX + "foreign-keys"
+UNMANAGED_KEYS = PREFIX + "foreign-keys"
 # On users: the bucket name that the user claims. No key that the operator creates can write tags in IAM.
 BUCKET = PREFIX + "bucket"
 # On users: whether the operator created the bucket or adopted it, and the bucket's name (see origin_record).

@@ -146,8 +146,10 @@ class Wanted:
         shown: ApiObject = {}
         for setting in ALL_SETTINGS:
             shown |= setting.effective(self, is_adopted)
+        names = [item.field for item in ALL_SETTINGS if item.is_optional and item.is_managed(self, is_adopted)]
         return {
             **shown,
+            **({"managedSettings": sorted(names)} if names else {}),
             "deletionPolicy": self.deletion_policy_for(is_adopted),
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
