@@ -74,8 +74,8 @@ def test_adopted_bucket_without_user_has_room_for_every_tag_that_the_crd_admits(
 def test_bucket_with_too_many_tags_of_others_is_not_adopted(world: World, new_object: NewObject) -> None:
     cr = new_object(iamUser=None, adoptionPolicy="IfExists", enableVersioning=True)
     make_offered_bucket(world, cr)
-    theirs = {**tags_of(world, cr), **tags(MAX_BUCKET_TAGS - 5)}
-    tag_set = [{"Key": key, "Value": value} for key, value in theirs.items()]
+    found = {**tags_of(world, cr), **tags(MAX_BUCKET_TAGS - 5)}
+    tag_set = [{"Key": key, "Value": value} for key, value in found.items()]
     world.s3.put_bucket_tagging(Bucket=bucket_of(cr), Tagging={"TagSet": tag_set})
     refused = refusal(world, cr)
     assert refused.reason == "InvalidSpec"
