@@ -103,6 +103,7 @@ class Setting:
 
     :cvar name: the aspect, as in ``status.drift``
     :cvar field: the field of the spec
+    :cvar more_fields: other fields of the spec that are part of the value; :meth:`derive` adds them
     :cvar order: its place in the order of reading, comparing and writing; settings with the same number follow their
         names. Public access block before ACL and policy, ownership before ACL, versioning before object lock.
     :cvar default: what the role's ``s3bucket_defaults`` hold for the field; None for no default
@@ -116,6 +117,7 @@ class Setting:
 
     name: str
     field: str
+    more_fields: tuple[str, ...] = ()
     order: int = 100
     default: Value = None
     is_optional: bool = False
