@@ -27,7 +27,7 @@ DEFAULTS: ApiObject = {
     "service": {"enabled": True},
 }
 # Fields for which the role has no default, and for which a user may set one.
-_OPTIONAL = {setting.field: None for setting in ALL if setting.is_optional}
+_OPTIONAL = {field: None for setting in ALL if setting.is_optional for field in (setting.field, *setting.more_fields)}
 _VARIABLE = "s3bucket_defaults"
 _POLICIES = ("", "Delete", "Retain")
 # An object without values of its own. An error in it is an error in the defaults.

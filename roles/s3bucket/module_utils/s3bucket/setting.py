@@ -104,6 +104,7 @@ class Setting:
 
     :cvar name: the aspect, as in ``status.drift``
     :cvar field: the field of the spec
+    :cvar more_fields: other fields of the spec that are part of the value; :meth:`derive` adds them
     :cvar order: its place in the order of reading, comparing and writing; settings with the same number follow their
         names. Public access block before ACL and policy, ownership before ACL, versioning before object lock.
         :meth:`write_order` may move it.
@@ -124,6 +125,7 @@ class Setting:
 
     name: str
     field: str
+    more_fields: tuple[str, ...] = ()
     order: int = 100
     default: Value = None
     is_optional: bool = False

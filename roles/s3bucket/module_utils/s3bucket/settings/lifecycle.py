@@ -49,6 +49,7 @@ class Lifecycle(Setting):
 
     name = "lifecycle"
     field = "lifecycleRules"
+    more_fields = (_SIZE_FIELD,)
     is_optional = True
     is_in_status = False
     new_bucket: Value = {"rules": [], "size": _SIZES[0]}
@@ -76,9 +77,11 @@ class Lifecycle(Setting):
         if size is None:
             return value
         choice_of(size, f"spec.{_SIZE_FIELD}", _SIZES)
-        if not value or not value["rules"]:
+        if value and value["rules"]:
+            return {**value, "size": size}
+        if _SIZE_FIELD in parsed.given:
             raise invalid(f"spec.{_SIZE_FIELD}", f"needs {self.field}")
-        return {**value, "size": size}
+        return value
 
     def is_asked(self, wanted: Wanted) -> bool:
         value = wanted.settings[self.name]
