@@ -12,6 +12,7 @@ from typing import Any
 
 import tests.settings
 from dev.examples import needs_other_fields
+from s3bucket.setting import Setting
 from s3bucket.settings import ALL, BY_NAME
 from tests.support.world import World
 
