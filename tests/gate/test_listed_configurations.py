@@ -12,8 +12,10 @@ import pytest
 
 from dev.aws import Aws
 from dev.examples import TARGETS, make_targets
+from s3bucket.errors import UnknownStateError
 from s3bucket.read import read_settings
 from s3bucket.settings import BY_NAME
+from s3bucket.state import UNSUPPORTED
 from tests.support.gate import code_of
 
 Names = Callable[[str], str]
@@ -178,3 +180,28 @@ def test_configurations_come_in_pages_of_100_which_are_read_as_one(aws: Aws, s3:
     owner = aws.client("sts").get_caller_identity()["Account"]
     found = read_settings(s3, bucket, owner, [BY_NAME["metrics"]])
     assert found == {"metrics": [{"id": f"{number:03}"} for number in range(101)]}
+
+
+@pytest.mark.parametrize("body", ["<ListBucketResult><Name>a</Name></ListBucketResult>", ""], ids=["objects", "empty"])
+@each_setting
+def test_answer_of_a_store_that_does_not_know_the_query_is_not_taken_for_an_empty_list(
+    aws: Aws, s3: Any, bucket: str, setting: str, body: str
+) -> None:
+    owner = aws.client("sts").get_caller_identity()["Account"]
+    aws.gate.add_fault(f"ListBucket{_NOUNS[setting]}Configurations", body=body, bucket=bucket)
+    try:
+        assert read_settings(s3, bucket, owner, [BY_NAME[setting]]) == {setting: UNSUPPORTED}
+    finally:
+        aws.gate.clear_faults()
+    assert read_settings(s3, bucket, owner, [BY_NAME[setting]]) == {setting: []}
+
+
+def test_list_that_never_ends_is_an_error(aws: Aws, s3: Any, bucket: str) -> None:
+    owner = aws.client("sts").get_caller_identity()["Account"]
+    body = "<ListMetricsConfigurationsResult><IsTruncated>true</IsTruncated></ListMetricsConfigurationsResult>"
+    aws.gate.add_fault("ListBucketMetricsConfigurations", body=body, bucket=bucket)
+    try:
+        with pytest.raises(UnknownStateError, match="more pages than AWS allows"):
+            read_settings(s3, bucket, owner, [BY_NAME["metrics"]])
+    finally:
+        aws.gate.clear_faults()

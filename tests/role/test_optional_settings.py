@@ -152,6 +152,24 @@ def test_setting_that_the_endpoint_lacks_is_named_and_all_else_is_applied(
     assert (run.outcome["reason"], world.differs(cr)) == ("Ready", []), run.output
 
 
+def test_store_that_does_not_know_a_list_of_configurations_gets_no_write_of_it(
+    world: World, new_object: NewObject
+) -> None:
+    # Such a store takes PUT ?metrics for CreateBucket, and DELETE ?metrics for DeleteBucket.
+    cr = new_object(**example_fields("metrics"))
+    body = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    world.aws.gate.add_fault("ListBucketMetricsConfigurations", body=body, bucket=cr["spec"]["bucketName"])
+    try:
+        with requests_of(world) as requests:
+            run = world.reconcile(cr)
+    finally:
+        world.aws.gate.clear_faults()
+    assert run.outcome["reason"] == "InvalidSpec", run.output
+    assert run.outcome["message"].startswith(f"spec.metrics: {world.aws.endpoint_url} does not support it")
+    assert "PutBucketMetricsConfiguration" not in [request["action"] for request in requests]
+    assert world.reconcile(cr).outcome["reason"] == "Ready"
+
+
 def test_setting_that_the_endpoint_lacks_and_nobody_requests_is_no_problem(world: World, new_object: NewObject) -> None:
     cr = new_object()
     bucket = cr["spec"]["bucketName"]

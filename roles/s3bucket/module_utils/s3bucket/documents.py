@@ -9,6 +9,8 @@ would then create the bucket, and ``DELETE ?metrics`` would delete it.
 from __future__ import annotations
 
 import re
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from .errors import not_implemented
@@ -16,8 +18,6 @@ from .json_types import ApiObject, AwsClient
 from .setting import Operation
 
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
-_KEY = "RootElement"
-_HANDLER = "s3-operator-root-element"
 
 
 def get_document(s3: AwsClient, operation: Operation, root: str, **arguments: Any) -> ApiObject:
@@ -26,15 +26,17 @@ def get_document(s3: AwsClient, operation: Operation, root: str, **arguments: An
     :param root: a regular expression for the answer's root element
     :raises botocore.exceptions.ClientError: for any error of AWS; NotImplemented for another root element
     """
-    s3.meta.events.register(f"before-parse.s3.{operation.name}", _note_root, unique_id=f"{_HANDLER}-{operation.name}")
+    check = partial(_check_root, operation.name, root)
+    # The client keeps it: it is registered only once.
+    s3.meta.events.register(f"before-parse.s3.{operation.name}", check, unique_id=f"s3-operator-{operation.name}")
     answer: ApiObject = getattr(s3, operation.method)(**arguments)
-    found = answer.pop(_KEY, "")
-    if not re.fullmatch(root, found):
-        raise not_implemented(operation.name, f"the answer is {found or 'no document'}")
     return answer
 
 
-def _note_root(response_dict: ApiObject, customized_response_dict: ApiObject, **_: Any) -> None:
-    # botocore merges this dictionary into the answer.
-    found = _ROOT.search(response_dict.get("body") or b"")
-    customized_response_dict[_KEY] = found[1].decode() if found else ""
+def _check_root(operation: str, root: str, response_dict: ApiObject, **_: Any) -> None:
+    if response_dict["status_code"] >= HTTPStatus.MULTIPLE_CHOICES:
+        return
+    found = _ROOT.search(response_dict["body"])
+    name = found[1].decode() if found else "no document"
+    if not re.fullmatch(root, name):
+        raise not_implemented(operation, f"the answer is {name}")
