@@ -30,6 +30,11 @@ TO = {"bucketARN": "arn:aws:s3:::replica"}
 RULE = {"id": "a", "destination": TO}
 EVENT = "s3:ObjectAcl:Put"
 
+
+def rule_with(**parts: Any) -> dict[str, Any]:
+    return {"lifecycleRules": [{"id": "a", **parts}]}
+
+
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
@@ -91,6 +96,107 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
     ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
+    "encryption-key": (
+        {"encryption": {"type": "AES256", "kmsKeyID": "alias/a"}},
+        "encryption.kmsKeyID needs type aws:kms or aws:kms:dsse",
+    ),
+    "encryption-key-space": (
+        {"encryption": {"type": "aws:kms", "kmsKeyID": "my key"}},
+        "encryption.kmsKeyID must be the ARN, the id or the alias of a KMS key",
+    ),
+    "encryption-bucket-key": (
+        {"encryption": {"type": "aws:kms:dsse", "bucketKeyEnabled": True}},
+        "encryption.bucketKeyEnabled must not be true",
+    ),
+    "encryption-blocked": (
+        {"encryption": {"type": "AES256", "blockedEncryptionTypes": ["NONE"]}}, 'Unsupported value: "NONE"',
+    ),
+    "lifecycle-size": (
+        {"lifecycleMinimumObjectSize": "varies_by_storage_class"}, "lifecycleMinimumObjectSize needs lifecycleRules",
+    ),
+    "lifecycle-rules": (
+        {"lifecycleRules": [{"id": f"{at}", "expiration": {"days": 1}} for at in range(1001)]},
+        "must have at most 1000 items",
+    ),
+    "lifecycle-id-twice": (
+        {"lifecycleRules": 2 * [{"id": "a", "expiration": {"days": 1}}]},
+        'spec.lifecycleRules[1]: Duplicate value: {"id":"a"}',
+    ),
+    "lifecycle-action": (rule_with(expiration={"expiredObjectDeleteMarker": False}), "lifecycleRules needs an action"),
+    "lifecycle-tags-uploads": (
+        rule_with(filter={"tags": {"a": "1"}}, abortIncompleteMultipartUploadDays=1),
+        "expiredObjectDeleteMarker must not be given with a filter for tags or sizes",
+    ),
+    "lifecycle-size-marker": (
+        rule_with(filter={"objectSizeLessThan": 1}, expiration={"expiredObjectDeleteMarker": True}),
+        "expiredObjectDeleteMarker must not be given with a filter for tags or sizes",
+    ),
+    "lifecycle-mixed": (
+        rule_with(transitions=[{"days": 1, "storageClass": "GLACIER"}], expiration={"date": "2030-01-01"}),
+        "must have either days or dates in transitions and expiration",
+    ),
+    "lifecycle-expires-first": (
+        rule_with(transitions=[{"days": 9, "storageClass": "GLACIER"}], expiration={"days": 9}),
+        "expiration must be later than all transitions of its rule",
+    ),
+    "lifecycle-expires-first-by-date": (
+        rule_with(transitions=[{"date": "2030-01-02", "storageClass": "GLACIER"}], expiration={"date": "2030-01-01"}),
+        "expiration must be later than all transitions of its rule",
+    ),
+    "lifecycle-versions-expire-first": (
+        rule_with(
+            noncurrentVersionTransitions=[{"noncurrentDays": 9, "storageClass": "GLACIER"}],
+            noncurrentVersionExpiration={"noncurrentDays": 9},
+        ),
+        "noncurrentVersionExpiration must be later than all noncurrentVersionTransitions",
+    ),
+    "lifecycle-sizes": (
+        rule_with(filter={"objectSizeGreaterThan": 2, "objectSizeLessThan": 2}, expiration={"days": 1}),
+        "filter.objectSizeLessThan must be more than filter.objectSizeGreaterThan",
+    ),
+    "lifecycle-tag-key-empty": (
+        rule_with(filter={"tags": {"": "1"}}),
+        "a key of filter.tags must have 1 to 128 characters",
+    ),
+    "lifecycle-tag-key": (rule_with(filter={"tags": {"{a}": "1"}}), "a key of filter.tags may have only letters"),
+    "lifecycle-tag-value": (
+        rule_with(filter={"tags": {"a": "{1}"}}),
+        "spec.lifecycleRules[0].filter.tags.a in body should match",
+    ),
+    "lifecycle-tags": (rule_with(filter={"tags": {f"{at}": "" for at in range(11)}}), "must have at most 10 items"),
+    "lifecycle-expiration": (
+        rule_with(expiration={"days": 1, "date": "2030-01-01"}),
+        "expiration must have one of days, date and expiredObjectDeleteMarker",
+    ),
+    "lifecycle-date": (
+        rule_with(expiration={"date": "2030-02-30"}),
+        "spec.lifecycleRules[0].expiration.date in body must be of type date",
+    ),
+    "lifecycle-order": (
+        rule_with(transitions=[{"days": 30, "storageClass": name} for name in ("GLACIER", "STANDARD_IA")]),
+        "transitions must be in the order STANDARD_IA",
+    ),
+    "lifecycle-class-twice": (
+        rule_with(transitions=[{"days": days, "storageClass": "GLACIER"} for days in (1, 2)]),
+        'spec.lifecycleRules[0].transitions[1]: Duplicate value: {"storageClass":"GLACIER"}',
+    ),
+    "lifecycle-transition": (
+        rule_with(transitions=[{"storageClass": "GLACIER"}]),
+        "each of transitions must have either days or date",
+    ),
+    "lifecycle-early": (
+        rule_with(transitions=[{"days": 29, "storageClass": "ONEZONE_IA"}]),
+        "transitions to STANDARD_IA and ONEZONE_IA need 30 days or more",
+    ),
+    "lifecycle-versions-order": (
+        rule_with(noncurrentVersionTransitions=[
+            {"noncurrentDays": 30, "storageClass": name} for name in ("GLACIER", "STANDARD_IA")]),
+        "noncurrentVersionTransitions must be in the order STANDARD_IA",
+    ),
+    "lifecycle-versions-early": (
+        rule_with(noncurrentVersionTransitions=[{"noncurrentDays": 29, "storageClass": "ONEZONE_IA"}]),
+        "noncurrentVersionTransitions to STANDARD_IA and ONEZONE_IA need 30 noncurrentDays or more",
+    ),
     "replication-without-versions": ({"replication": {"role": ROLE, "rules": [RULE]}}, "needs enableVersioning: true"),
     **{
         f"replication-{name}": ({"enableVersioning": True, "replication": {"role": ROLE, "rules": rules}}, message)
@@ -231,7 +337,7 @@ def test_every_rule_of_the_crd_has_a_row() -> None:
 
 def find_rules(schema: dict[str, Any]) -> Iterator[str]:
     yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", []))
-    for child in schema.get("properties", {}).values():
+    for child in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
         yield from find_rules(child)
 
 
@@ -285,7 +391,7 @@ def test_example_is_accepted(world: World, room: str, path: Path) -> None:
 
 
 def go_crd() -> dict[str, Any]:
-    """The CRD of the Go operator, as apiextensions v1: its fields, no rules; and tags, as an earlier release had them."""
+    """The CRD of the Go operator, as apiextensions v1: its fields, no rules; and tags, as an earlier release had."""
     crd = copy.deepcopy(CRD)
     text, flag = {"type": "string"}, {"type": "boolean"}
     fields = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dev.examples import optional_settings
 from s3bucket import owner
 from s3bucket.observe import observe
 from s3bucket.spec import MAX_BUCKET_TAGS, MAX_TAGS
-from tests.support.objects import bucket_of, identity_of, optional_settings, refusal, tags_of
+from tests.support.objects import bucket_of, identity_of, refusal, tags_of
 from tests.support.world import NewObject, World
 
 TOO_MANY = f"would have {MAX_BUCKET_TAGS + 1} tags, and AWS allows {MAX_BUCKET_TAGS}"

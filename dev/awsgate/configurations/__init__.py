@@ -97,9 +97,9 @@ def _answer(call: Call, configuration: Configuration) -> Answer:
         return Answer(204)
     if configuration.is_list and not name:
         return _xml(_page(call, configuration, values))
-    if name in values:
-        return _xml(values[name])
-    return _xml(configuration.unset(call))
+    answer = _xml(values[name] if name in values else configuration.unset(call))
+    answer.headers |= configuration.headers(call)
+    return answer
 
 
 def _page(call: Call, configuration: Configuration, values: Stored) -> Element:

@@ -32,6 +32,10 @@ def _allow(call: Call) -> None:
     return None
 
 
+def _no_headers(call: Call) -> dict[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One configuration.
@@ -41,6 +45,7 @@ class Configuration:
     :param accept: checks a document, and returns it as AWS will return it; raises ``RefusalError``
     :param delete: raises ``RefusalError`` where AWS does not allow to delete it now
     :param list_root: for configurations with an id, the root element of the list; otherwise empty
+    :param headers: what is returned in headers of the answer, beside the document
     """
 
     query: str
@@ -48,6 +53,7 @@ class Configuration:
     accept: Callable[[Call, Element], Element] = _as_sent
     delete: Callable[[Call], None] = _allow
     list_root: str = ""
+    headers: Callable[[Call], dict[str, str]] = _no_headers
 
     @property
     def is_list(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from s3bucket.api import API_VERSION
 from tests.support.world import PROJECT, ROLE
 
-# Both find the role's code on their own: what the first plugin has made known is forgotten before the second.
+# Both find the role's code on their own: what the first plugin has made known is stale before the second.
 CODE = """
 import json, sys
 sys.modules["s3bucket"] = None

@@ -45,6 +45,7 @@ _REASON_OF_CODE = {
         "ValidationError",
         "InvalidArgument",
         "InvalidInput",
+        "InvalidS3DestinationBucket",
     ),
     Reason.WAITING_FOR_IAM: (
         "NoSuchEntity",
@@ -77,6 +78,7 @@ _REASON_OF_CODE = {
         "LimitExceededException",
         "ServiceQuotaExceededException",
         "TooManyBuckets",
+        "TooManyConfigurations",
     ),
     # The codes that botocore treats as throttling. A HEAD answer has no body, so only its status is known.
     Reason.THROTTLED: (
@@ -205,6 +207,11 @@ def code_of(error: BaseException) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return ""
+
+
+def not_implemented(operation: str, message: str) -> ClientError:
+    """Make the error of an endpoint that does not have an operation, for one that answers 200 nevertheless."""
+    return ClientError({"Error": {"Code": "NotImplemented", "Message": message}}, operation)
 
 
 def code_in(code: str, message: str) -> str:

@@ -76,10 +76,14 @@ class Read:
 
 
 class Parsed(NamedTuple):
-    """The content of a spec for all settings: the value by the setting's name, and the fields that are given."""
+    """The content of a spec for all settings: the value by the setting's name, and the fields that are given.
+
+    ``spec`` is the spec with the operator's defaults, for a value that takes more than one field.
+    """
 
     values: ApiObject
     given: frozenset[str]
+    spec: ApiObject
 
 
 @dataclass(frozen=True)

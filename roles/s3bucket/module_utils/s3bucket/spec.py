@@ -315,7 +315,7 @@ def _settings_of(values: ApiObject, given: frozenset[str]) -> ApiObject:
     for setting in ALL_SETTINGS:
         value = values.get(setting.field)
         parsed[setting.name] = None if setting.is_optional and value is None else setting.parse(value)
-    whole = Parsed(parsed, given)
+    whole = Parsed(parsed, given, values)
     return {item.name: item.derive(parsed[item.name], whole) for item in ALL_SETTINGS}
 
 

@@ -12,7 +12,13 @@ from ..setting import Setting
 from .abac import SETTING as _ABAC
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
+from .analytics import SETTING as _ANALYTICS
 from .cors import SETTING as _CORS
+from .encryption import SETTING as _ENCRYPTION
+from .intelligent_tiering import SETTING as _INTELLIGENT_TIERING
+from .inventory import SETTING as _INVENTORY
+from .lifecycle import SETTING as _LIFECYCLE
+from .metrics import SETTING as _METRICS
 from .notifications import SETTING as _NOTIFICATIONS
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
@@ -29,7 +35,13 @@ _FOUND: tuple[Setting, ...] = (
     _ABAC,
     _ACCELERATION,
     _ACL,
+    _ANALYTICS,
     _CORS,
+    _ENCRYPTION,
+    _INTELLIGENT_TIERING,
+    _INVENTORY,
+    _LIFECYCLE,
+    _METRICS,
     _NOTIFICATIONS,
     _OBJECT_LOCK,
     _OWNERSHIP,
