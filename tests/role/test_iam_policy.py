@@ -141,8 +141,12 @@ def compare(operator: Operator, make: NewObject) -> str:
 def write_every_optional_setting(operator: Operator, make: NewObject) -> str:
     make_targets(operator.world.s3, ACCOUNT)
     lock = {"enableObjectLock": True, "enableVersioning": True}
-    cr = make(**{**optional_settings(with_needy=True), **lock, "iamUser": None})
+    cr = make(**{**optional_settings(with_needy=True), **lock, "iamUser": None, "tags": {"team": "photos"}})
     make_owned(operator.world, cr)
+    # A tag is removed from a bucket with ABAC, which anyone with its key may have enabled.
+    del cr["spec"]["tags"]
+    abac = {"Status": "Enabled"}
+    operator.world.s3.put_bucket_abac(Bucket=cr["spec"]["bucketName"], AbacStatus=abac)
     return str(operator.reconcile(cr).outcome["reason"])
 
 
