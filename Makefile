@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 # A target of this file in the other environment.
 NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python"
-# Tools of ours read nothing from the machine's Python settings.
+# The project's tools read nothing from the machine's Python settings.
 unexport PYTHONWARNINGS PYTHONPATH
 
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
@@ -115,12 +115,9 @@ lint-yaml: $(STAMP)
 lint-ansible: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline
 
-# Spelling, American English, and the words that dev/words/ lists; settings and exceptions are in pyproject.toml. The words of pending.txt
-# are rejected in the folders of WORDS only, which have none left.
-WORDS := .github bench container dev docs/decisions examples molecule tests/bench tests/crd tests/e2e tests/gate tests/molecule CONTRIBUTING.md SECURITY.md
+# Spelling, American English, and the words that dev/words/ lists; settings and exceptions are in pyproject.toml.
 lint-words: $(STAMP)
 	$(BIN)/codespell
-	$(BIN)/codespell --dictionary=dev/words/pending.txt $(WORDS)
 
 lint-repository: $(STAMP)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the wheel holds the role, the playbooks and the CRD as well, in ``runner/project``.
+"""Beyond pyproject.toml: the wheel holds the role, the playbooks and the CRD as well, in ``runner/project``.
 
 In a checkout, and so in an editable install, they stay where they are: ``runner.settings.default_project_dir``.
 """

@@ -62,7 +62,7 @@ GOALS = (
 
 
 def goal_rows(results: Results) -> Iterator[Row]:
-    """A row for each goal whose rows have been measured."""
+    """A row for each goal that has measured rows."""
     for goal in GOALS:
         row = goal.row(results)
         if row is not None:

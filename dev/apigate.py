@@ -95,7 +95,7 @@ class ApiGate:
         self.holds.disarm()
         self._server.shutdown()
         self._server.socket.close()
-        # Watches whose readers are gone would keep the API server from ending.
+        # Watches without readers would keep the API server from ending.
         for open_socket in list(self._sockets):
             with contextlib.suppress(OSError):
                 open_socket.shutdown(socket.SHUT_RDWR)

@@ -30,7 +30,7 @@ class QuietHandler(MotoRequestHandler):
 
 
 def make_admin(key: AccessKey | None = None) -> AccessKey:
-    """The administrator whose key the tests and the operator use; with a given key after a reset."""
+    """The administrator, for the tests and the operator; with a given key after a reset."""
     backend = iam_backends[ACCOUNT]["aws"]
     backend.create_user("us-east-1", ADMIN)
     backend.put_user_policy(ADMIN, "all", json.dumps(_ADMIN_POLICY))

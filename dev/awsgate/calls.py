@@ -17,6 +17,7 @@ from moto.iam.models import iam_backends
 # moto reads this variable as well: dev.aws sets it for an account with another number.
 ACCOUNT = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
+_CONTROL_TAGS = "v20180820/tags/"
 _READ_VERBS = ("Get", "List", "Head")
 
 
@@ -31,6 +32,8 @@ class Call:
     user: str = ""
     access_key: str = ""
     query: dict[str, str] = field(default_factory=dict)
+    # All values of the names in the query of an S3 request.
+    lists: dict[str, list[str]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     # The one that the request was signed for.
@@ -65,16 +68,23 @@ def call_of(environ: dict[str, Any]) -> Call:
     form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     user = form.get("UserName", "")
     action = form.get("Action", "")
-    return Call(service, action, "", "", user, access_key, form, headers, body, region)
+    return Call(service, action, "", "", user, access_key, form, {}, headers, body, region)
 
 
 def _s3_call(environ: dict[str, Any], access_key: str, headers: dict[str, str], body: bytes) -> Call:
-    query = {
-        name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).items()
-    }
-    bucket, _, key = unquote(environ["PATH_INFO"]).lstrip("/").partition("/")
-    action = _s3_action(environ["REQUEST_METHOD"], bucket, key, query)
-    return Call("s3", action, bucket, key, "", access_key, query, headers, body)
+    lists = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    query = {name: values[0] for name, values in lists.items()}
+    path = unquote(environ["PATH_INFO"]).lstrip("/")
+    if path.startswith(_CONTROL_TAGS):
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html
+        action = {"POST": "TagResource", "DELETE": "UntagResource"}.get(
+            environ["REQUEST_METHOD"], "ListTagsForResource"
+        )
+        bucket, key = path.rpartition(":")[2], ""
+    else:
+        bucket, _, key = path.partition("/")
+        action = _s3_action(environ["REQUEST_METHOD"], bucket, key, query)
+    return Call("s3", action, bucket, key, "", access_key, query, lists, headers, body)
 
 
 def _s3_action(method: str, bucket: str, key: str, query: dict[str, str]) -> str:

@@ -80,7 +80,7 @@ class Gate:
         self._ask("POST", "lag", {"iam_lag_s": seconds})
 
     def make_bucket_elsewhere(self, name: str, tags: dict[str, str] | None = None, *, is_open: bool = False) -> None:
-        """A bucket of another account, whose policy lets us in or not."""
+        """A bucket of another account. Its policy lets the tests' account in or not."""
         body = {"name": name, "account": OTHER_ACCOUNT, "tags": tags, "is_open": is_open}
         self._ask("POST", "bucket-elsewhere", body)
 
@@ -92,7 +92,7 @@ class Gate:
     def marked(self, kind: str, name: str) -> Iterator[None]:
         """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``.
 
-        Or a bucket, which need not exist yet, whose first reads are stale (``late-bucket``), or whose tags are not
+        Or a bucket, which need not exist yet: its first reads are stale (``late-bucket``), or its tags are not
         shown (``unshown-bucket``); a user whom S3 does not know at first (``late-user``); a quota of the account
         (``used-quota``).
         """
@@ -114,7 +114,7 @@ class Gate:
         self._ask("POST", "root-delete-policy", {"bucket": bucket})
 
     def forget_users(self, kept_prefix: str) -> None:
-        """Remove all users but those whose names begin so. Reading all users takes 1.5 ms of CPU for each of them."""
+        """Remove all users but those with this prefix. Reading all users takes 1.5 ms of CPU for each of them."""
         self._ask("POST", "forget-users", {"kept_prefix": kept_prefix})
 
     def judge(self, access_key: str, policy: dict[str, Any]) -> None:

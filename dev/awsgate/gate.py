@@ -15,7 +15,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from requests.structures import CaseInsensitiveDict
 
-from . import access, rules
+from . import access, configurations, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
 from .holds import Hold, Holds
@@ -33,7 +33,7 @@ _MARKS = {
     "used-quota": rules.USED_QUOTAS,
 }
 ADMIN = "admin"
-"""The IAM user whose key the tests, and by default the operator, use."""
+"""The IAM user of the tests and, by default, of the operator."""
 _ISSUED = re.compile(rb"<SecretAccessKey>([^<]+)<")
 
 
@@ -107,7 +107,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in rules.BEFORE:
+        for rule in (*rules.BEFORE, configurations.answer_configuration):
             answer = rule(call)
             if answer is not None:
                 return answer
@@ -137,6 +137,8 @@ class Gate:
         if answer.status < 300:
             for rule in rules.AFTER:
                 rule(call, answer)
+            if call.action == "DeleteBucket":
+                configurations.forget(call.bucket)
         return answer
 
     def _lagging(self, call: Call, environ: dict[str, Any]) -> Answer:
@@ -228,6 +230,7 @@ class Gate:
         self._set_lag(0.0)
         for marked in (rules.OPEN_BUCKETS, *_MARKS.values()):
             marked.clear()
+        configurations.forget()
         self._reset()
 
 
@@ -278,7 +281,7 @@ def fill_bucket(bucket: str, versions: int, markers: int, uploads: list[str], ke
 
 
 def delete_policy_as_root(bucket: str) -> None:
-    """What the root user alone may do with a bucket whose policy denies everyone.
+    """What the root user alone may do when a bucket's policy denies everyone.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucketPolicy.html
     """
@@ -288,7 +291,7 @@ def delete_policy_as_root(bucket: str) -> None:
 
 
 def forget_users(kept_prefix: str) -> None:
-    """Remove all users, with their keys and tags, but the administrator and those whose names begin so."""
+    """Remove all users, with their keys and tags, but the administrator and those with this prefix."""
     backend = iam_backends[ACCOUNT]["aws"]
     for name in [name for name in backend.users if name != ADMIN and not name.startswith(kept_prefix)]:
         user = backend.users.pop(name)

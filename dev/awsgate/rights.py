@@ -31,6 +31,8 @@ _BUCKET_ACTIONS = {
     "ListObjectVersions": "s3:ListBucketVersions",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "DeleteBucket": "s3:DeleteBucket",
+    "TagResource": "s3:TagResource",
+    "UntagResource": "s3:UntagResource",
     "GetBucketTagging": "s3:GetBucketTagging",
     "PutBucketTagging": "s3:PutBucketTagging",
     "DeleteBucketTagging": "s3:PutBucketTagging",

@@ -24,13 +24,13 @@ from .answers import Answer, error, iam_result
 from .calls import ACCOUNT, Call
 
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
-# Buckets of other accounts whose policy lets us in, as a stranger's may.
+# Buckets of other accounts with a policy that lets the tests' account in.
 OPEN_BUCKETS: set[str] = set()
 # What tests set: buckets with access points, and with MFA Delete; regions that the account has not enabled.
 WITH_ACCESS_POINTS: set[str] = set()
 WITH_MFA_DELETE: set[str] = set()
 DISABLED_REGIONS: set[str] = set()
-# Buckets whose first reads are stale, and buckets whose tags are not shown while they are in this set.
+# While a bucket is in these sets, its first reads are stale, or its tags are not shown.
 LATE_BUCKETS: set[str] = set()
 UNSHOWN_BUCKETS: set[str] = set()
 # Users that S3 does not know yet: the first policy that names one is refused. Quotas of the account that are used up.
@@ -52,6 +52,7 @@ _STALE_ANSWERS = {
 }
 _STALE_READS: Counter[tuple[str, str]] = Counter()
 _UPLOADS_A_PAGE = 10
+_MAX_TAGS = 50
 _S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -303,6 +304,29 @@ def tag_new_bucket(call: Call, answer: Answer) -> None:
     ]
     if tags:
         s3_backends[ACCOUNT]["aws"].tagger.tag_resource(found[1].arn, tags)
+
+
+def answer_tags_of_resource(call: Call) -> Answer | None:
+    """S3 Control puts and removes single tags of a bucket, with ABAC or without; moto only has it for other resources.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_UntagResource.html
+    """
+    if call.action not in ("TagResource", "UntagResource"):
+        return None
+    found = find_bucket(call.bucket)
+    if found is None:
+        return error(call, 404, "NoSuchResource", "The specified resource doesn't exist.")
+    arn, tagger = found[1].arn, s3_backends[found[0]]["aws"].tagger
+    if call.action == "UntagResource":
+        tagger.untag_resource_using_names(arn, call.lists["tagKeys"])
+        return Answer(204)
+    items = [item for item in ElementTree.fromstring(call.body).iter() if item.tag.rpartition("}")[2] == "Tag"]
+    texts = [{part.tag.rpartition("}")[2]: part.text or "" for part in item} for item in items]
+    if len({**tagger.get_tag_dict_for_resource(arn), **{text["Key"]: "" for text in texts}}) > _MAX_TAGS:
+        return error(call, 400, "TooManyTags", "The number of tags exceeds the limit of 50 tags")
+    tagger.tag_resource(arn, texts)
+    return Answer(204)
 
 
 def keep_empty_tags(call: Call, answer: Answer) -> None:
@@ -596,6 +620,27 @@ def refuse_over_quota(call: Call) -> Answer | None:
     return error(call, 409, "LimitExceeded", f"Cannot exceed quota for {quota}: 5000")
 
 
+def refuse_too_many_tags(call: Call) -> Answer | None:
+    """A bucket can have 50 tags, and an IAM user as well; moto stores any number.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/CostAllocTagging.html,
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html. S3's code and text are not documented;
+    they are as in https://github.com/versity/versitygw/pull/1209.
+    """
+    if call.action in ("CreateBucket", "PutBucketTagging"):
+        is_over = call.body.count(b"<Tag>") > _MAX_TAGS
+        return error(call, 400, "BadRequest", "Bucket tag count cannot be greater than 50") if is_over else None
+    if call.action not in ("CreateUser", "TagUser"):
+        return None
+    backend = iam_backends[ACCOUNT]["aws"]
+    user = backend.users.get(call.user)
+    held = backend.tagger.get_tag_dict_for_resource(user.arn) if user else {}
+    given = {text for name, text in call.query.items() if name.startswith("Tags.member.") and name.endswith(".Key")}
+    if len(given.union(held)) > _MAX_TAGS:
+        return error(call, 409, "LimitExceeded", "Cannot exceed quota for TagsPerUser: 50")
+    return None
+
+
 def show_bucket_late(call: Call) -> Answer | None:
     """The first reads of a bucket show the state before its creation, or before its tags.
 
@@ -658,7 +703,9 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_namespace_without_header,
     refuse_user_name_of_other_case,
     refuse_over_quota,
+    refuse_too_many_tags,
     show_bucket_late,
+    answer_tags_of_resource,
     know_policies_of_aws,
 )
 AFTER: tuple[Callable[[Call, Answer], None], ...] = (

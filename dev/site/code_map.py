@@ -27,7 +27,7 @@ _ROOTS = (
     "dev",
     "bench",
 )
-# playbooks/roles links to roles/, whose files have their own sections.
+# playbooks/roles links to roles/, which has its own sections.
 _LEFT_OUT = ("__pycache__", "node_modules", "roles")
 
 

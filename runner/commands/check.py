@@ -16,7 +16,7 @@ from runner.commands.start import connect
               help="Seconds in which an operator must have acquired its Lease.")  # fmt: skip
 def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
     """Report whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
-    from runner.commands.checks import CheckError, checks, checks_without_cluster
+    from runner.commands.check_report import CheckError, checks, checks_without_cluster
     from runner.kube.config import find_own_namespace
     from runner.kube.leader import Election, Terms, scope_of
 

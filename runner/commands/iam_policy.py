@@ -28,6 +28,9 @@ PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
 # The actions on the bucket itself and its settings.
 _BUCKETS = (
     *sorted({item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)}),
+    # Whoever has the bucket's key may enable ABAC. Then tags are written with TagResource and UntagResource.
+    "s3:GetBucketAbac",
+    "s3:UntagResource",
     "s3:CreateBucket",
     "s3:DeleteBucket",
     "s3:GetBucketTagging",
@@ -87,7 +90,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
     """The policy document. It fits into a managed policy (6144 characters without white space)."""
     buckets = f"arn:{settings.partition}:s3:::{settings.bucket_prefix}*"
     users = f"arn:{settings.partition}:iam::{settings.account}:user"
-    ours = f"{users}{settings.iam_path or '/'}*"
+    managed = f"{users}{settings.iam_path or '/'}*"
     # IfExists: a bucket that does not exist yet has no account.
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
     in_account: dict[str, dict[str, Json]] = {"StringEqualsIfExists": {"s3:ResourceAccount": settings.account}}
@@ -102,8 +105,8 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("Objects", _OBJECTS, f"{buckets}/*", in_account),
             _allow("Account", _ACCOUNT, "*"),
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
-            _allow("Users", _USERS, ours),
-            _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), ours, is_bound),
+            _allow("Users", _USERS, managed),
+            _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
             # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
         ],

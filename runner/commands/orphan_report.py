@@ -23,7 +23,7 @@ class OrphanError(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """The orphans by kind and name, and the buckets whose tags AWS does not return."""
+    """The orphans by kind and name, and the buckets that AWS returns no tags of."""
 
     orphans: list[Owned]
     unread: list[str]

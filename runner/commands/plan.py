@@ -34,7 +34,7 @@ def plan(
     """
     with private_environment(role.work_dir):
         logs.set_up("text", "error")
-        from runner.commands.planning import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
+        from runner.commands.plan_report import PlanError, json_of, plan_cluster, plan_file, status_of, text_of
 
         try:
             if filename:

@@ -29,13 +29,13 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class WrongUsage(click.UsageError):
-    """A usage error of a command whose exit status 2 means that something differs."""
+    """A usage error of a command that exits with 2 when something differs."""
 
     exit_code = 1
 
 
 class ComparingCommand(click.Command):
-    """A command whose exit status 2 means that something differs. Its usage errors exit with 1."""
+    """A command that exits with 2 when something differs. Its usage errors exit with 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line."""

@@ -12,7 +12,7 @@ from runner.commands.start import connect
 @with_options([WATCH_NAMESPACE])
 def warn_uninstall(watch_namespaces: tuple[str, ...]) -> None:
     """Print a warning while S3 objects exist. Run it before an uninstall. The exit status is always 0."""
-    from runner.commands.checks import uninstall_warning
+    from runner.commands.check_report import uninstall_warning
     from runner.kube.client import KubeError
 
     try:

@@ -65,7 +65,7 @@ class NameClaims:
     """The claims on the name of an object's bucket.
 
     :param claim: from the runs of the last time; None where no object has run
-    :param rivals: other objects whose spec has the name, from the informer cache
+    :param rivals: other objects with the name in their spec, from the informer cache
     """
 
     claim: Claim | None = None

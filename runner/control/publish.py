@@ -62,7 +62,7 @@ class Publisher:
         return status_of(s3, outcome, self._now()) is not None
 
     def publish(self, s3: S3Object, outcome: Outcome) -> None:
-        """Publish an outcome. The status of an object whose deletion is done is not written any more."""
+        """Publish an outcome. Once its deletion is done, an object's status is not written any more."""
         if outcome.reason is Reason.RUN_CANCELLED:
             return
         self.metrics.show(s3, outcome)

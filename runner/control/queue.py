@@ -9,8 +9,8 @@ Three rules decide which object is next:
   thousands of them delay no new object.
 - Within a lane the namespaces take turns (round robin), however much one of them has to do. Within a namespace the
   object that has been due longest comes first; one that failed last time counts as due some time later.
-- A namespace has at most as many workers of a pool as the pool allows. The objects whose last run or check hit its
-  time limit share one turn and one worker, whatever their namespace.
+- A namespace has at most as many workers of a pool as the pool allows. The objects that hit the time limit of their
+  last run or check share one turn and one worker, whatever their namespace.
 
 Threads: any.
 """

@@ -63,7 +63,7 @@ class Check(Protocol):
 
 
 class _Decided(NamedTuple):
-    """A decision whose step ends the reconcile; the object and the comparison that it is about."""
+    """A decision that ends the reconcile with its step; the object and the comparison that it is about."""
 
     decision: Decision
     s3: S3Object

@@ -44,7 +44,7 @@ class Periods:
 
     :param sync_s: until an object is reconciled again if nothing happens
     :param full_sync_s: between two runs of the role although the drift check finds nothing
-    :param run_timeout_s: how long an object waits, at first, whose run or check hit its time limit
+    :param run_timeout_s: how long an object waits, at first, after its run or check hit the time limit
     """
 
     sync_s: float

@@ -111,7 +111,7 @@ class StoredObjects:
         return s3
 
     def _counts_as_applied(self, s3: S3Object) -> bool:
-        """Whether an object with driftPolicy Report has to be taken for one whose spec was applied.
+        """Whether an object with driftPolicy Report counts as one with an applied spec.
 
         Without status.appliedGeneration it is unknown, after a restart, whether what differs is drift, which must be
         left as it is, or a spec that was not applied yet. An object that was Ready before is left as it is.

@@ -19,7 +19,7 @@ class Threads:
         self._threads.append(thread)
 
     def named(self, prefix: str) -> list[threading.Thread]:
-        """The threads whose name begins so."""
+        """The threads with this prefix."""
         return [thread for thread in self._threads if thread.name.startswith(prefix)]
 
     def find_ended(self) -> list[str]:

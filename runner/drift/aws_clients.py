@@ -24,7 +24,7 @@ _CONFIG = Config(
 )
 # IAM throttles per account: botocore's token bucket slows all of the operator's calls down once it does.
 _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
-# The number of regions whose clients are kept. A tenant may write any name of a region into any number of objects.
+# Clients are kept for this number of regions. A tenant may write any name of a region into any number of objects.
 _MAX_REGIONS = 64
 
 Client = Any
@@ -32,7 +32,7 @@ Client = Any
 
 
 class Identity:
-    """An STS client whose GetCallerIdentity is called once: whose credentials these are does not change.
+    """An STS client that calls GetCallerIdentity once: the owner of the credentials does not change.
 
     :ivar sts: the client itself, which calls it each time
     """
@@ -75,7 +75,7 @@ class AWSClients:
 
     @property
     def regions(self) -> list[str]:
-        """The regions whose clients are kept, the one that was used last at the end."""
+        """The regions with kept clients, the one that was used last at the end."""
         return list(self._regional)
 
     def get(self, region: str) -> Clients:

@@ -24,7 +24,7 @@ from runner.drift.time_limit import CheckTimeoutError, TimeLimit
 from runner.drift.user_cache import UserCache, UserReader
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
-from s3bucket import children, observe, prediction, read, spec
+from s3bucket import children, observe, prediction, read, recent, spec
 from s3bucket.change import Change
 from s3bucket.cluster import ApiServer, connect
 from s3bucket.errors import ReconcileError
@@ -106,7 +106,7 @@ class DriftCheck:
         except CheckTimeoutError:
             message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
             return Outcome(False, Reason.RUN_TIMEOUT, message, Retry.SLOW)
-        status, drift = observe.outcome_status(wanted, seen), tuple(seen.differs)
+        status, drift = observe.outcome_status(wanted, seen), _drift_of(s3, seen)
         if seen.deferred:
             return replace(_outcome_of(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
@@ -202,7 +202,7 @@ class DriftCheck:
             cluster=self._live if is_live else self._cluster,
             clients_of=clients_of,
             now=datetime.now(UTC),
-            settle_s=self._settings.iam_settle_s,
+            iam_propagation_s=self._settings.iam_settle_s,
             external_name=self._settings.service_external_name,
             rules=self._rules,
             sts_of=sts_of,
@@ -234,6 +234,12 @@ def _defaults_of(project_dir: Path, settings: RoleSettings) -> JsonObject:
         defaults["deletionPolicy"] = settings.deletion_policy
     defaults[spec.OPERATOR_TAGS] = spec.operator_tags_of(dict(settings.tags))
     return defaults
+
+
+def _drift_of(s3: S3Object, seen: observe.Observation) -> tuple[str, ...]:
+    """The aspects that differ, without settings of which AWS still returns the value that a run has just replaced."""
+    old = recent.old_answers(seen.differs, seen.digests, s3.status, datetime.now(UTC))
+    return tuple(aspect for aspect in seen.differs if aspect not in old)
 
 
 def _outcome_of(refusal: ReconcileError) -> Outcome:

@@ -11,7 +11,7 @@ from s3bucket import errors, owner, read
 from s3bucket import users as user_rules
 from s3bucket.errors import ReconcileError
 
-# Buckets whose tags are read at a time.
+# The number of buckets that have their tags read at a time.
 _AT_ONCE = 16
 
 
@@ -57,7 +57,7 @@ class OwnedReader:
             raise ReadError(refusal.message) from refusal
 
     def find_buckets(self) -> tuple[list[Owned], list[str]]:
-        """The buckets with this cluster's owner tags, and the names of those whose tags AWS does not return.
+        """The buckets with this cluster's owner tags, and the names of those without readable tags.
 
         :raises ReadError: when AWS does not list the buckets
         """

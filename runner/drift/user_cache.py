@@ -1,6 +1,6 @@
 """The account's IAM users, read all at once, once a period.
 
-A user whose object the role has run on since is read by itself. So is every user where the operator has no right to
+A user is read alone if the role has run on its object since. So is every user where the operator has no right to
 read all, or where reading the pages of all users would cost more calls than reading the users that are needed.
 Threads: any; one reads all users, the others wait for it.
 """

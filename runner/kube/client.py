@@ -61,7 +61,7 @@ _SMALL = 64 * 1024
 
 
 class Answer(Protocol):
-    """An HTTP answer whose body is read as it arrives."""
+    """An HTTP answer. Its body is read as it arrives."""
 
     def read1(self, amount: int) -> bytes:
         """The next bytes; empty at the end."""
@@ -85,7 +85,7 @@ class KubeError(Exception):
 
     @property
     def is_conflict(self) -> bool:
-        """Another client was faster. A JSON patch whose test fails answers 422."""
+        """Another client was faster. The answer to a JSON patch with a test that fails is 422."""
         return self.status in (409, 422)
 
     @property

@@ -218,7 +218,7 @@ class Election:
         return False
 
     def find_overlapping(self, namespace: str | None) -> list[str]:
-        """Other operators whose Lease is held and whose scope overlaps, in a namespace (None: in all).
+        """Other operators that hold a Lease with an overlapping scope, in a namespace (None: in all).
 
         :raises KubeError: when the API server does not answer, or does not admit the request
         """
@@ -265,7 +265,7 @@ class Election:
 
     def _find_refusal(self) -> str:
         former = self._leases.find_lease(self._namespace, LEASE, self._terms.attempt_s) if self._name != LEASE else None
-        # An operator of a version whose Lease had no scope: the release before its upgrade, or another release.
+        # An operator of a version without a scope in its Lease: the release before its upgrade, or another release.
         if former is not None and not former.scope and self._is_rival(former):
             return f"an operator of an earlier version is working: {_shown(former)}: waiting until it has stopped"
         try:

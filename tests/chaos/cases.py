@@ -84,18 +84,18 @@ class Case:
     """One kill. Its text form replays it.
 
     :param moment: a write, or the number of seconds after the start of the run
-    :param has_foreign_key: the user has a second access key, which the operator does not own
+    :param has_unmanaged_key: the user has a second access key, which the operator does not own
     """
 
     flow: str
     target: str
     executor: str
     moment: Write | float
-    has_foreign_key: bool = False
+    has_unmanaged_key: bool = False
 
     def __str__(self) -> str:
         moment = f"{self.moment:.3f}" if isinstance(self.moment, float) else str(self.moment)
-        return ",".join((self.flow, self.target, self.executor, moment, *["foreign-key"] * self.has_foreign_key))
+        return ",".join((self.flow, self.target, self.executor, moment, *["unmanaged-key"] * self.has_unmanaged_key))
 
     @classmethod
     def parse(cls, text: str) -> Case:

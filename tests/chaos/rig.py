@@ -23,7 +23,7 @@ from runner.kube.client import FINALIZER
 from runner.objects import S3Object
 from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.chaos.cases import AWS, Case, Write
-from tests.chaos.foreign import Foreign
+from tests.chaos.unmanaged import Unmanaged
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
 from tests.support.world import World, deleting
@@ -132,7 +132,7 @@ class Rig:
         try:
             was_reached = self._await(
                 case.moment,
-                lambda: first.process.poll() is not None or trial.is_told(),
+                lambda: first.process.poll() is not None or trial.has_reason(),
                 lambda: bool(processes_of(processes.operator_id(first.process.pid))),
             )
             name = processes.operator_id(first.process.pid)
@@ -212,8 +212,8 @@ class _Trial:
         self.namespace = name
         self.names = (name,)
         world.make_namespace(name)
-        self._foreign = Foreign(world, name, f"{name}-foreign")
-        self._foreign_keys: list[tuple[str, str]] = []
+        self._unmanaged = Unmanaged(world, name, f"{name}-unmanaged")
+        self._unmanaged_keys: list[tuple[str, str]] = []
         spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}, "enableVersioning": True}
         self.item = world.make_object(name, name, spec)
 
@@ -235,9 +235,9 @@ class _Trial:
             world.s3.put_object(Bucket=name, Key="a", Body=b"data")
             self.item = deleting(self.item)
         world.iam.tag_user(UserName=name, Tags=[{"Key": "team", "Value": "others"}])
-        if self._case.has_foreign_key:
+        if self._case.has_unmanaged_key:
             made = world.iam.create_access_key(UserName=name)["AccessKey"]
-            self._foreign_keys = [(made["AccessKeyId"], "Active")]
+            self._unmanaged_keys = [(made["AccessKeyId"], "Active")]
 
     def hand_over(self) -> None:
         """Prepare the object for an operator, which then does the work of the flow."""
@@ -246,7 +246,7 @@ class _Trial:
             self._world.custom.patch_namespaced_custom_object(*arguments, {"metadata": {"finalizers": [FINALIZER]}})
             self._world.custom.delete_namespaced_custom_object(*arguments)
 
-    def is_told(self) -> bool:
+    def has_reason(self) -> bool:
         """Whether an operator published Ready, or removed its finalizer."""
         found = live(self._world, self.item)
         return found is None or condition(self._world, self.item).get("status") == "True"
@@ -254,17 +254,17 @@ class _Trial:
     def check(self) -> None:
         """Check the object and everything around it."""
         if self.is_deletion:
-            assert not any(self._world.snapshot(self.item).values()), "something of ours is left"
+            assert not any(self._world.snapshot(self.item).values()), "something that the operator created is left"
         else:
             self._check_in_order()
-        assert self._foreign.read() == self._foreign.before, "something foreign was touched"
+        assert self._unmanaged.read() == self._unmanaged.before, "an unmanaged resource was changed"
 
     def _check_in_order(self) -> None:
         world, name = self._world, self.namespace
         assert world.differs(self.item) == []
         listed = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
         keys = sorted((key["AccessKeyId"], key["Status"]) for key in listed)
-        assert keys == sorted([(world.credentials(self.item)[0], "Active"), *self._foreign_keys]), keys
+        assert keys == sorted([(world.credentials(self.item)[0], "Active"), *self._unmanaged_keys]), keys
         world.tenant(self.item).head_bucket(Bucket=name)
         tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
         assert "agill.apps/foreign-keys" not in tags

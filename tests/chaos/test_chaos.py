@@ -20,7 +20,7 @@ _SLOW = [
     "create,warm,warm,aws:CreateAccessKey#1:after",
     "rotate,operator,warm,aws:CreateAccessKey#1:after",
     "delete,operator,warm,kubernetes:PATCH s3s#1:before",
-    "rotate,task,stock,kubernetes:POST secrets#1:before,foreign-key",
+    "rotate,task,stock,kubernetes:POST secrets#1:before,unmanaged-key",
 ]
 
 

@@ -282,7 +282,7 @@ def test_upgrade_from_the_go_operators_release_and_on(
     copy_chart(copied, "1.0.1")
     release.upgrade(*release.values, *more, "--set=replicas=2,syncPeriod=2", surging, chart=copied)
     with release.running() as operator:
-        wait_until(lambda: '"msg": "checked"' in operator.log.read_text(), "a look at the object")
+        wait_until(lambda: '"msg": "checked"' in operator.log.read_text(), "a check of the object")
         check()
         assert world.snapshot(cr) == before
 
@@ -302,7 +302,7 @@ def copy_chart(target: Path, version: str) -> None:
     file.write_text("\n".join(f"version: {version}" if line.startswith("version:") else line for line in lines) + "\n")
 
 
-def test_second_release_that_brings_the_crd_again_is_told(world: World, release: Release) -> None:
+def test_second_release_that_brings_the_crd_again_is_reported(world: World, release: Release) -> None:
     # kubectl created the CRD of the session's control plane.
     done = run_helm(
         "install", "s3-operator", str(CHART), "--create-namespace", f"--namespace={release.namespace}",
@@ -520,7 +520,7 @@ def test_objects_are_stored_as_they_are_rendered(own_release: Release, own_plane
     assert not crd_field(release, "spec.preserveUnknownFields")
 
 
-def test_check_and_warning_say_what_is_there(world: World, release: Release, namespace: str, new_name: Any) -> None:
+def test_check_and_warning_report_what_is_there(world: World, release: Release, namespace: str, new_name: Any) -> None:
     release.upgrade("--set=crds.install=false", *release.values, f"--set=watchNamespaces={{{namespace}}}")
     folder = release.folder / "check"
     folder.mkdir()

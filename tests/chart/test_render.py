@@ -104,10 +104,10 @@ def test_role_of_the_service_account_is_applied_and_needs_no_secret() -> None:
 
 
 def test_service_account_of_others_is_used_and_not_made() -> None:
-    objects = render("--set=serviceAccount.create=false,serviceAccount.name=theirs")
+    objects = render("--set=serviceAccount.create=false,serviceAccount.name=custom")
     assert not [item for item in objects if item["kind"] == "ServiceAccount"]
-    assert find(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
-    assert {item["subjects"][0]["name"] for item in objects if item["kind"].endswith("Binding")} == {"theirs"}
+    assert find(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "custom"
+    assert {item["subjects"][0]["name"] for item in objects if item["kind"].endswith("Binding")} == {"custom"}
 
 
 def test_every_pod_is_hardened(everything: list[dict[str, Any]]) -> None:
@@ -273,7 +273,7 @@ def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) 
 
 
 def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
-    # Releases and namespaces may have such names, and Kubernetes rejects a label whose value is a number.
+    # Releases and namespaces may have such names, and Kubernetes rejects a label with a number as its value.
     arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
     done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
     assert done.returncode == 0, done.stdout

@@ -69,7 +69,7 @@ def test_minimum_replaces_the_maximum_of_the_budget(rendered: Callable[..., Obje
     assert "minAvailable" not in at("PodDisruptionBudget", "spec")(rendered("together"))
 
 
-def test_pods_have_their_token_whatever_the_service_account_says(rendered: Callable[..., Objects]) -> None:
+def test_pods_have_their_token_whatever_the_service_account_has(rendered: Callable[..., Objects]) -> None:
     assert in_pods("automountServiceAccountToken")(rendered("together")) == [True] * TWICE
 
 
@@ -201,7 +201,7 @@ IMPOSSIBLE = {
 
 
 def rounds() -> list[list[str]]:
-    """The ids of REFUSED, in groups whose cases can all be given at once.
+    """The ids of REFUSED, in groups of cases that can all be given at once.
 
     Helm reports every value that it refuses.
     """

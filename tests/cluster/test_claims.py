@@ -211,7 +211,7 @@ def test_orphans_command_lists_users_and_buckets_whose_object_is_gone(
     assert f"claims bucket {bucket_of(lost)}" in text
 
 
-def test_orphans_command_says_when_users_cannot_be_read(world: World) -> None:
+def test_orphans_command_reports_that_users_cannot_be_read(world: World) -> None:
     world.aws.gate.add_fault("GetAccountAuthorizationDetails", "AccessDenied", status=403)
     try:
         done = run_orphans(world)

@@ -25,7 +25,7 @@ _GO = PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml"
 
 @pytest.fixture(scope="module")
 def own_world(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A control plane whose CRD the tests choose."""
+    """A control plane with a CRD that the tests choose."""
     folder = tmp_path_factory.mktemp("crd-versions")
     with ControlPlane(folder / "kubernetes") as plane:
         yield World(plane.kubeconfig, aws, folder)
@@ -62,8 +62,8 @@ def version_of(world: World, cr: dict[str, Any]) -> str:
 
 def wait_for_checks(operator: Operator, cr: dict[str, Any], number: int = 3) -> None:
     """Wait until the object was checked this number of times more."""
-    before = len(operator.looks_at(cr))
-    wait_until(lambda: len(operator.looks_at(cr)) >= before + number, "more checks")
+    before = len(operator.reconciles_of(cr))
+    wait_until(lambda: len(operator.reconciles_of(cr)) >= before + number, "more checks")
 
 
 def missing_in_log(operator: Operator) -> list[list[str]]:

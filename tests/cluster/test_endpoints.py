@@ -73,7 +73,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
 
 
 def project_of(folder: Path) -> Path:
-    """A project whose playbook calls each service once, and ignores failures."""
+    """A project with a playbook that calls each service once, and ignores failures."""
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False}
     play["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     (folder / "playbooks").mkdir(parents=True)

@@ -108,15 +108,15 @@ def test_deleted_secret_of_a_quiet_namespace_is_back_while_a_noisy_one_has_much_
     other = new_name("noisy")
     world.make_namespace(other)
     mine = quiet()
-    theirs = [
+    noisy = [
         world.make_object(other, name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}})
         for name in (new_name("noisy") for _ in range(6))
     ]
     operator = start_operator(only=f"{other},{namespace}")
-    for cr in [mine, *theirs]:
+    for cr in [mine, *noisy]:
         wait_ready(world, cr)
     before = len(operator.lines("reconciled"))
-    for cr in theirs:
+    for cr in noisy:
         world.core.delete_namespaced_secret(world.wanted(cr).secret_name, other)
     world.core.delete_namespaced_secret(world.wanted(mine).secret_name, namespace)
     wait_until(lambda: world.secret(mine) is not None, "the Secret again")

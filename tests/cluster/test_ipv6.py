@@ -1,4 +1,4 @@
-"""A machine whose AWS endpoint, probes and metrics have only IPv6 addresses."""
+"""A machine with only IPv6 addresses for the AWS endpoint, probes and metrics."""
 
 from __future__ import annotations
 

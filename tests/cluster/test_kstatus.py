@@ -53,7 +53,7 @@ def statuses_of(item: dict[str, Any]) -> str:
 
 
 def item_after(*outcomes: Outcome, **metadata: Any) -> dict[str, Any]:
-    """An object whose status was published for these outcomes, one after the other."""
+    """An object with a status that was published for these outcomes, one after the other."""
     item = make_item(**metadata)
     item["status"] = {"observedGeneration": -1}
     for outcome in outcomes:
@@ -118,7 +118,7 @@ def test_conditions_of_kstatus_exist_only_while_they_are_true_and_never_both(ret
 def test_object_of_the_api_server_is_in_progress_until_an_operator_has_seen_it(
     world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
-    bucket = new_name("strangers")
+    bucket = new_name("unowned")
     world.s3.create_bucket(Bucket=bucket)
     good, bad = new_object(), new_object(bucketName=bucket)
     for cr in (good, bad):

@@ -83,7 +83,7 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
             _touch(world, attacked)
             last = make_object()
             wait_ready(world, last)
-            wait_until(lambda: len(operator.looks_at(last)) > 3, "syncs go on")
+            wait_until(lambda: len(operator.reconciles_of(last)) > 3, "syncs go on")
             assert operator.process.poll() is None
             peak = peak_mb(operator.process.pid)
             assert peak < _PEAK_MB

@@ -70,11 +70,11 @@ def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_no
     operator = start_operator("--sync-period", "5")
     cr = new_object()
     wait_ready(world, cr)
-    wait_until(lambda: len(operator.looks_at(cr)) >= 2, "a sync")
+    wait_until(lambda: len(operator.reconciles_of(cr)) >= 2, "a sync")
     before, runs = live(world, cr), len(operator.runs_of(cr))
     with requests_of(world) as requests:
-        seen = len(operator.looks_at(cr))
-        wait_until(lambda: len(operator.looks_at(cr)) >= seen + 2, "two more syncs")
+        seen = len(operator.reconciles_of(cr))
+        wait_until(lambda: len(operator.reconciles_of(cr)) >= seen + 2, "two more syncs")
     # The drift check only read: the role did not run.
     assert len(operator.runs_of(cr)) == runs
     assert [request["action"] for request in requests if request["write"]] == []
@@ -102,7 +102,7 @@ def test_without_drift_check_the_role_runs_at_every_sync(
     assert operator.lines("checked") == []
 
 
-def test_contested_bucket_the_first_keeps_it_the_second_is_told(
+def test_contested_bucket_the_first_keeps_it_the_second_is_a_conflict(
     world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -142,12 +142,14 @@ def test_two_objects_created_at_once_for_one_user_get_one_owner(
     user = {"username": new_name("both")}
     objects = [new_object(iamUser=user), new_object(iamUser=user)]
     start_operator()
-    wait_until(lambda: all(condition(world, cr).get("reason") in ("Ready", "Conflict") for cr in objects), "both told")
+    wait_until(
+        lambda: all(condition(world, cr).get("reason") in ("Ready", "Conflict") for cr in objects), "both reasons"
+    )
     assert sorted(condition(world, cr)["reason"] for cr in objects) == ["Conflict", "Ready"]
     assert len(world.iam.list_access_keys(UserName=user["username"])["AccessKeyMetadata"]) == 1
 
 
-def test_error_is_told_and_recovery_follows_the_cause(
+def test_error_is_published_and_recovery_follows_the_cause(
     world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
     start_operator("--sync-period", "6")
@@ -189,7 +191,7 @@ def test_expired_credentials_are_counted_although_no_object_changes(
     assert condition(world, cr, "Stalled") == {}
 
 
-def test_invalid_spec_is_told_and_works_once_corrected(
+def test_invalid_spec_is_published_and_works_once_corrected(
     world: World, new_object: NewObject, start_operator: StartOperator
 ) -> None:
     start_operator()
@@ -201,18 +203,18 @@ def test_invalid_spec_is_told_and_works_once_corrected(
     wait_ready(world, cr, generation=2)
 
 
-def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
+def test_bad_input_is_published_by_condition_and_event_and_works_once_corrected(
     world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
     """Only errors that AWS and Kubernetes report. The tests of the role cover the others."""
     refused_by_aws = json.dumps({
         "Statement": [{"Effect": "Deny", "Principal": {"AWS": "nobody"}, "Action": "s3:PutObject", "Resource": "*"}]
     })  # fmt: skip
-    policy, secret, stranger = new_object(bucketPolicy=refused_by_aws), new_object(), new_name("stranger")
-    world.aws.gate.make_bucket_elsewhere(stranger)
-    taken = new_object(bucketName=stranger, iamUser=None)
+    policy, secret, elsewhere = new_object(bucketPolicy=refused_by_aws), new_object(), new_name("elsewhere")
+    world.aws.gate.make_bucket_elsewhere(elsewhere)
+    taken = new_object(bucketName=elsewhere, iamUser=None)
     namespace, name = secret["metadata"]["namespace"], f"{secret['metadata']['name']}-iam-secret"
-    world.core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"theirs": "x"}})
+    world.core.create_namespaced_secret(namespace, {"metadata": {"name": name}, "stringData": {"other": "x"}})
     start_operator("--sync-period", "5")
     for cr, reason, word, event, message in (
         (policy, "InvalidSpec", "Failed", "FAILED", "spec.bucketPolicy: AWS refuses it"),
@@ -220,12 +222,12 @@ def test_bad_input_is_told_by_condition_and_event_and_works_once_corrected(
         (secret, "Conflict", "Conflict", "Conflict", "delete or rename the Secret"),
     ):
         wait_until(lambda cr=cr, reason=reason: condition(world, cr).get("reason") == reason, reason)
-        told = condition(world, cr)
-        assert told["status"] == "False"
-        assert message in told["message"]
+        ready = condition(world, cr)
+        assert ready["status"] == "False"
+        assert message in ready["message"]
         assert (live(world, cr) or {})["status"]["status"] == word
         wait_until(lambda cr=cr, event=event: event in event_reasons(world, cr), f"the Event {event}")
-    assert set(world.core.read_namespaced_secret(name, namespace).data) == {"theirs"}
+    assert set(world.core.read_namespaced_secret(name, namespace).data) == {"other"}
     assert world.snapshot(secret)["user"] is None
 
     patch(world, policy, {"spec": {"bucketPolicy": ""}})
@@ -266,7 +268,7 @@ def test_restart_changes_nothing(world: World, new_object: NewObject, start_oper
     assert first.stop() == 0
     before = world.snapshot(cr), live(world, cr)
     second = start_operator("--sync-period", "4")
-    wait_until(lambda: second.looks_at(cr), "a sync after the restart")
+    wait_until(lambda: second.reconciles_of(cr), "a sync after the restart")
     assert (world.snapshot(cr), live(world, cr)) == before
 
 
@@ -396,7 +398,7 @@ def once(world: World, cr: dict[str, Any], folder: Path) -> subprocess.Completed
 
 
 @pytest.mark.parametrize("only_ready", [True, False], ids=["all-ready", "one-conflict"])
-def test_once_makes_one_pass_and_tells_by_its_exit_status(
+def test_once_makes_one_pass_and_reports_by_its_exit_status(
     world: World, new_object: NewObject, tmp_path: Path, only_ready: bool
 ) -> None:
     cr = new_object()
@@ -407,7 +409,7 @@ def test_once_makes_one_pass_and_tells_by_its_exit_status(
     assert condition(world, cr)["reason"] == ("Ready" if only_ready else "Conflict")
 
 
-def test_once_gives_a_bucket_that_is_gone_to_nobody_else(world: World, new_object: NewObject, tmp_path: Path) -> None:
+def test_once_gives_a_deleted_bucket_to_no_one_else(world: World, new_object: NewObject, tmp_path: Path) -> None:
     first = new_object()
     bucket = first["spec"]["bucketName"]
     assert once(world, first, tmp_path).returncode == 0
@@ -431,7 +433,7 @@ def test_once_refuses_while_an_operator_holds_the_lease(
     assert "another s3-operator holds the Lease" in done.stderr
 
 
-def test_address_in_use_is_told_with_what_to_do(world: World, start_operator: StartOperator, tmp_path: Path) -> None:
+def test_address_in_use_is_reported_with_a_remedy(world: World, start_operator: StartOperator, tmp_path: Path) -> None:
     port = start_operator().port("/metrics")
     command = [str(Path(sys.executable).parent / "s3-operator"), "run", "--metrics-bind-address", f"127.0.0.1:{port}"]
     command += ["--health-probe-bind-address", "0", "--work-dir", str(tmp_path / "work")]

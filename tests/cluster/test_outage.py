@@ -54,7 +54,7 @@ def end(operator: Operator) -> None:
 
 
 def make(world: World, name: str) -> dict[str, Any]:
-    """An object whose bucket and user have the same name as the object."""
+    """An object with a bucket and a user of the same name."""
     return world.make_object(
         "default", name, {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}}
     )
@@ -96,7 +96,7 @@ def test_aws_that_cannot_be_reached_is_unknown_not_absent(own_world: World, oper
     try:
         delete(own_world, cr)
         wait_until(
-            lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is told"
+            lambda: condition(own_world, cr).get("reason") in ("AWSError", "AWSUnreachable"), "the failure is published"
         )
         # The object is being deleted, and AWS does not answer what exists: the object stays.
     finally:

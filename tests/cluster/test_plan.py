@@ -43,8 +43,8 @@ def test_report_shows_drift_and_leaves_it_until_it_is_to_be_corrected(
     wait_until(lambda: condition(world, cr).get("reason") == "Drifted", "Ready is False")
     before, runs = live(world, cr), len(operator.runs_of(cr))
     with requests_of(world) as requests:
-        looks = len(operator.looks_at(cr))
-        wait_until(lambda: len(operator.looks_at(cr)) >= looks + 2, "two more syncs")
+        number = len(operator.reconciles_of(cr))
+        wait_until(lambda: len(operator.reconciles_of(cr)) >= number + 2, "two more syncs")
     assert [request["action"] for request in requests if request["write"]] == []
     assert len(operator.runs_of(cr)) == runs
     assert live(world, cr) == before
@@ -61,7 +61,7 @@ def test_report_shows_drift_and_leaves_it_until_it_is_to_be_corrected(
     assert condition(world, cr, "Synced")["status"] == "True"
 
 
-def test_plan_of_the_clusters_objects_tells_what_a_deletion_removes(
+def test_plan_of_the_clusters_objects_shows_what_a_deletion_removes(
     world: World, new_object: NewObject, tmp_path: Path
 ) -> None:
     cr, kept = new_object(), new_object(deletionPolicy="Retain")
@@ -79,7 +79,7 @@ def test_plan_of_the_clusters_objects_tells_what_a_deletion_removes(
     done = plan(world, tmp_path, *arguments)
     assert done.returncode == 2, done.stderr
     found = {one["name"]: one["changes"] for one in json.loads(done.stdout)["objects"]}
-    for item, becomes in ((cr, "emptied and deleted"), (kept, "retained, no longer ours")):
+    for item, becomes in ((cr, "emptied and deleted"), (kept, "retained, no longer managed")):
         changes = {change["field"]: change["wouldBe"] for change in found[item["metadata"]["name"]]}
         assert list(changes) == ["bucket", "iamUser", "secret", "service"]
         assert changes["bucket"] == becomes

@@ -46,8 +46,8 @@ def test_attack_by_a_policy_delays_nothing(world: World, new_object: NewObject, 
         Bucket=attacker["spec"]["bucketName"], Policy=attack_policy(attacker["spec"]["bucketName"])
     )
     wait_ready(world, attacker, generation=2)
-    looks = len(operator.looks_at(attacker))
-    wait_until(lambda: len(operator.looks_at(attacker)) >= looks + 2, "two more checks of the attacker's object")
+    before = len(operator.reconciles_of(attacker))
+    wait_until(lambda: len(operator.reconciles_of(attacker)) >= before + 2, "two more checks of the attacker's object")
     wait_ready(world, new_object())
     assert get(operator.port("/healthz"), "/healthz")[0] == 200
     delete(world, attacker)
@@ -81,14 +81,14 @@ def test_policy_that_cannot_be_evaluated_fails_its_object_only(
         str(faulty_project),
         environment=world.environment(**with_core(faulty_project)),
     )
-    attacker, told, new = new_object(), new_object(), new_object()
-    for cr in (attacker, told):
+    attacker, victim, new = new_object(), new_object(), new_object()
+    for cr in (attacker, victim):
         wait_ready(world, cr)
     patch(world, attacker, with_attack(attacker))
-    bucket = told["spec"]["bucketName"]
-    world.tenant(told).put_bucket_policy(Bucket=bucket, Policy=attack_policy(bucket))
-    for cr in (attacker, told):
-        wait_until(lambda cr=cr: condition(world, cr).get("reason") == "RunTimeout", "the objects are told")
+    bucket = victim["spec"]["bucketName"]
+    world.tenant(victim).put_bucket_policy(Bucket=bucket, Policy=attack_policy(bucket))
+    for cr in (attacker, victim):
+        wait_until(lambda cr=cr: condition(world, cr).get("reason") == "RunTimeout", "the objects have the reason")
         assert condition(world, cr)["message"].startswith("spec.bucketPolicy: its evaluation took more than")
     wait_ready(world, new)
     wait_ready(world, new_object())

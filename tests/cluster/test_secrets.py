@@ -46,7 +46,7 @@ _FORMS = {
 
 @pytest.fixture
 def api(world: World, namespace: str, tmp_path: Path) -> Iterator[ApiGate]:
-    """A gate in front of the API server for a ServiceAccount whose requests are in the audit log."""
+    """A gate in front of the API server for a ServiceAccount with its requests in the audit log."""
     account = {"metadata": {"name": "operator"}}
     world.core.create_namespaced_service_account(namespace, account)
     binding = {
@@ -97,7 +97,7 @@ def step(world: World, api: ApiGate, cr: dict[str, Any], search: Search, is_over
             for wait, let_go in ((gate.wait_held, gate.let_go), (api.holds.wait, api.holds.let_go)):
                 action = wait(_HELD_S)
                 if action:
-                    search.look()
+                    search.scan()
                     held.append(action)
                     let_go()
     finally:
@@ -130,7 +130,7 @@ class Story:
     def fail_once(self, objects: list[dict[str, Any]]) -> None:
         """Each call that handles an access key fails once, for an object of its own."""
         for cr in objects:
-            wait_until(lambda cr=cr: "FAILED" in event_reasons(self.world, cr), "the failure is told")
+            wait_until(lambda cr=cr: "FAILED" in event_reasons(self.world, cr), "the failure is published")
             self.again(cr)
 
     def refuse_secret(self, cr: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ class Story:
         self.world.aws.gate.arm(cr["spec"]["iamUser"]["username"], action="CreateAccessKey", number=1, when="after")
         self.delete_secret(cr)
         wait_until(lambda: self.world.aws.gate.wait_held(1), "a key is being issued")
-        self.search.look()
+        self.search.scan()
         os.kill(max(processes_of(processes.operator_id(self.operator.process.pid))), number)
         wait_until(lambda: condition(self.world, cr)["status"] == "False", "the run failed")
         self.world.aws.gate.disarm()
@@ -157,7 +157,7 @@ class Story:
 
     def again(self, cr: dict[str, Any]) -> None:
         """Wait for success without the back-off: a changed object is reconciled at once."""
-        patch = {"spec": {"tags": {"look": uuid.uuid4().hex}}}
+        patch = {"spec": {"tags": {"again": uuid.uuid4().hex}}}
         name = cr["metadata"]["name"]
         args = (GROUP, VERSION, self.namespace, PLURAL, name)
         patched = self.world.custom.patch_namespaced_custom_object(*args, patch)
@@ -214,7 +214,7 @@ def test_no_secret_leaves_its_place_whatever_an_operator_goes_through(
         story.refuse_secret(cr)
         for number in (signal.SIGKILL, signal.SIGABRT):
             story.kill_task(cr, number)
-        told = [json.dumps(live(world, item)) for item in objects_in(world, namespace)]
+        statuses = [json.dumps(live(world, item)) for item in objects_in(world, namespace)]
         assert_no_core_dumps(operator.process.pid)
         delete(world, cr)
         step(world, api, cr, search, lambda: live(world, cr) is None)
@@ -223,9 +223,9 @@ def test_no_secret_leaves_its_place_whatever_an_operator_goes_through(
     events = world.core.list_namespaced_event(namespace, _preload_content=False).data
     audit = [line for line in audit_log(world).splitlines() if f"{namespace}:operator" in line]
     assert any('"secrets"' in line for line in audit)
-    texts = {"the log": operator.log_file.read_bytes(), "a status": "".join(told), "an Event": events}
+    texts = {"the log": operator.log_file.read_bytes(), "a status": "".join(statuses), "an Event": events}
     for where, text in {**texts, "the audit log": "".join(audit)}.items():
-        search.look_at_text(where, text)
+        search.scan_text(where, text)
     assert len(secrets()) >= 8
     assert search.found == set()
     # The search covered the places where a run keeps its files, while the files were there.
@@ -271,7 +271,7 @@ def test_no_secret_leaves_its_place_in_a_run_at_its_most_verbose_that_is_cancell
         world.aws.gate.arm(cr["spec"]["iamUser"]["username"], action="CreateAccessKey", number=1, when="after")
         work = Work(lambda: job.run(S3Object(cr)))
         wait_until(lambda: world.aws.gate.wait_held(1), "a key is being issued")
-        search.look()
+        search.scan()
         # A time-out does the same: SIGTERM, and then SIGKILL if the process does not end.
         job.cancel()
         assert work.outcome().reason is Reason.RUN_CANCELLED
@@ -280,7 +280,7 @@ def test_no_secret_leaves_its_place_in_a_run_at_its_most_verbose_that_is_cancell
         held = step(world, api, cr, search, lambda: again.is_over)
         assert again.outcome().is_done, again.outcome()
     assert {"CreateAccessKey", "POST secrets"} <= set(held)
-    search.look_at_text("the log", caplog.text)
+    search.scan_text("the log", caplog.text)
     assert len(secrets_of(world, namespace)()) == 2
     assert search.found == set()
     assert {"cmdline", "environ", "the file extravars"} <= search.seen
@@ -330,19 +330,19 @@ def test_search_finds_a_secret_in_every_place(where: str, tmp_path: Path) -> Non
     with child:
         child.stdout.readline()
         search = Search(lambda: [SECRET], lambda: descendants_of(child.pid), [tmp_path / "folder"])
-        search.look()
-        search.look_at_text("the log", f"task failed: {SECRET}" if where == "the log" else "task failed")
+        search.scan()
+        search.scan_text("the log", f"task failed: {SECRET}" if where == "the log" else "task failed")
         child.communicate()
     assert search.found == {f"plain in {where}"}
 
 
-@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, True)])
-def test_search_lets_a_secret_be_in_a_private_file_only(mode: int, is_told: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "is_found"), [(0o600, False), (0o640, True)])
+def test_search_lets_a_secret_be_in_a_private_file_only(mode: int, is_found: bool, tmp_path: Path) -> None:
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700)
     file = folder / "credentials"
     file.write_text(SECRET)
     file.chmod(mode)
     search = Search(lambda: [SECRET], list, [tmp_path], lambda path: path.name == "credentials")
-    search.look()
-    assert bool(search.found) is is_told
+    search.scan()
+    assert bool(search.found) is is_found

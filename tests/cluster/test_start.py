@@ -116,7 +116,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
-def test_kubeconfig_that_leads_nowhere_is_told_with_the_remedy(
+def test_kubeconfig_that_leads_nowhere_is_reported_with_the_remedy(
     world: World, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     path = kubeconfig_of(world, tmp_path / "kubeconfig", change)
@@ -140,7 +140,7 @@ def test_every_command_names_an_unusable_kubeconfig_and_ends_as_documented(
     [("once", "set KUBECONFIG, or run in a Pod"), ("plan -f examples/minimal.yaml", "--cluster-name")],
     ids=["once", "plan-file"],
 )
-def test_command_without_any_cluster_says_how_to_name_one(
+def test_command_without_any_cluster_explains_how_to_name_one(
     world: World, tmp_path: Path, command: str, message: str
 ) -> None:
     assert message in start(world, command, tmp_path, KUBECONFIG=None).stderr
@@ -188,12 +188,12 @@ def in_tmpfs(folder: Path, options: str, words: list[str]) -> list[str]:
 
 def test_work_directory_of_another_user_is_refused(world: World, tmp_path: Path) -> None:
     # root owns the root of every file system, except in user namespaces.
-    foreign = Path("/") if os.getuid() else tmp_path / "theirs"
+    unowned = Path("/") if os.getuid() else tmp_path / "unowned"
     if not os.getuid():
-        foreign.mkdir()
-        os.chown(foreign, 12345, 12345)
+        unowned.mkdir()
+        os.chown(unowned, 12345, 12345)
     done = subprocess.run(
-        words_of("plan", foreign), env=world.environment(), capture_output=True, text=True, timeout=180
+        words_of("plan", unowned), env=world.environment(), capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 1
     assert "is another user's: name a folder of your own with --work-dir" in done.stderr

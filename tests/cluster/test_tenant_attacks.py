@@ -25,7 +25,7 @@ from tests.support.chart import render
 from tests.support.operator import Operator, condition, delete, live, wait_gone, wait_ready
 from tests.support.world import World
 
-_UNSETTLED = ("", "Pending", "WaitingForIAM")
+_TRANSITIONAL = ("", "Pending", "WaitingForIAM")
 _NO_KEY = ("AccessDenied", "InvalidAccessKeyId", "403")
 
 
@@ -93,7 +93,7 @@ class Victim:
         self.cr = self.order()
 
     def order(self, **spec: Any) -> dict[str, Any]:
-        names = {"bucketName": self._new_name("theirs"), "iamUser": {"username": self._new_name("theirs")}}
+        names = {"bucketName": self._new_name("victim"), "iamUser": {"username": self._new_name("victim")}}
         return self._world.make_object(self.namespace, self._new_name("cr"), {"region": "us-east-1", **names, **spec})
 
     def fill(self) -> None:
@@ -197,13 +197,13 @@ def reason_of(world: World, cr: dict[str, Any]) -> str:
     """The reason of the Ready condition in the object's current generation."""
     generation = (live(world, cr) or {})["metadata"]["generation"]
 
-    def is_settled() -> str:
+    def find_reason() -> str:
         found = condition(world, cr)
-        is_now = found.get("observedGeneration") == generation and found["reason"] not in _UNSETTLED
+        is_now = found.get("observedGeneration") == generation and found["reason"] not in _TRANSITIONAL
         return str(found["reason"]) if is_now else ""
 
     try:
-        return str(wait_until(is_settled, f"a reason for {cr['metadata']['name']}"))
+        return str(wait_until(find_reason, f"a reason for {cr['metadata']['name']}"))
     except TimeoutError as error:
         raise TimeoutError(f"still {condition(world, cr)}") from error
 
@@ -350,21 +350,21 @@ def assert_next_owner_is_safe(
     world: World, attacker: Attacker, victim: Victim, bucket: str, pair: tuple[str, str]
 ) -> None:
     """Another namespace that asks for the name is refused, or gets it in such a way that the old key does not work."""
-    theirs = victim.order(bucketName=bucket)
+    claim = victim.order(bucketName=bucket)
 
     def is_answered() -> bool:
-        found = condition(world, theirs)
+        found = condition(world, claim)
         # While IAM may not show the claim of the first object yet, the operator keeps it in memory.
         return found.get("reason") in ("Ready", "Conflict") or "first: waiting" in found.get("message", "")
 
     wait_until(is_answered, "an answer to the order")
-    if condition(world, theirs)["reason"] == "Ready":
-        world.tenant(theirs).put_object(Bucket=bucket, Key="precious", Body=b"data")
+    if condition(world, claim)["reason"] == "Ready":
+        world.tenant(claim).put_object(Bucket=bucket, Key="precious", Body=b"data")
         assert_denied(attacker.s3(pair), bucket)
     else:
-        assert (keys_of(world, theirs), world.secret(theirs)) == ([], None)
-    delete(world, theirs)
-    wait_gone(world, theirs)
+        assert (keys_of(world, claim), world.secret(claim)) == ([], None)
+    delete(world, claim)
+    wait_gone(world, claim)
 
 
 def test_service_that_is_there_first_gets_no_key(world: World, attacker: Attacker) -> None:
@@ -403,11 +403,11 @@ def test_owner_tags_of_another_object_on_a_bucket(world: World, attacker: Attack
     wait_until(lambda: condition(world, cr).get("reason") == "Conflict", "Conflict")
     delete(world, cr)
     wait_gone(world, cr)
-    assert keys_of(world, cr) == [], "its key is gone, and its bucket belongs to nobody's object"
+    assert keys_of(world, cr) == [], "its key is gone, and its bucket belongs to no object"
     assert world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == listed
 
 
-def test_tag_that_says_adopted_and_a_bucket_that_is_opened(world: World, attacker: Attacker) -> None:
+def test_tag_adopted_and_a_bucket_that_is_opened(world: World, attacker: Attacker) -> None:
     """The access key alone cannot take a bucket out of management, and cannot exclude it from the object's deletion."""
     cr = attacker.order()
     wait_ready(world, cr)
@@ -432,13 +432,13 @@ def test_name_of_a_bucket_whose_key_was_deleted_just_now(world: World, attacker:
     attacker.steal(cr)
     delete(world, cr)
     wait_gone(world, cr)
-    theirs = victim.order(bucketName=cr["spec"]["bucketName"])
-    wait_until(lambda: "access key" in condition(world, theirs).get("message", ""), "the wait for AWS")
-    assert (keys_of(world, theirs), world.secret(theirs)) == ([], None)
+    claim = victim.order(bucketName=cr["spec"]["bucketName"])
+    wait_until(lambda: "access key" in condition(world, claim).get("message", ""), "the wait for AWS")
+    assert (keys_of(world, claim), world.secret(claim)) == ([], None)
     # The namespace that had the key may use the name again at once.
     again = attacker.order(bucketName=cr["spec"]["bucketName"])
     wait_ready(world, again)
-    for one in (theirs, again):
+    for one in (claim, again):
         delete(world, one)
         wait_gone(world, one)
 
@@ -468,7 +468,7 @@ def test_status_cannot_be_forged(world: World, attacker: Attacker, victim: Victi
 
 
 def test_owner_references_to_other_objects(world: World, attacker: Attacker, victim: Victim) -> None:
-    """Kubernetes deletes an object whose owner does not exist in its namespace. Nothing else is deleted."""
+    """Kubernetes deletes an object if its owner does not exist in its namespace. Nothing else is deleted."""
     owner = {
         "apiVersion": API_VERSION, "kind": "S3", "controller": True, "blockOwnerDeletion": True,
         "name": victim.cr["metadata"]["name"], "uid": victim.cr["metadata"]["uid"],
@@ -567,7 +567,7 @@ def test_huge_object(world: World, attacker: Attacker) -> None:
 
 
 def ask(attacker: Attacker, method: str, path: str, body: str = "") -> int:
-    """The status of a request whose body and response no client model could represent."""
+    """The status of a request. No client model could represent its body and response."""
     api, kind = attacker.core.api_client, "merge-patch+json" if method == "PATCH" else "json"
     headers = {"Content-Type": f"application/{kind}"}
     api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)

@@ -18,6 +18,7 @@ from kubernetes.config import load_kube_config
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
+from s3bucket.spec import MAX_TAGS
 from tests.support.world import PROJECT, World
 
 CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
@@ -78,7 +79,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "tag-key-brace": ({"tags": {"{{a}}": "1"}}, "a key of tags may have only letters"),
     "tag-value-brace": ({"tags": {"a": "{{ x }}"}}, "a value of tags may have only letters"),
     "tag-value-long": ({"tags": {"a": "1" * 257}}, "may not be more than 256"),
-    "tag-count": ({"tags": {f"k{n}": "" for n in range(43)}}, "must have at most 42 items"),
+    "tag-count": ({"tags": {f"k{n}": "" for n in range(41)}}, "must have at most 40 items"),
     "deletion-policy": ({"deletionPolicy": "Orphan"}, "Unsupported value"),
     "adoption-policy": ({"adoptionPolicy": "Always"}, "Unsupported value"),
     "unmanaged-fields": ({"unmanagedFields": ["region"]}, 'spec.unmanagedFields[0]: Unsupported value: "region"'),
@@ -227,13 +228,14 @@ def test_example_is_accepted(world: World, room: str, path: Path) -> None:
 
 
 def go_crd() -> dict[str, Any]:
-    """The Go operator's CRD, as apiextensions v1: the fields it had, no rules."""
+    """The Go operator's CRD, as apiextensions v1: the fields it had, no rules; and tags, as an earlier CRD of ours."""
     crd = copy.deepcopy(CRD)
     text, flag = {"type": "string"}, {"type": "boolean"}
     fields = {
         "region": text, "bucketName": text, "bucketACL": text, "bucketPolicy": text,
         "enableObjectLock": flag, "enableVersioning": flag, "enableTransferAcceleration": flag,
         "iamUser": {"type": "object", "properties": {"username": text}},
+        "tags": {"type": "object", "additionalProperties": text},
     }  # fmt: skip
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = {
         "type": "object",
@@ -245,7 +247,7 @@ def go_crd() -> dict[str, Any]:
     return crd
 
 
-# Objects that the Go operator stored and that we would refuse today.
+# Objects that the Go operator, or an earlier CRD of ours, stored and that we would refuse today.
 STORED: dict[str, dict[str, Any]] = {
     "name.with.dots": {},
     "n" * 70: {},
@@ -255,6 +257,7 @@ STORED: dict[str, dict[str, Any]] = {
     "bad-policy": {"bucketPolicy": "not json"},
     "old-acl": {"bucketACL": "log-delivery-write"},
     "lock-without-versions": {"enableObjectLock": True, "enableVersioning": False},
+    "many-tags": {"tags": {f"k{n}": "" for n in range(MAX_TAGS)}},
 }
 
 

@@ -154,7 +154,7 @@ class Project:
         return path
 
     def write_inventory(self, *hosts: str, **variables: Any) -> None:
-        """Write an inventory whose hosts are all this machine."""
+        """Write an inventory in which all hosts are this machine."""
         local = {"ansible_connection": "local", **variables}
         self.write("inventory/hosts.yml", {"all": {"hosts": {host: dict(local) for host in hosts}}})
 

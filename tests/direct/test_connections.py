@@ -73,7 +73,7 @@ class Two:
         self.project.write("inventory/host_vars/localhost.yml", "\n".join(lines))
 
     def write_play(self, name: str, *plays: dict[str, Any]) -> list[dict[str, Any]]:
-        """Write a playbook whose plays each run the role on an object of their own. Returns the objects.
+        """Write a playbook. Each play runs the role on an object of its own. Returns the objects.
 
         :param plays: their keywords, the ``variables`` of the role, and how many ``times`` the role is run, by default
             once. Only objects with more than one run have an IAM user, because a user doubles the duration of a run.

@@ -101,7 +101,7 @@ def test_commands_of_the_guide_without_the_operator(
         assert guide.run(command).writes() == {}
 
 
-def test_role_is_installed_and_used_as_its_readme_says(
+def test_role_is_installed_and_used_as_in_its_readme(
     project: Project, cluster: Cluster, account: Account, world: World, namespace: str, new_name: Any, tmp_path: Path
 ) -> None:
     guide, repository = Guide(project, cluster, account), make_repository(tmp_path / "s3-operator")

@@ -134,7 +134,7 @@ def test_reconcile_of_a_file_that_was_saved_from_an_object_without_a_live_one(
     path.write_text(yaml.safe_dump(cr))
     made = world.playbook("reconcile.yml", "-e", f"cr={path}")
     assert made.code == 0, made.output
-    # Kubernetes deletes a Secret whose owner does not exist.
+    # Kubernetes deletes a Secret if its owner does not exist.
     secret = world.secret(cr)
     assert secret is not None
     assert "ownerReferences" not in secret["metadata"]

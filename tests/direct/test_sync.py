@@ -41,7 +41,7 @@ def summary_in(output: str) -> dict[str, str]:
     start = text.index('"msg": ') + len('"msg": ')
     summary = json.JSONDecoder().raw_decode(text[start:])[0]
     lines = [line.partition("/")[2].partition(": ") for line in summary["objects"]]
-    return {name: said for name, _, said in lines}
+    return {name: outcome for name, _, outcome in lines}
 
 
 @pytest.mark.parametrize(

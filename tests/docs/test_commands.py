@@ -17,7 +17,7 @@ RUN = {
     (
         "roles/s3bucket/README.md",
         "Install",
-    ): "tests/direct/test_guides.py::test_role_is_installed_and_used_as_its_readme_says",
+    ): "tests/direct/test_guides.py::test_role_is_installed_and_used_as_in_its_readme",
     ("chart/s3-operator/README.md", "s3-operator"): _E2E,
     ("docs/guides/adopt-a-bucket.md", "Offer the bucket"): f"{_GUIDES}::test_guide_of_adoption",
     ("docs/guides/adopt-a-bucket.md", "Create the object"): f"{_GUIDES}::test_guide_of_adoption",

@@ -47,7 +47,7 @@ def test_every_metric_is_explained() -> None:
     assert sorted(cell.strip("`").partition("{")[0] for cell in listed) == sorted(there)
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_remedy() -> None:
     listed = first_cells(section("docs/reference/metrics.md", "## Alerts"))
     assert listed == [alert["alert"] for alert in ALERTS]
 
@@ -95,7 +95,7 @@ def test_commands_name_values_and_subcommands_that_exist(page: str) -> None:
         for part in name.rstrip(".").split("."):
             assert part in found, name
             found = found[part]
-            # The end of the path: a value, or a map whose keys the user chooses.
+            # The end of the path: a value, or a map with keys that the user chooses.
             if not found or not isinstance(found, dict):
                 break
     assert set(re.findall(r"(?:^|[ /])s3-operator ([a-z][a-z-]+) ", text, re.MULTILINE)) <= {*main.commands, "chart"}

@@ -59,6 +59,24 @@ def test_tag_with_an_empty_value_is_returned_with_it(s3: Any, bucket: str) -> No
     assert tags_of(s3, bucket) == {"a": ""}
 
 
+def test_more_than_50_tags_are_refused(s3: Any, iam: Any, bucket: str, new_name: Names) -> None:
+    tags = [{"Key": f"k{number}", "Value": ""} for number in range(51)]
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags[:50]})
+    assert code_of(lambda: s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})) == "BadRequest"
+    configuration = {"Tags": tags}
+    assert (
+        code_of(lambda: s3.create_bucket(Bucket=new_name("gate"), CreateBucketConfiguration=configuration))
+        == "BadRequest"
+    )
+    assert len(tags_of(s3, bucket)) == 50
+    user = new_name("gate")
+    assert code_of(lambda: iam.create_user(UserName=user, Tags=tags)) == "LimitExceeded"
+    iam.create_user(UserName=user, Tags=tags[:50])
+    # One that the user has already does not count twice.
+    iam.tag_user(UserName=user, Tags=tags[:1])
+    assert code_of(lambda: iam.tag_user(UserName=user, Tags=tags[50:])) == "LimitExceeded"
+
+
 def test_create_of_ones_own_bucket_answers_200_in_us_east_1_and_changes_nothing(s3: Any, new_name: Names) -> None:
     name = new_name("gate")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration=tagged("1"))

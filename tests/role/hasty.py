@@ -34,7 +34,7 @@ NO_ENDPOINT = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
 
 
 class HastyWorld(World):
-    """A world whose role runs are changed in this way."""
+    """A world with role runs that are changed in this way."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -37,30 +37,30 @@ def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object:
     world.tenant(cr).list_objects_v2(Bucket=cr["spec"]["bucketName"])
 
 
-def test_foreign_key_is_kept_and_reported(world: World, new_object: NewObject) -> None:
+def test_unmanaged_key_is_kept_and_reported(world: World, new_object: NewObject) -> None:
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     user = cr["spec"]["iamUser"]["username"]
-    alien = world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]
+    unmanaged = world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"]
     run = world.reconcile(cr)
     assert run.changed == []
-    assert alien in run.outcome["message"]
-    # The foreign key is kept even when the operator's own key has to be replaced and both key slots are in use.
+    assert unmanaged in run.outcome["message"]
+    # The unmanaged key is kept even when the operator's own key has to be replaced and both key slots are in use.
     world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
     run = world.reconcile(cr)
     assert run.outcome["done"], run.output
-    assert sorted(keys_of(world, cr)) == sorted([(alien, "Active"), (world.credentials(cr)[0], "Active")])
+    assert sorted(keys_of(world, cr)) == sorted([(unmanaged, "Active"), (world.credentials(cr)[0], "Active")])
 
 
-def test_two_foreign_keys_are_a_condition_that_names_them(world: World, new_object: NewObject) -> None:
+def test_two_unmanaged_keys_are_a_condition_that_names_them(world: World, new_object: NewObject) -> None:
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     user = cr["spec"]["iamUser"]["username"]
     world.iam.delete_access_key(UserName=user, AccessKeyId=world.credentials(cr)[0])
-    aliens = [world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2)]
+    unmanaged = [world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2)]
     run = world.reconcile(cr)
     assert run.outcome["reason"] == "TooManyKeys"
-    assert all(alien in run.outcome["message"] for alien in aliens)
+    assert all(key in run.outcome["message"] for key in unmanaged)
     assert len(keys_of(world, cr)) == 2
 
 
@@ -72,9 +72,9 @@ def test_user_that_iam_does_not_show_yet_is_waited_for(world: World, new_object:
         # The key was issued seconds ago, so IAM reads may lag: no new user is created, and a deletion does not finish
         # without the user.
         with pytest.raises(ReconcileError) as refused:
-            observe(world.wanted(cr), world.sources(settle_s=600))
+            observe(world.wanted(cr), world.sources(iam_propagation_s=600))
         with pytest.raises(ReconcileError) as refused_deletion:
-            observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=600))
+            observe_deletion(world.wanted(deleting(cr)), world.sources(iam_propagation_s=600))
         # After that time, the user counts as deleted.
         assert world.differs(cr) == ["user"]
     finally:
@@ -91,7 +91,7 @@ def test_key_that_iam_does_not_show_yet_is_waited_for(world: World, new_object: 
     world.iam.untag_user(UserName=cr["spec"]["iamUser"]["username"], TagKeys=["agill.apps/key"])
     world.iam.delete_access_key(UserName=cr["spec"]["iamUser"]["username"], AccessKeyId=key_id)
     with pytest.raises(ReconcileError) as refused:
-        observe(world.wanted(cr), world.sources(settle_s=600))
+        observe(world.wanted(cr), world.sources(iam_propagation_s=600))
     assert refused.value.reason == "WaitingForIAM"
     assert "access_key" in world.differs(cr)
 
@@ -109,8 +109,8 @@ def test_forged_time_of_issue_holds_up_neither_repair_nor_deletion(
         "stringData": {"AWS_ACCESS_KEY_ID": forged.id, "AWS_SECRET_ACCESS_KEY": "x"},
     }
     world.core.patch_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], body)
-    assert observe(world.wanted(cr), world.sources(settle_s=60)).differs == ["secret"]
-    assert observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=60)).deletes_user
+    assert observe(world.wanted(cr), world.sources(iam_propagation_s=60)).differs == ["secret"]
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources(iam_propagation_s=60)).deletes_user
 
 
 def test_time_of_issue_that_is_forged_again_and_again_does_not_hold_up_deletion(
@@ -124,7 +124,7 @@ def test_time_of_issue_that_is_forged_again_and_again_does_not_hold_up_deletion(
         "stringData": {"AWS_ACCESS_KEY_ID": forged.id, "AWS_SECRET_ACCESS_KEY": "x"},
     }
     world.core.patch_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"], body)
-    assert observe_deletion(world.wanted(deleting(cr)), world.sources(settle_s=600)).deletes_user
+    assert observe_deletion(world.wanted(deleting(cr)), world.sources(iam_propagation_s=600)).deletes_user
 
 
 def test_creation_while_iam_lags_ends_with_one_live_key(world: World, new_object: NewObject) -> None:

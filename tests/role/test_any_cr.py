@@ -229,14 +229,14 @@ def run_until_it_rests(world: World, check: DriftCheck, cr: dict[str, Any]) -> O
     run = world.reconcile(cr)
     check.forget(S3Object(cr))
     assert run.outcome, run.output
-    told = run.outcome
+    outcome = run.outcome
     with requests_of(world) as requests:
         seen = check.compare(S3Object(cr))
         # An error that only AWS reports is reported again by a second role run.
         again = world.reconcile(cr).outcome if seen.drift else None
     assert changes_in(requests) == []
-    assert not (told["done"] and seen.drift), f"differs still: {seen.drift}"
+    assert not (outcome["done"] and seen.drift), f"differs still: {seen.drift}"
     again = again or {"done": seen.is_done, "reason": seen.reason.value, "message": seen.message}
     words = ("done", "reason", "message")
-    assert {word: again[word] for word in words} == {word: told[word] for word in words}
-    return Outcome(told["done"], Reason(told["reason"]), told["message"], told["retry"])
+    assert {word: again[word] for word in words} == {word: outcome[word] for word in words}
+    return Outcome(outcome["done"], Reason(outcome["reason"]), outcome["message"], outcome["retry"])

@@ -63,7 +63,7 @@ SPECS: dict[str, tuple[Callable[[str], dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("row", SPECS)
-def test_bad_spec_is_told_by_its_field_and_works_once_corrected(world: World, new_object: NewObject, row: str) -> None:
+def test_bad_spec_is_reported_by_field_and_works_once_corrected(world: World, new_object: NewObject, row: str) -> None:
     spec, message = SPECS[row]
     cr = new_object()
     bad = {**cr, "spec": {**cr["spec"], **spec(cr["spec"]["bucketName"])}}
@@ -77,12 +77,12 @@ def test_bad_spec_is_told_by_its_field_and_works_once_corrected(world: World, ne
 
 def taken_user(world: World, cr: dict[str, Any]) -> None:
     user = cr["spec"]["iamUser"]["username"]
-    world.iam.create_user(UserName=user, Tags=owner_tags("team-b", "theirs"))
+    world.iam.create_user(UserName=user, Tags=owner_tags("team-b", "other"))
     world.iam.create_access_key(UserName=user)
 
 
 def taken_service(world: World, cr: dict[str, Any]) -> None:
-    spec = {"type": "ExternalName", "externalName": "theirs.example"}
+    spec = {"type": "ExternalName", "externalName": "other.example"}
     body = {"metadata": {"name": cr["metadata"]["name"]}, "spec": spec}
     world.core.create_namespaced_service(cr["metadata"]["namespace"], body)
 
@@ -115,15 +115,15 @@ def test_taken_name_is_a_conflict_that_leaves_it_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "part_of_message"),
     [
         ({"Principal": {"AWS": "arn:aws:iam::123456789012:user/nobody-at-all"}}, "Invalid principal"),
         ({"Resource": "arn:aws:s3:::another-bucket/*"}, "invalid resource"),
     ],
     ids=["principal", "resource"],
 )
-def test_policy_that_aws_refuses_is_told_in_its_words_and_the_old_one_stays(
-    world: World, new_object: NewObject, parts: dict[str, Any], said: str
+def test_policy_that_aws_refuses_is_reported_in_its_words_and_the_old_one_stays(
+    world: World, new_object: NewObject, parts: dict[str, Any], part_of_message: str
 ) -> None:
     cr = new_object(iamUser=None)
     bucket = cr["spec"]["bucketName"]
@@ -136,7 +136,7 @@ def test_policy_that_aws_refuses_is_told_in_its_words_and_the_old_one_stays(
     outcome = world.reconcile(bad).outcome
     assert (outcome["done"], outcome["reason"], outcome["retry"]) == (False, "InvalidSpec", "permanent")
     assert outcome["message"].startswith("spec.bucketPolicy: AWS refuses it")
-    assert said in outcome["message"]
+    assert part_of_message in outcome["message"]
     if is_new:
         assert world.reconcile(good).outcome["done"]
     else:
@@ -169,14 +169,14 @@ def sources_in(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
 
 @pytest.mark.parametrize("part", ["sts", "s3"])
-def test_region_that_is_not_there_is_told_not_waited_for(
+def test_region_that_is_not_there_is_reported_not_waited_for(
     world: World, new_object: NewObject, sources_in: Callable[..., Sources], part: str
 ) -> None:
     cr = new_object(region="xx-nowhere-1")
     sources = dataclasses.replace(world.sources(), **{part: getattr(sources_in("xx-nowhere-1"), part)})
-    for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, world.wanted(deleting(cr)))):
+    for compare, wanted in ((observe, world.wanted(cr)), (observe_deletion, world.wanted(deleting(cr)))):
         with pytest.raises(NoSuchRegionError) as refused:
-            look(wanted, sources)
+            compare(wanted, sources)
         assert (refused.value.reason, refused.value.retry) == ("InvalidSpec", "permanent")
         assert "spec.region: xx-nowhere-1" in refused.value.message
         assert "create it again in a region of AWS" in refused.value.message
@@ -203,13 +203,13 @@ def hasty(world: World, tmp_path: Path) -> Iterator[HastyWorld]:
     made.close()
 
 
-def test_object_in_a_region_that_is_not_there_is_told_and_its_deletion_asks_where_there_is_one(
+def test_object_in_a_region_that_is_not_there_is_reported_and_its_deletion_asks_another_region(
     hasty: HastyWorld, new_object: NewObject
 ) -> None:
     cr = new_object(region="xx-nowhere-1")
-    told = hasty.reconcile(cr, **NO_ENDPOINT).outcome
-    assert (told["done"], told["reason"], told["retry"]) == (False, "InvalidSpec", "permanent"), told
-    assert told["message"].startswith("spec.region: xx-nowhere-1")
+    invalid = hasty.reconcile(cr, **NO_ENDPOINT).outcome
+    assert (invalid["done"], invalid["reason"], invalid["retry"]) == (False, "InvalidSpec", "permanent"), invalid
+    assert invalid["message"].startswith("spec.region: xx-nowhere-1")
     # us-east-1 does not answer here either. So it is not known what exists, and the finalizer stays.
     gone = hasty.reconcile(deleting(cr), **NO_ENDPOINT).outcome
     assert (gone["done"], gone["reason"], gone["retry"]) == (False, "AWSUnreachable", "transient"), gone

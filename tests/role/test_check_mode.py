@@ -65,7 +65,7 @@ def spoil_three(world: World, cr: dict[str, Any]) -> None:
     world.core.delete_namespaced_service(cr["metadata"]["name"], cr["metadata"]["namespace"])
 
 
-def give_foreign_rights(world: World, cr: dict[str, Any]) -> None:
+def give_unmanaged_rights(world: World, cr: dict[str, Any]) -> None:
     delete_secret(world, cr)
     enable_versioning(world, cr)
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -101,8 +101,8 @@ SITUATIONS: dict[str, Situation] = {
     ),
     "invalid-spec": Situation("InvalidSpec", (), {"bucketPolicy": '{"Statement": [}'}),
     "bucket-of-another": Situation("Conflict", (), spoil=taken_bucket),
-    "foreign-secret": Situation("Conflict", (), spoil=taken_secret),
-    "foreign-rights": Situation("Conflict", ("versioning",), is_made=True, spoil=give_foreign_rights),
+    "unmanaged-secret": Situation("Conflict", (), spoil=taken_secret),
+    "unmanaged-rights": Situation("Conflict", ("versioning",), is_made=True, spoil=give_unmanaged_rights),
     "adoption": Situation(
         Reason.WOULD_CHANGE, ("versioning", "tags", *NEW_USER, "service"),
         {"adoptionPolicy": "IfExists", "enableVersioning": True}, spoil=offer,
@@ -125,7 +125,7 @@ SITUATIONS: dict[str, Situation] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class Predicted:
     """The prediction of check mode for one situation, and the result of the run that followed."""
 
     cr: dict[str, Any]
@@ -136,7 +136,9 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+def predictions(
+    world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Predicted]:
     """All situations, in two plays. A run for each situation would cost a second and a process."""
     namespace, folder = new_name("ns"), tmp_path_factory.mktemp("check")
     world.make_namespace(namespace)
@@ -155,7 +157,7 @@ def told(world: World, new_name: Callable[[str], str], tmp_path_factory: pytest.
             found = foretell(world, crs[row])
         seen[row] = (*found, [request["action"] for request in requests if request["write"]])
     results = run_all(world, folder, crs)
-    return {row: Told(cr, *seen[row], results[row]) for row, cr in crs.items()}
+    return {row: Predicted(cr, *seen[row], results[row]) for row, cr in crs.items()}
 
 
 def run_all(world: World, folder: Path, crs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -173,8 +175,8 @@ def run_all(world: World, folder: Path, crs: dict[str, dict[str, Any]]) -> dict[
 
 
 @pytest.mark.parametrize("row", SITUATIONS)
-def test_prediction_is_what_the_run_does(world: World, told: dict[str, Told], row: str) -> None:
-    reason, changed, found = SITUATIONS[row].reason, list(SITUATIONS[row].changed), told[row]
+def test_prediction_is_what_the_run_does(world: World, predictions: dict[str, Predicted], row: str) -> None:
+    reason, changed, found = SITUATIONS[row].reason, list(SITUATIONS[row].changed), predictions[row]
     assert found.writes == []
     assert (found.predicted["reason"], found.predicted["changed"]) == (reason, changed), found.predicted
     assert found.predicted["done"] == (reason == "Ready")

@@ -47,7 +47,7 @@ class Moment:
 
 
 class GatedWorld(World):
-    """A world whose runs go through a gate in front of the API server."""
+    """A world in which runs go through a gate in front of the API server."""
 
     def __init__(self, world: World, api: ApiGate, folder: Path) -> None:
         super().__init__(api.kubeconfig, world.aws, folder)
@@ -84,7 +84,7 @@ def reconcile_with(gated: GatedWorld, cr: dict[str, Any], moment: Moment, act: C
     return runs[0]
 
 
-def foreign_child(world: World, cr: dict[str, Any], kind: str) -> dict[str, Any]:
+def unowned_child(world: World, cr: dict[str, Any], kind: str) -> dict[str, Any]:
     """Create an object as another user, with the name of the Secret or Service and the operator's labels.
 
     Returns it as stored.
@@ -92,10 +92,10 @@ def foreign_child(world: World, cr: dict[str, Any], kind: str) -> dict[str, Any]
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": name}
     if kind == "Secret":
-        body = {"metadata": {"name": f"{name}-iam-secret", "labels": labels}, "stringData": {"theirs": "value"}}
+        body = {"metadata": {"name": f"{name}-iam-secret", "labels": labels}, "stringData": {"other": "value"}}
         world.core.create_namespaced_secret(namespace, body)
     else:
-        spec = {"type": "ExternalName", "externalName": "theirs.example.com"}
+        spec = {"type": "ExternalName", "externalName": "other.example.com"}
         world.core.create_namespaced_service(namespace, {"metadata": {"name": name, "labels": labels}, "spec": spec})
     return child_of(world, cr, kind)
 
@@ -130,33 +130,33 @@ _SECRET = [Moment(AWS, "CreateUser"), Moment(AWS, "CreateAccessKey"), Moment(KUB
 def test_object_that_appears_during_a_run_is_a_conflict(
     world: World, gated: GatedWorld, new_object: NewObject, kind: str, moment: Moment
 ) -> None:
-    cr, theirs = new_object(), {}
+    cr, unowned = new_object(), {}
     with requests_of(world) as requests:
-        run = reconcile_with(gated, cr, moment, lambda: theirs.update(foreign_child(world, cr, kind)))
+        run = reconcile_with(gated, cr, moment, lambda: unowned.update(unowned_child(world, cr, kind)))
     assert (run.outcome["reason"], run.outcome["retry"]) == ("Conflict", "permanent"), run.output
     assert kind in run.outcome["message"]
-    assert child_of(world, cr, kind) == theirs
+    assert child_of(world, cr, kind) == unowned
     if kind == "Service":
         assert (issued(requests), world.secret(cr)) == (0, None), "no key is issued while the object is a Conflict"
     assert world.reconcile(deleting(cr)).outcome["done"]
-    assert child_of(world, cr, kind) == theirs
+    assert child_of(world, cr, kind) == unowned
 
 
 @pytest.mark.parametrize("kind", ["Secret", "Service"])
-def test_object_that_replaces_ours_during_a_run_is_a_conflict(
+def test_object_that_replaces_a_child_during_a_run_is_a_conflict(
     world: World, gated: GatedWorld, new_object: NewObject, kind: str
 ) -> None:
-    cr, theirs = new_object(), {}
+    cr, unowned = new_object(), {}
     assert world.reconcile(cr).outcome["done"]
     drift(world, cr)
 
     def replace() -> None:
         delete_child(world, cr, kind)
-        theirs.update(foreign_child(world, cr, kind))
+        unowned.update(unowned_child(world, cr, kind))
 
     run = reconcile_with(gated, cr, Moment(AWS, "PutBucketVersioning"), replace)
     assert run.outcome["reason"] == "Conflict", run.output
-    assert child_of(world, cr, kind) == theirs
+    assert child_of(world, cr, kind) == unowned
 
 
 @pytest.mark.parametrize("kind", ["Secret", "Service"])

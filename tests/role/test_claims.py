@@ -38,7 +38,7 @@ def forget(world: World, cr: dict[str, Any]) -> None:
     world.custom.delete_namespaced_custom_object(GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"])
 
 
-def test_key_of_a_forgotten_object_never_reaches_the_next_ones_bucket(
+def test_key_of_an_unknown_object_never_reaches_the_next_ones_bucket(
     world: World, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
     """The two runs do not see each other's objects, like those of two clusters or of a playbook."""

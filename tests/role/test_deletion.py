@@ -70,7 +70,7 @@ def test_deletion_that_emptied_and_finds_new_objects_is_continued_at_once(world:
     assert world.reconcile(deleting(cr)).outcome["done"]
 
 
-def test_deletion_with_a_writer_that_cannot_be_kept_out_tells_which_right_is_missing(
+def test_deletion_with_a_writer_that_cannot_be_kept_out_reports_which_right_is_missing(
     world: World, new_object: NewObject
 ) -> None:
     cr = new_object(iamUser=None)
@@ -141,7 +141,7 @@ def test_deletion_without_force_waits_for_an_empty_bucket(world: World, new_obje
     assert is_all_gone(world, cr)
 
 
-def test_deletion_of_locked_versions_tells_the_date_and_bypasses_nothing(world: World, new_object: NewObject) -> None:
+def test_deletion_of_locked_versions_reports_the_date_and_bypasses_nothing(world: World, new_object: NewObject) -> None:
     cr = new_object(enableObjectLock=True, iamUser=None)
     assert world.reconcile(cr).outcome["done"]
     bucket, until = cr["spec"]["bucketName"], datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
@@ -156,7 +156,7 @@ def test_deletion_of_locked_versions_tells_the_date_and_bypasses_nothing(world: 
 
 
 @pytest.mark.parametrize("action", ["DeleteUser", "DeleteBucket", "DeleteObjects"])
-def test_deletion_that_aws_denies_is_told_and_done_once_allowed(
+def test_deletion_that_aws_denies_is_reported_and_done_once_allowed(
     world: World, new_object: NewObject, action: str
 ) -> None:
     cr = new_object()

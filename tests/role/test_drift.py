@@ -10,7 +10,6 @@ import itertools
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -27,12 +26,13 @@ from dev.processes import get_free_port
 from runner.drift.check import DriftCheck
 from runner.kube.client import Kube
 from runner.objects import S3Object
+from s3bucket import recent
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
-from tests.support.objects import optional_settings
-from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of, without_keys
+from tests.support.settings import Row, Subject, make_targets, optional_settings, table_of
+from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, requests_of, without_keys
 
 POLICY = {
     "Version": "2012-10-17",
@@ -43,43 +43,9 @@ POLICY = {
 }  # fmt: skip
 
 
-@dataclass
-class Subject:
-    """The object that all rows break, with helpers for that."""
-
-    world: World
-    cr: dict[str, Any]
-
-    @property
-    def bucket(self) -> str:
-        return str(self.cr["spec"]["bucketName"])
-
-    @property
-    def user(self) -> str:
-        return str(self.cr["spec"]["iamUser"]["username"])
-
-    @property
-    def key_id(self) -> str:
-        return self.world.credentials(self.cr)[0]
-
-    def patch_secret(self, patch: dict[str, Any]) -> None:
-        name, namespace = f"{self.cr['metadata']['name']}-iam-secret", self.cr["metadata"]["namespace"]
-        self.world.core.patch_namespaced_secret(name, namespace, patch)
-
-    def patch_service(self, patch: dict[str, Any]) -> None:
-        self.world.core.patch_namespaced_service(self.cr["metadata"]["name"], self.cr["metadata"]["namespace"], patch)
-
-    def retag(self, change: Callable[[dict[str, str]], None]) -> None:
-        """Read, change and write all tags of the bucket."""
-        found = self.world.s3.get_bucket_tagging(Bucket=self.bucket)["TagSet"]
-        tags = {tag["Key"]: tag["Value"] for tag in found}
-        change(tags)
-        tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self.world.s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tag_set})
-
-
 @pytest.fixture(scope="module")
 def subject(world: World, new_name: Callable[[str], str]) -> Subject:
+    make_targets(world.s3, world.account)
     namespace, bucket = new_name("ns"), new_name("drift")
     world.make_namespace(namespace)
     spec = {
@@ -97,6 +63,19 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
     assert run.outcome["reason"] == "Ready", run.output
     # A tag of another tool must survive everything that follows.
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
+    return subject
+
+
+@pytest.fixture(scope="module")
+def needy_subject(world: World, new_name: Callable[[str], str]) -> Subject:
+    """An object with all settings, among them those that need others, such as object lock."""
+    make_targets(world.s3, world.account)
+    namespace = new_name("ns")
+    world.make_namespace(namespace)
+    given = {"region": "us-east-1", "bucketName": new_name("needy"), "iamUser": {"username": new_name("user")}}
+    subject = Subject(world, world.make_object(namespace, "needy", {**given, **optional_settings(with_needy=True)}))
+    run = world.reconcile(subject.cr)
+    assert run.outcome["reason"] == "Ready", run.output
     return subject
 
 
@@ -154,11 +133,7 @@ def check(world: World, _as_operator: None) -> DriftCheck:
     return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached)
 
 
-# Edits the snapshots from before and after the repair. They must then be equal.
-Expect = Callable[[Subject, dict[str, Any], dict[str, Any]], Any]
-
-
-def without_foreign_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
+def without_other_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
     """A new bucket does not have the tags of other tools."""
     del before["bucket"]["tags"]["cost-center"]
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
@@ -180,26 +155,9 @@ def with_object_writer(_: Subject, before: dict[str, Any], __: dict[str, Any]) -
     before["bucket"]["settings"]["ownership"] = "ObjectWriter"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One thing that is broken.
-
-    :param aspect: the only aspect that is reported, planned and repaired
-    :param field: a field that the plan names
-    :param has_fresh_key: whether the repair rotates the access key; otherwise the Secret keeps its key
-    :param expect: the only differences that a repair may leave
-    """
-
-    aspect: str
-    field: str
-    break_it: Callable[[Subject], Any]
-    has_fresh_key: bool = False
-    expect: Expect = lambda *_: None
-
-
 ROWS: dict[str, Row] = {
     "bucket-deleted": Row(
-        "bucket", "bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket), expect=without_foreign_tags
+        "bucket", "bucket", lambda s: s.world.s3.delete_bucket(Bucket=s.bucket), expect=without_other_tags
     ),
     "block-public-access-off": Row(
         "public_access_block",
@@ -235,15 +193,7 @@ ROWS: dict[str, Row] = {
             Policy=json.dumps(POLICY).replace("{bucket}", s.bucket).replace("s3:GetObject", "s3:PutObject"),
         ),
     ),
-    "cors-deleted": Row("cors", "corsRules", lambda s: s.world.s3.delete_bucket_cors(Bucket=s.bucket)),
-    "cors-replaced": Row(
-        "cors",
-        "corsRules",
-        lambda s: s.world.s3.put_bucket_cors(
-            Bucket=s.bucket,
-            CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["*"]}]},
-        ),
-    ),
+    **table_of("ROWS", with_needy=False),
     "tag-edited": Row("tags", "tags.team", lambda s: s.retag(lambda tags: tags.update({"team": "other"}))),
     "tag-removed": Row("tags", "tags.team", lambda s: s.retag(lambda tags: tags.pop("team"))),
     "bucket-uid-tag-edited": Row(
@@ -273,7 +223,7 @@ ROWS: dict[str, Row] = {
         lambda s: s.world.iam.update_access_key(UserName=s.user, AccessKeyId=s.key_id, Status="Inactive"),
         has_fresh_key=True,
     ),
-    "issue-left-unfinished": Row(
+    "rotation-left-unfinished": Row(
         "access_key",
         "accessKey",
         lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "agill.apps/foreign-keys", "Value": "-"}]),
@@ -326,35 +276,10 @@ ROWS: dict[str, Row] = {
 }
 
 
-def reorder_cors(subject: Subject) -> None:
-    rules = subject.world.s3.get_bucket_cors(Bucket=subject.bucket)["CORSRules"]
-    configuration = {"CORSRules": [{**rule, "AllowedMethods": rule["AllowedMethods"][::-1]} for rule in rules]}
-    subject.world.s3.put_bucket_cors(Bucket=subject.bucket, CORSConfiguration=configuration)
+NEEDY_ROWS: dict[str, Row] = {name: row for name, row in table_of("ROWS").items() if name not in ROWS}
 
-
-# Values of the spec that are refused before any request, and a part of the message.
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "cors-not-a-list": ({"corsRules": {}}, "spec.corsRules: must be a list of at most 100 rules"),
-    "cors-without-origin": (
-        {"corsRules": [{"allowedMethods": ["GET"]}]}, "spec.corsRules[0].allowedOrigins: is missing"
-    ),
-    "cors-method": (
-        {"corsRules": [{"allowedMethods": ["PATCH"], "allowedOrigins": ["*"]}]},
-        "spec.corsRules[0].allowedMethods: must be one of GET, PUT, POST, DELETE, HEAD",
-    ),
-    "cors-wildcards": (
-        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*.*"]}]},
-        "spec.corsRules[0].allowedOrigins: has more wildcards",
-    ),
-    "cors-age": (
-        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAgeSeconds": -1}]},
-        "spec.corsRules[0].maxAgeSeconds: must be a number of seconds",
-    ),
-    "cors-typo": (
-        {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAge": 1}]},
-        "spec.corsRules[0].maxAge: there is no such field",
-    ),
-}  # fmt: skip
+# Values of the spec that are refused before any request, and the beginning of the message.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = table_of("REFUSED")
 
 
 @pytest.mark.parametrize(("spec", "message"), REFUSED.values(), ids=REFUSED)
@@ -373,6 +298,16 @@ NEW_USER = ("user", "user_policy", *NEW_KEY)
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subject, check: DriftCheck, row: Row) -> None:
+    assert_repaired(subject, check, row)
+
+
+@pytest.mark.parametrize("row", NEEDY_ROWS.values(), ids=NEEDY_ROWS)
+def test_drift_of_a_setting_that_needs_others_is_repaired(needy_subject: Subject, check: DriftCheck, row: Row) -> None:
+    assert_repaired(needy_subject, check, row)
+
+
+def assert_repaired(subject: Subject, check: DriftCheck, row: Row) -> None:
+    """The drift of a row is reported and repaired, and nothing else changes."""
     world, cr = subject.world, subject.cr
     before, key_before = world.snapshot(cr), world.credentials(cr)
     assert world.differs(cr) == []
@@ -389,7 +324,7 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
     written = {row.aspect, *(NEW_USER if row.break_it is delete_user else NEW_KEY if row.has_fresh_key else ())}
     assert (run.outcome["reason"], set(run.changed)) == ("Ready", written), run.output
     assert world.differs(cr) == []
-    assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=run.outcome["status"])
+    assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=lasting(run))
     after = world.snapshot(cr)
     row.expect(subject, before, after)
     if row.has_fresh_key:
@@ -401,6 +336,41 @@ def test_drift_is_reported_and_repaired_and_nothing_else_changes(subject: Subjec
     assert check.plan(S3Object(cr)).changes == ()
     assert key_before[1] not in run.output + repr(planned)
     assert world.credentials(cr)[1] not in run.output
+
+
+def lasting(run: Run) -> dict[str, Any]:
+    """The status of a run without what it just wrote, which a check does not repeat."""
+    return {name: value for name, value in run.outcome["status"].items() if name != recent.STATUS}
+
+
+def test_value_from_before_a_write_is_no_drift_until_aws_must_show_the_new_one(
+    subject: Subject, check: DriftCheck
+) -> None:
+    cr, s3 = subject.cr, subject.world.s3
+    s3.delete_bucket_cors(Bucket=subject.bucket)
+    run = subject.world.reconcile(cr)
+    assert run.changed == ["cors"]
+    status = {**run.outcome["status"], "observedGeneration": 1}
+    # What AWS may answer for some minutes yet: the value from before.
+    s3.delete_bucket_cors(Bucket=subject.bucket)
+    assert check.compare(S3Object({**cr, "status": status})).drift == ()
+    assert check.compare(S3Object(cr)).drift == ("cors",)
+    written = [{**item, "time": "2026-01-01T00:00:00Z"} for item in status[recent.STATUS]]
+    assert check.compare(S3Object({**cr, "status": {**status, recent.STATUS: written}})).drift == ("cors",)
+    assert subject.world.reconcile(cr).changed == ["cors"]
+
+
+def test_write_that_failed_is_not_on_record(subject: Subject) -> None:
+    cr, gate = subject.cr, subject.world.aws.gate
+    subject.world.s3.delete_bucket_cors(Bucket=subject.bucket)
+    gate.add_fault("PutBucketCors", "AccessDenied", status=403, bucket=subject.bucket)
+    try:
+        outcome = subject.world.reconcile(cr).outcome
+    finally:
+        gate.clear_faults()
+    assert outcome["reason"] == "AccessDenied"
+    assert recent.STATUS not in outcome["status"]
+    assert subject.world.reconcile(cr).changed == ["cors"]
 
 
 def assert_only_key_is(subject: Subject, old: str) -> None:
@@ -442,7 +412,7 @@ def test_check_plan_and_role_agree_on_whatever_is_broken_together(
     run = world.reconcile(subject.cr)
     assert run.outcome["reason"] == "Ready", run.output
     assert set(seen.drift) <= set(run.changed) <= {*seen.drift, *NEW_USER}
-    assert check.compare(S3Object(subject.cr)) == Outcome(True, Reason.READY, status=run.outcome["status"])
+    assert check.compare(S3Object(subject.cr)) == Outcome(True, Reason.READY, status=lasting(run))
     assert check.plan(S3Object(subject.cr)).changes == ()
 
 
@@ -450,10 +420,10 @@ def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Sub
     with requests_of(subject.world) as requests:
         seen = check.compare(S3Object(subject.cr))
     run = subject.world.reconcile(subject.cr).outcome
-    told = Outcome(
+    expected = Outcome(
         run["done"], Reason(run["reason"]), run["message"], run["retry"], tuple(run["changed"]), run["status"]
     )
-    assert seen == told
+    assert seen == expected
     assert requests
     assert [request["action"] for request in requests if request["write"]] == []
 
@@ -514,7 +484,7 @@ def test_check_of_an_object_in_order_asks_kubernetes_nothing(
     assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=ANY)
 
 
-def test_check_sees_a_user_that_was_changed_after_all_were_read_once_it_is_told(
+def test_check_sees_a_user_that_was_changed_after_the_shared_read_once_notified(
     subject: Subject, check: DriftCheck
 ) -> None:
     assert check.compare(S3Object(subject.cr)).drift == ()
@@ -570,7 +540,7 @@ def test_check_mode_reports_and_changes_nothing(subject: Subject) -> None:
 
 # Other forms of a value that mean the same as the spec. They stay in AWS, and other tests compare what they find. So
 # this is the last test.
-EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {"cors-in-another-order": reorder_cors}
+EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = table_of("EQUAL_FORMS", with_needy=False)
 
 
 @pytest.mark.parametrize("change", EQUAL_FORMS.values(), ids=EQUAL_FORMS)

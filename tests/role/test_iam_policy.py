@@ -21,7 +21,8 @@ from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
-from tests.support.objects import fill, optional_settings
+from tests.support.objects import fill
+from tests.support.settings import make_targets, optional_settings
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"
@@ -54,7 +55,7 @@ class Operator:
         assert run.outcome, run.output
         return run
 
-    def look(self, cr: dict[str, Any]) -> str:
+    def compare(self, cr: dict[str, Any]) -> str:
         """The result of the role's comparison: a reason, or the aspects that differ."""
         sources = dataclasses.replace(
             self.world.sources(rules=UserRules(PATH, BOUNDARY)),
@@ -86,7 +87,7 @@ def new_operator(world: World, new_name: Callable[[str], str], tmp_path_factory:
 
 @pytest.fixture(scope="module")
 def make(world: World, new_name: Callable[[str], str]) -> NewObject:
-    """Creates S3 objects whose buckets match the policy's prefix."""
+    """Creates S3 objects with the policy's prefix in the bucket's name."""
     namespace = new_name("ns")
     world.make_namespace(namespace)
 
@@ -122,18 +123,18 @@ def open_policy(bucket: str) -> str:
 # The flows: each does one thing as the operator and returns how it ended, "Ready" for success.
 
 
-def look(operator: Operator, make: NewObject) -> str:
+def compare(operator: Operator, make: NewObject) -> str:
     # The comparison reads the object lock only of a bucket with versioning.
     cr = make(enableObjectLock=True, enableVersioning=True)
     make_owned(operator.world, cr)
-    found = operator.look(cr)
+    found = operator.compare(cr)
     return "Ready" if found == "access_key secret service" else found
 
 
-def look_at_strangers_bucket(operator: Operator, make: NewObject) -> str:
+def compare_bucket_of_another_account(operator: Operator, make: NewObject) -> str:
     cr = make(iamUser=None)
     operator.world.aws.gate.make_bucket_elsewhere(cr["spec"]["bucketName"], is_open=True)
-    found = operator.look(cr)
+    found = operator.compare(cr)
     return "Ready" if found == "BucketNameTaken" else found
 
 
@@ -148,16 +149,17 @@ def read_all_users(operator: Operator, make: NewObject) -> str:
 
 def create_with_every_field(operator: Operator, make: NewObject) -> str:
     cr = make()
+    make_targets(operator.world.s3, ACCOUNT)
     bucket = cr["spec"]["bucketName"]
     cr["spec"] |= {
         "bucketACL": "public-read", "bucketPolicy": open_policy(bucket), "tags": {"team": "photos"},
         "enableObjectLock": True, "enableVersioning": True, "enableTransferAcceleration": True,
-        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(),
+        "publicAccessBlock": {"ignorePublicACLs": True}, **optional_settings(with_needy=True),
     }  # fmt: skip
     run = operator.reconcile(cr)
     if not run.outcome["done"]:
         return str(run.outcome["reason"])
-    assert operator.look(cr) == "", "the second look finds nothing to do"
+    assert operator.compare(cr) == "", "the second comparison finds nothing to do"
     user = operator.world.iam.get_user(UserName=cr["spec"]["iamUser"]["username"])["User"]
     assert run.outcome["status"]["userARN"] == user["Arn"] == f"arn:aws:iam::{ACCOUNT}:user{PATH}{user['UserName']}"
     assert user["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
@@ -188,7 +190,7 @@ def repair_every_aspect(operator: Operator, make: NewObject) -> str:
         "public_access_block", "acl", "versioning", "acceleration", "policy", "tags",
         "user", "user_policy", "access_key", "secret", "service",
     ]  # fmt: skip
-    assert operator.look(cr) == ""
+    assert operator.compare(cr) == ""
     assert len(world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]) == 1
     return "Ready"
 
@@ -222,8 +224,8 @@ def delete_locked_versions(operator: Operator, make: NewObject) -> str:
     lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
     world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="locked", Body=b"x", **lock)
     outcome = operator.reconcile(deleting(cr)).outcome
-    is_told = until.strftime("%Y-%m-%dT") in outcome["message"]
-    return "Ready" if outcome["reason"] == "ObjectLocked" and is_told else f"{outcome['reason']} without a date"
+    has_date = until.strftime("%Y-%m-%dT") in outcome["message"]
+    return "Ready" if outcome["reason"] == "ObjectLocked" and has_date else f"{outcome['reason']} without a date"
 
 
 def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
@@ -239,7 +241,7 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 
 # Flows that start no Ansible come first: an action is tested with the first flow that uses it.
 FLOWS = (
-    look, look_at_strangers_bucket, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
+    compare, compare_bucket_of_another_account, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
     repair_every_aspect, create_with_every_field,
     # The last ones: a bucket that cannot be closed to writers is emptied nevertheless.
     delete_with_versions_and_uploads, delete_locked_versions,
@@ -302,7 +304,7 @@ def test_user_of_another_path_is_a_conflict_and_cannot_be_touched(
     cr, operator = make(), new_operator(POLICY)
     user = cr["spec"]["iamUser"]["username"]
     world.iam.create_user(UserName=user, PermissionsBoundary=BOUNDARY)
-    assert operator.look(cr) == "Conflict"
+    assert operator.compare(cr) == "Conflict"
     iam, tag = operator.client("iam"), {"Key": "a", "Value": "b"}
     for call in (
         lambda: iam.create_access_key(UserName=user),
@@ -338,7 +340,7 @@ def test_rights_are_given_only_to_a_user_with_the_boundary(
     assert code_of(lambda: iam.put_user_policy(**put)) == "AccessDenied"
 
 
-def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
+def test_objects_cannot_be_read_and_other_accounts_buckets_stay_untouched(
     new_operator: NewOperator, make: NewObject, world: World
 ) -> None:
     cr, s3 = make(iamUser=None), new_operator(POLICY).client("s3")
@@ -347,12 +349,12 @@ def test_objects_cannot_be_read_and_a_strangers_bucket_cannot_be_touched(
     world.s3.put_object(Bucket=bucket, Key="private", Body=b"x")
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private")) == "AccessDenied"
     assert code_of(lambda: s3.get_object(Bucket=bucket, Key="private", VersionId="null")) == "AccessDenied"
-    stranger = f"{bucket}-stranger"
-    world.aws.gate.make_bucket_elsewhere(stranger, is_open=True)
+    elsewhere = f"{bucket}-elsewhere"
+    world.aws.gate.make_bucket_elsewhere(elsewhere, is_open=True)
     # amazon.aws.s3_bucket does not send ExpectedBucketOwner.
     tagging = {"TagSet": [{"Key": "a", "Value": "b"}]}
-    assert code_of(lambda: s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "AccessDenied"
-    assert code_of(lambda: world.s3.put_bucket_tagging(Bucket=stranger, Tagging=tagging)) == "allowed"
+    assert code_of(lambda: s3.put_bucket_tagging(Bucket=elsewhere, Tagging=tagging)) == "AccessDenied"
+    assert code_of(lambda: world.s3.put_bucket_tagging(Bucket=elsewhere, Tagging=tagging)) == "allowed"
 
 
 def test_all_tests_of_the_role_work_with_no_more_than_the_policy_for_an_account(

@@ -93,8 +93,8 @@ VARIABLES: dict[str, tuple[dict[str, Any], str]] = {
     "tags-list": ({"s3bucket_tags": ["a"]}, "s3bucket_tags"),
     "tags-number": ({"s3bucket_tags": 5}, "s3bucket_tags"),
     "tag-number": ({"s3bucket_tags": {"a": 1}}, "s3bucket_tags[a]: is not a tag"),
-    "settle-text": ({"s3bucket_iam_settle_s": "soon"}, "s3bucket_iam_settle_s"),
-    "settle-negative": ({"s3bucket_iam_settle_s": -1}, "s3bucket_iam_settle_s: must be a number of seconds, 0 or more"),
+    "lag-text": ({"s3bucket_iam_settle_s": "soon"}, "s3bucket_iam_settle_s"),
+    "lag-negative": ({"s3bucket_iam_settle_s": -1}, "s3bucket_iam_settle_s: must be a number of seconds, 0 or more"),
     "state": ({"s3bucket_state": "Absent"}, "s3bucket_state"),
     "policy": ({"s3bucket_deletion_policy": "retain"}, "s3bucket_deletion_policy"),
     "policies-text": ({"s3bucket_allowed_policies": "admin"}, "s3bucket_allowed_policies"),
@@ -122,13 +122,13 @@ def test_role_variable_that_is_wrong_is_named_and_partial_defaults_are_merged(
     for row, (variables, _) in VARIABLES.items():
         given = {name: value for name, value in (cr | variables).items() if value != "UNSET"}
         report = {"_reports": f"{{{{ _reports | default({{}}) | combine({{'{row}': TEXT}}) }}}}"}
-        told, caught = (
+        reported, caught = (
             json.loads(json.dumps(report).replace("TEXT", text))
             for text in ("s3bucket_result.reason ~ ': ' ~ s3bucket_result.message", f"{_CAUGHT} | string")
         )
         role = {"ansible.builtin.include_role": {"name": "s3bucket"}, "vars": given}
         tasks.append({
-            "block": [role, {"ansible.builtin.set_fact": told}], "rescue": [{"ansible.builtin.set_fact": caught}],
+            "block": [role, {"ansible.builtin.set_fact": reported}], "rescue": [{"ansible.builtin.set_fact": caught}],
         })  # fmt: skip
     write = {"content": "{{ _reports | to_json }}", "dest": str(tmp_path / "reports.json"), "mode": "0600"}
     tasks.append({"ansible.builtin.copy": write, "check_mode": False})

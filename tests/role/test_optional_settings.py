@@ -1,7 +1,7 @@
 """Settings that are managed only while the spec has them.
 
 They are applied, recorded and cleared. Without a value in the spec or a record, they are not even read. The values are
-those of examples/full.yaml.
+those of examples/settings/.
 """
 
 from __future__ import annotations
@@ -12,13 +12,25 @@ import pytest
 
 from s3bucket import owner, read
 from s3bucket.setting import Setting
-from s3bucket.settings import ALL
-from tests.support.objects import optional_settings
+from tests.support.settings import OPTIONAL, example_fields, make_targets
 from tests.support.world import NewObject, World, requests_of
 
-OPTIONAL = [setting for setting in ALL if setting.is_optional]
-EXAMPLE = optional_settings()
 each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _targets(world: World) -> None:
+    make_targets(world.s3, world.account)
+
+
+def value_of(setting: Setting) -> Any:
+    """The setting's value in its example."""
+    return example_fields(setting.name)[setting.field]
+
+
+def others_of(setting: Setting) -> dict[str, Any]:
+    """The other fields that the setting needs."""
+    return {name: value for name, value in example_fields(setting.name).items() if name != setting.field}
 
 
 def found(world: World, cr: dict[str, Any], setting: Setting) -> Any:
@@ -35,7 +47,7 @@ def record(world: World, cr: dict[str, Any]) -> frozenset[str]:
 def write(world: World, cr: dict[str, Any], setting: Setting) -> None:
     """Write the example's value as another user would."""
     bucket = {"Bucket": cr["spec"]["bucketName"]}
-    for call in setting.calls(setting.parse(EXAMPLE[setting.field])):
+    for call in setting.calls(setting.parse(value_of(setting))):
         getattr(world.s3, call.operation.method)(**bucket, **call.arguments)
 
 
@@ -49,11 +61,11 @@ def reads_of(world: World, cr: dict[str, Any], setting: Setting) -> int:
 def test_setting_is_applied_and_cleared_once_it_is_taken_out_of_the_spec(
     world: World, new_object: NewObject, setting: Setting
 ) -> None:
-    cr = new_object()
+    cr = new_object(**others_of(setting))
     assert world.reconcile(cr).outcome["reason"] == "Ready"
     assert reads_of(world, cr, setting) == 0
-    cr["spec"][setting.field] = EXAMPLE[setting.field]
-    wanted = setting.canonical(setting.parse(EXAMPLE[setting.field]))
+    cr["spec"][setting.field] = value_of(setting)
+    wanted = setting.canonical(setting.parse(value_of(setting)))
     assert wanted != setting.canonical(setting.new_bucket), "the example asks for something"
     run = world.reconcile(cr)
     assert (run.outcome["reason"], run.changed) == ("Ready", [setting.name, "tags"]), run.output
@@ -70,11 +82,11 @@ def test_setting_is_applied_and_cleared_once_it_is_taken_out_of_the_spec(
 def test_setting_of_a_new_bucket_is_recorded_by_the_call_that_creates_it(
     world: World, new_object: NewObject, setting: Setting
 ) -> None:
-    cr = new_object(**{setting.field: EXAMPLE[setting.field]})
+    cr = new_object(**example_fields(setting.name))
     with requests_of(world) as requests:
         run = world.reconcile(cr)
     assert (run.outcome["reason"], world.differs(cr)) == ("Ready", []), run.output
-    assert found(world, cr, setting) == setting.canonical(setting.parse(EXAMPLE[setting.field]))
+    assert found(world, cr, setting) == setting.canonical(setting.parse(value_of(setting)))
     writes = [request["action"] for request in requests if request["write"]]
     assert record(world, cr) == {setting.name}
     assert "PutBucketTagging" not in writes
@@ -84,18 +96,18 @@ def test_setting_of_a_new_bucket_is_recorded_by_the_call_that_creates_it(
 def test_setting_that_others_made_on_a_bucket_is_left_alone(
     world: World, new_object: NewObject, setting: Setting
 ) -> None:
-    cr = new_object()
+    cr = new_object(**others_of(setting))
     assert world.reconcile(cr).outcome["reason"] == "Ready"
     write(world, cr, setting)
-    theirs = found(world, cr, setting)
+    before = found(world, cr, setting)
     assert world.differs(cr) == []
     assert world.reconcile(cr).changed == []
-    assert found(world, cr, setting) == theirs
+    assert found(world, cr, setting) == before
 
 
 @each_setting
 def test_setting_that_cannot_be_cleared_stays_on_record(world: World, new_object: NewObject, setting: Setting) -> None:
-    cr = new_object(**{setting.field: EXAMPLE[setting.field]})
+    cr = new_object(**example_fields(setting.name))
     assert world.reconcile(cr).outcome["reason"] == "Ready"
     del cr["spec"][setting.field]
     bucket = cr["spec"]["bucketName"]
@@ -109,3 +121,51 @@ def test_setting_that_cannot_be_cleared_stays_on_record(world: World, new_object
     run = world.reconcile(cr)
     assert (run.outcome["reason"], record(world, cr)) == ("Ready", frozenset()), run.output
     assert found(world, cr, setting) == setting.canonical(setting.new_bucket)
+
+
+@pytest.mark.parametrize("operation", ["GetBucketCors", "PutBucketCors"])
+def test_setting_that_the_endpoint_lacks_is_named_and_all_else_is_applied(
+    world: World, new_object: NewObject, operation: str
+) -> None:
+    cr = new_object(enableVersioning=True, tags={"team": "photos"}, **example_fields("cors"))
+    bucket = cr["spec"]["bucketName"]
+    world.aws.gate.add_fault(operation, "NotImplemented", status=501, bucket=bucket)
+    try:
+        for _ in ("new bucket", "existing bucket"):
+            run = world.reconcile(cr)
+            assert run.outcome["reason"] == "InvalidSpec", run.output
+            assert run.outcome["message"].startswith(f"spec.corsRules: {world.aws.endpoint_url} does not support it")
+        assert world.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        world.tenant(cr).put_object(Bucket=bucket, Key="probe", Body=b"x")
+    finally:
+        world.aws.gate.clear_faults()
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], world.differs(cr)) == ("Ready", []), run.output
+
+
+def test_setting_that_the_endpoint_lacks_and_nobody_requests_is_no_problem(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    bucket = cr["spec"]["bucketName"]
+    world.aws.gate.add_fault("GetBucketAccelerateConfiguration", "MethodNotAllowed", status=405, bucket=bucket)
+    try:
+        assert world.reconcile(cr).outcome["reason"] == "Ready"
+        assert world.differs(cr) == []
+    finally:
+        world.aws.gate.clear_faults()
+
+
+def test_status_names_the_optional_settings_without_their_values(world: World, new_object: NewObject) -> None:
+    cr = new_object(requesterPays=True, **example_fields("cors"))
+    effective = world.reconcile(cr).outcome["status"]["effective"]
+    assert effective["managedSettings"] == ["corsRules", "requesterPays"]
+    assert "corsRules" not in effective
+
+
+def test_value_that_aws_refuses_is_named_by_its_field(world: World, new_object: NewObject) -> None:
+    cr = new_object(**example_fields("cors"))
+    world.aws.gate.add_fault("PutBucketCors", "InvalidRequest", bucket=cr["spec"]["bucketName"])
+    try:
+        outcome = world.reconcile(cr).outcome
+    finally:
+        world.aws.gate.clear_faults()
+    assert (outcome["reason"], outcome["message"][:36]) == ("InvalidSpec", "spec.corsRules: AWS refuses it: fail")

@@ -17,7 +17,7 @@ def test_existing_untagged_bucket_and_user_are_left_untouched_by_a_run(world: Wo
     cr = new_object()
     bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
     world.s3.create_bucket(Bucket=bucket)
-    world.s3.put_object(Bucket=bucket, Key="theirs", Body=b"x")
+    world.s3.put_object(Bucket=bucket, Key="other", Body=b"x")
     world.iam.create_user(UserName=user)
     with requests_of(world) as requests:
         created = world.reconcile(cr)
@@ -81,7 +81,7 @@ def test_bucket_of_another_account_is_name_taken_and_deletion_goes_through(
     assert gone.differs == []
 
 
-def test_denied_look_at_our_own_bucket_is_unknown_not_absent(world: World, new_object: NewObject) -> None:
+def test_denied_read_of_the_own_bucket_is_unknown_not_absent(world: World, new_object: NewObject) -> None:
     cr = new_object(iamUser=None)
     bucket = cr["spec"]["bucketName"]
     world.s3.create_bucket(Bucket=bucket)
@@ -96,7 +96,7 @@ def test_denied_look_at_our_own_bucket_is_unknown_not_absent(world: World, new_o
 
 
 @pytest.mark.parametrize("kind", ["Secret", "Service"])
-def test_foreign_secret_or_service_of_that_name_is_a_conflict(world: World, new_object: NewObject, kind: str) -> None:
+def test_unowned_secret_or_service_of_that_name_is_a_conflict(world: World, new_object: NewObject, kind: str) -> None:
     cr = new_object()
     namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
     if kind == "Secret":
@@ -104,14 +104,14 @@ def test_foreign_secret_or_service_of_that_name_is_a_conflict(world: World, new_
             namespace, {"metadata": {"name": f"{name}-iam-secret"}, "stringData": {"a": "b"}}
         )
     else:
-        spec = {"type": "ExternalName", "externalName": "theirs.example"}
+        spec = {"type": "ExternalName", "externalName": "other.example"}
         world.core.create_namespaced_service(namespace, {"metadata": {"name": name}, "spec": spec})
     refused = refusal(world, cr)
     assert refused.reason == "Conflict"
     assert refused.message.startswith(kind)
 
 
-def test_bucket_that_appears_between_look_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
+def test_bucket_that_appears_between_check_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
     # In us-east-1, CreateBucket then returns 200 as if the bucket were new. The first comparison is made to find
     # nothing.
     cr = new_object(iamUser=None)
@@ -126,7 +126,7 @@ def test_bucket_that_appears_between_look_and_create_is_left_alone(world: World,
     assert tags["agill.apps/name"] == "first"
 
 
-def test_user_that_appears_between_look_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
+def test_user_that_appears_between_check_and_create_is_left_alone(world: World, new_object: NewObject) -> None:
     cr = new_object()
     user = cr["spec"]["iamUser"]["username"]
     world.iam.create_user(UserName=user, Tags=owner_tags("team-a", "first"))
@@ -142,7 +142,7 @@ def test_adoption_needs_both_sides_and_leaves_what_is_not_given(world: World, ne
     identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
     world.s3.create_bucket(Bucket=bucket)
     world.s3.delete_public_access_block(Bucket=bucket)
-    world.s3.put_object(Bucket=bucket, Key="theirs", Body=b"x")
+    world.s3.put_object(Bucket=bucket, Key="other", Body=b"x")
     assert refusal(world, cr).reason == "Conflict"
 
     consent = {"Key": "agill.apps/adopt", "Value": identity}
@@ -159,7 +159,7 @@ def test_adoption_needs_both_sides_and_leaves_what_is_not_given(world: World, ne
     assert gone.outcome["done"]
     tags = {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
     assert tags == {"agill.apps/adopt": identity, "agill.apps/retained-from": identity}
-    assert world.s3.get_object(Bucket=bucket, Key="theirs")["Body"].read() == b"x"
+    assert world.s3.get_object(Bucket=bucket, Key="other")["Body"].read() == b"x"
 
 
 def test_adoption_required_never_creates(world: World, new_object: NewObject) -> None:
@@ -245,7 +245,7 @@ def test_go_operators_object_without_proof_is_a_conflict(
     assert (gone.deletes_bucket, gone.deletes_user) == (False, False)
 
 
-def test_stripped_owner_tags_are_a_condition_that_says_what_to_do(world: World, new_object: NewObject) -> None:
+def test_stripped_owner_tags_are_a_condition_with_the_remedy(world: World, new_object: NewObject) -> None:
     cr = new_object(iamUser=None)
     assert world.reconcile(cr).outcome["done"]
     world.s3.delete_bucket_tagging(Bucket=cr["spec"]["bucketName"])

@@ -54,7 +54,7 @@ def test_reconcile_of_a_file_with_a_live_object_owns_by_it(world: World, new_obj
     assert secret["metadata"]["ownerReferences"][0]["uid"] == live["metadata"]["uid"]
 
 
-def test_reconcile_that_fails_tells_the_reason_and_exits_non_zero(
+def test_reconcile_that_fails_reports_the_reason_and_exits_non_zero(
     world: World, namespace: str, new_name: Any, tmp_path: Path
 ) -> None:
     path = write_cr(tmp_path / "cr.yaml", namespace, "bad", bucketName=new_name("file"), bucketPolicy="{")
@@ -82,7 +82,7 @@ def test_sync_brings_all_in_order_with_finalizer_and_deletes_what_goes(world: Wo
     assert world.differs(second) == []
 
 
-def test_sync_tells_which_object_is_not_in_order_and_goes_on(world: World, new_object: NewObject) -> None:
+def test_sync_reports_which_object_is_not_in_order_and_goes_on(world: World, new_object: NewObject) -> None:
     bad, good = new_object(bucketPolicy='{"Statement": [}'), new_object()
     run = world.playbook("sync.yml", "-e", f"namespace={bad['metadata']['namespace']}")
     assert run.code != 0

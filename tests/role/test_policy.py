@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from s3bucket import owner
-from s3bucket.changes import changes_of
 from s3bucket.observe import observe
+from s3bucket.planned_changes import changes_of
 from s3bucket.policy import record_of
 from tests.support.world import NewObject, World, deleting, requests_of
 
@@ -93,8 +93,8 @@ def test_record_that_a_tenant_forges_hides_nothing(world: World, new_object: New
         wanted = policy_of(bucket, Principal={"CanonicalUser": IDENTITY})
         cr["spec"]["bucketPolicy"] = json.dumps(wanted)
         assert world.reconcile(cr).outcome["done"]
-        theirs = policy_of(bucket, Principal={"AWS": "999999999999"}, Action="s3:*")
-        world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(theirs))
+        other = policy_of(bucket, Principal={"AWS": "999999999999"}, Action="s3:*")
+        world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(other))
         answer = world.s3.get_bucket_policy(Bucket=bucket)["Policy"]
         tags = world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
         tags = [tag for tag in tags if tag["Key"] != owner.POLICY]

@@ -83,10 +83,10 @@ def keys_of(world: World, cr: dict[str, Any]) -> list[str]:
     return [key["AccessKeyId"] for key in listed]
 
 
-def refusal_of(look: Callable[..., Any], wanted: Wanted, sources: Sources, action: str) -> tuple[str, str]:
+def refusal_of(compare: Callable[..., Any], wanted: Wanted, sources: Sources, action: str) -> tuple[str, str]:
     """The reason and the retry of a comparison for which AWS rejects an action."""
     try:
-        seen = look(wanted, sources)
+        seen = compare(wanted, sources)
         if seen.deferred:
             raise seen.deferred[0]
     except ReconcileError as refusal:
@@ -95,36 +95,36 @@ def refusal_of(look: Callable[..., Any], wanted: Wanted, sources: Sources, actio
     return "not refused", f"differs: {seen.differs}"
 
 
-@pytest.mark.parametrize(("look", "least_reads"), [(observe, 15), (observe_deletion, 8)], ids=["present", "deletion"])
+@pytest.mark.parametrize(("compare", "minimum"), [(observe, 15), (observe_deletion, 8)], ids=["present", "deletion"])
 @CODES
-def test_read_that_fails_is_told_and_nothing_is_taken_as_absent(
+def test_read_that_fails_is_reported_and_nothing_is_taken_as_absent(
     world: World,
     created: tuple[dict[str, Any], list[Any]],
-    look: Callable[..., Any],
-    least_reads: int,
+    compare: Callable[..., Any],
+    minimum: int,
     codes: dict[str, tuple[str, int]],
     reason: str,
 ) -> None:
     cr = created[0]
     s3, iam, sts = (world.aws.client(service, config=_ONCE) for service in ("s3", "iam", "sts"))
     sources = dataclasses.replace(world.sources(), s3=s3, users=PerUserReader(iam), sts=sts)
-    wanted = world.wanted(cr if look is observe else deleting(cr))
+    wanted = world.wanted(cr if compare is observe else deleting(cr))
     with requests_of(world) as requests:
-        look(wanted, sources)
+        compare(wanted, sources)
     reads = {request["action"]: request for request in requests}
-    assert len(reads) >= least_reads, sorted(reads)
-    told: dict[str, tuple[str, str]] = {}
+    assert len(reads) >= minimum, sorted(reads)
+    reasons: dict[str, tuple[str, str]] = {}
     with requests_of(world) as requests:
         for action, request in reads.items():
             fail(world, cr, request, codes)
-            told[action] = refusal_of(look, wanted, sources, action)
+            reasons[action] = refusal_of(compare, wanted, sources, action)
             world.aws.gate.clear_faults()
-    assert told == dict.fromkeys(reads, (reason, "transient"))
+    assert reasons == dict.fromkeys(reads, (reason, "transient"))
     assert [request["action"] for request in requests if request["write"]] == []
 
 
 @CODES
-def test_read_of_all_users_that_fails_is_told(world: World, codes: dict[str, tuple[str, int]], reason: str) -> None:
+def test_read_of_all_users_that_fails_is_reported(world: World, codes: dict[str, tuple[str, int]], reason: str) -> None:
     code, status = codes["iam"]
     world.aws.gate.add_fault("GetAccountAuthorizationDetails", code, status=status)
     try:
@@ -136,7 +136,7 @@ def test_read_of_all_users_that_fails_is_told(world: World, codes: dict[str, tup
 
 
 @CODES
-def test_write_that_fails_is_told_and_the_next_run_goes_on_from_there(
+def test_write_that_fails_is_reported_and_the_next_run_goes_on_from_there(
     hasty: HastyWorld,
     make: NewObject,
     created: tuple[dict[str, Any], list[dict[str, Any]]],
@@ -149,7 +149,7 @@ def test_write_that_fails_is_told_and_the_next_run_goes_on_from_there(
     """
     cr, writes = make(), {request["action"]: request for request in created[1]}
     assert len(writes) > 10
-    told: dict[str, tuple[str, str]] = {}
+    reasons: dict[str, tuple[str, str]] = {}
     with requests_of(hasty) as requests:
         for action, request in writes.items():
             for failing in {action, "CreateAccessKey"} if request["service"] == "s3" else {action}:
@@ -158,11 +158,11 @@ def test_write_that_fails_is_told_and_the_next_run_goes_on_from_there(
                 outcome = hasty.reconcile(cr).outcome
             finally:
                 hasty.aws.gate.clear_faults()
-            told[action] = outcome["reason"], outcome["retry"]
+            reasons[action] = outcome["reason"], outcome["retry"]
             # The message names the action. Where a response could contain a key, it names the task.
             assert action in outcome["message"] or outcome["message"].startswith("Ensure"), (action, outcome)
             assert len(keys_of(hasty, cr)) <= 1
-        assert told == dict.fromkeys(writes, (reason, "transient"))
+        assert reasons == dict.fromkeys(writes, (reason, "transient"))
         healed = hasty.reconcile(cr)
     assert healed.outcome["done"], healed.output
     assert hasty.differs(cr) == []

@@ -35,20 +35,20 @@ def sources_in(world: World, region: str, **keys: str) -> Sources:
 
 
 @pytest.mark.usefixtures("_disabled")
-def test_disabled_region_is_told_from_keys_that_do_not_exist(world: World, new_object: NewObject) -> None:
+def test_disabled_region_is_distinguished_from_unknown_keys(world: World, new_object: NewObject) -> None:
     cr = new_object(region=DISABLED)
-    for look, wanted in ((observe, world.wanted(cr)), (observe_deletion, world.wanted(deleting(cr)))):
+    for compare, wanted in ((observe, world.wanted(cr)), (observe_deletion, world.wanted(deleting(cr)))):
         with pytest.raises(NoSuchRegionError) as refused:
-            look(wanted, sources_in(world, DISABLED))
+            compare(wanted, sources_in(world, DISABLED))
         assert (refused.value.reason, refused.value.elsewhere) == ("InvalidSpec", "us-east-1")
         assert f"spec.region: {DISABLED} is not enabled in this account ({ACCOUNT})" in refused.value.message
         unknown_key = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "x" * 40}
         with pytest.raises(ReconcileError) as refused_key:
-            look(wanted, sources_in(world, DISABLED, **unknown_key))
+            compare(wanted, sources_in(world, DISABLED, **unknown_key))
         assert refused_key.value.reason == "CredentialsInvalid"
 
 
-def test_region_of_another_partition_is_told_from_keys_that_do_not_exist(world: World, new_object: NewObject) -> None:
+def test_region_of_another_partition_is_distinguished_from_unknown_keys(world: World, new_object: NewObject) -> None:
     # The account is in the partition aws. Its keys do not exist in another partition.
     cr = new_object(region="cn-northwest-1")
     with pytest.raises(
@@ -61,9 +61,9 @@ def test_region_of_another_partition_is_told_from_keys_that_do_not_exist(world: 
 @pytest.mark.usefixtures("_disabled")
 def test_object_in_a_disabled_region_is_invalid_and_can_be_deleted(world: World, new_object: NewObject) -> None:
     cr = new_object(region=DISABLED)
-    told = world.reconcile(cr).outcome
-    assert (told["done"], told["reason"]) == (False, "InvalidSpec"), told
-    assert "is not enabled in this account" in told["message"]
+    outcome = world.reconcile(cr).outcome
+    assert (outcome["done"], outcome["reason"]) == (False, "InvalidSpec"), outcome
+    assert "is not enabled in this account" in outcome["message"]
     assert world.reconcile(deleting(cr)).outcome["done"]
 
 

@@ -86,14 +86,14 @@ def test_failure_that_further_requests_would_repeat_stops_the_run(world: World, 
     assert world.reconcile(cr).outcome["done"]
 
 
-def test_foreign_keys_in_both_slots_leave_everything_else_maintained(
+def test_unmanaged_keys_in_both_slots_leave_everything_else_maintained(
     world: World, new_object: NewObject, check: DriftCheck
 ) -> None:
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
     user, bucket = cr["spec"]["iamUser"]["username"], cr["spec"]["bucketName"]
     world.iam.delete_access_key(UserName=user, AccessKeyId=world.credentials(cr)[0])
-    aliens = sorted(world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2))
+    unmanaged = sorted(world.iam.create_access_key(UserName=user)["AccessKey"]["AccessKeyId"] for _ in range(2))
     found = check.compare(S3Object(cr))
     assert (found.reason.value, found.drift) == ("TooManyKeys", ()), "nothing that a run could repair"
     world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -104,9 +104,8 @@ def test_foreign_keys_in_both_slots_leave_everything_else_maintained(
     run = world.reconcile(cr)
     assert (run.outcome["reason"], run.changed) == ("TooManyKeys", ["versioning"]), run.output
     assert run.outcome["message"] == found.message
-    assert (
-        sorted(key["AccessKeyId"] for key in world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]) == aliens
-    )
+    listed = world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"]
+    assert sorted(key["AccessKeyId"] for key in listed) == unmanaged
 
 
 def test_failure_of_one_object_is_not_that_of_the_next_one_in_a_sync(

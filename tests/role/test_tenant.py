@@ -48,7 +48,7 @@ def test_key_works_on_its_bucket_and_on_nothing_else(
 ) -> None:
     other = new_object()
     world.s3.create_bucket(Bucket=bucket_of(other))
-    world.s3.put_object(Bucket=bucket_of(other), Key="theirs", Body=b"secret")
+    world.s3.put_object(Bucket=bucket_of(other), Key="other", Body=b"secret")
     s3, iam, sts = (world.tenant(shared, service) for service in ("s3", "iam", "sts"))
     bucket, user = bucket_of(shared), shared["spec"]["iamUser"]["username"]
     s3.put_object(Bucket=bucket, Key="a", Body=b"hello")
@@ -57,16 +57,16 @@ def test_key_works_on_its_bucket_and_on_nothing_else(
     s3.delete_object(Bucket=bucket, Key="a")
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
-    theirs, document = bucket_of(other), json.dumps(world.wanted(shared).user_policy)
-    source = {"Bucket": theirs, "Key": "theirs"}
+    target, document = bucket_of(other), json.dumps(world.wanted(shared).user_policy)
+    source = {"Bucket": target, "Key": "other"}
     denied: dict[str, Callable[[], Any]] = {
-        "list": lambda: s3.list_objects_v2(Bucket=theirs),
-        "get": lambda: s3.get_object(Bucket=theirs, Key="theirs"),
-        "copy": lambda: s3.copy_object(Bucket=theirs, Key="a", CopySource=source),
-        "put": lambda: s3.put_object(Bucket=theirs, Key="a", Body=b"x"),
-        "delete": lambda: s3.delete_object(Bucket=theirs, Key="theirs"),
-        "tags": lambda: s3.put_bucket_tagging(Bucket=theirs, Tagging={"TagSet": []}),
-        "policy": lambda: s3.put_bucket_policy(Bucket=theirs, Policy=deny_everyone(other)),
+        "list": lambda: s3.list_objects_v2(Bucket=target),
+        "get": lambda: s3.get_object(Bucket=target, Key="other"),
+        "copy": lambda: s3.copy_object(Bucket=target, Key="a", CopySource=source),
+        "put": lambda: s3.put_object(Bucket=target, Key="a", Body=b"x"),
+        "delete": lambda: s3.delete_object(Bucket=target, Key="other"),
+        "tags": lambda: s3.put_bucket_tagging(Bucket=target, Tagging={"TagSet": []}),
+        "policy": lambda: s3.put_bucket_policy(Bucket=target, Policy=deny_everyone(other)),
         "create": lambda: s3.create_bucket(Bucket=f"{bucket}-more"),
         "all-buckets": s3.list_buckets,
         "own-user": lambda: iam.get_user(UserName=user),
@@ -87,7 +87,7 @@ def test_key_works_on_its_bucket_and_on_nothing_else(
             if error.response["Error"]["Code"] != "AccessDenied":
                 wrong[name] = error.response["Error"]["Code"]
     assert wrong == {}
-    assert world.s3.get_object(Bucket=theirs, Key="theirs")["Body"].read() == b"secret"
+    assert world.s3.get_object(Bucket=target, Key="other")["Body"].read() == b"secret"
 
 
 # A complete lock-out, and the denial of each action that a comparison of a bucket uses.
@@ -102,7 +102,7 @@ def test_bucket_whose_policy_denies_everyone_is_denied_not_absent(
     refused = refusal(world, shared)
     assert (refused.reason, refused.retry) == ("AccessDenied", "transient")
     assert bucket in refused.message
-    assert "delete-bucket-policy" in refused.message, "it says what to do"
+    assert "delete-bucket-policy" in refused.message, "it has the remedy"
     if action == "s3:*":
         with requests_of(world) as requests:
             run = world.reconcile(shared)
@@ -167,7 +167,7 @@ def test_owner_tags_that_were_taken_off_are_put_back_on_proof_by_the_key(world: 
     assert world.snapshot(shared) == before
 
 
-def test_owner_tags_that_were_taken_off_in_part_are_a_conflict_that_says_how_to_hand_it_over(
+def test_owner_tags_that_were_taken_off_in_part_are_a_conflict_that_explains_the_hand_over(
     world: World, shared: dict[str, Any]
 ) -> None:
     before = tags_of(world, shared)
@@ -194,7 +194,7 @@ def user_of(cr: dict[str, Any]) -> str:
     return str(cr["spec"]["iamUser"]["username"])
 
 
-def test_tag_that_says_adopted_on_a_bucket_that_was_created_is_drift(world: World, new_object: NewObject) -> None:
+def test_tag_adopted_on_a_bucket_that_was_created_is_drift(world: World, new_object: NewObject) -> None:
     """The key cannot take settings out of management, and the bucket is deleted with its object."""
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]
@@ -381,7 +381,7 @@ def test_offer_of_a_bucket_that_is_not_wanted_means_nothing(
     retag_as_tenant(world, shared, before)
 
 
-def test_bucket_that_its_tenant_deleted_and_a_stranger_took_is_name_taken(world: World, new_object: NewObject) -> None:
+def test_bucket_that_another_account_took_after_its_deletion_is_name_taken(world: World, new_object: NewObject) -> None:
     tenants = new_object()
     assert world.reconcile(tenants).outcome["done"]
     copied, bucket = tags_of(world, tenants), bucket_of(tenants)

@@ -136,15 +136,15 @@ class Sts:
 
 
 def hang(flag: Path) -> dict[str, Any]:
-    """A task whose process starts its own session and never ends."""
+    """A task that starts its own session and never ends."""
     return {"ansible.builtin.command": f"{sys.executable} -c \"open('{flag}','w'); import time; time.sleep(3600)\""}
 
 
-def say(text: str) -> dict[str, Any]:
+def print_text(text: str) -> dict[str, Any]:
     return {"ansible.builtin.debug": {"msg": text}}
 
 
-def told(world: World, cr: dict[str, Any], executor: str) -> list[str]:
+def report_of(world: World, cr: dict[str, Any], executor: str) -> list[str]:
     """What a run reports about each task, without the values that differ in every run."""
     output = world.reconcile(cr, "-v", executor=executor).output
     names = {cr["metadata"]["name"]: "NAME", cr["spec"]["bucketName"]: "BUCKET"}
@@ -184,20 +184,20 @@ def _drop(value: Any, name: str) -> None:
         _drop(inner, name)
 
 
-def test_warm_and_stock_tell_the_same_task_by_task_and_leave_the_same(world: World, new_object: NewObject) -> None:
+def test_warm_and_stock_report_the_same_task_by_task_and_leave_the_same(world: World, new_object: NewObject) -> None:
     spec = {"enableVersioning": True, "tags": {"team": "photos"}}
     objects = {executor: new_object(**spec) for executor in ("warm", "stock")}
-    first = {executor: told(world, cr, executor) for executor, cr in objects.items()}
+    first = {executor: report_of(world, cr, executor) for executor, cr in objects.items()}
     assert first["warm"] == first["stock"]
     assert any("BUCKET" in line and line.startswith("changed") for line in first["warm"])
     for cr in objects.values():
         world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Suspended"})
-    repaired = {executor: told(world, cr, executor) for executor, cr in objects.items()}
+    repaired = {executor: report_of(world, cr, executor) for executor, cr in objects.items()}
     assert repaired["warm"] == repaired["stock"]
     settings = {executor: world.snapshot(cr)["bucket"]["settings"] for executor, cr in objects.items()}
     assert settings["warm"] == settings["stock"]
     assert [world.differs(cr) for cr in objects.values()] == [[], []]
-    gone = {executor: told(world, deleting(cr), executor) for executor, cr in objects.items()}
+    gone = {executor: report_of(world, deleting(cr), executor) for executor, cr in objects.items()}
     assert gone["warm"] == gone["stock"]
     assert [any(world.snapshot(cr).values()) for cr in objects.values()] == [False, False]
 
@@ -223,7 +223,7 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
         {"kubernetes.core.k8s": {"api_version": "v1", "kind": "Secret", "name": "none", "state": "absent"}},
         {"ansible.builtin.set_fact": {"after": where}},
         {"ansible.builtin.set_fact": {"made": "{{ made.iam_user | default(made) }}"}},
-        say("PIDS {{ before }} {{ made.user.user_name[7:] }} {{ command.stdout }} {{ after }} "),
+        print_text("PIDS {{ before }} {{ made.user.user_name[7:] }} {{ command.stdout }} {{ after }} "),
     ]
     play = Play(warm, world, tmp_path, *tasks, ANSIBLE_DEBUG="1")
     output = play.output()
@@ -234,7 +234,7 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     assert found is not None
     before, user, command, after = found.groups()
     assert before == user == after
-    assert command != before, "what is not ours has a worker process"
+    assert command != before, "what is not supported has a worker process"
 
 
 def test_modules_of_a_run_share_their_connections(warm: WarmProcess, world: World, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_shim_that_dies_takes_its_run_along(warm: WarmProcess, world: World, tmp
     play.process.kill()
     play.process.communicate()
     wait_until(lambda: not play.others(), "the run's processes are gone")
-    assert Play(warm, world, tmp_path, say("still here")).output().count("still here") == 1
+    assert Play(warm, world, tmp_path, print_text("still here")).output().count("still here") == 1
 
 
 def test_run_is_found_and_killed_by_its_id_and_others_go_on(warm: WarmProcess, world: World, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_warm_process_that_is_killed_is_started_again_and_its_runs_end(
     processes.kill_run(play.run_id)
     play.output()
     wait_until(lambda: warm.pid not in (0, old), "another warm process")
-    assert "again" in Play(warm, world, tmp_path, say("again")).output()
+    assert "again" in Play(warm, world, tmp_path, print_text("again")).output()
 
 
 _GREEDY = """
@@ -313,7 +313,7 @@ def test_run_that_leaks_memory_fails_and_harms_nobody_else(warm: WarmProcess, wo
     assert greedy.process.returncode != 0
     assert "MemoryError" in output, output
     assert len(other.others()) > 1
-    assert "still here" in Play(warm, world, tmp_path, say("still here")).output()
+    assert "still here" in Play(warm, world, tmp_path, print_text("still here")).output()
     assert warm.pid == pid
     processes.kill_run(other.run_id)
     other.output()
@@ -323,7 +323,7 @@ def test_socket_that_is_gone_means_a_stock_run(warm: WarmProcess, world: World, 
     path = warm.find_path()
     assert path is not None
     (path.parent / "socket").unlink()
-    play = Play(warm, world, tmp_path, say("by stock"))
+    play = Play(warm, world, tmp_path, print_text("by stock"))
     assert "by stock" in play.output()
     assert play.process.returncode == 0
 
@@ -344,7 +344,7 @@ def test_socket_is_private_and_its_peer_is_checked(warm: WarmProcess) -> None:
         parent.chmod(mode | 0o011)
     try:
         # Not user=: the Python of this environment may be in a directory that another user cannot read.
-        command = [sys.executable, "-IS", "-c", _STRANGER, str(file)]
+        command = [sys.executable, "-IS", "-c", _OTHER_USER, str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S)
     finally:
         for parent, mode in modes.items():
@@ -352,7 +352,7 @@ def test_socket_is_private_and_its_peer_is_checked(warm: WarmProcess) -> None:
     assert done.stdout.strip() == "closed", done.stderr
 
 
-_STRANGER = """
+_OTHER_USER = """
 import os, socket, sys
 os.setuid(65534)
 connection = socket.socket(socket.AF_UNIX)
@@ -362,11 +362,11 @@ print("answered" if connection.recv(1) else "closed")
 
 
 def test_run_sees_nothing_of_the_one_before(warm: WarmProcess, world: World, tmp_path: Path) -> None:
-    look = {"ansible.builtin.debug": {"msg": "{{ lookup('env', 'PLANTED') }}/{{ lookup('pipe', 'ls /proc/self/fd') }}"}}
+    task = {"ansible.builtin.debug": {"msg": "{{ lookup('env', 'PLANTED') }}/{{ lookup('pipe', 'ls /proc/self/fd') }}"}}
     with (tmp_path / "planted").open("w") as planted:
         os.set_inheritable(planted.fileno(), True)
-        first = Play(warm, world, tmp_path, look, PLANTED="planted-value").output()
-        second = Play(warm, world, tmp_path, look).output()
+        first = Play(warm, world, tmp_path, task, PLANTED="planted-value").output()
+        second = Play(warm, world, tmp_path, task).output()
     assert "planted-value" in first
     assert "planted-value" not in second
     descriptors = [
@@ -382,7 +382,7 @@ def test_what_is_no_request_harms_nobody(warm: WarmProcess, world: World, tmp_pa
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(path.parent / "socket"))
             connection.sendall(rubbish)
-    assert "fine" in Play(warm, world, tmp_path, say("fine")).output()
+    assert "fine" in Play(warm, world, tmp_path, print_text("fine")).output()
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_what_is_no_request_harms_nobody(warm: WarmProcess, world: World, tmp_pa
         ("ansible.executor.process.worker", "WorkerProcess._run"),
     ],
 )
-def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_told_once(
+def test_ansible_that_is_not_as_expected_means_stock_runs_and_is_logged_once(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, module: str, internal: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import {module} as module\ndel module.{internal}\n")
@@ -411,7 +411,7 @@ def test_warm_process_that_cannot_start_means_stock_runs_meanwhile(world: World,
         "import os\nif 'warm' in os.environ['S3_OPERATOR_RUN_ID']: os._exit(9)\n"
     )
     made = start(world, tmp_path, PYTHONPATH=str(tmp_path))
-    play = Play(made, world, tmp_path, say("by stock"))
+    play = Play(made, world, tmp_path, print_text("by stock"))
     made.stop()
     assert "by stock" in play.output()
 

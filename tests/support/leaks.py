@@ -47,7 +47,7 @@ def find_in(text: bytes, secrets: Iterable[str]) -> set[str]:
 
 
 class Search:
-    """Searches continuously in a thread while something runs, and once per call of :meth:`look`. A context manager.
+    """Searches continuously in a thread while something runs, and once per call of :meth:`scan`. A context manager.
 
     :param secrets: returns the secrets that exist now
     :param pids: returns the processes that exist now
@@ -79,41 +79,41 @@ class Search:
 
     def _go_on(self) -> None:
         while not self._is_over.wait(_PAUSE_S):
-            self.look()
+            self.scan()
 
-    def look(self) -> None:
+    def scan(self) -> None:
         """Search everything once."""
         with self._lock:
             secrets = self._secrets()
             for pid in self._pids():
-                self._look_at_process(pid, secrets)
+                self._scan_process(pid, secrets)
             for folder in self._folders:
                 # Not rglob, because directories are deleted during the walk.
                 for parent, _, names in os.walk(folder):
                     for name in names:
-                        self._look_at_file(Path(parent, name), secrets)
+                        self._scan_file(Path(parent, name), secrets)
 
-    def look_at_text(self, where: str, text: str | bytes) -> None:
+    def scan_text(self, where: str, text: str | bytes) -> None:
         """Search a text that was read elsewhere."""
         self._note(where, text.encode() if isinstance(text, str) else text, self._secrets())
 
-    def _look_at_process(self, pid: int, secrets: list[str]) -> None:
+    def _scan_process(self, pid: int, secrets: list[str]) -> None:
         folder = Path("/proc") / str(pid)
         for name in ("cmdline", "environ"):
             with contextlib.suppress(OSError):
                 self._note(name, (folder / name).read_bytes(), secrets)
         with contextlib.suppress(OSError):
             for link in (folder / "fd").iterdir():
-                self._look_at_open_file(link, secrets)
+                self._scan_open_file(link, secrets)
 
-    def _look_at_open_file(self, link: Path, secrets: list[str]) -> None:
+    def _scan_open_file(self, link: Path, secrets: list[str]) -> None:
         with contextlib.suppress(OSError):
             target = Path(os.readlink(link))
             if stat.S_ISREG(link.stat().st_mode) and not self._is_private(target):
                 with link.open("rb") as stream:
                     self._note("an open file", stream.read(_MAX_BYTES), secrets)
 
-    def _look_at_file(self, path: Path, secrets: list[str]) -> None:
+    def _scan_file(self, path: Path, secrets: list[str]) -> None:
         with contextlib.suppress(OSError):
             if path.is_file() and not self._is_private(path):
                 self._note(f"the file {path.name}", path.read_bytes(), secrets)

@@ -1,7 +1,7 @@
 """What a test file leaves behind in the whole cluster, in the AWS gate, and in this process.
 
-Tests keep to their own namespaces and names. The resources listed here are shared: a Deployment of an operator, whose
-settings the playbooks compare with their own; cluster roles, admission rules and CRDs; an injected fault; and the
+Tests keep to their own namespaces and names. The resources listed here are shared: a Deployment of an operator (the
+playbooks compare its settings with their own); cluster roles, admission rules and CRDs; an injected fault; and the
 default cluster of the client library. If a test leaves one of them, tests that run later in the same worker fail, or
 pass, because of it.
 """

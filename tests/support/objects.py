@@ -11,14 +11,13 @@ import yaml
 from s3bucket.api import API_VERSION
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
-from s3bucket.settings import ALL
-from tests.support.world import CLUSTER, PROJECT, World, requests_of
+from tests.support.world import CLUSTER, World, requests_of
 
 
-def refusal(world: World, cr: dict[str, Any], settle_s: float = 0) -> ReconcileError:
+def refusal(world: World, cr: dict[str, Any], iam_propagation_s: float = 0) -> ReconcileError:
     """The error with which the object is refused. The comparison may write nothing."""
     with requests_of(world) as requests, pytest.raises(ReconcileError) as refused:
-        observe(world.wanted(cr), world.sources(settle_s))
+        observe(world.wanted(cr), world.sources(iam_propagation_s))
     assert [request["action"] for request in requests if request["write"]] == []
     return refused.value
 
@@ -71,13 +70,13 @@ def fill(world: World, bucket: str) -> None:
 
 
 def taken_bucket(world: World, cr: dict[str, Any]) -> None:
-    bucket, tags = cr["spec"]["bucketName"], owner_tags("team-b", "theirs")
+    bucket, tags = cr["spec"]["bucketName"], owner_tags("team-b", "other")
     world.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"Tags": tags})
-    world.s3.put_object(Bucket=bucket, Key="theirs", Body=b"x")
+    world.s3.put_object(Bucket=bucket, Key="other", Body=b"x")
 
 
 def taken_secret(world: World, cr: dict[str, Any]) -> None:
-    metadata = {"name": f"{cr['metadata']['name']}-iam-secret", "labels": {"theirs": "yes"}}
+    metadata = {"name": f"{cr['metadata']['name']}-iam-secret", "labels": {"other": "yes"}}
     body = {"metadata": metadata, "stringData": {"password": "x"}}
     world.core.create_namespaced_secret(cr["metadata"]["namespace"], body)
 
@@ -101,11 +100,3 @@ def secret_of(cr: dict[str, Any], data: dict[str, str]) -> dict[str, Any]:
     labels = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": metadata["name"]}
     name = f"{metadata['name']}-iam-secret"
     return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "stringData": data}
-
-
-def optional_settings() -> dict[str, Any]:
-    """The fields of the bucket's optional settings, with the values of an example."""
-    spec = yaml.safe_load((PROJECT / "examples" / "full.yaml").read_text())["spec"]
-    fields = [setting.field for setting in ALL if setting.is_optional]
-    assert set(fields) <= set(spec), "examples/full.yaml gives every optional setting"
-    return {field: spec[field] for field in fields}

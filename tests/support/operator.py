@@ -60,7 +60,7 @@ class Operator:
         """The logged ends of runs for an object. At log level debug these are all runs."""
         return [line for line in self.lines("reconciled") if line["name"] == cr["metadata"]["name"]]
 
-    def looks_at(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
+    def reconciles_of(self, cr: dict[str, Any]) -> list[dict[str, Any]]:
         """The runs for an object, and the drift checks that needed no run."""
         checks = [line for line in self.lines("checked") if line["name"] == cr["metadata"]["name"]]
         return [*self.runs_of(cr), *checks]

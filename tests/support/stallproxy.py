@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can stall: they stay open, but no data passes.
+"""A TCP proxy with connections that can stall: they stay open, but no data passes.
 
 A firewall that lost its state behaves like this. While it stalls, it still accepts new connections and passes none of
 their data. It runs in threads of this process.

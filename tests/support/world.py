@@ -51,7 +51,7 @@ CLUSTER = "test-cluster"
 # The role's settings in tests. The role does not wait for IAM, because the gate shows every write at once.
 SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
 OPERATOR_USERS = "operator-"
-"""Prefix of the names of IAM users whose keys operators use in tests."""
+"""Prefix of the names of IAM users that operators use in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
 _RUN_TIMEOUT_S = 240
 
@@ -126,7 +126,7 @@ class World:
             self._warm = WarmProcess(folder, self.environment(**roles))
             self._warm.start()
         path = self._warm.find_path()
-        assert path is not None, "the warm process says that it is not supported"
+        assert path is not None, "the warm process reports that it is not supported"
         return str(path / "ansible-playbook")
 
     def playbook(
@@ -183,7 +183,7 @@ class World:
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
-    def sources(self, settle_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
+    def sources(self, iam_propagation_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
         """The sources that the role's own module reads from, in this process."""
 
         def clients_of(pair: dict[str, Any]) -> tuple[Any, Any]:
@@ -199,7 +199,7 @@ class World:
             cluster,
             clients_of,
             now,
-            settle_s,
+            iam_propagation_s,
             "s3.amazonaws.com",
             rules,
             read_users=lambda: read.read_all_users(self.iam),

@@ -17,7 +17,7 @@ def is_any(node: ast.AST | None) -> bool:
 
 
 def public_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """The functions of a module and the methods of its classes whose names do not begin with an underscore."""
+    """The functions of a module and the methods of its classes, without names that begin with an underscore."""
     for node in body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from public_functions(node.body)

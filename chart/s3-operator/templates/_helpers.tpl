@@ -71,7 +71,7 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* What tells our Pods from others, for all but the Deployment, whose selector cannot be changed. */}}
+{{/* Labels of the operator's Pods alone, for all but the Deployment, whose selector cannot be changed. */}}
 {{- define "s3-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "s3-operator.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -226,7 +226,7 @@ names, but drops nulls of a parent chart's values.yaml, where only "" can be wri
 
 {{- define "s3-operator.podBasics" -}}
 serviceAccountName: {{ include "s3-operator.serviceAccountName" . | quote }}
-# Also where the ServiceAccount itself says no: without a token nothing works.
+# Also where the ServiceAccount itself has it off: without a token nothing works.
 automountServiceAccountToken: true
 {{- with .Values.runtimeClassName }}
 runtimeClassName: {{ . | quote }}
@@ -324,7 +324,7 @@ priorityClassName: {{ . | quote }}
   resources: [customresourcedefinitions]
   resourceNames: [s3s.agill.apps]
   verbs: [get]
-# Whether another operator watches the same namespaces: its Lease says so.
+# Whether another operator watches the same namespaces: its Lease shows it.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [list]
@@ -332,7 +332,7 @@ priorityClassName: {{ . | quote }}
 
 {{/* For all namespaces, or for each watched one. */}}
 {{- define "s3-operator.namespaceRules" -}}
-# RBAC cannot limit list and watch by label: ours among them are known by their ownerReference.
+# RBAC cannot limit list and watch by label: the operator's own are known by their ownerReference.
 - apiGroups: [""]
   resources: [secrets, services]
   verbs: [get, list, watch, create, patch, delete]

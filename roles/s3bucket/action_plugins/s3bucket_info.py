@@ -93,7 +93,7 @@ _AWS = {
     "validate_certs": (),
     "config": ("aws_config",),
 }
-# The variables whose value an error may show.
+# An error may show the values of these variables.
 _SHOWN = ("kubeconfig", "context", "host", "profile", "endpoint_url")
 _KUBERNETES_ENVIRONMENT = ("K8S_AUTH_HOST", "K8S_AUTH_KUBECONFIG", "K8S_AUTH_CONTEXT", "KUBECONFIG")
 _AWS_VARIABLES = {
@@ -236,7 +236,7 @@ class ActionModule(NormalAction):
 
 def readable(text: str) -> str:
     """Make an error of Ansible's validation readable: name the variable, and omit the names of Ansible's classes."""
-    # For an unknown field, Ansible lists the valid fields, and does not say that the field is unknown.
+    # For an unknown field, Ansible lists the valid fields, but not the unknown field as such.
     text = re.sub(r"^(?=\S+\. Supported parameters include: )", "unknown field ", text)
     text = text.replace(" must be one of: , ", " must be empty or one of: ")
     wrong = _WRONG_TYPE.search(text)

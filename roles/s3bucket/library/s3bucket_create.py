@@ -202,7 +202,7 @@ def read_back(
 
 def create_user(iam: Any, wanted: Wanted, rules: UserRules, origin: str) -> None:
     """Create the IAM user with its tags, path and boundary."""
-    tags = {**wanted.user_tags, owner.FOREIGN_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
+    tags = {**wanted.user_tags, owner.UNMANAGED_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):
         iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)

@@ -110,7 +110,7 @@ deferred:
   returned: success
 predicted:
   description:
-    - With check mode or diff, the result that a run would have as far as reads can tell, with C(done), C(reason),
+    - With check mode or diff, the result that a run would have as far as reads can predict it, with C(done), C(reason),
       C(message), C(retry), C(changed) and C(status).
     - Its reason is C(WouldChange) when a run would change something and succeed.
   type: dict
@@ -135,7 +135,7 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 # Before the other imports, which would fail with a traceback.
 ensure_present()
 
-from ansible.module_utils.s3bucket import children, owner
+from ansible.module_utils.s3bucket import children, owner, recent
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
@@ -233,7 +233,10 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "differs": seen.differs,
         "written": seen.written,
         "plan": plan,
-        "outcome_status": outcome_status(wanted, seen),
+        "outcome_status": {
+            **outcome_status(wanted, seen),
+            **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
+        },
         "success": success(seen.notes),
         "deferred": [problem.outcome.to_record() for problem in seen.deferred],
     }
@@ -255,9 +258,9 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
             "sets_tags": False,
             "origin": "",
         }
-    starts_issue = seen.keys.issue and not seen.keys.is_issuing
+    starts_rotation = seen.keys.create and not seen.keys.rotation_in_progress
     origin = seen.user_tags.get(owner.ORIGIN, "")
-    tags = {**seen.user_tags, owner.FOREIGN_KEYS: seen.keys.foreign_tag} if starts_issue else dict(seen.user_tags)
+    rotation_tags = {owner.UNMANAGED_KEYS: seen.keys.unmanaged_tag} if starts_rotation else {}
     return {
         "name": wanted.username,
         "policy_name": wanted.policy_name,
@@ -267,15 +270,17 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "sets_tags": seen.user_exists
         and (
             "user" in seen.differs
-            or starts_issue
+            or starts_rotation
             or owner.BUCKET not in seen.user.tags
             or seen.user.tags.get(owner.ORIGIN, "") != origin
         ),
         "origin": origin,
-        "tags": tags,
+        "tags": {**seen.user_tags, **rotation_tags},
         "boundary": sources.rules.boundary,
-        "settled_tags": {
-            key: value for key, value in {**wanted.identity.tags, **seen.user_tags}.items() if key != owner.FOREIGN_KEYS
+        "tags_after_rotation": {
+            key: value
+            for key, value in {**wanted.identity.tags, **seen.user_tags}.items()
+            if key != owner.UNMANAGED_KEYS
         },
         "key_tag": owner.KEY,
         "keys": asdict(seen.keys),

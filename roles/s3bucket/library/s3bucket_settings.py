@@ -35,7 +35,8 @@ options:
   arguments:
     description:
       - The settings to write, by their names (a file of C(module_utils/s3bucket/settings) each); C(tags), and
-        C(purge_tags) for whether other tags are removed.
+        C(purge_tags) for whether other tags are removed; C(unsupported), the names of settings that the spec requests
+        and the endpoint does not have, for the error.
     type: dict
     required: true
 extends_documentation_fragment:
@@ -73,18 +74,35 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
-from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.module import (
+    listed,
+    make_module,
+    make_tagging_client,
+    read_settings,
+    read_wanted,
+    refuse,
+    tag_user,
+)
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
-from ansible.module_utils.s3bucket.setting import Operation, Setting
+from ansible.module_utils.s3bucket.setting import UNSUPPORTED_CODES, Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
-from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
 from ansible.module_utils.s3bucket.steps import STOPS
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
+_REFUSAL_CODES = (
+    "InvalidArgument",
+    "InvalidBucketState",
+    "InvalidRequest",
+    "InvalidTargetBucketForLogging",
+    "MalformedXML",
+)
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
 # For this time after its creation, S3 may not know a user. The operator tries again every few seconds.
@@ -97,12 +115,15 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(self, s3: Any, iam: Any, wanted: Wanted, account: str) -> None:
-        self._s3 = s3
-        self._iam = iam
+    def __init__(self, module: AnsibleAWSModule, wanted: Wanted) -> None:
+        self._module = module
+        self._s3 = module.client("s3")
+        self._iam = module.client("iam")
         self._wanted = wanted
         self._name = wanted.bucket
-        self._account = account
+        self._account = str(module.params["account"])
+        self._endpoint = str(self._s3.meta.endpoint_url)
+        self._bucket = {"Bucket": self._name, "ExpectedBucketOwner": self._account}
         # The bucket's own record is used for an object without a user.
         self._record = ""
         self.user_tags: dict[str, str] = {}
@@ -115,6 +136,7 @@ class Settings:
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])
+        problems += [BY_NAME[name].unsupported(self._endpoint) for name in arguments.get("unsupported", [])]
         if problems and self._wanted.is_deleting:
             # A retained bucket loses its owner tags only after everything else has succeeded.
             return problems[0]
@@ -135,7 +157,7 @@ class Settings:
     def _call(self, operation: Operation, **arguments: Any) -> None:
         for pause_s in (*_LAG_PAUSES_S, None):
             try:
-                getattr(self._s3, operation.method)(Bucket=self._name, ExpectedBucketOwner=self._account, **arguments)
+                getattr(self._s3, operation.method)(**self._bucket, **arguments)
                 return
             except AWS_ERRORS as error:
                 if pause_s is None or code_of(error) not in _LAG_CODES:
@@ -144,7 +166,19 @@ class Settings:
 
     def _write(self, setting: Setting, value: Any) -> None:
         for call in setting.calls(value):
-            self._call(call.operation, **call.arguments)
+            try:
+                self._call(call.operation, **call.arguments)
+            except ReconcileError as refusal:
+                raise self._refusal_of(setting, refusal) from refusal
+
+    def _refusal_of(self, setting: Setting, refusal: ReconcileError) -> ReconcileError:
+        """Name the field whose value AWS refuses."""
+        code = code_of(refusal.__cause__ or refusal)
+        if code in UNSUPPORTED_CODES:
+            return setting.unsupported(self._endpoint)
+        if setting.is_optional and code in _REFUSAL_CODES:
+            return ReconcileError(Reason.INVALID_SPEC, f"spec.{setting.field}: AWS refuses it: {refusal.message}")
+        return refusal
 
     def _record_optional(self, names: list[str]) -> None:
         """Record in the bucket's tags which optional settings this run writes, before it writes any.
@@ -155,7 +189,7 @@ class Settings:
         recorded = owner.recorded_settings(found)
         if not recorded.issuperset(names):
             record = " ".join(sorted(recorded.union(names)))
-            self._call(_PUT_TAGS, Tagging={"TagSet": listed({**found, owner.SETTINGS: record})})
+            self._put_tags(found, {**found, owner.SETTINGS: record})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
         found = get_bucket_tags(self._s3, self._name, self._account) or {}
@@ -166,7 +200,42 @@ class Settings:
             # Settings that the creation should have applied, or that should have been cleared, are still to be done.
             new |= {key: found[key] for key in (owner.INITIAL, owner.SETTINGS) if key in found}
         if new != found:
+            self._put_tags(found, new)
+
+    def _put_tags(self, found: dict[str, str], new: dict[str, str]) -> None:
+        # AWS's answer is BadRequest, which does not name the field.
+        check_tag_count(self._name, new)
+        try:
             self._call(_PUT_TAGS, Tagging={"TagSet": listed(new)})
+        except ReconcileError:
+            if not self._has_abac():
+                raise
+            self._put_tags_with_abac(found, new)
+
+    def _has_abac(self) -> bool:
+        """Whether ABAC is enabled. Whoever has the bucket's key may enable it."""
+        try:
+            found = BY_NAME["abac"].read.take(self._s3.get_bucket_abac(**self._bucket))
+        except AWS_ERRORS:
+            return False
+        return bool(found)
+
+    def _put_tags_with_abac(self, found: dict[str, str], new: dict[str, str]) -> None:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html
+        control, resource = (
+            make_tagging_client(self._module),
+            {"AccountId": self._account, "ResourceArn": self._wanted.bucket_arn},
+        )
+        added = {key: value for key, value in new.items() if found.get(key) != value}
+        removed = [key for key in found if key not in new]
+        try:
+            # Removed first: a bucket can have 50 tags.
+            if removed:
+                control.untag_resource(**resource, TagKeys=removed)
+            if added:
+                control.tag_resource(**resource, Tags=listed(added))
+        except AWS_ERRORS as error:
+            raise unknown(f"tag bucket {self._name} (s3:TagResource, s3:UntagResource)", error) from error
 
     def _write_policy(self, policy: dict[str, Any]) -> None:
         if not policy:
@@ -241,7 +310,7 @@ def main() -> None:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})
-    settings = Settings(module.client("s3"), module.client("iam"), wanted, module.params["account"])
+    settings = Settings(module, wanted)
     problem = settings.write(module.params["arguments"])
     if problem is not None:
         module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)

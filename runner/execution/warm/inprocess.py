@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
 PROFILE = "legacy"
-_OURS = re.compile(r"/ansible_collections/(amazon/aws|kubernetes/core)/plugins/modules/\w+\.py$|/library/\w+\.py$")
+_SUPPORTED = re.compile(r"/ansible_collections/(amazon/aws|kubernetes/core)/plugins/modules/\w+\.py$|/library/\w+\.py$")
 # State that a module keeps between tasks in ansible.module_utils.common.warnings.
 _LEFTOVERS = ("_global_warnings", "_global_deprecations")
 
@@ -53,7 +53,7 @@ def find_module(action: ActionBase, name: str) -> str | None:
     return _path_of(name, task)
 
 
-def is_ours(task: Task) -> bool:
+def is_supported(task: Task) -> bool:
     """Whether a task's module is one that may run here."""
     return _path_of(task.action, task) is not None
 
@@ -63,7 +63,7 @@ def _path_of(name: str, task: Task) -> str | None:
 
     found = module_loader.find_plugin_with_context(name, "", collection_list=task.collections)
     path = found.plugin_resolved_path if found.resolved else ""
-    return path if path and _OURS.search(path) else None
+    return path if path and _SUPPORTED.search(path) else None
 
 
 def encode(arguments: dict[str, Any]) -> bytes:

@@ -38,7 +38,7 @@ class WarmProcess:
         self._environment = environment
         self._socket = folder / "socket"
         self._process: subprocess.Popen[str] | None = None
-        self._settled = threading.Event()
+        self._is_decided = threading.Event()
         self._stopping = threading.Event()
         self._is_supported = True
         self._is_waiting_over = False
@@ -71,13 +71,13 @@ class WarmProcess:
     def find_path(self) -> Path | None:
         """The folder to put first on a run's PATH, once the process is ready; None for a stock run."""
         if not self._is_waiting_over:
-            self._settled.wait(_READY_S)
+            self._is_decided.wait(_READY_S)
         return self._folder / "bin" if self._is_supported else None
 
     def end_waiting(self) -> None:
         """End the waiting in :meth:`find_path`. The runs that wait for it will not be started."""
         self._is_waiting_over = True
-        self._settled.set()
+        self._is_decided.set()
 
     @property
     def pid(self) -> int:
@@ -97,18 +97,18 @@ class WarmProcess:
     def _keep(self) -> None:
         while not self._stopping.is_set():
             try:
-                said, error = self._run(), ""
+                first_line, error = self._run(), ""
             except OSError as failed:
                 # For example, the work directory is full. A later try may succeed.
-                said, error = "", str(failed)
-            if said.startswith("unsupported"):
-                _LOG.warning("runs are not warm", extra={"error": said.strip()[:_MAX_ERROR]})
+                first_line, error = "", str(failed)
+            if first_line.startswith("unsupported"):
+                _LOG.warning("runs are not warm", extra={"error": first_line.strip()[:_MAX_ERROR]})
                 self._is_supported = False
-                self._settled.set()
+                self._is_decided.set()
                 return
-            if said.strip() != "ready":
+            if first_line.strip() != "ready":
                 # Until the process can be started, the shim makes runs stock. So no run has to wait.
-                self._settled.set()
+                self._is_decided.set()
             if not self._stopping.is_set():
                 error = error or self._last_error()
                 _LOG.warning("the warm process ended and is started again", extra={"error": error})
@@ -130,16 +130,16 @@ class WarmProcess:
         with self._lock:
             self._process = process
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - opened as pipes
-        said = process.stdout.readline()
-        if said.strip() == "ready":
+        first_line = process.stdout.readline()
+        if first_line.strip() == "ready":
             _LOG.debug("warm process is ready", extra={"pid": process.pid})
             self._backoff.reset()
-            self._settled.set()
+            self._is_decided.set()
         process.wait()
-        self._settled.clear()
+        self._is_decided.clear()
         process.stdout.close()
         process.stdin.close()
-        return said
+        return first_line
 
     def _last_error(self) -> str:
         with (self._folder / "stderr").open("rb") as stream:

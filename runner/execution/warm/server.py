@@ -49,7 +49,7 @@ def main() -> None:
         sys.exit(EXIT_UNSUPPORTED)
     gc.collect()
     gc.freeze()
-    # A run is short, so there is no need to collect its garbage, and pages that nobody writes stay shared.
+    # A run is short, so there is no need to collect its garbage, and pages that are not written stay shared.
     gc.disable()
     print("ready", flush=True)
     server.serve()
@@ -190,7 +190,7 @@ class _Child:
     def _take_over(self, mark: _Mark) -> None:
         environment = self._request["environment"]
         mark.show(environment[processes.RUN_ID])
-        # Whoever ends this run ends the shim first, and then looks for processes with the run's id. If that has
+        # Whoever ends this run ends the shim first, and then searches for processes with the run's id. If that has
         # happened, the connection is closed.
         if _is_closed(self._connection):
             os._exit(1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ansible.playbook.play_context import PlayContext
     from ansible.playbook.task import Task
 
-from runner.execution.warm.inprocess import is_ours
+from runner.execution.warm.inprocess import is_supported
 
 # These have no module. They only evaluate templates and use the results.
 _ACTIONS = frozenset({"assert", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
@@ -43,7 +43,7 @@ class _PassedOn:
 
 def is_for_here(task: Task, play_context: PlayContext) -> bool:
     """Whether a task runs without its own process."""
-    # A loop reports its items while it runs, from another thread, which must not get a module's streams as ours.
+    # A loop reports its items while it runs, from another thread, which must not write to a module's streams.
     if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
         return False
     if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:
@@ -51,7 +51,7 @@ def is_for_here(task: Task, play_context: PlayContext) -> bool:
     name = task.action
     for prefix in _BUILTIN:
         name = name.removeprefix(prefix)
-    return name in _ACTIONS or is_ours(task)
+    return name in _ACTIONS or is_supported(task)
 
 
 # Every task asks for it, of one class. The answer is found before the fork, by the check at start.

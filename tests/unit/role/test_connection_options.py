@@ -44,11 +44,11 @@ def test_every_connection_option_of_the_collections_is_known_by_all_its_names() 
     kubernetes = {name: {name, *aliases} for name, aliases in ACTION._KUBERNETES.items()}
     assert kubernetes == with_aliases(AUTH_ARG_SPEC)
     aws = {name: names for name, names in with_aliases(aws_argument_spec()).items() if name not in NOT_GIVEN}
-    ours = {
+    own = {
         f"aws_{name}" if name in ("ca_bundle", "config") else name: {name, *aliases} - {"ca_bundle", "config"}
         for name, aliases in ACTION._AWS.items()
     }
-    assert ours == aws
+    assert own == aws
 
 
 def test_every_connection_option_is_a_role_variable_and_secret_where_it_is_in_the_collection() -> None:

@@ -41,7 +41,7 @@ def test_mfa_delete_is_no_missing_right() -> None:
     assert "root user" in with_field("AccessDenied", text)
 
 
-def test_every_slow_reason_of_a_deletion_says_what_to_do() -> None:
+def test_every_slow_reason_of_a_deletion_has_a_remedy() -> None:
     for code in ("BucketHasAccessPointsAttached", "SomethingNew"):
         text = answer(code, "DeleteBucket")
         assert "deletionPolicy: Retain" in with_field(code, text)
@@ -49,8 +49,8 @@ def test_every_slow_reason_of_a_deletion_says_what_to_do() -> None:
 
 
 def test_answer_that_cannot_be_parsed_is_an_error_whose_text_is_not_read() -> None:
-    refusal = unknown("look", ResponseParserError("invalid XML: b'credential endpoint <Secret>'"))
-    assert (refusal.reason, refusal.message) == ("AWSError", "failed to look: the answer cannot be parsed")
+    refusal = unknown("read", ResponseParserError("invalid XML: b'credential endpoint <Secret>'"))
+    assert (refusal.reason, refusal.message) == ("AWSError", "failed to read: the answer cannot be parsed")
 
 
 def test_name_of_a_bucket_is_not_taken_for_the_cause() -> None:

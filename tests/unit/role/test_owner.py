@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from s3bucket import owner
 from s3bucket.owner import Identity
+from s3bucket.spec import MAX_BUCKET_TAGS, MAX_OPERATOR_TAGS, MAX_TAGS
+from tests.support.world import PROJECT
 
 ME = Identity("cluster", "team", "photos", "u2")
 
@@ -13,7 +16,7 @@ ME = Identity("cluster", "team", "photos", "u2")
 @pytest.mark.parametrize(
     ("tags", "is_owner", "is_same_object"),
     [
-        pytest.param(ME.tags, True, True, id="ours"),
+        pytest.param(ME.tags, True, True, id="owned"),
         pytest.param({**ME.tags, owner.UID: "u1"}, True, False, id="predecessor"),
         pytest.param({**ME.tags, owner.UID: ""}, True, True, id="made-from-a-file"),
         pytest.param({**ME.tags, owner.NAME: "other"}, False, False, id="other-object"),
@@ -26,16 +29,36 @@ def test_identity_of_tags(tags: dict[str, str], is_owner: bool, is_same_object: 
     assert (ME.is_owner(tags), ME.is_same_object(tags)) == (is_owner, is_same_object)
 
 
-def test_stale_tags_are_ours_only() -> None:
-    tags = {"team": "a", "cost": "1", "foreign": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
+def test_stale_tags_are_recorded_ones_only() -> None:
+    tags = {"team": "a", "cost": "1", "unmanaged": "x", owner.TAG_RECORD: owner.encode_tag_record(["team", "cost"])}
     assert owner.stale_tags(tags, {"cost": "1"}) == ["team"]
 
 
 def test_record_of_the_most_tags_fits_a_tag_value() -> None:
-    assert len(owner.encode_tag_record([f"key-{n}" for n in range(42)])) <= 256
+    assert len(owner.encode_tag_record([f"key-{n}" for n in range(MAX_TAGS)])) <= 256
 
 
-def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
+# The operator's own tags that a bucket can have at once. INITIAL is only on a bucket that the operator created, which has
+# no tags of an adoption.
+OF_ADOPTED_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.ADOPT, owner.ADOPTED}
+OF_NEW_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.INITIAL}
+OF_RETAINED_BUCKET = {owner.ADOPT, owner.RETAINED_FROM}
+OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.FOREIGN_KEYS}
+
+
+def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
+    """A new tag of the operator belongs into one of the sets above, and then leaves none to spare."""
+    crd = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    own = [OF_ADOPTED_BUCKET, OF_NEW_BUCKET, OF_RETAINED_BUCKET]
+    known = {value for value in vars(owner).values() if str(value).startswith(owner.PREFIX)} - {owner.PREFIX}
+    assert set.union(*own, OF_USER) == known
+    assert spec["tags"]["maxProperties"] + max(map(len, own)) + 1 == MAX_BUCKET_TAGS
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    assert MAX_OPERATOR_TAGS + len(OF_USER) < 50
+
+
+def test_without_owner_tags_keeps_other_tags_and_consent() -> None:
     tags = {**ME.tags, owner.ADOPT: "c/n/x", owner.ADOPTED: "true", "team": "a"}
     assert owner.without_owner_tags(tags) == {owner.ADOPT: "c/n/x", "team": "a"}
 
@@ -46,7 +69,7 @@ def test_without_owner_tags_keeps_foreign_tags_and_consent() -> None:
         pytest.param({**ME.tags, owner.CLUSTER: "old"}, "start this one with --cluster-name=old", id="other-cluster"),
         pytest.param({**ME.tags, owner.CLUSTER: "old", owner.UID: "u1"}, "--cluster-name=old", id="rebuilt-cluster"),
         pytest.param({**ME.tags, owner.UID: "u1"}, "a second cluster with the cluster name cluster", id="other-uid"),
-        pytest.param(ME.tags, "", id="ours"),
+        pytest.param(ME.tags, "", id="owned"),
         pytest.param({**ME.tags, owner.UID: ""}, "", id="made-from-a-file"),
         pytest.param({**ME.tags, owner.CLUSTER: "old", owner.NAME: "x"}, "", id="other-object"),
         pytest.param({}, "", id="none"),

@@ -171,7 +171,7 @@ def test_many_hostile_patterns_take_bounded_work() -> None:
     assert found is None
 
 
-def test_trial_of_a_text_looks_for_as_many_actions_as_the_operator() -> None:
+def test_trial_of_a_text_checks_as_many_actions_as_the_operator() -> None:
     reads = {"s3:ListBucket", "s3:GetBucketTagging", *(setting.read.operation.action for setting in ALL)}
     assert len(policy.TRIAL_ACTIONS) >= len({*policy.POLICY_ACTIONS, *reads})
 

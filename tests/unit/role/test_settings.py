@@ -13,7 +13,7 @@ from botocore.loaders import create_loader
 from s3bucket.setting import Comparison, Setting
 from s3bucket.settings import ALL
 from s3bucket.spec import Wanted, wanted_of
-from tests.support.objects import optional_settings
+from tests.support.settings import optional_settings
 from tests.support.world import PROJECT, ROLE
 
 OPERATIONS = create_loader().load_service_model("s3", "service-2")["operations"]
@@ -50,7 +50,7 @@ def test_new_bucket_has_nothing_that_a_plain_object_would_change(defaults: dict[
 
 @each_setting
 def test_requests_use_only_the_stated_operations(defaults: dict[str, Any], setting: Setting) -> None:
-    wanted = want(defaults, **optional_settings())
+    wanted = want(defaults, **optional_settings(with_needy=True))
     case = Comparison(wanted, {item.name: item.new_bucket for item in ALL})
     if setting.creation_only:
         return
@@ -68,7 +68,7 @@ def test_settings_are_imported_without_the_collections() -> None:
 
 
 def test_optional_setting_is_recorded_and_may_have_a_default_of_the_operator(defaults: dict[str, Any]) -> None:
-    given = optional_settings()
+    given = optional_settings(with_needy=True)
     names = " ".join(sorted(setting.name for setting in ALL if setting.is_optional))
     for wanted in (want(defaults, **given), want({**defaults, **given})):
         assert wanted.bucket_tags["agill.apps/settings"] == names

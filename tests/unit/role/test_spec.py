@@ -66,7 +66,7 @@ def test_name_of_a_namespace_is_recognized(
 
 
 @pytest.mark.parametrize(("account", "region"), [("999999999999", "eu-west-1"), ("123456789012", "us-east-1")])
-def test_name_in_a_foreign_namespace_is_refused(defaults: dict[str, Any], account: str, region: str) -> None:
+def test_name_in_another_accounts_namespace_is_refused(defaults: dict[str, Any], account: str, region: str) -> None:
     wanted = read(defaults, bucketName="photos-123456789012-eu-west-1-an", region=region)
     with pytest.raises(ReconcileError, match="AWS reserves the name for account 123456789012 in eu-west-1") as refused:
         check_namespace(wanted, account)

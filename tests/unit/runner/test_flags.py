@@ -1,4 +1,4 @@
-"""Flags whose values are in range but make no sense together, and values that mean the same."""
+"""Flags with values that are in range but make no sense together, and values that mean the same."""
 
 from __future__ import annotations
 

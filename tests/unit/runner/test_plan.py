@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.commands.planning import (
+from runner.commands.plan_report import (
     Document,
     PlanError,
     Planned,

@@ -26,7 +26,7 @@ DIFFERS = replace(READY, drift=("tags",))
 
 
 class PruningKube(FakeKube):
-    """An API server whose CRD lacks fields of the status."""
+    """An API server with a CRD that lacks fields of the status."""
 
     def __init__(self, item: dict[str, Any], missing: tuple[str, ...]) -> None:
         super().__init__(item)

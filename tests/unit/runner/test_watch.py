@@ -33,7 +33,7 @@ class Recorder:
 
 
 class StopEvent(threading.Event):
-    """A stop event whose waits return at once and are recorded. They are the pauses of the one watcher that has it."""
+    """A stop event. Its waits return at once and are recorded. They are the pauses of the one watcher that has it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def differing(
     :param case: ``found`` as :func:`read.read_settings` returns it, with ``policy_record``
     :param unmanaged: as :func:`unmanaged_now` returns it
     :param recorded: the optional settings that earlier runs wrote; one that the spec no longer gives is cleared
-    :raises ReconcileError: InvalidSpec for a value that this bucket or endpoint cannot have
+    :raises ReconcileError: InvalidSpec for a value that this bucket cannot have
     """
     found = []
     for setting in settings.ALL:
@@ -46,12 +46,25 @@ def differing(
         is_managed = setting.field not in unmanaged and (
             setting.is_managed(case.wanted, case.is_adopted) or setting.name in recorded
         )
-        if (is_managed or setting.is_leftover(case)) and _differs(setting, case):
+        is_supported = case.found[setting.name] is not UNSUPPORTED
+        if is_supported and (is_managed or setting.is_leftover(case)) and setting.differs(case):
             found.append(setting)
     for setting in found:
         if setting.creation_only:
             raise invalid(f"spec.{setting.field}", setting.creation_only)
     return [setting.name for setting in found]
+
+
+def unsupported(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> list[Setting]:
+    """Return the settings that the spec requests and the endpoint does not have. Parameters as in :func:`differing`."""
+    return [
+        setting
+        for setting in settings.ALL
+        if case.found.get(setting.name) is UNSUPPORTED
+        and setting.field not in unmanaged
+        and setting.is_managed(case.wanted, case.is_adopted)
+        and setting.is_asked(case.wanted)
+    ]
 
 
 def new_bucket(wanted: Wanted) -> ApiObject:
@@ -94,12 +107,3 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[s
     if not wanted.identity.uid and bucket.tags.get(owner.UID):
         tags[owner.UID] = bucket.tags[owner.UID]
     return tags
-
-
-def _differs(setting: Setting, case: Comparison) -> bool:
-    if case.found[setting.name] is not UNSUPPORTED:
-        return setting.differs(case)
-    if setting.is_asked(case.wanted):
-        message = f"this AWS endpoint or region does not support it ({setting.name})"
-        raise invalid(f"spec.{setting.field}", message)
-    return False

@@ -55,7 +55,7 @@ def owner_references(wanted: Wanted) -> list[ApiObject]:
     ]
 
 
-def is_ours(item: ApiObject, wanted: Wanted) -> bool:
+def is_owned(item: ApiObject, wanted: Wanted) -> bool:
     """Whether the S3 object controls the item. For a CR that exists only as a file: the labels, and no controller."""
     metadata = item.get("metadata", {})
     controllers = [ref for ref in metadata.get("ownerReferences") or [] if ref.get("controller")]

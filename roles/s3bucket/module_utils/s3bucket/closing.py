@@ -59,7 +59,7 @@ class Closing:
         self.problem = ""
 
     def run(self) -> None:
-        """Close the bucket. One call sets its policy; one blocks public ACLs, whose grantees may add delete markers.
+        """Close the bucket. One call sets its policy; one blocks public ACLs: their grantees may add delete markers.
 
         The policy is set first. A later run that retains the bucket after all recognizes the policy and removes it.
 

@@ -218,7 +218,7 @@ def _unreachable(error: Exception) -> ReconcileError:
 def _certificate_problem(error: BaseException | None) -> str:
     """Why TLS does not accept the API server's certificate; empty for any other error."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        # The client library turns urllib3's error, whose arguments have the TLS error, into an ApiException.
+        # The client library makes an ApiException of urllib3's error. The arguments of that one have the TLS error.
         nested = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
         error = next((item for item in nested if isinstance(item, BaseException)), None)
     return str(error.verify_message) if error is not None else ""

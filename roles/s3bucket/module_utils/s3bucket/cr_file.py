@@ -3,7 +3,7 @@
 
 Every error names the file and the remedy. Of the fields that the API server sets, only the uid is read, and only for a
 deletion: the tags of bucket and user hold it. For a present object it is ignored, because Kubernetes deletes a Secret
-whose owner does not exist.
+if its owner does not exist.
 """
 
 from __future__ import annotations

@@ -237,7 +237,7 @@ def reason_of(code: str, message: str) -> Reason:
         if reason == Reason.QUOTA_EXCEEDED and _is_about_keys(code, message):
             return Reason.TOO_MANY_KEYS
         if reason == Reason.WAITING_FOR_IAM and "Scope ARN: " in message:
-            # IAM's eventual consistency is not the cause: nobody has created the policy.
+            # IAM's eventual consistency is not the cause: the policy does not exist.
             return Reason.AWS_ERROR
         if reason == Reason.ACCESS_DENIED and _MFA_MESSAGE in message.lower():
             return Reason.MFA_REQUIRED
@@ -274,8 +274,8 @@ def unknown(verb: str, error: BaseException) -> UnknownStateError:
 def is_nowhere(region: str, error: BaseException | None) -> bool:
     """Whether AWS cannot be reached because the region does not exist.
 
-    False for a region that botocore knows. False also for a region whose endpoint answers: a new region has one before
-    botocore knows the region. False also where another endpoint than AWS's own is set.
+    False for a region that botocore knows. False also where the endpoint of the region answers: a new region has one
+    before botocore knows it. False also where another endpoint than AWS's own is set.
     """
     if not isinstance(error, EndpointConnectionError):
         return False

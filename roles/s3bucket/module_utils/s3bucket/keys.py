@@ -19,7 +19,7 @@ from .outcome import Reason
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
 MAX_KEYS = 2
-_NO_FOREIGN_KEYS = "-"
+_NO_UNMANAGED_KEYS = "-"
 
 
 @dataclass(frozen=True)
@@ -54,48 +54,48 @@ class KeyPlan:
     """What to do about the user's keys. ``differs`` is False when there is nothing to do."""
 
     live: str = ""
-    issue: bool = False
+    create: bool = False
     delete_first: list[str] = field(default_factory=list)
     delete_after: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    is_issuing: bool = False
-    foreign_tag: str = _NO_FOREIGN_KEYS
+    unmanaged: list[str] = field(default_factory=list)
+    rotation_in_progress: bool = False
+    unmanaged_tag: str = _NO_UNMANAGED_KEYS
 
     @property
     def differs(self) -> bool:
         """Whether there is anything to do about the keys."""
-        return self.issue or self.is_issuing or bool(self.delete_after)
+        return self.create or self.rotation_in_progress or bool(self.delete_after)
 
 
 def plan_keys(
-    listed: dict[str, str], recorded: Pair | None, foreign_tag: str | None, in_secret: Pair | None
+    listed: dict[str, str], recorded: Pair | None, unmanaged_tag: str | None, in_secret: Pair | None
 ) -> KeyPlan:
     """Decide what to do about the keys of an owned user.
 
     :param listed: key id to status (Active, Inactive), as ListAccessKeys returns them
     :param recorded: the pair in the key tag
-    :param foreign_tag: the foreign-keys tag's value; None when no rotation is in progress
+    :param unmanaged_tag: the foreign-keys tag's value; None when no rotation is in progress
     :param in_secret: the pair in the Secret; None when there is no Secret, or it does not hold a complete pair
     :raises ReconcileError: TooManyKeys when keys that the operator did not create take both slots
     """
     recorded_id = recorded.id if recorded else ""
-    if foreign_tag is None:
-        foreign = sorted(key for key in listed if key != recorded_id)
+    if unmanaged_tag is None:
+        unmanaged = sorted(key for key in listed if key != recorded_id)
     else:
-        foreign = sorted(key for key in foreign_tag.split() if key in listed)
-    ours = [key for key in listed if key not in foreign]
-    tag = " ".join(foreign) or _NO_FOREIGN_KEYS
+        unmanaged = sorted(key for key in unmanaged_tag.split() if key in listed)
+    managed = [key for key in listed if key not in unmanaged]
+    tag = " ".join(unmanaged) or _NO_UNMANAGED_KEYS
     is_live = recorded is not None and in_secret == recorded and listed.get(recorded_id) == "Active"
     if is_live:
-        stale = sorted(key for key in ours if key != recorded_id)
-        return KeyPlan(recorded_id, False, [], stale, foreign, foreign_tag is not None, tag)
-    if len(foreign) >= MAX_KEYS:
+        stale = sorted(key for key in managed if key != recorded_id)
+        return KeyPlan(recorded_id, False, [], stale, unmanaged, unmanaged_tag is not None, tag)
+    if len(unmanaged) >= MAX_KEYS:
         raise ReconcileError(
             Reason.TOO_MANY_KEYS,
-            f"the user has {len(foreign)} access keys that the operator did not issue ({', '.join(foreign)}) "
+            f"the user has {len(unmanaged)} access keys that the operator did not issue ({', '.join(unmanaged)}) "
             f"and AWS allows {MAX_KEYS}: delete one of them",
         )
     # The key in the Secret, which applications may still use, is deleted last.
-    by_worth = sorted(ours, key=lambda key: (in_secret is not None and key == in_secret.id, key))
+    by_worth = sorted(managed, key=lambda key: (in_secret is not None and key == in_secret.id, key))
     surplus = max(0, len(listed) - (MAX_KEYS - 1))
-    return KeyPlan("", True, by_worth[:surplus], by_worth[surplus:], foreign, foreign_tag is not None, tag)
+    return KeyPlan("", True, by_worth[:surplus], by_worth[surplus:], unmanaged, unmanaged_tag is not None, tag)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -15,6 +16,7 @@ from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
 from .read import PerUserReader, read_all_users
+from .regions import partition_of
 from .requirements import find_outdated
 from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
@@ -89,12 +91,21 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
-        settle_s=settings.iam_settle_s,
+        iam_propagation_s=settings.iam_settle_s,
         external_name=settings.service_external_name,
         rules=settings.rules,
         read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),
     )
+
+
+def make_tagging_client(module: AnsibleAWSModule) -> AwsClient:
+    """A client that tags buckets with ABAC. With AWS's own endpoint the account is a part of the host name."""
+    client = module.client("s3control")
+    host, partition = urlsplit(str(client.meta.endpoint_url)).hostname or "", partition_of(module.region or "")
+    if host.endswith((partition.dns_suffix, partition.dual_stack_suffix)):
+        return client
+    return module.client("s3control", config={"inject_host_prefix": False})
 
 
 def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:

@@ -22,7 +22,7 @@ ADOPTED = PREFIX + "adopted"
 RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
-FOREIGN_KEYS = PREFIX + "foreign-keys"
+UNMANAGED_KEYS = PREFIX + "foreign-keys"
 # On users: the bucket name that the user claims. No key that the operator creates can write tags in IAM.
 BUCKET = PREFIX + "bucket"
 # On users: whether the operator created the bucket or adopted it, and the bucket's name (see origin_record).
@@ -124,7 +124,7 @@ def without_owner_tags(tags: dict[str, str]) -> dict[str, str]:
 def encode_tag_record(keys: list[str]) -> str:
     """Record the keys of the CR's tags that the operator sets. A tag that is later removed from the CR is removed.
 
-    30 bits of SHA-256 a key and at most 42 keys: the record fits the 256 characters of a tag value.
+    30 bits of SHA-256 a key and at most spec.MAX_TAGS keys: the record fits the 256 characters of a tag value.
     """
     return " ".join(sorted(_short(key) for key in keys))
 

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Policy documents: parses and compares them, and finds statements that are public or lock the operator out.
 
-Tenants write the texts: they come from a CR, or from a bucket whose policy a tenant's key may write. So every function
-here needs time and memory that are bounded by :data:`MAX_BYTES`, and raises no exception but :class:`PolicyError`. No
-regular expression is built from such a text. This file imports only the standard library. The operator evaluates a new
-text first in a separate process that it can end (``runner/drift/sandbox.py``), and that process should be small.
+Tenants write the texts: they come from a CR, or from a bucket, where a tenant's key may write the policy. So every
+function here needs time and memory that are bounded by :data:`MAX_BYTES`, and raises no exception but
+:class:`PolicyError`. No regular expression is built from such a text. This file imports only the standard library. The
+operator evaluates a new text first in a separate process that it can end (``runner/drift/sandbox.py``), and that
+process should be small.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def find_replaced(text: str | None, policy: JsonObject | None, record: str) -> R
 
     :param record: as :func:`record_of` returns it, or an empty string. The record of another policy means that this
         policy has not been written yet
-    :returns: empty also when writing the policy again would give nobody access, because only statements that deny name
+    :returns: empty also when writing the policy again would give no one access, because only statements that deny name
         them
     """
     if text is None or not policy or (record and record.partition(":")[0] != _digest(policy)):
@@ -341,7 +342,7 @@ def matches(pattern: str, value: str) -> bool:
 
 
 def _check_depth(text: str) -> None:
-    # Checked before json.loads, whose own limit depends on the Python version and on the depth of the call stack.
+    # Checked before json.loads: its own limit depends on the Python version and on the depth of the call stack.
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
     depth, is_string, is_escaped = 0, False, False

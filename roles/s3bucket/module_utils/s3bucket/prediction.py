@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from .change import Change
-from .changes import changes_of, changes_of_deletion
 from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
 from .observe import Deletion, Observation, Sources, outcome_status
 from .outcome import Outcome, Reason
+from .planned_changes import changes_of, changes_of_deletion
 from .spec import Wanted
 
 # One page of versions is read. Where more are locked, the first ones are enough to predict it.

@@ -280,14 +280,14 @@ class Deployment(TypedDict):
 
 @dataclass(frozen=True)
 class Read:
-    """Settings that were read. ``unknown``: those whose values the operator's Deployment does not show."""
+    """Settings that were read. ``unknown``: those that the operator's Deployment does not show."""
 
     given: JsonObject
     unknown: dict[str, str]
 
 
 def of_variables(variables: JsonMapping) -> JsonObject:
-    """The settings from role variables whose values differ from the role's defaults.
+    """The settings from role variables that differ from the role's defaults.
 
     :param variables: values by the names of the table
     :raises ReconcileError: InvalidSpec naming the variable
@@ -400,7 +400,7 @@ def _option_values(arguments: list[str], option: str) -> tuple[list[str], bool]:
 
 
 def find_differences(own: JsonMapping, operator: Read) -> list[str]:
-    """The settings whose values would make a playbook write other things than an operator, one phrase each.
+    """The settings that would make a playbook write other things than an operator, one phrase each.
 
     For a value that the Deployment does not show, the value that the person gives is assumed to be equal.
     """

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from .errors import ReconcileError
 from .json_types import ApiObject, AwsClient
+from .outcome import Reason
 
 if TYPE_CHECKING:
     from .spec import Wanted
@@ -93,7 +95,7 @@ class Comparison:
 
 
 class Setting:
-    """One setting of a bucket. The defaults fit a setting whose value is compared and written as a whole.
+    """One setting of a bucket. The defaults fit a setting that is compared and written as a whole.
 
     :cvar name: the aspect, as in ``status.drift``
     :cvar field: the field of the spec
@@ -171,6 +173,14 @@ class Setting:
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
+
+    def unsupported(self, endpoint: str) -> ReconcileError:
+        """Make the error for an endpoint that does not have the setting: reason InvalidSpec.
+
+        :param endpoint: the URL that the requests go to
+        """
+        message = f"spec.{self.field}: {endpoint} does not support it ({self.name}): remove the field"
+        return ReconcileError(Reason.INVALID_SPEC, message)
 
     def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
         """Return the fields of ``status.effective``: given values and defaults; for an adopted bucket no defaults."""

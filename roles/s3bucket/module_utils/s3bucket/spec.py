@@ -26,6 +26,10 @@ MAX_POLICY_NAME = 128
 REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
 ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/CostAllocTagging.html
+MAX_BUCKET_TAGS = 50
+# The most keys that fit the record of the tags (owner.encode_tag_record). The CRD admits fewer, which always fit beside
+# the operator's own tags. An object that was stored under an earlier CRD may have this many.
 MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
@@ -142,8 +146,10 @@ class Wanted:
         shown: ApiObject = {}
         for setting in ALL_SETTINGS:
             shown |= setting.effective(self, is_adopted)
+        names = [item.field for item in ALL_SETTINGS if item.is_optional and item.is_managed(self, is_adopted)]
         return {
             **shown,
+            **({"managedSettings": sorted(names)} if names else {}),
             "deletionPolicy": self.deletion_policy_for(is_adopted),
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
@@ -275,6 +281,20 @@ def check_namespace(wanted: Wanted, account: str) -> None:
         f"AWS reserves the name for account {wanted.namespace[0]} in {wanted.namespace[1]}: "
         f"end it with -{account}-{wanted.region}-an, or choose one that does not end with -an",
     )
+
+
+def check_tag_count(bucket: str, tags: dict[str, str]) -> None:
+    """Refuse more tags than AWS allows on a bucket.
+
+    :param tags: all tags that the bucket would have
+    :raises ReconcileError: InvalidSpec
+    """
+    if len(tags) > MAX_BUCKET_TAGS:
+        raise invalid(
+            "spec.tags",
+            f"bucket {bucket} would have {len(tags)} tags, and AWS allows {MAX_BUCKET_TAGS}: remove tags from the "
+            "field, or remove from the bucket tags that others have set",
+        )
 
 
 def read_actions(wanted: Wanted) -> list[str]:

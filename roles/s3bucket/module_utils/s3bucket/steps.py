@@ -23,7 +23,7 @@ DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket's tags show its owner and origin": (),
     "Ensure the user of the Go operator carries this object's tags": (),
     "Ensure the user is gone": ("user",),
-    "Ensure a retained bucket is no longer ours": (),
+    "Ensure a retained bucket is no longer managed": (),
     "Ensure the bucket is empty": (),
     "Ensure the bucket is gone": ("bucket",),
     "Ensure Secret and Service are gone": ("secret", "service"),

@@ -30,7 +30,7 @@ _QUARANTINE = re.compile(r"arn:aws[a-z-]*:iam::aws:policy/AWSCompromisedKeyQuara
 
 
 def is_quarantine(arn: str) -> bool:
-    """Whether the policy is one that AWS attaches to a user whose access key it has found in public."""
+    """Whether the policy is one that AWS attaches to a user after it has found an access key in public."""
     return _QUARANTINE.fullmatch(arn) is not None
 
 
@@ -54,7 +54,7 @@ def claims(name: str, user: UserState, bucket: str) -> bool:
 
 
 def due_tags(user: UserState, tags: dict[str, str]) -> dict[str, str]:
-    """The tags that the user should have and whose absence must be repaired at once.
+    """The tags that the user should have. Missing ones must be repaired at once.
 
     A user from before the tag claims the name by its policy's name. It gets the tag when its tags are written next.
     """
@@ -71,7 +71,7 @@ def claim_of(name: str, user: UserState) -> str:
 
 @dataclass(frozen=True)
 class UserRules:
-    """Path and boundary of users. When a value is empty, users are created without it, and existing users keep theirs.
+    """Path and boundary of users. An empty value: users are created without it, and existing users are not changed.
 
     Others may attach ``allowed_policies`` (ARNs) and ``allowed_groups`` to users, for example as guardrails.
     """
@@ -81,7 +81,7 @@ class UserRules:
     allowed_policies: frozenset[str] = frozenset()
     allowed_groups: frozenset[str] = frozenset()
 
-    def foreign_rights(self, user: UserState, policy_name: str) -> list[str]:
+    def unmanaged_rights(self, user: UserState, policy_name: str) -> list[str]:
         """What, apart from the inline policy, gives or takes rights of a user and is not allowed."""
         found = [f"group {group}" for group in user.groups if group not in self.allowed_groups]
         found += [f"policy {arn}" for arn in user.attached if arn not in self.allowed_policies or is_quarantine(arn)]

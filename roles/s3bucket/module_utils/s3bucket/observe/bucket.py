@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from .. import aspects, owner
+from .. import aspects, owner, recent
 from ..errors import ReconcileError
 from ..json_types import ApiObject, AwsClient
 from ..keys import Pair
@@ -13,7 +13,8 @@ from ..outcome import Reason
 from ..policy import find_replaced
 from ..read import read_settings
 from ..setting import Comparison
-from ..spec import Wanted
+from ..settings import BY_NAME
+from ..spec import Wanted, check_tag_count
 from ..state import BucketState, UserState
 from ..users import claims, may_use
 from .observation import Observation
@@ -100,7 +101,7 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
     """Whether only tags name this object as the bucket's owner: another tenant may have prepared the bucket.
 
     Whoever had a key for it may have written any tags, and rules that delete or copy what is stored later. A bucket
-    that the operator created for this object has the object's uid in its tags, which nobody else knows. A re-created
+    that the operator created for this object has the object's uid in its tags, which no one else knows. A re-created
     object has another uid; then its user, which claims the bucket's name in IAM, is the proof. For an object without a
     user there is no proof but the tags.
     """
@@ -113,10 +114,10 @@ def _is_planted(wanted: Wanted, bucket: BucketState, user: UserState | None) -> 
 
 
 def _created_before(wanted: Wanted) -> ReconcileError:
-    """The error for a bucket to adopt whose name is that of a bucket that the operator created for this object.
+    """The error for a bucket to adopt that has the name of one that the operator created for this object.
 
     The object's user has a key. With it someone could delete that bucket, create another one and offer it for adoption.
-    Or they could write an offer on the bucket itself, whose unset fields would then no longer be managed. So a person
+    Or they could write an offer on the bucket itself. Its unset fields would then no longer be managed. So a person
     with rights in IAM has to decide.
     """
     return ReconcileError(
@@ -156,24 +157,47 @@ def is_adopted(origin: str, bucket: BucketState) -> bool:
 def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: Found) -> None:
     """Fill in which aspects of the bucket differ, and what repairs them.
 
-    :raises ReconcileError: InvalidSpec for what this bucket or endpoint cannot have
+    :raises ReconcileError: InvalidSpec for what this bucket cannot have
     """
     bucket = found.bucket
     if bucket is None:
         seen.differs.append("bucket")
         seen.settings, seen.tags = aspects.new_bucket(wanted), ({}, wanted.tags)
-        # Compared only to refuse early what a new bucket could not have either.
-        aspects.differing(seen.comparison_with(wanted))
+        # This also refuses early what a new bucket could not have either.
+        seen.digests = _digests(seen, aspects.differing(seen.comparison_with(wanted)))
         return
     seen.bucket_exists = True
     seen.is_adopted = is_adopted(seen.origin, bucket)
     _compare_settings(wanted, sources, seen, found)
+    _compare_tags(wanted, seen, bucket)
+    seen.digests = _digests(seen, seen.differs)
+
+
+def _compare_tags(wanted: Wanted, seen: Observation, bucket: BucketState) -> None:
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
     seen.tags = bucket.tags, tags
-    if tags != bucket.tags:
-        seen.differs.append("tags")
-        purges = any(key not in tags for key in bucket.tags)
-        seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
+    if tags == bucket.tags:
+        return
+    try:
+        check_tag_count(wanted.bucket, tags)
+    except ReconcileError as problem:
+        if not wanted.identity.is_owner(bucket.tags):
+            # A bucket that cannot be marked as owned is not changed.
+            raise
+        seen.defer(problem)
+        return
+    seen.differs.append("tags")
+    purges = any(key not in tags for key in bucket.tags)
+    seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
+
+
+def _digests(seen: Observation, differs: list[str]) -> dict[str, str]:
+    """Digests of the current values, for the record of what a run replaces.
+
+    Only of optional settings. A change of the others by hand, right after a run, is repaired at the next check.
+    """
+    optional = [BY_NAME[name] for name in differs if name in BY_NAME and BY_NAME[name].is_optional]
+    return {item.name: recent.digest(item.canonical(seen.settings[item.name])) for item in optional}
 
 
 def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found: Found) -> None:
@@ -186,6 +210,8 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     seen.unmanaged = aspects.unmanaged_now(wanted, tags)
     seen.recorded = owner.recorded_settings(tags)
     case = seen.comparison_with(wanted)
+    for setting in aspects.unsupported(case, seen.unmanaged):
+        seen.defer(setting.unsupported(sources.s3.meta.endpoint_url))
     seen.differs += aspects.differing(case, seen.unmanaged, seen.recorded)
     if "policy" in seen.differs:
         _leave_replaced_principals(wanted, seen)
@@ -199,7 +225,7 @@ def _policy_record(wanted: Wanted, found: Found) -> str:
 
 
 def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
-    """Keep a policy whose only difference is that a principal that it names was deleted.
+    """Keep a policy that differs only because AWS deleted a principal that it names.
 
     Writing it again would give access to a later user or role of that name, which may belong to anyone. This does not
     apply to the object's own user: the operator creates it again, and it has the access that the spec gives it.
@@ -222,6 +248,9 @@ def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject
     """The arguments of s3bucket_settings for a bucket that this run has just created."""
     case = Comparison(wanted, read_settings(s3, wanted.bucket, account, aspects.due_settings(wanted, {})))
     found = aspects.arguments(case, aspects.differing(case))
+    missing = [setting.name for setting in aspects.unsupported(case)]
+    if missing:
+        found["unsupported"] = missing
     if owner.INITIAL in wanted.creation_tags:
         found |= {"tags": wanted.bucket_tags, "purge_tags": True}
     return found

@@ -43,13 +43,13 @@ def check_ownership(wanted: Wanted, secret: _Child, service: _Child) -> None:
 
     :raises ReconcileError: Conflict
     """
-    if secret is not None and wanted.username and not children.is_ours(secret, wanted):
-        raise _foreign("Secret", wanted.secret_name)
-    if service is not None and not children.is_ours(service, wanted):
-        raise _foreign("Service", wanted.identity.name)
+    if secret is not None and wanted.username and not children.is_owned(secret, wanted):
+        raise _conflict("Secret", wanted.secret_name)
+    if service is not None and not children.is_owned(service, wanted):
+        raise _conflict("Service", wanted.identity.name)
 
 
-def _foreign(kind: str, name: str) -> ReconcileError:
+def _conflict(kind: str, name: str) -> ReconcileError:
     return ReconcileError(
         Reason.CONFLICT,
         f"{kind} {name} exists and does not belong to this S3 object (no controller ownerReference to it): "
@@ -68,7 +68,7 @@ def compare_service(wanted: Wanted, sources: Sources, seen: Observation) -> None
     if sources.cluster is None:
         return
     if not seen.service_host:
-        if service is not None and children.is_ours(service, wanted):
+        if service is not None and children.is_owned(service, wanted):
             seen.differs.append("service")
     elif service is None or not children.is_service_same(service, wanted, seen.service_host):
         seen.differs.append("service")
@@ -91,7 +91,7 @@ def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -
 def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
     """Ask the API server, before any write, whether it would store what this run would write.
 
-    A key whose Secret cannot be stored would be lost, and every retry would create another key.
+    If the Secret cannot be stored, its key would be lost, and every retry would create another key.
 
     :raises NoSuchNamespaceError: before bucket and user are created for a namespace that does not exist
     """
@@ -121,6 +121,6 @@ def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
             f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
             f"({', '.join(map(str, finalizers))}): remove them",
         )
-    if seen.keys.issue:
+    if seen.keys.create:
         manifest = children.with_example_pair(manifest)
     cluster.dry_run(children.beside(manifest) if is_replaced else manifest)

@@ -41,7 +41,7 @@ def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState)
     """Whether another user's claim yields: it has no rights, and this object's user has them or is older.
 
     When two clusters create at the same time, each may have missed the other's claim. S3 gives the bucket to one of
-    them, whose user then gets rights.
+    them, and its user then gets rights.
     """
     if user is None or may_use(name, other, wanted.bucket):
         return False

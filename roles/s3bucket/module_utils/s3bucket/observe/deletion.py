@@ -67,7 +67,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     found = _read(wanted, sources, deletion)
     proof = find_proof(wanted, sources, found)
     if found.user is None and USER_NAME.fullmatch(wanted.username):
-        # An existing user is deleted, whatever the Secret says about its key: a tenant can write the Secret.
+        # An existing user is deleted, whatever key the Secret holds: a tenant can write the Secret.
         wait_for_iam(wanted, sources, found)
     if found.bucket is not None:
         _plan_bucket(wanted, deletion, found.bucket, proof, recorded_origin(wanted, found.user, proof))
@@ -76,7 +76,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     if found.user is not None:
         _plan_user(wanted, deletion, found.user, proof)
     deletion.secret_uid = found.secret["metadata"].get("uid", "") if found.secret else ""
-    if found.service is not None and manifests.is_ours(found.service, wanted):
+    if found.service is not None and manifests.is_owned(found.service, wanted):
         deletion.service_uid = found.service["metadata"].get("uid", "")
     return deletion
 
@@ -91,7 +91,7 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
     found = Found(deletion.account, bucket, user, secret, service)
     if user is not None:
         sources.users.read_rights(wanted.username, user)
-    is_owned = secret is not None and manifests.is_ours(secret, wanted)
+    is_owned = secret is not None and manifests.is_owned(secret, wanted)
     return found if is_owned else replace(found, secret=None)
 
 

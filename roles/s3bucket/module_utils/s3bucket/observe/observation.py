@@ -23,6 +23,7 @@ class Observation:
     ``service_host`` is empty where there is to be no Service.
     ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty when it is unknown.
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
+    ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
@@ -38,6 +39,7 @@ class Observation:
     origin: str = ""
     unmanaged: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
+    digests: dict[str, str] = field(default_factory=dict)
     user_exists: bool = False
     user: UserState | None = None
     user_arn: str = ""
@@ -52,14 +54,14 @@ class Observation:
     deferred: list[ReconcileError] = field(default_factory=list)
 
     def defer(self, problem: ReconcileError, *aspects: str) -> None:
-        """Record a problem, and remove the aspects whose steps it prevents."""
+        """Record a problem, and remove the aspects that it keeps from being repaired."""
         self.deferred.append(problem)
         self.differs = [aspect for aspect in self.differs if aspect not in aspects]
 
     def defer_key(self, problem: ReconcileError) -> None:
         """Record a problem that prevents any change to key and Secret."""
         self.defer(problem, "access_key", "secret")
-        self.keys = replace(self.keys, issue=False, is_issuing=False, delete_first=[], delete_after=[])
+        self.keys = replace(self.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
@@ -71,13 +73,13 @@ class Observation:
 
         A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
         """
-        brought = {"user_policy": self.puts_policy, "access_key": self.keys.issue, "secret": self.keys.issue}
+        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
         found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
         return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
 
     @property
     def lacks(self) -> list[str]:
-        """What is missing without which nobody can use the object, in words. All of it also differs."""
+        """What is missing without which no one can use the object, in words. All of it also differs."""
         found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
         return [words for words, is_there in found.items() if not is_there]
 
@@ -96,4 +98,4 @@ def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
 
 def writes_secret(wanted: Wanted, seen: Observation) -> bool:
     """Whether the run writes the Secret, with a new key pair or without."""
-    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.issue)
+    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.create)

@@ -50,7 +50,7 @@ class Sources:
     """The sources, and the role's settings that matter for reading.
 
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
-    ``settle_s``: seconds to allow for IAM's eventual consistency after a write.
+    ``iam_propagation_s``: seconds to allow for IAM's eventual consistency after a write.
     ``external_name``: the target of the Service; empty for the one that follows from the region.
     ``rules``: what the cluster requires of users.
     ``read_users``: reads all users of the account, to check which others claim the bucket's name. None skips that
@@ -66,7 +66,7 @@ class Sources:
     cluster: Cluster | None
     clients_of: Callable[[ApiObject], tuple[AwsClient, AwsClient]]
     now: datetime
-    settle_s: float
+    iam_propagation_s: float
     external_name: str
     rules: UserRules = NO_RULES
     read_users: Callable[[], dict[str, UserState]] | None = None

@@ -26,20 +26,20 @@ def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) 
     name, identity = wanted.username, wanted.identity
     if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
         other = identity.owner_of(user.tags)
-        whose = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
+        owned_by = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
         hint = identity.cluster_hint(user.tags)
-        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {whose}: choose another iamUser.username{hint}")
+        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {owned_by}: choose another iamUser.username{hint}")
 
 
 def wait_for_iam(wanted: Wanted, sources: Sources, found: Found) -> None:
-    """Refuse while a missing resource was written within ``settle_s`` seconds: IAM is eventually consistent.
+    """Refuse while a missing resource was written within ``iam_propagation_s`` seconds: IAM is eventually consistent.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     :raises ReconcileError: WaitingForIAM
     """
     # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
     ago = children.issued_ago_s(found.secret, sources.now)
-    if ago is None or abs(ago) >= sources.settle_s:
+    if ago is None or abs(ago) >= sources.iam_propagation_s:
         return
     user, pair = found.user, children.pair_in(found.secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
@@ -59,14 +59,14 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
-    foreign = rules.foreign_rights(user, wanted.policy_name)
-    if not foreign:
+    unmanaged = rules.unmanaged_rights(user, wanted.policy_name)
+    if not unmanaged:
         return None
     return ReconcileError(
         Reason.CONFLICT,
-        f"IAM user {name} has rights that the operator did not give ({', '.join(foreign)}): remove them, or allow them "
-        "with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of its "
-        "chart), or s3bucket_allowed_policies and s3bucket_allowed_groups of the role",
+        f"IAM user {name} has rights that the operator did not give ({', '.join(unmanaged)}): remove them, or allow "
+        "them with --allowed-policy and --allowed-group of the operator (iam.allowedPolicies and iam.allowedGroups of "
+        "its chart), or s3bucket_allowed_policies and s3bucket_allowed_groups of the role",
     )
 
 
@@ -90,9 +90,9 @@ def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Fou
     has_secret = seen.secret is not None and children.has_labels(seen.secret, wanted)
     if in_secret != recorded or (sources.cluster and not has_secret):
         seen.differs.append("secret")
-    if seen.keys.foreign:
+    if seen.keys.unmanaged:
         seen.notes.append(
-            f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.foreign)}"
+            f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.unmanaged)}"
         )
     seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen)}
     if recorded is not None and recorded == in_secret and seen.keys.live:
@@ -106,7 +106,7 @@ def _plan_new_user(wanted: Wanted, seen: Observation) -> None:
     seen.has_key = False
     seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
     seen.puts_policy = True
-    seen.keys = KeyPlan(issue=True)
+    seen.keys = KeyPlan(create=True)
 
 
 def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _plan_keys(
 ) -> ReconcileError | None:
     """Plan what to do about the keys. Return why nothing can be done."""
     try:
-        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.FOREIGN_KEYS), in_secret)
+        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
     except ReconcileError as refusal:
         return refusal
     return None
@@ -144,6 +144,6 @@ def _compare_key(seen: Observation, user: UserState, recorded: Pair | None, in_s
     is_active = recorded is not None and user.keys.get(recorded.id) == "Active"
     seen.has_key = is_active and recorded in (in_secret, children.pair_in(seen.secret))
     is_missing = seen.keys.differs and not is_active
-    is_surplus = bool(seen.keys.delete_after) and not seen.keys.issue
-    if is_missing or seen.keys.is_issuing or is_surplus:
+    is_surplus = bool(seen.keys.delete_after) and not seen.keys.create
+    if is_missing or seen.keys.rotation_in_progress or is_surplus:
         seen.differs.append("access_key")

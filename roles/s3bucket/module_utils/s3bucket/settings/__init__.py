@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..setting import Setting
 
 # begin of generated lines: imports
+from .abac import SETTING as _ABAC
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
 from .cors import SETTING as _CORS
@@ -16,12 +17,14 @@ from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
 from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
+from .requester_pays import SETTING as _REQUESTER_PAYS
 from .versioning import SETTING as _VERSIONING
 
 # end of generated lines: imports
 
 _FOUND: tuple[Setting, ...] = (
     # begin of generated lines: list
+    _ABAC,
     _ACCELERATION,
     _ACL,
     _CORS,
@@ -29,6 +32,7 @@ _FOUND: tuple[Setting, ...] = (
     _OWNERSHIP,
     _POLICY,
     _PUBLIC_ACCESS_BLOCK,
+    _REQUESTER_PAYS,
     _VERSIONING,
     # end of generated lines: list
 )

@@ -16,7 +16,7 @@ def _has_versions(found: ApiObject) -> bool:
 
 
 class ObjectLock(Setting):
-    """A bucket that has object lock keeps it, whatever the spec says."""
+    """A bucket that has object lock keeps it, whatever the spec has."""
 
     name = "object_lock"
     field = "enableObjectLock"

@@ -78,12 +78,12 @@ def plan_file(stream: BinaryIO, namespace: str, names: tuple[str, ...], role: Ro
     :param namespace: the namespace of objects that do not name one
     :raises PlanError: when there is nothing to plan, or a cluster that is needed cannot be asked
     """
-    return _plan_as_told(*with_cluster(named(read_file(stream, namespace), names), _find_cluster()), role)
+    return _plan_documents(*with_cluster(named(read_file(stream, namespace), names), _find_cluster()), role)
 
 
 def plan_cluster(kube: Kube, names: tuple[str, ...], role: RoleOptions) -> list[Planned]:
     """Plan the objects of the namespaces that ``kube`` serves, or those with these names; else as :func:`plan_file`."""
-    return _plan_as_told(named(read_cluster(kube), names), kube, role)
+    return _plan_documents(named(read_cluster(kube), names), kube, role)
 
 
 def read_file(stream: BinaryIO, namespace: str) -> list[Document]:
@@ -196,7 +196,7 @@ def _find_cluster() -> Kube | None:
     return Kube()
 
 
-def _plan_as_told(documents: list[Document], kube: Kube | None, role: RoleOptions) -> list[Planned]:
+def _plan_documents(documents: list[Document], kube: Kube | None, role: RoleOptions) -> list[Planned]:
     settings = replace(role.settings, cluster_name=role.settings.cluster_name or cluster_name(kube))
     check = DriftCheck(role.project_dir, settings, has_cluster=kube is not None)
     return plan_all(check, documents, role.project_dir, kube is not None)

@@ -11,11 +11,11 @@ import pytest
 
 from s3bucket.aspects import differing
 from s3bucket.change import Change
-from s3bucket.changes import changes_of, changes_of_deletion
 from s3bucket.closing import closing_policy
 from s3bucket.errors import ReconcileError
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation
+from s3bucket.planned_changes import changes_of, changes_of_deletion
 from s3bucket.setting import Comparison
 from s3bucket.settings import ALL
 from s3bucket.settings.public_access_block import BLOCK_FIELDS
@@ -65,7 +65,7 @@ def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(
     defaults: dict[str, Any], cluster: Any, secret: Any
 ) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
-    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(issue=True))
+    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(create=True))
     assert rows(changes_of(wanted, seen, sources(cluster=cluster))) == [
         ("user", "iamUser", "missing", "created"),
         ("user", "accessKey", "missing", "issued"),
@@ -75,7 +75,7 @@ def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(
 
 def test_new_user_without_a_secret_that_can_be_stored_shows_no_key(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
-    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(issue=True))
+    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(create=True))
     seen.defer_key(ReconcileError("KubernetesError", "exceeded quota"))
     assert rows(changes_of(wanted, seen, sources(cluster=object()))) == [("user", "iamUser", "missing", "created")]
 
@@ -94,7 +94,7 @@ def test_adopted_bucket_shows_only_what_the_spec_gives(defaults: dict[str, Any])
     ]
 
 
-def test_user_of_ours_with_another_boundary_and_surplus_keys(defaults: dict[str, Any]) -> None:
+def test_owned_user_with_another_boundary_and_surplus_keys(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
     keys = {"AKIAOLD": "Active", "AKIASTALE": "Inactive"}
     user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys=keys, boundary="arn:other")
@@ -114,13 +114,13 @@ def test_service_that_is_not_wanted_goes(defaults: dict[str, Any]) -> None:
     assert rows(changes_of(wanted, seen, sources())) == [("service", "service", "there", "deleted")]
 
 
-def test_secret_that_holds_something_else_is_told_without_what_it_holds(defaults: dict[str, Any]) -> None:
+def test_secret_that_holds_something_else_is_shown_without_its_contents(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
     user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys={"AKIAOLD": "Active"})
     secret = {"metadata": {}, "data": {"AWS_ACCESS_KEY_ID": "aGlkZGVu", "AWS_SECRET_ACCESS_KEY": "aGlkZGVu"}}
     seen = Observation(
         "1", ["secret"], bucket_exists=True, settings=NEW_BUCKET, user=user, user_tags=dict(user.tags),
-        keys=KeyPlan(issue=True, delete_after=["AKIAOLD"]), secret=secret, has_key=False,
+        keys=KeyPlan(create=True, delete_after=["AKIAOLD"]), secret=secret, has_key=False,
     )  # fmt: skip
     found = changes_of(wanted, seen, sources())
     assert rows(found)[:2] == [
@@ -136,7 +136,7 @@ def test_secret_that_holds_something_else_is_told_without_what_it_holds(defaults
     [
         pytest.param({}, {"deletes_bucket": True}, "emptied and deleted", id="delete"),
         pytest.param({"forceDelete": False}, {"deletes_bucket": True}, "deleted, if it is empty", id="not-emptied"),
-        pytest.param({}, {"retained_tags": {}}, "retained, no longer ours", id="retained"),
+        pytest.param({}, {"retained_tags": {}}, "retained, no longer managed", id="retained"),
     ],
 )
 def test_deletion_shows_what_becomes_of_each(defaults: dict[str, Any], spec: Any, gone: Any, becomes: str) -> None:

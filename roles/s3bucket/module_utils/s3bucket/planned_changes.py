@@ -34,7 +34,7 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     """The changes of an object that is being deleted, from the result of :func:`observe.observe_deletion`."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
     becomes = {
-        "bucket": "retained, no longer ours" if deletion.retained_tags is not None else deleted,
+        "bucket": "retained, no longer managed" if deletion.retained_tags is not None else deleted,
         "user": "deleted, with its keys and policy",
     }
     fields = {"user": "iamUser"}
@@ -61,7 +61,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
 
 def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
     found = [Change("user", "iamUser", _MISSING, _CREATED)]
-    if not seen.keys.issue:
+    if not seen.keys.create:
         return found
     return [*found, Change("user", "accessKey", _MISSING, "issued"), *_of_rewritten_secret("user", seen, sources)]
 
@@ -78,7 +78,7 @@ def _of_user(wanted: Wanted, seen: Observation, user: UserState, sources: Source
     found += _of_keys(seen, user)
     # A new key replaces the one in the Secret, so both values change together.
     aspect = "secret" if "secret" in seen.differs else "access_key"
-    if seen.keys.issue:
+    if seen.keys.create:
         found += _of_rewritten_secret(aspect, seen, sources)
     if "secret" in seen.differs and seen.secret is not None:
         found += _of_labels("secret", seen.secret, wanted)
@@ -89,12 +89,12 @@ def _of_keys(seen: Observation, user: UserState) -> list[Change]:
     aspect = "access_key" if "access_key" in seen.differs else "secret"
     found, keys = [], seen.keys
     recorded = Pair.parse(user.tags.get(owner.KEY, ""))
-    if keys.issue:
+    if keys.create:
         status = user.keys.get(recorded.id) if recorded else None
         is_now = f"{recorded.id} ({status})" if recorded and status else _MISSING
         found.append(Change(aspect, "accessKey", is_now, "replaced by a new one" if status else "issued"))
-    elif keys.is_issuing:
-        found.append(Change(aspect, "accessKey", "issue left unfinished", keys.live))
+    elif keys.rotation_in_progress:
+        found.append(Change(aspect, "accessKey", "rotation left unfinished", keys.live))
     goes = [*keys.delete_first, *keys.delete_after]
     return found + [
         Change(aspect, f"accessKey.{key}", user.keys[key], "deleted")

@@ -14,7 +14,7 @@ _POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": 
 _TAGS = [{"Key": "agill.apps/name", "Value": "somebody-else"}, {"Key": "team", "Value": "others"}]
 
 
-class Foreign:
+class Unmanaged:
     """A bucket with contents, a user with two access keys, and a Secret and a Service in the object's namespace."""
 
     def __init__(self, world: World, namespace: str, name: str) -> None:

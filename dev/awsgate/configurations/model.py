@@ -1,0 +1,114 @@
+"""The type of a configuration, and helpers for the files that describe one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
+from xml.etree.ElementTree import Element, SubElement
+
+from ..calls import Call
+
+Stored: TypeAlias = dict[str, Element]
+"""Documents by id."""
+
+
+class RefusalError(Exception):
+    """AWS refuses the request."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(code)
+        self.status, self.code, self.message = status, code, message
+
+
+def _as_sent(call: Call, root: Element) -> Element:
+    return root
+
+
+def _allow(call: Call) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One configuration.
+
+    :param query: its name in the query of a request, for example ``lifecycle``
+    :param unset: returns the document of a bucket without it, or raises the error that AWS answers (``not_set``)
+    :param accept: checks a document, and returns it as AWS will return it; raises ``RefusalError``
+    :param delete: raises ``RefusalError`` where AWS does not allow to delete it now
+    :param list_root: for configurations with an id, the root element of the list; otherwise empty
+    """
+
+    query: str
+    unset: Callable[[Call], Element]
+    accept: Callable[[Call, Element], Element] = _as_sent
+    delete: Callable[[Call], None] = _allow
+    list_root: str = ""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a bucket has any number of them, each with an id."""
+        return bool(self.list_root)
+
+
+def not_set(code: str, message: str = "") -> Callable[[Call], Element]:
+    """Return an ``unset`` that answers 404 with a code."""
+
+    def refuse(_: Call) -> NoReturn:
+        raise RefusalError(404, code, message or code)
+
+    return refuse
+
+
+def malformed(message: str = "") -> RefusalError:
+    """Make the error for a document that does not fit AWS's schema."""
+    text = "The XML you provided was not well-formed or did not validate against our published schema"
+    return RefusalError(400, "MalformedXML", message or text)
+
+
+def invalid(message: str, code: str = "InvalidArgument") -> RefusalError:
+    """Make the error for a value that AWS refuses."""
+    return RefusalError(400, code, message)
+
+
+def text_of(parent: Element, path: str, default: str = "") -> str:
+    """Return the text of the first element at a path."""
+    return parent.findtext(path, default) or default
+
+
+def put(parent: Element, name: str, text: str = "") -> Element:
+    """Append an element with this text, and return it."""
+    child = SubElement(parent, name)
+    child.text = text
+    return child
+
+
+def children(parent: Element, *names: str) -> Iterator[Element]:
+    """Return the direct children with one of these names."""
+    return (child for child in parent if child.tag in names)
+
+
+def check_filter(parent: Element, *predicates: str) -> None:
+    """Refuse a ``Filter`` with several predicates outside of ``And``, or an ``And`` of fewer than two.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleRuleFilter.html, and the same for metrics, analytics,
+    replication and S3 Intelligent-Tiering. The tags in ``And`` come back in an order of AWS's own.
+
+    :param predicates: the elements that may stand in the filter, apart from Tag and And
+    """
+    found = parent.find("Filter")
+    if found is None:
+        return
+    both = found.find("And")
+    if len(found) > 1 or any(child.tag not in (*predicates, "Tag", "And") for child in found):
+        raise malformed()
+    if both is None:
+        return
+    tags = sorted(both.findall("Tag"), key=lambda tag: text_of(tag, "Key"), reverse=True)
+    rest = [child for child in both if child.tag != "Tag"]
+    if len(tags) + len(rest) < 2 or any(child.tag not in predicates for child in rest):
+        raise malformed()
+    if len({text_of(tag, "Key") for tag in tags}) < len(tags):
+        raise invalid("Duplicate Tag Keys are not allowed.", "InvalidRequest")
+    both[:] = [*rest, *tags]

@@ -1,0 +1,157 @@
+"""The tables of tests/settings/: for each bucket setting its cases, the ways to change it, and values to refuse."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+import tests.settings
+from s3bucket.setting import Setting
+from s3bucket.settings import ALL, BY_NAME
+from tests.support.world import PROJECT, World
+
+EXAMPLES = PROJECT / "examples" / "settings"
+# The fields of an example that are not settings of the bucket.
+_NO_SETTINGS = ("region", "bucketName", "iamUser", "deletionPolicy")
+# Buckets that examples name as targets.
+TARGETS = ("s3-operator-example-logs", "s3-operator-example-replica", "s3-operator-example-reports")
+
+
+@dataclass
+class Subject:
+    """The object that the drift rows break, with helpers for that."""
+
+    world: World
+    cr: dict[str, Any]
+
+    @property
+    def bucket(self) -> str:
+        return str(self.cr["spec"]["bucketName"])
+
+    @property
+    def user(self) -> str:
+        return str(self.cr["spec"]["iamUser"]["username"])
+
+    @property
+    def key_id(self) -> str:
+        return self.world.credentials(self.cr)[0]
+
+    def patch_secret(self, patch: dict[str, Any]) -> None:
+        name, namespace = f"{self.cr['metadata']['name']}-iam-secret", self.cr["metadata"]["namespace"]
+        self.world.core.patch_namespaced_secret(name, namespace, patch)
+
+    def patch_service(self, patch: dict[str, Any]) -> None:
+        self.world.core.patch_namespaced_service(self.cr["metadata"]["name"], self.cr["metadata"]["namespace"], patch)
+
+    def retag(self, change: Callable[[dict[str, str]], None]) -> None:
+        """Read, change and write all tags of the bucket."""
+        found = self.world.s3.get_bucket_tagging(Bucket=self.bucket)["TagSet"]
+        tags = {tag["Key"]: tag["Value"] for tag in found}
+        change(tags)
+        tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self.world.s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tag_set})
+
+
+# Edits the snapshots from before and after the repair. They must then be equal.
+Expect = Callable[[Subject, dict[str, Any], dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that is broken.
+
+    :param aspect: the only aspect that is reported, planned and repaired
+    :param field: a field that the plan names
+    :param has_fresh_key: whether the repair rotates the access key; otherwise the Secret keeps its key
+    :param expect: the only differences that a repair may leave
+    """
+
+    aspect: str
+    field: str
+    break_it: Callable[[Subject], Any]
+    has_fresh_key: bool = False
+    expect: Expect = lambda *_: None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A value of a setting, and what AWS's read call then answers.
+
+    :param spec: the fields that replace those of the example
+    :param answer: the answer of boto3 without its metadata
+    """
+
+    answer: dict[str, Any]
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+@cache
+def tables() -> dict[str, ModuleType]:
+    """Return the modules of tests/settings/ by the setting's name."""
+    names = sorted(item.name for item in pkgutil.iter_modules(tests.settings.__path__))
+    return {name: importlib.import_module(f"tests.settings.{name}") for name in names}
+
+
+def example_of(name: str) -> dict[str, Any]:
+    """Return the example of a setting, as the file has it."""
+    cr: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
+    return cr
+
+
+def example_fields(name: str) -> dict[str, Any]:
+    """Return the fields that the example of a setting gives: its own, and those that it needs."""
+    return {key: value for key, value in example_of(name)["spec"].items() if key not in _NO_SETTINGS}
+
+
+def needs_other_fields(setting: Setting) -> bool:
+    """Whether the setting changes what other settings of the bucket may be, as object lock does."""
+    return bool(set(example_fields(setting.name)) - {setting.field})
+
+
+def optional_settings(*, with_needy: bool = False) -> dict[str, Any]:
+    """Return the fields of the optional settings, each with the value of its example.
+
+    :param with_needy: also those that need other fields, which are then among the result
+    """
+    found: dict[str, Any] = {}
+    for name in tables():
+        if with_needy or not needs_other_fields(BY_NAME[name]):
+            found |= example_fields(name)
+    return found
+
+
+def table_of(kind: str, *, with_needy: bool = True) -> dict[str, Any]:
+    """Return the rows of one kind of all settings.
+
+    :param with_needy: also those of settings that need other fields
+    """
+    found: dict[str, Any] = {}
+    for name, module in tables().items():
+        if with_needy or not needs_other_fields(BY_NAME[name]):
+            found |= getattr(module, kind)
+    return found
+
+
+def make_targets(s3: Any, account: str) -> None:
+    """Create the buckets that examples name as targets. They may exist."""
+    for name in TARGETS:
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        services = ["logging.s3.amazonaws.com", "s3.amazonaws.com"]
+        statement = {
+            "Effect": "Allow", "Principal": {"Service": services}, "Action": "s3:PutObject",
+            "Resource": f"arn:aws:s3:::{name}/*", "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+        }  # fmt: skip
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+
+
+OPTIONAL = [setting for setting in ALL if setting.is_optional]
