@@ -18,6 +18,11 @@ from typing import Any
 
 from bench import BenchError
 from bench.accounting import make_tree
+from bench.all_settings import (
+    make_with_all_settings,
+    measure_checks_of_all_settings,
+    measure_new_with_all_settings,
+)
 from bench.alone import measure_alone
 from bench.burst import measure_burst
 from bench.goals import STOCK, WARM, goal_rows
@@ -38,7 +43,8 @@ _DELAY_S = 0.03
 # Of the requests that a sync makes IAM answers this share.
 _IAM_SHARE = 0.6
 _MINUTES, _LONG_MINUTES = 10, 30
-_NEW, _MANY = "new", "many"
+_NEW, _MANY, _SETTINGS = "new", "many", "settings"
+_SETTINGS_PERIOD_S = 20
 
 
 class Bench:
@@ -54,7 +60,9 @@ class Bench:
 
     def run(self) -> None:
         """All that is asked for."""
-        if self._asks("latency", "burst", "stock", "steady", "resync", "drift", "delay", "throttle", "memory"):
+        if self._asks(
+            "latency", "burst", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory"
+        ):
             self._report("starting Kubernetes and AWS")
             plane, aws = bring_up(self._folder)
             try:
@@ -72,6 +80,8 @@ class Bench:
             self._measure_new(place, WARM, self._asks("latency", "stock"), self._asks("burst", "stock"))
         if self._asks("stock"):
             self._measure_new(place, STOCK, True, True)
+        if self._asks("settings"):
+            self._measure_all_settings(place)
         if self._asks("steady", "resync", "drift", "delay", "throttle", "memory"):
             self._measure_syncs(place)
 
@@ -88,6 +98,17 @@ class Bench:
                 count = self._settings.burst if executor == WARM else self._settings.stock_burst
                 burst = [f"{executor}-burst-{number}" for number in range(count)]
                 self._measure(f"burst {executor}", lambda: measure_burst(place, operator, _NEW, burst))
+
+    def _measure_all_settings(self, place: Place) -> None:
+        period_s = min(self._settings.sync_period_s, _SETTINGS_PERIOD_S)
+        with OperatorProcess(place, self._folder / "settings", WARM, _QUIET_S) as operator, self._with_log(operator):
+            warm_up(place, _NEW, "settings-first")
+            self._measure("new, all settings", lambda: measure_new_with_all_settings(place, operator, _NEW))
+            place.make_namespace(_SETTINGS)
+            make_with_all_settings(place, _SETTINGS)
+        folder = self._folder / "settings-checks"
+        with OperatorProcess(place, folder, WARM, period_s, _SETTINGS) as operator, self._with_log(operator):
+            self._measure("checks, all settings", lambda: measure_checks_of_all_settings(operator, period_s))
 
     def _measure_syncs(self, place: Place) -> None:
         settings = self._settings

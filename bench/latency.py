@@ -32,7 +32,7 @@ def measure_latency(
     walls = [cost.wall_s for cost in costs]
     found = [("wall_median", statistics.median(walls)), ("wall_least", min(walls)), ("wall_most", max(walls))]
     rows = [Row(name, operator.executor, objects, metric, value, "s") for metric, value in found]
-    return rows + rows_of(name, operator.executor, objects, _mean(costs))
+    return rows + rows_of(name, operator.executor, objects, mean_of(costs))
 
 
 def warm_up(place: Place, namespace: str, name: str) -> None:
@@ -41,7 +41,8 @@ def warm_up(place: Place, namespace: str, name: str) -> None:
     delete_and_wait(place, namespace, [name], _TIMEOUT_S)
 
 
-def _mean(costs: Sequence[Cost]) -> Cost:
+def mean_of(costs: Sequence[Cost]) -> Cost:
+    """Return the mean of several costs."""
     total, count = sum(costs, Cost()), len(costs)
     for counter in (total.aws, total.kubernetes):
         for key in counter:

@@ -37,13 +37,13 @@ _THREADS = 4
 Item = dict[str, Any]
 
 
-def new_object(name: str, namespace: str) -> Item:
-    """An S3 object as a user writes it: a bucket and a user, both of the object's name."""
+def new_object(name: str, namespace: str, spec: Item | None = None) -> Item:
+    """An S3 object as a user writes it: a bucket and a user, both of the object's name; and other fields of the spec."""
     return {
         "apiVersion": "/".join(OBJECT),
         "kind": "S3",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}},
+        "spec": {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}, **(spec or {})},
     }
 
 

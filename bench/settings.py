@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROJECT = Path(__file__).parents[1]
-GROUPS = ("latency", "burst", "stock", "steady", "resync", "drift", "delay", "throttle", "memory", "check")
+GROUPS = ("latency", "burst", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory", "check")
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,16 @@ from s3bucket.api import PLURAL
 _THREADS = 8
 
 
-def make_until_ready(place: Place, namespace: str, names: Sequence[str], timeout_s: int) -> None:
-    """Make new objects, all at once, and wait until each is Ready.
+def make_until_ready(
+    place: Place, namespace: str, names: Sequence[str], timeout_s: int, spec: Item | None = None
+) -> None:
+    """Make new objects, with these fields of the spec, all at once, and wait until each is Ready.
 
     :raises BenchError: when time is over
     """
 
     def make(name: str) -> None:
-        place.custom.create_namespaced_custom_object(*OBJECT, namespace, PLURAL, new_object(name, namespace))
+        place.custom.create_namespaced_custom_object(*OBJECT, namespace, PLURAL, new_object(name, namespace, spec))
 
     _do_and_wait(place, namespace, names, make, lambda _, item: is_ready_in_generation(S3Object(item)), timeout_s)
 

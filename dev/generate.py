@@ -186,8 +186,6 @@ def write_docs() -> None:
 
 def reference() -> str:
     """The generated part of the S3 resource's reference page."""
-    from s3bucket.settings import ALL
-
     schema = read_schema()
     lines = ["`agill.apps/v1alpha1`, kind `S3`, namespaced.", "", _text(schema["description"]), ""]
     for part in ("spec", "status"):
@@ -195,11 +193,22 @@ def reference() -> str:
         lines += [*_rules(schema["properties"][part]), *reference_lines(schema["properties"][part], part)]
     lines += ["## Bucket settings in AWS", ""]
     lines += ["Settings are compared and written in this order. `status.drift` shows their names.", ""]
-    lines += ["| name | field | IAM actions |", "|---|---|---|"]
+    return "\n".join([*lines, *_settings_table()]) + "\n"
+
+
+def _settings_table() -> Iterator[str]:
+    """The bucket settings, with where the tests have them and what peers call them."""
+    from dev.site.peers import PEERS
+    from s3bucket.settings import ALL
+
+    yield "| name | field | IAM actions | tested in | ACK | Crossplane |"
+    yield "|---|---|---|---|---|---|"
     for setting in ALL:
-        actions = dict.fromkeys([setting.read.operation.action, *(item.action for item in setting.writes)])
-        lines.append(f"| `{setting.name}` | `{setting.field}` | {', '.join(f'`{name}`' for name in actions)} |")
-    return "\n".join(lines) + "\n"
+        names = dict.fromkeys([setting.read.operation.action, *(item.action for item in setting.writes)])
+        actions = ", ".join(f"`{name}`" for name in names)
+        tests = f"tests/settings/{setting.name}.py" if setting.is_optional else "tests/role/test_drift.py"
+        peers = " | ".join(f"`{name}`" if name else "no" for name in PEERS[setting.name])
+        yield f"| `{setting.name}` | `{setting.field}` | {actions} | `{tests}` | {peers} |"
 
 
 def reference_lines(schema: Schema, path: str) -> Iterator[str]:

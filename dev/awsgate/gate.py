@@ -107,7 +107,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in (*rules.BEFORE, configurations.answer_configuration):
+        for rule in (*rules.BEFORE, configurations.refuse_tagging_with_abac, configurations.answer_configuration):
             answer = rule(call)
             if answer is not None:
                 return answer

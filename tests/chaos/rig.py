@@ -132,7 +132,7 @@ class Rig:
         try:
             was_reached = self._await(
                 case.moment,
-                lambda: first.process.poll() is not None or trial.has_reason(),
+                lambda: first.process.poll() is not None or trial.is_reconciled(),
                 lambda: bool(processes_of(processes.operator_id(first.process.pid))),
             )
             name = processes.operator_id(first.process.pid)
@@ -246,7 +246,7 @@ class _Trial:
             self._world.custom.patch_namespaced_custom_object(*arguments, {"metadata": {"finalizers": [FINALIZER]}})
             self._world.custom.delete_namespaced_custom_object(*arguments)
 
-    def has_reason(self) -> bool:
+    def is_reconciled(self) -> bool:
         """Whether an operator published Ready, or removed its finalizer."""
         found = live(self._world, self.item)
         return found is None or condition(self._world, self.item).get("status") == "True"

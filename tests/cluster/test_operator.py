@@ -222,9 +222,9 @@ def test_bad_input_is_published_by_condition_and_event_and_works_once_corrected(
         (secret, "Conflict", "Conflict", "Conflict", "delete or rename the Secret"),
     ):
         wait_until(lambda cr=cr, reason=reason: condition(world, cr).get("reason") == reason, reason)
-        ready = condition(world, cr)
-        assert ready["status"] == "False"
-        assert message in ready["message"]
+        found = condition(world, cr)
+        assert found["status"] == "False"
+        assert message in found["message"]
         assert (live(world, cr) or {})["status"]["status"] == word
         wait_until(lambda cr=cr, event=event: event in event_reasons(world, cr), f"the Event {event}")
     assert set(world.core.read_namespaced_secret(name, namespace).data) == {"other"}

@@ -68,7 +68,7 @@ def test_key_of_an_unknown_object_never_reaches_the_next_ones_bucket(
 
 @pytest.mark.parametrize("has_user", [True, False], ids=["user", "bucket-only"])
 @pytest.mark.parametrize(
-    "kind", ["another-cluster", "nobodys", "being-created", "being-created-in-another-cluster", "earlier-user"]
+    "kind", ["another-cluster", "unowned", "being-created", "being-created-in-another-cluster", "earlier-user"]
 )
 def test_missing_bucket_is_created_for_nobody_while_another_user_claims_its_name(
     world: World, new_object: NewObject, new_name: Callable[[str], str], kind: str, has_user: bool
@@ -77,7 +77,7 @@ def test_missing_bucket_is_created_for_nobody_while_another_user_claims_its_name
     bucket, other, metadata = bucket_of(cr), new_name("other"), cr["metadata"]
     how: dict[str, dict[str, Any]] = {
         "another-cluster": {"may_use": bucket, "tags": owner_tags("team", "first", "another-cluster")},
-        "nobodys": {"may_use": bucket},
+        "unowned": {"may_use": bucket},
         "being-created": {"claims": bucket, "tags": owner_tags("team", "first")},
         "being-created-in-another-cluster": {"claims": bucket, "tags": owner_tags("team", "first", "another-cluster")},
         # A deleted object with the same name left this user. Its namespace may belong to another team by now.

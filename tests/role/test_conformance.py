@@ -12,11 +12,12 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
+from dev.examples import example_fields, example_of, make_targets
 from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.outcome import Reason
 from s3bucket.setting import Setting
 from tests.support import ack
-from tests.support.settings import OPTIONAL, Case, example_fields, example_of, make_targets, tables
+from tests.support.settings import OPTIONAL, Case, tables
 from tests.support.world import PROJECT, World, deleting, requests_of
 
 SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from dev.examples import make_targets, optional_settings
 from dev.processes import get_free_port
 from runner.drift.check import DriftCheck
 from runner.kube.client import Kube
@@ -31,7 +32,7 @@ from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
-from tests.support.settings import Row, Subject, make_targets, optional_settings, table_of
+from tests.support.settings import Row, Subject, table_of
 from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, requests_of, without_keys
 
 POLICY = {

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from dev.examples import make_targets, optional_settings
 from runner.commands.iam_policy import PolicySettings, policy_for
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
 from s3bucket.users import UserRules
 from tests.support.objects import fill
-from tests.support.settings import make_targets, optional_settings
 from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
 
 ACCOUNT = "123456789012"

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from dev.examples import example_fields, make_targets
 from s3bucket import owner, read
+from s3bucket.module import remove_account
 from s3bucket.setting import Setting
-from tests.support.settings import OPTIONAL, example_fields, make_targets
-from tests.support.world import NewObject, World, requests_of
+from tests.support.objects import tags_of
+from tests.support.settings import OPTIONAL
+from tests.support.world import CLUSTER, NewObject, World, requests_of
 
 each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)
 
@@ -169,3 +172,27 @@ def test_value_that_aws_refuses_is_named_by_its_field(world: World, new_object: 
     finally:
         world.aws.gate.clear_faults()
     assert (outcome["reason"], outcome["message"][:36]) == ("InvalidSpec", "spec.corsRules: AWS refuses it: fail")
+
+
+def test_tags_of_a_bucket_with_abac_are_maintained(world: World, new_object: NewObject) -> None:
+    """Whoever has the bucket's key may enable ABAC. AWS then refuses PutBucketTagging."""
+    cr = new_object(tags={"team": "photos", "old": "1"})
+    bucket = cr["spec"]["bucketName"]
+    assert world.reconcile(cr).outcome["reason"] == "Ready"
+    resource = {"AccountId": world.account, "ResourceArn": f"arn:aws:s3:::{bucket}"}
+    world.tenant(cr).put_bucket_abac(Bucket=bucket, AbacStatus={"Status": "Enabled"})
+    control = world.aws.client("s3control")
+    control.meta.events.register("before-call.s3-control", remove_account)
+    control.tag_resource(**resource, Tags=[{"Key": "agill.apps/uid", "Value": "edited"}])
+    control.untag_resource(**resource, TagKeys=["team", "agill.apps/cluster"])
+    del cr["spec"]["tags"]["old"]
+    run = world.reconcile(cr)
+    assert (run.outcome["reason"], run.changed) == ("Conflict", []), "without the cluster tag it is not this object's"
+    control.tag_resource(**resource, Tags=[{"Key": "agill.apps/cluster", "Value": CLUSTER}])
+    with requests_of(world) as requests:
+        run = world.reconcile(cr)
+    assert (run.outcome["reason"], run.changed) == ("Ready", ["tags"]), run.output
+    found = tags_of(world, cr)
+    assert (found["team"], found["agill.apps/uid"], "old" in found) == ("photos", cr["metadata"]["uid"], False)
+    writes = [request["action"] for request in requests if request["write"]]
+    assert writes == ["PutBucketTagging", "UntagResource", "TagResource"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,18 +10,10 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import yaml
-
 import tests.settings
-from s3bucket.setting import Setting
+from dev.examples import needs_other_fields
 from s3bucket.settings import ALL, BY_NAME
-from tests.support.world import PROJECT, World
-
-EXAMPLES = PROJECT / "examples" / "settings"
-# The fields of an example that are not settings of the bucket.
-_NO_SETTINGS = ("region", "bucketName", "iamUser", "deletionPolicy")
-# Buckets that examples name as targets.
-TARGETS = ("s3-operator-example-logs", "s3-operator-example-replica", "s3-operator-example-reports")
+from tests.support.world import World
 
 
 @dataclass
@@ -100,34 +91,6 @@ def tables() -> dict[str, ModuleType]:
     return {name: importlib.import_module(f"tests.settings.{name}") for name in names}
 
 
-def example_of(name: str) -> dict[str, Any]:
-    """Return the example of a setting, as the file has it."""
-    cr: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
-    return cr
-
-
-def example_fields(name: str) -> dict[str, Any]:
-    """Return the fields that the example of a setting gives: its own, and those that it needs."""
-    return {key: value for key, value in example_of(name)["spec"].items() if key not in _NO_SETTINGS}
-
-
-def needs_other_fields(setting: Setting) -> bool:
-    """Whether the setting changes what other settings of the bucket may be, as object lock does."""
-    return bool(set(example_fields(setting.name)) - {setting.field})
-
-
-def optional_settings(*, with_needy: bool = False) -> dict[str, Any]:
-    """Return the fields of the optional settings, each with the value of its example.
-
-    :param with_needy: also those that need other fields, which are then among the result
-    """
-    found: dict[str, Any] = {}
-    for name in tables():
-        if with_needy or not needs_other_fields(BY_NAME[name]):
-            found |= example_fields(name)
-    return found
-
-
 def table_of(kind: str, *, with_needy: bool = True) -> dict[str, Any]:
     """Return the rows of one kind of all settings.
 
@@ -138,20 +101,6 @@ def table_of(kind: str, *, with_needy: bool = True) -> dict[str, Any]:
         if with_needy or not needs_other_fields(BY_NAME[name]):
             found |= getattr(module, kind)
     return found
-
-
-def make_targets(s3: Any, account: str) -> None:
-    """Create the buckets that examples name as targets. They may exist."""
-    for name in TARGETS:
-        s3.create_bucket(Bucket=name)
-        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-        services = ["logging.s3.amazonaws.com", "s3.amazonaws.com"]
-        statement = {
-            "Effect": "Allow", "Principal": {"Service": services}, "Action": "s3:PutObject",
-            "Resource": f"arn:aws:s3:::{name}/*", "Condition": {"StringEquals": {"aws:SourceAccount": account}},
-        }  # fmt: skip
-        policy = {"Version": "2012-10-17", "Statement": [statement]}
-        s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
 
 
 OPTIONAL = [setting for setting in ALL if setting.is_optional]

@@ -60,6 +60,19 @@ def answer_configuration(call: Call) -> Answer | None:
         return error(call, refusal.status, refusal.code, refusal.message)
 
 
+def refuse_tagging_with_abac(call: Call) -> Answer | None:
+    """With ABAC, tags are written by S3 Control only. The documentation does not name the error code.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketTagging.html
+    """
+    if call.action not in ("PutBucketTagging", "DeleteBucketTagging"):
+        return None
+    found = stored(call.bucket, "abac").get("")
+    if found is None or found.findtext("Status") != "Enabled":
+        return None
+    return error(call, 400, "InvalidRequest", "ABAC is enabled: use TagResource and UntagResource")
+
+
 def _answer(call: Call, configuration: Configuration) -> Answer:
     values, name = stored(call.bucket, configuration.query), call.query.get("id", "")
     if call.action.startswith("Put") or call.action.startswith(("Create", "Update")):

@@ -38,7 +38,7 @@ class WarmProcess:
         self._environment = environment
         self._socket = folder / "socket"
         self._process: subprocess.Popen[str] | None = None
-        self._is_decided = threading.Event()
+        self._start_attempted = threading.Event()
         self._stopping = threading.Event()
         self._is_supported = True
         self._is_waiting_over = False
@@ -71,13 +71,13 @@ class WarmProcess:
     def find_path(self) -> Path | None:
         """The folder to put first on a run's PATH, once the process is ready; None for a stock run."""
         if not self._is_waiting_over:
-            self._is_decided.wait(_READY_S)
+            self._start_attempted.wait(_READY_S)
         return self._folder / "bin" if self._is_supported else None
 
     def end_waiting(self) -> None:
         """End the waiting in :meth:`find_path`. The runs that wait for it will not be started."""
         self._is_waiting_over = True
-        self._is_decided.set()
+        self._start_attempted.set()
 
     @property
     def pid(self) -> int:
@@ -104,11 +104,11 @@ class WarmProcess:
             if first_line.startswith("unsupported"):
                 _LOG.warning("runs are not warm", extra={"error": first_line.strip()[:_MAX_ERROR]})
                 self._is_supported = False
-                self._is_decided.set()
+                self._start_attempted.set()
                 return
             if first_line.strip() != "ready":
                 # Until the process can be started, the shim makes runs stock. So no run has to wait.
-                self._is_decided.set()
+                self._start_attempted.set()
             if not self._stopping.is_set():
                 error = error or self._last_error()
                 _LOG.warning("the warm process ended and is started again", extra={"error": error})
@@ -134,9 +134,9 @@ class WarmProcess:
         if first_line.strip() == "ready":
             _LOG.debug("warm process is ready", extra={"pid": process.pid})
             self._backoff.reset()
-            self._is_decided.set()
+            self._start_attempted.set()
         process.wait()
-        self._is_decided.clear()
+        self._start_attempted.clear()
         process.stdout.close()
         process.stdin.close()
         return first_line

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from dev.generate import option_lines, reference_lines, replaced
+from dev.generate import PROJECT, option_lines, reference_lines, replaced
+from dev.site.peers import PEERS
+from s3bucket.settings import ALL
 
 SCHEMA = {
     "required": ["name"],
@@ -60,3 +62,10 @@ def test_only_lines_between_the_markers_are_replaced() -> None:
     assert replaced(text, "x", ["new: 2"]) == text.replace("old: 1", "new: 2")
     with pytest.raises(ValueError, match="begin of generated lines: y"):
         replaced(text, "y", [])
+
+
+def test_each_setting_has_its_row_in_the_comparison_with_peers() -> None:
+    assert {setting.name for setting in ALL} <= set(PEERS)
+    table = (PROJECT / "docs" / "reference" / "s3.md").read_text()
+    for setting in ALL:
+        assert f"| `{setting.name}` | `{setting.field}` |" in table

@@ -38,12 +38,12 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
     assert len(owner.encode_tag_record([f"key-{n}" for n in range(MAX_TAGS)])) <= 256
 
 
-# The operator's own tags that a bucket can have at once. INITIAL is only on a bucket that the operator created, which has
-# no tags of an adoption.
+# The operator's own tags that a bucket can have at once. INITIAL is only on a bucket that the operator created, which
+# has no tags of an adoption.
 OF_ADOPTED_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.ADOPT, owner.ADOPTED}
 OF_NEW_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.INITIAL}
 OF_RETAINED_BUCKET = {owner.ADOPT, owner.RETAINED_FROM}
-OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.FOREIGN_KEYS}
+OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.UNMANAGED_KEYS}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:

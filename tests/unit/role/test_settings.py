@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from botocore.loaders import create_loader
 
+from dev.examples import optional_settings
 from s3bucket.setting import Comparison, Setting
 from s3bucket.settings import ALL
 from s3bucket.spec import Wanted, wanted_of
-from tests.support.settings import optional_settings
 from tests.support.world import PROJECT, ROLE
 
 OPERATIONS = create_loader().load_service_model("s3", "service-2")["operations"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -100,12 +101,21 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
 
 
 def make_tagging_client(module: AnsibleAWSModule) -> AwsClient:
-    """A client that tags buckets with ABAC. With AWS's own endpoint the account is a part of the host name."""
+    """A client that tags buckets with ABAC.
+
+    At AWS's own endpoint the account is the first part of the host name. boto3 puts it before any host, but that of
+    another endpoint may be an IP address.
+    """
     client = module.client("s3control")
     host, partition = urlsplit(str(client.meta.endpoint_url)).hostname or "", partition_of(module.region or "")
-    if host.endswith((partition.dns_suffix, partition.dual_stack_suffix)):
-        return client
-    return module.client("s3control", config={"inject_host_prefix": False})
+    if not host.endswith((partition.dns_suffix, partition.dual_stack_suffix)):
+        client.meta.events.register("before-call.s3-control", remove_account)
+    return client
+
+
+def remove_account(params: ApiObject, **_: object) -> None:
+    """Take the account out of the host name of a request (a handler for botocore's event ``before-call``)."""
+    params["url"] = re.sub(r"^(https?://)\d{12}\.", r"\1", params["url"])
 
 
 def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:
