@@ -1,29 +1,26 @@
 """Each bucket setting against versitygw, an S3 implementation that is independent of moto and of the gate.
 
-What it has is written, read back, compared and cleared, with the values of ``examples/full.yaml``. What it does not
-have must read as UNSUPPORTED, so that nothing is ever written: for a query parameter that it does not know, versitygw
-takes a DELETE for DeleteBucket and a PUT for CreateBucket.
+What it has is written, read back, compared and cleared, with the values of ``examples/settings/``. What it does not
+have must read as UNSUPPORTED, so that nothing is ever written: with a query parameter that it does not know, versitygw
+takes a PUT for CreateBucket and a DELETE for DeleteBucket, and answers a GET with a list of the objects.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from dev.examples import example_fields
 from dev.versitygw import Versitygw
 from s3bucket import owner
-from s3bucket.aspects import arguments, differing, due_settings
-from s3bucket.errors import ReconcileError
-from s3bucket.outcome import Reason
+from s3bucket.aspects import arguments, differing, due_settings, unsupported
 from s3bucket.read import read_settings
 from s3bucket.setting import Comparison, Operation, Setting
 from s3bucket.settings import ALL, BY_NAME
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.state import UNSUPPORTED
-from tests.support.objects import optional_settings
 from tests.support.world import DEFAULTS
 
 # The operations that versitygw 1.8.0 has. All others for the settings of a bucket are in LACKING, also those that no
@@ -50,11 +47,6 @@ VALUES = {
 }  # fmt: skip
 # What stays when the spec no longer gives it: object lock can never be removed, ownership is changed for an ACL only.
 KEPT = {"object_lock", "ownership"}
-# Other fields that a setting needs, by the operation that reads it.
-NEEDED = {
-    "GetObjectLockConfiguration": {"enableObjectLock": True, "enableVersioning": True},
-    "GetBucketReplication": {"enableVersioning": True},
-}
 HAD = [setting for setting in ALL if setting.read.operation.name in HAVING]
 LACKED = [setting for setting in ALL if setting.read.operation.name in LACKING]
 
@@ -120,14 +112,12 @@ def new_bucket(s3: Any, new_name: Callable[[str], str]) -> Callable[..., Bucket]
     return make
 
 
-def spec_for(bucket: str, settings: Iterable[Setting]) -> dict[str, Any]:
-    """A spec that gives a value for each of the settings, and what they need."""
-    values = {**VALUES, "bucketPolicy": PUBLIC % bucket, **optional_settings()}
-    return {**needed_for(settings), **{setting.field: values[setting.field] for setting in settings}}
-
-
-def needed_for(settings: Iterable[Setting]) -> dict[str, Any]:
-    return {field: value for item in settings for field, value in NEEDED.get(item.read.operation.name, {}).items()}
+def spec_for(setting: Setting, bucket: str) -> dict[str, Any]:
+    """A spec that gives a value for the setting, and what the setting needs."""
+    if setting.is_optional:
+        return example_fields(setting.name)
+    value = VALUES[setting.field]
+    return {setting.field: value % bucket if setting.field == "bucketPolicy" else value}
 
 
 def assert_is_kept(bucket: Bucket) -> None:
@@ -144,26 +134,29 @@ def test_it_is_stated_whether_versitygw_has_the_setting(setting: Setting) -> Non
 
 @pytest.mark.parametrize("setting", HAD, ids=lambda setting: setting.name)
 def test_setting_is_written_read_back_and_cleared(new_bucket: Callable[..., Bucket], setting: Setting) -> None:
-    is_lock = "enableObjectLock" in needed_for([setting])
-    bucket = new_bucket(ObjectLockEnabledForBucket=is_lock and bool(BY_NAME["object_lock"].creation_only))
-    plain, spec = needed_for([setting]), spec_for(bucket.name, [setting])
+    bucket = new_bucket(ObjectLockEnabledForBucket=bool(setting.creation_only))
+    spec = spec_for(setting, bucket.name)
+    plain = {field: value for field, value in spec.items() if field != setting.field}
     assert setting.name in bucket.apply(spec) or setting.creation_only
     assert not setting.differs(bucket.find(spec))
     assert bucket.differing(spec) == []
     assert setting.name in bucket.apply(plain) or setting.name in KEPT
     assert bucket.differing(plain) == []
-    if setting.is_optional:
+    if setting.is_optional and setting.name not in KEPT:
         assert setting.canonical(bucket.find(plain).found[setting.name]) == setting.canonical(setting.new_bucket)
     assert_is_kept(bucket)
 
 
 def test_all_settings_are_written_at_once_and_a_second_pass_writes_nothing(new_bucket: Callable[..., Bucket]) -> None:
-    settings = [setting for setting in HAD if not needed_for([setting])]
     bucket = new_bucket()
-    spec = spec_for(bucket.name, settings)
-    assert bucket.apply(spec) == [setting.name for setting in settings]
+    specs = {setting: spec_for(setting, bucket.name) for setting in HAD}
+    # Not those that need other fields, or stay.
+    alone = [setting for setting, spec in specs.items() if list(spec) == [setting.field] and not setting.creation_only]
+    spec = {field: value for setting in alone for field, value in specs[setting].items()}
+    names = [setting.name for setting in alone]
+    assert bucket.apply(spec) == names
     assert bucket.apply(spec) == []
-    assert bucket.apply({}) == [setting.name for setting in settings if setting.name not in KEPT]
+    assert bucket.apply({}) == [name for name in names if name not in KEPT]
     assert bucket.apply({}) == []
     assert_is_kept(bucket)
 
@@ -173,13 +166,13 @@ def test_setting_that_versitygw_lacks_is_unsupported_and_never_written(
     new_bucket: Callable[..., Bucket], setting: Setting
 ) -> None:
     bucket = new_bucket()
-    for spec in ({}, spec_for(bucket.name, [setting])):
-        bucket.recorded = frozenset({setting.name}) if setting.is_optional else frozenset()
-        assert bucket.find(spec).found[setting.name] is UNSUPPORTED
-        with contextlib.suppress(ReconcileError):
-            bucket.apply(spec)
-        assert not set(bucket.sent) & set(setting.writes)
-    with pytest.raises(ReconcileError, match=f"spec.{setting.field}: .*does not support it") as refused:
-        bucket.differing(spec)
-    assert refused.value.reason == Reason.INVALID_SPEC
+    spec = spec_for(setting, bucket.name)
+    # Once the field is removed, the setting is still recorded: nothing may be cleared that was never written.
+    bucket.recorded = frozenset({setting.name}) if setting.is_optional else frozenset()
+    for given, requested in (({}, []), (spec, [setting])):
+        case = bucket.find(given)
+        assert case.found[setting.name] is UNSUPPORTED
+        assert unsupported(case) == requested
+        bucket.apply(given)
+    assert not set(bucket.sent) & set(setting.writes)
     assert_is_kept(bucket)
