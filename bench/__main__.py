@@ -33,7 +33,7 @@ from bench.objects import make
 from bench.place import Place, bring_up
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, table
-from bench.settings import Settings, settings_of
+from bench.settings import GROUPS, Settings, settings_of
 from bench.steady import measure_drift, measure_restart, measure_steady, measure_throttled
 
 _REPEATS = {WARM: 7, STOCK: 3}
@@ -60,9 +60,7 @@ class Bench:
 
     def run(self) -> None:
         """All that is asked for."""
-        if self._asks(
-            "latency", "burst", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory"
-        ):
+        if self._asks(*(group for group in GROUPS if group != "check")):
             self._report("starting Kubernetes and AWS")
             plane, aws = bring_up(self._folder)
             try:

@@ -38,7 +38,7 @@ Item = dict[str, Any]
 
 
 def new_object(name: str, namespace: str, spec: Item | None = None) -> Item:
-    """An S3 object as a user writes it: a bucket and a user, both of the object's name; and other fields of the spec."""
+    """An S3 object as a user writes it: bucket and user have its name. With other fields of the spec, if any."""
     return {
         "apiVersion": "/".join(OBJECT),
         "kind": "S3",

@@ -56,6 +56,8 @@ class Place:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "credentials"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain['PATH']}",
             "KUBECONFIG": str(self.folder / "kubeconfig"),
+            # The rows for all settings have replication, too.
+            "ALLOWED_SETTINGS": "all",
         }
 
     def aws_calls(self) -> AwsCalls:

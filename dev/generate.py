@@ -103,8 +103,7 @@ def write_role_settings() -> None:
     for setting in TABLE:
         options += _option_of(setting.variable, setting.help, setting.default, setting.choices)
         defaults += [f"# {line}" for line in textwrap.wrap(setting.help, _WIDTH)]
-        value = f"s3bucket_operator_settings.{setting.name} | default({setting.default!r})"
-        defaults += [f'{setting.variable}: "{{{{ {value} }}}}"', ""]
+        defaults += [*_variable_of(setting.variable, setting.name, setting.default), ""]
     names = [f'{setting.name}: "{{{{ {setting.variable} }}}}"' for setting in TABLE]
     for folder, lines in (
         ("meta/argument_specs.yml", options),
@@ -113,6 +112,14 @@ def write_role_settings() -> None:
     ):
         path = ROLE / folder
         write(path, replaced(path.read_text(), "role settings", lines))
+
+
+def _variable_of(variable: str, name: str, default: object) -> list[str]:
+    """The line of a role variable in its defaults, or the lines of a long one."""
+    value = f"{{{{ s3bucket_operator_settings.{name} | default({default!r}) }}}}"
+    if len(value) < _WIDTH:
+        return [f'{variable}: "{value}"']
+    return [f"{variable}: >-", *(f"  {line}" for line in textwrap.wrap(value, _WIDTH))]
 
 
 def _option_of(name: str, description: str, default: object, choices: tuple[str, ...]) -> list[str]:

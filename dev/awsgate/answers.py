@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
@@ -17,13 +18,17 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def error(call: Call, status: int, code: str, message: str = "") -> Answer:
-    """An error document. HEAD answers have no body, so clients only see the status."""
+def error(call: Call, status: int, code: str, message: str = "", details: Mapping[str, str] | None = None) -> Answer:
+    """An error document. HEAD answers have no body, so clients only see the status.
+
+    :param details: further elements of S3's document
+    """
     if call.action.startswith("Head"):
         return Answer(status)
     text, name = escape(message or code), escape(code)
     if call.service == "s3":
-        body = f"<Error><Code>{name}</Code><Message>{text}</Message><RequestId>gate</RequestId></Error>"
+        more = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in (details or {}).items())
+        body = f"<Error><Code>{name}</Code><Message>{text}</Message>{more}<RequestId>gate</RequestId></Error>"
     else:
         body = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{name}</Code><Message>{text}</Message></Error>"

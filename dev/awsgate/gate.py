@@ -18,6 +18,7 @@ from requests.structures import CaseInsensitiveDict
 from . import access, configurations, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
+from .configurations.notification import CLOSED_TARGETS
 from .holds import Hold, Holds
 from .rights import Right, rights_for
 
@@ -31,6 +32,7 @@ _MARKS = {
     "unshown-bucket": rules.UNSHOWN_BUCKETS,
     "late-user": rules.LATE_USERS,
     "used-quota": rules.USED_QUOTAS,
+    "closed-target": CLOSED_TARGETS,
 }
 ADMIN = "admin"
 """The IAM user of the tests and, by default, of the operator."""
@@ -107,7 +109,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in (*rules.BEFORE, configurations.refuse_tagging_with_abac, configurations.answer_configuration):
+        for rule in (*rules.BEFORE, *configurations.BEFORE):
             answer = rule(call)
             if answer is not None:
                 return answer

@@ -106,6 +106,8 @@ def _s3_rights(call: Call) -> Iterator[Right]:
             yield Right(deletion_action(version), f"{bucket}/{key}", context)
     elif call.action in _BUCKET_ACTIONS:
         yield Right(_BUCKET_ACTIONS[call.action], bucket, context)
+        if call.action == "PutBucketReplication":
+            yield _pass_role(call)
     elif call.action in _OBJECT_ACTIONS:
         yield Right(_OBJECT_ACTIONS[call.action], f"{bucket}/{call.key}", context)
     elif call.action in _OBJECT_ACTIONS_OF_VERSION:
@@ -113,6 +115,15 @@ def _s3_rights(call: Call) -> Iterator[Right]:
         yield Right(of_version if "versionId" in call.query else plain, f"{bucket}/{call.key}", context)
     else:
         yield Right(UNKNOWN, call.action)
+
+
+def _pass_role(call: Call) -> Right:
+    """The right to give S3 a role.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
+    """
+    role = ElementTree.fromstring(call.body).findtext(f"{_S3}Role", "") if is_xml(call.body) else ""
+    return Right("iam:PassRole", role, {"iam:PassedToService": ["s3.amazonaws.com"]})
 
 
 def _creation_actions(call: Call) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """The least rights that the operator needs in AWS, as an IAM policy for given settings.
 
 One table lists the actions and their resources. ``docs/iam-policy.json`` is this policy for the settings that
-docs/install/aws-permissions.md names. ``tests/role/test_iam_policy.py`` runs everything with exactly this policy, and
-then without each of its actions in turn.
+docs/install/aws-permissions.md names. ``tests/role/test_iam_policy.py`` runs everything with exactly this policy and
+that of replication, and then without each of the actions in turn. A policy that does not fit into a managed policy is
+printed as several, which together give the same rights.
 sts:GetCallerIdentity is requested too, and needs no right:
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 """
@@ -13,10 +14,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import click
 
 from runner.commands.options import all_matching, matching
+from s3bucket import allowed
 from s3bucket.json_types import Json, JsonObject
 from s3bucket.settings import ALL as ALL_SETTINGS
 from s3bucket.users import BOUNDARY, GROUP, PATH
@@ -25,9 +28,8 @@ ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
-# The actions on the bucket itself and its settings.
+# The actions on the bucket itself; those of its settings come in addition.
 _BUCKETS = (
-    *sorted({item.action for one in ALL_SETTINGS for item in (one.read.operation, *one.writes)}),
     # Whoever has the bucket's key may enable ABAC. Then tags are written with TagResource and UntagResource.
     "s3:GetBucketAbac",
     "s3:UntagResource",
@@ -74,9 +76,20 @@ _BOUND_USERS = ("iam:CreateUser", "iam:PutUserPolicy")
 _BINDING = ("iam:PutUserPermissionsBoundary",)
 
 
+# AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MAX_SIZE = 6144
+_REPLICATION = "replication"
+# A wildcard may stand for the rest of a name.
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+\*?", re.ASCII)
+
+
 @dataclass(frozen=True)
 class PolicySettings:
-    """The limits of the policy. An empty prefix, path or boundary limits nothing."""
+    """The limits of the policy. An empty prefix, path or boundary limits nothing.
+
+    :param settings: the fields of the optional bucket settings that the operator may manage
+    :param replication_roles: the ARNs of the roles that the operator may give to S3, for ``replication``
+    """
 
     account: str
     bucket_prefix: str = ""
@@ -84,10 +97,12 @@ class PolicySettings:
     permissions_boundary: str = ""
     partition: str = "aws"
     allowed_groups: tuple[str, ...] = ()
+    settings: tuple[str, ...] = allowed.DEFAULT
+    replication_roles: tuple[str, ...] = ()
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
-    """The policy document. It fits into a managed policy (6144 characters without white space)."""
+    """The whole policy, which may be larger than a managed policy."""
     buckets = f"arn:{settings.partition}:s3:::{settings.bucket_prefix}*"
     users = f"arn:{settings.partition}:iam::{settings.account}:user"
     managed = f"{users}{settings.iam_path or '/'}*"
@@ -98,10 +113,9 @@ def policy_for(settings: PolicySettings) -> JsonObject:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html#access_policies_boundaries-delegate
     is_bound: dict[str, dict[str, Json]] = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
     groups = [f"arn:{settings.partition}:iam::{settings.account}:group/{name}" for name in settings.allowed_groups]
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            _allow("Buckets", _BUCKETS, buckets, in_account),
+    return _document(
+        [
+            _allow("Buckets", (*_BUCKETS, *_setting_actions(settings.settings)), buckets, in_account),
             _allow("Objects", _OBJECTS, f"{buckets}/*", in_account),
             _allow("Account", _ACCOUNT, "*"),
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
@@ -109,8 +123,66 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
             # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
-        ],
-    }
+            *_pass_role(settings),
+        ]
+    )
+
+
+def documents_for(settings: PolicySettings) -> list[JsonObject]:
+    """The policy as documents that fit into a managed policy each."""
+    whole = policy_for(settings)
+    groups: list[list[JsonObject]] = []
+    for statement in (part for item in _list(whole["Statement"]) for part in _parts_of(cast("JsonObject", item))):
+        fitting = next((group for group in groups if size_of(_document([*group, statement])) <= MAX_SIZE), None)
+        if fitting is None:
+            groups.append([statement])
+        else:
+            fitting.append(statement)
+    return [_document(group) for group in groups]
+
+
+def _document(statements: list[JsonObject]) -> JsonObject:
+    return {"Version": "2012-10-17", "Statement": [*statements]}
+
+
+def size_of(document: JsonObject) -> int:
+    """The number of characters as AWS counts them: without white space."""
+    return len(json.dumps(document, separators=(",", ":")))
+
+
+def _parts_of(statement: JsonObject) -> list[JsonObject]:
+    """A statement in parts that fit into a document each: its longest list is divided."""
+    if size_of(_document([statement])) <= MAX_SIZE:
+        return [statement]
+    name = max(("Action", "Resource"), key=lambda key: len(json.dumps(statement[key])))
+    items = _list(statement[name])
+    half = len(items) // 2
+    halves = [
+        {**statement, "Sid": f"{statement['Sid']}{letter}", name: part}
+        for letter, part in (("A", items[:half]), ("B", items[half:]))
+    ]
+    return [part for item in halves for part in _parts_of(item)]
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
+
+
+def _setting_actions(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """The actions that read and write the bucket settings: those that each object has, and the given optional ones."""
+    due = [one for one in ALL_SETTINGS if not one.is_optional or one.field in fields]
+    return tuple({item.action for one in due for item in (one.read.operation, *one.writes)} - set(_BUCKETS))
+
+
+def _pass_role(settings: PolicySettings) -> list[JsonObject]:
+    """The right to name a role in a replication configuration: only these, and only for S3.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+    """
+    if _REPLICATION not in settings.settings:
+        return []
+    for_s3: dict[str, dict[str, Json]] = {"StringEquals": {"iam:PassedToService": "s3.amazonaws.com"}}
+    return [_allow("ReplicationRoles", ("iam:PassRole",), [*settings.replication_roles], for_s3)]
 
 
 def _allow(
@@ -124,6 +196,14 @@ def _allow(
     return {**statement, "Condition": {**condition}} if condition else statement
 
 
+def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    try:
+        return tuple(allowed.fields_of(names)) if names else allowed.DEFAULT
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command("iam-policy")
 @click.option("--account", required=True, callback=matching(ACCOUNT), help="The AWS account's number.")
 @click.option("--bucket-prefix", default="", callback=matching(PREFIX),
@@ -135,16 +215,30 @@ def _allow(
                    "Default: all.")  # fmt: skip
 @click.option("--allowed-group", "allowed_groups", multiple=True, callback=all_matching(GROUP),
               help="The operator's own --allowed-group: from these it may remove users that it deletes.")  # fmt: skip
+@click.option("--settings", multiple=True, callback=_settings, envvar="ALLOWED_SETTINGS", show_envvar=True,
+              help="Only the optional bucket settings with these fields of the spec; all, or none. It can be given "
+                   "again, or as a list with commas: the operator's own --allowed-settings. "
+                   "Default: all except replication.")  # fmt: skip
+@click.option("--replication-role", "replication_roles", multiple=True, callback=all_matching(ROLE),
+              help="The ARN of a role that S3 objects may name in spec.replication; it may end with *. It can be given "
+                   "again. Required for the setting replication.")  # fmt: skip
+@click.option("--part", type=click.IntRange(min=1), default=None,
+              help="Print only this one of the policies, where several are needed. Default: all of them.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),
               help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
-def print_iam_policy(
-    account: str,
-    bucket_prefix: str,
-    iam_path: str,
-    permissions_boundary: str,
-    allowed_groups: tuple[str, ...],
-    partition: str,
-) -> None:
-    """Print the least rights that the operator needs in AWS, as an IAM policy."""
-    settings = PolicySettings(account, bucket_prefix, iam_path, permissions_boundary, partition, allowed_groups)
-    click.echo(json.dumps(policy_for(settings), indent=2))
+def print_iam_policy(*, part: int | None, **limits: Any) -> None:
+    """Print the least rights that the operator needs in AWS, as an IAM policy.
+
+    A policy that does not fit into a managed policy of AWS (6,144 characters without white space) is printed as
+    several JSON documents, one after the other. Attach all of them. --part prints one of them.
+    """
+    settings = PolicySettings(**limits)
+    if (_REPLICATION in settings.settings) != bool(settings.replication_roles):
+        raise click.UsageError(f"--settings {_REPLICATION} and --replication-role need each other.")
+    documents = documents_for(settings)
+    if part is not None and part > len(documents):
+        raise click.BadParameter(f"there are only {len(documents)}.", param_hint="--part")
+    if part is None and len(documents) > 1:
+        click.echo(f"{len(documents)} policies: print one with --part 1 to --part {len(documents)}.", err=True)
+    for document in documents if part is None else [documents[part - 1]]:
+        click.echo(json.dumps(document, indent=2))

@@ -24,7 +24,7 @@ from runner.drift.time_limit import CheckTimeoutError, TimeLimit
 from runner.drift.user_cache import UserCache, UserReader
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
-from s3bucket import children, observe, prediction, read, recent, spec
+from s3bucket import allowed, children, observe, prediction, read, recent, spec
 from s3bucket.change import Change
 from s3bucket.cluster import ApiServer, connect
 from s3bucket.errors import ReconcileError
@@ -232,6 +232,7 @@ def _defaults_of(project_dir: Path, settings: RoleSettings) -> JsonObject:
     defaults = dict(yaml.safe_load(path.read_text())["s3bucket_defaults"])
     if settings.deletion_policy:
         defaults["deletionPolicy"] = settings.deletion_policy
+    defaults[allowed.KEY] = list(settings.allowed_settings)
     defaults[spec.OPERATOR_TAGS] = spec.operator_tags_of(dict(settings.tags))
     return defaults
 

@@ -401,6 +401,15 @@ def test_path_boundary_tags_and_allowed_policies_reach_the_operator(defaults: li
         assert not names & set(settings(pod))
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("null", None), ("[]", "none"), ('["all"]', "all"), ('["logging","corsRules"]', "logging,corsRules")],
+)
+def test_allowed_settings_reach_the_operator_and_an_empty_list_allows_none(value: str, expected: str | None) -> None:
+    for pod in pods(render(f"--set-json=allowedSettings={value}")):
+        assert settings(pod).get("ALLOWED_SETTINGS") == expected
+
+
 def test_every_command_in_the_pod_has_the_operators_settings() -> None:
     # kubectl exec gives a command (check, plan, warn-uninstall) the container's environment, but not its arguments.
     given = "--set=watchNamespaces={a,b},clusterName=prod,deletionPolicy=Retain,serviceExternalName=s3.example"
@@ -473,13 +482,16 @@ def test_executor_and_drift_check_are_flags(defaults: list[dict[str, Any]]) -> N
 
 def test_playbooks_read_the_settings_of_the_deployment() -> None:
     policy = "arn:aws:iam::123456789012:policy/tenant"
-    given = "--set=clusterName=prod,deletionPolicy=Retain,iam.path=/a/,iam.allowedGroups={x,y},tags.team=a"
+    given = (
+        "--set=clusterName=prod,deletionPolicy=Retain,iam.path=/a/,iam.allowedGroups={x,y},tags.team=a,"
+        "allowedSettings={requesterPays,corsRules}"
+    )
     rendered = find(render(given, f"--set=iam.permissionsBoundary={policy},watchNamespaces={{team}}"), "Deployment")
     read = read_deployment(rendered)
     assert read is not None
     assert (read.unknown, read.given) == ({}, {
         "cluster_name": "prod", "deletion_policy": "Retain", "iam_path": "/a/", "permissions_boundary": policy,
-        "allowed_groups": ["x", "y"], "tags": {"team": "a"},
+        "allowed_groups": ["x", "y"], "tags": {"team": "a"}, "allowed_settings": ["corsRules", "requesterPays"],
     })  # fmt: skip
     assert [watches(rendered, name) for name in ("team", "other")] == [True, False]
     # The playbooks find the Deployment by this label, whatever its name is.

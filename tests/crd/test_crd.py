@@ -25,6 +25,15 @@ CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
 EXAMPLES = sorted((PROJECT / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {"region": "eu-west-1", "bucketName": "good-bucket", "iamUser": {"username": "good"}}
 NAME = "name"
+ROLE = "arn:aws:iam::111122223333:role/replication"
+TO = {"bucketARN": "arn:aws:s3:::replica"}
+RULE = {"id": "a", "destination": TO}
+EVENT = "s3:ObjectAcl:Put"
+
+
+def rule_with(**parts: Any) -> dict[str, Any]:
+    return {"lifecycleRules": [{"id": "a", **parts}]}
+
 
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -87,6 +96,160 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
     ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
+    "encryption-key": (
+        {"encryption": {"type": "AES256", "kmsKeyID": "alias/a"}},
+        "encryption.kmsKeyID needs type aws:kms or aws:kms:dsse",
+    ),
+    "encryption-key-space": (
+        {"encryption": {"type": "aws:kms", "kmsKeyID": "my key"}},
+        "encryption.kmsKeyID must be the ARN, the id or the alias of a KMS key",
+    ),
+    "encryption-bucket-key": (
+        {"encryption": {"type": "aws:kms:dsse", "bucketKeyEnabled": True}},
+        "encryption.bucketKeyEnabled must not be true",
+    ),
+    "encryption-blocked": (
+        {"encryption": {"type": "AES256", "blockedEncryptionTypes": ["NONE"]}}, 'Unsupported value: "NONE"',
+    ),
+    "lifecycle-size": (
+        {"lifecycleMinimumObjectSize": "varies_by_storage_class"}, "lifecycleMinimumObjectSize needs lifecycleRules",
+    ),
+    "lifecycle-rules": (
+        {"lifecycleRules": [{"id": f"{at}", "expiration": {"days": 1}} for at in range(1001)]},
+        "must have at most 1000 items",
+    ),
+    "lifecycle-id-twice": (
+        {"lifecycleRules": 2 * [{"id": "a", "expiration": {"days": 1}}]},
+        'spec.lifecycleRules[1]: Duplicate value: {"id":"a"}',
+    ),
+    "lifecycle-action": (rule_with(expiration={"expiredObjectDeleteMarker": False}), "lifecycleRules needs an action"),
+    "lifecycle-tags-uploads": (
+        rule_with(filter={"tags": {"a": "1"}}, abortIncompleteMultipartUploadDays=1),
+        "expiredObjectDeleteMarker must not be given with a filter for tags or sizes",
+    ),
+    "lifecycle-size-marker": (
+        rule_with(filter={"objectSizeLessThan": 1}, expiration={"expiredObjectDeleteMarker": True}),
+        "expiredObjectDeleteMarker must not be given with a filter for tags or sizes",
+    ),
+    "lifecycle-mixed": (
+        rule_with(transitions=[{"days": 1, "storageClass": "GLACIER"}], expiration={"date": "2030-01-01"}),
+        "must have either days or dates in transitions and expiration",
+    ),
+    "lifecycle-expires-first": (
+        rule_with(transitions=[{"days": 9, "storageClass": "GLACIER"}], expiration={"days": 9}),
+        "expiration must be later than all transitions of its rule",
+    ),
+    "lifecycle-expires-first-by-date": (
+        rule_with(transitions=[{"date": "2030-01-02", "storageClass": "GLACIER"}], expiration={"date": "2030-01-01"}),
+        "expiration must be later than all transitions of its rule",
+    ),
+    "lifecycle-versions-expire-first": (
+        rule_with(
+            noncurrentVersionTransitions=[{"noncurrentDays": 9, "storageClass": "GLACIER"}],
+            noncurrentVersionExpiration={"noncurrentDays": 9},
+        ),
+        "noncurrentVersionExpiration must be later than all noncurrentVersionTransitions",
+    ),
+    "lifecycle-sizes": (
+        rule_with(filter={"objectSizeGreaterThan": 2, "objectSizeLessThan": 2}, expiration={"days": 1}),
+        "filter.objectSizeLessThan must be more than filter.objectSizeGreaterThan",
+    ),
+    "lifecycle-tag-key-empty": (
+        rule_with(filter={"tags": {"": "1"}}),
+        "a key of filter.tags must have 1 to 128 characters",
+    ),
+    "lifecycle-tag-key": (rule_with(filter={"tags": {"{a}": "1"}}), "a key of filter.tags may have only letters"),
+    "lifecycle-tag-value": (
+        rule_with(filter={"tags": {"a": "{1}"}}),
+        "spec.lifecycleRules[0].filter.tags.a in body should match",
+    ),
+    "lifecycle-tags": (rule_with(filter={"tags": {f"{at}": "" for at in range(11)}}), "must have at most 10 items"),
+    "lifecycle-expiration": (
+        rule_with(expiration={"days": 1, "date": "2030-01-01"}),
+        "expiration must have one of days, date and expiredObjectDeleteMarker",
+    ),
+    "lifecycle-date": (
+        rule_with(expiration={"date": "2030-02-30"}),
+        "spec.lifecycleRules[0].expiration.date in body must be of type date",
+    ),
+    "lifecycle-order": (
+        rule_with(transitions=[{"days": 30, "storageClass": name} for name in ("GLACIER", "STANDARD_IA")]),
+        "transitions must be in the order STANDARD_IA",
+    ),
+    "lifecycle-class-twice": (
+        rule_with(transitions=[{"days": days, "storageClass": "GLACIER"} for days in (1, 2)]),
+        'spec.lifecycleRules[0].transitions[1]: Duplicate value: {"storageClass":"GLACIER"}',
+    ),
+    "lifecycle-transition": (
+        rule_with(transitions=[{"storageClass": "GLACIER"}]),
+        "each of transitions must have either days or date",
+    ),
+    "lifecycle-early": (
+        rule_with(transitions=[{"days": 29, "storageClass": "ONEZONE_IA"}]),
+        "transitions to STANDARD_IA and ONEZONE_IA need 30 days or more",
+    ),
+    "lifecycle-versions-order": (
+        rule_with(noncurrentVersionTransitions=[
+            {"noncurrentDays": 30, "storageClass": name} for name in ("GLACIER", "STANDARD_IA")]),
+        "noncurrentVersionTransitions must be in the order STANDARD_IA",
+    ),
+    "lifecycle-versions-early": (
+        rule_with(noncurrentVersionTransitions=[{"noncurrentDays": 29, "storageClass": "ONEZONE_IA"}]),
+        "noncurrentVersionTransitions to STANDARD_IA and ONEZONE_IA need 30 noncurrentDays or more",
+    ),
+    "replication-without-versions": ({"replication": {"role": ROLE, "rules": [RULE]}}, "needs enableVersioning: true"),
+    **{
+        f"replication-{name}": ({"enableVersioning": True, "replication": {"role": ROLE, "rules": rules}}, message)
+        for name, rules, message in (
+            ("no-rules", [], "should have at least 1 items"),
+            ("one-priority", [RULE, {**RULE, "id": "b"}], "each rule must have a priority of its own"),
+            ("one-id", [RULE, {**RULE, "priority": 1}], 'rules[1]: Duplicate value: {"id":"a"}'),
+            ("delete-markers", [{**RULE, "deleteMarkers": True, "filter": {"tags": {"a": "b"}}}],
+             "deleteMarkers must not be true with tags"),
+            ("kms", [{**RULE, "replicateKMSObjects": True}], "replicateKMSObjects and destination.kmsKeyID need each"),
+            ("kms-key", [{**RULE, "destination": {**TO, "kmsKeyID": "k"}}], "need each other"),
+            ("owner", [{**RULE, "destination": {**TO, "ownerOverride": True}}], "account is missing: with ownerOverr"),
+            ("time", [{**RULE, "destination": {**TO, "replicationTime": True, "metrics": False}}],
+             "metrics must not be false with replicationTime"),
+            ("bucket", [{**RULE, "destination": {"bucketARN": "replica"}}], "bucketARN must be the ARN of a bucket"),
+            ("account", [{**RULE, "destination": {**TO, "account": "1"}}], "in body should match '^[0-9]{12}$'"),
+        )
+    },
+    "replication-role": (
+        {"enableVersioning": True, "replication": {"role": "photos", "rules": [RULE]}},
+        "role must be the ARN of an IAM role",
+    ),
+    "notifications-one-id": (
+        {"notifications": {kind: [{"id": "a", "arn": f"arn:aws:{service}:eu-west-1:1:a", "events": [EVENT]}]
+                           for kind, service in (("topics", "sns"), ("functions", "lambda"))}},
+        "each of the queues, topics and functions must have an id of its own",
+    ),
+    "notifications-id-twice": (
+        {"notifications": {"queues": [
+            {"id": "a", "arn": "arn:aws:sqs:eu-west-1:1:a", "events": [event]}
+            for event in ("s3:ObjectAcl:Put", "s3:IntelligentTiering")
+        ]}},
+        'spec.notifications.queues[1]: Duplicate value: {"id":"a"}',
+    ),
+    "notifications-too-many": (
+        {"notifications": {kind: [
+            {"id": f"{kind}{at}", "arn": f"arn:aws:{service}:eu-west-1:1:a", "events": ["s3:ObjectAcl:Put"]}
+            for at in range(51)] for kind, service in (("queues", "sqs"), ("topics", "sns"))}},
+        "at most 100 queues, topics and functions in all",
+    ),
+    "notifications-arn": (
+        {"notifications": {"queues": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": [EVENT]}]}},
+        "arn must be the ARN of an SQS queue",
+    ),
+    "notifications-fifo": (
+        {"notifications": {"topics": [
+            {"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a.fifo", "events": ["s3:ObjectAcl:Put"]}]}},
+        "arn must not be that of a FIFO queue or topic",
+    ),
+    "notifications-event": (
+        {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:Created"]}]}},
+        'spec.notifications.topics[0].events[0]: Unsupported value: "s3:Created"',
+    ),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
 }  # fmt: skip
@@ -174,7 +337,7 @@ def test_every_rule_of_the_crd_has_a_row() -> None:
 
 def find_rules(schema: dict[str, Any]) -> Iterator[str]:
     yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", []))
-    for child in schema.get("properties", {}).values():
+    for child in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
         yield from find_rules(child)
 
 
@@ -228,7 +391,7 @@ def test_example_is_accepted(world: World, room: str, path: Path) -> None:
 
 
 def go_crd() -> dict[str, Any]:
-    """The Go operator's CRD, as apiextensions v1: the fields it had, no rules; and tags, as an earlier CRD of ours."""
+    """The CRD of the Go operator, as apiextensions v1: its fields, no rules; and tags, as an earlier release had."""
     crd = copy.deepcopy(CRD)
     text, flag = {"type": "string"}, {"type": "boolean"}
     fields = {
@@ -247,7 +410,7 @@ def go_crd() -> dict[str, Any]:
     return crd
 
 
-# Objects that the Go operator, or an earlier CRD of ours, stored and that we would refuse today.
+# Objects that the Go operator, or an earlier release, stored and that the CRD rejects today.
 STORED: dict[str, dict[str, Any]] = {
     "name.with.dots": {},
     "n" * 70: {},

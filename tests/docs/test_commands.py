@@ -63,6 +63,9 @@ RUN = {
         "tests/unit/runner/test_iam_policy.py::test_documented_command_is_that_of_the_documented_policy"
     ),
     ("docs/install/aws-permissions.md", "Path and permissions boundary"): _E2E,
+    ("docs/install/aws-permissions.md", "Optional bucket settings"): (
+        "tests/unit/runner/test_iam_policy.py::test_documented_commands_allow_the_same_settings"
+    ),
     ("docs/install/credentials.md", "Existing Secret"): _E2E,
     ("docs/install/credentials.md", "IAM role for the ServiceAccount"): _E2E,
     ("docs/install/helm.md", "Build the image"): _E2E,

@@ -25,8 +25,7 @@ from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.observe import observe_deletion
 from s3bucket.outcome import Outcome, Reason, Retry
-from s3bucket.role_settings import RoleSettings
-from tests.support.world import CLUSTER, PROJECT, World, deleting, requests_of
+from tests.support.world import PROJECT, SETTINGS, World, deleting, requests_of
 
 SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
     "schema"
@@ -153,7 +152,7 @@ def check(world: World) -> Iterator[DriftCheck]:
         for name, value in world.environment().items():
             if name == "KUBECONFIG" or name.startswith("AWS_"):
                 patch.setenv(name, value)
-        yield DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
+        yield DriftCheck(PROJECT, SETTINGS)
 
 
 def in_aws(world: World) -> dict[str, Any]:

@@ -30,10 +30,9 @@ from runner.objects import S3Object
 from s3bucket import recent
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
-from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
 from tests.support.settings import Row, Subject, table_of
-from tests.support.world import CLUSTER, PROJECT, NewObject, Run, World, requests_of, without_keys
+from tests.support.world import PROJECT, SETTINGS, NewObject, Run, World, requests_of, without_keys
 
 POLICY = {
     "Version": "2012-10-17",
@@ -131,7 +130,7 @@ def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
 @pytest.fixture
 def check(world: World, _as_operator: None) -> DriftCheck:
     """The operator's own drift check."""
-    return DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached)
+    return DriftCheck(PROJECT, SETTINGS, cached)
 
 
 def without_other_tags(subject: Subject, before: dict[str, Any], _: dict[str, Any]) -> None:
@@ -400,7 +399,7 @@ def test_check_plan_and_role_agree_on_whatever_is_broken_together(
 ) -> None:
     now = itertools.count(0, 300)
     # Each check is in a new period, so that it reads what others changed since the last one.
-    check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), cached, clock=lambda: next(now))
+    check = DriftCheck(PROJECT, SETTINGS, cached, clock=lambda: next(now))
     for row in rows:
         # A row cannot break what an earlier row removed.
         with suppress(ClientError, ApiException, KeyError):
@@ -443,7 +442,7 @@ def test_check_makes_ten_calls_at_most_and_reads_all_users_once_a_period(world: 
     now = [0.0]
     check = DriftCheck(
         PROJECT,
-        RoleSettings(cluster_name=CLUSTER, iam_settle_s=0),
+        SETTINGS,
         cached,
         count_call=calls.append,
         clock=lambda: now[0],
@@ -477,9 +476,7 @@ def test_check_of_an_object_in_order_asks_kubernetes_nothing(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     default = client.Configuration.get_default_copy()
     try:
-        check = DriftCheck(
-            PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0), lambda kind, namespace, name: seen[kind]
-        )
+        check = DriftCheck(PROJECT, SETTINGS, lambda kind, namespace, name: seen[kind])
     finally:
         client.Configuration.set_default(default)
     assert check.compare(S3Object(cr)) == Outcome(True, Reason.READY, status=ANY)

@@ -1,7 +1,8 @@
 """The operator's least permissions: docs/iam-policy.json is sufficient, and each action in it is necessary.
 
-The gate evaluates the requests of the operator's key against that policy. Each action is removed in turn, and the
-shortest flow that uses it must then end in AccessDenied. An action that no flow uses must not be in the policy.
+The gate evaluates the requests of the operator's key against that policy, with what replication needs in addition. Each
+action is removed in turn, and the shortest flow that uses it must then end in AccessDenied. An action that no flow uses
+must not be in the policy.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from dev.examples import make_targets, optional_settings
+from dev.examples import example_fields, make_targets, optional_settings
 from runner.commands.iam_policy import PolicySettings, policy_for
+from s3bucket import allowed
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
@@ -27,11 +29,16 @@ from tests.support.world import PROJECT, NewObject, Run, World, code_of, deletin
 
 ACCOUNT = "123456789012"
 TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)
-POLICY: dict[str, Any] = json.loads(TEXT)
+DOCUMENTED: dict[str, Any] = json.loads(TEXT)
 PREFIX, PATH = "team-", "/s3-operator/"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/s3-operator-tenant"
+REPLICATION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/s3-operator-example-replication"
+POLICY: dict[str, Any] = policy_for(
+    PolicySettings(ACCOUNT, PREFIX, PATH, BOUNDARY, settings=allowed.FIELDS, replication_roles=(REPLICATION_ROLE,))
+)
 ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
 FORCED = {"IAM_PATH": PATH, "PERMISSIONS_BOUNDARY": BOUNDARY}
+SETTINGS = {**FORCED, "ALLOWED_SETTINGS": "all"}
 
 
 class Operator:
@@ -48,7 +55,7 @@ class Operator:
     @property
     def environment(self) -> dict[str, str]:
         """The settings of the role, and its key."""
-        return {"AWS_SHARED_CREDENTIALS_FILE": str(self._file), **FORCED}
+        return {"AWS_SHARED_CREDENTIALS_FILE": str(self._file), **SETTINGS}
 
     def reconcile(self, cr: dict[str, Any]) -> Run:
         run = self.world.reconcile(cr, **self.environment)
@@ -125,10 +132,18 @@ def open_policy(bucket: str) -> str:
 
 def compare(operator: Operator, make: NewObject) -> str:
     # The comparison reads the object lock only of a bucket with versioning.
-    cr = make(enableObjectLock=True, enableVersioning=True)
+    cr = make(**{**optional_settings(with_needy=True), "enableObjectLock": True, "enableVersioning": True})
     make_owned(operator.world, cr)
     found = operator.compare(cr)
-    return "Ready" if found == "access_key secret service" else found
+    return "Ready" if found.endswith(" access_key secret service") else found
+
+
+def write_every_optional_setting(operator: Operator, make: NewObject) -> str:
+    make_targets(operator.world.s3, ACCOUNT)
+    lock = {"enableObjectLock": True, "enableVersioning": True}
+    cr = make(**{**optional_settings(with_needy=True), **lock, "iamUser": None})
+    make_owned(operator.world, cr)
+    return str(operator.reconcile(cr).outcome["reason"])
 
 
 def compare_bucket_of_another_account(operator: Operator, make: NewObject) -> str:
@@ -242,7 +257,7 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 # Flows that start no Ansible come first: an action is tested with the first flow that uses it.
 FLOWS = (
     compare, compare_bucket_of_another_account, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
-    repair_every_aspect, create_with_every_field,
+    write_every_optional_setting, repair_every_aspect, create_with_every_field,
     # The last ones: a bucket that cannot be closed to writers is emptied nevertheless.
     delete_with_versions_and_uploads, delete_locked_versions,
 )  # fmt: skip
@@ -261,6 +276,34 @@ def flows(new_operator: NewOperator, make: NewObject) -> dict[str, tuple[str, se
 @pytest.mark.parametrize("flow", [flow.__name__ for flow in FLOWS])
 def test_flow_passes_with_exactly_the_documented_policy(flows: dict[str, tuple[str, set[str]]], flow: str) -> None:
     assert flows[flow][0] == "Ready"
+
+
+def test_documented_policy_is_sufficient_for_all_settings_but_replication(
+    new_operator: NewOperator, make: NewObject
+) -> None:
+    operator = new_operator(DOCUMENTED)
+    make_targets(operator.world.s3, ACCOUNT)
+    given = {name: value for name, value in optional_settings(with_needy=True).items() if name != "replication"}
+    cr = make(**{**given, "enableVersioning": True, "enableObjectLock": True})
+    assert operator.reconcile(cr).outcome["reason"] == "Ready"
+    documented = {action for statement in DOCUMENTED["Statement"] for action in statement["Action"]}
+    assert set(ACTIONS) - documented == {
+        "iam:PassRole", "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration",
+    }  # fmt: skip
+    assert documented < set(ACTIONS)
+
+
+@pytest.mark.parametrize(("suffix", "service"), [("-of-others", "s3"), ("", "ec2")], ids=["role", "service"])
+def test_only_the_roles_of_the_policy_can_be_given_and_only_to_s3(
+    new_operator: NewOperator, make: NewObject, suffix: str, service: str
+) -> None:
+    policy = copy.deepcopy(POLICY)
+    policy["Statement"][-1]["Condition"] = {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}}
+    operator, given = new_operator(policy), copy.deepcopy(example_fields("replication"))
+    make_targets(operator.world.s3, ACCOUNT)
+    given["replication"]["role"] += suffix
+    outcome = operator.reconcile(make(iamUser=None, **given)).outcome
+    assert (outcome["reason"], "s3:PutReplicationConfiguration" in outcome["message"]) == ("AccessDenied", True)
 
 
 def test_every_action_of_the_policy_is_used(flows: dict[str, tuple[str, set[str]]]) -> None:

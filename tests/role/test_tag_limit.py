@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dev.examples import optional_settings
 from s3bucket import owner
 from s3bucket.observe import observe
 from s3bucket.spec import MAX_BUCKET_TAGS, MAX_TAGS
-from tests.support.objects import bucket_of, identity_of, optional_settings, refusal, tags_of
+from tests.support.objects import bucket_of, identity_of, refusal, tags_of
 from tests.support.world import NewObject, World
 
 TOO_MANY = f"would have {MAX_BUCKET_TAGS + 1} tags, and AWS allows {MAX_BUCKET_TAGS}"
@@ -71,8 +72,8 @@ def test_adopted_bucket_without_user_has_room_for_every_tag_that_the_crd_admits(
 def test_bucket_with_too_many_tags_of_others_is_not_adopted(world: World, new_object: NewObject) -> None:
     cr = new_object(iamUser=None, adoptionPolicy="IfExists", enableVersioning=True)
     make_offered_bucket(world, cr)
-    theirs = {**tags_of(world, cr), **tags(MAX_BUCKET_TAGS - 5)}
-    tag_set = [{"Key": key, "Value": value} for key, value in theirs.items()]
+    found = {**tags_of(world, cr), **tags(MAX_BUCKET_TAGS - 5)}
+    tag_set = [{"Key": key, "Value": value} for key, value in found.items()]
     world.s3.put_bucket_tagging(Bucket=bucket_of(cr), Tagging={"TagSet": tag_set})
     refused = refusal(world, cr)
     assert refused.reason == "InvalidSpec"

@@ -131,6 +131,7 @@ TOGETHER = {
     "iam.permissionsBoundary": Row(ARN, in_env("PERMISSIONS_BOUNDARY"), [ARN] * TWICE),
     "iam.allowedPolicies": Row([ARN], in_env("ALLOWED_POLICIES"), [ARN] * TWICE),
     "iam.allowedGroups": Row(["staff", "ops"], in_env("ALLOWED_GROUPS"), ["staff,ops"] * TWICE),
+    "allowedSettings": Row(["corsRules", "logging"], in_env("ALLOWED_SETTINGS"), ["corsRules,logging"] * TWICE),
     "logFormat": Row("text", in_args("--log-format"), ["--log-format=text"]),
     "logLevel": Row("error", in_args("--log-level"), ["--log-level=error"]),
     "crds.install": Row(False, exists("CustomResourceDefinition"), False),

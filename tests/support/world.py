@@ -34,7 +34,7 @@ from runner.execution import processes
 from runner.execution.job import extra_vars, orphan_vars
 from runner.execution.warm.process import WarmProcess
 from runner.objects import Owned, S3Object
-from s3bucket import children, read
+from s3bucket import allowed, children, read
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
 from s3bucket.observe import Sources, observe
@@ -46,10 +46,14 @@ from s3bucket.users import NO_RULES, UserRules
 PROJECT = Path(__file__).parents[2]
 ROLE = PROJECT / "roles" / "s3bucket"
 
-DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"]
+DEFAULTS: dict[str, Any] = {
+    **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_defaults"],
+    # The administrator of the tests allows every setting; tests/role/test_allowed_settings.py has the others.
+    allowed.KEY: list(allowed.FIELDS),
+}
 CLUSTER = "test-cluster"
 # The role's settings in tests. The role does not wait for IAM, because the gate shows every write at once.
-SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0)
+SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0, allowed_settings=allowed.FIELDS)
 OPERATOR_USERS = "operator-"
 """Prefix of the names of IAM users that operators use in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
@@ -90,7 +94,12 @@ class World:
         self.account = str(self.sts.get_caller_identity()["Account"])
         # The role and the operator have only the documented permissions.
         self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
-        make_operator_key(aws, policy_for(PolicySettings(self.account)), self.operator_file)
+        every = PolicySettings(
+            self.account,
+            settings=allowed.FIELDS,
+            replication_roles=(f"arn:aws:iam::{self.account}:role/s3-operator-example-*",),
+        )
+        make_operator_key(aws, policy_for(every), self.operator_file)
         self._run_numbers = itertools.count()
         self._warm: WarmProcess | None = None
 
@@ -112,6 +121,7 @@ class World:
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_NOCOLOR": "1",
             "EXECUTOR": EXECUTOR,
+            "ALLOWED_SETTINGS": "all",
             **more,
         }
 

@@ -165,6 +165,7 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
   "ALLOWED_POLICIES" (join "," .Values.iam.allowedPolicies)
   "ALLOWED_GROUPS" (join "," .Values.iam.allowedGroups)
+  "ALLOWED_SETTINGS" (kindIs "invalid" .Values.allowedSettings | ternary "" (join "," .Values.allowedSettings | default "none"))
   "TAGS" (empty .Values.tags | ternary "" (toJson .Values.tags))
   "SERVICE_EXTERNAL_NAME" (include "s3-operator.externalName" .)
 -}}

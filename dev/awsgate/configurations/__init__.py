@@ -57,7 +57,7 @@ def answer_configuration(call: Call) -> Answer | None:
     try:
         return _answer(call, found)
     except RefusalError as refusal:
-        return error(call, refusal.status, refusal.code, refusal.message)
+        return error(call, refusal.status, refusal.code, refusal.message, refusal.details)
 
 
 def refuse_tagging_with_abac(call: Call) -> Answer | None:
@@ -73,6 +73,17 @@ def refuse_tagging_with_abac(call: Call) -> Answer | None:
     return error(call, 400, "InvalidRequest", "ABAC is enabled: use TagResource and UntagResource")
 
 
+def keep_versions_under_replication(call: Call) -> Answer | None:
+    """Versioning cannot be suspended while there is a replication configuration.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-requirements.html
+    """
+    if call.action != "PutBucketVersioning" or b"Suspended" not in call.body or not stored(call.bucket, "replication"):
+        return None
+    message = "A replication configuration is present on this bucket, so you cannot change the versioning state."
+    return error(call, 409, "InvalidBucketState", message)
+
+
 def _answer(call: Call, configuration: Configuration) -> Answer:
     values, name = stored(call.bucket, configuration.query), call.query.get("id", "")
     if call.action.startswith("Put") or call.action.startswith(("Create", "Update")):
@@ -86,9 +97,9 @@ def _answer(call: Call, configuration: Configuration) -> Answer:
         return Answer(204)
     if configuration.is_list and not name:
         return _xml(_page(call, configuration, values))
-    if name in values:
-        return _xml(values[name])
-    return _xml(configuration.unset(call))
+    answer = _xml(values[name] if name in values else configuration.unset(call))
+    answer.headers |= configuration.headers(call)
+    return answer
 
 
 def _page(call: Call, configuration: Configuration, values: Stored) -> Element:
@@ -126,3 +137,7 @@ def _xml(root: Element) -> Answer:
     text = ElementTree.tostring(root, encoding="unicode")
     head, _, rest = text.partition(root.tag)
     return Answer(200, f'{head}{root.tag} xmlns="{_NAMESPACE}"{rest}'.encode(), {"Content-Type": "application/xml"})
+
+
+BEFORE = (refuse_tagging_with_abac, keep_versions_under_replication, answer_configuration)
+"""Rules before moto answers."""

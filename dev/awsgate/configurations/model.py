@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
@@ -14,11 +14,14 @@ Stored: TypeAlias = dict[str, Element]
 
 
 class RefusalError(Exception):
-    """AWS refuses the request."""
+    """AWS refuses the request.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    :param details: further elements of the answer, for example ArgumentName
+    """
+
+    def __init__(self, status: int, code: str, message: str, details: Mapping[str, str] | None = None) -> None:
         super().__init__(code)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.details = status, code, message, dict(details or {})
 
 
 def _as_sent(call: Call, root: Element) -> Element:
@@ -27,6 +30,10 @@ def _as_sent(call: Call, root: Element) -> Element:
 
 def _allow(call: Call) -> None:
     return None
+
+
+def _no_headers(call: Call) -> dict[str, str]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Configuration:
     :param accept: checks a document, and returns it as AWS will return it; raises ``RefusalError``
     :param delete: raises ``RefusalError`` where AWS does not allow to delete it now
     :param list_root: for configurations with an id, the root element of the list; otherwise empty
+    :param headers: what is returned in headers of the answer, beside the document
     """
 
     query: str
@@ -45,6 +53,7 @@ class Configuration:
     accept: Callable[[Call, Element], Element] = _as_sent
     delete: Callable[[Call], None] = _allow
     list_root: str = ""
+    headers: Callable[[Call], dict[str, str]] = _no_headers
 
     @property
     def is_list(self) -> bool:

@@ -18,27 +18,23 @@ import importlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import module_utils
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.release import __version__ as ansible_core_version
 from ansible.utils.display import Display
 
 _ROLE = Path(__file__).resolve().parents[1]
+# Ansible provides a role's module_utils to modules, but not to plugins.
+module_utils.__path__.append(str(_ROLE / "module_utils"))
 
-try:
-    from s3bucket.outcome import Reason
-    from s3bucket.variables import OF_PLAYBOOKS, find_unknown
-except ImportError:
-    # Only the role is installed. Ansible provides a role's module_utils to modules, but not to plugins.
-    from ansible import module_utils
-
-    module_utils.__path__.append(str(_ROLE / "module_utils"))
-    from ansible.module_utils.s3bucket.outcome import Reason
-    from ansible.module_utils.s3bucket.variables import OF_PLAYBOOKS, find_unknown
+from ansible.module_utils.s3bucket.outcome import Reason
+from ansible.module_utils.s3bucket.variables import OF_PLAYBOOKS, find_unknown
 
 # The versions of requirements.yml and meta/main.yml. A test compares them.
 REQUIRED_CORE = (2, 19)
@@ -117,7 +113,7 @@ _AWS_ENVIRONMENT = (
 class ActionModule(NormalAction):
     """Runs the module of its task, after the checks."""
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check what the module cannot check, then run it."""
         given = self._given(task_vars or {})
         refusal = (
@@ -255,7 +251,7 @@ def find_options() -> dict[str, Any]:
     return dict(specs["argument_specs"]["object"]["options"])
 
 
-def find_misspelled(names: Any, options: dict[str, Any]) -> str:
+def find_misspelled(names: Iterable[str], options: dict[str, Any]) -> str:
     """An error for variables that are similar to the role's; a warning for others with its prefix."""
     misspelled, others = find_unknown(names, [*options, *OF_PLAYBOOKS])
     if others:

@@ -70,10 +70,10 @@ bucket_arguments:
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
+from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
@@ -96,7 +96,7 @@ def main() -> None:
         creates_user={"type": "bool", "required": True},
         origin={"type": "str", "default": ""},
     )
-    arguments: dict[str, Any] = {}
+    arguments: ApiObject = {}
     try:
         settings = read_settings(module.params["settings"])
         wanted = read_wanted(module, settings)
@@ -130,10 +130,10 @@ def failing_to(verb: str) -> Iterator[None]:
         raise unknown(verb, error) from error
 
 
-def create_bucket(s3: Any, wanted: Wanted) -> None:
+def create_bucket(s3: AwsClient, wanted: Wanted) -> None:
     """Create the bucket with its tags, and with the settings that only the creation can set."""
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-    configuration: dict[str, Any] = {"Tags": listed(wanted.creation_tags)}
+    configuration: ApiObject = {"Tags": listed(wanted.creation_tags)}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
     verb = f"create bucket {wanted.bucket} (s3:CreateBucket, s3:TagResource)"
@@ -151,7 +151,7 @@ def create_bucket(s3: Any, wanted: Wanted) -> None:
                 raise
 
 
-def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | None:
+def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject | None:
     """What s3bucket_settings has to change in a bucket that was just created; None while S3 does not show it.
 
     In us-east-1 a CreateBucket for a bucket that the account already has returns 200 as for a new one, so the tags are
@@ -182,8 +182,8 @@ def arguments_of_new(s3: Any, wanted: Wanted, account: str) -> dict[str, Any] | 
 
 
 def read_back(
-    read: Callable[[], dict[str, Any] | None], clock: Callable[[], float], sleep: Callable[[float], None]
-) -> dict[str, Any]:
+    read: Callable[[], ApiObject | None], clock: Callable[[], float], sleep: Callable[[float], None]
+) -> ApiObject:
     """Read until S3 shows what was created. An earlier read may show an older state, which proves nothing.
 
     :raises ReconcileError: Pending when S3 does not show it after some seconds
@@ -200,7 +200,7 @@ def read_back(
         sleep(READ_BACK_PAUSE_S)
 
 
-def create_user(iam: Any, wanted: Wanted, rules: UserRules, origin: str) -> None:
+def create_user(iam: AwsClient, wanted: Wanted, rules: UserRules, origin: str) -> None:
     """Create the IAM user with its tags, path and boundary."""
     tags = {**wanted.user_tags, owner.UNMANAGED_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html

@@ -127,6 +127,7 @@ s3bucket_reason:
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -169,7 +170,7 @@ def main() -> None:
     given = module.params
     try:
         settings = read_settings(given["settings"])
-        defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags)
+        defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
         cr = read_cr(given["cr"], given["state"])
         wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = make_sources(module, settings)
@@ -179,10 +180,7 @@ def main() -> None:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
             wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = replace(sources, cluster=cluster)
-        # The clients are created again for a deletion whose region does not exist.
-        seen, sources = (read_deletion if wanted.is_deleting else read_present)(module, wanted, sources)
-        answer = (answer_deletion if wanted.is_deleting else answer_present)(wanted, seen, sources)
-        answer |= preview(module, wanted, seen, sources)
+        answer = (compare_deletion if wanted.is_deleting else compare_present)(module, wanted, sources)
     except ReconcileError as refusal:
         refuse(module, refusal)
     # The next tasks get the values that were read here, because Ansible evaluates a variable of a play for each task.
@@ -196,19 +194,28 @@ def main() -> None:
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
 
 
-def preview(module: AnsibleAWSModule, wanted: Wanted, seen: Observation | Deletion, sources: Sources) -> dict[str, Any]:
+def compare_present(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> dict[str, Any]:
+    """The module's result for an object that should exist."""
+    seen = observe(wanted, sources)
+    return answer_present(wanted, seen, sources) | preview(module, wanted, lambda: predict(wanted, seen, sources))
+
+
+def compare_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> dict[str, Any]:
+    """The module's result for an object that is being deleted."""
+    # The clients are created again when the region does not exist.
+    deletion, sources = read_deletion(module, wanted, sources)
+    return answer_deletion(wanted, deletion) | preview(
+        module, wanted, lambda: predict_deletion(wanted, deletion, sources)
+    )
+
+
+def preview(module: AnsibleAWSModule, wanted: Wanted, foretell: Callable[[], Prediction]) -> dict[str, Any]:
     """The changes that a person sees before a run, or in place of one. It may need reads that a run does not make."""
     if not module.check_mode and not module._diff:
         return {}
-    foretell: Any = predict_deletion if wanted.is_deleting else predict
-    prediction: Prediction = foretell(wanted, seen, sources)
+    prediction = foretell()
     found = {"predicted": result_of(wanted, prediction).to_record(), "lines": prediction.lines}
     return {**found, "diff": diff_of(wanted, prediction)} if module._diff else found
-
-
-def read_present(_: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Observation, Sources]:
-    """Compare an object that should exist with its current state."""
-    return observe(wanted, sources), sources
 
 
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
@@ -259,7 +266,7 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
             "origin": "",
         }
     starts_rotation = seen.keys.create and not seen.keys.rotation_in_progress
-    origin = seen.user_tags.get(owner.ORIGIN, "")
+    origin, found = seen.user_tags.get(owner.ORIGIN, ""), seen.user.tags if seen.user else {}
     rotation_tags = {owner.UNMANAGED_KEYS: seen.keys.unmanaged_tag} if starts_rotation else {}
     return {
         "name": wanted.username,
@@ -271,8 +278,8 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         and (
             "user" in seen.differs
             or starts_rotation
-            or owner.BUCKET not in seen.user.tags
-            or seen.user.tags.get(owner.ORIGIN, "") != origin
+            or owner.BUCKET not in found
+            or found.get(owner.ORIGIN, "") != origin
         ),
         "origin": origin,
         "tags": {**seen.user_tags, **rotation_tags},
@@ -324,7 +331,7 @@ def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) ->
         return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, deletion: Deletion, _: Sources) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
     """The module's result for a deletion: what exists, and the data of each task."""
     retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {

@@ -62,7 +62,7 @@ ensure_present()
 
 import json
 import os
-from typing import Any
+from typing import Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.cluster import ApiServer
@@ -70,6 +70,7 @@ from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.errors import ForbiddenError, ReconcileError
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.role_settings import (
+    Deployment,
     Read,
     RoleSettings,
     find_differences,
@@ -118,7 +119,7 @@ def settings_of(cluster: ApiServer, operator: str, given: dict[str, Any]) -> dic
     namespace, _, name = operator.partition("/")
     if not namespace or not name or "/" in name:
         raise invalid("s3bucket_operator", f"must be NAMESPACE/NAME of a Deployment, not {operator}")
-    deployment = cluster.find_deployment(namespace, name)
+    deployment = cast("Deployment | None", cluster.find_deployment(namespace, name))
     read = read_deployment(deployment) if deployment else None
     if read is None:
         problem = "does not run s3-operator" if deployment else "does not exist"
@@ -135,7 +136,7 @@ def compare_with_installed(module: AnsibleModule, cluster: ApiServer, given: dic
     :raises ReconcileError: InvalidSpec naming the Deployment, each difference and the remedies
     """
     try:
-        deployments = cluster.list_deployments("helm.sh/chart")
+        deployments = cast("list[Deployment]", cluster.list_deployments("helm.sh/chart"))
     except ForbiddenError as refusal:
         module.warn(f"{refusal.message}: whether an operator is installed that has other settings is not known")
         return
@@ -145,7 +146,7 @@ def compare_with_installed(module: AnsibleModule, cluster: ApiServer, given: dic
             refuse_differences(deployment, given)
 
 
-def refuse_differences(deployment: dict[str, Any], given: dict[str, Any]) -> None:
+def refuse_differences(deployment: Deployment, given: dict[str, Any]) -> None:
     """Refuse settings that differ from those of this Deployment.
 
     :raises ReconcileError: InvalidSpec

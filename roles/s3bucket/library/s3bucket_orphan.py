@@ -47,9 +47,8 @@ outcome:
   returned: success
 """
 
-from typing import Any
-
 from ansible.module_utils.s3bucket.errors import ReconcileError
+from ansible.module_utils.s3bucket.json_types import AwsClient
 from ansible.module_utils.s3bucket.module import refuse
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason
 from ansible.module_utils.s3bucket.owner import Identity
@@ -84,7 +83,7 @@ def outcome_for(keys: list[str], *, is_check: bool) -> Outcome:
     return Outcome(True, Reason.READY, changed=changed)
 
 
-def active_keys_of_owned(iam: Any, name: str, identity: Identity) -> list[str]:
+def active_keys_of_owned(iam: AwsClient, name: str, identity: Identity) -> list[str]:
     """The active keys of an IAM user that still has this owner."""
     user = find_user(iam, name)
     if user is None:

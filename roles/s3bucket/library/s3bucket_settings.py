@@ -132,6 +132,7 @@ class Settings:
         """Write all settings, in their order. Return the first problem."""
         problems: list[ReconcileError] = []
         due = [setting for setting in ALL if setting.name in arguments]
+        due.sort(key=lambda setting: setting.order_of(arguments[setting.name]))
         self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
@@ -154,20 +155,21 @@ class Settings:
         except ReconcileError as refusal:
             problems.append(refusal)
 
-    def _call(self, operation: Operation, **arguments: Any) -> None:
+    def _call(self, operation: Operation, lag_message: str = "", **arguments: Any) -> None:
         for pause_s in (*_LAG_PAUSES_S, None):
             try:
                 getattr(self._s3, operation.method)(**self._bucket, **arguments)
                 return
             except AWS_ERRORS as error:
-                if pause_s is None or code_of(error) not in _LAG_CODES:
+                is_lag = code_of(error) in _LAG_CODES or (lag_message and lag_message in str(error))
+                if pause_s is None or not is_lag:
                     raise unknown(f"write the settings of bucket {self._name} ({operation.action})", error) from error
             time.sleep(pause_s)
 
     def _write(self, setting: Setting, value: Any) -> None:
         for call in setting.calls(value):
             try:
-                self._call(call.operation, **call.arguments)
+                self._call(call.operation, setting.lag_message, **call.arguments)
             except ReconcileError as refusal:
                 raise self._refusal_of(setting, refusal) from refusal
 
@@ -176,6 +178,9 @@ class Settings:
         code = code_of(refusal.__cause__ or refusal)
         if code in UNSUPPORTED_CODES:
             return setting.unsupported(self._endpoint)
+        remedy = next((text for part, text in setting.passing.items() if part in refusal.message), "")
+        if remedy:
+            return ReconcileError(Reason.AWS_ERROR, f"spec.{setting.field}: {remedy}: {refusal.message}")
         if setting.is_optional and code in _REFUSAL_CODES:
             return ReconcileError(Reason.INVALID_SPEC, f"spec.{setting.field}: AWS refuses it: {refusal.message}")
         return refusal

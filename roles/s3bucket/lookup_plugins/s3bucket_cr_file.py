@@ -37,17 +37,14 @@ _raw:
 from pathlib import Path
 from typing import Any
 
+from ansible import module_utils
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-try:
-    from s3bucket.cr_file import CrFileError, read_cr_file
-except ImportError:
-    # Only the role is installed. Ansible provides a role's module_utils to modules, but not to plugins.
-    from ansible import module_utils
+# Ansible provides a role's module_utils to modules, but not to plugins.
+module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-    module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "module_utils"))
-    from ansible.module_utils.s3bucket.cr_file import CrFileError, read_cr_file
+from ansible.module_utils.s3bucket.cr_file import CrFileError, read_cr_file
 
 _STATES = ("present", "absent")
 
@@ -55,7 +52,7 @@ _STATES = ("present", "absent")
 class LookupModule(LookupBase):
     """The lookup."""
 
-    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **options: object) -> list[dict[str, Any]]:
         """Read each file as one S3 object."""
         self.set_options(var_options=variables, direct=options)
         state = self.get_option("state")

@@ -113,7 +113,8 @@ def _reach_module_utils(path: Path) -> None:
 
 @contextlib.contextmanager
 def _as_module(call: Call, out: io.StringIO, err: io.StringIO) -> Iterator[types.ModuleType]:
-    from ansible.module_utils import _internal, basic
+    # mypy finds only the role's part of this package (.mypy).
+    from ansible.module_utils import _internal, basic  # type: ignore[attr-defined]
     from ansible.module_utils.common import warnings
 
     before = (sys.stdout, sys.stderr, sys.argv, sys.modules["__main__"], dict(os.environ), os.getcwd())

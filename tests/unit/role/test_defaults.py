@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from s3bucket import allowed
 from s3bucket.defaults import DEFAULTS, defaults_of
 from s3bucket.errors import ReconcileError
 from s3bucket.spec import OPERATOR_TAGS
@@ -14,11 +15,12 @@ from s3bucket.spec import OPERATOR_TAGS
 def test_partial_defaults_are_merged_with_the_roles_own() -> None:
     found = defaults_of({"forceDelete": False, "service": {}}, "Retain", {"team": "a"})
     expected = {"forceDelete": False, "deletionPolicy": "Retain", OPERATOR_TAGS: {"team": "a"}}
+    expected[allowed.KEY] = list(allowed.DEFAULT)
     assert found == {**DEFAULTS, **expected}
     # Ansible passes -e s3bucket_defaults='{...}' as text.
     assert defaults_of('{"bucketACL": "public-read"}')["bucketACL"] == "public-read"
     assert defaults_of({"service": {"enabled": False}})["service"] == {"enabled": False}
-    assert defaults_of({}) == {**DEFAULTS, OPERATOR_TAGS: {}}
+    assert defaults_of({}) == {**DEFAULTS, OPERATOR_TAGS: {}, allowed.KEY: list(allowed.DEFAULT)}
 
 
 BAD: list[tuple[Any, str]] = [

@@ -94,3 +94,15 @@ def test_file_of_the_credentials_that_cannot_be_read_is_named() -> None:
     assert found.reason == "CredentialsInvalid"
     assert "/var/run/secrets/token" in found.message
     assert "AWS_WEB_IDENTITY_TOKEN_FILE" in found.message
+
+
+def test_targets_that_s3_refuses_are_named_and_headers_of_the_request_are_not() -> None:
+    details = {
+        "ArgumentName1": "arn:aws:sqs:us-east-1:1:a, null", "ArgumentValue1": "The destination queue does not exist",
+        "ArgumentName2": "arn:aws:sns:us-east-1:1:b, null", "ArgumentName": "Authorization", "ArgumentValue": "AKIA",
+    }  # fmt: skip
+    found = unknown("write", ClientError({"Error": {"Code": "InvalidArgument", "Message": "no", **details}}, "Put"))
+    assert found.message.endswith(
+        "operation: no; arn:aws:sqs:us-east-1:1:a: The destination queue does not exist; arn:aws:sns:us-east-1:1:b: "
+    )
+    assert "AKIA" not in found.message

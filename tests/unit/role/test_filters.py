@@ -32,11 +32,11 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("ours", "aws"), PAIRS.values(), ids=PAIRS)
-def test_filter_has_one_predicate_or_and_and_is_read_back(ours: dict[str, Any], aws: dict[str, Any]) -> None:
-    assert parse_filter(ours, "spec.f", ALL) == ours
-    assert filter_to_aws(ours) == aws
-    assert filter_from_aws(aws) == ours
+@pytest.mark.parametrize(("spec", "aws"), PAIRS.values(), ids=PAIRS)
+def test_filter_has_one_predicate_or_and_and_is_read_back(spec: dict[str, Any], aws: dict[str, Any]) -> None:
+    assert parse_filter(spec, "spec.f", ALL) == spec
+    assert filter_to_aws(spec) == aws
+    assert filter_from_aws(aws) == spec
 
 
 @pytest.mark.parametrize("value", [None, {}, {"prefix": ""}, {"tags": {}}, {"prefix": None, "tags": None}], ids=str)

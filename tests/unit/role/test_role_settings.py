@@ -15,6 +15,7 @@ import yaml
 
 from runner.commands.options import ROLE_OPTIONS
 from runner.commands.run import run
+from s3bucket import allowed
 from s3bucket.errors import ReconcileError
 from s3bucket.role_settings import (
     TABLE,
@@ -66,6 +67,9 @@ VALUES = [
     ("TAGS", '{"a": 1}', False), ("TAGS", "[]", False), ("TAGS", '{"Agill.apps/a": "b"}', False),
     ("ALLOWED_POLICIES", f"{ARN},{ARN}2", True), ("ALLOWED_POLICIES", f"{ARN}, tenant", False),
     ("ALLOWED_GROUPS", "a,b", True), ("ALLOWED_GROUPS", "a b", True), ("ALLOWED_GROUPS", "a/b", False),
+    ("ALLOWED_SETTINGS", "corsRules,notifications", True), ("ALLOWED_SETTINGS", "all", True),
+    ("ALLOWED_SETTINGS", "none", True), ("ALLOWED_SETTINGS", "cors", False), ("ALLOWED_SETTINGS", "all,none", False),
+    ("ALLOWED_SETTINGS", "bucketACL", False),
     ("IAM_SETTLE", "0", True), ("IAM_SETTLE", "-1", False), ("IAM_SETTLE", "soon", False),
     ("EMPTY_TIME", "10", True), ("EMPTY_TIME", "0", True), ("EMPTY_TIME", "-1", False), ("EMPTY_TIME", "1.5", False),
     ("CLUSTER_NAME", "production", True), ("SERVICE_EXTERNAL_NAME", "s3.example", True),
@@ -195,3 +199,13 @@ def test_message_that_names_an_option_of_the_operator_names_the_roles_variable_t
         naming = [text for text in texts if re.search(rf"{setting.option}\b", text)]
         assert all(setting.variable in text for text in naming), naming
     assert any("--cluster-name" in text for text in texts), "the texts are found"
+
+
+def test_all_optional_settings_but_replication_are_allowed_by_default() -> None:
+    assert set(allowed.FIELDS) - set(allowed.DEFAULT) == {"replication"}
+    assert RoleSettings().allowed_settings == allowed.DEFAULT
+    assert RoleSettings.from_record({"allowed_settings": []}).allowed_settings == ()
+    with pytest.raises(
+        ReconcileError, match="s3bucket_allowed_settings: there is no optional setting cors: it must be"
+    ):
+        RoleSettings.from_record({"allowed_settings": ["corsRules", "cors"]})

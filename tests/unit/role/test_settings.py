@@ -51,11 +51,14 @@ def test_new_bucket_has_nothing_that_a_plain_object_would_change(defaults: dict[
 @each_setting
 def test_requests_use_only_the_stated_operations(defaults: dict[str, Any], setting: Setting) -> None:
     wanted = want(defaults, **optional_settings(with_needy=True))
-    case = Comparison(wanted, {item.name: item.new_bucket for item in ALL})
+    new = {item.name: item.new_bucket for item in ALL}
+    cases = [Comparison(wanted, new)]
     if setting.creation_only:
         return
-    values = [setting.argument(case), *([setting.new_bucket] if setting.is_optional else [])]
-    used = [call.operation for value in values for call in setting.calls(value)]
+    if setting.is_optional:
+        # It is cleared.
+        cases.append(Comparison(want(defaults), {**new, setting.name: wanted.settings[setting.name]}))
+    used = [call.operation for case in cases for call in setting.calls(setting.argument(case))]
     assert used
     assert set(used) <= set(setting.writes)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from click.testing import CliRunner
 
 from runner.cli import main
 from runner.commands import iam_policy
-from s3bucket import users
+from s3bucket import allowed, users
 from tests.support.docs import commands
 from tests.support.world import PROJECT
 
@@ -48,12 +50,90 @@ def test_documented_command_is_that_of_the_documented_policy() -> None:
     assert command.split() == ["s3-operator", "iam-policy", *(text for pair in DOCUMENTED.items() for text in pair)]
 
 
-def test_policy_fits_into_a_managed_policy_with_the_longest_names() -> None:
-    longest = policy_of(
-        **{"--account": ACCOUNT, "--bucket-prefix": "b" * 63, "--iam-path": f"/{'p' * 510}/",
-           "--permissions-boundary": f"arn:aws:iam::{ACCOUNT}:policy/{'p' * 510}/{'n' * 128}"}
-    )  # fmt: skip
-    assert len(json.dumps(longest, separators=(",", ":"))) <= MAX_SIZE
+def test_documented_commands_allow_the_same_settings() -> None:
+    helm, command = commands("docs/install/aws-permissions.md", "Optional bucket settings")
+    (value,) = re.findall(r"--set 'allowedSettings=\{(.*)\}'", helm)
+    arguments = shlex.split(command)[1:]
+    assert arguments[arguments.index("--settings") + 1] == value
+    fields = [name for name in value.split(",") if name in allowed.FIELDS]
+    assert "replication" in fields
+    done = CliRunner().invoke(main, [",".join(fields) if text == value else text for text in arguments])
+    assert "iam:PassRole" in done.output, done.output
+
+
+LONGEST = {
+    "--account": ACCOUNT, "--bucket-prefix": "b" * 63, "--iam-path": f"/{'p' * 510}/",
+    "--permissions-boundary": f"arn:aws:iam::{ACCOUNT}:policy/{'p' * 510}/{'n' * 128}",
+}  # fmt: skip
+ROLES = [f"arn:aws:iam::{ACCOUNT}:role/{'r' * 500}{at}" for at in range(30)]
+
+
+def rights_in(documents: list[Any]) -> set[tuple[str, str, str]]:
+    """Each action of a policy with one resource and the condition."""
+    return {
+        (action, resource, json.dumps(statement.get("Condition")))
+        for document in documents
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
+    }
+
+
+def test_documented_policy_fits_into_a_managed_policy() -> None:
+    assert len(json.dumps(policy_of(**DOCUMENTED), separators=(",", ":"))) <= MAX_SIZE
+
+
+def test_larger_policy_is_printed_as_several_with_the_same_rights() -> None:
+    """JSON documents one after the other, and one at a time with --part."""
+    arguments = [text for pair in LONGEST.items() for text in pair]
+    arguments += ["--settings=all", f"--replication-role={','.join(ROLES)}"]
+    done = CliRunner().invoke(main, ["iam-policy", *arguments])
+    assert done.exit_code == 0, done.output
+    documents: list[Any] = []
+    rest = done.stdout
+    while rest:
+        document, end = json.JSONDecoder().raw_decode(rest)
+        documents, rest = [*documents, document], rest[end:].lstrip()
+    assert len(documents) > 2
+    assert all(len(json.dumps(one, separators=(",", ":"))) <= MAX_SIZE for one in documents)
+    assert all(len({item["Sid"] for item in one["Statement"]}) == len(one["Statement"]) for one in documents)
+    settings = iam_policy.PolicySettings(*LONGEST.values(), settings=allowed.FIELDS, replication_roles=tuple(ROLES))
+    assert rights_in(documents) == rights_in([iam_policy.policy_for(settings)])
+    assert f"{len(documents)} policies: print one with --part 1 to --part {len(documents)}" in done.stderr
+    parts = [CliRunner().invoke(main, ["iam-policy", *arguments, f"--part={at + 1}"]) for at in range(len(documents))]
+    assert [json.loads(part.stdout) for part in parts] == documents
+    missing = CliRunner().invoke(main, ["iam-policy", *arguments, f"--part={len(documents) + 1}"])
+    assert (missing.exit_code, f"there are only {len(documents)}" in missing.output) == (2, True)
+
+
+@pytest.mark.parametrize("size", [0, 1], ids=["just-fits", "one-too-large"])
+def test_size_is_counted_without_white_space(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    settings = iam_policy.PolicySettings(ACCOUNT)
+    whole = json.dumps(iam_policy.policy_for(settings), separators=(",", ":"))
+    monkeypatch.setattr(iam_policy, "MAX_SIZE", len(whole) - size)
+    assert len(iam_policy.documents_for(settings)) == 1 + size
+
+
+def test_settings_limit_the_policy_to_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    def actions(**settings: str) -> set[str]:
+        policy = policy_of(**{"--account": ACCOUNT, **settings})
+        return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+    none, cors = actions(**{"--settings": "none"}), actions(**{"--settings": "corsRules"})
+    assert cors - none == {"s3:GetBucketCORS", "s3:PutBucketCORS"}
+    assert "s3:GetBucketPolicy" in none, "settings that are not optional stay"
+    role = f"arn:aws:iam::{ACCOUNT}:role/s3-replication"
+    replication = {"--settings": "replication", "--replication-role": role}
+    found = {"iam:PassRole", "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration"}
+    assert actions(**replication) - none == found
+    assert policy_of(**{"--account": ACCOUNT, **replication})["Statement"][-1] == {
+        "Sid": "ReplicationRoles", "Effect": "Allow", "Action": ["iam:PassRole"], "Resource": [role],
+        "Condition": {"StringEquals": {"iam:PassedToService": "s3.amazonaws.com"}},
+    }  # fmt: skip
+    assert not found & actions()
+    # In the operator's Pod: what its objects may use.
+    monkeypatch.setenv("ALLOWED_SETTINGS", "corsRules")
+    assert actions() == cors
 
 
 def test_policy_for_an_account_alone_has_no_limit_but_the_account() -> None:
@@ -84,7 +164,7 @@ def test_what_gives_rights_is_allowed_only_within_path_and_boundary() -> None:
 
 def test_nothing_in_the_policy_reads_objects_or_takes_a_boundary_away() -> None:
     actions = {action for statement in policy_of(**DOCUMENTED)["Statement"] for action in statement["Action"]}
-    assert not actions & {"s3:GetObject", "s3:GetObjectVersion", "iam:DeleteUserPermissionsBoundary"}
+    assert not actions & {"s3:GetObject", "s3:GetObjectVersion", "iam:DeleteUserPermissionsBoundary", "iam:PassRole"}
     assert not [action for action in actions if "*" in action]
 
 
@@ -95,6 +175,10 @@ BAD = {
     "path-pattern": ("--iam-path", "/*/"),
     "boundary-name": ("--permissions-boundary", "tenant"),
     "partition": ("--partition", "aws:iam"),
+    "setting": ("--settings", "cors"),
+    "replication-without-role": ("--settings", "all"),
+    "role-without-replication": ("--replication-role", f"arn:aws:iam::{ACCOUNT}:role/a"),
+    "any-role": ("--replication-role", "*"),
 }
 
 

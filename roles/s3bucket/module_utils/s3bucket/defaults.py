@@ -7,7 +7,9 @@ A user's ``s3bucket_defaults`` may name only some of the fields. An error names 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
+from . import allowed
 from .errors import ReconcileError
 from .json_types import ApiObject
 from .settings import ALL
@@ -35,12 +37,18 @@ _BARE = {
 }
 
 
-def defaults_of(given: object, deletion_policy: object = "", tags: object = None) -> ApiObject:
-    """A value for each optional field, and the operator's tags, as :func:`spec.wanted_of` takes them.
+def defaults_of(
+    given: object,
+    deletion_policy: object = "",
+    tags: object = None,
+    allowed_settings: Collection[str] = allowed.DEFAULT,
+) -> ApiObject:
+    """A value for each optional field, the operator's tags and the allowed settings, for :func:`spec.wanted_of`.
 
     :param given: ``s3bucket_defaults``
     :param deletion_policy: ``s3bucket_deletion_policy``, which overrides ``s3bucket_defaults``
     :param tags: ``s3bucket_tags``
+    :param allowed_settings: ``s3bucket_allowed_settings``
     :raises ReconcileError: InvalidSpec that names the variable and the field
     """
     merged = _merged(map_of(given, _VARIABLE), {**DEFAULTS, **_OPTIONAL}, _VARIABLE)
@@ -49,6 +57,7 @@ def defaults_of(given: object, deletion_policy: object = "", tags: object = None
         raise invalid("s3bucket_deletion_policy", "must be Delete or Retain, or empty")
     if deletion_policy:
         merged["deletionPolicy"] = deletion_policy
+    merged[allowed.KEY] = [*allowed_settings]
     try:
         wanted_of(_BARE, "", merged)
     except ReconcileError as refusal:

@@ -46,6 +46,7 @@ _REASON_OF_CODE = {
         "ValidationError",
         "InvalidArgument",
         "InvalidInput",
+        "InvalidS3DestinationBucket",
     ),
     Reason.WAITING_FOR_IAM: (
         "NoSuchEntity",
@@ -78,6 +79,7 @@ _REASON_OF_CODE = {
         "LimitExceededException",
         "ServiceQuotaExceededException",
         "TooManyBuckets",
+        "TooManyConfigurations",
     ),
     # The codes that botocore treats as throttling. A HEAD answer has no body, so only its status is known.
     Reason.THROTTLED: (
@@ -143,6 +145,9 @@ _CLIENT_ERROR_MESSAGE = re.compile(r"An error occurred \((\w+)\) when calling th
 # exceed quota for UsersPerAccount: 5000", with the names of GetAccountSummary.
 _QUOTA_MESSAGE = re.compile(r"quota for (\w{1,64})")
 _KEY_QUOTA = "AccessKeysPerUser"
+# Not ArgumentName: S3 also answers headers of the request with it, as Authorization.
+_ARGUMENT_NAME = re.compile(r"ArgumentName\d{1,3}")
+_MAX_ARGUMENTS = 3
 _CREDENTIALS_MESSAGE = re.compile(r"credential|profile|InvalidIdentityToken|AssumeRole", re.IGNORECASE)
 # A URL may hold a bucket's name, which may contain any word.
 _URL = re.compile(r"https?://\S*")
@@ -203,6 +208,11 @@ def code_of(error: BaseException) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return ""
+
+
+def not_implemented(operation: str, message: str) -> ClientError:
+    """Make the error of an endpoint that does not have an operation, for one that answers 200 nevertheless."""
+    return ClientError({"Error": {"Code": "NotImplemented", "Message": message}}, operation)
 
 
 def code_in(code: str, message: str) -> str:
@@ -268,8 +278,17 @@ def unknown(verb: str, error: BaseException) -> UnknownStateError:
     if isinstance(error, OSError):
         files = "check the files that AWS_WEB_IDENTITY_TOKEN_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name"
         return UnknownStateError(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
-    code = code_of(error)
-    return UnknownStateError(reason_of(code, str(error)), with_field(code, f"failed to {verb}: {error}"))
+    code, text = code_of(error), f"{error}{_arguments_of(error)}"
+    return UnknownStateError(reason_of(code, text), with_field(code, f"failed to {verb}: {text}"))
+
+
+def _arguments_of(error: BaseException) -> str:
+    """The targets of notifications that S3 refuses, each with the cause: S3 answers them beside its message."""
+    answer = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
+    names = sorted(str(key) for key in answer if _ARGUMENT_NAME.fullmatch(str(key)))
+    values = [(answer[name], answer.get(name.replace("Name", "Value", 1), "")) for name in names[:_MAX_ARGUMENTS]]
+    # The name is "ARN, null".
+    return "".join(f"; {str(name).removesuffix(', null')}: {value}" for name, value in values)
 
 
 def is_nowhere(region: str, error: BaseException | None) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Required, TypedDict, TypeVar, cast
 
+from . import allowed
 from .defaults import map_of
 from .errors import ReconcileError
 from .json_types import Json, JsonMapping, JsonObject
@@ -76,6 +77,11 @@ def _names(value: Json) -> list[str]:
     if not isinstance(value, list) or len(names) < len(value):
         raise ValueError("must be a list of names")
     return names
+
+
+def _settings(value: Json) -> list[Json]:
+    # An empty text is an option or a variable that is not given. An empty list allows no setting.
+    return [*(allowed.DEFAULT if value == "" else allowed.fields_of(_names(value)))]
 
 
 def _tags(value: Json) -> JsonObject:
@@ -168,6 +174,11 @@ class RoleSettings:
         "--allowed-group", "ALLOWED_GROUPS",
         "The groups that others may add users to. Default: none.",
         _groups,
+    ))  # fmt: skip
+    allowed_settings: tuple[str, ...] = _setting(allowed.DEFAULT, Setting(
+        "--allowed-settings", "ALLOWED_SETTINGS",
+        "The fields of the optional bucket settings that S3 objects may use; all, or none. Default: all except "
+        "replication.", _settings,
     ))  # fmt: skip
     empty_time_s: int = _setting(300, Setting(
         "--empty-time", "EMPTY_TIME",
@@ -429,4 +440,4 @@ def _normal(setting: Setting, value: Json) -> Json:
 
 def _shown(setting: Setting, values: JsonMapping) -> str:
     value = values.get(setting.name, setting.default)
-    return json.dumps(value) if value else "not set"
+    return json.dumps(value) if value or setting.default else "not set"

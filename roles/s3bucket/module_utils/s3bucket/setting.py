@@ -11,8 +11,9 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .errors import ReconcileError
@@ -75,10 +76,14 @@ class Read:
 
 
 class Parsed(NamedTuple):
-    """The content of a spec for all settings: the value by the setting's name, and the fields that are given."""
+    """The content of a spec for all settings: the value by the setting's name, and the fields that are given.
+
+    ``spec`` is the spec with the operator's defaults, for a value that takes more than one field.
+    """
 
     values: ApiObject
     given: frozenset[str]
+    spec: ApiObject
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,15 @@ class Setting:
     :cvar default: what the role's ``s3bucket_defaults`` hold for the field; None for no default
     :cvar is_optional: read, compared and written only while the spec (or the operator's defaults) gives a value, and
         cleared once it no longer does. A tag of the bucket records which of them were written (``owner.SETTINGS``).
+    :cvar is_allowed_by_default: False for an optional setting that objects may use only once the administrator allows
+        it (``allowed``)
     :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
     :cvar creation_only: set only by the call that creates the bucket; the text is the error for an existing bucket
     :cvar is_in_status: whether ``status.effective`` shows the value
+    :cvar passing: parts of AWS's refusals of which the spec is not the cause, each with the remedy: the run is tried
+        again soon, as others may have created or changed a target by then
+    :cvar lag_message: a part of the refusal while AWS does not show another setting of the same run yet; the request is
+        sent again some seconds later
     :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
     """
 
@@ -115,9 +126,12 @@ class Setting:
     order: int = 100
     default: Value = None
     is_optional: bool = False
+    is_allowed_by_default: bool = True
     new_bucket: Value = None
     creation_only: str = ""
     is_in_status: bool = True
+    passing: Mapping[str, str] = MappingProxyType({})
+    lag_message: str = ""
     read: Read
     writes: tuple[Operation, ...] = ()
 
@@ -173,6 +187,10 @@ class Setting:
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
+
+    def order_of(self, value: Value) -> int:
+        """Return its place in the order of writing for a value that :meth:`argument` returned."""
+        return self.order
 
     def unsupported(self, endpoint: str) -> ReconcileError:
         """Make the error for an endpoint that does not have the setting: reason InvalidSpec.

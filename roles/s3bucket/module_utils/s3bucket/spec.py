@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import owner
+from . import allowed, owner
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
@@ -176,7 +176,8 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param cr: the S3 object, as Kubernetes or a file holds it
     :param cluster: the cluster's name in owner tags
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
-        tags for every bucket and user, which override the CR's tags with the same keys
+        tags for every bucket and user, which override the CR's tags with the same keys; and, as ``allowedSettings``,
+        the optional settings that the CR may give
     :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
@@ -188,6 +189,8 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     common = {} if is_deleting else operator_tags_of(defaults.get(OPERATOR_TAGS) or {})
     tags = _tags(spec.get("tags") or defaults["tags"], is_deleting, MAX_TAGS - len(common))
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
+    if not is_deleting:
+        allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
     user = mapping_of(spec.get("iamUser") or {}, "spec.iamUser")
     wanted = Wanted(
         identity=owner.Identity(
@@ -312,7 +315,7 @@ def _settings_of(values: ApiObject, given: frozenset[str]) -> ApiObject:
     for setting in ALL_SETTINGS:
         value = values.get(setting.field)
         parsed[setting.name] = None if setting.is_optional and value is None else setting.parse(value)
-    whole = Parsed(parsed, given)
+    whole = Parsed(parsed, given, values)
     return {item.name: item.derive(parsed[item.name], whole) for item in ALL_SETTINGS}
 
 

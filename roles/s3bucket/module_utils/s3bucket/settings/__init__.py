@@ -12,11 +12,19 @@ from ..setting import Setting
 from .abac import SETTING as _ABAC
 from .acceleration import SETTING as _ACCELERATION
 from .acl import SETTING as _ACL
+from .analytics import SETTING as _ANALYTICS
 from .cors import SETTING as _CORS
+from .encryption import SETTING as _ENCRYPTION
+from .intelligent_tiering import SETTING as _INTELLIGENT_TIERING
+from .inventory import SETTING as _INVENTORY
+from .lifecycle import SETTING as _LIFECYCLE
+from .metrics import SETTING as _METRICS
+from .notifications import SETTING as _NOTIFICATIONS
 from .object_lock import SETTING as _OBJECT_LOCK
 from .ownership import SETTING as _OWNERSHIP
 from .policy import SETTING as _POLICY
 from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
+from .replication import SETTING as _REPLICATION
 from .requester_pays import SETTING as _REQUESTER_PAYS
 from .versioning import SETTING as _VERSIONING
 
@@ -27,11 +35,19 @@ _FOUND: tuple[Setting, ...] = (
     _ABAC,
     _ACCELERATION,
     _ACL,
+    _ANALYTICS,
     _CORS,
+    _ENCRYPTION,
+    _INTELLIGENT_TIERING,
+    _INVENTORY,
+    _LIFECYCLE,
+    _METRICS,
+    _NOTIFICATIONS,
     _OBJECT_LOCK,
     _OWNERSHIP,
     _POLICY,
     _PUBLIC_ACCESS_BLOCK,
+    _REPLICATION,
     _REQUESTER_PAYS,
     _VERSIONING,
     # end of generated lines: list
