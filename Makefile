@@ -56,7 +56,7 @@ chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, th
 	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
 
 test: kubernetes ## run every test, two at a time
-	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet
+	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet versitygw
 	$(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)

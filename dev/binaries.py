@@ -1,4 +1,4 @@
-"""Where etcd, Kubernetes' programs, helm (4), helm3, helm-docs and actionlint come from.
+"""Where etcd, Kubernetes' programs, helm (4), helm3, helm-docs, actionlint and versitygw come from.
 
 That is ``KUBEBUILDER_ASSETS``, the PATH, or a build from Go modules, done once.
 
@@ -33,6 +33,8 @@ HELM3_VERSION = "3.22.0"
 ACTIONLINT_VERSION = "1.7.12"
 # renovate: datasource=go depName=github.com/norwoodj/helm-docs
 HELM_DOCS_VERSION = "1.14.2"
+# renovate: datasource=go depName=github.com/versity/versitygw
+VERSITYGW_VERSION = "1.8.0"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 # Programs with a module of their own: name -> project, package, version.
@@ -41,6 +43,7 @@ _STANDALONE = {
     "helm3": ("helm", "helm.sh/helm/v3/cmd/helm", HELM3_VERSION),
     "actionlint": ("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", ACTIONLINT_VERSION),
     "helm-docs": ("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS_VERSION),
+    "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw", VERSITYGW_VERSION),
 }
 # How a program of the machine prints its version, and what that must begin with.
 _VERSIONS = {
@@ -48,6 +51,8 @@ _VERSIONS = {
     "helm3": ("version", "--short", f"v{HELM3_VERSION.partition('.')[0]}."),
     # What it generates depends on the version.
     "helm-docs": ("--version", f"helm-docs version {HELM_DOCS_VERSION}"),
+    # Which bucket settings it has depends on the version.
+    "versitygw": ("--version", f"Version  : v{VERSITYGW_VERSION}\n"),
 }
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
@@ -122,7 +127,7 @@ def _build(name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
         if name in _STANDALONE:
             _, package, version = _STANDALONE[name]
-            flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version}"
+            flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version} -X main.Version=v{version}"
             command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
         else:
             command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dev.examples import optional_settings
 from s3bucket import owner
 from s3bucket.observe import observe
 from s3bucket.spec import MAX_BUCKET_TAGS, MAX_TAGS

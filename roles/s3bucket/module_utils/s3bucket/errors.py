@@ -10,7 +10,8 @@ from .outcome import Outcome, Reason, Retry
 from .regions import is_known, partition_of
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+    from botocore.exceptions import BotoCoreError, EndpointConnectionError
+    from botocore.exceptions import ClientError as ClientError  # also used by read
     from botocore.parsers import ResponseParserError
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 

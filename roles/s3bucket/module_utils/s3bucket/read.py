@@ -10,15 +10,18 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.htm
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from . import settings
-from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
+from .errors import AWS_ERRORS, ClientError, ReconcileError, UnknownStateError, code_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Operation, Read, Setting
 from .state import UNSUPPORTED, BucketState, UserState
+
+_LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
 
 def get_account(sts: AwsClient) -> str:
@@ -257,6 +260,9 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
 
 def _request(s3: AwsClient, name: str, account: str, how: Read) -> ApiObject | Exception:
     bucket = {"Bucket": name, "ExpectedBucketOwner": account}
+    # Registered again, it has no effect.
+    event = f"before-parse.s3.{how.operation.name}"
+    s3.meta.events.register(event, _reject_listing, unique_id=event)
     try:
         return how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket)
     except AWS_ERRORS as error:
@@ -273,6 +279,18 @@ def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
     if code in how.unsupported_codes:
         return UNSUPPORTED
     raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, answer) from answer
+
+
+def _reject_listing(response_dict: ApiObject, **_: object) -> None:
+    """Raise NotImplemented for the list of the bucket's objects.
+
+    Some stores ignore a query parameter that they do not know, and answer with it. boto3 would parse it as a setting
+    that is not set. Such a store takes the request that writes the setting for CreateBucket, and the one that clears it
+    for DeleteBucket. So the setting must be unsupported there, which is never written.
+    """
+    body = response_dict["body"]
+    if isinstance(body, bytes) and _LISTING.match(body):
+        raise ClientError({"Error": {"Code": "NotImplemented", "Message": "the store lists objects"}}, "GetBucket")
 
 
 def _unknown_of_bucket(verb: str, name: str, error: Exception) -> UnknownStateError:

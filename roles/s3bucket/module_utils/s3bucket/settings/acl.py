@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..spec import Wanted
 
 PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
+_ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 _PUT = Operation("put_bucket_acl", "s3:PutBucketAcl")
 
 
@@ -20,8 +21,15 @@ def _take(answer: ApiObject) -> str | None:
     # Imported here, because the operator must start without the collections to report which ones are missing.
     from ansible_collections.amazon.aws.plugins.module_utils.s3 import s3_acl_to_name
 
-    name: str | None = s3_acl_to_name(answer)
+    grants = [{**grant, "Grantee": _with_uri(grant.get("Grantee", {}))} for grant in answer.get("Grants", [])]
+    name: str | None = s3_acl_to_name({**answer, "Grants": grants})
     return name
+
+
+def _with_uri(grantee: ApiObject) -> ApiObject:
+    """Return the grantee as AWS has it. versitygw names the group of all users by an ID; AWS, always by a URI."""
+    is_everyone = grantee.get("Type") == "Group" and grantee.get("ID") == "all-users"
+    return {"URI": _ALL_USERS} if is_everyone else grantee
 
 
 class Acl(Setting):

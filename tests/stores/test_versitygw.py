@@ -1,0 +1,178 @@
+"""Each bucket setting against versitygw, an S3 implementation that is independent of moto and of the gate.
+
+What it has is written, read back, compared and cleared, with the values of ``examples/settings/``. What it does not
+have must read as UNSUPPORTED, so that nothing is ever written: with a query parameter that it does not know, versitygw
+takes a PUT for CreateBucket and a DELETE for DeleteBucket, and answers a GET with a list of the objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from dev.examples import example_fields
+from dev.versitygw import Versitygw
+from s3bucket import owner
+from s3bucket.aspects import arguments, differing, due_settings, unsupported
+from s3bucket.read import read_settings
+from s3bucket.setting import Comparison, Operation, Setting
+from s3bucket.settings import ALL, BY_NAME
+from s3bucket.spec import Wanted, wanted_of
+from s3bucket.state import UNSUPPORTED
+from tests.support.world import DEFAULTS
+
+# The operations that versitygw 1.8.0 has. All others for the settings of a bucket are in LACKING, also those that no
+# setting uses yet. https://github.com/versity/versitygw/blob/v1.8.0/s3api/router.go
+HAVING = {
+    "GetBucketAcl", "GetBucketCors", "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketVersioning",
+    "GetBucketWebsite", "GetObjectLockConfiguration",
+}  # fmt: skip
+LACKING = {
+    "GetBucketAbac", "GetBucketAccelerateConfiguration", "GetBucketEncryption", "GetBucketLifecycleConfiguration",
+    "GetBucketLogging", "GetBucketMetadataConfiguration", "GetBucketMetadataTableConfiguration",
+    "GetBucketNotificationConfiguration", "GetBucketReplication", "GetBucketRequestPayment", "GetPublicAccessBlock",
+    "ListBucketAnalyticsConfigurations", "ListBucketIntelligentTieringConfigurations",
+    "ListBucketInventoryConfigurations", "ListBucketMetricsConfigurations",
+}  # fmt: skip
+PUBLIC = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",'
+    ' "Resource": "arn:aws:s3:::%s/*"}]}'
+)
+# What the spec of a test must give for a setting that is not optional.
+VALUES = {
+    "bucketACL": "public-read", "bucketPolicy": PUBLIC, "enableObjectLock": True, "enableTransferAcceleration": True,
+    "enableVersioning": True, "publicAccessBlock": {"blockPublicACLs": True},
+}  # fmt: skip
+# What stays when the spec no longer gives it: object lock can never be removed, ownership is changed for an ACL only.
+KEPT = {"object_lock", "ownership"}
+HAD = [setting for setting in ALL if setting.read.operation.name in HAVING]
+LACKED = [setting for setting in ALL if setting.read.operation.name in LACKING]
+
+
+class Bucket:
+    """One bucket, and what the role's core finds, compares and writes for its S3 object."""
+
+    def __init__(self, s3: Any, account: str, name: str) -> None:
+        self.s3, self.account, self.name = s3, account, name
+        # What the tag agill.apps/settings records, which is written elsewhere.
+        self.recorded: frozenset[str] = frozenset()
+        self.sent: list[Operation] = []
+
+    def wanted(self, spec: dict[str, Any]) -> Wanted:
+        metadata = {"name": "photos", "namespace": "team", "uid": "u"}
+        spec = {"region": Versitygw.region, "bucketName": self.name, **spec}
+        return wanted_of({"metadata": metadata, "spec": spec}, "cluster", DEFAULTS)
+
+    def find(self, spec: dict[str, Any]) -> Comparison:
+        wanted, tags = self.wanted(spec), {owner.SETTINGS: " ".join(self.recorded)}
+        return Comparison(wanted, read_settings(self.s3, self.name, self.account, due_settings(wanted, tags)))
+
+    def differing(self, spec: dict[str, Any]) -> list[str]:
+        return differing(self.find(spec), recorded=self.recorded)
+
+    def apply(self, spec: dict[str, Any]) -> list[str]:
+        """Write what differs, as the module s3bucket_settings does; return the names of the settings."""
+        case = self.find(spec)
+        names = differing(case, recorded=self.recorded)
+        self.recorded |= {name for name in names if BY_NAME[name].is_optional}
+        for name, value in arguments(case, names).items():
+            for call in BY_NAME[name].calls(value):
+                self.sent.append(call.operation)
+                getattr(self.s3, call.operation.method)(
+                    Bucket=self.name, ExpectedBucketOwner=self.account, **call.arguments
+                )
+        return names
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versitygw]:
+    with Versitygw(tmp_path_factory.mktemp("versitygw")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def s3(store: Versitygw) -> Any:
+    return store.client()
+
+
+@pytest.fixture
+def new_bucket(s3: Any, new_name: Callable[[str], str]) -> Callable[..., Bucket]:
+    # versitygw compares ExpectedBucketOwner with its own id of the account.
+    account = s3.list_buckets()["Owner"]["ID"]
+
+    def make(**arguments: Any) -> Bucket:
+        name = new_name("bucket")
+        # As a new bucket of AWS has it.
+        s3.create_bucket(Bucket=name, ObjectOwnership="BucketOwnerEnforced", **arguments)
+        s3.put_object(Bucket=name, Key="kept", Body=b"x")
+        return Bucket(s3, account, name)
+
+    return make
+
+
+def spec_for(setting: Setting, bucket: str) -> dict[str, Any]:
+    """A spec that gives a value for the setting, and what the setting needs."""
+    if setting.is_optional:
+        return example_fields(setting.name)
+    value = VALUES[setting.field]
+    return {setting.field: value % bucket if setting.field == "bucketPolicy" else value}
+
+
+def assert_is_kept(bucket: Bucket) -> None:
+    """Assert that no request was taken for the deletion, or the creation, of the bucket."""
+    listed = bucket.s3.list_objects_v2(Bucket=bucket.name)
+    assert [item["Key"] for item in listed["Contents"]] == ["kept"]
+
+
+@pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
+def test_it_is_stated_whether_versitygw_has_the_setting(setting: Setting) -> None:
+    name = setting.read.operation.name
+    assert name in HAVING | LACKING, f"read with {name}: add {name} to HAVING or LACKING in {__file__}"
+
+
+@pytest.mark.parametrize("setting", HAD, ids=lambda setting: setting.name)
+def test_setting_is_written_read_back_and_cleared(new_bucket: Callable[..., Bucket], setting: Setting) -> None:
+    bucket = new_bucket(ObjectLockEnabledForBucket=bool(setting.creation_only))
+    spec = spec_for(setting, bucket.name)
+    plain = {field: value for field, value in spec.items() if field != setting.field}
+    assert setting.name in bucket.apply(spec) or setting.creation_only
+    assert not setting.differs(bucket.find(spec))
+    assert bucket.differing(spec) == []
+    assert setting.name in bucket.apply(plain) or setting.name in KEPT
+    assert bucket.differing(plain) == []
+    if setting.is_optional and setting.name not in KEPT:
+        assert setting.canonical(bucket.find(plain).found[setting.name]) == setting.canonical(setting.new_bucket)
+    assert_is_kept(bucket)
+
+
+def test_all_settings_are_written_at_once_and_a_second_pass_writes_nothing(new_bucket: Callable[..., Bucket]) -> None:
+    bucket = new_bucket()
+    specs = {setting: spec_for(setting, bucket.name) for setting in HAD}
+    # Not those that need other fields, or stay.
+    alone = [setting for setting, spec in specs.items() if list(spec) == [setting.field] and not setting.creation_only]
+    spec = {field: value for setting in alone for field, value in specs[setting].items()}
+    names = [setting.name for setting in alone]
+    assert bucket.apply(spec) == names
+    assert bucket.apply(spec) == []
+    assert bucket.apply({}) == [name for name in names if name not in KEPT]
+    assert bucket.apply({}) == []
+    assert_is_kept(bucket)
+
+
+@pytest.mark.parametrize("setting", LACKED, ids=lambda setting: setting.name)
+def test_setting_that_versitygw_lacks_is_unsupported_and_never_written(
+    new_bucket: Callable[..., Bucket], setting: Setting
+) -> None:
+    bucket = new_bucket()
+    spec = spec_for(setting, bucket.name)
+    # Once the field is removed, the setting is still recorded: nothing may be cleared that was never written.
+    bucket.recorded = frozenset({setting.name}) if setting.is_optional else frozenset()
+    for given, requested in (({}, []), (spec, [setting])):
+        case = bucket.find(given)
+        assert case.found[setting.name] is UNSUPPORTED
+        assert unsupported(case) == requested
+        bucket.apply(given)
+    assert not set(bucket.sent) & set(setting.writes)
+    assert_is_kept(bucket)
