@@ -81,7 +81,7 @@ _BINDING = ("iam:PutUserPermissionsBoundary",)
 MAX_SIZE = 6144
 _REPLICATION = "replication"
 # A wildcard may stand for the rest of a name.
-ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+\*?", re.ASCII)
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=.@/-]+\*?", re.ASCII)
 
 
 @dataclass(frozen=True)
