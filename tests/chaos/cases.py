@@ -34,6 +34,8 @@ WRITES = {
         "kubernetes:POST services#1",
         "kubernetes:PATCH secrets#1",
     ),
+    # Every optional setting at once, and those that they need.
+    "settings": (),
     "delete": (
         "aws:DeleteAccessKey#1",
         "aws:DeleteUserPolicy#1",
