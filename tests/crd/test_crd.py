@@ -35,6 +35,10 @@ def rule_with(**parts: Any) -> dict[str, Any]:
     return {"lifecycleRules": [{"id": "a", **parts}]}
 
 
+def routed(**rule: Any) -> dict[str, Any]:
+    return {"website": {"indexDocument": "i", "routingRules": [rule]}}
+
+
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
@@ -268,6 +272,29 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "notifications-event": (
         {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:Created"]}]}},
         'spec.notifications.topics[0].events[0]: Unsupported value: "s3:Created"',
+    ),
+    "website-empty": ({"website": {}}, "website must have either indexDocument or redirectAllRequestsTo"),
+    "website-redirect": (
+        {"website": {"redirectAllRequestsTo": {"hostName": "a"}, "errorDocument": "e"}},
+        "website.redirectAllRequestsTo excludes all other fields",
+    ),
+    "website-index": ({"website": {"indexDocument": "a/i"}}, "website.indexDocument must have no slash"),
+    "website-rules": (
+        {"website": {"indexDocument": "i", "routingRules": 51 * [{"redirect": {"hostName": "a"}}]}},
+        "must have at most 50 items",
+    ),
+    "website-error-code": (
+        routed(condition={"httpErrorCodeReturnedEquals": "302"}, redirect={"hostName": "a"}),
+        "httpErrorCodeReturnedEquals must be an HTTP code from 400 to 599",
+    ),
+    "website-condition": (routed(condition={}, redirect={"hostName": "a"}), "condition: Invalid value: 0"),
+    "website-nowhere": (routed(redirect={}), "redirect: Invalid value: 0"),
+    "website-keys": (
+        routed(redirect={"replaceKeyWith": "a", "replaceKeyPrefixWith": "b"}),
+        "redirect must have either replaceKeyWith or replaceKeyPrefixWith",
+    ),
+    "website-code": (
+        routed(redirect={"httpRedirectCode": "300"}), "httpRedirectCode must be an HTTP code from 301 to 399",
     ),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
