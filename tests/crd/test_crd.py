@@ -299,7 +299,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:Created"]}]}},
         'spec.notifications.topics[0].events[0]: Unsupported value: "s3:Created"',
     ),
-<<<<<<< HEAD
     "website-empty": ({"website": {}}, "website must have either indexDocument or redirectAllRequestsTo"),
     "website-redirect": (
         {"website": {"redirectAllRequestsTo": {"hostName": "a"}, "errorDocument": "e"}},
@@ -323,7 +322,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "website-code": (
         routed(redirect={"httpRedirectCode": "300"}), "httpRedirectCode must be an HTTP code from 301 to 399",
     ),
-=======
     **{
         f"{field}-{name}": ({field: [{"id": "a", **LISTED[field], **parts}]}, message)
         for field, name, parts, message in (
@@ -367,7 +365,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     },
     "metrics-id-twice": ({"metrics": 2 * [{"id": "a"}]}, 'spec.metrics[1]: Duplicate value: {"id":"a"}'),
     "metrics-too-many": ({"metrics": [{"id": f"{at}"} for at in range(101)]}, "must have at most 100 items"),
->>>>>>> refs/heads/cli
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
 }  # fmt: skip
