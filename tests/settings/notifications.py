@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "notifications-target-typo": (
         _refused(queues=[_target("q", _QUEUE, _ACL, prefixes="a")]),
-        "spec.notifications.queues[0].prefixes: there is no such field: it must be one of id, arn, events, prefix, suffix",
+        "spec.notifications.queues[0].prefixes: there is no such field: it must be one of id, arn",
     ),
     "notifications-one-id": (
         _refused(queues=[_target("a", _QUEUE, _ACL)], topics=[_target("a", _TOPIC, "s3:IntelligentTiering")]),
