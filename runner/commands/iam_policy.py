@@ -24,6 +24,7 @@ from s3bucket.json_types import Json, JsonObject
 from s3bucket.settings import ALL as ALL_SETTINGS
 from s3bucket.users import BOUNDARY, GROUP, PATH
 
+Limit = Any  # of a field of PolicySettings, as click returns it
 ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 PARTITION = re.compile(r"aws(-[a-z]+)*")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -80,7 +81,7 @@ _BINDING = ("iam:PutUserPermissionsBoundary",)
 MAX_SIZE = 6144
 _REPLICATION = "replication"
 # A wildcard may stand for the rest of a name.
-ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+\*?", re.ASCII)
+ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=.@/-]+\*?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
               help="Print only this one of the policies, where several are needed. Default: all of them.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),
               help="The partition of the account's ARNs, as aws-cn, aws-us-gov or aws-eusc.")  # fmt: skip
-def print_iam_policy(*, part: int | None, **limits: Any) -> None:
+def print_iam_policy(*, part: int | None, **limits: Limit) -> None:
     """Print the least rights that the operator needs in AWS, as an IAM policy.
 
     A policy that does not fit into a managed policy of AWS (6,144 characters without white space) is printed as

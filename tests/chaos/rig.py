@@ -17,6 +17,7 @@ from typing import Any
 
 from dev.apigate import ApiGate
 from dev.awsgate.holds import Hold
+from dev.examples import make_targets, optional_settings
 from dev.wait import wait_until
 from runner.execution import processes
 from runner.kube.client import FINALIZER
@@ -231,6 +232,9 @@ class _Trial:
             world.iam.delete_user_policy(UserName=name, PolicyName=f"{name}-{name}-s3-restricted")
             world.core.patch_namespaced_secret(f"{name}-iam-secret", name, {"metadata": {"labels": None}})
             world.core.delete_namespaced_service(name, name)
+        elif self._case.flow == "settings":
+            make_targets(world.s3, world.account)
+            self.item = self._with_spec(optional_settings(with_needy=True))
         elif self._case.flow == "delete":
             world.s3.put_object(Bucket=name, Key="a", Body=b"data")
             self.item = deleting(self.item)
@@ -238,6 +242,10 @@ class _Trial:
         if self._case.has_unmanaged_key:
             made = world.iam.create_access_key(UserName=name)["AccessKey"]
             self._unmanaged_keys = [(made["AccessKeyId"], "Active")]
+
+    def _with_spec(self, fields: dict[str, Any]) -> dict[str, Any]:
+        arguments = (GROUP, VERSION, self.namespace, PLURAL, self.namespace)
+        return dict(self._world.custom.patch_namespaced_custom_object(*arguments, {"spec": fields}))
 
     def hand_over(self) -> None:
         """Prepare the object for an operator, which then does the work of the flow."""

@@ -31,8 +31,30 @@ RULE = {"id": "a", "destination": TO}
 EVENT = "s3:ObjectAcl:Put"
 
 
+def tier(name: str, days: int) -> dict[str, Any]:
+    return {"accessTier": name, "days": days}
+
+
+REPORTS = "arn:aws:s3:::reports"
+# The lists of configurations: the fields that each needs beside its id.
+LISTED: dict[str, dict[str, Any]] = {
+    "metrics": {},
+    "analytics": {},
+    "intelligentTiering": {"tierings": [tier("ARCHIVE_ACCESS", 90)]},
+    "inventory": {
+        "schedule": "Daily",
+        "includedObjectVersions": "All",
+        "destination": {"bucketARN": REPORTS, "format": "CSV"},
+    },
+}
+
+
 def rule_with(**parts: Any) -> dict[str, Any]:
     return {"lifecycleRules": [{"id": "a", **parts}]}
+
+
+def routed(**rule: Any) -> dict[str, Any]:
+    return {"website": {"indexDocument": "i", "routingRules": [rule]}}
 
 
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
@@ -260,6 +282,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"notifications": {"queues": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": [EVENT]}]}},
         "arn must be the ARN of an SQS queue",
     ),
+    "notifications-arn-of-topic": (
+        {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sqs:eu-west-1:1:a", "events": [EVENT]}]}},
+        "arn must be the ARN of an SNS topic",
+    ),
+    "notifications-arn-of-function": (
+        {"notifications": {"functions": [{"id": "a", "arn": "arn:aws:sqs:eu-west-1:1:a", "events": [EVENT]}]}},
+        "arn must be the ARN of a Lambda function",
+    ),
     "notifications-fifo": (
         {"notifications": {"topics": [
             {"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a.fifo", "events": ["s3:ObjectAcl:Put"]}]}},
@@ -269,6 +299,72 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"notifications": {"topics": [{"id": "a", "arn": "arn:aws:sns:eu-west-1:1:a", "events": ["s3:Created"]}]}},
         'spec.notifications.topics[0].events[0]: Unsupported value: "s3:Created"',
     ),
+    "website-empty": ({"website": {}}, "website must have either indexDocument or redirectAllRequestsTo"),
+    "website-redirect": (
+        {"website": {"redirectAllRequestsTo": {"hostName": "a"}, "errorDocument": "e"}},
+        "website.redirectAllRequestsTo excludes all other fields",
+    ),
+    "website-index": ({"website": {"indexDocument": "a/i"}}, "website.indexDocument must have no slash"),
+    "website-rules": (
+        {"website": {"indexDocument": "i", "routingRules": 51 * [{"redirect": {"hostName": "a"}}]}},
+        "must have at most 50 items",
+    ),
+    "website-error-code": (
+        routed(condition={"httpErrorCodeReturnedEquals": "302"}, redirect={"hostName": "a"}),
+        "httpErrorCodeReturnedEquals must be an HTTP code from 400 to 599",
+    ),
+    "website-condition": (routed(condition={}, redirect={"hostName": "a"}), "condition: Invalid value: 0"),
+    "website-nowhere": (routed(redirect={}), "redirect: Invalid value: 0"),
+    "website-keys": (
+        routed(redirect={"replaceKeyWith": "a", "replaceKeyPrefixWith": "b"}),
+        "redirect must have either replaceKeyWith or replaceKeyPrefixWith",
+    ),
+    "website-code": (
+        routed(redirect={"httpRedirectCode": "300"}), "httpRedirectCode must be an HTTP code from 301 to 399",
+    ),
+    **{
+        f"{field}-{name}": ({field: [{"id": "a", **LISTED[field], **parts}]}, message)
+        for field, name, parts, message in (
+            *(row for field in LISTED for row in (
+                (field, "id", {"id": "a b"}, f"{field}.id may have only A-Z"),
+                (field, "id-long", {"id": "a" * 65}, "may not be more than 64"),
+            )),
+            *(row for field in ("metrics", "analytics", "intelligentTiering") for row in (
+                (field, "tag-key", {"filter": {"tags": {"{a}": "1"}}}, f"a key of {field}.filter.tags must have"),
+                (field, "tag-key-empty", {"filter": {"tags": {"": "1"}}}, f"a key of {field}.filter.tags must have"),
+                (field, "tag-value", {"filter": {"tags": {"a": "{1}"}}}, f"a value of {field}.filter.tags may have"),
+                (field, "tags", {"filter": {"tags": {f"{at}": "" for at in range(11)}}}, "must have at most 10 items"),
+            )),
+            ("metrics", "point", {"filter": {"accessPointARN": "photos"}}, "metrics.filter.accessPointARN must be the"),
+            ("analytics", "bucket", {"export": {"bucketARN": "b"}}, "analytics.export.bucketARN must be the ARN of"),
+            ("analytics", "account", {"export": {"bucketARN": REPORTS, "account": "1"}},
+             "analytics.export.account must be the 12 digits"),
+            ("analytics", "format", {"export": {"bucketARN": REPORTS, "format": "ORC"}}, 'Unsupported value: "ORC"'),
+            ("analytics", "no-bucket", {"export": {}}, "export.bucketARN: Required"),
+            ("intelligentTiering", "none", {"tierings": []}, "should have at least 1 items"),
+            ("intelligentTiering", "early", {"tierings": [tier("ARCHIVE_ACCESS", 89)]}, "greater than or equal to 90"),
+            ("intelligentTiering", "late", {"tierings": [tier("ARCHIVE_ACCESS", 731)]}, "less than or equal to 730"),
+            ("intelligentTiering", "deep-early", {"tierings": [tier("DEEP_ARCHIVE_ACCESS", 179)]},
+             "must be at least 180 for DEEP_ARCHIVE_ACCESS"),
+            ("intelligentTiering", "deep-first",
+             {"tierings": [tier("DEEP_ARCHIVE_ACCESS", 180), tier("ARCHIVE_ACCESS", 180)]},
+             "the days of DEEP_ARCHIVE_ACCESS must be more than those of ARCHIVE_ACCESS"),
+            ("intelligentTiering", "twice", {"tierings": 2 * [tier("ARCHIVE_ACCESS", 90)]},
+             'tierings[1]: Duplicate value: {"accessTier":"ARCHIVE_ACCESS"}'),
+            ("inventory", "bucket", {"destination": {"bucketARN": "b", "format": "CSV"}},
+             "inventory.destination.bucketARN must be the ARN of a bucket"),
+            ("inventory", "account", {"destination": {"bucketARN": REPORTS, "format": "CSV", "account": "1"}},
+             "inventory.destination.account must be the 12 digits"),
+            ("inventory", "encryption",
+             {"destination": {"bucketARN": REPORTS, "format": "CSV", "encryption": {"sseS3": True, "kmsKeyID": "a"}}},
+             "inventory.destination.encryption must have only one of sseS3 and kmsKeyID"),
+            ("inventory", "field", {"optionalFields": ["Name"]}, 'Unsupported value: "Name"'),
+            ("inventory", "field-twice", {"optionalFields": ["Size", "Size"]}, 'Duplicate value: "Size"'),
+            ("inventory", "no-schedule", {"schedule": None}, "schedule: Required"),
+        )
+    },
+    "metrics-id-twice": ({"metrics": 2 * [{"id": "a"}]}, 'spec.metrics[1]: Duplicate value: {"id":"a"}'),
+    "metrics-too-many": ({"metrics": [{"id": f"{at}"} for at in range(101)]}, "must have at most 100 items"),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
     "unknown-field": ({"bucketNmae": "a"}, "unknown field"),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,10 +22,12 @@ from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
 
+from dev.examples import example_fields, make_targets
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.observe import observe_deletion
 from s3bucket.outcome import Outcome, Reason, Retry
+from tests.support.settings import OPTIONAL, tables
 from tests.support.world import PROJECT, SETTINGS, World, deleting, requests_of
 
 SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
@@ -125,6 +128,9 @@ def values_of(schema: dict[str, Any], path: str = "") -> st.SearchStrategy[Any]:
     if schema["type"] == "array":
         size = min(schema["maxItems"], 3)
         return st.lists(values_of(schema["items"], f"{path}[]"), max_size=size, unique_by=json.dumps)
+    if "properties" not in schema:
+        # A map of strings, such as the tags of a filter.
+        return st.dictionaries(texts("aZ09", 9), texts("aZ09", 9), max_size=3)
     fields = {
         name: values_of(field, f"{path}.{name}".lstrip(".")) for name, field in sorted(schema["properties"].items())
     }
@@ -135,6 +141,38 @@ def values_of(schema: dict[str, Any], path: str = "") -> st.SearchStrategy[Any]:
     )
 
 
+def optional_values() -> st.SearchStrategy[dict[str, Any]]:
+    """A few of the optional settings, mostly with values of their tables: hardly any value of a schema alone is legal.
+
+    A case may have other fields that its value needs.
+    """
+    legal = [
+        {**example_fields(setting.name), **case.spec}
+        for setting in OPTIONAL
+        for case in tables()[setting.name].CASES.values()
+    ]
+    fields = [field for setting in OPTIONAL for field in (setting.field, *setting.more_fields)]
+    generated = st.one_of(
+        [st.fixed_dictionaries({field: values_of(SCHEMA["properties"][field], field)}) for field in fields]
+    )
+    # Four of five are legal.
+    one = st.integers(0, 4).flatmap(lambda number: st.sampled_from(legal) if number else generated)
+    return st.lists(one, max_size=3).map(lambda parts: dict(ChainMap(*parts)))
+
+
+def specs() -> st.SearchStrategy[dict[str, Any]]:
+    """Whole specs."""
+    optional = {field for setting in OPTIONAL for field in (setting.field, *setting.more_fields)}
+    others = {name: field for name, field in SCHEMA["properties"].items() if name not in optional}
+    plain = values_of({**SCHEMA, "properties": others})
+    return st.tuples(plain, optional_values()).map(lambda parts: {**parts[1], **parts[0], **needs(parts[1])})
+
+
+def needs(optional: dict[str, Any]) -> dict[str, Any]:
+    """The fields of older settings that optional ones need."""
+    return {name: value for name, value in optional.items() if name.startswith("enable")}
+
+
 def object_names() -> st.SearchStrategy[str]:
     return st.from_regex(r"[a-z][-a-z0-9]{0,55}", fullmatch=True).map(lambda name: f"{name}{SUFFIX}")
 
@@ -143,6 +181,7 @@ def object_names() -> st.SearchStrategy[str]:
 def room(world: World, new_name: Callable[[str], str]) -> str:
     name = new_name("any")
     world.make_namespace(name)
+    make_targets(world.s3, world.account)
     return name
 
 
@@ -183,7 +222,7 @@ def changes_in(requests: list[dict[str, Any]]) -> list[str]:
     print_blob=False,
     suppress_health_check=list(HealthCheck),
 )
-@given(name=object_names(), spec=values_of(SCHEMA))
+@given(name=object_names(), spec=specs())
 def test_any_admitted_object_ends_well_and_leaves_nothing(
     world: World, room: str, check: DriftCheck, new_name: Callable[[str], str], name: str, spec: dict[str, Any]
 ) -> None:

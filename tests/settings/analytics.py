@@ -60,10 +60,10 @@ ROWS = {
         "analytics", "analytics[photos]", lambda s: _put(s, {**_PHOTOS, "StorageClassAnalysis": {}})
     ),
     "analytics-to-another-prefix": Row(
-        "analytics", "analytics[photos]", lambda s: _put(s, {**_PHOTOS, **_exporting(Prefix="theirs/")})
+        "analytics", "analytics[photos]", lambda s: _put(s, {**_PHOTOS, **_exporting(Prefix="others/")})
     ),
     "analytics-added": Row(
-        "analytics", "analytics[theirs]", lambda s: _put(s, {"Id": "theirs", "StorageClassAnalysis": {}})
+        "analytics", "analytics[others]", lambda s: _put(s, {"Id": "others", "StorageClassAnalysis": {}})
     ),
 }
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {}

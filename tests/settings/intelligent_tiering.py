@@ -62,7 +62,7 @@ ROWS = {
         "intelligent_tiering", _FIELD, lambda s: _put(s, {**_PHOTOS, "Tierings": [_ARCHIVE, {**_DEEP, "Days": 730}]})
     ),
     "intelligent-tiering-added": Row(
-        "intelligent_tiering", "intelligentTiering[theirs]", lambda s: _put(s, {**_PHOTOS, "Id": "theirs"})
+        "intelligent_tiering", "intelligentTiering[others]", lambda s: _put(s, {**_PHOTOS, "Id": "others"})
     ),
 }
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {

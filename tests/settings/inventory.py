@@ -82,7 +82,7 @@ ROWS = {
     "inventory-of-all-objects": _row(Filter=None),
     "inventory-without-encryption": _row(**_to(Prefix="inventory/")),
     "inventory-with-another-key": _row(**_to(Prefix="inventory/", Encryption={"SSEKMS": {"KeyId": _KEY}})),
-    "inventory-added": _row(Id="theirs"),
+    "inventory-added": _row(Id="others"),
 }
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {
     "inventory-fields-in-another-order": lambda s: _put(s, OptionalFields=_FIELDS[::-1])

@@ -52,7 +52,7 @@ ROWS = {
         lambda s: s.world.s3.delete_bucket_metrics_configuration(Bucket=s.bucket, Id="EntireBucket"),
     ),
     "metrics-filter-removed": Row("metrics", "metrics[photos]", lambda s: _put(s, {"Id": "photos"})),
-    "metrics-added": Row("metrics", "metrics[theirs]", lambda s: _put(s, {"Id": "theirs"})),
+    "metrics-added": Row("metrics", "metrics[others]", lambda s: _put(s, {"Id": "others"})),
 }
 EQUAL_FORMS: dict[str, Callable[[Subject], Any]] = {
     "metrics-empty-prefix": lambda s: _put(s, {"Id": "EntireBucket", "Filter": {"Prefix": ""}}),

@@ -159,8 +159,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "spec.notifications.queues[0].prefix: may have at most 1024 characters",
     ),
     "notifications-target-typo": (
-        _refused(queues=[_target("q", _QUEUE, _ACL, sufix="a")]),
-        "spec.notifications.queues[0].sufix: there is no such field: it must be one of id, arn, events, prefix, suffix",
+        _refused(queues=[_target("q", _QUEUE, _ACL, prefixes="a")]),
+        "spec.notifications.queues[0].prefixes: there is no such field: it must be one of id, arn",
     ),
     "notifications-one-id": (
         _refused(queues=[_target("a", _QUEUE, _ACL)], topics=[_target("a", _TOPIC, "s3:IntelligentTiering")]),

@@ -20,7 +20,7 @@ from .setting import Operation
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 
 
-def get_document(s3: AwsClient, operation: Operation, root: str, **arguments: Any) -> ApiObject:
+def get_document(s3: AwsClient, operation: Operation, root: str, **arguments: str) -> ApiObject:
     """Return the answer to a read.
 
     :param root: a regular expression for the answer's root element

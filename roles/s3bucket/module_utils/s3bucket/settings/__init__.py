@@ -29,6 +29,7 @@ from .public_access_block import SETTING as _PUBLIC_ACCESS_BLOCK
 from .replication import SETTING as _REPLICATION
 from .requester_pays import SETTING as _REQUESTER_PAYS
 from .versioning import SETTING as _VERSIONING
+from .website import SETTING as _WEBSITE
 
 # end of generated lines: imports
 
@@ -54,6 +55,7 @@ _FOUND: tuple[Setting, ...] = (
     _REPLICATION,
     _REQUESTER_PAYS,
     _VERSIONING,
+    _WEBSITE,
     # end of generated lines: list
 )
 ALL = tuple(sorted(_FOUND, key=lambda setting: (setting.order, setting.name)))

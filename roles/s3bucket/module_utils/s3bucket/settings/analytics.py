@@ -43,7 +43,7 @@ class Analytics(Configurations):
         target = export.get("Destination", {}).get("S3BucketDestination", {})
         parts = {
             "filter": filter_from_aws(found.get("Filter")),
-            "export": renamed(target, {aws: ours for ours, aws in _KEYS.items()}),
+            "export": renamed(target, {aws: name for name, aws in _KEYS.items()}),
         }
         return {name: part for name, part in parts.items() if part}
 

@@ -133,7 +133,7 @@ def _destination_to_aws(value: ApiObject) -> ApiObject:
 
 
 def _destination_from_aws(found: ApiObject) -> ApiObject:
-    value, encryption = renamed(found, {aws: ours for ours, aws in _KEYS.items()}), found.get("Encryption", {})
+    value, encryption = renamed(found, {aws: name for name, aws in _KEYS.items()}), found.get("Encryption", {})
     if "SSEKMS" in encryption:
         return {**value, "encryption": {"kmsKeyID": encryption["SSEKMS"].get("KeyId")}}
     return {**value, "encryption": {"sseS3": True}} if "SSES3" in encryption else value

@@ -43,7 +43,7 @@ _RULE_FLAGS = {"enabled": True, "deleteMarkers": False, "replicateKMSObjects": F
 _RULE_FIELDS = ("id", "priority", "filter", "destination", *_RULE_FLAGS)
 _DESTINATION_FLAGS = ("ownerOverride", "replicationTime", "metrics")
 _DESTINATION_FIELDS = ("bucketARN", "account", "storageClass", "kmsKeyID", *_DESTINATION_FLAGS)
-# What this operator cannot write, such as a rule of the first version, without a filter. Nobody's spec is equal to it.
+# What this operator cannot write, such as a rule of the first version, without a filter. No spec is equal to it.
 _OTHER = "other"
 
 
