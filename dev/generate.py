@@ -130,7 +130,15 @@ def _option_of(name: str, description: str, default: object, choices: tuple[str,
     lines.append(f"  type: {kinds[type(default)]}")
     lines += ["  elements: str"] if isinstance(default, list) else []
     lines += [f"  choices: {json.dumps(choices)}"] if choices else []
+    if isinstance(default, list):
+        return [*lines, *(f"  {line}" for line in _list_lines("default", default))]
     return [*lines, f"  default: {json.dumps(default)}"]
+
+
+def _list_lines(name: str, items: list[str]) -> list[str]:
+    """A list in YAML: on one line, or with a line for each item where that would be too long."""
+    line = f"{name}: [{', '.join(items)}]"
+    return [line] if len(line) < _WIDTH else [f"{name}:", *(f"  - {item}" for item in items)]
 
 
 def option_lines(schema: Schema) -> Iterator[str]:
@@ -159,7 +167,7 @@ def _option(field: Schema) -> Iterator[str]:
         yield f"elements: {_TYPES[items['type']]}"
     choices = field.get("enum", items.get("enum"))
     if choices:
-        yield f"choices: [{', '.join(map(str, choices))}]"
+        yield from _list_lines("choices", [str(choice) for choice in choices])
 
 
 def write_chart() -> None:

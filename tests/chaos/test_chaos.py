@@ -20,6 +20,9 @@ _SLOW = [
     "create,warm,warm,aws:CreateAccessKey#1:after",
     "rotate,operator,warm,aws:CreateAccessKey#1:after",
     "delete,operator,warm,kubernetes:PATCH s3s#1:before",
+    "settings,run,warm,aws:PutBucketTagging#1:after",
+    "settings,task,warm,aws:PutBucketReplication#1:after",
+    "settings,run,warm,aws:PutBucketMetricsConfiguration#1:after",
     "rotate,task,stock,kubernetes:POST secrets#1:before,unmanaged-key",
 ]
 

@@ -194,13 +194,20 @@ def test_expired_credentials_are_counted_although_no_object_changes(
 def test_invalid_spec_is_published_and_works_once_corrected(
     world: World, new_object: NewObject, start_operator: StartOperator
 ) -> None:
-    start_operator()
-    cr = new_object(bucketPolicy='{"Statement": [}')
-    wait_until(lambda: condition(world, cr).get("reason") == "InvalidSpec", "InvalidSpec")
-    assert "spec.bucketPolicy" in condition(world, cr)["message"]
-    assert not any(world.snapshot({**cr, "spec": {**cr["spec"], "bucketPolicy": ""}}).values())
-    patch(world, cr, {"spec": {"bucketPolicy": ""}})
-    wait_ready(world, cr, generation=2)
+    """Also one with a setting that the administrator does not allow."""
+    start_operator("--allowed-settings=requesterPays")
+    broken, other = new_object(bucketPolicy='{"Statement": [}'), new_object(abac=True, requesterPays=True)
+    wait_until(lambda: condition(world, broken).get("reason") == "InvalidSpec", "InvalidSpec")
+    wait_until(lambda: condition(world, other).get("reason") == "InvalidSpec", "InvalidSpec")
+    assert "spec.bucketPolicy" in condition(world, broken)["message"]
+    assert condition(world, other)["message"].startswith("spec.abac: the operator does not allow this setting")
+    for cr in (broken, other):
+        assert not any(world.snapshot({**cr, "spec": {**cr["spec"], "bucketPolicy": ""}}).values())
+    patch(world, broken, {"spec": {"bucketPolicy": ""}})
+    patch(world, other, {"spec": {"abac": None}})
+    wait_ready(world, broken, generation=2)
+    wait_ready(world, other, generation=2)
+    assert world.s3.get_bucket_request_payment(Bucket=other["spec"]["bucketName"])["Payer"] == "Requester"
 
 
 def test_bad_input_is_published_by_condition_and_event_and_works_once_corrected(
