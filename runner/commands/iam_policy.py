@@ -171,7 +171,7 @@ def _list(value: Json) -> list[Json]:
 
 def _setting_actions(fields: tuple[str, ...]) -> tuple[str, ...]:
     """The actions that read and write the bucket settings: those that each object has, and the given optional ones."""
-    due = [one for one in ALL_SETTINGS if not one.is_optional or one.field in fields]
+    due = [one for one in ALL_SETTINGS if not one.is_optional or one.is_derived or one.field in fields]
     return tuple({item.action for one in due for item in (one.read.operation, *one.writes)} - set(_BUCKETS))
 
 

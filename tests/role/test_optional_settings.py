@@ -14,6 +14,7 @@ from dev.examples import example_fields, make_targets
 from s3bucket import owner, read
 from s3bucket.module import remove_account
 from s3bucket.setting import Call, Comparison, Setting
+from s3bucket.settings import BY_NAME
 from tests.support.objects import tags_of
 from tests.support.settings import OPTIONAL, reads_of_others
 from tests.support.world import CLUSTER, NewObject, World, requests_of
@@ -220,3 +221,14 @@ def test_tags_of_a_bucket_with_abac_are_maintained(world: World, new_object: New
     assert (found["team"], found["agill.apps/uid"], "old" in found) == ("photos", cr["metadata"]["uid"], False)
     writes = [request["action"] for request in requests if request["write"]]
     assert writes == ["PutBucketTagging", "UntagResource", "TagResource"]
+
+
+def test_ownership_that_the_acl_needs_is_not_recorded_and_the_one_of_others_is_kept(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object(bucketACL="public-read")
+    assert (world.reconcile(cr).outcome["reason"], world.differs(cr), record(world, cr)) == ("Ready", [], frozenset())
+    assert found(world, cr, BY_NAME["ownership"]) == "BucketOwnerPreferred"
+    controls = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    world.s3.put_bucket_ownership_controls(Bucket=cr["spec"]["bucketName"], OwnershipControls=controls)
+    assert world.differs(cr) == []

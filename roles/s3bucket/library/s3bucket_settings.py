@@ -135,7 +135,9 @@ class Settings:
         problems: list[ReconcileError] = []
         chosen = [setting for setting in ALL if setting.name in arguments]
         due = sorted(chosen, key=lambda setting: setting.write_order(arguments[setting.name]))
-        self._try(problems, self._record_optional, [setting.name for setting in due if setting.is_optional])
+        # What is to be cleared is on record. What follows from another field never is.
+        given = [setting for setting in due if setting.is_optional and self._wanted.settings[setting.name] is not None]
+        self._try(problems, self._record_optional, [setting.name for setting in given])
         for setting in due:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])

@@ -113,6 +113,7 @@ class Setting:
         cleared once it no longer does. A tag of the bucket records which of them were written (``owner.SETTINGS``).
     :cvar is_allowed_by_default: False for an optional setting that objects may use only once the administrator allows
         it (``allowed``)
+    :cvar is_derived: an optional setting that is also managed while the value of a field that is not optional needs it
     :cvar new_bucket: the value of a bucket that AWS has just created, and of one where the setting was cleared
     :cvar lag_texts: parts of refusals (a code, or words) that may pass seconds after an earlier setting of the same run
         was written; the request is sent again then
@@ -129,6 +130,7 @@ class Setting:
     order: int = 100
     default: Value = None
     is_optional: bool = False
+    is_derived: bool = False
     is_allowed_by_default: bool = True
     new_bucket: Value = None
     lag_texts: tuple[str, ...] = ()

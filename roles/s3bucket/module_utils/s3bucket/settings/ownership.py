@@ -37,6 +37,7 @@ class Ownership(Setting):
     field = "objectOwnership"
     order = 10
     is_optional = True
+    is_derived = True
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
     new_bucket = _WITHOUT_ACLS
     is_in_status = False
