@@ -171,6 +171,26 @@ def test_store_that_does_not_know_a_list_of_configurations_gets_no_write_of_it(
     assert world.reconcile(cr).outcome["reason"] == "Ready"
 
 
+def test_adopted_bucket_has_exactly_the_configurations_of_a_list_that_is_given(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object(adoptionPolicy="IfExists", metrics=[{"id": "mine"}])
+    bucket = cr["spec"]["bucketName"]
+    identity = f"{CLUSTER}/{cr['metadata']['namespace']}/{cr['metadata']['name']}"
+    consent = {"TagSet": [{"Key": "agill.apps/adopt", "Value": identity}]}
+    world.s3.create_bucket(Bucket=bucket)
+    world.s3.put_bucket_tagging(Bucket=bucket, Tagging=consent)
+    analysis = {"Id": "other", "StorageClassAnalysis": {}}
+    world.s3.put_bucket_metrics_configuration(Bucket=bucket, Id="other", MetricsConfiguration={"Id": "other"})
+    world.s3.put_bucket_analytics_configuration(Bucket=bucket, Id="other", AnalyticsConfiguration=analysis)
+    run = world.reconcile(cr)
+    assert run.outcome["reason"] == "Ready", run.output
+    metrics = world.s3.list_bucket_metrics_configurations(Bucket=bucket)["MetricsConfigurationList"]
+    analytics = world.s3.list_bucket_analytics_configurations(Bucket=bucket)["AnalyticsConfigurationList"]
+    assert (metrics, analytics) == ([{"Id": "mine"}], [analysis])
+    assert record(world, cr) == {"metrics"}
+
+
 def test_setting_that_the_endpoint_lacks_and_nobody_requests_is_no_problem(world: World, new_object: NewObject) -> None:
     cr = new_object()
     bucket = cr["spec"]["bucketName"]
