@@ -30,6 +30,9 @@ CASES = {
         {"LoggingEnabled": {"TargetBucket": _TARGET, "TargetPrefix": "a b/"}},
         {"logging": {"targetBucket": _TARGET, "targetPrefix": "a b/", "keyFormat": "Simple"}},
     ),
+    "defaults": Case(
+        {"LoggingEnabled": {"TargetBucket": _TARGET, "TargetPrefix": ""}}, {"logging": {"targetBucket": _TARGET}}
+    ),
 }
 CLEARED: dict[str, Any] = {}
 

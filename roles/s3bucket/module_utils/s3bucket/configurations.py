@@ -17,8 +17,8 @@ from .outcome import Reason
 from .setting import Call, Comparison, Operation, Read, Setting, Value
 from .values import flag_of, invalid, mapping_of, text_of
 
-# AWS has up to 1,000 of each, on pages of 100. With 100 a check of a bucket in order is one request, and the CRD's
-# rules keep within the API server's cost budget.
+# AWS has up to 1,000 of each, on pages of 100. With 100 a check of a bucket in order is one request. The CRD has the
+# same limit: its rules would use most of the API server's cost budget with 1,000.
 MAX_CONFIGURATIONS = 100
 _MAX_PAGES = 20
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_MetricsConfiguration.html
