@@ -125,7 +125,7 @@ REQUESTS: dict[str, tuple[Call, list[tuple[str, str]]]] = {
     "GetAccountAuthorizationDetails": (
         Call("iam", "GetAccountAuthorizationDetails"), [("iam:GetAccountAuthorizationDetails", "*")]),
     "GetCallerIdentity": (Call("sts", "GetCallerIdentity"), []),
-    "new-one": (Call("s3", "PutBucketWebsite", "b"), [(UNKNOWN, "PutBucketWebsite")]),
+    "new-one": (Call("s3", "GetBucketPolicyStatus", "b"), [(UNKNOWN, "GetBucketPolicyStatus")]),
 }  # fmt: skip
 
 

@@ -20,14 +20,14 @@ def make_first_version(rule: dict[str, Any]) -> None:
     rule["Prefix"] = ""
 
 
-FOREIGN: dict[str, Callable[[dict[str, Any]], Any]] = {
+UNREADABLE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "first-version": make_first_version,
     "not": lambda rule: rule.update(Filter={"Not": {"Prefix": "a"}}),
     "and-not": lambda rule: rule.update(Filter={"And": {"Prefix": "", "Not": {"Prefix": "a"}}}),
 }
 
 
-@pytest.mark.parametrize("edit", [None, *FOREIGN.values()], ids=["own", *FOREIGN])
+@pytest.mark.parametrize("edit", [None, *UNREADABLE.values()], ids=["own", *UNREADABLE])
 def test_rule_that_selects_other_objects_or_has_the_first_version_differs(
     edit: Callable[[dict[str, Any]], Any] | None,
 ) -> None:
