@@ -55,9 +55,9 @@ molecule: kubernetes ## run every Molecule scenario
 chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, then TIMES (200) at random; SEED repeats these
 	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
 
-test: kubernetes ## run every test, two at a time
+test: kubernetes ## run every test, three at a time, because many of them wait
 	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet versitygw
-	$(PYTEST) --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)
 	$(PYTEST) tests/unit
@@ -82,7 +82,7 @@ test-newest-sample: ## run a sample of the tests with the newest Python, ansible
 	@$(NEWEST) sample
 
 sample: kubernetes
-	$(PYTEST) --numprocesses=2 --dist=loadfile \
+	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder \
 	  tests/unit tests/role/test_drift.py tests/role/test_playbooks.py tests/cluster/test_operator.py
 
 bench: kubernetes ## measure time, CPU, memory and calls into bench/results (30 min); see bench/README.md

@@ -30,14 +30,71 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 _LEFTOVERS = pytest.StashKey[Leftovers]()
 
-# The folders with the longest files. They run first, so that at the end no process waits for the other's last file.
-_LONGEST = ("e2e", "molecule", "chart", "cluster")
+# What takes longest, by measured CPU time and waits. It runs first, so that at the end no process waits for the last
+# file of another one. Test IDs below this folder, up to where they differ.
+_LONGEST = (
+    "e2e/test_e2e.py",
+    "molecule/test_molecule.py::test_scenario_and_what_a_failed_one_leaves[default]",
+    "direct/test_connections.py",
+    "direct/test_guides.py",
+    "cluster/test_operator.py",
+    "chart/test_release.py",
+    "cluster/test_secrets.py",
+    "cluster/test_tenant_attacks.py",
+    "cluster/test_outage.py",
+    "cluster/test_start.py",
+    "docs/test_guides.py",
+    "chart/test_scope.py",
+    "role/test_warm.py",
+    "cluster/test_fairness.py",
+    "role/test_drift.py",
+    "cluster/test_claims.py",
+    "direct/test_awx.py",
+    "role/test_conformance.py",
+    "role/test_optional_settings.py",
+    "molecule/test_molecule.py::test_scenario_and_what_a_failed_one_leaves[conflict]",
+    "chaos/test_chaos.py",
+    "cluster/test_wheel.py",
+    "role/test_policy.py",
+    "role/test_refusals.py",
+    "direct/test_own_playbook.py",
+    "molecule/test_molecule.py::test_scenario_and_what_a_failed_one_leaves[operator]",
+    "role/test_playbooks.py",
+    "cluster/test_lease.py",
+    "role/test_iam_policy.py",
+    "role/test_any_cr.py",
+    "cluster",
+    "direct",
+    "role",
+    "chart",
+)
+# Its scenarios share nothing.
+_APART = "tests/molecule/"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the longest files to the front. The order within a file stays."""
-    rank = {folder: number for number, folder in enumerate(_LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.relative_to(PROJECT / "tests").parts[0], len(rank)))
+    """Sort what takes longest to the front. The order within a file stays."""
+    for name in _LONGEST:
+        assert (PROJECT / "tests" / name.partition("::")[0]).exists(), f"{name} in tests/conftest.py does not exist"
+    ranked = list(enumerate(_LONGEST))
+
+    def rank(item: pytest.Item) -> int:
+        name = item.nodeid.removeprefix("tests/")
+        return next((number for number, prefix in ranked if name.startswith(prefix)), len(ranked))
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist=loadfile``: a process runs each file alone, but for those whose tests may run apart."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(_APART) else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_report_header() -> str:

@@ -67,7 +67,7 @@ def test_object_from_create_over_change_and_drift_to_deletion(
 def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_nothing(
     world: World, new_object: NewObject, start_operator: StartOperator
 ) -> None:
-    operator = start_operator("--sync-period", "5")
+    operator = start_operator("--sync-period", "2")
     cr = new_object()
     wait_ready(world, cr)
     wait_until(lambda: len(operator.reconciles_of(cr)) >= 2, "a sync")
@@ -274,7 +274,7 @@ def test_restart_changes_nothing(world: World, new_object: NewObject, start_oper
     wait_ready(world, cr)
     assert first.stop() == 0
     before = world.snapshot(cr), live(world, cr)
-    second = start_operator("--sync-period", "4")
+    second = start_operator("--sync-period", "2")
     wait_until(lambda: second.reconciles_of(cr), "a sync after the restart")
     assert (world.snapshot(cr), live(world, cr)) == before
 
