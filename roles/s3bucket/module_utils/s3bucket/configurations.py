@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .documents import get_document
 from .errors import ReconcileError, UnknownStateError
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
@@ -33,11 +32,9 @@ class Kind(NamedTuple):
 
     :ivar key: the argument of the put operation, for example MetricsConfiguration; the answer to a list has it with
         "List" at the end
-    :ivar root: a regular expression for the root element of the answer to a list
     """
 
     key: str
-    root: str
     list: Operation
     put: Operation
     delete: Operation
@@ -52,7 +49,6 @@ def kind_of(name: str, noun: str) -> Kind:
     put = f"s3:Put{noun}Configuration"
     return Kind(
         f"{noun}Configuration",
-        f"List(Bucket)?{noun}Configurations?(Result|Output)",
         Operation(f"list_bucket_{name}_configurations", f"s3:Get{noun}Configuration"),
         Operation(f"put_bucket_{name}_configuration", put),
         Operation(f"delete_bucket_{name}_configuration", put),
@@ -114,7 +110,7 @@ class Configurations(Setting):
         found: list[ApiObject] = []
         page: dict[str, str] = {}
         for _ in range(_MAX_PAGES):
-            answer = get_document(s3, self.kind.list, self.kind.root, **bucket, **page)
+            answer = getattr(s3, self.kind.list.method)(**bucket, **page)
             found += answer.get(f"{self.kind.key}List", [])
             if not answer.get("IsTruncated"):
                 return {f"{self.kind.key}List": found}

@@ -12,10 +12,11 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from . import settings
-from .errors import AWS_ERRORS, ClientError, ReconcileError, UnknownStateError, code_of, unknown
+from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, not_implemented, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Operation, Read, Setting
@@ -282,15 +283,16 @@ def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
 
 
 def _reject_listing(response_dict: ApiObject, **_: object) -> None:
-    """Raise NotImplemented for the list of the bucket's objects.
+    """Raise NotImplemented for the list of the bucket's objects, and for an empty answer.
 
-    Some stores ignore a query parameter that they do not know, and answer with it. boto3 would parse it as a setting
-    that is not set. Such a store takes the request that writes the setting for CreateBucket, and the one that clears it
-    for DeleteBucket. So the setting must be unsupported there, which is never written.
+    Some stores ignore a query parameter that they do not know, and answer with either. boto3 would parse it as a
+    setting that is not set. Such a store takes the request that writes the setting for CreateBucket, and the one that
+    clears it for DeleteBucket. So the setting must be unsupported there, which is never written.
     """
     body = response_dict["body"]
-    if isinstance(body, bytes) and _LISTING.match(body):
-        raise ClientError({"Error": {"Code": "NotImplemented", "Message": "the store lists objects"}}, "GetBucket")
+    is_good = response_dict["status_code"] < HTTPStatus.MULTIPLE_CHOICES
+    if is_good and isinstance(body, bytes) and (not body.strip() or _LISTING.match(body)):
+        raise not_implemented("GetBucket", "the store does not know the query parameter")
 
 
 def _unknown_of_bucket(verb: str, name: str, error: Exception) -> UnknownStateError:
