@@ -19,7 +19,7 @@ import pytest
 
 from dev.examples import example_fields, make_targets, optional_settings
 from runner.commands.iam_policy import PolicySettings, policy_for
-from s3bucket import allowed
+from s3bucket import allowed, owner
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
@@ -191,6 +191,9 @@ def repair_every_aspect(operator: Operator, make: NewObject) -> str:
     make_owned(world, cr)
     bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
     tags = [tag for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] if tag["Key"] != "team"]
+    # An earlier spec gave it: the action that clears it is another one than that which writes it.
+    world.s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
+    tags.append({"Key": owner.SETTINGS, "Value": "website"})
     world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
     world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     world.s3.put_bucket_accelerate_configuration(Bucket=bucket, AccelerateConfiguration={"Status": "Enabled"})
@@ -206,7 +209,7 @@ def repair_every_aspect(operator: Operator, make: NewObject) -> str:
     if not run.outcome["done"]:
         return str(run.outcome["reason"])
     assert run.changed == [
-        "public_access_block", "acl", "versioning", "acceleration", "policy", "tags",
+        "public_access_block", "acl", "versioning", "acceleration", "policy", "website", "tags",
         "user", "user_policy", "access_key", "secret", "service",
     ]  # fmt: skip
     assert operator.compare(cr) == ""
