@@ -82,7 +82,7 @@ test-newest-sample: ## run a sample of the tests with the newest Python, ansible
 	@$(NEWEST) sample
 
 sample: kubernetes
-	$(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder \
+	S3_OPERATOR_TEST_ROWS=1 $(PYTEST) --numprocesses=3 --dist=loadfile --no-loadscope-reorder \
 	  tests/unit tests/role/test_drift.py tests/role/test_playbooks.py tests/cluster/test_operator.py
 
 bench: kubernetes ## measure time, CPU, memory and calls into bench/results (30 min); see bench/README.md
@@ -93,7 +93,7 @@ fuzz: kubernetes ## try FUZZ_EXAMPLES (100) objects that the CRD admits, and 20 
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) tests/role/test_any_cr.py tests/unit/role/test_policy_fuzz.py
 
 test-stock-sample: kubernetes ## run the drift rows and a flow of the operator with --executor stock
-	S3_OPERATOR_TEST_EXECUTOR=stock $(PYTEST) --numprocesses=2 --dist=loadfile tests/role/test_drift.py \
+	S3_OPERATOR_TEST_EXECUTOR=stock S3_OPERATOR_TEST_ROWS=0 $(PYTEST) --numprocesses=2 --dist=loadfile tests/role/test_drift.py \
 	  tests/cluster/test_operator.py::test_object_from_create_over_change_and_drift_to_deletion
 
 lint: $(LINT) ## check format, types, imports, YAML, the role, the playbooks, the scenarios, words and workflows
