@@ -191,16 +191,10 @@ def repair_every_aspect(operator: Operator, make: NewObject) -> str:
     make_owned(world, cr)
     bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
     tags = [tag for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] if tag["Key"] != "team"]
-<<<<<<< HEAD
     # A website that the spec no longer has is cleared, by an action of its own.
     tags.append({"Key": owner.SETTINGS, "Value": "website"})
     website = {"IndexDocument": {"Suffix": "index.html"}}
     world.s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
-=======
-    # An earlier spec gave it: the action that clears it is another one than that which writes it.
-    world.s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration={"IndexDocument": {"Suffix": "index.html"}})
-    tags.append({"Key": owner.SETTINGS, "Value": "website"})
->>>>>>> refs/heads/policy
     world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
     world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     world.s3.put_bucket_accelerate_configuration(Bucket=bucket, AccelerateConfiguration={"Status": "Enabled"})
