@@ -93,8 +93,8 @@ class Gate:
         """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``.
 
         Or a bucket, which need not exist yet: its first reads are stale (``late-bucket``), or its tags are not
-        shown (``unshown-bucket``); a user whom S3 does not know at first (``late-user``); a quota of the account
-        (``used-quota``).
+        shown (``unshown-bucket``), or AWS could not create its metadata tables (``failed-tables``); a user whom S3
+        does not know at first (``late-user``); a quota of the account (``used-quota``).
         """
         self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
         try:

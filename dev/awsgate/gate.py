@@ -18,6 +18,7 @@ from requests.structures import CaseInsensitiveDict
 from . import access, configurations, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
+from .configurations.metadata_tables import FAILED_TABLES
 from .configurations.notification import CLOSED_TARGETS
 from .holds import Hold, Holds
 from .rights import Right, rights_for
@@ -33,6 +34,7 @@ _MARKS = {
     "late-user": rules.LATE_USERS,
     "used-quota": rules.USED_QUOTAS,
     "closed-target": CLOSED_TARGETS,
+    "failed-tables": FAILED_TABLES,
 }
 ADMIN = "admin"
 """The IAM user of the tests and, by default, of the operator."""

@@ -59,6 +59,15 @@ _OBJECT_ACTIONS_OF_VERSION = {
     "HeadObject": ("s3:GetObject", "s3:GetObjectVersion"),
     "DeleteObject": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
 }
+# What creates metadata tables, in the table bucket that AWS manages, and in its tables.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-permissions.html,
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html. kms:DescribeKey is only for a
+# key that the request names.
+_TABLE_BUCKET_ACTIONS = {
+    "CreateBucketMetadataConfiguration": ("CreateTableBucket", "CreateNamespace", "PutTableBucketPolicy"),
+    "UpdateBucketMetadataInventoryTableConfiguration": ("CreateTableBucket", "CreateNamespace"),
+}
+_TABLE_ACTIONS = ("CreateTable", "GetTable", "PutTablePolicy", "PutTableEncryption")
 _ON_EVERYTHING = ("iam:GetAccountAuthorizationDetails", "iam:ListUsers", "iam:ListPolicies")
 # Actions that know iam:PermissionsBoundary: what the request sets, or else what the user has.
 _BOUND_ACTIONS = (
@@ -108,6 +117,7 @@ def _s3_rights(call: Call) -> Iterator[Right]:
         yield Right(_BUCKET_ACTIONS[call.action], bucket, context)
         if call.action == "PutBucketReplication":
             yield _pass_role(call)
+        yield from _table_rights(call)
     elif call.action in _OBJECT_ACTIONS:
         yield Right(_OBJECT_ACTIONS[call.action], f"{bucket}/{call.key}", context)
     elif call.action in _OBJECT_ACTIONS_OF_VERSION:
@@ -115,6 +125,16 @@ def _s3_rights(call: Call) -> Iterator[Right]:
         yield Right(of_version if "versionId" in call.query else plain, f"{bucket}/{call.key}", context)
     else:
         yield Right(UNKNOWN, call.action)
+
+
+def _table_rights(call: Call) -> Iterator[Right]:
+    if call.action not in _TABLE_BUCKET_ACTIONS:
+        return
+    bucket = f"arn:aws:s3tables:{call.region}:{ACCOUNT}:bucket/aws-s3"
+    for name in _TABLE_BUCKET_ACTIONS[call.action]:
+        yield Right(f"s3tables:{name}", bucket)
+    for name in _TABLE_ACTIONS:
+        yield Right(f"s3tables:{name}", f"{bucket}/table/{call.bucket}")
 
 
 def _pass_role(call: Call) -> Right:

@@ -14,6 +14,7 @@ import tests.gate.rows
 from dev.aws import Aws
 from dev.examples import make_targets
 from tests.gate.rows import Row
+from tests.gate.rows.metadata_tables import CREATE, create, tables_of
 from tests.gate.rows.notifications import CREATED, QUEUE, queue_of
 from tests.gate.rows.object_lock import DAY
 from tests.gate.rows.replication import enable_versions, replicate, rule_of
@@ -44,11 +45,11 @@ def test_configuration_is_answered_as_aws_does(s3: Any, new_name: Callable[[str]
         return
     answer = getattr(s3, row.reads)(Bucket=bucket)
     answer.pop("ResponseMetadata")
-    assert answer == row.result
+    assert answer == _named(row.result, bucket)
 
 
 def _named(value: Any, bucket: str) -> Any:
-    """Put the bucket's name into the texts of the arguments."""
+    """Put the bucket's name into the texts of the arguments or of the result."""
     if isinstance(value, dict):
         return {key: _named(part, bucket) for key, part in value.items()}
     if isinstance(value, list):
@@ -113,3 +114,40 @@ def test_bucket_without_object_lock_has_no_configuration(s3: Any, new_name: Call
     s3.create_bucket(Bucket=bucket)
     code = code_of(lambda: s3.get_object_lock_configuration(Bucket=bucket))
     assert code == "ObjectLockConfigurationNotFoundError"
+
+
+def test_metadata_tables_are_created_after_the_answer(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket)
+    create(s3, bucket, inventory="ENABLED")
+    states = [tables_of(s3, bucket) for _ in range(4)]
+    assert states == [
+        {"journal": "CREATING", "inventory": "CREATING"},
+        {"journal": "ACTIVE", "inventory": "BACKFILLING"},
+        *[{"journal": "ACTIVE", "inventory": "ACTIVE"}] * 2,
+    ]
+
+
+def test_metadata_tables_that_aws_cannot_create_have_an_error(
+    aws: Aws, s3: Any, new_name: Callable[[str], str]
+) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket)
+    create(s3, bucket, inventory="ENABLED")
+    with aws.gate.marked("failed-tables", bucket):
+        assert tables_of(s3, bucket) == {
+            "journal": "AccessDeniedCreatingResources", "inventory": "JournalTableNotAvailable",
+        }  # fmt: skip
+    assert tables_of(s3, bucket) == {"journal": "ACTIVE", "inventory": "BACKFILLING"}
+
+
+def test_metadata_configuration_is_deleted_and_the_bucket_stays(s3: Any, new_name: Callable[[str], str]) -> None:
+    bucket = new_name("gate")
+    s3.create_bucket(Bucket=bucket)
+    code = code_of(lambda: s3.delete_bucket_metadata_configuration(Bucket=bucket))
+    assert code == "MetadataConfigurationNotFound"
+    create(s3, bucket)
+    s3.delete_bucket_metadata_configuration(Bucket=bucket)
+    s3.head_bucket(Bucket=bucket)
+    assert code_of(lambda: tables_of(s3, bucket)) == "MetadataConfigurationNotFound"
+    assert code_of(lambda: s3.create_bucket_metadata_configuration(Bucket=f"{bucket}-none", **CREATE)) == "NoSuchBucket"

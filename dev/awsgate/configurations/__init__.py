@@ -24,10 +24,10 @@ _PAGE = 100
 
 @cache
 def configurations() -> dict[str, Configuration]:
-    """Return each configuration by its name in the query."""
+    """Return each configuration by its name in the query, and by those of its parts."""
     names = sorted(item.name for item in pkgutil.iter_modules(__path__) if item.name != "model")
     found = (importlib.import_module(f"{__name__}.{name}").CONFIGURATION for name in names)
-    return {item.query: item for item in found}
+    return {query: item for item in found for query in (item.query, *item.parts)}
 
 
 # By bucket, then by the name in the query. A single configuration has the id "".
@@ -86,6 +86,10 @@ def keep_versions_under_replication(call: Call) -> Answer | None:
 
 def _answer(call: Call, configuration: Configuration) -> Answer:
     values, name = stored(call.bucket, configuration.query), call.query.get("id", "")
+    part = next((change for query, change in configuration.parts.items() if query in call.query), None)
+    if part is not None:
+        part(call, values[name] if name in values else configuration.unset(call), parse(call.body))
+        return Answer(200)
     if call.action.startswith("Put") or call.action.startswith(("Create", "Update")):
         values[name] = configuration.accept(call, parse(call.body))
         return Answer(200)
@@ -97,7 +101,7 @@ def _answer(call: Call, configuration: Configuration) -> Answer:
         return Answer(204)
     if configuration.is_list and not name:
         return _xml(_page(call, configuration, values))
-    answer = _xml(values[name] if name in values else configuration.unset(call))
+    answer = _xml(configuration.show(call, values[name]) if name in values else configuration.unset(call))
     answer.headers |= configuration.headers(call)
     return answer
 

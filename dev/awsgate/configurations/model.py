@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
 
@@ -36,6 +36,10 @@ def _no_headers(call: Call) -> dict[str, str]:
     return {}
 
 
+def _as_stored(call: Call, root: Element) -> Element:
+    return root
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One configuration.
@@ -46,6 +50,9 @@ class Configuration:
     :param delete: raises ``RefusalError`` where AWS does not allow to delete it now
     :param list_root: for configurations with an id, the root element of the list; otherwise empty
     :param headers: what is returned in headers of the answer, beside the document
+    :param parts: operations that change a part of the stored document, by their names in the query; they get the stored
+        document and that of the request
+    :param show: returns the stored document as a read shows it now, where that changes by itself
     """
 
     query: str
@@ -54,6 +61,8 @@ class Configuration:
     delete: Callable[[Call], None] = _allow
     list_root: str = ""
     headers: Callable[[Call], dict[str, str]] = _no_headers
+    parts: Mapping[str, Callable[[Call, Element, Element], None]] = field(default_factory=dict)
+    show: Callable[[Call, Element], Element] = _as_stored
 
     @property
     def is_list(self) -> bool:
