@@ -79,7 +79,19 @@ _BINDING = ("iam:PutUserPermissionsBoundary",)
 
 # AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144
-_REPLICATION = "replication"
+_REPLICATION, _METADATA_TABLES = "replication", "metadataTables"
+# What S3 does with the operator's rights when it creates metadata tables. Not kms:DescribeKey, which is for a key that
+# the request names: the operator names none.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-permissions.html
+_TABLES = (
+    "s3tables:CreateNamespace",
+    "s3tables:CreateTable",
+    "s3tables:CreateTableBucket",
+    "s3tables:GetTable",
+    "s3tables:PutTableBucketPolicy",
+    "s3tables:PutTableEncryption",
+    "s3tables:PutTablePolicy",
+)
 # A wildcard may stand for the rest of a name.
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=.@/-]+\*?", re.ASCII)
 
@@ -124,6 +136,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
             # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
+            *_metadata_tables(settings),
             *_pass_role(settings),
         ]
     )
@@ -173,6 +186,14 @@ def _setting_actions(fields: tuple[str, ...]) -> tuple[str, ...]:
     """The actions that read and write the bucket settings: those that each object has, and the given optional ones."""
     due = [one for one in ALL_SETTINGS if not one.is_optional or one.is_derived or one.field in fields]
     return tuple({item.action for one in due for item in (one.read.operation, *one.writes)} - set(_BUCKETS))
+
+
+def _metadata_tables(settings: PolicySettings) -> list[JsonObject]:
+    """The rights on the table bucket of each region that AWS manages, and on its tables."""
+    if _METADATA_TABLES not in settings.settings:
+        return []
+    bucket = f"arn:{settings.partition}:s3tables:*:{settings.account}:bucket/aws-s3"
+    return [_allow("MetadataTables", _TABLES, [bucket, f"{bucket}/table/*"])]
 
 
 def _pass_role(settings: PolicySettings) -> list[JsonObject]:

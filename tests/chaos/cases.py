@@ -50,6 +50,7 @@ WRITES = {
         "aws:PutBucketInventoryConfiguration#1",
         "aws:PutBucketLifecycleConfiguration#1",
         "aws:PutBucketLogging#1",
+        "aws:CreateBucketMetadataConfiguration#1",
         "aws:PutBucketMetricsConfiguration#1",
         "aws:PutBucketMetricsConfiguration#2",
         "aws:PutBucketNotificationConfiguration#1",

@@ -238,6 +238,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         rule_with(noncurrentVersionTransitions=[{"noncurrentDays": 29, "storageClass": "ONEZONE_IA"}]),
         "noncurrentVersionTransitions to STANDARD_IA and ONEZONE_IA need 30 noncurrentDays or more",
     ),
+    "metadata-tables-inventory": (
+        {"metadataTables": {"journal": {"enabled": False}, "inventory": {"enabled": True}}},
+        "inventory.enabled must not be true without the journal table, which it needs",
+    ),
+    "metadata-tables-days": (
+        {"metadataTables": {"journal": {"enabled": False, "recordExpirationDays": 7}}},
+        "recordExpirationDays must not be given without the journal table",
+    ),
+    "metadata-tables-too-early": (
+        {"metadataTables": {"journal": {"recordExpirationDays": 6}}},
+        "spec.metadataTables.journal.recordExpirationDays in body should be greater than or equal to 7",
+    ),
     "replication-without-versions": ({"replication": {"role": ROLE, "rules": [RULE]}}, "needs enableVersioning: true"),
     **{
         f"replication-{name}": ({"enableVersioning": True, "replication": {"role": ROLE, "rules": rules}}, message)

@@ -127,6 +127,15 @@ def open_policy(bucket: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
 
 
+def make_metadata_tables(world: World, bucket: str) -> None:
+    """Others than those of the example, which are then updated and not created."""
+    journal, inventory = {"RecordExpiration": {"Expiration": "DISABLED"}}, {"ConfigurationState": "DISABLED"}
+    world.s3.create_bucket_metadata_configuration(
+        Bucket=bucket,
+        MetadataConfiguration={"JournalTableConfiguration": journal, "InventoryTableConfiguration": inventory},
+    )
+
+
 # The flows: each does one thing as the operator and returns how it ended, "Ready" for success.
 
 
@@ -147,6 +156,7 @@ def write_every_optional_setting(operator: Operator, make: NewObject) -> str:
     del cr["spec"]["tags"]
     abac = {"Status": "Enabled"}
     operator.world.s3.put_bucket_abac(Bucket=cr["spec"]["bucketName"], AbacStatus=abac)
+    make_metadata_tables(operator.world, cr["spec"]["bucketName"])
     return str(operator.reconcile(cr).outcome["reason"])
 
 
@@ -191,8 +201,9 @@ def repair_every_aspect(operator: Operator, make: NewObject) -> str:
     make_owned(world, cr)
     bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
     tags = [tag for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] if tag["Key"] != "team"]
-    # A website that the spec no longer has is cleared, by an action of its own.
-    tags.append({"Key": owner.SETTINGS, "Value": "website"})
+    # Settings that the spec no longer has and that are cleared by an action of their own.
+    tags.append({"Key": owner.SETTINGS, "Value": "metadata_tables website"})
+    make_metadata_tables(world, bucket)
     website = {"IndexDocument": {"Suffix": "index.html"}}
     world.s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=website)
     world.s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
@@ -210,7 +221,7 @@ def repair_every_aspect(operator: Operator, make: NewObject) -> str:
     if not run.outcome["done"]:
         return str(run.outcome["reason"])
     assert run.changed == [
-        "public_access_block", "acl", "versioning", "acceleration", "policy", "website", "tags",
+        "public_access_block", "acl", "versioning", "acceleration", "policy", "metadata_tables", "website", "tags",
         "user", "user_policy", "access_key", "secret", "service",
     ]  # fmt: skip
     assert operator.compare(cr) == ""

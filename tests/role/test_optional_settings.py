@@ -252,3 +252,23 @@ def test_ownership_that_the_acl_needs_is_not_recorded_and_the_one_of_others_is_k
     controls = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
     world.s3.put_bucket_ownership_controls(Bucket=cr["spec"]["bucketName"], OwnershipControls=controls)
     assert world.differs(cr) == []
+
+
+def test_metadata_tables_that_aws_cannot_create_are_an_error_and_all_else_is_applied(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object(**example_fields("metadata_tables"))
+    bucket = cr["spec"]["bucketName"]
+    assert (world.reconcile(cr).outcome["reason"], world.differs(cr)) == ("Ready", []), "AWS is creating them"
+    cr["spec"]["enableVersioning"] = True
+    with world.aws.gate.marked("failed-tables", bucket):
+        run = world.reconcile(cr)
+        assert (run.outcome["reason"], run.changed) == ("InvalidSpec", ["versioning"]), run.output
+        expected = "spec.metadataTables: AWS failed on the journal table: You don't have sufficient permissions "
+        assert run.outcome["message"].startswith(expected)
+        # Without the field the configuration is deleted, as AWS asks for.
+        value = cr["spec"].pop("metadataTables")
+        run = world.reconcile(cr)
+        assert (run.outcome["reason"], run.changed) == ("Ready", ["metadata_tables", "tags"]), run.output
+    cr["spec"]["metadataTables"] = value
+    assert (world.reconcile(cr).outcome["reason"], world.differs(cr)) == ("Ready", [])

@@ -68,16 +68,12 @@ ROWS = {
     "inventory-state": _created(_configuration(_NEVER, "Enabled"), "MalformedXML"),
     "there-already": _created(_configuration(_NEVER), "MetadataConfigurationAlreadyExists", create),
     "expiration-updated": _updated("journal", {"RecordExpiration": _WEEK}, _shown(_WEEK)),
-    "expiration-updated-too-early": _updated(
-        "journal", {"RecordExpiration": {**_WEEK, "Days": 6}}, "InvalidArgument"
-    ),
+    "expiration-updated-too-early": _updated("journal", {"RecordExpiration": {**_WEEK, "Days": 6}}, "InvalidArgument"),
     "inventory-updated": _updated("inventory", _ON, _shown(_NEVER, {**_ON, **_table("inventory")})),
     "inventory-stopped": _updated(
         "inventory", _OFF, _shown(_NEVER, _OFF), lambda s3, bucket: create(s3, bucket, "ENABLED")
     ),
     "inventory-updated-state": _updated("inventory", {"ConfigurationState": "on"}, "MalformedXML"),
     "nothing-to-update": _updated("inventory", _ON, "MetadataConfigurationNotFound", nothing),
-    "no-journal-to-update": _updated(
-        "journal", {"RecordExpiration": _WEEK}, "MetadataConfigurationNotFound", nothing
-    ),
+    "no-journal-to-update": _updated("journal", {"RecordExpiration": _WEEK}, "MetadataConfigurationNotFound", nothing),
 }

@@ -61,6 +61,11 @@ def test_documented_commands_allow_the_same_settings() -> None:
     assert "iam:PassRole" in done.output, done.output
 
 
+METADATA_ACTIONS = {
+    *(f"s3:{verb}BucketMetadataTableConfiguration" for verb in ("Create", "Delete", "Get")),
+    *(f"s3:UpdateBucketMetadata{table}TableConfiguration" for table in ("Inventory", "Journal")),
+}
+TABLE_BUCKET = f"arn:aws:s3tables:*:{ACCOUNT}:bucket/aws-s3"
 LONGEST = {
     "--account": ACCOUNT, "--bucket-prefix": "b" * 63, "--iam-path": f"/{'p' * 510}/",
     "--permissions-boundary": f"arn:aws:iam::{ACCOUNT}:policy/{'p' * 510}/{'n' * 128}",
@@ -123,6 +128,11 @@ def test_settings_limit_the_policy_to_what_they_need(monkeypatch: pytest.MonkeyP
     assert cors - none == {"s3:GetBucketCORS", "s3:PutBucketCORS"}
     stay = {"s3:GetBucketPolicy", "s3:PutBucketOwnershipControls"}
     assert stay <= none, "settings that are not optional, and what a public ACL needs"
+    tables = policy_of(**{"--account": ACCOUNT, "--settings": "metadataTables"})["Statement"][-1]
+    assert actions(**{"--settings": "metadataTables"}) - none == {*tables["Action"], *METADATA_ACTIONS}
+    assert (tables["Resource"], {name.partition(":")[0] for name in tables["Action"]}) == (
+        [TABLE_BUCKET, f"{TABLE_BUCKET}/table/*"], {"s3tables"},
+    )  # fmt: skip
     role = f"arn:aws:iam::{ACCOUNT}:role/s3-replication"
     replication = {"--settings": "replication", "--replication-role": role}
     found = {"iam:PassRole", "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration"}
@@ -142,6 +152,7 @@ def test_policy_for_an_account_alone_has_no_limit_but_the_account() -> None:
     users_of_account = f"arn:aws:iam::{ACCOUNT}:user/*"
     assert [item["Resource"] for item in policy["Statement"]] == [
         "arn:aws:s3:::*", "arn:aws:s3:::*/*", "*", users_of_account, users_of_account, users_of_account,
+        [TABLE_BUCKET, f"{TABLE_BUCKET}/table/*"],
     ]  # fmt: skip
     assert "iam:PermissionsBoundary" not in json.dumps(policy)
     # Without a configured boundary, the operator puts none.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from . import owner, settings
+from .errors import ReconcileError
 from .json_types import ApiObject
 from .setting import Comparison, Setting
 from .spec import Wanted
@@ -60,11 +61,21 @@ def _is_managed(
 
 def unsupported(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> list[Setting]:
     """Return the settings that the spec requests and the endpoint does not have. Parameters as in :func:`differing`."""
+    return [setting for setting in _asked(case, unmanaged) if case.found.get(setting.name) is UNSUPPORTED]
+
+
+def failures(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> list[ReconcileError]:
+    """Return what AWS could not do about settings that the spec requests. Parameters as in :func:`differing`."""
+    values = [(setting, case.found.get(setting.name, UNSUPPORTED)) for setting in _asked(case, unmanaged)]
+    found = [setting.failure(value) for setting, value in values if value is not UNSUPPORTED]
+    return [problem for problem in found if problem is not None]
+
+
+def _asked(case: Comparison, unmanaged: frozenset[str]) -> list[Setting]:
     return [
         setting
         for setting in settings.ALL
-        if case.found.get(setting.name) is UNSUPPORTED
-        and not setting.is_unmanaged(case.wanted, unmanaged)
+        if not setting.is_unmanaged(case.wanted, unmanaged)
         and setting.is_managed(case.wanted, case.is_adopted)
         and setting.is_asked(case.wanted)
     ]

@@ -221,6 +221,10 @@ class Setting:
         message = f"spec.{self.field}: {endpoint} does not support it ({self.name}): remove the field"
         return ReconcileError(Reason.INVALID_SPEC, message)
 
+    def failure(self, value: Value) -> ReconcileError | None:
+        """Return what AWS could not do about a value that was read, where only a later read shows it."""
+        return None
+
     def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
         """Return the fields of ``status.effective``: given values and defaults; for an adopted bucket no defaults."""
         value = wanted.settings[self.name]

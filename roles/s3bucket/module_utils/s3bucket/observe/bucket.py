@@ -212,6 +212,8 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     case = seen.comparison_with(wanted)
     for setting in aspects.unsupported(case, seen.unmanaged):
         seen.defer(setting.unsupported(sources.s3.meta.endpoint_url))
+    for problem in aspects.failures(case, seen.unmanaged):
+        seen.defer(problem)
     seen.differs += aspects.differing(case, seen.unmanaged, seen.recorded)
     if "policy" in seen.differs:
         _leave_replaced_principals(wanted, seen)

@@ -19,6 +19,7 @@ from .intelligent_tiering import SETTING as _INTELLIGENT_TIERING
 from .inventory import SETTING as _INVENTORY
 from .lifecycle import SETTING as _LIFECYCLE
 from .logging import SETTING as _LOGGING
+from .metadata_tables import SETTING as _METADATA_TABLES
 from .metrics import SETTING as _METRICS
 from .notifications import SETTING as _NOTIFICATIONS
 from .object_lock import SETTING as _OBJECT_LOCK
@@ -45,6 +46,7 @@ _FOUND: tuple[Setting, ...] = (
     _INVENTORY,
     _LIFECYCLE,
     _LOGGING,
+    _METADATA_TABLES,
     _METRICS,
     _NOTIFICATIONS,
     _OBJECT_LOCK,
