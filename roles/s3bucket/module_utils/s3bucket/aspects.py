@@ -78,6 +78,17 @@ def new_bucket(wanted: Wanted) -> ApiObject:
     return {setting.name: setting.of_new_bucket(wanted) for setting in due_settings(wanted, wanted.creation_tags)}
 
 
+def extended_record(tags: dict[str, str], names: list[str]) -> str:
+    """Return the record of optional settings with these names added; empty if the tags have all of them.
+
+    Whoever has the bucket's key may have written anything else into the record. It must not make the tag too long.
+    """
+    recorded = owner.recorded_settings(tags)
+    if recorded.issuperset(names):
+        return ""
+    return " ".join(sorted((recorded & settings.BY_NAME.keys()) | set(names)))
+
+
 def arguments(case: Comparison, names: list[str]) -> ApiObject:
     """Return what s3bucket_settings has to write for these aspects, by the name of the setting."""
     by_name = settings.BY_NAME
