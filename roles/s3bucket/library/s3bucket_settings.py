@@ -129,7 +129,8 @@ class Settings:
         # What is to be cleared is on record. What follows from another field never is.
         given = [setting for setting in due if setting.is_optional and self._wanted.settings[setting.name] is not None]
         self._try(problems, self._record_optional, [setting.name for setting in given])
-        for setting in due:
+        # Without its record, a setting that is later removed from the spec would never be cleared.
+        for setting in due if not problems else [setting for setting in due if setting not in given]:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])
         problems += [BY_NAME[name].unsupported(self._endpoint) for name in arguments.get("unsupported", [])]

@@ -109,6 +109,7 @@ def refusal_of(code: str, message: str = "no") -> ReconcileError:
         ("analytics", "InvalidS3DestinationBucket", "AWSError", "spec.analytics: create the destination bucket"),
         ("logging", "CrossLocationLoggingProhibited", "InvalidSpec", "spec.logging: AWS refuses it: failed to"),
         ("replication", "AccessDenied", "AccessDenied", "spec.replication: if AWS refuses the role, have the"),
+        ("object_lock", "InvalidBucketState", "InvalidSpec", "spec.enableObjectLock: AWS refuses it: failed to"),
         ("cors", "AccessDenied", "AccessDenied", "failed to write it"),
         ("cors", "NotImplemented", "InvalidSpec", "spec.corsRules: https://s3.test does not support it"),
     ],

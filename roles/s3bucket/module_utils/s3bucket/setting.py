@@ -248,7 +248,7 @@ class Setting:
             return ReconcileError(Reason.AWS_ERROR, f"spec.{self.field}: {remedy}: {refusal.message}")
         if self.denied and refusal.reason == Reason.ACCESS_DENIED:
             return ReconcileError(refusal.reason, f"spec.{self.field}: {self.denied}: {refusal.message}")
-        if self.is_optional and code in _REFUSAL_CODES:
+        if code in _REFUSAL_CODES and (self.is_optional or refusal.reason == Reason.INVALID_SPEC):
             return ReconcileError(Reason.INVALID_SPEC, f"spec.{self.field}: AWS refuses it: {refusal.message}")
         return refusal
 
