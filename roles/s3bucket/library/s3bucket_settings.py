@@ -96,6 +96,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
+# For some time after a configuration was deleted, the list of them may still have it.
+_ALREADY_DELETED = "NoSuchConfiguration"
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
 # For this time after its creation, S3 may not know a user. The operator tries again every few seconds.
@@ -167,6 +169,8 @@ class Settings:
             try:
                 self._call(call.operation, call.arguments, setting.lag_texts)
             except ReconcileError as refusal:
+                if code_of(refusal.__cause__ or refusal) == _ALREADY_DELETED:
+                    continue
                 raise setting.refused(refusal, self._endpoint) from refusal
 
     def _record_optional(self, names: list[str]) -> None:
