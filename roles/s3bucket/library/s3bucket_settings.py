@@ -179,7 +179,7 @@ class Settings:
         Without the record, a setting that is removed from the spec after a run was killed would never be cleared.
         """
         found = (get_bucket_tags(self._s3, self._name, self._account) or {}) if names else {}
-        record = extended_record(found, names)
+        record = extended_record(self._wanted, found, names)
         if record:
             self._put_tags(found, {**found, owner.SETTINGS: record})
 

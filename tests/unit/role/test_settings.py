@@ -11,7 +11,7 @@ import pytest
 from botocore.loaders import create_loader
 
 from dev.examples import optional_settings
-from s3bucket.aspects import extended_record
+from s3bucket.aspects import due_settings, extended_record
 from s3bucket.errors import ClientError, ReconcileError, unknown
 from s3bucket.read import read_settings
 from s3bucket.setting import Comparison, Setting
@@ -125,11 +125,19 @@ def test_suspending_versions_is_tried_again_while_s3_still_shows_the_replication
     assert any(text in message for text in BY_NAME["versioning"].lag_texts)
 
 
-def test_record_written_by_others_cannot_make_the_tag_too_long() -> None:
-    names = [setting.name for setting in ALL if setting.is_optional]
-    assert extended_record({"agill.apps/settings": f"cors {'x' * 240}"}, ["metrics"]) == "cors metrics"
-    assert extended_record({"agill.apps/settings": "cors metrics"}, ["metrics"]) == ""
-    assert len(extended_record({}, names)) <= 256, "the longest value of a tag"
+def test_record_written_by_others_cannot_make_the_tag_too_long(defaults: dict[str, Any]) -> None:
+    names, wanted = [setting.name for setting in ALL if setting.is_optional], want(defaults)
+    own = wanted.identity.tags
+    assert extended_record(wanted, {**own, "agill.apps/settings": f"cors {'x' * 240}"}, ["metrics"]) == "cors metrics"
+    assert extended_record(wanted, {**own, "agill.apps/settings": "cors metrics"}, ["metrics"]) == ""
+    assert len(extended_record(wanted, own, names)) <= 256, "the longest value of a tag"
+
+
+def test_record_of_another_object_in_a_bucket_to_adopt_clears_nothing(defaults: dict[str, Any]) -> None:
+    wanted, record = want(defaults, requesterPays=True), {"agill.apps/settings": "cors lifecycle"}
+    due = {setting.name for setting in due_settings(wanted, {**wanted.identity.tags, **record})}
+    assert due - {setting.name for setting in due_settings(wanted, record)} == {"cors", "lifecycle"}
+    assert extended_record(wanted, record, ["requester_pays"]) == "requester_pays"
 
 
 @each_setting

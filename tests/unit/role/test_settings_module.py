@@ -68,7 +68,7 @@ def test_configuration_that_is_deleted_already_does_not_keep_the_others_from_bei
     defaults: dict[str, Any], module: Any, s3: Any
 ) -> None:
     wanted = want(defaults, metrics=[{"id": "new"}])
-    record = [{"Key": "agill.apps/settings", "Value": "metrics"}]
+    record = [{"Key": key, "Value": value} for key, value in wanted.bucket_tags.items()]
     arguments = {"metrics": BY_NAME["metrics"].argument(Comparison(wanted, {"metrics": [{"id": "old"}]}))}
     with Stubber(s3) as aws:
         aws.add_response("get_bucket_tagging", {"TagSet": record}, BUCKET)
