@@ -25,7 +25,8 @@ _MAX_KEY_ID = 172
 # A uid of the API server has 36, a name at most 253 characters.
 _MAX_UID, _MAX_NAME = 64, 253
 _MAX_ANNOTATION, _MAX_ANNOTATIONS = 256, 16
-# Characters of the spec as JSON. What the CRD admits has less than half of that: a bucketPolicy has 20,480.
+# Characters of the spec as JSON. A bucketPolicy has at most 20,480. Long lists of rules, which the CRD admits, may have
+# more than this: 1,000 lifecycle rules have 75,000 at least.
 MAX_SPEC = 128 * 1024
 _MAX_SUBFIELD = 1024
 _MAX_SHOWN = 5

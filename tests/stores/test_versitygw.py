@@ -66,7 +66,8 @@ class Bucket:
         return wanted_of({"metadata": metadata, "spec": spec}, "cluster", DEFAULTS)
 
     def find(self, spec: dict[str, Any]) -> Comparison:
-        wanted, tags = self.wanted(spec), {owner.SETTINGS: " ".join(self.recorded)}
+        wanted = self.wanted(spec)
+        tags = {**wanted.identity.tags, owner.SETTINGS: " ".join(self.recorded)}
         return Comparison(wanted, read_settings(self.s3, self.name, self.account, due_settings(wanted, tags)))
 
     def differing(self, spec: dict[str, Any]) -> list[str]:

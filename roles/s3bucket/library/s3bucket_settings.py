@@ -73,6 +73,7 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.s3bucket import owner
+from ansible.module_utils.s3bucket.aspects import extended_record
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
     listed,
@@ -86,7 +87,7 @@ from ansible.module_utils.s3bucket.module import (
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
-from ansible.module_utils.s3bucket.setting import UNSUPPORTED_CODES, Operation, Setting
+from ansible.module_utils.s3bucket.setting import Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
 from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
 from ansible.module_utils.s3bucket.steps import STOPS
@@ -95,16 +96,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel: "Bucket configurations have an
 # eventual consistency model." A bucket that was just created may be unknown to the next call.
 _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
-# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
-_REFUSAL_CODES = (
-    "CrossLocationLoggingProhibited",
-    "InvalidArgument",
-    "InvalidBucketAclWithObjectOwnership",
-    "InvalidBucketState",
-    "InvalidRequest",
-    "InvalidTargetBucketForLogging",
-    "MalformedXML",
-)
+# For some time after a configuration was deleted, the list of them may still have it.
+_ALREADY_DELETED = "NoSuchConfiguration"
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
 # For this time after its creation, S3 may not know a user. The operator tries again every few seconds.
@@ -138,7 +131,8 @@ class Settings:
         # What is to be cleared is on record. What follows from another field never is.
         given = [setting for setting in due if setting.is_optional and self._wanted.settings[setting.name] is not None]
         self._try(problems, self._record_optional, [setting.name for setting in given])
-        for setting in due:
+        # Without its record, a setting that is later removed from the spec would never be cleared.
+        for setting in due if not problems else [setting for setting in due if setting not in given]:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])
         problems += [BY_NAME[name].unsupported(self._endpoint) for name in arguments.get("unsupported", [])]
@@ -175,19 +169,9 @@ class Settings:
             try:
                 self._call(call.operation, call.arguments, setting.lag_texts)
             except ReconcileError as refusal:
-                raise self._refusal_of(setting, refusal) from refusal
-
-    def _refusal_of(self, setting: Setting, refusal: ReconcileError) -> ReconcileError:
-        """Name the field whose value AWS refuses."""
-        code = code_of(refusal.__cause__ or refusal)
-        if code in UNSUPPORTED_CODES:
-            return setting.unsupported(self._endpoint)
-        remedy = next((text for part, text in setting.passing.items() if part in refusal.message), "")
-        if remedy:
-            return ReconcileError(Reason.AWS_ERROR, f"spec.{setting.field}: {remedy}: {refusal.message}")
-        if setting.is_optional and code in _REFUSAL_CODES:
-            return ReconcileError(Reason.INVALID_SPEC, f"spec.{setting.field}: AWS refuses it: {refusal.message}")
-        return refusal
+                if code_of(refusal.__cause__ or refusal) == _ALREADY_DELETED:
+                    continue
+                raise setting.refused(refusal, self._endpoint) from refusal
 
     def _record_optional(self, names: list[str]) -> None:
         """Record in the bucket's tags which optional settings this run writes, before it writes any.
@@ -195,9 +179,8 @@ class Settings:
         Without the record, a setting that is removed from the spec after a run was killed would never be cleared.
         """
         found = (get_bucket_tags(self._s3, self._name, self._account) or {}) if names else {}
-        recorded = owner.recorded_settings(found)
-        if not recorded.issuperset(names):
-            record = " ".join(sorted(recorded.union(names)))
+        record = extended_record(self._wanted, found, names)
+        if record:
             self._put_tags(found, {**found, owner.SETTINGS: record})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:

@@ -11,8 +11,11 @@ import pytest
 from botocore.loaders import create_loader
 
 from dev.examples import optional_settings
+from s3bucket.aspects import due_settings, extended_record
+from s3bucket.errors import ClientError, ReconcileError, unknown
+from s3bucket.read import read_settings
 from s3bucket.setting import Comparison, Setting
-from s3bucket.settings import ALL
+from s3bucket.settings import ALL, BY_NAME
 from s3bucket.spec import Wanted, wanted_of
 from tests.support.world import PROJECT, ROLE
 
@@ -77,3 +80,78 @@ def test_optional_setting_is_recorded_and_may_have_a_default_of_the_operator(def
     # Defaults are not applied to an adopted bucket.
     assert want({**defaults, **given}).settings_record(is_adopted=True) == {}
     assert want(defaults, **given).settings_record(is_adopted=True) == {"agill.apps/settings": names}
+
+
+@pytest.mark.parametrize("setting", [item for item in ALL if item.is_optional], ids=lambda setting: setting.name)
+def test_setting_taken_out_of_an_adopted_bucket_is_cleared_whatever_the_default(
+    defaults: dict[str, Any], setting: Setting
+) -> None:
+    given = optional_settings(with_needy=True)
+    wanted, new = want({**defaults, **given}), {item.name: item.new_bucket for item in ALL}
+    applied = {**new, setting.name: wanted.settings[setting.name]}
+    assert setting.differs(Comparison(wanted, applied, is_adopted=True)), "the default is no longer applied"
+    assert not setting.differs(Comparison(wanted, new, is_adopted=True))
+    assert not setting.differs(Comparison(wanted, applied))
+
+
+def refusal_of(code: str, message: str = "no") -> ReconcileError:
+    cause = ClientError({"Error": {"Code": code, "Message": message}}, "PutIt")
+    refusal = unknown("write it", cause)
+    refusal.__cause__ = cause
+    return refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "reason", "start"),
+    [
+        ("logging", "InvalidTargetBucketForLogging", "AWSError", "spec.logging: create the target bucket in this"),
+        ("inventory", "InvalidS3DestinationBucket", "AWSError", "spec.inventory: create the destination bucket"),
+        ("analytics", "InvalidS3DestinationBucket", "AWSError", "spec.analytics: create the destination bucket"),
+        ("logging", "CrossLocationLoggingProhibited", "InvalidSpec", "spec.logging: AWS refuses it: failed to"),
+        ("replication", "AccessDenied", "AccessDenied", "spec.replication: if AWS refuses the role, have the"),
+        ("object_lock", "InvalidBucketState", "InvalidSpec", "spec.enableObjectLock: AWS refuses it: failed to"),
+        ("cors", "AccessDenied", "AccessDenied", "failed to write it"),
+        ("cors", "NotImplemented", "InvalidSpec", "spec.corsRules: https://s3.test does not support it"),
+    ],
+)
+def test_refusal_of_aws_names_the_field_and_the_remedy(name: str, code: str, reason: str, start: str) -> None:
+    """A target that may be created later is no error of the spec, for which nobody would wait."""
+    refused = BY_NAME[name].refused(refusal_of(code), "https://s3.test")
+    assert (refused.reason, refused.message[: len(start)]) == (reason, start)
+
+
+def test_suspending_versions_is_tried_again_while_s3_still_shows_the_replication() -> None:
+    message = "A replication configuration is present on this bucket, so you cannot change the versioning state."
+    assert any(text in message for text in BY_NAME["versioning"].lag_texts)
+
+
+def test_record_written_by_others_cannot_make_the_tag_too_long(defaults: dict[str, Any]) -> None:
+    names, wanted = [setting.name for setting in ALL if setting.is_optional], want(defaults)
+    own = wanted.identity.tags
+    assert extended_record(wanted, {**own, "agill.apps/settings": f"cors {'x' * 240}"}, ["metrics"]) == "cors metrics"
+    assert extended_record(wanted, {**own, "agill.apps/settings": "cors metrics"}, ["metrics"]) == ""
+    assert len(extended_record(wanted, own, names)) <= 256, "the longest value of a tag"
+
+
+def test_record_of_another_object_in_a_bucket_to_adopt_clears_nothing(defaults: dict[str, Any]) -> None:
+    wanted, record = want(defaults, requesterPays=True), {"agill.apps/settings": "cors lifecycle"}
+    due = {setting.name for setting in due_settings(wanted, {**wanted.identity.tags, **record})}
+    assert due - {setting.name for setting in due_settings(wanted, record)} == {"cors", "lifecycle"}
+    assert extended_record(wanted, record, ["requester_pays"]) == "requester_pays"
+
+
+@each_setting
+def test_read_that_is_denied_names_the_field_and_the_action(setting: Setting) -> None:
+    class Denied:
+        """A client of S3 that may do nothing."""
+
+        def __getattr__(self, name: str) -> Any:
+            def refuse(**_: object) -> None:
+                raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetIt")
+
+            return self if name in ("meta", "events") else (lambda *_, **__: None) if name == "register" else refuse
+
+    with pytest.raises(ReconcileError) as denied:
+        read_settings(Denied(), "photos-bucket", "123456789012", [setting])
+    action = setting.read.operation.action
+    assert denied.value.message.startswith(f"failed to read {setting.field} of bucket photos-bucket ({action})")

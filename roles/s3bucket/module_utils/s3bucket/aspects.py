@@ -19,12 +19,20 @@ def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
     return wanted.unmanaged - set(tags.get(owner.INITIAL, "").split())
 
 
+def recorded_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
+    """Return the optional settings that earlier runs for this object wrote. One that is not given any more is cleared.
+
+    The record of a bucket that is being adopted is of another object, and what it names is not this object's to clear.
+    """
+    return owner.recorded_settings(tags) if wanted.identity.is_owner(tags) else frozenset()
+
+
 def due_settings(wanted: Wanted, tags: dict[str, str]) -> tuple[Setting, ...]:
     """Return the settings to read: those that are managed, or that the tags record as written before.
 
     An unmanaged setting is not read, but for what the unfinished deletion of an earlier object may have left.
     """
-    recorded, unmanaged = owner.recorded_settings(tags), unmanaged_now(wanted, tags)
+    recorded, unmanaged = recorded_now(wanted, tags), unmanaged_now(wanted, tags)
     is_same = bool(wanted.identity.uid) and tags.get(owner.UID) == wanted.identity.uid
     return tuple(
         setting
@@ -87,6 +95,17 @@ def new_bucket(wanted: Wanted) -> ApiObject:
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/create-bucket-faq.html
     """
     return {setting.name: setting.of_new_bucket(wanted) for setting in due_settings(wanted, wanted.creation_tags)}
+
+
+def extended_record(wanted: Wanted, tags: dict[str, str], names: list[str]) -> str:
+    """Return the record of optional settings with these names added; empty if the tags have all of them.
+
+    Whoever has the bucket's key may have written anything else into the record. It must not make the tag too long.
+    """
+    recorded = recorded_now(wanted, tags)
+    if recorded.issuperset(names):
+        return ""
+    return " ".join(sorted((recorded & settings.BY_NAME.keys()) | set(names)))
 
 
 def arguments(case: Comparison, names: list[str]) -> ApiObject:

@@ -63,6 +63,8 @@ class Configurations(Setting):
 
     is_optional = True
     is_in_status = False
+    # The destination may be another object of the same release, which is created at the same time.
+    passing = {"InvalidS3DestinationBucket": "create the destination bucket, in the region of this bucket"}
     new_bucket = ()
     kind: Kind
 

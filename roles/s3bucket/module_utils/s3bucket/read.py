@@ -279,7 +279,8 @@ def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
         return how.unset
     if code in how.unsupported_codes:
         return UNSUPPORTED
-    raise _unknown_of_bucket(f"read {setting.name} of bucket {name}", name, answer) from answer
+    verb = f"read {setting.field} of bucket {name} ({how.operation.action})"
+    raise _unknown_of_bucket(verb, name, answer) from answer
 
 
 def _reject_listing(response_dict: ApiObject, **_: object) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .errors import ReconcileError
+from .errors import ReconcileError, code_of
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 
@@ -34,6 +34,16 @@ UNSUPPORTED_CODES = (
     "UnsupportedOperation",
 )
 """The error codes of endpoints that do not have a setting (S3-compatible stores, some regions)."""
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
+_REFUSAL_CODES = (
+    "CrossLocationLoggingProhibited",
+    "InvalidArgument",
+    "InvalidBucketAclWithObjectOwnership",
+    "InvalidBucketState",
+    "InvalidRequest",
+    "MalformedXML",
+)
 
 
 class Operation(NamedTuple):
@@ -121,6 +131,7 @@ class Setting:
     :cvar is_in_status: whether ``status.effective`` shows the value
     :cvar passing: parts of AWS's refusals of which the spec is not the cause, each with the remedy: the run is tried
         again soon, as others may have created or changed a target by then
+    :cvar denied: what AccessDenied may be about other than the request itself, with the remedy; empty for nothing
     :cvar writes: every operation that :meth:`calls` uses, and what the creation of the bucket needs for the setting
     """
 
@@ -137,6 +148,7 @@ class Setting:
     may_be_left_over: bool = False
     is_in_status: bool = True
     passing: Mapping[str, str] = MappingProxyType({})
+    denied: str = ""
     read: Read
     writes: tuple[Operation, ...] = ()
 
@@ -185,9 +197,14 @@ class Setting:
         return self.new_bucket
 
     def target(self, case: Comparison) -> Value:
-        """Return the value that the bucket should have."""
+        """Return the value that the bucket should have.
+
+        An optional setting that is not managed is compared only to be cleared. In an adopted bucket it may have a value
+        nevertheless: the operator's default, which is not applied there.
+        """
         value = case.wanted.settings[self.name]
-        return self.new_bucket if self.is_optional and value is None else value
+        is_cleared = self.is_optional and (value is None or not self.is_managed(case.wanted, case.is_adopted))
+        return self.new_bucket if is_cleared else value
 
     def canonical(self, value: Value) -> Value:
         """Return a form that is equal for values that mean the same."""
@@ -224,6 +241,20 @@ class Setting:
     def failure(self, value: Value) -> ReconcileError | None:
         """Return what AWS could not do about a value that was read, where only a later read shows it."""
         return None
+
+    def refused(self, refusal: ReconcileError, endpoint: str) -> ReconcileError:
+        """Return the error for a request of :meth:`calls` that AWS refuses. It names the field, where that helps."""
+        code = code_of(refusal.__cause__ or refusal)
+        if code in UNSUPPORTED_CODES:
+            return self.unsupported(endpoint)
+        remedy = next((text for part, text in self.passing.items() if part in refusal.message), "")
+        if remedy:
+            return ReconcileError(Reason.AWS_ERROR, f"spec.{self.field}: {remedy}: {refusal.message}")
+        if self.denied and refusal.reason == Reason.ACCESS_DENIED:
+            return ReconcileError(refusal.reason, f"spec.{self.field}: {self.denied}: {refusal.message}")
+        if code in _REFUSAL_CODES and (self.is_optional or refusal.reason == Reason.INVALID_SPEC):
+            return ReconcileError(Reason.INVALID_SPEC, f"spec.{self.field}: AWS refuses it: {refusal.message}")
+        return refusal
 
     def effective(self, wanted: Wanted, is_adopted: bool) -> ApiObject:
         """Return the fields of ``status.effective``: given values and defaults; for an adopted bucket no defaults."""

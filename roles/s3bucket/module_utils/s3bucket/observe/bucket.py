@@ -208,7 +208,7 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     if sources.try_policy and isinstance(seen.settings.get("policy"), str):
         sources.try_policy(seen.settings["policy"])
     seen.unmanaged = aspects.unmanaged_now(wanted, tags)
-    seen.recorded = owner.recorded_settings(tags)
+    seen.recorded = aspects.recorded_now(wanted, tags)
     case = seen.comparison_with(wanted)
     for setting in aspects.unsupported(case, seen.unmanaged):
         seen.defer(setting.unsupported(sources.s3.meta.endpoint_url))

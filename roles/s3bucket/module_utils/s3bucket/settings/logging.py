@@ -44,6 +44,12 @@ class Logging(Setting):
     field = "logging"
     is_optional = True
     is_in_status = False
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. The target may be another object of the same
+    # release, which is created at the same time.
+    passing = {
+        "InvalidTargetBucketForLogging": "create the target bucket in this account, without object lock, and let "
+        "logging.s3.amazonaws.com put objects in its policy"
+    }
     read = Read(Operation("get_bucket_logging", "s3:GetBucketLogging"), _take)
     writes = (_PUT,)
 

@@ -67,7 +67,7 @@ class Ownership(Setting):
         value, found = case.wanted.settings[self.name], case.found[self.name]
         if value is None and _needs_acls(case.wanted):
             return _WITH_ACLS if found == _WITHOUT_ACLS else found
-        return value or self.new_bucket
+        return super().target(case)
 
     def canonical(self, value: Value) -> Value:
         # A bucket without ownership controls behaves as with this value.

@@ -103,6 +103,10 @@ class Replication(Setting):
         "Destination bucket must have versioning enabled": "enable versioning of the destination bucket",
         "Versioning must be 'Enabled'": "AWS has not enabled versioning of the bucket yet",
     }
+    denied = (
+        "if AWS refuses the role, have the administrator add it to the operator's policy (s3-operator iam-policy "
+        "--replication-role), or name another one"
+    )
     lag_texts = ("Versioning must be 'Enabled'",)
     read = Read(
         Operation("get_bucket_replication", "s3:GetReplicationConfiguration"),

@@ -23,6 +23,8 @@ class Versioning(Setting):
     order = 40
     default = False
     new_bucket = ""
+    # Replication may have been cleared just before.
+    lag_texts = ("replication configuration is present",)
     read = Read(Operation("get_bucket_versioning", "s3:GetBucketVersioning"), lambda answer: answer.get("Status", ""))
     writes = (_PUT,)
 
