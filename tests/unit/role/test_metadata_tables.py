@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from s3bucket import aspects
+from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.setting import Comparison
 from s3bucket.settings.metadata_tables import SETTING
@@ -99,6 +100,11 @@ def test_table_that_aws_could_not_create_is_an_error_with_the_reason_of_aws(defa
     assert not SETTING.differs(case), "to send it again does not help"
     for spec in (None, {"journal": {"enabled": False}}):
         assert aspects.failures(Comparison(want(defaults, spec), {SETTING.name: found})) == [], "nobody wants it"
+
+
+def test_denied_request_names_the_rights_of_s3_tables() -> None:
+    message = SETTING.refused(ReconcileError(Reason.ACCESS_DENIED, "AWS denies it"), "").message
+    assert message.startswith("spec.metadataTables: creating tables needs the s3tables actions of s3-operator iam-p")
 
 
 def test_answer_without_a_configuration_is_not_that_of_aws() -> None:

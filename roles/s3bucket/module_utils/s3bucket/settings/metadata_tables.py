@@ -75,6 +75,7 @@ class MetadataTables(Setting):
         ("MetadataConfigurationNotFound",),
         unset=new_bucket,
     )
+    denied = "creating tables needs the s3tables actions of s3-operator iam-policy, too"
     writes = (_CREATE, _JOURNAL, _INVENTORY, _DELETE)
 
     def parse(self, value: object) -> ApiObject:
