@@ -85,7 +85,8 @@ def test_installed_wheel_plans_prints_the_policy_and_makes_a_pass(
     settings = ("--work-dir", tmp_path / "work", "--cluster-name", CLUSTER)
     (tmp_path / "cr.yaml").write_text(yaml.safe_dump(cr))
 
-    policy = run(program, "iam-policy", "--account", "123456789012", cwd=tmp_path, env=environment)
+    without_replication = {**environment, "ALLOWED_SETTINGS": ""}
+    policy = run(program, "iam-policy", "--account", "123456789012", cwd=tmp_path, env=without_replication)
     assert json.loads(policy.stdout)["Statement"]
     planned = run(program, "plan", "-f", "cr.yaml", *settings, cwd=tmp_path, env=environment)
     assert planned.returncode == 2, planned.stderr

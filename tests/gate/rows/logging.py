@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dev.examples import TARGETS
@@ -31,6 +32,11 @@ def _as(**tags: dict[str, Any]) -> dict[str, Any]:
     return {**_TO_LOGS, "TargetObjectKeyFormat": tags}
 
 
+def _set_ownership(bucket: str, ownership: str) -> Callable[[Any, str], Any]:
+    rules = {"Rules": [{"ObjectOwnership": ownership}]}
+    return lambda s3, _: s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rules)
+
+
 def _make_in_europe(s3: Any, bucket: str) -> None:
     s3.create_bucket(Bucket=f"{bucket}-eu", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
@@ -55,12 +61,12 @@ ROWS = {
         "InvalidTargetBucketForLogging",
         lambda s3, bucket: s3.create_bucket(Bucket=f"{bucket}-locked", ObjectLockEnabledForBucket=True),
     ),
-    "grants-without-acls": _logging({**_TO_LOGS, **_GRANTS}, "InvalidArgument"),
+    "grants-without-acls": _logging(
+        {**_TO_LOGS, **_GRANTS}, "InvalidArgument", _set_ownership(_LOGS, "BucketOwnerEnforced")
+    ),
     "grants": _logging(
         {**_TO_LOGS, "TargetBucket": _OTHER_LOGS, **_GRANTS},
         {**_TO_LOGS, "TargetBucket": _OTHER_LOGS, **_GRANTS},
-        lambda s3, _: s3.put_bucket_ownership_controls(
-            Bucket=_OTHER_LOGS, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
-        ),
+        _set_ownership(_OTHER_LOGS, "ObjectWriter"),
     ),
 }
