@@ -31,7 +31,8 @@ def measure_new_with_all_settings(place: Place, operator: OperatorProcess, names
 
 def make_with_all_settings(place: Place, namespace: str) -> None:
     """Make some objects with every setting, and wait until they are Ready."""
-    names = [f"all-settings-{number}" for number in range(_OBJECTS)]
+    # Not the names of objects of another namespace that were just deleted: these are kept for some time.
+    names = [f"steady-settings-{number}" for number in range(_OBJECTS)]
     make_until_ready(place, namespace, names, _TIMEOUT_S, optional_settings(with_needy=True))
 
 
