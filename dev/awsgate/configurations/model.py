@@ -70,6 +70,22 @@ class Configuration:
         return bool(self.list_root)
 
 
+def choice(query: str, root: str, element: str, values: tuple[str, ...]) -> Configuration:
+    """Return a configuration that is one element with one of these values. A new bucket has the first."""
+
+    def of_new_bucket(_: Call) -> Element:
+        document = Element(root)
+        put(document, element, values[0])
+        return document
+
+    def accept(_: Call, document: Element) -> Element:
+        if text_of(document, element) not in values:
+            raise malformed()
+        return document
+
+    return Configuration(query, of_new_bucket, accept)
+
+
 def not_set(code: str, message: str = "") -> Callable[[Call], Element]:
     """Return an ``unset`` that answers 404 with a code."""
 

@@ -14,7 +14,7 @@ from .errors import ReconcileError, UnknownStateError
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Call, Comparison, Operation, Read, Setting, Value
-from .values import flag_of, invalid, mapping_of, text_of
+from .values import flag_of, given_of, invalid, text_of
 
 # AWS has up to 1,000 of each, on pages of 100. With 100 a check of a bucket in order is one request. The CRD has the
 # same limit: its rules would use most of the API server's cost budget with 1,000.
@@ -149,14 +149,6 @@ class Configurations(Setting):
         names = [*wanted, *(name for name in found if name not in wanted)]
         pairs = {name: (found.get(name), wanted.get(name)) for name in names}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def given_of(value: object, path: str) -> ApiObject:
-    """Return the fields of an object that have a value.
-
-    :raises ReconcileError: InvalidSpec
-    """
-    return {name: part for name, part in mapping_of(value, path).items() if part is not None}
 
 
 def check_fields(given: ApiObject, path: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:

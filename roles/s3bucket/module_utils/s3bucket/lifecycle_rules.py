@@ -13,7 +13,7 @@ from typing import Any
 
 from .filters import parse_filter
 from .json_types import ApiObject
-from .values import choice_of, flag_of, invalid, mapping_of, text_of
+from .values import choice_of, flag_of, given_of, invalid, text_of
 
 # From warm to cold: objects move only in this direction.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
@@ -58,7 +58,7 @@ def parse_rule(value: object, path: str) -> ApiObject:
 
 
 def _given(value: object, path: str, fields: tuple[str, ...]) -> ApiObject:
-    given = {name: part for name, part in mapping_of(value, path).items() if part is not None}
+    given = given_of(value, path)
     for name in given:
         if name not in fields:
             raise invalid(f"{path}.{name}", "there is no such field")

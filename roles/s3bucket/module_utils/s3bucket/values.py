@@ -26,6 +26,26 @@ def mapping_of(value: object, field: str) -> ApiObject:
     return value
 
 
+def given_of(value: object, field: str) -> ApiObject:
+    """Return the fields of an object that have a value.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    return {name: part for name, part in mapping_of(value, field).items() if part is not None}
+
+
+def fields_of(value: object, field: str, names: tuple[str, ...]) -> ApiObject:
+    """Return the fields of an object that have a value, and refuse others than these.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    given = given_of(value, field)
+    for name in given:
+        if name not in names:
+            raise invalid(f"{field}.{name}", f"there is no such field: it must be one of {', '.join(names)}")
+    return given
+
+
 def text_of(value: object, field: str) -> str:
     """Return a string that AWS and Kubernetes accept.
 

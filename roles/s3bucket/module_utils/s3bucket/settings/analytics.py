@@ -6,10 +6,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/analytics-storage-class.ht
 
 from __future__ import annotations
 
-from ..configurations import Configurations, check_fields, given_of, kind_of, renamed, target_of
+from ..configurations import Configurations, check_fields, kind_of, renamed, target_of
 from ..filters import filter_from_aws, filter_to_aws, parse_filter
 from ..json_types import ApiObject
-from ..values import choice_of
+from ..values import choice_of, given_of
 
 _FORMATS = ("CSV",)
 _KEYS = {"bucketARN": "Bucket", "account": "BucketAccountId", "format": "Format", "prefix": "Prefix"}

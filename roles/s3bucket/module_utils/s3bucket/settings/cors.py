@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, invalid, mapping_of, text_of
+from ..values import choice_of, given_of, invalid, text_of
 
 _PUT = Operation("put_bucket_cors", "s3:PutBucketCORS")
 _DELETE = Operation("delete_bucket_cors", "s3:PutBucketCORS")
@@ -61,7 +61,7 @@ class Cors(Setting):
 
 
 def _parse_rule(value: object, path: str) -> ApiObject:
-    rule = {name: part for name, part in mapping_of(value, path).items() if part is not None}
+    rule = given_of(value, path)
     for name in [*(name for name in _REQUIRED if not rule.get(name)), *(name for name in rule if name not in _KEYS)]:
         raise invalid(f"{path}.{name}", "is missing" if name in _REQUIRED else "there is no such field")
     for name in _LISTS:

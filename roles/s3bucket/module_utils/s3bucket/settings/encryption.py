@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..json_types import ApiObject
 from ..setting import Call, Comparison, Operation, Read, Setting, Value
-from ..values import choice_of, flag_of, invalid, mapping_of, text_of
+from ..values import choice_of, flag_of, given_of, invalid, text_of
 
 _PUT = Operation("put_bucket_encryption", "s3:PutEncryptionConfiguration")
 _DELETE = Operation("delete_bucket_encryption", "s3:PutEncryptionConfiguration")
@@ -52,7 +52,7 @@ class Encryption(Setting):
 
     def parse(self, value: object) -> ApiObject:
         field = f"spec.{self.field}"
-        given = {name: part for name, part in mapping_of(value, field).items() if part is not None}
+        given = given_of(value, field)
         for name in given:
             if name not in _FIELDS:
                 raise invalid(f"{field}.{name}", "there is no such field")

@@ -6,10 +6,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/intelligent-tiering-overvi
 
 from __future__ import annotations
 
-from ..configurations import Configurations, check_fields, enabled_of, given_of, kind_of
+from ..configurations import Configurations, check_fields, enabled_of, kind_of
 from ..filters import filter_from_aws, filter_to_aws, parse_filter
 from ..json_types import ApiObject
-from ..values import choice_of, invalid
+from ..values import choice_of, given_of, invalid
 
 # The least number of days for each tier: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Tiering.html
 _MINIMUM_DAYS = {"ARCHIVE_ACCESS": 90, "DEEP_ARCHIVE_ACCESS": 180}

@@ -6,18 +6,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html
 
 from __future__ import annotations
 
-from ..configurations import (
-    Configurations,
-    check_fields,
-    enabled_of,
-    given_of,
-    kind_of,
-    prefix_of,
-    renamed,
-    target_of,
-)
+from ..configurations import Configurations, check_fields, enabled_of, kind_of, prefix_of, renamed, target_of
 from ..json_types import ApiObject
-from ..values import choice_of, flag_of, invalid, text_of
+from ..values import choice_of, flag_of, given_of, invalid, text_of
 
 _FORMATS = ("CSV", "ORC", "Parquet")
 _SCHEDULES = ("Daily", "Weekly")

@@ -15,7 +15,7 @@ from ..json_types import ApiObject
 from ..outcome import Reason
 from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from ..state import UNSUPPORTED
-from ..values import flag_of, invalid, mapping_of
+from ..values import fields_of, flag_of, invalid
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-permissions.html: creating tables needs rights
 # of S3 Tables, too.
@@ -80,8 +80,8 @@ class MetadataTables(Setting):
 
     def parse(self, value: object) -> ApiObject:
         path = f"spec.{self.field}"
-        given = _given(value, path, tuple(_FIELDS))
-        journal, inventory = (_given(given.get(name, {}), f"{path}.{name}", _FIELDS[name]) for name in _FIELDS)
+        given = fields_of(value, path, tuple(_FIELDS))
+        journal, inventory = (fields_of(given.get(name, {}), f"{path}.{name}", _FIELDS[name]) for name in _FIELDS)
         has_inventory = flag_of(inventory.get("enabled", False), f"{path}.inventory.enabled")
         days = journal.get("recordExpirationDays")
         if days is not None:
@@ -135,14 +135,6 @@ def _to_aws(name: str, part: ApiObject) -> ApiObject:
         return {"ConfigurationState": "ENABLED" if part["enabled"] else "DISABLED"}
     days = part.get("recordExpirationDays")
     return {"RecordExpiration": {"Expiration": "ENABLED", "Days": days} if days else {"Expiration": "DISABLED"}}
-
-
-def _given(value: object, path: str, fields: tuple[str, ...]) -> ApiObject:
-    given = {name: part for name, part in mapping_of(value, path).items() if part is not None}
-    for name in given:
-        if name not in fields:
-            raise invalid(f"{path}.{name}", f"there is no such field: it must be one of {', '.join(fields)}")
-    return given
 
 
 def _check_days(value: object, path: str) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, flag_of, invalid, mapping_of, text_of
+from ..values import choice_of, fields_of, flag_of, invalid, text_of
 
 _PUT = Operation("put_bucket_notification_configuration", "s3:PutBucketNotification")
 _EVENT_BRIDGE = "eventBridge"
@@ -112,7 +112,7 @@ class Notifications(Setting):
 
     def parse(self, value: object) -> ApiObject:
         path = f"spec.{self.field}"
-        given = _fields_of(value, path, _FIELDS)
+        given = fields_of(value, path, _FIELDS)
         targets = [
             (f"{path}.{field}[{at}]", field, target)
             for field in _KINDS
@@ -157,14 +157,6 @@ def _filter_of(item: ApiObject) -> tuple[str, str]:
     return item.get("prefix") or "", item.get("suffix") or ""
 
 
-def _fields_of(value: object, path: str, fields: tuple[str, ...]) -> ApiObject:
-    given = {name: part for name, part in mapping_of(value, path).items() if part is not None}
-    for name in given:
-        if name not in fields:
-            raise invalid(f"{path}.{name}", f"there is no such field: it must be one of {', '.join(fields)}")
-    return given
-
-
 def _list_of(value: object, path: str) -> list[object]:
     if not isinstance(value, list):
         raise invalid(path, "must be a list")
@@ -172,7 +164,7 @@ def _list_of(value: object, path: str) -> list[object]:
 
 
 def _parse_target(value: object, path: str, kind: _Kind) -> ApiObject:
-    target = _fields_of(value, path, _TARGET_FIELDS)
+    target = fields_of(value, path, _TARGET_FIELDS)
     for name in (name for name in _REQUIRED if not target.get(name)):
         raise invalid(f"{path}.{name}", "is missing")
     for name, most in (("id", _MAX_ID), ("prefix", _MAX_FILTER), ("suffix", _MAX_FILTER)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..json_types import ApiObject
 from ..setting import Call, Comparison, Read, Setting, Value
-from ..values import choice_of, invalid, mapping_of
+from ..values import choice_of, given_of, invalid
 from .object_lock import ENABLED, GET, PUT, UNSET_CODES, has_versions
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ObjectLockRetention(Setting):
 
     def parse(self, value: object) -> ApiObject:
         field = f"spec.{self.field}"
-        given = {name: part for name, part in mapping_of(value, field).items() if part is not None}
+        given = given_of(value, field)
         for name in sorted(set(given) - set(_KEYS)):
             raise invalid(f"{field}.{name}", "there is no such field")
         if "mode" not in given:

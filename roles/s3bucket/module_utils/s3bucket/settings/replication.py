@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..filters import filter_from_aws, filter_to_aws, parse_filter
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, flag_of, invalid, mapping_of, text_of
+from ..values import choice_of, fields_of, flag_of, invalid, text_of
 
 if TYPE_CHECKING:
     from ..spec import Wanted
@@ -232,10 +232,7 @@ def _status(is_enabled: bool) -> dict[str, str]:
 
 
 def _fields_of(value: object, path: str, fields: tuple[str, ...], required: tuple[str, ...]) -> ApiObject:
-    given = {name: part for name, part in mapping_of(value, path).items() if part is not None}
-    for name in given:
-        if name not in fields:
-            raise invalid(f"{path}.{name}", f"there is no such field: it must be one of {', '.join(fields)}")
+    given = fields_of(value, path, fields)
     for name in required:
         if given.get(name) in (None, ""):
             raise invalid(f"{path}.{name}", "is missing")

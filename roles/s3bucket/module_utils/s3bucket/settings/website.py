@@ -10,7 +10,7 @@ import re
 
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, invalid, mapping_of, text_of
+from ..values import choice_of, given_of, invalid, text_of
 
 _PUT = Operation("put_bucket_website", "s3:PutBucketWebsite")
 _DELETE = Operation("delete_bucket_website", "s3:DeleteBucketWebsite")
@@ -122,7 +122,7 @@ def _without_empty(value: ApiObject) -> ApiObject:
 
 
 def _given(value: object, path: str, fields: tuple[str, ...]) -> ApiObject:
-    given = {name: part for name, part in mapping_of(value, path).items() if part is not None}
+    given = given_of(value, path)
     for name in given:
         if name not in fields:
             raise invalid(f"{path}.{name}", "there is no such field")
