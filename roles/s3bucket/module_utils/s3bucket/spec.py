@@ -13,6 +13,7 @@ from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
+from .user_tags import TAG_KEY, TAG_VALUE
 from .users import policy_name_of
 from .values import choice_of, flag_of, mapping_of, text_of
 from .values import invalid as invalid  # used as spec.invalid too
@@ -34,9 +35,6 @@ MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
-# The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
-TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
-TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 _UNSAFE_KEY_PREFIX = "__ansible"
