@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
+from . import grants, user_tags
 from .json_types import ApiObject
 from .rotation import Rotation
 from .secrets import WantedSecret
@@ -53,12 +54,26 @@ def secret_name_of(name: str) -> str:
     return f"{name}-iam-secret"
 
 
-def users_of(spec: ApiObject, name: str) -> tuple[WantedUser, ...]:
+def users_of(spec: ApiObject, name: str, *, is_deleting: bool = False) -> tuple[WantedUser, ...]:
     """Read the users of a spec: first that of ``spec.iamUser``; none where it has no name.
 
     :param name: the S3 object's name
-    :raises ReconcileError: InvalidSpec for a value of a wrong type
+    :param is_deleting: what a deletion does not need is not read, so that a bad spec can always be deleted
+    :raises ReconcileError: InvalidSpec for a value that is not allowed
     """
     user = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
     username = text_of(user.get("username", ""), "spec.iamUser.username")
-    return (WantedUser(username, FIRST, WantedSecret(secret_name_of(name))),) if username else ()
+    rights = {} if is_deleting else _rights_of(user, "spec.iamUser")
+    return (WantedUser(username, FIRST, WantedSecret(secret_name_of(name)), **rights),) if username else ()
+
+
+def _rights_of(user: ApiObject, path: str) -> ApiObject:
+    """The fields of a user that limit its rights, and its tags.
+
+    :param path: the user's field in the spec
+    """
+    return {
+        "mode": grants.mode_of(user.get("accessMode"), f"{path}.accessMode"),
+        "prefixes": grants.prefixes_of(user.get("prefixes"), f"{path}.prefixes"),
+        "tags": user_tags.tags_of(user.get("tags"), f"{path}.tags"),
+    }

@@ -66,7 +66,7 @@ def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
     field = mine.wanted.field
-    tags = {key: mine.tags.get(key) for key in due_tags(user, wanted.tags_of(mine.wanted))}
+    tags = {key: mine.tags.get(key) for key in [*due_tags(user, wanted.tags_of(mine.wanted)), *mine.stale_tags]}
     found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
         boundary = user.boundary or None

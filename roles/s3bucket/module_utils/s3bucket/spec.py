@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, owner
+from . import allowed, grants, owner, user_tags
 from .access import FIRST, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
@@ -121,19 +121,14 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
-    def policy_of(self, user: WantedUser) -> ApiObject:  # noqa: ARG002 - the same for each user
+    def policy_of(self, user: WantedUser) -> ApiObject:
         """The inline policy of one of the users."""
-        return self.user_policy
+        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes))
 
     @property
     def user_policy(self) -> ApiObject:
         """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": ["s3:*"], "Resource": [self.bucket_arn, f"{self.bucket_arn}/*"]}
-            ],
-        }
+        return grants.document(grants.statements(self.bucket_arn, grants.FULL, ()))
 
     @property
     def bucket_tags(self) -> dict[str, str]:
@@ -150,8 +145,24 @@ class Wanted:
         initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
-    def tags_of(self, user: WantedUser) -> dict[str, str]:  # noqa: ARG002 - the same for each user
+    def tags_of(self, user: WantedUser) -> dict[str, str]:
         """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
+        given = user_tags.in_force(user.tags, self.operator_tags)
+        return {**user_tags.with_record(given), **self.own_tags}
+
+    @property
+    def overridden(self) -> list[str]:
+        """The tags of the spec that the operator's own tags override, as fields."""
+        of_users = [
+            f"spec.{user.field}.tags[{key}]"
+            for user in self.users
+            for key in sorted(user.tags.keys() - user_tags.in_force(user.tags, self.operator_tags).keys())
+        ]
+        return [*(f"spec.tags[{key}]" for key in self.overridden_tags), *of_users]
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """The tags of every IAM user, whatever the spec gives."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
     def effective(self, is_adopted: bool) -> ApiObject:
@@ -222,7 +233,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         is_live=bool(metadata.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name")),
+        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name"), is_deleting=is_deleting),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
@@ -271,6 +282,8 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
     ):
         choice_of(value, f"spec.{field}", choices)
+    for user in wanted.users:
+        grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)

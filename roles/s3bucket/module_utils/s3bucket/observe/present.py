@@ -37,9 +37,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen.origin = bucket.new_origin(found.bucket, is_adopting) or bucket.recorded_origin(wanted, found.user, proof)
     seen.users = [user.begin(wanted, sources, found.account, one) for one in found.users]
     bucket.compare_bucket(wanted, sources, seen, found)
-    seen.notes += [
-        f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
-    ]
+    seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     children.compare_service(wanted, sources, seen)
