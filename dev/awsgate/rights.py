@@ -140,17 +140,22 @@ def _s3_rights(call: Call) -> Iterator[Right]:
         if call.action == "PutBucketReplication":
             yield _pass_role(call)
         yield from _table_rights(call)
-    elif call.action == "GetObjectAttributes":
+    else:
+        yield from _object_rights(call, context)
+
+
+def _object_rights(call: Call, context: dict[str, list[str]]) -> Iterator[Right]:
+    resource, is_of_version = f"arn:aws:s3:::{call.bucket}/{call.key}", "versionId" in call.query
+    if call.action == "GetObjectAttributes":
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html (Permissions): both
-        for action in ("s3:GetObject", "s3:GetObjectAttributes"):
-            yield Right(action.replace("Object", "ObjectVersion") if "versionId" in call.query else action,
-                        f"{bucket}/{call.key}", context)  # fmt: skip
+        for name in ("", "Attributes"):
+            yield Right(f"s3:GetObject{'Version' if is_of_version else ''}{name}", resource, context)
     elif call.action in _OBJECT_ACTIONS:
-        yield Right(_OBJECT_ACTIONS[call.action], f"{bucket}/{call.key}", context)
+        yield Right(_OBJECT_ACTIONS[call.action], resource, context)
         yield from _rights_for_headers(call, context)
     elif call.action in _OBJECT_ACTIONS_OF_VERSION:
         plain, of_version = _OBJECT_ACTIONS_OF_VERSION[call.action]
-        yield Right(of_version if "versionId" in call.query else plain, f"{bucket}/{call.key}", context)
+        yield Right(of_version if is_of_version else plain, resource, context)
     else:
         yield Right(UNKNOWN, call.action)
 

@@ -13,9 +13,20 @@ import pytest
 
 from s3bucket.grants import MODES
 from s3bucket.users import policy_name_of
-from tests.support.access import ALLOWED, CONFIGURES, ON_OBJECTS, OTHER, OWN, WHOLE, Tenant, allowed_of, allowed_on_bucket
+from tests.support.access import (
+    ALLOWED,
+    CONFIGURES,
+    ON_OBJECTS,
+    OTHER,
+    OWN,
+    WHOLE,
+    Tenant,
+    allowed_of,
+    allowed_on_bucket,
+)
 from tests.support.objects import bucket_of, user_of
 from tests.support.world import World
+
 
 @pytest.fixture(scope="module")
 def cr(world: World, new_name: Callable[[str], str]) -> dict[str, Any]:

@@ -1,20 +1,29 @@
 """The statements of each access mode as another implementation than the gate evaluates them.
 
-versitygw has no IAM: it evaluates bucket policies, for accounts of its own. So the statements are in the bucket's policy
-here, with the account as the principal.
+versitygw has no IAM: it evaluates bucket policies, for accounts of its own. So the statements are in the bucket's
+policy here, with the account as the principal.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from dev.versitygw import Versitygw
 from s3bucket.grants import MODES, document, statements
-from tests.support.access import ALLOWED, CONFIGURES, ON_OBJECTS, OTHER, OWN, WHOLE, Tenant, allowed_of, allowed_on_bucket
+from tests.support.access import (
+    ALLOWED,
+    CONFIGURES,
+    ON_OBJECTS,
+    OTHER,
+    OWN,
+    WHOLE,
+    Tenant,
+    allowed_of,
+    allowed_on_bucket,
+)
 
 NewTenant = Callable[..., Tenant]
 
@@ -38,9 +47,7 @@ def new_tenant(store: Versitygw, new_name: Callable[[str], str]) -> NewTenant:
         for prefix in (OWN, OTHER):
             versions[prefix] = admin.put_object(Bucket=bucket, Key=f"{prefix}a", Body=b"x")["VersionId"]
             uploads[prefix] = admin.create_multipart_upload(Bucket=bucket, Key=f"{prefix}part")["UploadId"]
-        given = [
-            {**one, "Principal": {"AWS": account}} for one in statements(f"arn:aws:s3:::{bucket}", mode, prefixes)
-        ]
+        given = [{**one, "Principal": {"AWS": account}} for one in statements(f"arn:aws:s3:::{bucket}", mode, prefixes)]
         admin.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document(given)))
         return Tenant(s3, bucket, versions, uploads)
 

@@ -35,8 +35,8 @@ _READ = (
 )
 # PutObject overwrites. In a bucket with versions it cannot remove what was there.
 _WRITE = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject")
-# Not s3:DeleteObjectVersion: whoever steals the key of an application must not be able to remove the versions. Nor ACLs,
-# retention and legal holds, which give others access or keep the operator from deleting.
+# Not s3:DeleteObjectVersion: whoever steals the key of an application must not be able to remove the versions. Nor
+# ACLs, retention and legal holds, which give others access or keep the operator from deleting.
 _CHANGE = ("s3:DeleteObject", "s3:DeleteObjectTagging", "s3:PutObjectTagging", "s3:RestoreObject")
 # By mode: the actions on objects, and those on the bucket that a condition limits to the prefixes.
 _ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -90,7 +90,8 @@ def _check_prefix(prefix: str, field: str) -> None:
     if not _PREFIX.fullmatch(prefix):
         raise invalid(
             field,
-            "may have only A-Z, a-z, 0-9, spaces and !'()&@:,=+;._/-: in a policy, *, ? and $ would stand for other text",
+            "may have only A-Z, a-z, 0-9, spaces and !'()&@:,=+;._/-: in a policy, *, ? and $ would stand for other "
+            "text",
         )
     if not prefix.endswith("/"):
         raise invalid(field, f"must end with /: {prefix} would also give access to keys such as {prefix}-other")
@@ -132,8 +133,8 @@ def check_size(policy: ApiObject, most: int, field: str) -> None:
     if size > most:
         raise invalid(
             field,
-            f"the inline policy would have {size} characters, and IAM allows {most}: give fewer or shorter prefixes, or "
-            "one prefix that they all begin with",
+            f"the inline policy would have {size} characters, and IAM allows {most}: give fewer or shorter prefixes, "
+            "or one prefix that they all begin with",
         )
 
 

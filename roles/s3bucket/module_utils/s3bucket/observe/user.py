@@ -116,9 +116,7 @@ def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> di
     return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if has_origin else {}
 
 
-def _compare_tags(
-    wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState
-) -> None:
+def _compare_tags(wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState) -> None:
     """Fill in all tags that the user should have, and whether any of them differs.
 
     Where IAM would refuse so many, those of the spec are left out, and the object is not Ready.
