@@ -102,6 +102,8 @@ _BOUND_ACTIONS = (
     "iam:DetachUserPolicy",
 )
 
+_BOUND_ROLE_ACTIONS = tuple(action.removeprefix("iam:").replace("User", "Role") for action in _BOUND_ACTIONS)
+
 
 @dataclass(frozen=True)
 class Right:
@@ -243,6 +245,9 @@ def _iam_rights(call: Call) -> Iterator[Right]:
     if action in _ON_EVERYTHING:
         yield Right(action, "*")
         return
+    if call.query.get("RoleName"):
+        yield from _role_rights(call)
+        return
     if not call.user:
         yield Right(UNKNOWN, call.action)
         return
@@ -255,6 +260,21 @@ def _iam_rights(call: Call) -> Iterator[Right]:
     if action == "iam:CreateUser" and tags:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_users.html
         yield Right("iam:TagUser", resource, _request_tags(tags))
+
+
+def _role_rights(call: Call) -> Iterator[Right]:
+    name, tags = call.query["RoleName"], _tags_in_form(call)
+    found = next((role for role in iam_backends[ACCOUNT]["aws"].roles.values() if role.name == name), None)
+    is_new = found is None or call.action == "CreateRole"
+    resource = f"arn:aws:iam::{ACCOUNT}:role{call.query.get('Path', '/')}{name}" if is_new else str(found.arn)
+    asked, had = call.query.get("PermissionsBoundary"), getattr(found, "permissions_boundary_arn", None)
+    bound = asked if call.action in ("CreateRole", "PutRolePermissionsBoundary") else had
+    knows = call.action in _BOUND_ROLE_ACTIONS and bound
+    context = {**_request_tags(tags), **({"iam:PermissionsBoundary": [bound]} if knows else {})}
+    yield Right(f"iam:{call.action}", resource, context)
+    if call.action == "CreateRole" and tags:
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_roles.html
+        yield Right("iam:TagRole", resource, _request_tags(tags))
 
 
 def _user_arn(call: Call) -> str:

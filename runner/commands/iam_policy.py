@@ -21,6 +21,7 @@ import click
 from runner.commands.options import all_matching, matching
 from s3bucket import allowed
 from s3bucket.json_types import Json, JsonObject
+from s3bucket.roles import PROVIDER
 from s3bucket.settings import ALL as ALL_SETTINGS
 from s3bucket.users import BOUNDARY, GROUP, PATH
 
@@ -75,7 +76,19 @@ _USERS = (
 # The actions that give a user rights. With a boundary, only on users that have it.
 _BOUND_USERS = ("iam:CreateUser", "iam:PutUserPolicy")
 _BINDING = ("iam:PutUserPermissionsBoundary",)
-
+# The same for the roles of spec.iamRole, where the operator's settings allow them.
+_ALL_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+_ROLES = (
+    "iam:DeleteRole",
+    "iam:DeleteRolePolicy",
+    "iam:DetachRolePolicy",
+    "iam:ListInstanceProfilesForRole",
+    "iam:TagRole",
+    "iam:UntagRole",
+    "iam:UpdateAssumeRolePolicy",
+)
+_BOUND_ROLES = ("iam:CreateRole", "iam:PutRolePolicy")
+_BINDING_ROLES = ("iam:PutRolePermissionsBoundary",)
 
 # AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144
@@ -102,6 +115,7 @@ class PolicySettings:
 
     :param settings: the fields of the optional bucket settings that the operator may manage
     :param replication_roles: the ARNs of the roles that the operator may give to S3, for ``replication``
+    :param oidc_provider_arn: the cluster's OIDC provider: with one the operator may create roles
     """
 
     account: str
@@ -112,6 +126,7 @@ class PolicySettings:
     allowed_groups: tuple[str, ...] = ()
     settings: tuple[str, ...] = allowed.DEFAULT
     replication_roles: tuple[str, ...] = ()
+    oidc_provider_arn: str = ""
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
@@ -136,10 +151,24 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
             # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
+            *_roles(settings, is_bound),
             *_metadata_tables(settings),
             *_pass_role(settings),
         ]
     )
+
+
+def _roles(settings: PolicySettings, is_bound: dict[str, dict[str, Json]]) -> list[JsonObject]:
+    """The rights on the roles of S3 objects, as those on their users."""
+    if not settings.oidc_provider_arn:
+        return []
+    roles = f"arn:{settings.partition}:iam::{settings.account}:role"
+    managed = f"{roles}{settings.iam_path or '/'}*"
+    return [
+        _allow("AllRoles", _ALL_ROLES, f"{roles}/*"),
+        _allow("Roles", _ROLES, managed),
+        _allow("RolesWithinTheirBoundary", _BOUND_ROLES + (_BINDING_ROLES if is_bound else ()), managed, is_bound),
+    ]
 
 
 def documents_for(settings: PolicySettings) -> list[JsonObject]:
@@ -244,6 +273,10 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--replication-role", "replication_roles", multiple=True, callback=all_matching(ROLE),
               help="The ARN of a role that S3 objects may name in spec.replication; it may end with *. It can be given "
                    "again. Required for the setting replication.")  # fmt: skip
+@click.option("--oidc-provider-arn", default="", callback=matching(PROVIDER), envvar="OIDC_PROVIDER_ARN",
+              show_envvar=True,
+              help="The operator's own --oidc-provider-arn: with it, the policy lets it create the roles of "
+                   "spec.iamRole. Default: none.")  # fmt: skip
 @click.option("--part", type=click.IntRange(min=1), default=None,
               help="Print only this one of the policies, where several are needed. Default: all of them.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),

@@ -17,6 +17,7 @@ from . import allowed
 from .defaults import map_of
 from .errors import ReconcileError
 from .json_types import Json, JsonMapping, JsonObject
+from .roles import RoleRules, role_rules_of
 from .spec import invalid, operator_tags_of
 from .users import UserRules, rules_of
 
@@ -56,6 +57,14 @@ def _path(value: Json) -> str:
 
 def _boundary(value: Json) -> str:
     return rules_of(permissions_boundary=_text(value)).boundary
+
+
+def _provider(value: Json) -> str:
+    return role_rules_of(oidc_provider=_text(value)).oidc_provider
+
+
+def _eks_cluster(value: Json) -> str:
+    return role_rules_of(eks_cluster=_text(value)).eks_cluster
 
 
 def _policies(value: Json) -> list[Json]:
@@ -175,6 +184,15 @@ class RoleSettings:
         "The groups that others may add users to. Default: none.",
         _groups,
     ))  # fmt: skip
+    oidc_provider_arn: str = _setting("", Setting(
+        "--oidc-provider-arn", "OIDC_PROVIDER_ARN",
+        "The ARN of the cluster's OIDC provider in IAM, through which Pods assume the roles of spec.iamRole. Default: "
+        "none, and no such roles.", _provider,
+    ))  # fmt: skip
+    eks_cluster_arn: str = _setting("", Setting(
+        "--eks-cluster-arn", "EKS_CLUSTER_ARN",
+        "The ARN of the EKS cluster, for spec.iamRole.podIdentity. Default: none, and no Pod Identity.", _eks_cluster,
+    ))  # fmt: skip
     allowed_settings: tuple[str, ...] = _setting(allowed.DEFAULT, Setting(
         "--allowed-settings", "ALLOWED_SETTINGS",
         "The fields of the optional bucket settings that S3 objects may use; all, or none. Default: all except "
@@ -193,6 +211,14 @@ class RoleSettings:
         :raises ReconcileError: InvalidSpec for a value that IAM would refuse
         """
         return rules_of(self.iam_path, self.permissions_boundary, self.allowed_policies, self.allowed_groups)
+
+    @property
+    def role_rules(self) -> RoleRules:
+        """Through what Pods may assume IAM roles.
+
+        :raises ReconcileError: InvalidSpec for a value that is not an ARN
+        """
+        return role_rules_of(self.oidc_provider_arn, self.eks_cluster_arn)
 
     def to_record(self) -> JsonObject:
         """The settings as plain data: ``s3bucket_operator_settings``, of fixed shape."""

@@ -41,3 +41,16 @@ class UserState:
     boundary: str = ""
     # RFC 3339. When two users claim one bucket name and neither has rights on it, the older user keeps it.
     created: str = ""
+
+
+@dataclass
+class RoleState:
+    """An IAM role in the operator's account. ``trust``: the document that decides who may assume it."""
+
+    arn: str
+    tags: dict[str, str]
+    trust: ApiObject
+    policies: dict[str, ApiObject] = field(default_factory=dict)
+    # ARNs of managed policies.
+    attached: list[str] = field(default_factory=list)
+    boundary: str = ""

@@ -1,0 +1,73 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads IAM roles. Only for S3 objects that have a role, and where the operator's settings allow roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import AWS_ERRORS, code_of, unknown
+from .json_types import ApiObject, AwsClient
+from .state import RoleState
+
+
+def find_role(iam: AwsClient, name: str) -> RoleState | None:
+    """The role with its tags and its trust policy; None when there is none. :func:`read_rights` reads its rights.
+
+    :raises UnknownStateError: when AWS does not return the state
+    """
+    try:
+        found = iam.get_role(RoleName=name)["Role"]
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchEntity":
+            return None
+        raise unknown(f"read IAM role {name} (iam:GetRole)", error) from error
+    return _role_in(found)
+
+
+def read_rights(iam: AwsClient, name: str, role: RoleState) -> None:
+    """Fill in a role's policies. NoSuchEntity means here that IAM is not yet consistent.
+
+    :raises UnknownStateError: when AWS does not return the state
+    """
+    try:
+        role.attached = [
+            item["PolicyArn"] for item in _pages(iam, "list_attached_role_policies", "AttachedPolicies", name)
+        ]
+        role.policies = {
+            policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+            for policy in _pages(iam, "list_role_policies", "PolicyNames", name)
+        }
+    except AWS_ERRORS as error:
+        raise unknown(f"read the rights of IAM role {name} (its policies)", error) from error
+
+
+def read_all_roles(iam: AwsClient) -> dict[str, RoleState]:
+    """Every role of the account with tags and policies.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
+    :raises UnknownStateError: when AWS does not return the state
+    """
+    pages = iam.get_paginator("get_account_authorization_details").paginate(
+        Filter=["Role"], PaginationConfig={"PageSize": 1000}
+    )
+    try:
+        return {item["RoleName"]: _role_in(item) for page in pages for item in page["RoleDetailList"]}
+    except AWS_ERRORS as error:
+        raise unknown("read all IAM roles (iam:GetAccountAuthorizationDetails)", error) from error
+
+
+def _role_in(found: ApiObject) -> RoleState:
+    """A role as GetRole or GetAccountAuthorizationDetails returns it. Only the latter has its policies."""
+    trust = found.get("AssumeRolePolicyDocument")
+    return RoleState(
+        arn=found["Arn"],
+        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
+        trust=trust if isinstance(trust, dict) else {},
+        policies={item["PolicyName"]: item["PolicyDocument"] for item in found.get("RolePolicyList", [])},
+        attached=[item["PolicyArn"] for item in found.get("AttachedManagedPolicies", [])],
+        boundary=str((found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", "")),
+    )
+
+
+def _pages(iam: AwsClient, method: str, key: str, role: str) -> list[Any]:
+    return [item for page in iam.get_paginator(method).paginate(RoleName=role) for item in page.get(key, [])]

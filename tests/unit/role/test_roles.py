@@ -1,0 +1,139 @@
+"""Who may assume a role: exactly the Pods of the named ServiceAccounts, in the object's own namespace."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from s3bucket.errors import ReconcileError
+from s3bucket.grants import MAX_ROLE_POLICY
+from s3bucket.roles import RoleRules, WantedRole, check, check_sizes, role_of, role_rules_of, trust_policy
+
+ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
+PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{ISSUER}"
+CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/production"
+RULES = RoleRules(PROVIDER, CLUSTER, annotates=True)
+
+
+def read(**given: Any) -> WantedRole:
+    role = role_of({"iamRole": {"name": "photos", "serviceAccounts": ["web"], **given}}, is_deleting=False)
+    assert role is not None
+    return role
+
+
+def test_trust_policy_names_the_provider_the_subjects_and_the_audience() -> None:
+    """As in https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html."""
+    assert trust_policy(read(serviceAccounts=["web", "batch"]), "team", RULES) == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": PROVIDER},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {
+                        f"{ISSUER}:aud": "sts.amazonaws.com",
+                        f"{ISSUER}:sub": ["system:serviceaccount:team:batch", "system:serviceaccount:team:web"],
+                    }
+                },
+            }
+        ],
+    }
+
+
+def test_trust_policy_of_pod_identity_names_the_cluster_the_namespace_and_the_service_accounts() -> None:
+    """As in https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html, with the tags of pod-id-abac.html."""
+    (statement,) = trust_policy(read(podIdentity=True), "team", RULES)["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-arn": CLUSTER,
+                "aws:RequestTag/kubernetes-namespace": "team",
+                "aws:RequestTag/kubernetes-service-account": ["web"],
+            }
+        },
+    }
+
+
+# Text that would name Pods of another namespace, or more than one ServiceAccount.
+@pytest.mark.parametrize(
+    "name", ["other:web", "*", "we?", "${aws:username}", "", "web/", "Web", "-web", "web\n", "a" * 254, 1]
+)
+def test_service_account_that_could_be_another_one_is_refused(name: Any) -> None:
+    with pytest.raises(ReconcileError, match=r"spec.iamRole.serviceAccounts\[1\]: ") as refused:
+        read(serviceAccounts=["web", name])
+    assert refused.value.reason == "InvalidSpec"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"serviceAccounts": []}, "spec.iamRole.serviceAccounts: must be a list of 1 to 10"),
+        ({"serviceAccounts": None}, "spec.iamRole.serviceAccounts: must be a list of 1 to 10"),
+        ({"serviceAccounts": "web"}, "spec.iamRole.serviceAccounts: must be a list of 1 to 10"),
+        ({"serviceAccounts": [f"web{at}" for at in range(11)]}, "spec.iamRole.serviceAccounts: must be a list of 1"),
+        ({"name": "a/b"}, "spec.iamRole.name: is not a name that IAM allows"),
+        ({"name": None}, "spec.iamRole.name: is not a name that IAM allows"),
+        ({"name": "a" * 65}, "spec.iamRole.name: is not a name that IAM allows"),
+        ({"namespace": "other"}, "spec.iamRole.namespace: there is no such field"),
+        ({"annotate": "yes"}, "spec.iamRole.annotate: must be true or false"),
+        ({"accessMode": "Admin"}, "spec.iamRole.accessMode: must be one of"),
+        ({"prefixes": ["*"]}, r"spec.iamRole.prefixes[0]: may have only"),
+    ],
+)
+def test_invalid_role_names_the_field(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(ReconcileError) as refused:
+        read(**given)
+    assert refused.value.message.startswith(field)
+
+
+@pytest.mark.parametrize("value", [{"name": "photos", "serviceAccounts": "x"}, {"name": "a/b"}, "photos", None])
+def test_deletion_reads_only_a_name_that_can_exist(value: Any) -> None:
+    found = role_of({"iamRole": value}, is_deleting=True)
+    assert (found.name if found else None) == ("photos" if isinstance(value, dict) and value["name"] == "photos" else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "rules", "message"),
+    [
+        ({}, RoleRules(), r"spec.iamRole: .* set iam.oidcProviderARN"),
+        ({}, RoleRules(eks_cluster=CLUSTER), r"spec.iamRole: .* set iam.oidcProviderARN"),
+        ({"podIdentity": True}, RoleRules(PROVIDER), r"spec.iamRole.podIdentity: .* set iam.eksClusterARN"),
+        ({"annotate": True}, RoleRules(PROVIDER), r"spec.iamRole.annotate: .* set iam.annotateServiceAccounts"),
+        ({"annotate": True, "podIdentity": True}, RULES, r"spec.iamRole.annotate: must not be true with podIdentity"),
+    ],
+)
+def test_role_that_the_settings_do_not_allow_names_the_setting(
+    given: dict[str, Any], rules: RoleRules, message: str
+) -> None:
+    with pytest.raises(ReconcileError, match=message):
+        check(read(**given), rules)
+    check(read(**{name: value for name, value in given.items() if name == "podIdentity"}), RULES)
+
+
+def test_trust_policy_that_iam_would_refuse_for_its_size_names_the_field() -> None:
+    role = read(serviceAccounts=[f"{at}{'x' * 240}" for at in range(9)])
+    trust = trust_policy(role, "team", RULES)
+    with pytest.raises(ReconcileError, match=r"spec.iamRole.serviceAccounts: the trust policy .* allows 2048"):
+        check_sizes(role, trust, {})
+    assert len(json.dumps(trust)) < MAX_ROLE_POLICY
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("oidc_provider", "oidc.eks.eu-west-1.amazonaws.com/id/X"),
+        ("oidc_provider", "arn:aws:iam::111122223333:role/x"),
+        ("oidc_provider", f"{PROVIDER}*"),
+        ("eks_cluster", "production"),
+        ("eks_cluster", f"{CLUSTER}/*"),
+    ],
+)
+def test_setting_that_is_no_arn_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ReconcileError, match=f"s3bucket_{name}_arn: {'.*'} is not the ARN"):
+        role_rules_of(**{name: value})
