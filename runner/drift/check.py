@@ -206,6 +206,8 @@ class DriftCheck:
             external_name=self._settings.service_external_name,
             rules=self._rules,
             sts_of=sts_of,
+            iam=iam,
+            role_rules=self._settings.role_rules,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
             # A check changes nothing: the run that follows reads who claims the name. A plan shows what a run would do.
             read_users=None if reads_all_users else lambda: self._read_all_users(iam),

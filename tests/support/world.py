@@ -40,6 +40,7 @@ from s3bucket.cluster import ApiServer
 from s3bucket.observe import Sources, observe
 from s3bucket.outcome import Outcome
 from s3bucket.role_settings import RoleSettings, of_environment
+from s3bucket.roles import NO_ROLES, RoleRules
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES, UserRules
 
@@ -54,6 +55,8 @@ DEFAULTS: dict[str, Any] = {
 CLUSTER = "test-cluster"
 # The role's settings in tests. The role does not wait for IAM, because the gate shows every write at once.
 SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0, allowed_settings=allowed.FIELDS)
+# The cluster's identity provider, for objects that have an IAM role. The tests of roles set it.
+PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE"
 OPERATOR_USERS = "operator-"
 """Prefix of the names of IAM users that operators use in tests."""
 EXECUTOR = os.environ.get("S3_OPERATOR_TEST_EXECUTOR", "warm")
@@ -98,6 +101,7 @@ class World:
             self.account,
             settings=allowed.FIELDS,
             replication_roles=(f"arn:aws:iam::{self.account}:role/s3-operator-example-*",),
+            oidc_provider_arn=PROVIDER,
         )
         make_operator_key(aws, policy_for(every), self.operator_file)
         self._run_numbers = itertools.count()
@@ -193,7 +197,9 @@ class World:
     def wanted(self, cr: dict[str, Any]) -> Wanted:
         return wanted_of(cr, CLUSTER, DEFAULTS)
 
-    def sources(self, iam_propagation_s: float = 0, rules: UserRules = NO_RULES) -> Sources:
+    def sources(
+        self, iam_propagation_s: float = 0, rules: UserRules = NO_RULES, role_rules: RoleRules = NO_ROLES
+    ) -> Sources:
         """The sources that the role's own module reads from, in this process."""
 
         def clients_of(pair: dict[str, Any]) -> tuple[Any, Any]:
@@ -213,6 +219,8 @@ class World:
             "s3.amazonaws.com",
             rules,
             read_users=lambda: read.read_all_users(self.iam),
+            iam=self.iam,
+            role_rules=role_rules,
         )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:

@@ -226,6 +226,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": [plan_user(wanted, user, sources) for user in seen.users],
+        "role": plan_role(seen, sources),
         "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
@@ -283,6 +284,25 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "secret": children.secret_manifest(wanted, user.wanted, user.secret) if user.writes_secret else {},
         "secret_name": user.wanted.secret.name,
         "recreate_secret_uid": immutable_secret(user),
+    }
+
+
+def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:
+    """The data of the tasks for the IAM role."""
+    role = seen.role
+    if role is None:
+        return {"differs": False}
+    return {
+        "differs": role.differs,
+        "name": role.wanted.name,
+        "is_created": role.found is None,
+        "sets": role.sets,
+        "trust": role.trust,
+        "tags": role.tags,
+        "boundary": sources.rules.boundary,
+        "policy_name": role.policy_name,
+        "policy": role.policy,
+        "puts_policy": role.puts_policy,
     }
 
 

@@ -44,6 +44,7 @@ _PLUGIN_KINDS = ("become", "connection", "filter", "shell", "test", "vars")
 _MODULES = (
     "amazon.aws.plugins.modules.iam_access_key",
     "amazon.aws.plugins.modules.iam_policy",
+    "amazon.aws.plugins.modules.iam_role",
     "amazon.aws.plugins.modules.iam_user",
     "amazon.aws.plugins.modules.s3_bucket",
     "kubernetes.core.plugins.modules.k8s",

@@ -95,7 +95,9 @@ def test_invalid_role_names_the_field(given: dict[str, Any], field: str) -> None
 @pytest.mark.parametrize("value", [{"name": "photos", "serviceAccounts": "x"}, {"name": "a/b"}, "photos", None])
 def test_deletion_reads_only_a_name_that_can_exist(value: Any) -> None:
     found = role_of({"iamRole": value}, is_deleting=True)
-    assert (found.name if found else None) == ("photos" if isinstance(value, dict) and value["name"] == "photos" else None)
+    assert (found.name if found else None) == (
+        "photos" if isinstance(value, dict) and value["name"] == "photos" else None
+    )
 
 
 @pytest.mark.parametrize(

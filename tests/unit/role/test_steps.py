@@ -17,20 +17,26 @@ def test_every_aspect_belongs_to_one_step() -> None:
 
 @pytest.mark.parametrize(
     ("step", "skipped"),
-    [("settings", ["settings"]), ("service", ["service"]), ("access", ["access"]), ("rights", ["rights", "access"])],
+    [
+        ("settings", ["settings"]),
+        ("service", ["service"]),
+        ("access", ["access"]),
+        ("role", ["role"]),
+        ("rights", ["rights", "access"]),
+    ],
 )
 def test_failed_step_skips_only_what_depends_on_it(step: str, skipped: list[str]) -> None:
     assert skipped_after(step, Reason.ACCESS_DENIED, has_bucket=True) == skipped
 
 
 def test_bucket_that_could_not_be_created_has_no_settings() -> None:
-    assert skipped_after("rights", Reason.ACCESS_DENIED, has_bucket=False) == ["rights", "settings", "access"]
+    assert skipped_after("rights", Reason.ACCESS_DENIED, has_bucket=False) == ["rights", "settings", "access", "role"]
 
 
 @pytest.mark.parametrize("reason", STOPS)
 def test_reason_that_stops_skips_all_later_steps(reason: Reason) -> None:
     assert skipped_after("rights", reason, has_bucket=True) == list(STEPS)
-    assert skipped_after("service", reason, has_bucket=True) == ["service", "access"]
+    assert skipped_after("service", reason, has_bucket=True) == ["service", "access", "role"]
 
 
 def test_steps_of_a_deletion_are_its_tasks() -> None:
@@ -42,9 +48,10 @@ def test_steps_of_a_deletion_are_its_tasks() -> None:
     ("task", "removed"),
     [
         ("Ensure the users are gone", []),
-        ("Ensure the bucket is empty", ["user"]),
-        ("Ensure the bucket is gone", ["user"]),
-        ("Ensure Secrets and Service are gone", ["user", "bucket"]),
+        ("Ensure the role is gone", ["user"]),
+        ("Ensure the bucket is empty", ["user", "role"]),
+        ("Ensure the bucket is gone", ["user", "role"]),
+        ("Ensure Secrets and Service are gone", ["user", "role", "bucket"]),
         ("Ensure the Service", []),
     ],
 )

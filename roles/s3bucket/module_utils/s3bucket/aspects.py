@@ -11,7 +11,7 @@ from .spec import Wanted
 from .state import UNSUPPORTED, BucketState
 
 SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
-ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service")
+ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service", "role")
 
 
 def unmanaged_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:

@@ -97,6 +97,8 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         rules=settings.rules,
         read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),
+        iam=iam,
+        role_rules=settings.role_rules,
     )
 
 

@@ -11,7 +11,8 @@ from . import aspects, children, owner
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import Pair
-from .observe import Deletion, Observation, Sources, UserObservation
+from .observe import Deletion, Observation, RoleObservation, Sources, UserObservation
+from .policy import is_same
 from .settings import BY_NAME
 from .spec import Wanted
 from .state import UserState
@@ -27,6 +28,8 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
         found += _of_user(wanted, mine, mine.found, sources) if mine.found else _of_new_user(mine, sources)
     if seen.service_differs:
         found += _of_service(wanted, seen)
+    if seen.role:
+        found += _of_role(seen.role, sources)
     return found
 
 
@@ -37,6 +40,7 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     names = [(aspect, aspect, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
     names += [("user", user.field, "deleted, with its keys and policy") for user in deletion.users if user.is_deleted]
     names += [("secret", f"{user.in_plan}secret", "deleted") for user in deletion.users if user.secret_uid]
+    names += [("role", "iamRole", "deleted, with its policy")] if deletion.role else []
     names += [(aspect, aspect, "deleted") for aspect in deletion.differs if aspect == "service"]
     return [Change(aspect, field, _THERE, becomes) for aspect, field, becomes in names]
 
@@ -110,6 +114,22 @@ def _of_rewritten_secret(aspect: str, mine: UserObservation, sources: Sources) -
         return [Change(aspect, field, _MISSING, _CREATED)]
     is_now = "holds the recorded key" if mine.has_key else "does not hold a key that works"
     return [Change(aspect, field, is_now, "holds the new key")]
+
+
+def _of_role(role: RoleObservation, sources: Sources) -> list[Change]:
+    found = role.found
+    if found is None:
+        created = Change("role", "iamRole", _MISSING, _CREATED)
+        return [created, *_differing("role", "iamRole.", {"trustPolicy": (None, role.trust)})]
+    tags = {key: (found.tags.get(key), value) for key, value in role.tags.items()}
+    changes = _differing("role", "iamRole.tags.", tags)
+    if sources.rules.boundary and found.boundary != sources.rules.boundary:
+        changes.append(Change("role", "iamRole.permissionsBoundary", found.boundary or None, sources.rules.boundary))
+    if not is_same(found.trust, role.trust):
+        changes.append(Change("role", "iamRole.trustPolicy", found.trust, role.trust))
+    if role.puts_policy:
+        changes.append(Change("role", "iamRole.policy", found.policies.get(role.policy_name), role.policy))
+    return changes
 
 
 def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:

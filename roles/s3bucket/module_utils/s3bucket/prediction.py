@@ -110,6 +110,7 @@ def summary_of(wanted: Wanted, prediction: Prediction) -> str:
 def _named(wanted: Wanted, aspect: str, changes: list[Change]) -> list[tuple[str, list[Change]]]:
     """What an aspect is of, in words, with its changes: for that of users, each user that has changes."""
     names = {"bucket": f"bucket {wanted.bucket}", "service": f"Service {wanted.identity.name}"}
+    names |= {"role": f"IAM role {wanted.role.name}"} if wanted.role else {}
     of_users = {
         "user": "IAM user {0}",
         "user_policy": "the policy of IAM user {0}",

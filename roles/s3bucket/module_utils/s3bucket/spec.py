@@ -12,6 +12,7 @@ from .access import FIRST, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .roles import WantedRole, role_of
 from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
@@ -68,6 +69,7 @@ class Wanted:
     unmanaged: frozenset[str] = frozenset()
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
+    role: WantedRole | None = None
 
     @property
     def policy(self) -> ApiObject | None:
@@ -130,6 +132,10 @@ class Wanted:
         """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
         return grants.document(grants.statements(self.bucket_arn, grants.FULL, ()))
 
+    def role_policy(self, role: WantedRole) -> ApiObject:
+        """The inline policy of the role."""
+        return grants.document(grants.statements(self.bucket_arn, role.mode, role.prefixes))
+
     @property
     def bucket_tags(self) -> dict[str, str]:
         """The tags that the bucket should have for this object."""
@@ -162,7 +168,7 @@ class Wanted:
 
     @property
     def own_tags(self) -> dict[str, str]:
-        """The tags of every IAM user, whatever the spec gives."""
+        """The tags of every IAM user, and of the IAM role, whatever the spec gives."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
     def effective(self, is_adopted: bool) -> ApiObject:
@@ -247,6 +253,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
         operator_tags=common,
+        role=role_of(spec, is_deleting=is_deleting),
         overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
     _check_identity(wanted)
@@ -282,11 +289,20 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
     ):
         choice_of(value, f"spec.{field}", choices)
+    _check_role(wanted)
     for user in wanted.users:
         grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)
+
+
+def _check_role(wanted: Wanted) -> None:
+    if wanted.role is not None and len(policy_name_of(wanted.role.name, wanted.bucket)) > MAX_POLICY_NAME:
+        raise invalid(
+            "spec.iamRole.name",
+            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+        )
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:

@@ -17,12 +17,14 @@ STEPS: dict[str, tuple[str, ...]] = {
     "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
     "access": ("access_key", "secret"),
+    "role": ("role",),
 }
 # The tasks of a deletion in their order, and the aspects that each removes.
 DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket's tags show its owner and origin": (),
     "Ensure the user of the Go operator carries this object's tags": (),
     "Ensure the users are gone": ("user",),
+    "Ensure the role is gone": ("role",),
     "Ensure a retained bucket is no longer managed": (),
     "Ensure the bucket is empty": (),
     "Ensure the bucket is gone": ("bucket",),
@@ -49,7 +51,7 @@ def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
     if step != "rights":
         return [step]
     # A key is created only for a user that has its rights.
-    return ["rights", "access"] if has_bucket else ["rights", "settings", "access"]
+    return ["rights", "access"] if has_bucket else ["rights", "settings", "access", "role"]
 
 
 def aspects_of(steps: list[str]) -> list[str]:

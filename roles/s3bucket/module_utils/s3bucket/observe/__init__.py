@@ -16,12 +16,14 @@ from .bucket import differing_settings
 from .deletion import Deletion, UserDeletion, observe_deletion
 from .observation import Observation, UserObservation, outcome_status
 from .present import observe
+from .role import RoleObservation
 from .sources import Cluster, Sources, Users
 
 __all__ = [
     "Cluster",
     "Deletion",
     "Observation",
+    "RoleObservation",
     "Sources",
     "UserDeletion",
     "UserObservation",

@@ -7,9 +7,10 @@ from .. import owner
 from ..access import WantedUser
 from ..errors import ReconcileError
 from ..outcome import Reason
+from ..read_roles import read_all_roles
 from ..spec import Wanted
 from ..state import UserState
-from ..users import claims, may_use
+from ..users import claims, may_use, policy_name_of
 from .sources import Found, Sources
 
 
@@ -38,6 +39,24 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     }
     if others:
         raise _claimed(wanted, others)
+    _check_roles(wanted, sources)
+
+
+def _check_roles(wanted: Wanted, sources: Sources) -> None:
+    """Refuse a bucket name that another object's role may use: its Pods would reach what this object's users store."""
+    if not sources.role_rules.is_enabled:
+        return
+    for name, role in read_all_roles(sources.iam).items():
+        is_own = wanted.role is not None and name == wanted.role.name and wanted.identity.is_owner(role.tags)
+        is_claim = policy_name_of(name, wanted.bucket) in role.policies or role.tags.get(owner.BUCKET) == wanted.bucket
+        if is_claim and not is_own:
+            raise ReconcileError(
+                Reason.CONFLICT,
+                f"bucket name {wanted.bucket} is claimed by IAM role {name} of S3 object "
+                f"{wanted.identity.owner_of(role.tags) or 'unknown'}: delete that S3 object first (or the IAM role, if "
+                "its S3 object no longer exists), or choose another bucketName"
+                f"{wanted.identity.cluster_hint(role.tags)}",
+            )
 
 
 def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:

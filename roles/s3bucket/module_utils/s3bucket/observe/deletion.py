@@ -17,6 +17,7 @@ from ..errors import ReconcileError, UnknownStateError
 from ..keys import Pair
 from ..outcome import Reason
 from ..read import find_bucket_policy
+from ..read_roles import find_role
 from ..spec import BUCKET_NAME, Wanted
 from ..state import BucketState
 from .account import ask_account, find_bucket
@@ -50,6 +51,7 @@ class Deletion:
 
     ``bucket_tags``: all tags that the bucket needs before the users are deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
+    ``role``: the name of a role that is deleted; empty for none.
     ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
     """
 
@@ -60,6 +62,7 @@ class Deletion:
     bucket_tags: dict[str, str] | None = None
     users: list[UserDeletion] = field_of(default_factory=list)
     service_uid: str = ""
+    role: str = ""
     notes: list[str] = field_of(default_factory=list)
     deferred: list[ReconcileError] = field_of(default_factory=list)
 
@@ -76,6 +79,7 @@ class Deletion:
             "user": self.deletes_user,
             "secret": any(user.secret_uid for user in self.users),
             "service": bool(self.service_uid),
+            "role": bool(self.role),
         }
         return [name for name, is_there in found.items() if is_there]
 
@@ -97,6 +101,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         is_kept = deletion.retained_tags is not None or (deletion.deletes_bucket and not wanted.force_delete)
         deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
     deletion.users = [_plan_user(wanted, deletion, one, proof) for one in found.users]
+    _plan_role(wanted, deletion, sources)
     if found.service is not None and manifests.is_owned(found.service, wanted):
         deletion.service_uid = found.service["metadata"].get("uid", "")
     return deletion
@@ -167,6 +172,24 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
     if sources.try_policy and text is not None:
         sources.try_policy(text)
     return is_closing(text, wanted.bucket_arn)
+
+
+def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
+    if wanted.role is None:
+        return
+    name = wanted.role.name
+    if not sources.role_rules.is_enabled:
+        # The operator may have no rights on roles any more. They must not keep the object from being deleted.
+        deletion.notes.append(f"IAM role {name} was left alone: the operator's settings allow no roles any more")
+        return
+    found = find_role(sources.iam, name)
+    if found is None:
+        return
+    if wanted.identity.is_same_object(found.tags):
+        deletion.role = name
+        return
+    hint = wanted.identity.cluster_hint(found.tags)
+    deletion.notes.append(f"IAM role {name} is not this object's and was left alone{hint}")
 
 
 def _plan_user(wanted: Wanted, deletion: Deletion, one: FoundUser, proof: Pair | None) -> UserDeletion:

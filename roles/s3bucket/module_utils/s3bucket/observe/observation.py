@@ -13,9 +13,10 @@ from ..keys import KeyPlan
 from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
+from .role import RoleObservation
 
 # The order of the aspects of a user and of Kubernetes in lists, after those of the bucket.
-_ORDER = ("user", "user_policy", "access_key", "secret", "service")
+_ORDER = ("user", "user_policy", "access_key", "secret", "service", "role")
 
 
 @dataclass
@@ -81,6 +82,7 @@ class Observation:
     service: ApiObject | None = None
     service_host: str = ""
     service_differs: bool = False
+    role: RoleObservation | None = None
     deferred: list[ReconcileError] = field(default_factory=list)
 
     def defer(self, problem: ReconcileError, *aspects: str) -> None:
@@ -114,6 +116,7 @@ class Observation:
 
     def _ordered(self, of_users: Iterable[str]) -> list[str]:
         found = {*of_users, *(("service",) if self.service_differs else ())}
+        found |= {"role"} if self.role and self.role.differs else set()
         return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
 
     @property
@@ -133,4 +136,6 @@ def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
         if user.has_key or not seen.deferred:
             status |= {"accessKeyID": user.keys.live, "secretName": user.wanted.secret.name}
+    if seen.role:
+        status["roleARN"] = seen.role.arn
     return status

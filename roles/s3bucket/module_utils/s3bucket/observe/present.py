@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from .. import children as manifests
 from ..spec import Wanted, check_lockout, check_namespace
-from . import bucket, children, user
+from . import bucket, children, role, user
 from .account import ask_account, find_bucket
 from .claims import check_claims
 from .legacy import find_proof
@@ -40,6 +40,9 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
+    seen.role = role.compare_role(wanted, sources, found.account, found.role)
+    if seen.role and seen.role.problem:
+        seen.defer(seen.role.problem)
     children.compare_service(wanted, sources, seen)
     children.check_namespace_lives(wanted, sources, seen)
     if sources.cluster is not None:
@@ -55,4 +58,5 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     found = find_bucket(wanted, sources, account)
     users = [(one, sources.users.find(one.username)) for one in wanted.users]
     with_secrets = tuple(FoundUser(one, it, children.find_secret(wanted, sources, one)) for one, it in users)
-    return Found(account, found, with_secrets, children.find_service(wanted, sources))
+    of_service = children.find_service(wanted, sources)
+    return Found(account, found, with_secrets, of_service, role.find_role(wanted, sources))

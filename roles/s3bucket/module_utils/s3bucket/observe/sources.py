@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from ..access import WantedUser
 from ..json_types import ApiObject, AwsClient
-from ..state import BucketState, UserState
+from ..roles import NO_ROLES, RoleRules
+from ..state import BucketState, RoleState, UserState
 from ..users import NO_RULES, UserRules
 
 
@@ -59,6 +60,7 @@ class Sources:
     ``cluster``: None means that Secret and Service are not compared and count as in sync.
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
+    ``iam``, ``role_rules``: for the IAM role of an object that requests one, and who may assume it.
     """
 
     s3: AwsClient
@@ -73,6 +75,8 @@ class Sources:
     read_users: Callable[[], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
     sts_of: Callable[[str], Any] | None = None
+    iam: AwsClient = None
+    role_rules: RoleRules = NO_ROLES
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class Found:
     bucket: BucketState | None
     users: tuple[FoundUser, ...] = ()
     service: ApiObject | None = None
+    role: RoleState | None = None
 
     @property
     def user(self) -> UserState | None:
