@@ -164,7 +164,6 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "IAM_PATH" .Values.iam.path
   "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
   "OIDC_PROVIDER_ARN" .Values.iam.oidcProviderARN
-  "EKS_CLUSTER_ARN" .Values.iam.eksClusterARN
   "ALLOWED_POLICIES" (join "," .Values.iam.allowedPolicies)
   "ALLOWED_GROUPS" (join "," .Values.iam.allowedGroups)
   "ALLOWED_SETTINGS" (kindIs "invalid" .Values.allowedSettings | ternary "" (join "," .Values.allowedSettings | default "none"))

@@ -13,8 +13,7 @@ from s3bucket.roles import RoleRules, WantedRole, check, check_sizes, role_of, r
 
 ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{ISSUER}"
-CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/production"
-RULES = RoleRules(PROVIDER, CLUSTER, annotates=True)
+RULES = RoleRules(PROVIDER)
 
 
 def read(**given: Any) -> WantedRole:
@@ -43,23 +42,6 @@ def test_trust_policy_names_the_provider_the_subjects_and_the_audience() -> None
     }
 
 
-def test_trust_policy_of_pod_identity_names_the_cluster_the_namespace_and_the_service_accounts() -> None:
-    """As in https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html, with the tags of pod-id-abac.html."""
-    (statement,) = trust_policy(read(podIdentity=True), "team", RULES)["Statement"]
-    assert statement == {
-        "Effect": "Allow",
-        "Principal": {"Service": "pods.eks.amazonaws.com"},
-        "Action": ["sts:AssumeRole", "sts:TagSession"],
-        "Condition": {
-            "StringEquals": {
-                "aws:RequestTag/eks-cluster-arn": CLUSTER,
-                "aws:RequestTag/kubernetes-namespace": "team",
-                "aws:RequestTag/kubernetes-service-account": ["web"],
-            }
-        },
-    }
-
-
 # Text that would name Pods of another namespace, or more than one ServiceAccount.
 @pytest.mark.parametrize(
     "name", ["other:web", "*", "we?", "${aws:username}", "", "web/", "Web", "-web", "web\n", "a" * 254, 1]
@@ -81,7 +63,6 @@ def test_service_account_that_could_be_another_one_is_refused(name: Any) -> None
         ({"name": None}, "spec.iamRole.name: is not a name that IAM allows"),
         ({"name": "a" * 65}, "spec.iamRole.name: is not a name that IAM allows"),
         ({"namespace": "other"}, "spec.iamRole.namespace: there is no such field"),
-        ({"annotate": "yes"}, "spec.iamRole.annotate: must be true or false"),
         ({"accessMode": "Admin"}, "spec.iamRole.accessMode: must be one of"),
         ({"prefixes": ["*"]}, r"spec.iamRole.prefixes[0]: may have only"),
     ],
@@ -100,22 +81,10 @@ def test_deletion_reads_only_a_name_that_can_exist(value: Any) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("given", "rules", "message"),
-    [
-        ({}, RoleRules(), r"spec.iamRole: .* set iam.oidcProviderARN"),
-        ({}, RoleRules(eks_cluster=CLUSTER), r"spec.iamRole: .* set iam.oidcProviderARN"),
-        ({"podIdentity": True}, RoleRules(PROVIDER), r"spec.iamRole.podIdentity: .* set iam.eksClusterARN"),
-        ({"annotate": True}, RoleRules(PROVIDER), r"spec.iamRole.annotate: .* set iam.annotateServiceAccounts"),
-        ({"annotate": True, "podIdentity": True}, RULES, r"spec.iamRole.annotate: must not be true with podIdentity"),
-    ],
-)
-def test_role_that_the_settings_do_not_allow_names_the_setting(
-    given: dict[str, Any], rules: RoleRules, message: str
-) -> None:
-    with pytest.raises(ReconcileError, match=message):
-        check(read(**given), rules)
-    check(read(**{name: value for name, value in given.items() if name == "podIdentity"}), RULES)
+def test_role_that_the_settings_do_not_allow_names_the_setting() -> None:
+    with pytest.raises(ReconcileError, match=r"spec.iamRole: .* set iam.oidcProviderARN"):
+        check(RoleRules())
+    check(RULES)
 
 
 def test_trust_policy_that_iam_would_refuse_for_its_size_names_the_field() -> None:
@@ -127,15 +96,8 @@ def test_trust_policy_that_iam_would_refuse_for_its_size_names_the_field() -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("oidc_provider", "oidc.eks.eu-west-1.amazonaws.com/id/X"),
-        ("oidc_provider", "arn:aws:iam::111122223333:role/x"),
-        ("oidc_provider", f"{PROVIDER}*"),
-        ("eks_cluster", "production"),
-        ("eks_cluster", f"{CLUSTER}/*"),
-    ],
+    "value", ["oidc.eks.eu-west-1.amazonaws.com/id/X", "arn:aws:iam::111122223333:role/x", f"{PROVIDER}*"]
 )
-def test_setting_that_is_no_arn_is_refused(name: str, value: str) -> None:
-    with pytest.raises(ReconcileError, match=f"s3bucket_{name}_arn: {'.*'} is not the ARN"):
-        role_rules_of(**{name: value})
+def test_setting_that_is_no_arn_of_a_provider_is_refused(value: str) -> None:
+    with pytest.raises(ReconcileError, match=r"s3bucket_oidc_provider_arn: .* is not the ARN"):
+        role_rules_of(value)

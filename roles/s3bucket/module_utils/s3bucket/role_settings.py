@@ -63,10 +63,6 @@ def _provider(value: Json) -> str:
     return role_rules_of(oidc_provider=_text(value)).oidc_provider
 
 
-def _eks_cluster(value: Json) -> str:
-    return role_rules_of(eks_cluster=_text(value)).eks_cluster
-
-
 def _policies(value: Json) -> list[Json]:
     names = _names(value)
     rules_of(allowed_policies=names)
@@ -189,10 +185,6 @@ class RoleSettings:
         "The ARN of the cluster's OIDC provider in IAM, through which Pods assume the roles of spec.iamRole. Default: "
         "none, and no such roles.", _provider,
     ))  # fmt: skip
-    eks_cluster_arn: str = _setting("", Setting(
-        "--eks-cluster-arn", "EKS_CLUSTER_ARN",
-        "The ARN of the EKS cluster, for spec.iamRole.podIdentity. Default: none, and no Pod Identity.", _eks_cluster,
-    ))  # fmt: skip
     allowed_settings: tuple[str, ...] = _setting(allowed.DEFAULT, Setting(
         "--allowed-settings", "ALLOWED_SETTINGS",
         "The fields of the optional bucket settings that S3 objects may use; all, or none. Default: all except "
@@ -218,7 +210,7 @@ class RoleSettings:
 
         :raises ReconcileError: InvalidSpec for a value that is not an ARN
         """
-        return role_rules_of(self.oidc_provider_arn, self.eks_cluster_arn)
+        return role_rules_of(self.oidc_provider_arn)
 
     def to_record(self) -> JsonObject:
         """The settings as plain data: ``s3bucket_operator_settings``, of fixed shape."""

@@ -51,7 +51,7 @@ def find_role(wanted: Wanted, sources: Sources) -> RoleState | None:
     role = wanted.role
     if role is None:
         return None
-    roles.check(role, sources.role_rules)
+    roles.check(sources.role_rules)
     roles.check_sizes(role, _trust_of(wanted, role, sources), wanted.role_policy(role))
     found = read_role(sources.iam, role.name)
     if found is not None:
