@@ -84,7 +84,6 @@ _ROLES = (
     "iam:DetachRolePolicy",
     "iam:ListInstanceProfilesForRole",
     "iam:TagRole",
-    "iam:UntagRole",
     "iam:UpdateAssumeRolePolicy",
 )
 _BOUND_ROLES = ("iam:CreateRole", "iam:PutRolePolicy")

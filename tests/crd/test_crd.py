@@ -106,6 +106,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("tags", {"tags": {f"k{at}": "" for at in range(21)}}, "must have at most 20 items"),
         )
     },
+    **{
+        f"role-{name}": ({"iamRole": {"name": "good", "serviceAccounts": ["web"], **given}}, message)
+        for name, given, message in (
+            ("name", {"name": "a/b"}, "iamRole.name must be 1 to 64 of A-Z"),
+            ("name-long", {"name": "a" * 65}, "may not be more than 64"),
+            ("accounts-none", {"serviceAccounts": []}, "should have at least 1 items"),
+            ("accounts", {"serviceAccounts": [f"web{at}" for at in range(11)]}, "must have at most 10 items"),
+            ("account-of-another-namespace", {"serviceAccounts": ["other:web"]}, "without a namespace"),
+            ("account-star", {"serviceAccounts": ["*"]}, "without a namespace"),
+            ("account-twice", {"serviceAccounts": ["a", "a"]}, 'serviceAccounts[1]: Duplicate value: "a"'),
+            ("mode", {"accessMode": "Admin"}, 'spec.iamRole.accessMode: Unsupported value: "Admin"'),
+            ("prefix", {"prefixes": ["logs"]}, "must end with /: logs would also give access to logs-private"),
+            ("prefix-star", {"prefixes": ["*/"]}, "a prefix may have only A-Z"),
+        )
+    },
+    "role-sum": (
+        {"iamRole": {"name": "a" * 64, "serviceAccounts": ["web"]}, "bucketName": "b" * 50},
+        "iamRole.name and bucketName may have at most 113 characters together",
+    ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "lock-without-versions": ({"enableObjectLock": True, "enableVersioning": False}, "object lock needs versions"),
     "retention-without-lock": (
@@ -405,6 +424,13 @@ IMMUTABLE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "bucket": ({}, {"bucketName": "another"}, "bucketName cannot be changed"),
     "region": ({}, {"region": "us-east-1"}, "region cannot be changed"),
     "user": ({}, {"iamUser": {"username": "another"}}, "iamUser.username cannot be changed"),
+    "role": (
+        {"iamRole": {"name": "a", "serviceAccounts": ["web"]}}, {"iamRole": {"name": "b", "serviceAccounts": ["web"]}},
+        "iamRole.name cannot be changed",
+    ),
+    "role-removed": (
+        {"iamRole": {"name": "a", "serviceAccounts": ["web"]}}, {"iamRole": None}, "iamRole cannot be removed",
+    ),
     "user-removed": ({}, {"iamUser": None}, "iamUser cannot be removed"),
     "lock-off": ({"enableObjectLock": True}, {"enableObjectLock": False}, "enableObjectLock cannot be removed"),
     "lock-removed": ({"enableObjectLock": True}, {"enableObjectLock": None}, "enableObjectLock cannot be removed"),
@@ -418,6 +444,7 @@ FULL: dict[str, Any] = {
         "prefixes": ["in/", "A-Z0-9 !'()&@:,=+;._-/"],
         "tags": {"Ünïcode key/1": "a b_.:/=+-@", "empty": ""},
     },
+    "iamRole": {"name": "good", "serviceAccounts": ["web", "a.b"], "accessMode": "ReadOnly", "prefixes": ["in/"]},
     "bucketACL": "private",
     "enableObjectLock": True,
     "enableVersioning": True,

@@ -23,9 +23,20 @@ from s3bucket import allowed, owner
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from s3bucket.read import PerUserReader
-from s3bucket.users import UserRules
+from s3bucket.roles import RoleRules, trust_policy
+from s3bucket.users import UserRules, policy_name_of
 from tests.support.objects import fill
-from tests.support.world import PROJECT, NewObject, Run, World, code_of, deleting, make_operator_key, requests_of
+from tests.support.world import (
+    PROJECT,
+    PROVIDER,
+    NewObject,
+    Run,
+    World,
+    code_of,
+    deleting,
+    make_operator_key,
+    requests_of,
+)
 
 ACCOUNT = "123456789012"
 TEXT = (PROJECT / "docs" / "iam-policy.json").read_text().replace("111122223333", ACCOUNT)
@@ -34,11 +45,14 @@ PREFIX, PATH = "team-", "/s3-operator/"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/s3-operator-tenant"
 REPLICATION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/s3-operator-example-replication"
 POLICY: dict[str, Any] = policy_for(
-    PolicySettings(ACCOUNT, PREFIX, PATH, BOUNDARY, settings=allowed.FIELDS, replication_roles=(REPLICATION_ROLE,))
-)
+    PolicySettings(
+        ACCOUNT, PREFIX, PATH, BOUNDARY, settings=allowed.FIELDS, replication_roles=(REPLICATION_ROLE,),
+        oidc_provider_arn=PROVIDER,
+    )
+)  # fmt: skip
 ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
 FORCED = {"IAM_PATH": PATH, "PERMISSIONS_BOUNDARY": BOUNDARY}
-SETTINGS = {**FORCED, "ALLOWED_SETTINGS": "all"}
+SETTINGS = {**FORCED, "ALLOWED_SETTINGS": "all", "OIDC_PROVIDER_ARN": PROVIDER}
 
 
 class Operator:
@@ -69,6 +83,8 @@ class Operator:
             s3=self.client("s3"),
             users=PerUserReader(self.client("iam")),
             sts=self.client("sts"),
+            iam=self.client("iam"),
+            role_rules=RoleRules(PROVIDER),
         )
         try:
             return " ".join(observe(self.world.wanted(cr), sources).differs)
@@ -122,6 +138,24 @@ def make_owned(world: World, cr: dict[str, Any]) -> None:
     world.iam.create_access_key(UserName=wanted.username)
 
 
+def make_owned_role(world: World, cr: dict[str, Any]) -> str:
+    """The role of an object, created without the role of Ansible. Returns its name."""
+    wanted = world.wanted(cr)
+    assert wanted.role is not None
+    name, trust = wanted.role.name, trust_policy(wanted.role, wanted.identity.namespace, RoleRules(PROVIDER))
+    tags = [{"Key": key, "Value": value} for key, value in wanted.own_tags.items()]
+    world.iam.create_role(
+        RoleName=name, Path=PATH, PermissionsBoundary=BOUNDARY, Tags=tags, AssumeRolePolicyDocument=json.dumps(trust)
+    )
+    policy = json.dumps(wanted.role_policy(wanted.role))
+    world.iam.put_role_policy(RoleName=name, PolicyName=policy_name_of(name, wanted.bucket), PolicyDocument=policy)
+    return name
+
+
+def role_for(cr: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"role-{cr['spec']['bucketName']}", "serviceAccounts": ["web"]}
+
+
 def open_policy(bucket: str) -> str:
     allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
@@ -142,7 +176,9 @@ def make_metadata_tables(world: World, bucket: str) -> None:
 def compare(operator: Operator, make: NewObject) -> str:
     # The comparison reads the object lock only of a bucket with versioning.
     cr = make(**{**optional_settings(with_needy=True), "enableObjectLock": True, "enableVersioning": True})
+    cr["spec"]["iamRole"] = role_for(cr)
     make_owned(operator.world, cr)
+    make_owned_role(operator.world, cr)
     found = operator.compare(cr)
     return "Ready" if found.endswith(" access_key secret service") else found
 
@@ -262,6 +298,38 @@ def delete_locked_versions(operator: Operator, make: NewObject) -> str:
     return "Ready" if outcome["reason"] == "ObjectLocked" and has_date else f"{outcome['reason']} without a date"
 
 
+def repair_a_role(operator: Operator, make: NewObject) -> str:
+    cr, world = make(iamUser=None), operator.world
+    cr["spec"]["iamRole"] = role_for(cr)
+    make_owned(world, cr)
+    name = make_owned_role(world, cr)
+    (policy,) = world.iam.list_role_policies(RoleName=name)["PolicyNames"]
+    world.iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    anyone = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    world.iam.update_assume_role_policy(
+        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anyone]})
+    )
+    world.iam.untag_role(RoleName=name, TagKeys=[owner.BUCKET])
+    world.iam.delete_role_permissions_boundary(RoleName=name)
+    run = operator.reconcile(cr)
+    if not run.outcome["done"]:
+        return str(run.outcome["reason"])
+    assert operator.compare(cr) == ""
+    return "Ready"
+
+
+def create_and_delete_a_role(operator: Operator, make: NewObject) -> str:
+    cr, world = make(iamUser=None), operator.world
+    cr["spec"]["iamRole"] = role_for(cr)
+    make_owned(world, cr)
+    run = operator.reconcile(cr)
+    if not run.outcome["done"]:
+        return str(run.outcome["reason"])
+    # What others attached is taken away when the role is deleted.
+    world.iam.attach_role_policy(RoleName=role_for(cr)["name"], PolicyArn="arn:aws:iam::aws:policy/AWSDenyAll")
+    return str(operator.reconcile(deleting(cr)).outcome["reason"])
+
+
 def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
     cr, world = make(), operator.world
     make_owned(world, cr)
@@ -276,6 +344,7 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 # Flows that start no Ansible come first: an action is tested with the first flow that uses it.
 FLOWS = (
     compare, compare_bucket_of_another_account, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
+    repair_a_role, create_and_delete_a_role,
     write_every_optional_setting, repair_every_aspect, create_with_every_field,
     # The last ones: a bucket that cannot be closed to writers is emptied nevertheless.
     delete_with_versions_and_uploads, delete_locked_versions,
@@ -306,9 +375,9 @@ def test_documented_policy_is_sufficient_for_all_settings_but_replication(
     cr = make(**{**given, "enableVersioning": True, "enableObjectLock": True})
     assert operator.reconcile(cr).outcome["reason"] == "Ready"
     documented = {action for statement in DOCUMENTED["Statement"] for action in statement["Action"]}
-    assert set(ACTIONS) - documented == {
-        "iam:PassRole", "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration",
-    }  # fmt: skip
+    roles = {name for name in ACTIONS if name.startswith("iam:") and "Role" in name}
+    assert len(roles) == 14, "the policy has the actions on roles only with --oidc-provider-arn"
+    assert set(ACTIONS) - documented == {*roles, "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration"}
     assert documented < set(ACTIONS)
 
 
