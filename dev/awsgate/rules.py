@@ -668,7 +668,11 @@ def know_policies_of_aws(call: Call) -> None:
     arn = str(call.query.get("PolicyArn", ""))
     prefix = "arn:aws:iam::aws:policy/"
     backend = iam_backends[ACCOUNT]["aws"]
-    if call.action in ("AttachUserPolicy", "AttachRolePolicy") and arn.startswith(prefix) and arn not in backend.managed_policies:
+    if (
+        call.action in ("AttachUserPolicy", "AttachRolePolicy")
+        and arn.startswith(prefix)
+        and arn not in backend.managed_policies
+    ):
         policy = AWSManagedPolicy(  # type: ignore[abstract]
             arn.removeprefix(prefix), ACCOUNT, "us-east-1", document="{}"
         )

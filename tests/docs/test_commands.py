@@ -94,6 +94,13 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "Contributing"): _MAKE,
     ("docs/quick-start.md", "Try it without AWS"): _MAKE,
     ("docs/guides/awx.md", "Execution environment"): "needs Podman and a registry; the context of the build is tested",
+    ("docs/guides/roles.md", "Allow roles"): (
+        "needs an OIDC provider in IAM; tests/unit/runner/test_iam_policy.py prints the policy"
+    ),
+    (
+        "docs/guides/roles.md",
+        "Move an application in three steps",
+    ): "needs EKS; tests/role/test_iam_role.py has the rest",
     ("docs/guides/restore-clone-rebuild.md", "Leave Secrets and Services out of backups"): "needs Velero",
     ("docs/guides/without-the-operator.md", "Requirements"): (
         "installs from PyPI and Galaxy; test_execution_environment.py compares the versions"

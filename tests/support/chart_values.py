@@ -89,6 +89,7 @@ class Row(NamedTuple):
 
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
+PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE"
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 WHOLE = f"registry.example:5000/team/s3:2.0@{DIGEST}"
 HEALTHZ, READYZ = ({"httpGet": {"path": path, "port": "health"}} for path in ("/healthz", "/readyz"))
@@ -129,6 +130,7 @@ TOGETHER = {
     "tags": Row({"team": "a"}, in_env("TAGS"), ['{"team":"a"}'] * TWICE),
     "iam.path": Row("/team/", in_env("IAM_PATH"), ["/team/"] * TWICE),
     "iam.permissionsBoundary": Row(ARN, in_env("PERMISSIONS_BOUNDARY"), [ARN] * TWICE),
+    "iam.oidcProviderARN": Row(PROVIDER, in_env("OIDC_PROVIDER_ARN"), [PROVIDER] * TWICE),
     "iam.allowedPolicies": Row([ARN], in_env("ALLOWED_POLICIES"), [ARN] * TWICE),
     "iam.allowedGroups": Row(["staff", "ops"], in_env("ALLOWED_GROUPS"), ["staff,ops"] * TWICE),
     "allowedSettings": Row(["corsRules", "logging"], in_env("ALLOWED_SETTINGS"), ["corsRules,logging"] * TWICE),

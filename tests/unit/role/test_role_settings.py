@@ -63,6 +63,8 @@ VALUES = [
     ("DELETION_POLICY", "Retain", True), ("DELETION_POLICY", "retain", False), ("DELETION_POLICY", "Keep", False),
     ("IAM_PATH", "/a/b/", True), ("IAM_PATH", "a", False), ("IAM_PATH", "/a*/", False),
     ("PERMISSIONS_BOUNDARY", ARN, True), ("PERMISSIONS_BOUNDARY", "tenant", False),
+    ("OIDC_PROVIDER_ARN", "arn:aws:iam::123456789012:oidc-provider/issuer.example/id", True),
+    ("OIDC_PROVIDER_ARN", "issuer.example/id", False),
     ("TAGS", '{"team": "a"}', True), ("TAGS", '{"aws:a": "b"}', False), ("TAGS", "team=a", False),
     ("TAGS", '{"a": 1}', False), ("TAGS", "[]", False), ("TAGS", '{"Agill.apps/a": "b"}', False),
     ("ALLOWED_POLICIES", f"{ARN},{ARN}2", True), ("ALLOWED_POLICIES", f"{ARN}, tenant", False),

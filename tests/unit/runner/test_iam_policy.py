@@ -84,6 +84,23 @@ def rights_in(documents: list[Any]) -> set[tuple[str, str, str]]:
     }
 
 
+def test_rights_on_roles_are_given_only_with_the_provider_and_within_path_and_boundary() -> None:
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+    with_roles = policy_of(**DOCUMENTED, **{"--oidc-provider-arn": provider})
+    added = rights_in([with_roles]) - rights_in([policy_of(**DOCUMENTED)])
+    managed, bound = (
+        f"arn:aws:iam::{ACCOUNT}:role/s3-operator/*",
+        {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}},
+    )
+    assert {action for action, resource, _ in added if resource != managed} == {
+        "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies",
+    }  # fmt: skip
+    assert {action for action, _, condition in added if condition == json.dumps(bound)} == {
+        "iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary",
+    }  # fmt: skip
+    assert printed(**DOCUMENTED, **{"--oidc-provider-arn": "photos"})[0] == 2
+
+
 def test_documented_policy_fits_into_a_managed_policy() -> None:
     assert len(json.dumps(policy_of(**DOCUMENTED), separators=(",", ":"))) <= MAX_SIZE
 
