@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field as field_of
 
 from . import allowed, owner
-from .access import FIRST, USER_NAME, WantedUser, secret_name_of, users_of
+from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
@@ -152,9 +152,18 @@ class Wanted:
         initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
-    def tags_of(self, user: WantedUser) -> dict[str, str]:  # noqa: ARG002 - the same for each user
-        """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
-        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
+    def tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags in the call that creates an IAM user. With them the user claims the bucket's name.
+
+        The first user's tags record the names of the others, so that those that the spec no longer has are found.
+        """
+        record = owner.users_record(self.additional_names) if user.is_first else {}
+        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket, **record}
+
+    @property
+    def additional_names(self) -> list[str]:
+        """The names of the users after the first one."""
+        return [user.username for user in self.users[1:]]
 
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
@@ -224,7 +233,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         is_live=bool(metadata.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name")),
+        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name"), is_deleting=is_deleting),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
@@ -261,12 +270,13 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
-    if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
-        raise invalid(
-            "spec.iamUser.username",
-            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-        )
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),

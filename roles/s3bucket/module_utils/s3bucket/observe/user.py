@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .. import children, owner
+from ..access import WantedUser
 from ..errors import ReconcileError
 from ..keys import KeyPlan, Pair, plan_keys
 from ..outcome import Reason
@@ -89,7 +90,7 @@ def compare_user(
     if user is None:
         _plan_new_user(wanted, seen, mine)
         return
-    tags = {key: value for key, value in wanted.tags_of(mine.wanted).items() if wanted.identity.uid or key != owner.UID}
+    tags = _tags_of(wanted, seen, mine.wanted, user)
     _compare_tags(user, tags, sources.rules, mine)
     seen.notes += sources.rules.notes_on(mine.wanted.username, user)
     mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
@@ -103,6 +104,19 @@ def compare_user(
     for found in (problem, find_rights_problem(mine.wanted.username, policy_name, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
+
+
+def _tags_of(wanted: Wanted, seen: Observation, asked: WantedUser, user: UserState) -> dict[str, str]:
+    """The tags that an existing user should have. The record of users keeps those that are still to be deleted."""
+    tags = {key: value for key, value in wanted.tags_of(asked).items() if wanted.identity.uid or key != owner.UID}
+    if not asked.is_first:
+        return tags
+    return {**tags, **users_record_of(wanted, seen, user)}
+
+
+def users_record_of(wanted: Wanted, seen: Observation, first: UserState) -> dict[str, str]:
+    """The record of the users that exist or are to be created, in the tags of the first one."""
+    return owner.replaced_users_record(first.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
 
 
 def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
