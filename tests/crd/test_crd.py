@@ -92,7 +92,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "users-of-first": (
         {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
     ),
-    "users-without-first": ({"iamUser": None, "additionalUsers": [{"username": "bob"}]}, "additionalUsers needs iamUser"),
+    "users-alone": ({"iamUser": None, "additionalUsers": [{"username": "bob"}]}, "additionalUsers needs iamUser"),
     "users-upper": ({"additionalUsers": [{"username": "Bob"}]}, "it is part of the name of a Secret"),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),

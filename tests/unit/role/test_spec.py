@@ -112,11 +112,13 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"iamUser": {"username": ""}}, "spec.iamUser.username: ", id="no-user-name"),
         pytest.param({"iamUser": {"username": "u" * 64}, "bucketName": "b" * 50}, "at most 113", id="sum"),
         pytest.param({"additionalUsers": {}}, "spec.additionalUsers: must be a list", id="users"),
-        pytest.param({"additionalUsers": ["bob"]}, "spec.additionalUsers[0]: must be an object", id="users-text"),
-        pytest.param({"additionalUsers": [{}]}, "spec.additionalUsers[0].username: ", id="users-none"),
-        pytest.param({"additionalUsers": [{"username": "a b"}]}, "spec.additionalUsers[0].username: ", id="users-name"),
+        pytest.param({"additionalUsers": ["bob"]}, r"spec.additionalUsers\[0\]: must be an object", id="users-text"),
+        pytest.param({"additionalUsers": [{}]}, r"spec.additionalUsers\[0\].username: ", id="users-none"),
         pytest.param(
-            {"additionalUsers": [{"name": "bob"}]}, "spec.additionalUsers[0].name: there is no", id="users-field"
+            {"additionalUsers": [{"username": "a b"}]}, r"spec.additionalUsers\[0\].username: ", id="users-name"
+        ),
+        pytest.param(
+            {"additionalUsers": [{"name": "bob"}]}, r"spec.additionalUsers\[0\].name: there is no", id="users-field"
         ),
         pytest.param(
             {"additionalUsers": [{"username": "b_b"}]}, "cannot be part of the name of its Secret", id="users-secret"
