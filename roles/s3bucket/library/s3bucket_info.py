@@ -149,6 +149,7 @@ from ansible.module_utils.s3bucket.observe import (
     observe,
     observe_deletion,
     outcome_status,
+    user_status,
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
@@ -227,6 +228,8 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_arguments": seen.bucket_arguments,
         "users": [plan_user(wanted, user, sources) for user in seen.users],
         "role": plan_role(seen, sources),
+        "removed": plan_removed(wanted, seen),
+        "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
@@ -240,7 +243,8 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "written": seen.written,
         "plan": plan,
         "outcome_status": {
-            **outcome_status(wanted, seen),
+            # With several users, the role adds each new key when its Secret has it.
+            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),
@@ -280,9 +284,12 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         },
         "key_tag": owner.KEY,
         "keys": asdict(user.keys),
+        "step": "access",
+        "tasks": "access_of_several.yml" if len(wanted.users) > 1 else "access.yml",
         "needs_access": user.writes_secret or user.keys.rotation_in_progress or bool(user.keys.delete_after),
         "secret": children.secret_manifest(wanted, user.wanted, user.secret) if user.writes_secret else {},
         "secret_name": user.wanted.secret.name,
+        "status": user_status(user, shows_key=True),
         "recreate_secret_uid": immutable_secret(user),
     }
 
@@ -309,6 +316,28 @@ def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:
 def creates_user(user: UserObservation) -> bool:
     """Whether the user is to be created."""
     return user.found is None and "user" in user.differs
+
+
+def plan_removed(wanted: Wanted, seen: Observation) -> list[dict[str, Any]]:
+    """The data of the tasks for users that the spec no longer has.
+
+    The last one has the record of the remaining users, and the name of the first user, which the record is a tag of.
+    """
+    plans = [{**asdict(user), "step": "removal", "tasks": "removed_user.yml", "record": {}} for user in seen.removed]
+    if plans:
+        first = seen.users[0]
+        plans[-1] |= {"record": owner.replaced_users_record(first.tags, wanted.additional_names)}
+        plans[-1] |= {"first": first.wanted.username}
+    return plans
+
+
+def record_before(seen: Observation) -> dict[str, str]:
+    """The record of users for an existing first user, where another user is to be created; empty for no change."""
+    first = seen.users[0].found if seen.users else None
+    if first is None or not any(creates_user(user) for user in seen.users):
+        return {}
+    record = owner.replaced_users_record(seen.users[0].tags, owner.recorded_users(seen.users[0].tags))
+    return record if any(first.tags.get(key) != value for key, value in record.items()) else {}
 
 
 def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:

@@ -15,12 +15,19 @@ from . import grants, user_tags
 from .json_types import ApiObject
 from .rotation import Rotation
 from .secrets import WantedSecret
-from .values import mapping_of, text_of
+from .values import fields_of, invalid, mapping_of, text_of
 
 # The field of the first user.
 FIRST = "iamUser"
+# The field of the others.
+ADDITIONAL = "additionalUsers"
+MAX_ADDITIONAL = 10
+_FIELDS = ("username", "accessMode", "prefixes", "tags")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+NO_USER_NAME = "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+_SECRET_PART = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True)
@@ -46,25 +53,75 @@ class WantedUser:
         return "" if self.is_first else f"{self.field}."
 
 
-def secret_name_of(name: str) -> str:
-    """The name of the first user's Secret, as in the Go operator.
+def secret_name_of(name: str, username: str = "") -> str:
+    """The default name of a Secret: of the first user as in the Go operator, of others with the user's name in it.
 
     :param name: the S3 object's name
     """
-    return f"{name}-iam-secret"
+    return f"{name}-{username}-iam-secret" if username else f"{name}-iam-secret"
 
 
-def users_of(spec: ApiObject, name: str, *, is_deleting: bool = False) -> tuple[WantedUser, ...]:
+def users_of(spec: ApiObject, name: str, *, is_deleting: bool) -> tuple[WantedUser, ...]:
     """Read the users of a spec: first that of ``spec.iamUser``; none where it has no name.
 
     :param name: the S3 object's name
-    :param is_deleting: what a deletion does not need is not read, so that a bad spec can always be deleted
-    :raises ReconcileError: InvalidSpec for a value that is not allowed
+    :param is_deleting: read what has a name, and refuse nothing else
+    :raises ReconcileError: InvalidSpec
     """
-    user = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
-    username = text_of(user.get("username", ""), "spec.iamUser.username")
-    rights = {} if is_deleting else _rights_of(user, "spec.iamUser")
-    return (WantedUser(username, FIRST, WantedSecret(secret_name_of(name)), **rights),) if username else ()
+    first = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
+    username = text_of(first.get("username", ""), "spec.iamUser.username")
+    rights = {} if is_deleting else _rights_of(first, "spec.iamUser")
+    users = [WantedUser(username, FIRST, WantedSecret(secret_name_of(name)), **rights)] if username else []
+    given = spec.get(ADDITIONAL)
+    if is_deleting:
+        items = given if isinstance(given, list) else []
+        named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
+        return (*users, *(_additional(item["username"], name, {}) for item in named if users))
+    users += [_read_additional(item, at, name) for at, item in enumerate(_items_of(given))]
+    _check_additional(users)
+    return tuple(users)
+
+
+def _items_of(given: object) -> list[object]:
+    if given is None:
+        return []
+    if not isinstance(given, list) or len(given) > MAX_ADDITIONAL:
+        raise invalid(f"spec.{ADDITIONAL}", f"must be a list of at most {MAX_ADDITIONAL} users")
+    return given
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(USER_NAME.fullmatch(value))
+
+
+def _read_additional(item: object, at: int, name: str) -> WantedUser:
+    path = f"spec.{ADDITIONAL}[{at}]"
+    given = fields_of(item, path, _FIELDS)
+    username = text_of(given.get("username"), f"{path}.username")
+    if not USER_NAME.fullmatch(username):
+        raise invalid(f"{path}.username", NO_USER_NAME)
+    if not _SECRET_PART.fullmatch(username):
+        raise invalid(
+            f"spec.{ADDITIONAL}[{username}].username",
+            "cannot be part of the name of its Secret, which may have only a-z, 0-9, '-' and '.'",
+        )
+    return _additional(username, name, _rights_of(given, f"spec.{ADDITIONAL}[{username}]"))
+
+
+def _additional(username: str, name: str, rights: ApiObject) -> WantedUser:
+    secret = WantedSecret(secret_name_of(name, username))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret, **rights)
+
+
+def _check_additional(users: list[WantedUser]) -> None:
+    if users and not users[0].is_first:
+        raise invalid(f"spec.{ADDITIONAL}", "needs spec.iamUser, which records in IAM who has the bucket: give it, too")
+    names: dict[str, WantedUser] = {}
+    for user in users:
+        same = names.setdefault(user.username.lower(), user)
+        if same is not user:
+            message = f"is the name of {same.field}, too: IAM does not distinguish user names by case"
+            raise invalid(f"spec.{user.field}.username", message)
 
 
 def _rights_of(user: ApiObject, path: str) -> ApiObject:

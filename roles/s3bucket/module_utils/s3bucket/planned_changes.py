@@ -11,7 +11,7 @@ from . import aspects, children, owner
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import Pair
-from .observe import Deletion, Observation, RoleObservation, Sources, UserObservation
+from .observe import Deletion, Observation, RoleObservation, Sources, UserDeletion, UserObservation
 from .policy import is_same
 from .settings import BY_NAME
 from .spec import Wanted
@@ -26,6 +26,7 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
     found = _of_bucket(wanted, seen)
     for mine in seen.users:
         found += _of_user(wanted, mine, mine.found, sources) if mine.found else _of_new_user(mine, sources)
+    found += _of_removed(seen.removed)
     if seen.service_differs:
         found += _of_service(wanted, seen)
     if seen.role:
@@ -37,12 +38,16 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     """The changes of an object that is being deleted, from the result of :func:`observe.observe_deletion`."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
     of_bucket = "retained, no longer managed" if deletion.retained_tags is not None else deleted
-    names = [(aspect, aspect, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
-    names += [("user", user.field, "deleted, with its keys and policy") for user in deletion.users if user.is_deleted]
-    names += [("secret", f"{user.in_plan}secret", "deleted") for user in deletion.users if user.secret_uid]
-    names += [("role", "iamRole", "deleted, with its policy")] if deletion.role else []
-    names += [(aspect, aspect, "deleted") for aspect in deletion.differs if aspect == "service"]
-    return [Change(aspect, field, _THERE, becomes) for aspect, field, becomes in names]
+    found = [Change(aspect, aspect, _THERE, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
+    found += _of_removed(deletion.users)
+    found += [Change("role", "iamRole", _THERE, "deleted, with its policy")] if deletion.role else []
+    return found + [Change(aspect, aspect, _THERE, "deleted") for aspect in deletion.differs if aspect == "service"]
+
+
+def _of_removed(users: list[UserDeletion]) -> list[Change]:
+    becomes = "deleted, with its keys and policy"
+    found = [Change("user", user.field, _THERE, becomes) for user in users if user.is_deleted]
+    return found + [Change("secret", f"{user.in_plan}secret", _THERE, "deleted") for user in users if user.secret_uid]
 
 
 def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
@@ -70,7 +75,9 @@ def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
     field = mine.wanted.field
-    tags = {key: mine.tags.get(key) for key in [*due_tags(user, wanted.tags_of(mine.wanted)), *mine.stale_tags]}
+    due = due_tags(user, wanted.tags_of(mine.wanted))
+    names = dict.fromkeys([*due, *owner.replaced_users_record(mine.tags, []), *mine.stale_tags])
+    tags = {key: mine.tags.get(key) for key in names}
     found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
         boundary = user.boundary or None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field as field_of
 
 from . import allowed, grants, owner, user_tags
-from .access import FIRST, USER_NAME, WantedUser, secret_name_of, users_of
+from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
@@ -154,7 +154,7 @@ class Wanted:
     def tags_of(self, user: WantedUser) -> dict[str, str]:
         """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
         given = user_tags.in_force(user.tags, self.operator_tags)
-        return {**user_tags.with_record(given), **self.own_tags}
+        return {**user_tags.with_record(given), **self.own_tags_of(user)}
 
     @property
     def overridden(self) -> list[str]:
@@ -166,10 +166,23 @@ class Wanted:
         ]
         return [*(f"spec.tags[{key}]" for key in self.overridden_tags), *of_users]
 
+    def own_tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags of an IAM user, whatever the spec gives.
+
+        Those of the first user record the names of the others, so that those that the spec no longer has are found.
+        """
+        record = owner.users_record(self.additional_names) if user.is_first else {}
+        return {**self.own_tags, **record}
+
     @property
     def own_tags(self) -> dict[str, str]:
         """The tags of every IAM user, and of the IAM role, whatever the spec gives."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
+
+    @property
+    def additional_names(self) -> list[str]:
+        """The names of the users after the first one."""
+        return [user.username for user in self.users[1:]]
 
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
@@ -277,12 +290,13 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
-    if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
-        raise invalid(
-            "spec.iamUser.username",
-            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-        )
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),

@@ -31,7 +31,7 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     users = sources.read_users()
     for absent in missing:
         _check_case(absent, users)
-    own = [one.username for one in wanted.users]
+    own = [one.wanted.username for one in (*found.users, *found.removed)]
     others = {
         name: other
         for name, other in users.items()

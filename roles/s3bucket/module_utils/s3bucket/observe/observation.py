@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..access import WantedUser
@@ -53,6 +52,28 @@ class UserObservation:
 
 
 @dataclass
+class UserDeletion:
+    """A user that is deleted, with its Secret.
+
+    ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
+    it is deleted. ``secret_uid``: empty for no owned Secret.
+    """
+
+    name: str
+    field: str
+    secret_name: str
+    in_plan: str = ""
+    is_deleted: bool = False
+    tags: dict[str, str] | None = None
+    secret_uid: str = ""
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that still exist."""
+        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid else ())]
+
+
+@dataclass
 class Observation:
     """What is to be done, for the role's tasks.
 
@@ -62,6 +83,8 @@ class Observation:
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
     ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
+    ``users``: without those that nothing is done about, for a reason in ``deferred``.
+    ``removed``: users that an earlier spec requested.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
     """
@@ -78,6 +101,7 @@ class Observation:
     recorded: frozenset[str] = frozenset()
     digests: dict[str, str] = field(default_factory=dict)
     users: list[UserObservation] = field(default_factory=list)
+    removed: list[UserDeletion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     service: ApiObject | None = None
     service_host: str = ""
@@ -104,7 +128,7 @@ class Observation:
     @property
     def differs(self) -> list[str]:
         """The aspects that differ. That of a user differs if it does for any of the users."""
-        return self._ordered(aspect for user in self.users for aspect in user.differs)
+        return self._ordered([aspect for user in self.users for aspect in user.differs])
 
     @property
     def written(self) -> list[str]:
@@ -112,9 +136,10 @@ class Observation:
 
         A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
         """
-        return self._ordered(aspect for user in self.users for aspect in user.written)
+        return self._ordered([aspect for user in self.users for aspect in user.written])
 
-    def _ordered(self, of_users: Iterable[str]) -> list[str]:
+    def _ordered(self, of_users: list[str]) -> list[str]:
+        of_users += [aspect for user in self.removed for aspect in user.differs]
         found = {*of_users, *(("service",) if self.service_differs else ())}
         found |= {"role"} if self.role and self.role.differs else set()
         return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
@@ -127,15 +152,29 @@ class Observation:
         return [words for words, is_there in found.items() if not is_there]
 
 
-def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
-    """The part of the object's status that follows from an observation."""
+def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False) -> ApiObject:
+    """The part of the object's status that follows from an observation.
+
+    :param hides_new_keys: leave out the key and the Secret of a user that is to get a new key
+    """
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
-    for user in seen.users[:1]:
-        status["userARN"] = user.arn
+    for user in seen.users:
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
-        if user.has_key or not seen.deferred:
-            status |= {"accessKeyID": user.keys.live, "secretName": user.wanted.secret.name}
+        shows_key = (user.has_key or not seen.deferred) and not (hides_new_keys and user.keys.create)
+        if user.wanted.is_first:
+            status |= user_status(user, shows_key=shows_key)
+        else:
+            status.setdefault("users", []).append(user_status(user, shows_key=shows_key))
+    if "users" in status:
+        status["users"].sort(key=lambda shown: shown["username"])
     if seen.role:
         status["roleARN"] = seen.role.arn
     return status
+
+
+def user_status(user: UserObservation, *, shows_key: bool) -> ApiObject:
+    """The part of the status that shows a user: of the first one at the top level, of another one in its list."""
+    shown: ApiObject = {} if user.wanted.is_first else {"username": user.wanted.username}
+    shown["userARN"] = user.arn
+    return {**shown, "accessKeyID": user.keys.live, "secretName": user.wanted.secret.name} if shows_key else shown

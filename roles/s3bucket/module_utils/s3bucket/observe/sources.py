@@ -90,12 +90,16 @@ class FoundUser:
 
 @dataclass(frozen=True)
 class Found:
-    """The resources of an object in AWS and Kubernetes; None for one that does not exist."""
+    """The resources of an object in AWS and Kubernetes; None for one that does not exist.
+
+    ``removed``: what is left of users that an earlier spec requested.
+    """
 
     account: str
     bucket: BucketState | None
     users: tuple[FoundUser, ...] = ()
     service: ApiObject | None = None
+    removed: tuple[FoundUser, ...] = ()
     role: RoleState | None = None
 
     @property

@@ -103,6 +103,13 @@ def compare_user(
             seen.defer_key(mine, found)
 
 
+def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user: UserState) -> dict[str, str]:
+    """The tags of the first user that record the others: also those that are still to be deleted."""
+    if not mine.wanted.is_first:
+        return {}
+    return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+
+
 def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
     mine.differs.append("user")
     mine.has_key = False
@@ -119,14 +126,15 @@ def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> di
 def _compare_tags(wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState) -> None:
     """Fill in all tags that the user should have, and whether any of them differs.
 
-    Where IAM would refuse that number, those of the spec are left out, and the object is not Ready.
+    Where IAM would refuse so many, those of the spec are left out, and the object is not Ready.
     """
-    tags = wanted.tags_of(mine.wanted)
+    record = _users_record(wanted, seen, mine, user)
+    tags = {**wanted.tags_of(mine.wanted), **record}
     excess = user_tags.find_excess(
         f"IAM user {mine.wanted.username}", user_tags.merged(user.tags, tags), f"spec.{mine.wanted.field}.tags"
     )
     if excess is not None:
-        tags = wanted.own_tags
+        tags = {**wanted.own_tags_of(mine.wanted), **record}
         seen.defer(excess)
     tags = {key: value for key, value in tags.items() if wanted.identity.uid or key != owner.UID}
     mine.stale_tags = [] if excess else user_tags.stale(user.tags, tags)
