@@ -150,19 +150,19 @@ def _bounded_spec(spec: object) -> tuple[object, list[str]]:
 
 
 def _small_parts(name: str, value: object) -> JsonObject:
-    """Of a field that is too large what a deletion needs: the names of users."""
-    if name == "iamUser":
-        found = _small_user(value)
+    """Of a field that is too large what a deletion needs: the names of users and of the role."""
+    if name in ("iamUser", "iamRole"):
+        found = _small_item(value, "username" if name == "iamUser" else "name")
         return {name: found} if found else {}
     if name == "additionalUsers" and isinstance(value, list):
-        users = [_small_user(item) for item in value[:_MAX_USERS]]
+        users = [_small_item(item, "username") for item in value[:_MAX_USERS]]
         return {name: [user for user in users if user]}
     return {}
 
 
-def _small_user(value: object) -> JsonObject:
-    username = value.get("username") if isinstance(value, dict) else None
-    return {"username": username} if isinstance(username, str) and len(username) <= _MAX_SUBFIELD else {}
+def _small_item(value: object, field: str) -> JsonObject:
+    text = value.get(field) if isinstance(value, dict) else None
+    return {field: text} if isinstance(text, str) and len(text) <= _MAX_SUBFIELD else {}
 
 
 def _size(value: object) -> int:
