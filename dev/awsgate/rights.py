@@ -265,12 +265,14 @@ def _iam_rights(call: Call) -> Iterator[Right]:
 def _role_rights(call: Call) -> Iterator[Right]:
     name, tags = call.query["RoleName"], _tags_in_form(call)
     found = next((role for role in iam_backends[ACCOUNT]["aws"].roles.values() if role.name == name), None)
-    is_new = found is None or call.action == "CreateRole"
-    resource = f"arn:aws:iam::{ACCOUNT}:role{call.query.get('Path', '/')}{name}" if is_new else str(found.arn)
+    resource = f"arn:aws:iam::{ACCOUNT}:role{call.query.get('Path', '/')}{name}"
+    if found is not None and call.action != "CreateRole":
+        resource = str(found.arn)
     asked, had = call.query.get("PermissionsBoundary"), getattr(found, "permissions_boundary_arn", None)
     bound = asked if call.action in ("CreateRole", "PutRolePermissionsBoundary") else had
-    knows = call.action in _BOUND_ROLE_ACTIONS and bound
-    context = {**_request_tags(tags), **({"iam:PermissionsBoundary": [bound]} if knows else {})}
+    context = _request_tags(tags)
+    if bound and call.action in _BOUND_ROLE_ACTIONS:
+        context["iam:PermissionsBoundary"] = [bound]
     yield Right(f"iam:{call.action}", resource, context)
     if call.action == "CreateRole" and tags:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags_roles.html

@@ -128,7 +128,7 @@ def _of_role(role: RoleObservation, sources: Sources) -> list[Change]:
     if found is None:
         created = Change("role", "iamRole", _MISSING, _CREATED)
         return [created, *_differing("role", "iamRole.", {"trustPolicy": (None, role.trust)})]
-    tags = {key: (found.tags.get(key), value) for key, value in role.tags.items()}
+    tags: dict[str, tuple[Json, Json]] = {key: (found.tags.get(key), value) for key, value in role.tags.items()}
     changes = _differing("role", "iamRole.tags.", tags)
     if sources.rules.boundary and found.boundary != sources.rules.boundary:
         changes.append(Change("role", "iamRole.permissionsBoundary", found.boundary or None, sources.rules.boundary))
