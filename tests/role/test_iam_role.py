@@ -11,6 +11,7 @@ import pytest
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.errors import ReconcileError
+from s3bucket.grants import document, statements
 from s3bucket.observe import observe, observe_deletion
 from s3bucket.role_settings import RoleSettings
 from s3bucket.roles import NO_ROLES, RoleRules, trust_policy
@@ -217,16 +218,10 @@ def test_role_works_instead_of_a_user_and_is_deleted_with_its_object(world: Worl
     made = run(world, cr)
     assert (made.outcome["done"], made.changed) == (True, ["bucket", "service", "role"]), made.output
     assert world.secret(cr) is None
-    token = {"RoleSessionName": "pod", "WebIdentityToken": "token-of-the-pod"}
-    arn = made.outcome["status"]["roleARN"]
-    session = world.sts.assume_role_with_web_identity(RoleArn=arn, **token)["Credentials"]
-    pod = world.aws.client(
-        "s3", aws_access_key_id=session["AccessKeyId"], aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-    )  # fmt: skip
-    pod.put_object(Bucket=bucket_of(cr), Key="a", Body=b"x")
-    assert pod.get_object(Bucket=bucket_of(cr), Key="a")["Body"].read() == b"x"
-    assert code_of(lambda: pod.put_bucket_tagging(Bucket=bucket_of(cr), Tagging={"TagSet": []})) == "AccessDenied"
+    found, wanted = find(world, cr) or {}, world.wanted(cr)
+    arn = wanted.bucket_arn
+    assert found["Arn"] == made.outcome["status"]["roleARN"]
+    assert list(found["policies"].values()) == [document(statements(arn, "ReadWrite", ()))]
     # What others attached does not keep it.
     world.iam.put_role_policy(RoleName=name_of(cr), PolicyName="more", PolicyDocument=json.dumps(MORE))
     gone = run(world, deleting(cr))

@@ -127,7 +127,8 @@ def _of_role(role: RoleObservation, sources: Sources) -> list[Change]:
     found = role.found
     if found is None:
         created = Change("role", "iamRole", _MISSING, _CREATED)
-        return [created, *_differing("role", "iamRole.", {"trustPolicy": (None, role.trust)})]
+        documents: dict[str, tuple[Json, Json]] = {"trustPolicy": (None, role.trust), "policy": (None, role.policy)}
+        return [created, *_differing("role", "iamRole.", documents)]
     tags: dict[str, tuple[Json, Json]] = {key: (found.tags.get(key), value) for key, value in role.tags.items()}
     changes = _differing("role", "iamRole.tags.", tags)
     if sources.rules.boundary and found.boundary != sources.rules.boundary:
