@@ -17,7 +17,7 @@ from s3bucket.role_settings import RoleSettings
 from s3bucket.roles import NO_ROLES, RoleRules, trust_policy
 from s3bucket.users import UserRules, policy_name_of
 from tests.support.objects import bucket_of, owner_tags, writes_in
-from tests.support.world import CLUSTER, PROJECT, PROVIDER, NewObject, Run, World, code_of, deleting, requests_of
+from tests.support.world import CLUSTER, PROJECT, PROVIDER, NewObject, Run, World, deleting, requests_of
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
 OTHER_BOUNDARY = "arn:aws:iam::123456789012:policy/other"
