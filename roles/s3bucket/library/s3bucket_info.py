@@ -275,6 +275,8 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "sets_tags": user.found is not None and is_changed,
         "origin": origin,
         "tags": {**user.tags, **rotation_tags},
+        # Read again by the module: a tag that someone else sets at this moment would be removed, too.
+        "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS

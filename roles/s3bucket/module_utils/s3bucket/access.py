@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
+from . import grants, user_tags
 from .json_types import ApiObject
 from .rotation import Rotation
 from .secrets import WantedSecret
@@ -21,6 +22,7 @@ FIRST = "iamUser"
 # The field of the others.
 ADDITIONAL = "additionalUsers"
 MAX_ADDITIONAL = 10
+_FIELDS = ("username", "accessMode", "prefixes", "tags")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 NO_USER_NAME = "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-"
@@ -68,12 +70,13 @@ def users_of(spec: ApiObject, name: str, *, is_deleting: bool) -> tuple[WantedUs
     """
     first = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
     username = text_of(first.get("username", ""), "spec.iamUser.username")
-    users = [WantedUser(username, FIRST, WantedSecret(secret_name_of(name)))] if username else []
+    rights = {} if is_deleting else _rights_of(first, "spec.iamUser")
+    users = [WantedUser(username, FIRST, WantedSecret(secret_name_of(name)), **rights)] if username else []
     given = spec.get(ADDITIONAL)
     if is_deleting:
         items = given if isinstance(given, list) else []
         named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
-        return (*users, *(_additional(item["username"], name) for item in named if users))
+        return (*users, *(_additional(item["username"], name, {}) for item in named if users))
     users += [_read_additional(item, at, name) for at, item in enumerate(_items_of(given))]
     _check_additional(users)
     return tuple(users)
@@ -93,7 +96,7 @@ def _is_name(value: object) -> bool:
 
 def _read_additional(item: object, at: int, name: str) -> WantedUser:
     path = f"spec.{ADDITIONAL}[{at}]"
-    given = fields_of(item, path, ("username",))
+    given = fields_of(item, path, _FIELDS)
     username = text_of(given.get("username"), f"{path}.username")
     if not USER_NAME.fullmatch(username):
         raise invalid(f"{path}.username", NO_USER_NAME)
@@ -102,11 +105,12 @@ def _read_additional(item: object, at: int, name: str) -> WantedUser:
             f"spec.{ADDITIONAL}[{username}].username",
             "cannot be part of the name of its Secret, which may have only a-z, 0-9, '-' and '.'",
         )
-    return _additional(username, name)
+    return _additional(username, name, _rights_of(given, f"spec.{ADDITIONAL}[{username}]"))
 
 
-def _additional(username: str, name: str) -> WantedUser:
-    return WantedUser(username, f"{ADDITIONAL}[{username}]", WantedSecret(secret_name_of(name, username)))
+def _additional(username: str, name: str, rights: ApiObject) -> WantedUser:
+    secret = WantedSecret(secret_name_of(name, username))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret, **rights)
 
 
 def _check_additional(users: list[WantedUser]) -> None:
@@ -118,3 +122,15 @@ def _check_additional(users: list[WantedUser]) -> None:
         if same is not user:
             message = f"is the name of {same.field}, too: IAM does not distinguish user names by case"
             raise invalid(f"spec.{user.field}.username", message)
+
+
+def _rights_of(user: ApiObject, path: str) -> ApiObject:
+    """The fields of a user that limit its rights, and its tags.
+
+    :param path: the user's field in the spec
+    """
+    return {
+        "mode": grants.mode_of(user.get("accessMode"), f"{path}.accessMode"),
+        "prefixes": grants.prefixes_of(user.get("prefixes"), f"{path}.prefixes"),
+        "tags": user_tags.tags_of(user.get("tags"), f"{path}.tags"),
+    }

@@ -71,7 +71,8 @@ def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
     field = mine.wanted.field
-    names = [*due_tags(user, wanted.tags_of(mine.wanted)), *owner.replaced_users_record(mine.tags, [])]
+    due = due_tags(user, wanted.tags_of(mine.wanted))
+    names = dict.fromkeys([*due, *owner.replaced_users_record(mine.tags, []), *mine.stale_tags])
     tags = {key: mine.tags.get(key) for key in names}
     found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):

@@ -22,6 +22,7 @@ class UserObservation:
     """What is to be done about one of the users and its Secret.
 
     ``found``: None for a user that does not exist. ``tags``: all that it should have, and those of others.
+    ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
     Only the Secret as read holds secret values. It is never passed on.
     """
@@ -31,6 +32,7 @@ class UserObservation:
     secret: ApiObject | None = None
     arn: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    stale_tags: list[str] = field(default_factory=list)
     puts_policy: bool = False
     keys: KeyPlan = field(default_factory=KeyPlan)
     has_key: bool = True
