@@ -206,7 +206,7 @@ def read_back(
 
 
 def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> None:
-    """Create the missing users. For a new bucket, the others claim its name from now on."""
+    """Create the missing users. An existing first user claims the name of a new bucket from now on."""
     given = module.params
     if given["users_record"]:
         # So that a user that exists is always on record.
@@ -216,8 +216,8 @@ def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> 
             origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
             tags = {**wanted.tags_of(user), owner.UNMANAGED_KEYS: "-", **origin}
             create_user(module.client("iam"), user.username, tags, rules)
-        elif given["creates_bucket"]:
-            # The owned user exists already.
+        elif given["creates_bucket"] and user.is_first:
+            # It is owned. Another user of the spec may belong to another object.
             tag_user(module.client("iam"), user.username, {owner.BUCKET: wanted.bucket})
 
 
