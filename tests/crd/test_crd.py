@@ -107,6 +107,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         )
     },
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
+    "also-namespace": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
+    ),
+    "also-twice": ({"iamUser": {"username": "u", "alsoUses": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
+    "also-mode": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "a", "accessMode": "All"}]}}, "Unsupported value",
+    ),
+    "also-many": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": f"a{number}"} for number in range(9)]}}, "at most 8 items",
+    ),
+    "also-itself": ({NAME: "a", "iamUser": {"username": "u", "alsoUses": [{"name": "a"}]}}, "must not name the object itself"),
     "users-twice": ({"additionalUsers": [{"username": "bob"}, {"username": "bob"}]}, "Duplicate value"),
     "users-of-first": (
         {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
