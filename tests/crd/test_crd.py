@@ -117,7 +117,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "also-many": (
         {"iamUser": {"username": "u", "alsoUses": [{"name": f"a{number}"} for number in range(9)]}}, "at most 8 items",
     ),
-    "also-itself": ({NAME: "a", "iamUser": {"username": "u", "alsoUses": [{"name": "a"}]}}, "must not name the object itself"),
+    "also-itself": (
+        {NAME: "a", "iamUser": {"username": "u", "alsoUses": [{"name": "a"}]}}, "must not name the object itself",
+    ),
     "users-twice": ({"additionalUsers": [{"username": "bob"}, {"username": "bob"}]}, "Duplicate value"),
     "users-of-first": (
         {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
