@@ -16,6 +16,7 @@ from tests.support.world import NewObject, World, code_of, deleting, requests_of
 
 Cr = dict[str, Any]
 NewName = Callable[[str], str]
+NAMESPACE = "also-uses"
 
 
 def using(cr: Cr, *others: Cr, mode: str = "ReadOnly") -> Cr:
@@ -51,13 +52,26 @@ def notes(world: World, cr: Cr) -> list[str]:
     return observe(world.wanted(cr), world.sources()).notes
 
 
+@pytest.fixture
+def new_object(world: World, new_name: NewName) -> NewObject:
+    """Makes S3 objects in the namespace of the pair."""
+
+    def make(**spec: Any) -> Cr:
+        defaults = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+        given = {name: value for name, value in {**defaults, **spec}.items() if value is not None}
+        return world.make_object(NAMESPACE, new_name("cr"), given)
+
+    return make
+
+
 @pytest.fixture(scope="module")
-def pair(world: World, namespace: str) -> Iterator[tuple[Cr, Cr]]:
+def pair(world: World) -> Iterator[tuple[Cr, Cr]]:
     """Two objects of one namespace, both reconciled: the user of the first one is to use the bucket of the second."""
     made = []
+    world.make_namespace(NAMESPACE)
     for name in ("also-app", "also-logs"):
         names = {"bucketName": f"{name}-bucket", "iamUser": {"username": f"{name}-user"}}
-        cr = world.make_object(namespace, name, {"region": "us-east-1", **names})
+        cr = world.make_object(NAMESPACE, name, {"region": "us-east-1", **names})
         run = world.reconcile(cr)
         assert run.outcome["done"], run.output
         made.append(cr)
@@ -118,7 +132,7 @@ def test_status_alone_gives_no_bucket_of_another_namespace(
     publish(world, forged, "True")
     app = using(pair[0], forged)
     assert world.differs(app) == []
-    assert "does not have the owner tags of S3 object" in notes(world, app)[0]
+    assert "does not belong to S3 object" in notes(world, app)[0]
     # Nor does the name of an object of that namespace lead there.
     assert "does not exist" in notes(world, using(pair[0], victim))[0]
     # An object of the name that the tags have, but with another uid, is another object.

@@ -3,7 +3,7 @@
 
 A grant begins when the other object, of the same namespace, is Ready. It ends when that object is deleted or no longer
 has its bucket. A failure that passes does not end it: applications use the bucket. In each check, the tags of the
-bucket must name the other object with its uid: status alone proves nothing.
+bucket and of the other object's user must name that object with its uid: status alone proves nothing.
 
 Each bucket has an inline policy of its own. Its name, as that of the user's own bucket, claims the name of the bucket:
 no other namespace gets a bucket of that name while the user could use it (``claims``).
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .. import grants, owner
-from ..access import OtherBucket, WantedUser
+from ..access import USER_NAME, OtherBucket, WantedUser
 from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..policy import is_same
@@ -90,13 +90,29 @@ def _find_bucket(
         return "", f"S3 object {other.name} is not Ready"
     identity = owner.Identity(wanted.identity.cluster, wanted.identity.namespace, other.name, uid)
     try:
-        tags = get_bucket_tags(sources.s3, bucket, account) or {}
+        is_owned = _has_bucket(sources, account, identity, item["spec"])
     except ReconcileError as refusal:
         # Unknown is not absent: a policy that exists stays as it is.
         return (bucket, "") if is_granted else ("", refusal.message)
-    if not identity.is_owner(tags) or tags.get(owner.UID) != uid:
-        return "", f"bucket {bucket} does not have the owner tags of S3 object {other.name}"
-    return bucket, ""
+    return (bucket, "") if is_owned else ("", f"bucket {bucket} does not belong to S3 object {other.name}")
+
+
+def _has_bucket(sources: Sources, account: str, identity: owner.Identity, spec: ApiObject) -> bool:
+    """Whether another object has its bucket, by the bucket's tags, and by IAM where the object has a user.
+
+    Whoever has a key for a bucket can write its tags, and nothing in IAM.
+    """
+    bucket, username = str(spec["bucketName"]), str((spec.get("iamUser") or {}).get("username", ""))
+    if not _names(identity, get_bucket_tags(sources.s3, bucket, account) or {}):
+        return False
+    if not USER_NAME.fullmatch(username):
+        return True
+    user = sources.users.find(username)
+    return user is not None and _names(identity, user.tags) and user.tags.get(owner.BUCKET, bucket) == bucket
+
+
+def _names(identity: owner.Identity, tags: dict[str, str]) -> bool:
+    return identity.is_owner(tags) and tags.get(owner.UID) == identity.uid
 
 
 def _is_ready(item: ApiObject, arn: str) -> bool:
