@@ -126,6 +126,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "users-alone": ({"iamUser": None, "additionalUsers": [{"username": "bob"}]}, "additionalUsers needs iamUser"),
     "users-upper": ({"additionalUsers": [{"username": "Bob"}]}, "it is part of the name of a Secret"),
+    "users-tag-key": (
+        {"additionalUsers": [{"username": "bob", "tags": {"a*b": "c"}}]}, "a key of additionalUsers[].tags must have",
+    ),
+    "users-tag-owner": (
+        {"additionalUsers": [{"username": "bob", "tags": {"agill.apps/name": "c"}}]},
+        "a key of additionalUsers[].tags must not begin with",
+    ),
+    "users-tag-value": (
+        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may have only",
+    ),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
     "users-sum": (
