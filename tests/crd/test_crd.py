@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "a key of additionalUsers[].tags must not begin with",
     ),
     "users-tag-value": (
-        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may have only",
+        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may",
     ),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
