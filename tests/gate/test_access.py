@@ -162,6 +162,18 @@ def test_list_has_the_prefix_that_it_asks_for(call: Call, prefix: list[str] | No
     assert right.context.get("s3:prefix") == prefix
 
 
+@pytest.mark.parametrize(("action", "code"), [("s3:ListBucket", "allowed"), ("s3:PutObject", "403")])
+def test_head_of_a_bucket_needs_the_right_to_list_it(aws: Aws, new_name: Names, action: str, code: str) -> None:
+    bucket, user, iam = new_name("bucket"), new_name("user"), aws.client("iam")
+    aws.client("s3").create_bucket(Bucket=bucket)
+    key_id, secret = make_user(iam, user)
+    iam.put_user_policy(
+        UserName=user, PolicyName="all", PolicyDocument=json.dumps(policy({**ALLOW, "Action": [action]}))
+    )
+    s3 = aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key=secret)
+    assert code_of(lambda: s3.head_bucket(Bucket=bucket)) == code
+
+
 def test_request_has_the_tags_and_the_boundary_that_it_sets() -> None:
     query = {"PermissionsBoundary": "arn:b", "Tags.member.1.Key": "a", "Tags.member.1.Value": "1"}
     creates, tags = rights_for(Call("iam", "CreateUser", user="u", query=query))

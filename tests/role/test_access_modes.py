@@ -35,7 +35,8 @@ def cr(world: World, new_name: Callable[[str], str]) -> dict[str, Any]:
     world.make_namespace(namespace)
     spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
     cr = world.make_object(namespace, new_name("cr"), spec)
-    assert world.reconcile(cr).outcome["done"]
+    run = world.reconcile(cr)
+    assert run.outcome.get("done"), run.output
     world.s3.put_bucket_versioning(Bucket=bucket_of(cr), VersioningConfiguration={"Status": "Enabled"})
     return cr
 
