@@ -2,9 +2,9 @@
 
 ``run`` serves, ``once`` makes one pass. What reconciles objects is built in :mod:`runner.control.components`.
 
-Threads: one a watcher, one a worker, two that verify access keys, three for the Lease, one a HTTP server; the main thread waits for a
-signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
-Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
+Threads: one a watcher, one a worker, two that verify access keys, three for the Lease, one a HTTP server; the main
+thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release
+the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
 """
 
 from __future__ import annotations

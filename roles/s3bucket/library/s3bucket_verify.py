@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: s3bucket_verify
 short_description: Wait until AWS accepts a new access key
 description:
-  - Signs HeadBucket with the key, again while AWS does not know the key yet. A denied request shows that the key is valid.
+  - Signs HeadBucket with the key, again while AWS does not know the key yet.
+  - A denied request shows that the key is valid.
   - Changes nothing, and returns no secret. Fails with the reason WaitingForIAM when AWS does not know the key in time.
 author: s3-operator contributors
 options:

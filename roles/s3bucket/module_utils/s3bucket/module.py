@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
+from .aspects import OPERATIONS
 from .children import values_in
 from .errors import AWS_ERRORS, ReconcileError, unknown
 from .json_types import ApiObject, AwsClient
@@ -69,7 +70,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
-    outdated = find_outdated(s3.meta.service_model)
+    outdated = find_outdated(s3.meta.service_model, OPERATIONS)
     if outdated:
         raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
 
