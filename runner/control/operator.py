@@ -165,7 +165,7 @@ class Operator:
         timer.daemon = True
         timer.start()
         # For all of them together: each may wait for an API server that does not answer.
-        for thread in self._threads.named("worker-"):
+        for thread in self._threads.named("worker-") + self._threads.named("verify-"):
             thread.join(self._shutdown.left_s(WORKERS_S))
         timer.cancel()
         self._metrics.leading.set(0)
