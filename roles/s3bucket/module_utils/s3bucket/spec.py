@@ -280,6 +280,24 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
+    _check_users(wanted, has_user)
+    for field, value, choices in (
+        ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
+        ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
+        ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
+        ("verify", wanted.verify, verification.MODES),
+    ):
+        choice_of(value, f"spec.{field}", choices)
+    if wanted.verify == verification.READ_WRITE and wanted.object_lock:
+        raise invalid(
+            "spec.verify", "must not be ReadWrite with enableObjectLock: what is written may never be deleted"
+        )
+    for setting in ALL_SETTINGS:
+        setting.check(wanted)
+    check_lockout(wanted)
+
+
+def _check_users(wanted: Wanted, has_user: bool) -> None:
     if has_user and not USER_NAME.fullmatch(wanted.username):
         raise invalid("spec.iamUser.username", NO_USER_NAME)
     for user in wanted.users:
@@ -288,22 +306,7 @@ def _check(wanted: Wanted, has_user: bool) -> None:
                 f"spec.{user.field}.username",
                 "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
             )
-    for field, value, choices in (
-        ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
-        ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
-        ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
-        ("verify", wanted.verify, verification.MODES),
-    ):
-        choice_of(value, f"spec.{field}", choices)
-    for user in wanted.users:
         grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
-    if wanted.verify == verification.READ_WRITE and wanted.object_lock:
-        raise invalid(
-            "spec.verify", "must not be ReadWrite with enableObjectLock: what is written may never be deleted"
-        )
-    for setting in ALL_SETTINGS:
-        setting.check(wanted)
-    check_lockout(wanted)
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:
