@@ -89,7 +89,7 @@ def users_of(spec: ApiObject, name: str, *, is_deleting: bool) -> tuple[WantedUs
     if is_deleting:
         items = given if isinstance(given, list) else []
         named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
-        return (*users, *(_additional(item["username"], name, {}) for item in named if users))
+        return (*users, *(additional_user(item["username"], name) for item in named if users))
     users += [_read_additional(item, at, name) for at, item in enumerate(_items_of(given))]
     _check_additional(users)
     return tuple(users)
@@ -135,12 +135,16 @@ def _read_additional(item: object, at: int, name: str) -> WantedUser:
             f"spec.{ADDITIONAL}[{username}].username",
             "cannot be part of the name of its Secret, which may have only a-z, 0-9, '-' and '.'",
         )
-    return _additional(username, name, _rights_of(given, f"spec.{ADDITIONAL}[{username}]"))
+    return additional_user(username, name, _rights_of(given, f"spec.{ADDITIONAL}[{username}]"))
 
 
-def _additional(username: str, name: str, rights: ApiObject) -> WantedUser:
+def additional_user(username: str, name: str, rights: ApiObject | None = None) -> WantedUser:
+    """An additional user, also one that the spec no longer has.
+
+    :param name: the S3 object's name
+    """
     secret = WantedSecret(secret_name_of(name, username))
-    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret, **rights)
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret, **(rights or {}))
 
 
 def _check_additional(users: list[WantedUser]) -> None:
