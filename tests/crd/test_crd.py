@@ -126,6 +126,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "iamRole.name and bucketName may have at most 113 characters together",
     ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
+    "also-namespace": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
+    ),
+    "also-twice": ({"iamUser": {"username": "u", "alsoUses": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
+    "also-mode": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "a", "accessMode": "All"}]}}, "Unsupported value",
+    ),
+    "also-many": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": f"a{number}"} for number in range(9)]}}, "at most 8 items",
+    ),
+    "also-itself": (
+        {NAME: "a", "iamUser": {"username": "u", "alsoUses": [{"name": "a"}]}}, "must not name the object itself",
+    ),
     "users-twice": ({"additionalUsers": [{"username": "bob"}, {"username": "bob"}]}, "Duplicate value"),
     "users-of-first": (
         {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
@@ -140,8 +153,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "a key of additionalUsers[].tags must not begin with",
     ),
     "users-tag-value": (
-        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]},
-        "a value of additionalUsers[].tags may have only",
+        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may",
     ),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
@@ -197,6 +209,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
     ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
+    "verify": ({"verify": "Write"}, 'spec.verify: Unsupported value: "Write"'),
+    "verify-with-lock": ({"verify": "ReadWrite", "enableObjectLock": True}, "verify must not be ReadWrite with"),
     "encryption-key": (
         {"encryption": {"type": "AES256", "kmsKeyID": "alias/a"}},
         "encryption.kmsKeyID needs type aws:kms or aws:kms:dsse",
@@ -480,6 +494,7 @@ FULL: dict[str, Any] = {
     "forceDelete": False,
     "adoptionPolicy": "IfExists",
     "driftPolicy": "Report",
+    "verify": "Access",
     "unmanagedFields": ["bucketPolicy", "tags"],
     "service": {"enabled": False},
 }

@@ -228,6 +228,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_arguments": seen.bucket_arguments,
         "users": [plan_user(wanted, user, sources) for user in seen.users],
         "role": plan_role(seen, sources),
+        "policies": [policy for user in seen.users for policy in plan_policies(wanted, user)],
         "removed": plan_removed(wanted, seen),
         "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
@@ -269,9 +270,6 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "name": user.wanted.username,
         "is_first": user.wanted.is_first,
         "is_created": creates_user(user),
-        "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
-        "policy": wanted.policy_of(user.wanted),
-        "puts_policy": user.puts_policy,
         # The call that creates a user sets all its tags.
         "sets_tags": user.found is not None and is_changed,
         "origin": origin,
@@ -292,6 +290,16 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "status": user_status(user, shows_key=True),
         "recreate_secret_uid": immutable_secret(user),
     }
+
+
+def plan_policies(wanted: Wanted, user: UserObservation) -> list[dict[str, Any]]:
+    """The data of the tasks for the inline policies of one IAM user. None: that one is deleted."""
+    own = {wanted.bucket: wanted.policy_of(user.wanted)} if user.puts_policy else {}
+    name = user.wanted.username
+    return [
+        {"user": name, "name": policy_name_of(name, bucket), "policy": policy}
+        for bucket, policy in {**user.policies, **own}.items()
+    ]
 
 
 def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:

@@ -123,13 +123,18 @@ def document(found: list[ApiObject]) -> ApiObject:
     return {"Version": "2012-10-17", "Statement": found}
 
 
+def size_of(policy: ApiObject) -> int:
+    """How many characters of a policy IAM counts."""
+    return len(json.dumps(policy, separators=(",", ":")))
+
+
 def check_size(policy: ApiObject, most: int, field: str) -> None:
     """Refuse a policy that IAM would refuse for its size.
 
     :param field: the field that makes it large
     :raises ReconcileError: InvalidSpec
     """
-    size = len(json.dumps(policy, separators=(",", ":")))
+    size = size_of(policy)
     if size > most:
         raise invalid(
             field,

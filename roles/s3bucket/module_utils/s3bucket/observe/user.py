@@ -12,6 +12,7 @@ from ..spec import Wanted
 from ..state import UserState
 from ..users import UserRules, due_tags, is_quarantine, policy_name_of
 from .observation import Observation, UserObservation
+from .shared import find_shared
 from .sources import FoundUser, Sources
 
 
@@ -52,7 +53,7 @@ def wait_for_iam(one: FoundUser, sources: Sources) -> None:
         )
 
 
-def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: UserState) -> ReconcileError | None:
+def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserState) -> ReconcileError | None:
     """Why no key may be created for an owned user: it has other rights, or AWS has put it under quarantine."""
     quarantine = [arn for arn in user.attached if is_quarantine(arn)]
     if quarantine:
@@ -61,7 +62,7 @@ def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: Use
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
-    unmanaged = rules.unmanaged_rights(user, policy_name)
+    unmanaged = rules.unmanaged_rights(user, own)
     if not unmanaged:
         return None
     return ReconcileError(
@@ -88,17 +89,19 @@ def compare_user(
     user, policy_name = mine.found, policy_name_of(mine.wanted.username, wanted.bucket)
     if user is None:
         _plan_new_user(wanted, seen, mine)
+        _compare_shared(wanted, sources, seen, mine)
         return
     _compare_tags(wanted, sources.rules, seen, mine, user)
     seen.notes += sources.rules.notes_on(mine.wanted.username, user)
     mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
-    if mine.puts_policy:
+    own = [policy_name, *_compare_shared(wanted, sources, seen, mine)]
+    if mine.puts_policy or mine.policies:
         mine.differs.append("user_policy")
     problem = _compare_keys(wanted, sources, mine, user, proof if mine.wanted.is_first else None)
     if mine.keys.unmanaged:
         unmanaged = ", ".join(mine.keys.unmanaged)
         seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
-    for found in (problem, find_rights_problem(mine.wanted.username, policy_name, sources.rules, user)):
+    for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
 
@@ -108,6 +111,23 @@ def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user
     if not mine.wanted.is_first:
         return {}
     return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+
+
+def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> list[str]:
+    """Fill in which policies for the buckets of other objects differ. Return the names of the operator's policies."""
+    username, policies = mine.wanted.username, mine.found.policies if mine.found else {}
+    shared = find_shared(wanted, sources, seen.account, mine.wanted, mine.found)
+    due = {
+        bucket: policy
+        for bucket, policy in shared.wanted.items()
+        if not is_same(policies.get(policy_name_of(username, bucket)), policy)
+    }
+    # Deleted first: all policies of a user share one limit.
+    mine.policies = {**dict.fromkeys(shared.stale), **due}
+    seen.notes += shared.notes
+    for problem in shared.problems:
+        seen.defer(problem)
+    return [policy_name_of(username, bucket) for bucket in shared.buckets]
 
 
 def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
