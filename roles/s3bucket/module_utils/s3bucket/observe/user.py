@@ -146,7 +146,7 @@ def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> di
 def _compare_tags(wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState) -> None:
     """Fill in all tags that the user should have, and whether any of them differs.
 
-    Where IAM would refuse so many, those of the spec are left out, and the object is not Ready.
+    Where IAM would refuse that number, those of the spec are left out, and the object is not Ready.
     """
     record = _users_record(wanted, seen, mine, user)
     tags = {**wanted.tags_of(mine.wanted), **record}
