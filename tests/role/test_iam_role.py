@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.errors import ReconcileError
@@ -17,7 +18,17 @@ from s3bucket.role_settings import RoleSettings
 from s3bucket.roles import NO_ROLES, RoleRules, trust_policy
 from s3bucket.users import UserRules, policy_name_of
 from tests.support.objects import bucket_of, owner_tags, writes_in
-from tests.support.world import CLUSTER, PROJECT, PROVIDER, NewObject, Run, World, deleting, requests_of
+from tests.support.world import (
+    CLUSTER,
+    PROJECT,
+    PROVIDER,
+    NewObject,
+    Run,
+    World,
+    deleting,
+    make_operator_key,
+    requests_of,
+)
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/s3-operator-tenant"
 OTHER_BOUNDARY = "arn:aws:iam::123456789012:policy/other"
@@ -31,7 +42,12 @@ MORE = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3
 
 
 def run(world: World, cr: dict[str, Any]) -> Run:
-    return world.reconcile(cr, **SETTINGS)
+    """A run with a key that may give rights only within the boundary."""
+    file = world.folder / "role-operator"
+    if not file.exists():
+        limits = PolicySettings(world.account, permissions_boundary=BOUNDARY, oidc_provider_arn=PROVIDER)
+        make_operator_key(world.aws, policy_for(limits), file)
+    return world.reconcile(cr, **SETTINGS, AWS_SHARED_CREDENTIALS_FILE=str(file))
 
 
 def differs(world: World, cr: dict[str, Any]) -> list[str]:
@@ -59,7 +75,7 @@ def find(world: World, cr: dict[str, Any]) -> dict[str, Any] | None:
     names = world.iam.list_role_policies(RoleName=name)["PolicyNames"]
     policies = {one: world.iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in names}
     kept = {key: role.get(key) for key in ("Arn", "AssumeRolePolicyDocument", "PermissionsBoundary")}
-    return {**kept, "tags": {tag["Key"]: tag["Value"] for tag in role["Tags"]}, "policies": policies}
+    return {**kept, "tags": {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}, "policies": policies}
 
 
 @pytest.fixture(scope="module")
