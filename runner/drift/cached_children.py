@@ -11,7 +11,7 @@ from runner.objects import JsonObject
 
 
 class Cached(Protocol):
-    """Secrets and Services as their watches saw them last, with digests in place of values; None for others."""
+    """Secrets and Services as their watches saw them last, with fingerprints in place of values; None for others."""
 
     def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None:
         """One of them."""
@@ -25,6 +25,9 @@ class LiveCluster(Protocol):
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Service; None when there is none."""
+
+    def find_config_map(self, namespace: str, name: str) -> JsonObject | None:
+        """A ConfigMap; None when there is none."""
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
@@ -40,6 +43,8 @@ class CachedCluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
+        # ConfigMaps are not watched. Only objects of the layout OBC have one.
+        self.find_config_map = live.find_config_map
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Secret; None when there is none."""

@@ -35,6 +35,9 @@ INITIAL = PREFIX + "initial"
 # On a bucket: the optional settings that were written. A setting that is later removed from the spec is cleared.
 SETTINGS = PREFIX + "settings"
 
+# On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved.
+SECRET = PREFIX + "secret"
+
 # The values of the tag ORIGIN for the origin of a bucket.
 CREATED_ORIGIN = "created"
 ADOPTED_ORIGIN = "adopted"

@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, owner
+from . import allowed, metadata, owner, secrets
 from .json_types import ApiObject
+from .metadata import Metadata
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
 from .users import policy_name_of
@@ -34,6 +36,8 @@ MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
+# The keys in wanted_of's defaults for the labels and annotations of every Secret, Service and ConfigMap.
+OPERATOR_LABELS, OPERATOR_ANNOTATIONS = "operatorLabels", "operatorAnnotations"
 # The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
 TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
@@ -67,6 +71,8 @@ class Wanted:
     drift_policy: str
     service: bool
     given: frozenset[str]
+    secret: WantedSecret
+    service_metadata: Metadata = metadata.NONE
     unmanaged: frozenset[str] = frozenset()
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
@@ -89,8 +95,13 @@ class Wanted:
 
     @property
     def secret_name(self) -> str:
-        """The Secret's name, as in the Go operator."""
-        return f"{self.identity.name}-iam-secret"
+        """The Secret's name."""
+        return self.secret.name
+
+    @property
+    def default_secret_name(self) -> str:
+        """The Secret's name where the spec gives none, as in the Go operator."""
+        return default_secret_name(self.identity.name)
 
     @property
     def partition(self) -> str:
@@ -143,6 +154,11 @@ class Wanted:
         """The tags in the call that creates the IAM user. With them the user claims the bucket's name."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
+    @property
+    def secret_tags(self) -> dict[str, str]:
+        """The tag of the IAM user that records the Secret's name."""
+        return {} if self.secret_name == self.default_secret_name else {owner.SECRET: self.secret_name}
+
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
         shown: ApiObject = {}
@@ -189,9 +205,10 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
-    metadata = mapping_of(cr.get("metadata"), "metadata")
+    head = mapping_of(cr.get("metadata"), "metadata")
     spec = mapping_of(cr.get("spec"), "spec")
-    is_deleting = bool(metadata.get("deletionTimestamp"))
+    is_deleting = bool(head.get("deletionTimestamp"))
+    identity = _identity_of(head, cluster)
     given = {name for name, value in spec.items() if value is not None}
     given |= _given_below(spec)
     common = {} if is_deleting else operator_tags_of(defaults.get(OPERATOR_TAGS) or {})
@@ -200,16 +217,13 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     if not is_deleting:
         allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
     user = mapping_of(spec.get("iamUser") or {}, "spec.iamUser")
+    service = {**defaults["service"], **mapping_of(value["service"], "spec.service")}
+    both = metadata.NONE if is_deleting else common_metadata(defaults)
     wanted = Wanted(
-        identity=owner.Identity(
-            cluster,
-            text_of(metadata.get("namespace", "default"), "metadata.namespace"),
-            text_of(metadata.get("name", ""), "metadata.name"),
-            text_of(metadata.get("uid", ""), "metadata.uid"),
-        ),
-        generation=int(metadata.get("generation") or 0),
+        identity=identity,
+        generation=int(head.get("generation") or 0),
         is_deleting=is_deleting,
-        is_live=bool(metadata.get("uid")),
+        is_live=bool(head.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
         username=text_of(user.get("username", ""), "spec.iamUser.username"),
@@ -219,10 +233,9 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         force_delete=flag_of(value["forceDelete"], "spec.forceDelete"),
         adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
-        service=flag_of(
-            {**defaults["service"], **mapping_of(value["service"], "spec.service")}.get("enabled"),
-            "spec.service.enabled",
-        ),
+        service=flag_of(service.get("enabled"), "spec.service.enabled"),
+        service_metadata=metadata.NONE if is_deleting else metadata.metadata_of(service, "spec.service", both),
+        secret=_secret_of(spec.get("secret"), identity.name, both, is_deleting),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
         operator_tags=common,
@@ -232,6 +245,39 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     if not is_deleting:
         _check(wanted, "iamUser" in given)
     return wanted
+
+
+def _identity_of(head: ApiObject, cluster: str) -> owner.Identity:
+    return owner.Identity(
+        cluster,
+        text_of(head.get("namespace", "default"), "metadata.namespace"),
+        text_of(head.get("name", ""), "metadata.name"),
+        text_of(head.get("uid", ""), "metadata.uid"),
+    )
+
+
+def default_secret_name(name: str) -> str:
+    """The name of the Secret of an S3 object that gives none."""
+    return f"{name}-iam-secret"
+
+
+def common_metadata(defaults: ApiObject) -> Metadata:
+    """The labels and annotations of the operator's settings, checked.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    most = metadata.MAX_DEFAULTS
+    return Metadata(
+        metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_labels", most),
+        metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_annotations", most),
+    )
+
+
+def _secret_of(spec: object, name: str, common: Metadata, is_deleting: bool) -> WantedSecret:
+    default = default_secret_name(name)
+    if is_deleting:
+        return WantedSecret(secrets.secret_name_of(spec, default))
+    return secrets.secret_of(spec, "spec.secret", default, common)
 
 
 def _check_identity(wanted: Wanted) -> None:

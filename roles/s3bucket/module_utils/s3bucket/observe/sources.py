@@ -35,6 +35,9 @@ class Cluster(Protocol):
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
         """The Service; None when there is none."""
 
+    def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
+        """The ConfigMap; None when there is none. No cache has ConfigMaps."""
+
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
 
@@ -52,6 +55,7 @@ class Sources:
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``iam_propagation_s``: seconds to allow for IAM's eventual consistency after a write.
     ``external_name``: the target of the Service; empty for the one that follows from the region.
+    ``endpoint``: the URL of S3 for applications.
     ``rules``: what the cluster requires of users.
     ``read_users``: reads all users of the account, to check which others claim the bucket's name. None skips that
     check, for a caller that changes nothing.
@@ -68,6 +72,7 @@ class Sources:
     now: datetime
     iam_propagation_s: float
     external_name: str
+    endpoint: str = ""
     rules: UserRules = NO_RULES
     read_users: Callable[[], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
@@ -76,10 +81,14 @@ class Sources:
 
 @dataclass(frozen=True)
 class Found:
-    """The resources of an object in AWS and Kubernetes; None for one that does not exist."""
+    """The resources of an object in AWS and Kubernetes; None for one that does not exist.
+
+    ``former``: the owned Secret of the name that AWS has on record, while the spec gives another name.
+    """
 
     account: str
     bucket: BucketState | None
     user: UserState | None
     secret: ApiObject | None = None
     service: ApiObject | None = None
+    former: ApiObject | None = None
