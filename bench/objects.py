@@ -19,6 +19,7 @@ from bench.role import (
     NO_RULES,
     KeyPlan,
     Observation,
+    UserObservation,
     Wanted,
     children,
     fingerprint_of,
@@ -29,6 +30,7 @@ from bench.role import (
 from runner.control.publish import utc_now
 from runner.control.status import status_of
 from runner.objects import FINALIZER, S3Object
+from s3bucket import secrets
 from s3bucket.api import PLURAL
 from s3bucket.outcome import Outcome, Reason
 
@@ -73,14 +75,14 @@ class ReadyMade:
         """What the operator would write of it."""
         wanted = self.wanted
         arn = NO_RULES.arn_of(wanted.partition, self.account, wanted.username)
-        keys = KeyPlan(live=self.key_id)
-        seen = Observation(account=self.account, user_arn=arn, keys=keys, service_host=self._host)
+        user = UserObservation(wanted.users[0], arn=arn, keys=KeyPlan(live=self.key_id))
+        seen = Observation(account=self.account, users=[user], service_host=self._host)
         outcome = Outcome(True, Reason.READY, status=outcome_status(wanted, seen))
         return status_of(S3Object(self.item), outcome, utc_now()) or {}
 
     def secret(self) -> Item:
         """The Secret."""
-        values = {children.KEY_ID: self.key_id, children.SECRET_KEY: self.secret_key}
+        values = {secrets.KEY_ID: self.key_id, secrets.SECRET_KEY: self.secret_key}
         annotations = {children.ANNOTATION_KEY: self._key_record, children.ANNOTATION_ISSUED: utc_now()}
         return {
             "metadata": {**self._metadata(self.wanted.secret_name), "annotations": annotations},

@@ -145,14 +145,15 @@ from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
     Sources,
+    UserObservation,
     observe,
     observe_deletion,
     outcome_status,
-    writes_secret,
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
 from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
+from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # The role's variables without their prefix. Where Ansible's own errors would not name the field, the type is raw.
@@ -221,17 +222,14 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, foretell: Callable[[], Pre
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     """The module's result for an object that should exist: what differs, and the data of each task."""
     plan = {
-        "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
+        "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users),
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
-        "user": plan_user(wanted, seen, sources),
-        "secret": plan_secret(wanted, seen),
-        "secret_name": wanted.secret_name,
+        "users": [plan_user(wanted, user, sources) for user in seen.users],
         "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
         "service_uid": unwanted_service(seen),
-        "recreate_secret_uid": immutable_secret(wanted, seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
         "account": seen.account,
@@ -254,70 +252,94 @@ def success(notes: list[str]) -> OutcomeRecord:
     return Outcome(True, Reason.READY, "; ".join(notes)).to_record()
 
 
-def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
-    """The data of the tasks for the IAM user."""
-    if not wanted.username:
-        return {
-            "name": "",
-            "puts_policy": False,
-            "keys": asdict(seen.keys),
-            "tags": {},
-            "sets_tags": False,
-            "origin": "",
-        }
-    starts_rotation = seen.keys.create and not seen.keys.rotation_in_progress
-    origin, found = seen.user_tags.get(owner.ORIGIN, ""), seen.user.tags if seen.user else {}
-    rotation_tags = {owner.UNMANAGED_KEYS: seen.keys.unmanaged_tag} if starts_rotation else {}
+def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
+    """The data of the tasks for one IAM user with its key and Secret."""
+    starts_rotation = user.keys.create and not user.keys.rotation_in_progress
+    origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
+    rotation_tags = {owner.UNMANAGED_KEYS: user.keys.unmanaged_tag} if starts_rotation else {}
+    is_changed = (
+        "user" in user.differs or starts_rotation or owner.BUCKET not in found or found.get(owner.ORIGIN, "") != origin
+    )
     return {
-        "name": wanted.username,
-        "policy_name": wanted.policy_name,
-        "policy": wanted.user_policy,
-        "puts_policy": seen.puts_policy,
+        "name": user.wanted.username,
+        "is_first": user.wanted.is_first,
+        "is_created": creates_user(user),
+        "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
+        "policy": wanted.policy_of(user.wanted),
+        "puts_policy": user.puts_policy,
         # The call that creates a user sets all its tags.
-        "sets_tags": seen.user_exists
-        and (
-            "user" in seen.differs
-            or starts_rotation
-            or owner.BUCKET not in found
-            or found.get(owner.ORIGIN, "") != origin
-        ),
+        "sets_tags": user.found is not None and is_changed,
         "origin": origin,
-        "tags": {**seen.user_tags, **rotation_tags},
+        "tags": {**user.tags, **rotation_tags},
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
-            key: value
-            for key, value in {**wanted.identity.tags, **seen.user_tags}.items()
-            if key != owner.UNMANAGED_KEYS
+            key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS
         },
         "key_tag": owner.KEY,
-        "keys": asdict(seen.keys),
+        "keys": asdict(user.keys),
+        "needs_access": user.writes_secret or user.keys.rotation_in_progress or bool(user.keys.delete_after),
+        **plan_secret(wanted, user),
     }
 
 
-def plan_secret(wanted: Wanted, seen: Observation) -> dict[str, Any]:
-    """The manifest of the Secret; empty when it is not written."""
-    return children.secret_manifest(wanted, seen.secret) if writes_secret(wanted, seen) else {}
+def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
+    """The data of the tasks for the Secret of one IAM user, and for the ConfigMap beside it."""
+    own, kept = user.wanted.secret, user.kept_in
+    manifest = children.secret_manifest(wanted, own, user.secret) if user.writes_secret else {}
+    if kept is not None and children.is_new(manifest):
+        manifest = children.with_issue_of(manifest, kept)
+    config_map = (
+        children.config_map_manifest(wanted, own, user.config_map, user.facts) if user.writes_config_map else {}
+    )
+    more = {
+        "kept_in": kept["metadata"]["name"] if kept else "",
+        "config_map": config_map,
+        "unwanted": [
+            {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
+            for kind, item in user.unwanted
+        ],
+        "secret_tags": {owner.SECRET: own.name} if user.moves and user.writes_secret else {},
+    }
+    source = {
+        "entries": own.entries,
+        "facts": asdict(user.facts),
+        "pair": str(user.recorded or ""),
+        "kept_uid": kept["metadata"]["uid"] if kept else "",
+    }
+    return {
+        "secret": manifest,
+        "secret_name": own.name,
+        "secret_source": source,
+        "recreate_secret_uid": immutable_secret(user),
+        "has_more": any(more.values()),
+        **more,
+    }
+
+
+def creates_user(user: UserObservation) -> bool:
+    """Whether the user is to be created."""
+    return user.found is None and "user" in user.differs
 
 
 def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     """The manifest of the Service; empty when it is not written."""
-    if "service" not in seen.differs or not seen.service_host:
+    if not seen.service_differs or not seen.service_host:
         return {}
     return children.service_manifest(wanted, seen.service, seen.service_host)
 
 
 def unwanted_service(seen: Observation) -> str:
     """The uid of a Service that must be deleted; empty for none."""
-    if "service" not in seen.differs or seen.service_host or seen.service is None:
+    if not seen.service_differs or seen.service_host or seen.service is None:
         return ""
     return str(seen.service["metadata"]["uid"])
 
 
-def immutable_secret(wanted: Wanted, seen: Observation) -> str:
+def immutable_secret(user: UserObservation) -> str:
     """The uid of an immutable Secret that must be deleted before it is written; empty for none."""
-    if seen.secret is None or not seen.secret.get("immutable") or not writes_secret(wanted, seen):
+    if user.secret is None or not user.secret.get("immutable") or not user.writes_secret:
         return ""
-    return str(seen.secret["metadata"]["uid"])
+    return str(user.secret["metadata"]["uid"])
 
 
 def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
@@ -339,10 +361,8 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
         "kept_arguments": {**({"policy": {}} if deletion.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
         "region": wanted.region,
-        "user": wanted.username,
         "namespace": wanted.identity.namespace,
-        "secret_name": wanted.secret_name,
-        "service_name": wanted.identity.name,
+        "children": children_of(wanted, deletion),
         "force_delete": wanted.force_delete,
     }
     return {
@@ -353,6 +373,14 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
         "success": success(deletion.notes),
         "deferred": [problem.outcome.to_record() for problem in deletion.deferred],
     }
+
+
+def children_of(wanted: Wanted, deletion: Deletion) -> list[dict[str, str]]:
+    """The Secrets, ConfigMaps and the Service that are deleted."""
+    found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid} for user in deletion.users]
+    found += [{"kind": kind, "name": name, "uid": uid} for user in deletion.users for kind, name, uid in user.more]
+    found.append({"kind": "Service", "name": wanted.identity.name, "uid": deletion.service_uid})
+    return [child for child in found if child["uid"]]
 
 
 if __name__ == "__main__":

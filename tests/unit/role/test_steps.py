@@ -41,10 +41,10 @@ def test_steps_of_a_deletion_are_its_tasks() -> None:
 @pytest.mark.parametrize(
     ("task", "removed"),
     [
-        ("Ensure the user is gone", []),
+        ("Ensure the users are gone", []),
         ("Ensure the bucket is empty", ["user"]),
         ("Ensure the bucket is gone", ["user"]),
-        ("Ensure Secret and Service are gone", ["user", "bucket"]),
+        ("Ensure Secrets and Service are gone", ["user", "bucket"]),
         ("Ensure the Service", []),
     ],
 )

@@ -17,7 +17,7 @@ from .json_types import ApiObject
 from .keys import Pair, fingerprint_of
 from .metadata import LABEL_MANAGED_BY, Metadata, Record
 from .regions import s3_host_of
-from .secrets import KEY_ID, SECRET_KEY, Facts
+from .secrets import KEY_ID, SECRET_KEY, Facts, WantedSecret
 from .spec import Wanted
 
 LABEL_NAME = "agill.apps/s3"
@@ -126,15 +126,18 @@ def service_spec(external_name: str) -> dict[str, str]:
     return {"type": "ExternalName", "externalName": external_name}
 
 
-def secret_manifest(wanted: Wanted, existing: ApiObject | None) -> ApiObject:
-    """The manifest of the Secret, without a key pair. None in it removes what an earlier run has written."""
+def secret_manifest(wanted: Wanted, own: WantedSecret, existing: ApiObject | None) -> ApiObject:
+    """The manifest of a user's Secret, without a key pair. None in it removes what an earlier run has written."""
     found = existing if existing is not None and not existing.get("immutable") else None
-    meta = _metadata(wanted, wanted.secret_name, found, wanted.secret.metadata, wanted.secret.record)
-    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _metadata(wanted, own.name, found, own.metadata, own.record),
+    }
     if found is None:
         return {**manifest, "type": "Opaque"}
-    stale = sorted(metadata.read_record(found).entries - set(wanted.secret.entries))
-    # What does not exist is not named, because an API server stores an empty entry for a null that removes nothing.
+    stale = sorted(metadata.read_record(found).entries - set(own.entries))
+    # Only what exists: the API server stores an empty entry for a null in a new object.
     stale = [name for name in stale if name in found.get("fingerprints", {})]
     return {**manifest, **({"data": dict.fromkeys(stale)} if stale else {})}
 
@@ -146,7 +149,7 @@ def service_manifest(wanted: Wanted, existing: ApiObject | None, external_name: 
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service_spec(external_name)}
 
 
-def with_example_pair(manifest: ApiObject, wanted: Wanted, facts: Facts) -> ApiObject:
+def with_example_pair(manifest: ApiObject, own: WantedSecret, facts: Facts) -> ApiObject:
     """Return a Secret's manifest for a dry run: with AWS's example key pair, which has the length of a real one."""
     pair = Pair(_EXAMPLE_ID, fingerprint_of(_EXAMPLE_KEY))
     annotations = {
@@ -154,9 +157,17 @@ def with_example_pair(manifest: ApiObject, wanted: Wanted, facts: Facts) -> ApiO
         ANNOTATION_KEY: str(pair),
         ANNOTATION_ISSUED: "2006-01-02T15:04:05Z",
     }
-    data = secrets.data_of(wanted.secret.entries, facts, _EXAMPLE_ID, _EXAMPLE_KEY)
+    data = secrets.data_of(own.entries, facts, _EXAMPLE_ID, _EXAMPLE_KEY)
     meta = {**manifest["metadata"], "annotations": annotations}
     return {**manifest, "metadata": meta, "data": {**manifest.get("data", {}), **data}}
+
+
+def with_issue_of(manifest: ApiObject, secret: ApiObject) -> ApiObject:
+    """Return a Secret's manifest with the record of when its key was issued, from the Secret that holds the key now."""
+    found = _annotations(secret)
+    kept = {name: found[name] for name in (ANNOTATION_KEY, ANNOTATION_ISSUED) if name in found}
+    annotations = {**manifest["metadata"]["annotations"], **kept}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
 def beside(manifest: ApiObject) -> ApiObject:
@@ -170,14 +181,31 @@ def is_new(manifest: ApiObject) -> bool:
     return bool(manifest["metadata"]["uid"] == NEW_UID)
 
 
-def has_secret_metadata(secret: ApiObject, wanted: Wanted) -> bool:
+def has_secret_metadata(secret: ApiObject, wanted: Wanted, own: WantedSecret) -> bool:
     """Whether the owned Secret has the wanted labels and annotations, and the record of what is written into it."""
-    return has_labels(secret, wanted) and metadata.is_same(secret, wanted.secret.metadata, wanted.secret.record)
+    return has_labels(secret, wanted) and metadata.is_same(secret, own.metadata, own.record)
 
 
-def has_secret_data(secret: ApiObject, wanted: Wanted, facts: Facts, pair: Pair) -> bool:
+def has_secret_data(secret: ApiObject, own: WantedSecret, facts: Facts, pair: Pair) -> bool:
     """Whether the owned Secret has the wanted entries."""
-    return secrets.is_data_same(secret, secrets.wanted_fingerprints(wanted.secret.entries, facts, pair))
+    return secrets.is_data_same(secret, secrets.wanted_fingerprints(own.entries, facts, pair))
+
+
+def config_map_manifest(wanted: Wanted, own: WantedSecret, existing: ApiObject | None, facts: Facts) -> ApiObject:
+    """The manifest of the ConfigMap beside a user's Secret."""
+    record = metadata.record_of(own.metadata)
+    meta = _metadata(wanted, own.name, existing, own.metadata, record)
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": secrets.config_map_data(facts)}
+
+
+def is_config_map_same(config_map: ApiObject, wanted: Wanted, own: WantedSecret, facts: Facts) -> bool:
+    """Whether the owned ConfigMap has the wanted content."""
+    data = config_map.get("data") or {}
+    return (
+        has_labels(config_map, wanted)
+        and metadata.is_same(config_map, own.metadata, metadata.record_of(own.metadata))
+        and all(data.get(name) == text for name, text in secrets.config_map_data(facts).items())
+    )
 
 
 def is_service_same(service: ApiObject, wanted: Wanted, external_name: str) -> bool:
@@ -190,9 +218,7 @@ def is_service_same(service: ApiObject, wanted: Wanted, external_name: str) -> b
     )
 
 
-def _metadata(
-    wanted: Wanted, name: str, existing: ApiObject | None, own: Metadata, record: Record
-) -> ApiObject:
+def _metadata(wanted: Wanted, name: str, existing: ApiObject | None, own: Metadata, record: Record) -> ApiObject:
     given = metadata.patch_of(existing, own, record)
     return {
         "name": name,

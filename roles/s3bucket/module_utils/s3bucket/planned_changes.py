@@ -7,15 +7,15 @@ from a Secret. Any value there may be secret, even one that someone else wrote.
 
 from __future__ import annotations
 
-from . import aspects, children, owner
+from . import aspects, children, owner, secrets
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import Pair
-from .observe import Deletion, Observation, Sources
+from .observe import Deletion, Observation, Sources, UserObservation
 from .settings import BY_NAME
 from .spec import Wanted
 from .state import UserState
-from .users import due_tags
+from .users import due_tags, policy_name_of
 
 _MISSING, _CREATED, _THERE = "missing", "created", "there"
 
@@ -23,9 +23,9 @@ _MISSING, _CREATED, _THERE = "missing", "created", "there"
 def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
     """The changes of an object that should be present, from the result of :func:`observe.observe`."""
     found = _of_bucket(wanted, seen)
-    if wanted.username:
-        found += _of_user(wanted, seen, seen.user, sources) if seen.user else _of_new_user(seen, sources)
-    if "service" in seen.differs:
+    for mine in seen.users:
+        found += _of_user(wanted, mine, mine.found, sources) if mine.found else _of_new_user(mine, sources)
+    if seen.service_differs:
         found += _of_service(wanted, seen)
     return found
 
@@ -33,15 +33,12 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
 def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     """The changes of an object that is being deleted, from the result of :func:`observe.observe_deletion`."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
-    becomes = {
-        "bucket": "retained, no longer managed" if deletion.retained_tags is not None else deleted,
-        "user": "deleted, with its keys and policy",
-    }
-    fields = {"user": "iamUser"}
-    return [
-        Change(aspect, fields.get(aspect, aspect), _THERE, becomes.get(aspect, "deleted"))
-        for aspect in deletion.differs
-    ]
+    of_bucket = "retained, no longer managed" if deletion.retained_tags is not None else deleted
+    names = [(aspect, aspect, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
+    names += [("user", user.field, "deleted, with its keys and policy") for user in deletion.users if user.is_deleted]
+    names += [("secret", f"{user.in_plan}secret", "deleted") for user in deletion.users if user.secret_uid]
+    names += [(aspect, aspect, "deleted") for aspect in deletion.differs if aspect == "service"]
+    return [Change(aspect, field, _THERE, becomes) for aspect, field, becomes in names]
 
 
 def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
@@ -59,57 +56,98 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     return found + _differing("tags" if seen.bucket_exists else "bucket", "tags.", _paired(is_now, would_be))
 
 
-def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
-    found = [Change("user", "iamUser", _MISSING, _CREATED)]
-    if not seen.keys.create:
+def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
+    found = [Change("user", mine.wanted.field, _MISSING, _CREATED)]
+    if not mine.keys.create:
         return found
-    return [*found, Change("user", "accessKey", _MISSING, "issued"), *_of_rewritten_secret("user", seen, sources)]
+    issued = Change("user", f"{mine.wanted.in_plan}accessKey", _MISSING, "issued")
+    return [*found, issued, *_of_rewritten_secret("user", mine, sources)]
 
 
-def _of_user(wanted: Wanted, seen: Observation, user: UserState, sources: Sources) -> list[Change]:
-    tags = {key: seen.user_tags.get(key) for key in due_tags(user, wanted.user_tags)}
-    found = _differing("user", "iamUser.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
+def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
+    field = mine.wanted.field
+    tags = {key: mine.tags.get(key) for key in due_tags(user, wanted.tags_of(mine.wanted))}
+    found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
         boundary = user.boundary or None
-        found.append(Change("user", "iamUser.permissionsBoundary", boundary, sources.rules.boundary))
-    if seen.puts_policy:
-        policy = user.policies.get(wanted.policy_name)
-        found.append(Change("user_policy", "iamUser.policy", policy, wanted.user_policy))
-    found += _of_keys(seen, user)
+        found.append(Change("user", f"{field}.permissionsBoundary", boundary, sources.rules.boundary))
+    if mine.puts_policy:
+        policy = user.policies.get(policy_name_of(mine.wanted.username, wanted.bucket))
+        found.append(Change("user_policy", f"{field}.policy", policy, wanted.policy_of(mine.wanted)))
+    found += _of_keys(mine, user)
     # A new key replaces the one in the Secret, so both values change together.
-    aspect = "secret" if "secret" in seen.differs else "access_key"
-    if seen.keys.create:
-        found += _of_rewritten_secret(aspect, seen, sources)
-    if "secret" in seen.differs and seen.secret is not None:
-        found += _of_labels("secret", seen.secret, wanted)
+    aspect = "secret" if "secret" in mine.differs else "access_key"
+    if mine.keys.create:
+        found += _of_rewritten_secret(aspect, mine, sources)
+    if "secret" in mine.differs:
+        found += _of_secret(wanted, mine)
     return found
 
 
-def _of_keys(seen: Observation, user: UserState) -> list[Change]:
-    aspect = "access_key" if "access_key" in seen.differs else "secret"
-    found, keys = [], seen.keys
+def _of_secret(wanted: Wanted, mine: UserObservation) -> list[Change]:
+    """The changes of the Secret beside those of a new key."""
+    own, prefix, found = mine.wanted.secret, f"{mine.wanted.in_plan}secret", []
+    if mine.former is not None:
+        found.append(Change("secret", f"{prefix}.name", mine.former["metadata"]["name"], own.name))
+    elif mine.moves:
+        found.append(Change("secret", f"{prefix}.name", "not on record", own.name))
+    elif mine.secret is None and not mine.keys.create:
+        found.append(Change("secret", prefix, _MISSING, _CREATED))
+    if mine.secret is not None:
+        manifest = children.secret_manifest(wanted, own, mine.secret)
+        found += _of_metadata("secret", prefix, mine.secret, manifest)
+        found += _of_entries(prefix, mine, manifest)
+    return found + _of_config_map(mine)
+
+
+def _of_entries(prefix: str, mine: UserObservation, manifest: ApiObject) -> list[Change]:
+    """The entries that are written without a new key, and those that are removed. Without any value."""
+    now, own = (mine.secret or {}).get("fingerprints", {}), mine.wanted.secret
+    wanted = secrets.wanted_fingerprints(own.entries, mine.facts, mine.recorded) if mine.recorded else {}
+    words = [
+        (name, "differs" if name in now else _MISSING, "written")
+        for name, fingerprint in ({} if mine.keys.create else wanted).items()
+        if now.get(name) != fingerprint
+    ]
+    words += [(name, _THERE, "removed") for name in manifest.get("data", {})]
+    return [Change("secret", f"{prefix}.data.{name}", is_now, would_be) for name, is_now, would_be in words]
+
+
+def _of_config_map(mine: UserObservation) -> list[Change]:
+    if not mine.config_map_differs:
+        return []
+    field = f"{mine.wanted.in_plan}configMap"
+    if not mine.wanted.secret.has_config_map:
+        return [Change("secret", field, _THERE, "deleted")]
+    return [Change("secret", field, _MISSING if mine.config_map is None else "differs", "written")]
+
+
+def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
+    aspect = "access_key" if "access_key" in mine.differs else "secret"
+    found, keys, field = [], mine.keys, f"{mine.wanted.in_plan}accessKey"
     recorded = Pair.parse(user.tags.get(owner.KEY, ""))
     if keys.create:
         status = user.keys.get(recorded.id) if recorded else None
         is_now = f"{recorded.id} ({status})" if recorded and status else _MISSING
-        found.append(Change(aspect, "accessKey", is_now, "replaced by a new one" if status else "issued"))
+        found.append(Change(aspect, field, is_now, "replaced by a new one" if status else "issued"))
     elif keys.rotation_in_progress:
-        found.append(Change(aspect, "accessKey", "rotation left unfinished", keys.live))
+        found.append(Change(aspect, field, "rotation left unfinished", keys.live))
     goes = [*keys.delete_first, *keys.delete_after]
     return found + [
-        Change(aspect, f"accessKey.{key}", user.keys[key], "deleted")
+        Change(aspect, f"{field}.{key}", user.keys[key], "deleted")
         for key in goes
         if recorded is None or key != recorded.id
     ]
 
 
-def _of_rewritten_secret(aspect: str, seen: Observation, sources: Sources) -> list[Change]:
+def _of_rewritten_secret(aspect: str, mine: UserObservation, sources: Sources) -> list[Change]:
     if sources.cluster is None:
         return []
-    if seen.secret is None:
-        return [Change(aspect, "secret", _MISSING, _CREATED)]
-    is_now = "holds the recorded key" if seen.has_key else "does not hold a key that works"
-    return [Change(aspect, "secret", is_now, "holds the new key")]
+    field = f"{mine.wanted.in_plan}secret"
+    if mine.secret is None:
+        return [Change(aspect, field, _MISSING, _CREATED)]
+    is_now = "holds the recorded key" if mine.has_key else "does not hold a key that works"
+    return [Change(aspect, field, is_now, "holds the new key")]
 
 
 def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
@@ -119,12 +157,17 @@ def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     if not seen.service_host:
         return [Change("service", "service", _THERE, "deleted")]
     spec = _paired(service.get("spec", {}), children.service_spec(seen.service_host), keeps=True)
-    return _differing("service", "service.", spec) + _of_labels("service", service, wanted)
+    manifest = children.service_manifest(wanted, service, seen.service_host)
+    return _differing("service", "service.", spec) + _of_metadata("service", "service", service, manifest)
 
 
-def _of_labels(name: str, item: ApiObject, wanted: Wanted) -> list[Change]:
-    labels = item.get("metadata", {}).get("labels") or {}
-    return _differing(name, f"{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
+def _of_metadata(aspect: str, field: str, item: ApiObject, manifest: ApiObject) -> list[Change]:
+    """The labels and annotations that a manifest sets, or removes by None."""
+    found = []
+    for name in ("labels", "annotations"):
+        is_now, would_be = item.get("metadata", {}).get(name) or {}, manifest["metadata"][name]
+        found += _differing(aspect, f"{field}.{name}.", _paired(is_now, would_be, keeps=True))
+    return found
 
 
 def _paired(is_now: ApiObject, would_be: ApiObject, *, keeps: bool = False) -> dict[str, tuple[Json, Json]]:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The shape of a Secret: which entries it has in which layout, and how entries are compared without secret values. Pure.
+"""The shape of a Secret: its entries in each layout, and how they are compared without secret values. Pure.
 
 An entry is compared by its fingerprint, which is that of its text with the fingerprint of the secret access key in
 place of the key itself. The fingerprint of the key is recorded in AWS (``keys``). So the wanted fingerprint of each
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from . import metadata
+from . import metadata, owner
 from .json_types import ApiObject
 from .keys import Pair, fingerprint_of
 from .metadata import Metadata, Record
@@ -55,13 +55,30 @@ _FILE_SECRET = re.compile(r"^aws_secret_access_key *= *(\S+) *$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class WantedSecret:
-    """The Secret that a spec requests. ``keys``: entries in addition to the layout's, or in place of them."""
+    """The Secret that a spec requests.
+
+    ``keys``: entries in addition to the layout's, or in place of them. ``default_name``: the name of a Secret for which
+    no name is given.
+    """
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     layout: str = DEFAULT_LAYOUT
     keys: dict[str, str] = field(default_factory=dict)
+    default_name: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tag of the IAM user that records the Secret's name."""
+        return {} if self.name == (self.default_name or self.name) else {owner.SECRET: self.name}
+
+    def former_name(self, tags: Mapping[str, str]) -> str:
+        """The name of the Secret that earlier runs wrote.
+
+        :param tags: of the IAM user
+        """
+        return tags.get(owner.SECRET) or self.default_name or self.name
 
     @property
     def metadata(self) -> Metadata:
@@ -90,10 +107,10 @@ class WantedSecret:
 class Facts:
     """What an application needs to know of a bucket."""
 
-    bucket: str
-    region: str
-    endpoint: str
-    arn: str
+    bucket: str = ""
+    region: str = ""
+    endpoint: str = ""
+    arn: str = ""
 
     @property
     def host(self) -> str:
@@ -115,22 +132,24 @@ def secret_of(spec: object, path: str, default_name: str, common: Metadata = met
     :raises ReconcileError: InvalidSpec
     """
     if spec is None:
-        return WantedSecret(default_name, dict(common.labels), dict(common.annotations))
+        return WantedSecret(default_name, common.labels, common.annotations, default_name=default_name)
     given = fields_of(spec, path, ("name", "labels", "annotations", "layout", "keys"))
     name = text_of(given.get("name", default_name), f"{path}.name")
     if not metadata.is_domain(name):
         raise invalid(f"{path}.name", "is not a name of a Secret: at most 253 of a-z, 0-9, '-' and '.'")
     layout = choice_of(given.get("layout", DEFAULT_LAYOUT), f"{path}.layout", LAYOUTS)
     found = metadata.metadata_of(given, path, common)
-    wanted = WantedSecret(name, found.labels, found.annotations, layout, _keys_of(given.get("keys"), f"{path}.keys"))
+    keys = _keys_of(given.get("keys"), f"{path}.keys")
+    wanted = WantedSecret(name, found.labels, found.annotations, layout, keys, default_name)
     _check_entries(wanted, f"{path}.keys")
     return wanted
 
 
-def secret_name_of(spec: object, default_name: str) -> str:
-    """The name of the Secret of an object that is being deleted, for which no error matters."""
+def former_secret_of(spec: object, default_name: str) -> WantedSecret:
+    """The Secret of an object that is being deleted. No error in its spec matters."""
     name = spec.get("name") if isinstance(spec, dict) else None
-    return name if isinstance(name, str) and metadata.is_domain(name) else default_name
+    is_valid = isinstance(name, str) and metadata.is_domain(name)
+    return WantedSecret(str(name) if is_valid else default_name, default_name=default_name)
 
 
 def _keys_of(value: object, path: str) -> dict[str, str]:
@@ -337,4 +356,3 @@ def _s3_part(text: str) -> ApiObject:
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-

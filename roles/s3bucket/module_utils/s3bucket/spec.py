@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, metadata, owner, secrets
+from . import allowed, metadata, owner
+from .access import FIRST, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .metadata import Metadata
 from .policy import POLICY_ACTIONS, locks_out, text_problem
@@ -21,8 +22,6 @@ from .values import invalid as invalid  # used as spec.invalid too
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
 # Any label of a host name. Which regions exist, only botocore, or the endpoint that an operator sets, knows.
 REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -52,8 +51,8 @@ _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 class Wanted:
     """What one S3 object requests.
 
-    ``settings`` holds the wanted value of each bucket setting by its name; it is empty for an object that is being
-    deleted. ``given`` names the spec fields that the CR itself sets.
+    ``users``: the first one is that of ``spec.iamUser``. ``settings`` holds the wanted value of each bucket setting by
+    its name; it is empty for an object that is being deleted. ``given`` names the spec fields that the CR itself sets.
     """
 
     identity: owner.Identity
@@ -62,7 +61,7 @@ class Wanted:
     is_live: bool
     region: str
     bucket: str
-    username: str
+    users: tuple[WantedUser, ...]
     settings: ApiObject
     tags: dict[str, str]
     deletion_policy: str
@@ -71,7 +70,6 @@ class Wanted:
     drift_policy: str
     service: bool
     given: frozenset[str]
-    secret: WantedSecret
     service_metadata: Metadata = metadata.NONE
     unmanaged: frozenset[str] = frozenset()
     operator_tags: dict[str, str] = field_of(default_factory=dict)
@@ -89,19 +87,24 @@ class Wanted:
         return bool(self.settings.get("object_lock"))
 
     @property
+    def username(self) -> str:
+        """The first user, which claims the bucket's name in IAM; empty for none."""
+        return self.users[0].username if self.users else ""
+
+    @property
     def policy_name(self) -> str:
-        """The inline policy's name."""
+        """The name of the first user's inline policy."""
         return policy_name_of(self.username, self.bucket)
 
     @property
     def secret_name(self) -> str:
-        """The Secret's name."""
-        return self.secret.name
+        """The name of the first user's Secret, or of the one that an object without users would have."""
+        return self.users[0].secret.name if self.users else secret_name_of(self.identity.name)
 
     @property
-    def default_secret_name(self) -> str:
-        """The Secret's name where the spec gives none, as in the Go operator."""
-        return default_secret_name(self.identity.name)
+    def former_users(self) -> tuple[WantedUser, ...]:
+        """The users for a deletion. An object without users may still have a Secret, so it has one without a name."""
+        return self.users or (WantedUser("", FIRST, WantedSecret(self.secret_name)),)
 
     @property
     def partition(self) -> str:
@@ -124,9 +127,13 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
+    def policy_of(self, user: WantedUser) -> ApiObject:  # noqa: ARG002 - the same for each user
+        """The inline policy of one of the users."""
+        return self.user_policy
+
     @property
     def user_policy(self) -> ApiObject:
-        """The inline policy: all actions on the bucket and its objects, nothing else."""
+        """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
         return {
             "Version": "2012-10-17",
             "Statement": [
@@ -149,15 +156,9 @@ class Wanted:
         initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
-    @property
-    def user_tags(self) -> dict[str, str]:
-        """The tags in the call that creates the IAM user. With them the user claims the bucket's name."""
+    def tags_of(self, user: WantedUser) -> dict[str, str]:  # noqa: ARG002 - the same for each user
+        """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
-
-    @property
-    def secret_tags(self) -> dict[str, str]:
-        """The tag of the IAM user that records the Secret's name."""
-        return {} if self.secret_name == self.default_secret_name else {owner.SECRET: self.secret_name}
 
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
@@ -216,7 +217,6 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
     if not is_deleting:
         allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
-    user = mapping_of(spec.get("iamUser") or {}, "spec.iamUser")
     service = {**defaults["service"], **mapping_of(value["service"], "spec.service")}
     both = metadata.NONE if is_deleting else common_metadata(defaults)
     wanted = Wanted(
@@ -226,7 +226,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         is_live=bool(head.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        username=text_of(user.get("username", ""), "spec.iamUser.username"),
+        users=users_of(spec, identity.name, None if is_deleting else both),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
@@ -235,7 +235,6 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
         service=flag_of(service.get("enabled"), "spec.service.enabled"),
         service_metadata=metadata.NONE if is_deleting else metadata.metadata_of(service, "spec.service", both),
-        secret=_secret_of(spec.get("secret"), identity.name, both, is_deleting),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
         operator_tags=common,
@@ -256,11 +255,6 @@ def _identity_of(head: ApiObject, cluster: str) -> owner.Identity:
     )
 
 
-def default_secret_name(name: str) -> str:
-    """The name of the Secret of an S3 object that gives none."""
-    return f"{name}-iam-secret"
-
-
 def common_metadata(defaults: ApiObject) -> Metadata:
     """The labels and annotations of the operator's settings, checked.
 
@@ -271,13 +265,6 @@ def common_metadata(defaults: ApiObject) -> Metadata:
         metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_labels", most),
         metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_annotations", most),
     )
-
-
-def _secret_of(spec: object, name: str, common: Metadata, is_deleting: bool) -> WantedSecret:
-    default = default_secret_name(name)
-    if is_deleting:
-        return WantedSecret(secrets.secret_name_of(spec, default))
-    return secrets.secret_of(spec, "spec.secret", default, common)
 
 
 def _check_identity(wanted: Wanted) -> None:
@@ -296,6 +283,8 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
         raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
+    if "secret" in wanted.given and not has_user:
+        raise invalid("spec.secret", "needs spec.iamUser, of which it holds the access key")
     if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
         raise invalid(
             "spec.iamUser.username",

@@ -22,11 +22,11 @@ STEPS: dict[str, tuple[str, ...]] = {
 DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket's tags show its owner and origin": (),
     "Ensure the user of the Go operator carries this object's tags": (),
-    "Ensure the user is gone": ("user",),
+    "Ensure the users are gone": ("user",),
     "Ensure a retained bucket is no longer managed": (),
     "Ensure the bucket is empty": (),
     "Ensure the bucket is gone": ("bucket",),
-    "Ensure Secret and Service are gone": ("secret", "service"),
+    "Ensure Secrets and Service are gone": ("secret", "service"),
 }
 # After these reasons no step runs: ownership is in doubt, or every further request would fail or make it worse.
 STOPS = (

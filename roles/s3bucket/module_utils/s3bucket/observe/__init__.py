@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from .account import ask_account
 from .bucket import differing_settings
-from .deletion import Deletion, observe_deletion
-from .observation import Observation, outcome_status, writes_secret
+from .deletion import Deletion, UserDeletion, observe_deletion
+from .observation import Observation, UserObservation, outcome_status
 from .present import observe
 from .sources import Cluster, Sources, Users
 
@@ -23,11 +23,12 @@ __all__ = [
     "Deletion",
     "Observation",
     "Sources",
+    "UserDeletion",
+    "UserObservation",
     "Users",
     "ask_account",
     "differing_settings",
     "observe",
     "observe_deletion",
     "outcome_status",
-    "writes_secret",
 ]

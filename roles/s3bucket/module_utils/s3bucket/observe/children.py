@@ -4,56 +4,101 @@
 from __future__ import annotations
 
 from .. import children
+from ..access import WantedUser
 from ..errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from ..json_types import ApiObject
+from ..metadata import read_record
 from ..outcome import Reason
 from ..spec import Wanted
-from .observation import Observation, writes_secret
-from .sources import Cluster, Sources
+from ..state import UserState
+from .observation import Observation, UserObservation
+from .sources import Cluster, FoundUser, Sources
 
 _Child = ApiObject | None
 
 
-def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """The Secret and the Service. None for one that does not exist; None for both without a cluster."""
+def find_user(wanted: Wanted, sources: Sources, user: WantedUser, found: UserState | None) -> FoundUser:
+    """One of the users with its Secret, and with what earlier runs wrote under another name or in another layout.
+
+    :param found: the IAM user
+    """
+    cluster, namespace = sources.cluster, wanted.identity.namespace
+    if cluster is None:
+        return FoundUser(user, found)
+    name = user.secret.name
+    secret = cluster.find_secret(namespace, name, is_wanted=bool(user.username))
+    former = None
+    former_name = user.secret.former_name(found.tags) if found else name
+    if former_name != name:
+        former = owned_only(wanted, cluster.find_secret(namespace, former_name))
+    has_config_map = user.secret.has_config_map or _has_config_map(wanted, secret)
+    return FoundUser(
+        user,
+        found,
+        secret,
+        former,
+        cluster.find_config_map(namespace, name) if has_config_map else None,
+        owned_only(wanted, cluster.find_config_map(namespace, former_name))
+        if _has_config_map(wanted, former)
+        else None,
+    )
+
+
+def owned_only(wanted: Wanted, item: _Child) -> _Child:
+    """The item if the S3 object owns it, else None."""
+    return item if item is not None and children.is_owned(item, wanted) else None
+
+
+def _has_config_map(wanted: Wanted, secret: _Child) -> bool:
+    """Whether an owned Secret records that an earlier run wrote a ConfigMap beside it."""
+    return owned_only(wanted, secret) is not None and read_record(secret).config_map
+
+
+def find_service(wanted: Wanted, sources: Sources) -> _Child:
+    """The Service. None for one that does not exist, and without a cluster."""
     if sources.cluster is None:
-        return None, None
-    namespace, name = wanted.identity.namespace, wanted.identity.name
-    secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
+        return None
     has_service = bool(children.service_host(wanted, sources.external_name))
-    return secret, sources.cluster.find_service(namespace, name, is_wanted=has_service)
+    return sources.cluster.find_service(wanted.identity.namespace, wanted.identity.name, is_wanted=has_service)
 
 
-def find_children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """As :func:`find_children`. In a terminating namespace, the operator's rights may be deleted first.
+def find_children_of_deletion(
+    wanted: Wanted, sources: Sources, users: list[tuple[WantedUser, UserState | None]]
+) -> tuple[list[FoundUser], _Child]:
+    """Each user with its Secret, in their order, and the Service.
 
-    Kubernetes then deletes Secret and Service together with the namespace, so they count as absent.
+    In a terminating namespace, the operator's rights may be deleted first. Kubernetes then deletes Secret and Service
+    together with the namespace, so they count as absent.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
     """
     try:
-        return find_children(wanted, sources)
+        return [find_user(wanted, sources, *user) for user in users], find_service(wanted, sources)
     except ForbiddenError:
         if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
             raise
-        return None, None
+        return [FoundUser(*user) for user in users], None
 
 
-def check_ownership(wanted: Wanted, secret: _Child, service: _Child) -> None:
-    """Return only if Secret and Service may be created or changed.
+def check_ownership(wanted: Wanted, users: tuple[FoundUser, ...], service: _Child) -> None:
+    """Return only if the Secrets and the Service may be created or changed.
 
     :raises ReconcileError: Conflict
     """
-    if secret is not None and wanted.username and not children.is_owned(secret, wanted):
-        raise _conflict("Secret", wanted.secret_name)
+    for one in users:
+        for kind, found in (("Secret", one.secret), ("ConfigMap", one.config_map)):
+            # A ConfigMap that is not wanted is only deleted if it is owned.
+            is_wanted = kind == "Secret" or one.wanted.secret.has_config_map
+            if found is not None and is_wanted and not children.is_owned(found, wanted):
+                raise _conflict(kind, one.wanted.secret.name, f"set another {one.wanted.secret_field}.name")
     if service is not None and not children.is_owned(service, wanted):
-        raise _conflict("Service", wanted.identity.name)
+        raise _conflict("Service", wanted.identity.name, "rename the S3 object")
 
 
-def _conflict(kind: str, name: str) -> ReconcileError:
+def _conflict(kind: str, name: str, remedy: str) -> ReconcileError:
     return ReconcileError(
         Reason.CONFLICT,
         f"{kind} {name} exists and does not belong to this S3 object (no controller ownerReference to it): "
-        f"delete or rename the {kind}, or rename the S3 object",
+        f"delete or rename the {kind}, or {remedy}",
     )
 
 
@@ -69,9 +114,9 @@ def compare_service(wanted: Wanted, sources: Sources, seen: Observation) -> None
         return
     if not seen.service_host:
         if service is not None and children.is_owned(service, wanted):
-            seen.differs.append("service")
+            seen.service_differs = True
     elif service is None or not children.is_service_same(service, wanted, seen.service_host):
-        seen.differs.append("service")
+        seen.service_differs = True
 
 
 def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -> None:
@@ -79,8 +124,8 @@ def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -
 
     :raises ReconcileError: Pending
     """
-    creates_secret = "secret" in seen.differs and seen.secret is None
-    creates_service = "service" in seen.differs and bool(seen.service_host)
+    creates_secret = any("secret" in user.differs and user.secret is None for user in seen.users)
+    creates_service = seen.service_differs and bool(seen.service_host)
     if not (creates_secret or creates_service) or sources.cluster is None:
         return
     if sources.cluster.is_terminating(wanted.identity.namespace):
@@ -95,32 +140,37 @@ def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
 
     :raises NoSuchNamespaceError: before bucket and user are created for a namespace that does not exist
     """
-    if "service" in seen.differs and seen.service_host:
+    if seen.service_differs and seen.service_host:
         try:
             cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
         except NoSuchNamespaceError:
             raise
         except ReconcileError as rejection:
             seen.defer(rejection, "service")
-    if writes_secret(wanted, seen):
+    for user in seen.users:
+        if not user.writes_secret:
+            continue
         try:
-            _try_secret(wanted, cluster, seen)
+            _try_secret(wanted, cluster, user)
         except NoSuchNamespaceError:
             raise
         except ReconcileError as rejection:
-            seen.defer_key(rejection)
+            seen.defer_key(user, rejection)
 
 
-def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
-    manifest = children.secret_manifest(wanted, seen.secret)
-    is_replaced = seen.secret is not None and children.is_new(manifest)
-    finalizers = (seen.secret or {}).get("metadata", {}).get("finalizers")
+def _try_secret(wanted: Wanted, cluster: Cluster, user: UserObservation) -> None:
+    manifest = children.secret_manifest(wanted, user.wanted.secret, user.secret)
+    is_replaced = user.secret is not None and children.is_new(manifest)
+    finalizers = (user.secret or {}).get("metadata", {}).get("finalizers")
     if is_replaced and finalizers:
         raise ReconcileError(
             Reason.KUBERNETES_ERROR,
-            f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
+            f"Secret {user.wanted.secret.name} is immutable and cannot be replaced while it has finalizers "
             f"({', '.join(map(str, finalizers))}): remove them",
         )
-    if seen.keys.create:
-        manifest = children.with_example_pair(manifest)
+    if user.keys.create or user.rewrites_data:
+        manifest = children.with_example_pair(manifest, user.wanted.secret, user.facts)
     cluster.dry_run(children.beside(manifest) if is_replaced else manifest)
+    if user.writes_config_map:
+        secret = user.wanted.secret
+        cluster.dry_run(children.config_map_manifest(wanted, secret, user.config_map, user.facts))

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from .. import secrets
+from ..access import WantedUser
 from ..errors import ReconcileError
 from ..json_types import ApiObject
-from ..keys import KeyPlan
+from ..keys import KeyPlan, Pair
+from ..secrets import Facts
 from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
@@ -17,9 +21,74 @@ _ORDER = ("user", "user_policy", "access_key", "secret", "service")
 
 
 @dataclass
-class Observation:
-    """What is to be done, for the role's tasks. Only the Secret as read holds secret values. It is never passed on.
+class UserObservation:
+    """What is to be done about one of the users and its Secret.
 
+    ``found``: None for a user that does not exist. ``tags``: all that it should have, and those of others.
+    ``differs``: of user, user_policy, access_key and secret, those that differ.
+    ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
+    ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
+    ``moves``: the Secret has another name than the user's tags record.
+    Only the Secret as read holds secret values. It is never passed on.
+    """
+
+    wanted: WantedUser
+    found: UserState | None = None
+    secret: ApiObject | None = None
+    arn: str = ""
+    former: ApiObject | None = None
+    config_map: ApiObject | None = None
+    former_config_map: ApiObject | None = None
+    facts: Facts = field(default_factory=Facts)
+    recorded: Pair | None = None
+    rewrites_data: bool = False
+    moves: bool = False
+    config_map_differs: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+    puts_policy: bool = False
+    keys: KeyPlan = field(default_factory=KeyPlan)
+    has_key: bool = True
+    differs: list[str] = field(default_factory=list)
+
+    @property
+    def written(self) -> list[str]:
+        """The aspects that a run writes: those that differ, and those that come with a new user or a new access key."""
+        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
+        return [*self.differs, *(name for name, is_written in brought.items() if is_written)]
+
+    @property
+    def writes_secret(self) -> bool:
+        """Whether the run writes the Secret, with a new key pair or without."""
+        return "secret" in self.differs or self.keys.create
+
+    @property
+    def kept_in(self) -> ApiObject | None:
+        """The Secret that holds the key with which the run writes the entries; None for a new key, or for no write."""
+        if not self.rewrites_data or self.keys.create or "secret" not in self.differs:
+            return None
+        holds_key = self.recorded is not None and secrets.pair_in(self.secret, self.recorded) == self.recorded
+        return self.secret if holds_key else self.former
+
+    @property
+    def writes_config_map(self) -> bool:
+        """Whether the run writes the ConfigMap beside the Secret."""
+        return self.writes_secret and self.config_map_differs and self.wanted.secret.has_config_map
+
+    @property
+    def unwanted(self) -> list[tuple[str, ApiObject]]:
+        """What earlier runs wrote and the spec no longer requests, with the kind of each."""
+        if not self.writes_secret:
+            return []
+        config_map = None if self.wanted.secret.has_config_map else self.config_map
+        found = (("Secret", self.former), ("ConfigMap", self.former_config_map), ("ConfigMap", config_map))
+        return [(kind, item) for kind, item in found if item is not None]
+
+
+@dataclass
+class Observation:
+    """What is to be done, for the role's tasks.
+
+    ``bucket_differs``: of the bucket, its settings and tags, those that differ.
     ``service_host`` is empty where there is to be no Service.
     ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty when it is unknown.
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
@@ -30,7 +99,7 @@ class Observation:
     """
 
     account: str
-    differs: list[str] = field(default_factory=list)
+    bucket_differs: list[str] = field(default_factory=list)
     bucket_exists: bool = False
     bucket_arguments: ApiObject = field(default_factory=dict)
     settings: ApiObject = field(default_factory=dict)
@@ -40,32 +109,33 @@ class Observation:
     unmanaged: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
     digests: dict[str, str] = field(default_factory=dict)
-    user_exists: bool = False
-    user: UserState | None = None
-    user_arn: str = ""
-    user_tags: dict[str, str] = field(default_factory=dict)
-    puts_policy: bool = False
-    keys: KeyPlan = field(default_factory=KeyPlan)
+    users: list[UserObservation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    secret: ApiObject | None = None
     service: ApiObject | None = None
     service_host: str = ""
-    has_key: bool = True
+    service_differs: bool = False
     deferred: list[ReconcileError] = field(default_factory=list)
 
     def defer(self, problem: ReconcileError, *aspects: str) -> None:
-        """Record a problem, and remove the aspects that it keeps from being repaired."""
+        """Record a problem, and remove the aspects of bucket and Service that it keeps from being repaired."""
         self.deferred.append(problem)
-        self.differs = [aspect for aspect in self.differs if aspect not in aspects]
+        self.bucket_differs = [aspect for aspect in self.bucket_differs if aspect not in aspects]
+        self.service_differs = self.service_differs and "service" not in aspects
 
-    def defer_key(self, problem: ReconcileError) -> None:
-        """Record a problem that prevents any change to key and Secret."""
-        self.defer(problem, "access_key", "secret")
-        self.keys = replace(self.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
+    def defer_key(self, user: UserObservation, problem: ReconcileError) -> None:
+        """Record a problem that prevents any change to a user's key and Secret."""
+        self.defer(problem)
+        user.differs = [aspect for aspect in user.differs if aspect not in ("access_key", "secret")]
+        user.keys = replace(user.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
         return Comparison(wanted, self.settings, self.is_adopted)
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that differ. That of a user differs if it does for any of the users."""
+        return self._ordered(aspect for user in self.users for aspect in user.differs)
 
     @property
     def written(self) -> list[str]:
@@ -73,14 +143,17 @@ class Observation:
 
         A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
         """
-        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
-        found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
-        return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+        return self._ordered(aspect for user in self.users for aspect in user.written)
+
+    def _ordered(self, of_users: Iterable[str]) -> list[str]:
+        found = {*of_users, *(("service",) if self.service_differs else ())}
+        return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
 
     @property
     def lacks(self) -> list[str]:
         """What is missing without which no one can use the object, in words. All of it also differs."""
-        found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
+        has_keys = all(user.has_key for user in self.users)
+        found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": has_keys}
         return [words for words, is_there in found.items() if not is_there]
 
 
@@ -88,14 +161,9 @@ def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
     """The part of the object's status that follows from an observation."""
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
-    if wanted.username:
-        status["userARN"] = seen.user_arn
+    for user in seen.users[:1]:
+        status["userARN"] = user.arn
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
-        if seen.has_key or not seen.deferred:
-            status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+        if user.has_key or not seen.deferred:
+            status |= {"accessKeyID": user.keys.live, "secretName": user.wanted.secret.name}
     return status
-
-
-def writes_secret(wanted: Wanted, seen: Observation) -> bool:
-    """Whether the run writes the Secret, with a new key pair or without."""
-    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.create)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from ..access import WantedUser
 from ..json_types import ApiObject, AwsClient
 from ..state import BucketState, UserState
 from ..users import NO_RULES, UserRules
@@ -72,23 +73,49 @@ class Sources:
     now: datetime
     iam_propagation_s: float
     external_name: str
-    endpoint: str = ""
     rules: UserRules = NO_RULES
     read_users: Callable[[], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
     sts_of: Callable[[str], Any] | None = None
+    endpoint: str = ""
+
+
+@dataclass(frozen=True)
+class FoundUser:
+    """One of the users that an object requests, with its Secret; None for what does not exist.
+
+    ``former``: the owned Secret of the name that the user's tags record, while the spec gives another name.
+    ``config_map``, ``former_config_map``: the ConfigMaps beside both, where there should be or was one.
+    """
+
+    wanted: WantedUser
+    user: UserState | None
+    secret: ApiObject | None = None
+    former: ApiObject | None = None
+    config_map: ApiObject | None = None
+    former_config_map: ApiObject | None = None
+
+    @property
+    def with_key(self) -> ApiObject | None:
+        """The Secret that should hold the key now, before this run."""
+        return self.secret if self.secret is not None else self.former
 
 
 @dataclass(frozen=True)
 class Found:
-    """The resources of an object in AWS and Kubernetes; None for one that does not exist.
-
-    ``former``: the owned Secret of the name that AWS has on record, while the spec gives another name.
-    """
+    """The resources of an object in AWS and Kubernetes; None for one that does not exist."""
 
     account: str
     bucket: BucketState | None
-    user: UserState | None
-    secret: ApiObject | None = None
+    users: tuple[FoundUser, ...] = ()
     service: ApiObject | None = None
-    former: ApiObject | None = None
+
+    @property
+    def user(self) -> UserState | None:
+        """The first user, which claims the bucket's name in IAM."""
+        return self.users[0].user if self.users else None
+
+    @property
+    def secret(self) -> ApiObject | None:
+        """The first user's Secret."""
+        return self.users[0].with_key if self.users else None

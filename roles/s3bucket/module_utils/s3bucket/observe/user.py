@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The IAM user of a present object: whether it is owned, what differs, and what its keys need."""
+"""An IAM user of a present object: whether it is owned, what differs, and what its keys need."""
 
 from __future__ import annotations
 
@@ -8,50 +8,53 @@ from ..errors import ReconcileError
 from ..keys import KeyPlan, Pair, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
+from ..secrets import Facts
 from ..spec import Wanted
 from ..state import UserState
-from ..users import UserRules, due_tags, is_quarantine
-from .observation import Observation
-from .sources import Found, Sources
+from ..users import UserRules, due_tags, is_quarantine, policy_name_of
+from .observation import Observation, UserObservation
+from .sources import FoundUser, Sources
 
 
-def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) -> None:
+def check_ownership(wanted: Wanted, one: FoundUser, proof: Pair | None) -> None:
     """Return only if the user may be created or changed.
 
-    :param proof: the proof of Go-operator ownership (``legacy.find_proof``)
+    :param proof: the proof of Go-operator ownership (``legacy.find_proof``), of the first user
     :raises ReconcileError: Conflict
     """
+    user = one.user
     if user is None:
         return
-    name, identity = wanted.username, wanted.identity
-    if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
+    name, identity = one.wanted.username, wanted.identity
+    is_proven = proof is not None and one.wanted.is_first and not owner.has_owner_tag(user.tags)
+    if not identity.is_owner(user.tags) and not is_proven:
         other = identity.owner_of(user.tags)
         owned_by = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
         hint = identity.cluster_hint(user.tags)
-        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {owned_by}: choose another iamUser.username{hint}")
+        remedy = f"choose another {one.wanted.field}.username"
+        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {owned_by}: {remedy}{hint}")
 
 
-def wait_for_iam(wanted: Wanted, sources: Sources, found: Found) -> None:
+def wait_for_iam(one: FoundUser, sources: Sources) -> None:
     """Refuse while a missing resource was written within ``iam_propagation_s`` seconds: IAM is eventually consistent.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     :raises ReconcileError: WaitingForIAM
     """
     # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
-    ago = children.issued_ago_s(found.secret, sources.now)
+    ago = children.issued_ago_s(one.with_key, sources.now)
     if ago is None or abs(ago) >= sources.iam_propagation_s:
         return
-    user, pair = found.user, children.pair_in(found.secret)
+    user, pair = one.user, children.pair_in(one.with_key)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
     if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
         raise ReconcileError(
-            Reason.WAITING_FOR_IAM, f"IAM does not show user {wanted.username} and its new key everywhere yet"
+            Reason.WAITING_FOR_IAM, f"IAM does not show user {one.wanted.username} and its new key everywhere yet"
         )
 
 
-def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> ReconcileError | None:
+def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: UserState) -> ReconcileError | None:
     """Why no key may be created for an owned user: it has other rights, or AWS has put it under quarantine."""
-    name = wanted.username
     quarantine = [arn for arn in user.attached if is_quarantine(arn)]
     if quarantine:
         return ReconcileError(
@@ -59,7 +62,7 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
-    unmanaged = rules.unmanaged_rights(user, wanted.policy_name)
+    unmanaged = rules.unmanaged_rights(user, policy_name)
     if not unmanaged:
         return None
     return ReconcileError(
@@ -70,80 +73,130 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
     )
 
 
-def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Found, proof: Pair | None) -> None:
-    """Fill in what differs in the user, its policy, its keys and the Secret, and what repairs it."""
-    user = found.user
+def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> UserObservation:
+    """The observation of a user, before it is compared."""
+    new_arn = sources.rules.arn_of(wanted.partition, account, one.wanted.username)
+    return UserObservation(
+        one.wanted,
+        one.user,
+        one.secret,
+        one.user.arn if one.user else new_arn,
+        one.former,
+        one.config_map,
+        one.former_config_map,
+        Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
+    )
+
+
+def compare_user(
+    wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation, proof: Pair | None
+) -> None:
+    """Fill in what differs in the user, its policy, its keys and the Secret, and what repairs it.
+
+    :param proof: the proof of Go-operator ownership, of the first user
+    """
+    user, policy_name = mine.found, policy_name_of(mine.wanted.username, wanted.bucket)
     if user is None:
-        _plan_new_user(wanted, seen)
+        _plan_new_user(wanted, seen, mine)
         return
-    seen.user_exists, seen.user = True, user
-    tags = {key: value for key, value in wanted.user_tags.items() if wanted.identity.uid or key != owner.UID}
-    _compare_tags(user, tags, sources.rules, seen)
-    seen.notes += sources.rules.notes_on(wanted.username, user)
-    seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
-    if seen.puts_policy:
-        seen.differs.append("user_policy")
-    recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
-    in_secret = _usable_pair(wanted, sources, seen, recorded)
-    problem = _plan_keys(seen, user, recorded, in_secret)
-    _compare_key(seen, user, recorded, in_secret)
-    has_secret = seen.secret is not None and children.has_labels(seen.secret, wanted)
-    if in_secret != recorded or (sources.cluster and not has_secret):
-        seen.differs.append("secret")
-    if seen.keys.unmanaged:
-        seen.notes.append(
-            f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.unmanaged)}"
-        )
-    seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen)}
-    if recorded is not None and recorded == in_secret and seen.keys.live:
-        seen.user_tags[owner.KEY] = str(recorded)
-    if problem is not None:
-        seen.defer_key(problem)
+    tags = {key: value for key, value in wanted.tags_of(mine.wanted).items() if wanted.identity.uid or key != owner.UID}
+    _compare_tags(user, tags, sources.rules, mine)
+    seen.notes += sources.rules.notes_on(mine.wanted.username, user)
+    mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
+    if mine.puts_policy:
+        mine.differs.append("user_policy")
+    mine.tags = {**user.tags, **tags, **_origin_tags(wanted, seen, mine)}
+    problem = _compare_keys(wanted, sources, mine, user, proof if mine.wanted.is_first else None)
+    if mine.keys.unmanaged:
+        unmanaged = ", ".join(mine.keys.unmanaged)
+        seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
+    for found in (problem, find_rights_problem(mine.wanted.username, policy_name, sources.rules, user)):
+        if found is not None:
+            seen.defer_key(mine, found)
 
 
-def _plan_new_user(wanted: Wanted, seen: Observation) -> None:
-    seen.differs.append("user")
-    seen.has_key = False
-    seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
-    seen.puts_policy = True
-    seen.keys = KeyPlan(create=True)
+def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
+    mine.differs.append("user")
+    mine.has_key = False
+    mine.tags = {**wanted.tags_of(mine.wanted), **_origin_tags(wanted, seen, mine)}
+    mine.puts_policy = True
+    mine.keys = KeyPlan(create=True)
+    _compare_config_map(wanted, mine)
 
 
-def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
-    return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if seen.origin else {}
+def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> dict[str, str]:
+    has_origin = bool(seen.origin) and mine.wanted.is_first
+    return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if has_origin else {}
 
 
-def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, seen: Observation) -> None:
+def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, mine: UserObservation) -> None:
     if rules.differ(user) or any(user.tags.get(key) != value for key, value in due_tags(user, tags).items()):
-        seen.differs.append("user")
+        mine.differs.append("user")
 
 
-def _usable_pair(wanted: Wanted, sources: Sources, seen: Observation, recorded: Pair | None) -> Pair | None:
-    """The key pair in the Secret, if it can be kept; without a cluster the recorded one."""
+def _compare_keys(
+    wanted: Wanted, sources: Sources, mine: UserObservation, user: UserState, proof: Pair | None
+) -> ReconcileError | None:
+    """Fill in what the user's keys and its Secret need. Return why nothing can be done about them."""
+    recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
+    in_secret = _usable_pair(sources, mine, recorded)
+    problem = _plan_keys(mine, user, recorded, in_secret)
+    _compare_key(mine, user, recorded, in_secret)
+    mine.recorded = recorded
+    if in_secret != recorded or (sources.cluster is not None and not _is_secret_same(wanted, mine, user)):
+        mine.differs.append("secret")
+    if recorded is not None and recorded == in_secret and mine.keys.live:
+        mine.tags[owner.KEY] = str(recorded)
+    return problem
+
+
+def _is_secret_same(wanted: Wanted, mine: UserObservation, user: UserState) -> bool:
+    """Whether the Secret has its name, metadata and entries. Fill in what the run has to do about each."""
+    secret, own, recorded = mine.secret, mine.wanted.secret, mine.recorded
+    has_metadata = secret is not None and children.has_secret_metadata(secret, wanted, own)
+    has_data = (
+        secret is not None and recorded is not None and children.has_secret_data(secret, own, mine.facts, recorded)
+    )
+    is_replaced = secret is not None and bool(secret.get("immutable")) and not (has_metadata and has_data)
+    mine.rewrites_data = not mine.keys.create and (not has_data or is_replaced)
+    mine.moves = own.former_name(user.tags) != own.name
+    _compare_config_map(wanted, mine)
+    return has_metadata and has_data and not (mine.moves or mine.former or mine.config_map_differs)
+
+
+def _compare_config_map(wanted: Wanted, mine: UserObservation) -> None:
+    own, found = mine.wanted.secret, mine.config_map
+    if own.has_config_map:
+        is_same = found is not None and children.is_config_map_same(found, wanted, own, mine.facts)
+    else:
+        is_same = found is None or not children.is_owned(found, wanted)
+        mine.config_map = None if is_same else found
+    mine.config_map_differs = not is_same or mine.former_config_map is not None
+
+
+def _usable_pair(sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
+    """The key pair that the Secret holds; without a cluster the recorded one."""
     if sources.cluster is None:
         return recorded
-    # An immutable Secret that needs a change is re-created with a new pair: this code never has the pair's values.
-    is_replaced = (
-        seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
-    )
-    return None if is_replaced else children.pair_in(seen.secret)
+    found = [children.pair_in(secret, recorded) for secret in (mine.secret, mine.former)]
+    return recorded if recorded in found else found[0]
 
 
 def _plan_keys(
-    seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None
+    mine: UserObservation, user: UserState, recorded: Pair | None, in_secret: Pair | None
 ) -> ReconcileError | None:
     """Plan what to do about the keys. Return why nothing can be done."""
     try:
-        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
+        mine.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
     except ReconcileError as refusal:
         return refusal
     return None
 
 
-def _compare_key(seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
+def _compare_key(mine: UserObservation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
     is_active = recorded is not None and user.keys.get(recorded.id) == "Active"
-    seen.has_key = is_active and recorded in (in_secret, children.pair_in(seen.secret))
-    is_missing = seen.keys.differs and not is_active
-    is_surplus = bool(seen.keys.delete_after) and not seen.keys.create
-    if is_missing or seen.keys.rotation_in_progress or is_surplus:
-        seen.differs.append("access_key")
+    mine.has_key = is_active and recorded in (in_secret, children.pair_in(mine.secret))
+    is_missing = mine.keys.differs and not is_active
+    is_surplus = bool(mine.keys.delete_after) and not mine.keys.create
+    if is_missing or mine.keys.rotation_in_progress or is_surplus:
+        mine.differs.append("access_key")
