@@ -235,9 +235,12 @@ class World:
         return dict(self.custom.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, body))
 
     def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
-        return _plain(
-            self.core.read_namespaced_secret, f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"]
-        )
+        name = cr["spec"].get("secret", {}).get("name") or f"{cr['metadata']['name']}-iam-secret"
+        return _plain(self.core.read_namespaced_secret, name, cr["metadata"]["namespace"])
+
+    def config_map(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        name = self.wanted(cr).secret_name
+        return _plain(self.core.read_namespaced_config_map, name, cr["metadata"]["namespace"])
 
     def service(self, cr: dict[str, Any]) -> dict[str, Any] | None:
         return _plain(self.core.read_namespaced_service, cr["metadata"]["name"], cr["metadata"]["namespace"])
