@@ -236,6 +236,7 @@ def _defaults_of(project_dir: Path, settings: RoleSettings) -> JsonObject:
         defaults["deletionPolicy"] = settings.deletion_policy
     defaults[allowed.KEY] = list(settings.allowed_settings)
     defaults[spec.OPERATOR_TAGS] = spec.operator_tags_of(dict(settings.tags))
+    defaults |= spec.metadata_defaults(settings.resource_labels, settings.resource_annotations)
     return defaults
 
 

@@ -152,7 +152,7 @@ from ansible.module_utils.s3bucket.observe import (
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
-from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
+from ansible.module_utils.s3bucket.spec import Wanted, metadata_defaults, wanted_of
 from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -172,6 +172,7 @@ def main() -> None:
     try:
         settings = read_settings(given["settings"])
         defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
+        defaults |= metadata_defaults(settings.resource_labels, settings.resource_annotations)
         cr = read_cr(given["cr"], given["state"])
         wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = make_sources(module, settings)

@@ -160,11 +160,11 @@ class ApiServer:
             if not error.status:
                 raise _unreachable(error) from error
             if error.status == _FORBIDDEN and namespace:
-                raise ForbiddenError(
-                    Reason.KUBERNETES_ERROR,
-                    f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
-                    "(403): its RoleBinding in this namespace, or the namespace, is missing",
-                ) from error
+                why = "its RoleBinding in this namespace, or the namespace, is missing"
+                if what.startswith("ConfigMap "):
+                    why = "set rbac.configMaps of its chart, which only spec.secret.layout OBC needs"
+                message = f"failed to read {what}: the operator has no right to read it in namespace {namespace}"
+                raise ForbiddenError(Reason.KUBERNETES_ERROR, f"{message} (403): {why}") from error
             refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError
             why = f"{error.reason} ({error.status})"
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error

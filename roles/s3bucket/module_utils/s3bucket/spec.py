@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
@@ -202,7 +203,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param cluster: the cluster's name in owner tags
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
         tags for every bucket and user, which override the CR's tags with the same keys; and, as ``allowedSettings``,
-        the optional settings that the CR may give
+        the optional settings that the CR may give; and what :func:`metadata_defaults` returns
     :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
@@ -255,6 +256,11 @@ def _identity_of(head: ApiObject, cluster: str) -> owner.Identity:
     )
 
 
+def metadata_defaults(labels: Mapping[str, str], annotations: Mapping[str, str]) -> ApiObject:
+    """The part of :func:`wanted_of`'s defaults for the labels and annotations of the operator's settings."""
+    return {OPERATOR_LABELS: dict(labels), OPERATOR_ANNOTATIONS: dict(annotations)}
+
+
 def common_metadata(defaults: ApiObject) -> Metadata:
     """The labels and annotations of the operator's settings, checked.
 
@@ -262,8 +268,8 @@ def common_metadata(defaults: ApiObject) -> Metadata:
     """
     most = metadata.MAX_DEFAULTS
     return Metadata(
-        metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_labels", most),
-        metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_annotations", most),
+        metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_resource_labels", most),
+        metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_resource_annotations", most),
     )
 
 
