@@ -47,7 +47,7 @@ class Shaped:
         self.cr = cr
         self.namespace = cr["metadata"]["namespace"]
         run = world.reconcile(cr)
-        assert run.outcome["reason"] == "Ready", run.output
+        assert run.outcome.get("reason") == "Ready", run.output
         self.key_id, self.secret = world.credentials(cr)
 
     def give(self, **secret: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Shaped:
         """Run the role. It must succeed without any change to the user's keys, and show no secret."""
         with requests_of(self.world) as requests:
             run = self.world.reconcile(self.cr)
-        assert run.outcome["done"], run.output
+        assert run.outcome.get("done"), run.output
         assert not {"CreateAccessKey", "DeleteAccessKey"} & {request["action"] for request in requests}
         assert self.secret not in run.output
         assert self.world.differs(self.cr) == []
@@ -112,6 +112,8 @@ def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
 
 
 def drift_of(check: DriftCheck, cr: dict[str, Any]) -> tuple[str, ...]:
+    # As the operator does after each run.
+    check.forget(S3Object(cr))
     return check.compare(S3Object(cr)).drift
 
 
@@ -137,11 +139,14 @@ def test_secret_takes_another_shape_with_the_same_key(shaped: Shaped, check: Dri
         assert config_map["metadata"]["labels"] == {**own, **shape["labels"]}
 
 
-def edited(name: str, old: str, new: str) -> Callable[[Shaped], None]:
+def edited(name: str, old: str = "", new: str = "x") -> Callable[[Shaped], None]:
+    """Replaces a part of an entry, or adds to it."""
+
     def edit(shaped: Shaped) -> None:
         text = shaped.texts()[name]
         assert old in text
-        shaped.patch({"data": {name: base64.b64encode(text.replace(old, new).encode()).decode()}})
+        changed = text.replace(old, new) if old else text + new
+        shaped.patch({"data": {name: base64.b64encode(changed.encode()).decode()}})
 
     return edit
 
@@ -154,9 +159,9 @@ def edit_config_map(shaped: Shaped) -> None:
 # Every entry that is edited or deleted in an object with all of these is repaired, without a new key.
 MANY = {"layout": "OBC", "keys": {**KEYS, "AWS_SECRET_ACCESS_KEY": "secretAccessKey", "region": "region"}, **LABELS}
 DRIFT: dict[str, Callable[[Shaped], None]] = {
-    "key-id": edited("access_key", "A", "B"),
-    "secret": edited("AWS_SECRET_ACCESS_KEY", "a", "b"),
-    "region": edited("region", "us", "eu"),
+    "key-id": edited("access_key"),
+    "secret": edited("AWS_SECRET_ACCESS_KEY"),
+    "region": edited("region"),
     "deleted": lambda shaped: shaped.patch({"data": {"arn": None}}),
     "label": lambda shaped: shaped.patch({"metadata": {"labels": {"team": "other"}}}),
     "annotation": lambda shaped: shaped.patch({"metadata": {"annotations": {"markup": None}}}),
@@ -198,7 +203,7 @@ def test_document_whose_key_was_edited_gets_a_new_key(shaped: Shaped) -> None:
     shaped.reconcile()
     edited("BucketInfo", shaped.secret, "x" * 40)(shaped)
     run = shaped.world.reconcile(shaped.cr)
-    assert run.outcome["done"], run.output
+    assert run.outcome.get("done"), run.output
     part = json.loads(shaped.texts()["BucketInfo"])["spec"]["secretS3"]
     assert part["accessKeyID"] != shaped.key_id
     keys = {"aws_access_key_id": part["accessKeyID"], "aws_secret_access_key": part["accessSecretKey"]}
@@ -288,7 +293,7 @@ def test_deletion_removes_the_secret_and_its_config_map(shaped: Shaped) -> None:
     cr = shaped.give(name="other-keys", layout="OBC")
     shaped.reconcile()
     run = shaped.world.reconcile(deleting(cr))
-    assert run.outcome["done"], run.output
+    assert run.outcome.get("done"), run.output
     assert (shaped.world.secret(cr), shaped.world.config_map(cr)) == (None, None)
 
 

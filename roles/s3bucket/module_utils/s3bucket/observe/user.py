@@ -118,7 +118,7 @@ def compare_user(
 def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
     mine.differs.append("user")
     mine.has_key = False
-    mine.tags = {**wanted.tags_of(mine.wanted), **_origin_tags(wanted, seen, mine)}
+    mine.tags = {**wanted.tags_of(mine.wanted), **mine.wanted.secret.tags, **_origin_tags(wanted, seen, mine)}
     mine.puts_policy = True
     mine.keys = KeyPlan(create=True)
     _compare_config_map(wanted, mine)
