@@ -66,6 +66,8 @@ def status_of(s3: S3Object, outcome: Outcome, now: str) -> JsonObject | None:
     # Written as an empty list once it is over: a merge patch keeps what is left out.
     if outcome.drift or (is_ready and "drift" in old):
         new["drift"] = list(outcome.drift)
+    if "users" in old and outcome.status:
+        new["users"] = outcome.status.get("users", [])
     conditions = {
         "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
         "Synced": _synced(s3, outcome, is_ready),

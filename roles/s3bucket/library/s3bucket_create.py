@@ -42,6 +42,10 @@ options:
     type: list
     elements: str
     default: []
+  users_record:
+    description: Tags of the existing first user, with the names of all others. They are put before another is created.
+    type: dict
+    default: {}
   origin:
     description: The origin of the bucket, for a tag of the object's first user; empty for no such tag.
     type: str
@@ -98,6 +102,7 @@ def main() -> None:
         account={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
         users={"type": "list", "elements": "str", "default": []},
+        users_record={"type": "dict", "default": {}},
         origin={"type": "str", "default": ""},
     )
     arguments: ApiObject = {}
@@ -201,15 +206,18 @@ def read_back(
 
 
 def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> None:
-    """Create the missing users. For a new bucket, the others claim its name from now on."""
+    """Create the missing users. An existing first user claims the name of a new bucket from now on."""
     given = module.params
+    if given["users_record"]:
+        # So that a user that exists is always on record.
+        tag_user(module.client("iam"), wanted.username, given["users_record"])
     for user in wanted.users:
         if user.username in given["users"]:
             origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
             tags = {**wanted.tags_of(user), **user.secret.tags, owner.UNMANAGED_KEYS: "-", **origin}
             create_user(module.client("iam"), user.username, tags, rules)
-        elif given["creates_bucket"]:
-            # The owned user exists already.
+        elif given["creates_bucket"] and user.is_first:
+            # It is owned. Another user of the spec may belong to another object.
             tag_user(module.client("iam"), user.username, {owner.BUCKET: wanted.bucket})
 
 

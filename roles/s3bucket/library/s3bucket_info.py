@@ -149,6 +149,7 @@ from ansible.module_utils.s3bucket.observe import (
     observe,
     observe_deletion,
     outcome_status,
+    user_status,
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
@@ -227,6 +228,9 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": [plan_user(wanted, user, sources) for user in seen.users],
+        "policies": [policy for user in seen.users for policy in plan_policies(wanted, user)],
+        "removed": plan_removed(wanted, seen),
+        "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
@@ -240,7 +244,8 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "written": seen.written,
         "plan": plan,
         "outcome_status": {
-            **outcome_status(wanted, seen),
+            # With several users, the role adds each new key when its Secret has it.
+            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),
@@ -255,6 +260,7 @@ def success(notes: list[str]) -> OutcomeRecord:
 
 def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
     """The data of the tasks for one IAM user with its key and Secret."""
+    in_secret = plan_secret(wanted, user)
     starts_rotation = user.keys.create and not user.keys.rotation_in_progress
     origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
     rotation_tags = {owner.UNMANAGED_KEYS: user.keys.unmanaged_tag} if starts_rotation else {}
@@ -265,21 +271,23 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "name": user.wanted.username,
         "is_first": user.wanted.is_first,
         "is_created": creates_user(user),
-        "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
-        "policy": wanted.policy_of(user.wanted),
-        "puts_policy": user.puts_policy,
         # The call that creates a user sets all its tags.
         "sets_tags": user.found is not None and is_changed,
         "origin": origin,
         "tags": {**user.tags, **rotation_tags},
+        # Read again by the module: a tag that someone else sets at this moment would be removed, too.
+        "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS
         },
         "key_tag": owner.KEY,
         "keys": asdict(user.keys),
+        "step": "access",
         "needs_access": user.writes_secret or user.keys.rotation_in_progress or bool(user.keys.delete_after),
-        **plan_secret(wanted, user),
+        "status": user_status(user, shows_key=True),
+        **in_secret,
+        "tasks": "access_of_several.yml" if len(wanted.users) > 1 or in_secret["has_more"] else "access.yml",
     }
 
 
@@ -317,9 +325,41 @@ def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
     }
 
 
+def plan_policies(wanted: Wanted, user: UserObservation) -> list[dict[str, Any]]:
+    """The data of the tasks for the inline policies of one IAM user. None: that one is deleted."""
+    own = {wanted.bucket: wanted.policy_of(user.wanted)} if user.puts_policy else {}
+    name = user.wanted.username
+    return [
+        {"user": name, "name": policy_name_of(name, bucket), "policy": policy}
+        for bucket, policy in {**user.policies, **own}.items()
+    ]
+
+
 def creates_user(user: UserObservation) -> bool:
     """Whether the user is to be created."""
     return user.found is None and "user" in user.differs
+
+
+def plan_removed(wanted: Wanted, seen: Observation) -> list[dict[str, Any]]:
+    """The data of the tasks for users that the spec no longer has.
+
+    The last one has the record of the remaining users, and the name of the first user, which the record is a tag of.
+    """
+    plans = [{**asdict(user), "step": "removal", "tasks": "removed_user.yml", "record": {}} for user in seen.removed]
+    if plans:
+        first = seen.users[0]
+        plans[-1] |= {"record": owner.replaced_users_record(first.tags, wanted.additional_names)}
+        plans[-1] |= {"first": first.wanted.username}
+    return plans
+
+
+def record_before(seen: Observation) -> dict[str, str]:
+    """The record of users for an existing first user, where another user is to be created; empty for no change."""
+    first = seen.users[0].found if seen.users else None
+    if first is None or not any(creates_user(user) for user in seen.users):
+        return {}
+    record = owner.replaced_users_record(seen.users[0].tags, owner.recorded_users(seen.users[0].tags))
+    return record if any(first.tags.get(key) != value for key, value in record.items()) else {}
 
 
 def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
@@ -379,7 +419,7 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
 def children_of(wanted: Wanted, deletion: Deletion) -> list[dict[str, str]]:
     """The Secrets, ConfigMaps and the Service that are deleted."""
     found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid} for user in deletion.users]
-    found += [{"kind": kind, "name": name, "uid": uid} for user in deletion.users for kind, name, uid in user.more]
+    found += [child for user in deletion.users for child in user.more]
     found.append({"kind": "Service", "name": wanted.identity.name, "uid": deletion.service_uid})
     return [child for child in found if child["uid"]]
 

@@ -11,16 +11,34 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
+from . import grants, user_tags
 from .json_types import ApiObject
 from .metadata import Metadata
 from .rotation import Rotation
 from .secrets import WantedSecret, former_secret_of, secret_of
-from .values import mapping_of, text_of
+from .values import fields_of, invalid, mapping_of, text_of
 
 # The field of the first user.
 FIRST = "iamUser"
+# The field of the others.
+ADDITIONAL = "additionalUsers"
+MAX_ADDITIONAL = 10
+MAX_ALSO_USED = 8
+_OBJECT_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_FIELDS = ("username", "accessMode", "prefixes", "tags", "secret")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+NO_USER_NAME = "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-"
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+_SECRET_PART = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True)
+class OtherBucket:
+    """The bucket of another S3 object of the same namespace, which a user may also use, and what it may do there."""
+
+    name: str
+    mode: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,7 @@ class WantedUser:
     prefixes: tuple[str, ...] = ()
     tags: dict[str, str] = field_of(default_factory=dict)
     rotation: Rotation | None = None
+    also_uses: tuple[OtherBucket, ...] = ()
 
     @property
     def is_first(self) -> bool:
@@ -51,27 +70,119 @@ class WantedUser:
         return "" if self.is_first else f"{self.field}."
 
 
-def secret_name_of(name: str) -> str:
-    """The name of the first user's Secret, as in the Go operator.
+def secret_name_of(name: str, username: str = "") -> str:
+    """The default name of a Secret: of the first user as in the Go operator, of others with the user's name in it.
 
     :param name: the S3 object's name
     """
-    return f"{name}-iam-secret"
+    return f"{name}-{username}-iam-secret" if username else f"{name}-iam-secret"
 
 
 def users_of(spec: ApiObject, name: str, common: Metadata | None) -> tuple[WantedUser, ...]:
     """Read the users of a spec: first that of ``spec.iamUser``; none where it has no name.
 
     :param name: the S3 object's name
-    :param common: the labels and annotations of all Secrets; None for an object that is being deleted
-    :raises ReconcileError: InvalidSpec for a value of a wrong type
+    :param common: the labels and annotations of all Secrets. None for an object that is being deleted: what has a name
+        is read, and nothing else is refused
+    :raises ReconcileError: InvalidSpec
     """
-    user = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
-    username = text_of(user.get("username", ""), "spec.iamUser.username")
-    if not username:
-        return ()
-    return (WantedUser(username, FIRST, _secret_of(spec.get("secret"), "spec.secret", secret_name_of(name), common)),)
+    is_deleting = common is None
+    first = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
+    username = text_of(first.get("username", ""), "spec.iamUser.username")
+    rights = {} if is_deleting else _rights_of(first, "spec.iamUser")
+    also = () if is_deleting else _also_uses_of(first.get("alsoUses"), name)
+    secret = _secret_of(spec.get("secret"), "spec.secret", secret_name_of(name), common)
+    users = [WantedUser(username, FIRST, secret, **rights, also_uses=also)] if username else []
+    given = spec.get(ADDITIONAL)
+    if is_deleting:
+        items = given if isinstance(given, list) else []
+        named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
+        return (*users, *(_former_additional(item, name) for item in named if users))
+    users += [_read_additional(item, at, name, common) for at, item in enumerate(_items_of(given))]
+    _check_additional(users)
+    return tuple(users)
+
+
+def _also_uses_of(given: object, own_name: str) -> tuple[OtherBucket, ...]:
+    path = f"spec.{FIRST}.alsoUses"
+    items = [] if given is None else given
+    if not isinstance(items, list) or len(items) > MAX_ALSO_USED:
+        raise invalid(path, f"must be a list of at most {MAX_ALSO_USED} S3 objects")
+    found: dict[str, OtherBucket] = {}
+    for at, item in enumerate(items):
+        fields = fields_of(item, f"{path}[{at}]", ("name", "accessMode"))
+        name = text_of(fields.get("name"), f"{path}[{at}].name")
+        if not _OBJECT_NAME.fullmatch(name):
+            raise invalid(f"{path}[{at}].name", "is not the name of an S3 object: 1 to 63 of a-z, 0-9 and '-'")
+        if name == own_name or name in found:
+            raise invalid(f"{path}[{at}].name", "is that of this object, or is named twice: name others, each once")
+        found[name] = OtherBucket(name, grants.mode_of(fields.get("accessMode"), f"{path}[{at}].accessMode"))
+    return tuple(found.values())
+
+
+def _items_of(given: object) -> list[object]:
+    if given is None:
+        return []
+    if not isinstance(given, list) or len(given) > MAX_ADDITIONAL:
+        raise invalid(f"spec.{ADDITIONAL}", f"must be a list of at most {MAX_ADDITIONAL} users")
+    return given
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(USER_NAME.fullmatch(value))
 
 
 def _secret_of(spec: object, path: str, default_name: str, common: Metadata | None) -> WantedSecret:
     return former_secret_of(spec, default_name) if common is None else secret_of(spec, path, default_name, common)
+
+
+def _former_additional(item: ApiObject, name: str) -> WantedUser:
+    username = item["username"]
+    secret = former_secret_of(item.get("secret"), secret_name_of(name, username))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret)
+
+
+def _read_additional(item: object, at: int, name: str, common: Metadata | None) -> WantedUser:
+    path = f"spec.{ADDITIONAL}[{at}]"
+    given = fields_of(item, path, _FIELDS)
+    username = text_of(given.get("username"), f"{path}.username")
+    if not USER_NAME.fullmatch(username):
+        raise invalid(f"{path}.username", NO_USER_NAME)
+    if not _SECRET_PART.fullmatch(username):
+        raise invalid(
+            f"spec.{ADDITIONAL}[{username}].username",
+            "cannot be part of the name of its Secret, which may have only a-z, 0-9, '-' and '.'",
+        )
+    field = f"{ADDITIONAL}[{username}]"
+    secret = _secret_of(given.get("secret"), f"spec.{field}.secret", secret_name_of(name, username), common)
+    return WantedUser(username, field, secret, **_rights_of(given, f"spec.{field}"))
+
+
+def _check_additional(users: list[WantedUser]) -> None:
+    if users and not users[0].is_first:
+        raise invalid(f"spec.{ADDITIONAL}", "needs spec.iamUser, which records in IAM who has the bucket: give it, too")
+    names: dict[str, WantedUser] = {}
+    for user in users:
+        same = names.setdefault(user.username.lower(), user)
+        if same is not user:
+            message = f"is the name of {same.field}, too: IAM does not distinguish user names by case"
+            raise invalid(f"spec.{user.field}.username", message)
+    secrets: dict[str, WantedUser] = {}
+    for user in users:
+        same = secrets.setdefault(user.secret.name, user)
+        if same is not user:
+            raise invalid(
+                f"{user.secret_field}.name", f"is the name of the Secret of {same.field}, too: choose another"
+            )
+
+
+def _rights_of(user: ApiObject, path: str) -> ApiObject:
+    """The fields of a user that limit its rights, and its tags.
+
+    :param path: the user's field in the spec
+    """
+    return {
+        "mode": grants.mode_of(user.get("accessMode"), f"{path}.accessMode"),
+        "prefixes": grants.prefixes_of(user.get("prefixes"), f"{path}.prefixes"),
+        "tags": user_tags.tags_of(user.get("tags"), f"{path}.tags"),
+    }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import secrets
+from .api import API_VERSION, PLURAL
 from .children import is_new
 from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
@@ -67,6 +68,11 @@ class ApiServer:
     def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
         """The ConfigMap, or None."""
         return self._find("ConfigMap", "namespaces/{namespace}/configmaps", name, namespace)
+
+    def find_object(self, namespace: str, name: str) -> ApiObject | None:
+        """The S3 object with its status, or None."""
+        api = f"/apis/{API_VERSION}"
+        return self._find("S3 object", f"namespaces/{{namespace}}/{PLURAL}", name, namespace, api)
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted; False when the credentials do not allow reading namespaces."""

@@ -11,7 +11,7 @@ from . import aspects, children, owner, secrets
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import Pair
-from .observe import Deletion, Observation, Sources, UserObservation
+from .observe import Deletion, Observation, Sources, UserDeletion, UserObservation
 from .settings import BY_NAME
 from .spec import Wanted
 from .state import UserState
@@ -25,6 +25,7 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
     found = _of_bucket(wanted, seen)
     for mine in seen.users:
         found += _of_user(wanted, mine, mine.found, sources) if mine.found else _of_new_user(mine, sources)
+    found += _of_removed(seen.removed)
     if seen.service_differs:
         found += _of_service(wanted, seen)
     return found
@@ -34,11 +35,15 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     """The changes of an object that is being deleted, from the result of :func:`observe.observe_deletion`."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
     of_bucket = "retained, no longer managed" if deletion.retained_tags is not None else deleted
-    names = [(aspect, aspect, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
-    names += [("user", user.field, "deleted, with its keys and policy") for user in deletion.users if user.is_deleted]
-    names += [("secret", f"{user.in_plan}secret", "deleted") for user in deletion.users if user.secret_uid]
-    names += [(aspect, aspect, "deleted") for aspect in deletion.differs if aspect == "service"]
-    return [Change(aspect, field, _THERE, becomes) for aspect, field, becomes in names]
+    found = [Change(aspect, aspect, _THERE, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
+    found += _of_removed(deletion.users)
+    return found + [Change(aspect, aspect, _THERE, "deleted") for aspect in deletion.differs if aspect == "service"]
+
+
+def _of_removed(users: list[UserDeletion]) -> list[Change]:
+    becomes = "deleted, with its keys and policy"
+    found = [Change("user", user.field, _THERE, becomes) for user in users if user.is_deleted]
+    return found + [Change("secret", f"{user.in_plan}secret", _THERE, "deleted") for user in users if user.secret_uid]
 
 
 def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
@@ -57,7 +62,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
 
 
 def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
-    found = [Change("user", mine.wanted.field, _MISSING, _CREATED)]
+    found = [Change("user", mine.wanted.field, _MISSING, _CREATED), *_of_shared(mine)]
     if not mine.keys.create:
         return found
     issued = Change("user", f"{mine.wanted.in_plan}accessKey", _MISSING, "issued")
@@ -66,7 +71,9 @@ def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
     field = mine.wanted.field
-    tags = {key: mine.tags.get(key) for key in due_tags(user, wanted.tags_of(mine.wanted))}
+    due = due_tags(user, wanted.tags_of(mine.wanted))
+    names = dict.fromkeys([*due, *owner.replaced_users_record(mine.tags, []), *mine.stale_tags])
+    tags = {key: mine.tags.get(key) for key in names}
     found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
         boundary = user.boundary or None
@@ -74,6 +81,7 @@ def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: So
     if mine.puts_policy:
         policy = user.policies.get(policy_name_of(mine.wanted.username, wanted.bucket))
         found.append(Change("user_policy", f"{field}.policy", policy, wanted.policy_of(mine.wanted)))
+    found += _of_shared(mine)
     found += _of_keys(mine, user)
     # A new key replaces the one in the Secret, so both values change together.
     aspect = "secret" if "secret" in mine.differs else "access_key"
@@ -120,6 +128,18 @@ def _of_config_map(mine: UserObservation) -> list[Change]:
     if not mine.wanted.secret.has_config_map:
         return [Change("secret", field, _THERE, "deleted")]
     return [Change("secret", field, _MISSING if mine.config_map is None else "differs", "written")]
+
+
+def _of_shared(mine: UserObservation) -> list[Change]:
+    """The changes of the policies for the buckets of other objects."""
+    user, policies = mine.wanted, mine.found.policies if mine.found else {}
+    return [
+        Change(
+            "user_policy", f"{user.field}.alsoUses.policy[{bucket}]",
+            policies.get(policy_name_of(user.username, bucket)), policy,
+        )
+        for bucket, policy in mine.policies.items()
+    ]  # fmt: skip
 
 
 def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:

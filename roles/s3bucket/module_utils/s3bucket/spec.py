@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, metadata, owner
-from .access import FIRST, USER_NAME, WantedUser, secret_name_of, users_of
+from . import allowed, grants, metadata, owner, user_tags
+from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .metadata import Metadata
 from .policy import POLICY_ACTIONS, locks_out, text_problem
@@ -17,6 +17,7 @@ from .regions import is_known, partition_of
 from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
+from .user_tags import TAG_KEY, TAG_VALUE
 from .users import policy_name_of
 from .values import choice_of, flag_of, mapping_of, text_of
 from .values import invalid as invalid  # used as spec.invalid too
@@ -38,9 +39,6 @@ OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
 # The keys in wanted_of's defaults for the labels and annotations of every Secret, Service and ConfigMap.
 OPERATOR_LABELS, OPERATOR_ANNOTATIONS = "operatorLabels", "operatorAnnotations"
-# The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
-TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
-TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 _UNSAFE_KEY_PREFIX = "__ansible"
@@ -128,19 +126,14 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
-    def policy_of(self, user: WantedUser) -> ApiObject:  # noqa: ARG002 - the same for each user
+    def policy_of(self, user: WantedUser) -> ApiObject:
         """The inline policy of one of the users."""
-        return self.user_policy
+        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes))
 
     @property
     def user_policy(self) -> ApiObject:
         """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": ["s3:*"], "Resource": [self.bucket_arn, f"{self.bucket_arn}/*"]}
-            ],
-        }
+        return grants.document(grants.statements(self.bucket_arn, grants.FULL, ()))
 
     @property
     def bucket_tags(self) -> dict[str, str]:
@@ -157,9 +150,33 @@ class Wanted:
         initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
-    def tags_of(self, user: WantedUser) -> dict[str, str]:  # noqa: ARG002 - the same for each user
+    def tags_of(self, user: WantedUser) -> dict[str, str]:
         """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
-        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
+        given = user_tags.in_force(user.tags, self.operator_tags)
+        return {**user_tags.with_record(given), **self.own_tags_of(user)}
+
+    @property
+    def overridden(self) -> list[str]:
+        """The tags of the spec that the operator's own tags override, as fields."""
+        of_users = [
+            f"spec.{user.field}.tags[{key}]"
+            for user in self.users
+            for key in sorted(user.tags.keys() - user_tags.in_force(user.tags, self.operator_tags).keys())
+        ]
+        return [*(f"spec.tags[{key}]" for key in self.overridden_tags), *of_users]
+
+    def own_tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags of an IAM user, whatever the spec gives.
+
+        Those of the first user record the names of the others, so that those that the spec no longer has are found.
+        """
+        record = owner.users_record(self.additional_names) if user.is_first else {}
+        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket, **record}
+
+    @property
+    def additional_names(self) -> list[str]:
+        """The names of the users after the first one."""
+        return [user.username for user in self.users[1:]]
 
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
@@ -243,6 +260,8 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     )
     _check_identity(wanted)
     if not is_deleting:
+        if "secret" in given and "iamUser" not in given:
+            raise invalid("spec.secret", "needs spec.iamUser, of which it holds the access key")
         _check(wanted, "iamUser" in given)
     return wanted
 
@@ -288,20 +307,21 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
-    if "secret" in wanted.given and not has_user:
-        raise invalid("spec.secret", "needs spec.iamUser, of which it holds the access key")
-    if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
-        raise invalid(
-            "spec.iamUser.username",
-            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-        )
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
         ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
     ):
         choice_of(value, f"spec.{field}", choices)
+    for user in wanted.users:
+        grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)

@@ -11,11 +11,13 @@ from __future__ import annotations
 from .aspects import SETTING_NAMES
 from .outcome import Reason
 
-# The steps in their order, and the aspects that each repairs. ``rights``: bucket, user and the user's policy exist.
+# The steps in their order, and the aspects that each repairs. ``rights``: bucket, users and
+# the users' policies exist. ``removal``: users that the spec no longer has.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
     "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
+    "removal": ("user", "secret"),
     "access": ("access_key", "secret"),
 }
 # The tasks of a deletion in their order, and the aspects that each removes.
@@ -54,7 +56,7 @@ def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
 
 def aspects_of(steps: list[str]) -> list[str]:
     """The aspects that these steps repair."""
-    return [aspect for step in steps for aspect in STEPS[step]]
+    return list(dict.fromkeys(aspect for step in steps for aspect in STEPS[step]))
 
 
 def removed_before(task: str) -> list[str]:

@@ -23,32 +23,17 @@ from .account import ask_account, find_bucket
 from .bucket import is_adopted, recorded_origin
 from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
+from .observation import UserDeletion
+from .removal import deletion_of, find_removed
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
-
-
-@dataclass
-class UserDeletion:
-    """One of the users of the object, with its Secret.
-
-    ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
-    it is deleted. ``secret_uid``: empty for no owned Secret. ``more``: a Secret of another name, and ConfigMaps.
-    """
-
-    name: str
-    field: str
-    secret_name: str
-    in_plan: str = ""
-    is_deleted: bool = False
-    tags: dict[str, str] | None = None
-    secret_uid: str = ""
-    more: list[tuple[str, str, str]] = field_of(default_factory=list)
 
 
 @dataclass
 class Deletion:
     """The resources of an object that exist and are owned, for the role's tasks of a deletion.
 
+    ``users``: the first one is deleted last, because its tags record the names of the others.
     ``bucket_tags``: all tags that the bucket needs before the users are deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
     ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
@@ -98,6 +83,8 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         is_kept = deletion.retained_tags is not None or (deletion.deletes_bucket and not wanted.force_delete)
         deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
     deletion.users = [_plan_user(wanted, deletion, one, proof) for one in found.users]
+    removed = find_removed(wanted, sources, found.user)
+    deletion.users += [_plan_user(wanted, deletion, one, None) for one in removed]
     if found.service is not None and manifests.is_owned(found.service, wanted):
         deletion.service_uid = found.service["metadata"].get("uid", "")
     return deletion
@@ -116,7 +103,10 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
     for one, user in users:
         if user is not None:
             sources.users.read_rights(one.username, user)
-    owned = [replace(one, secret=owned_only(wanted, one.secret)) for one in found]
+    owned = [
+        replace(one, secret=owned_only(wanted, one.secret), config_map=owned_only(wanted, one.config_map))
+        for one in found
+    ]
     return Found(deletion.account, bucket, tuple(owned), service)
 
 
@@ -172,11 +162,7 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
 
 def _plan_user(wanted: Wanted, deletion: Deletion, one: FoundUser, proof: Pair | None) -> UserDeletion:
     name, user = one.wanted.username, one.user
-    plan = UserDeletion(name, one.wanted.field, one.wanted.secret.name, one.wanted.in_plan)
-    plan.secret_uid = one.secret["metadata"].get("uid", "") if one.secret else ""
-    config_map = owned_only(wanted, one.config_map)
-    more = (("Secret", one.former), ("ConfigMap", config_map), ("ConfigMap", one.former_config_map))
-    plan.more = [(kind, item["metadata"]["name"], item["metadata"]["uid"]) for kind, item in more if item is not None]
+    plan = deletion_of(one, is_deleted=False)
     if user is None:
         return plan
     if proof is not None and one.wanted.is_first and not owner.has_owner_tag(user.tags):

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from dataclasses import field as field_of
 
 from .. import secrets
 from ..access import WantedUser
@@ -25,6 +25,8 @@ class UserObservation:
     """What is to be done about one of the users and its Secret.
 
     ``found``: None for a user that does not exist. ``tags``: all that it should have, and those of others.
+    ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
+    ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
     ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
     ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
@@ -45,7 +47,9 @@ class UserObservation:
     moves: bool = False
     config_map_differs: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+    stale_tags: list[str] = field(default_factory=list)
     puts_policy: bool = False
+    policies: dict[str, ApiObject | None] = field(default_factory=dict)
     keys: KeyPlan = field(default_factory=KeyPlan)
     has_key: bool = True
     differs: list[str] = field(default_factory=list)
@@ -53,7 +57,11 @@ class UserObservation:
     @property
     def written(self) -> list[str]:
         """The aspects that a run writes: those that differ, and those that come with a new user or a new access key."""
-        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
+        brought = {
+            "user_policy": self.puts_policy or bool(self.policies),
+            "access_key": self.keys.create,
+            "secret": self.keys.create,
+        }
         return [*self.differs, *(name for name, is_written in brought.items() if is_written)]
 
     @property
@@ -85,6 +93,30 @@ class UserObservation:
 
 
 @dataclass
+class UserDeletion:
+    """A user that is deleted, with its Secret.
+
+    ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
+    it is deleted. ``secret_uid``: empty for no owned Secret. ``more``: kind, name and uid of a Secret of another
+    name, and of ConfigMaps.
+    """
+
+    name: str
+    field: str
+    secret_name: str
+    in_plan: str = ""
+    is_deleted: bool = False
+    tags: dict[str, str] | None = None
+    secret_uid: str = ""
+    more: list[dict[str, str]] = field_of(default_factory=list)
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that still exist."""
+        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid or self.more else ())]
+
+
+@dataclass
 class Observation:
     """What is to be done, for the role's tasks.
 
@@ -94,6 +126,8 @@ class Observation:
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
     ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
+    ``users``: without those that nothing is done about, for a reason in ``deferred``.
+    ``removed``: users that an earlier spec requested.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
     """
@@ -110,6 +144,7 @@ class Observation:
     recorded: frozenset[str] = frozenset()
     digests: dict[str, str] = field(default_factory=dict)
     users: list[UserObservation] = field(default_factory=list)
+    removed: list[UserDeletion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     service: ApiObject | None = None
     service_host: str = ""
@@ -135,7 +170,7 @@ class Observation:
     @property
     def differs(self) -> list[str]:
         """The aspects that differ. That of a user differs if it does for any of the users."""
-        return self._ordered(aspect for user in self.users for aspect in user.differs)
+        return self._ordered([aspect for user in self.users for aspect in user.differs])
 
     @property
     def written(self) -> list[str]:
@@ -143,9 +178,10 @@ class Observation:
 
         A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
         """
-        return self._ordered(aspect for user in self.users for aspect in user.written)
+        return self._ordered([aspect for user in self.users for aspect in user.written])
 
-    def _ordered(self, of_users: Iterable[str]) -> list[str]:
+    def _ordered(self, of_users: list[str]) -> list[str]:
+        of_users += [aspect for user in self.removed for aspect in user.differs]
         found = {*of_users, *(("service",) if self.service_differs else ())}
         return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
 
@@ -157,13 +193,27 @@ class Observation:
         return [words for words, is_there in found.items() if not is_there]
 
 
-def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
-    """The part of the object's status that follows from an observation."""
+def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False) -> ApiObject:
+    """The part of the object's status that follows from an observation.
+
+    :param hides_new_keys: leave out the key and the Secret of a user that is to get a new key
+    """
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
-    for user in seen.users[:1]:
-        status["userARN"] = user.arn
+    for user in seen.users:
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
-        if user.has_key or not seen.deferred:
-            status |= {"accessKeyID": user.keys.live, "secretName": user.wanted.secret.name}
+        shows_key = (user.has_key or not seen.deferred) and not (hides_new_keys and user.keys.create)
+        if user.wanted.is_first:
+            status |= user_status(user, shows_key=shows_key)
+        else:
+            status.setdefault("users", []).append(user_status(user, shows_key=shows_key))
+    if "users" in status:
+        status["users"].sort(key=lambda shown: shown["username"])
     return status
+
+
+def user_status(user: UserObservation, *, shows_key: bool) -> ApiObject:
+    """The part of the status that shows a user: of the first one at the top level, of another one in its list."""
+    shown: ApiObject = {} if user.wanted.is_first else {"username": user.wanted.username}
+    shown["userARN"] = user.arn
+    return {**shown, "accessKeyID": user.keys.live, "secretName": user.wanted.secret.name} if shows_key else shown

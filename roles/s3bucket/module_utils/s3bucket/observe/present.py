@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from .. import children as manifests
+from ..errors import ReconcileError
 from ..spec import Wanted, check_lockout, check_namespace
 from . import bucket, children, user
 from .account import ask_account, find_bucket
 from .claims import check_claims
 from .legacy import find_proof
 from .observation import Observation
+from .removal import deletion_of, find_removed
 from .sources import Found, Sources
 
 
@@ -20,28 +22,31 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     """
     found = _read(wanted, sources)
     host = manifests.service_host(wanted, sources.external_name)
-    children.check_ownership(wanted, found.users, found.service if host else None)
+    children.check_ownership(wanted, found.users[:1], found.service if host else None)
     for one in found.users:
         if one.user is not None:
             sources.users.read_rights(one.wanted.username, one.user)
     proof = find_proof(wanted, sources, found)
     bucket.wait_for_s3(wanted, sources, found)
     is_adopting = bucket.check_ownership(wanted, found, proof)
-    for one in found.users:
+    for one in found.users[:1]:
         user.check_ownership(wanted, one, proof)
     check_claims(wanted, sources, found)
-    for one in found.users:
+    for one in found.users[:1]:
         user.wait_for_iam(one, sources)
+    refusals = _refusals(wanted, sources, found)
 
     seen = Observation(account=found.account, service=found.service, service_host=host)
     seen.origin = bucket.new_origin(found.bucket, is_adopting) or bucket.recorded_origin(wanted, found.user, proof)
-    seen.users = [user.begin(wanted, sources, found.account, one) for one in found.users]
+    served = [one for one in found.users if one.wanted.username not in refusals]
+    seen.users = [user.begin(wanted, sources, found.account, one) for one in served]
+    seen.removed = [deletion_of(one, is_deleted=one.user is not None) for one in found.removed]
     bucket.compare_bucket(wanted, sources, seen, found)
-    seen.notes += [
-        f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
-    ]
+    seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
+    for refusal in refusals.values():
+        seen.defer(refusal)
     children.compare_service(wanted, sources, seen)
     children.check_namespace_lives(wanted, sources, seen)
     if sources.cluster is not None:
@@ -57,4 +62,18 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     found = find_bucket(wanted, sources, account)
     users = [(one, sources.users.find(one.username)) for one in wanted.users]
     with_secrets = tuple(children.find_user(wanted, sources, one, it) for one, it in users)
-    return Found(account, found, with_secrets, children.find_service(wanted, sources))
+    removed = find_removed(wanted, sources, users[0][1]) if users else ()
+    return Found(account, found, with_secrets, children.find_service(wanted, sources), removed)
+
+
+def _refusals(wanted: Wanted, sources: Sources, found: Found) -> dict[str, ReconcileError]:
+    """Why nothing is done about an additional user, by its name. Everything else of the object is maintained."""
+    refusals = {}
+    for one in found.users[1:]:
+        try:
+            children.check_ownership(wanted, (one,), None)
+            user.check_ownership(wanted, one, None)
+            user.wait_for_iam(one, sources)
+        except ReconcileError as refusal:
+            refusals[one.wanted.username] = refusal
+    return refusals

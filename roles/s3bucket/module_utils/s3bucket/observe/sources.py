@@ -39,6 +39,9 @@ class Cluster(Protocol):
     def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
         """The ConfigMap; None when there is none. No cache has ConfigMaps."""
 
+    def find_object(self, namespace: str, name: str) -> ApiObject | None:
+        """The S3 object with its status; None when there is none."""
+
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
 
@@ -103,12 +106,16 @@ class FoundUser:
 
 @dataclass(frozen=True)
 class Found:
-    """The resources of an object in AWS and Kubernetes; None for one that does not exist."""
+    """The resources of an object in AWS and Kubernetes; None for one that does not exist.
+
+    ``removed``: what is left of users that an earlier spec requested.
+    """
 
     account: str
     bucket: BucketState | None
     users: tuple[FoundUser, ...] = ()
     service: ApiObject | None = None
+    removed: tuple[FoundUser, ...] = ()
 
     @property
     def user(self) -> UserState | None:
