@@ -8,6 +8,7 @@ from ..errors import ReconcileError
 from ..keys import KeyPlan, Pair, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
+from ..secrets import Facts
 from ..spec import Wanted
 from ..state import UserState
 from ..users import UserRules, due_tags, is_quarantine, policy_name_of
@@ -42,10 +43,10 @@ def wait_for_iam(one: FoundUser, sources: Sources) -> None:
     :raises ReconcileError: WaitingForIAM
     """
     # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
-    ago = children.issued_ago_s(one.secret, sources.now)
+    ago = children.issued_ago_s(one.with_key, sources.now)
     if ago is None or abs(ago) >= sources.iam_propagation_s:
         return
-    user, pair = one.user, children.pair_in(one.secret)
+    user, pair = one.user, children.pair_in(one.with_key)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
     if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
         raise ReconcileError(
@@ -76,7 +77,16 @@ def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserS
 def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> UserObservation:
     """The observation of a user, before it is compared."""
     new_arn = sources.rules.arn_of(wanted.partition, account, one.wanted.username)
-    return UserObservation(one.wanted, one.user, one.secret, one.user.arn if one.user else new_arn)
+    return UserObservation(
+        one.wanted,
+        one.user,
+        one.secret,
+        one.user.arn if one.user else new_arn,
+        one.former,
+        one.config_map,
+        one.former_config_map,
+        Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
+    )
 
 
 def compare_user(
@@ -133,9 +143,10 @@ def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: U
 def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
     mine.differs.append("user")
     mine.has_key = False
-    mine.tags = {**wanted.tags_of(mine.wanted), **_origin_tags(wanted, seen, mine)}
+    mine.tags = {**wanted.tags_of(mine.wanted), **mine.wanted.secret.tags, **_origin_tags(wanted, seen, mine)}
     mine.puts_policy = True
     mine.keys = KeyPlan(create=True)
+    _compare_config_map(wanted, mine)
 
 
 def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> dict[str, str]:
@@ -170,25 +181,47 @@ def _compare_keys(
 ) -> ReconcileError | None:
     """Fill in what the user's keys and its Secret need. Return why nothing can be done about them."""
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
-    in_secret = _usable_pair(wanted, sources, mine, recorded)
+    in_secret = _usable_pair(sources, mine, recorded)
     problem = _plan_keys(mine, user, recorded, in_secret)
     _compare_key(mine, user, recorded, in_secret)
-    has_secret = mine.secret is not None and children.has_labels(mine.secret, wanted)
-    if in_secret != recorded or (sources.cluster and not has_secret):
+    mine.recorded = recorded
+    if in_secret != recorded or (sources.cluster is not None and not _is_secret_same(wanted, mine, user)):
         mine.differs.append("secret")
     if recorded is not None and recorded == in_secret and mine.keys.live:
         mine.tags[owner.KEY] = str(recorded)
     return problem
 
 
-def _usable_pair(wanted: Wanted, sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
-    """The key pair in the Secret, if it can be kept; without a cluster the recorded one."""
+def _is_secret_same(wanted: Wanted, mine: UserObservation, user: UserState) -> bool:
+    """Whether the Secret has its name, metadata and entries. Fill in what the run has to do about each."""
+    secret, own, recorded = mine.secret, mine.wanted.secret, mine.recorded
+    has_metadata = secret is not None and children.has_secret_metadata(secret, wanted, own)
+    has_data = (
+        secret is not None and recorded is not None and children.has_secret_data(secret, own, mine.facts, recorded)
+    )
+    is_replaced = secret is not None and bool(secret.get("immutable")) and not (has_metadata and has_data)
+    mine.rewrites_data = not mine.keys.create and (not has_data or is_replaced)
+    mine.moves = own.former_name(user.tags) != own.name
+    _compare_config_map(wanted, mine)
+    return has_metadata and has_data and not (mine.moves or mine.former or mine.config_map_differs)
+
+
+def _compare_config_map(wanted: Wanted, mine: UserObservation) -> None:
+    own, found = mine.wanted.secret, mine.config_map
+    if own.has_config_map:
+        is_same = found is not None and children.is_config_map_same(found, wanted, own, mine.facts)
+    else:
+        is_same = found is None or not children.is_owned(found, wanted)
+        mine.config_map = None if is_same else found
+    mine.config_map_differs = not is_same or mine.former_config_map is not None
+
+
+def _usable_pair(sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
+    """The key pair that the Secret holds; without a cluster the recorded one."""
     if sources.cluster is None:
         return recorded
-    secret = mine.secret
-    # An immutable Secret that needs a change is re-created with a new pair: this code never has the pair's values.
-    is_replaced = secret is not None and bool(secret.get("immutable")) and not children.has_labels(secret, wanted)
-    return None if is_replaced else children.pair_in(secret)
+    found = [children.pair_in(secret, recorded) for secret in (mine.secret, mine.former)]
+    return recorded if recorded in found else found[0]
 
 
 def _plan_keys(
