@@ -57,6 +57,10 @@ def routed(**rule: Any) -> dict[str, Any]:
     return {"website": {"indexDocument": "i", "routingRules": [rule]}}
 
 
+def rotated(**durations: object) -> dict[str, Any]:
+    return {"username": "good", "keyRotation": durations}
+
+
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
@@ -87,6 +91,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "user-space": ({"iamUser": {"username": "a b"}}, "must be 1 to 64"),
     "user-long": ({"iamUser": {"username": "a" * 65}}, "may not be more than 64"),
     "user-none": ({"iamUser": {}}, "spec.iamUser.username: Required"),
+    "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
+    "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
+    "rotation-number": ({"iamUser": rotated(interval=90)}, "must be of type string"),
+    "rotation-short": ({"iamUser": rotated(interval="59m")}, "interval must be 1h to 3650d"),
+    "rotation-long": ({"iamUser": rotated(gracePeriod="2161h")}, "gracePeriod must be 1m to 90d"),
+    "rotation-longest": ({"iamUser": rotated(maxGracePeriod="366d")}, "maxGracePeriod must be 1m to 365d"),
+    "rotation-order": (
+        {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
+    ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "lock-without-versions": ({"enableObjectLock": True, "enableVersioning": False}, "object lock needs versions"),
     "retention-without-lock": (

@@ -136,7 +136,7 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 # Before the other imports, which would fail with a traceback.
 ensure_present()
 
-from ansible.module_utils.s3bucket import children, owner, recent
+from ansible.module_utils.s3bucket import children, key_status, owner, recent
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
@@ -242,6 +242,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "plan": plan,
         "outcome_status": {
             **outcome_status(wanted, seen),
+            **({key_status.FIELD: key_status.keys_after(seen.keys, seen.turn)} if seen.shown_keys else {}),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),
@@ -260,13 +261,14 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         return {
             "name": "",
             "puts_policy": False,
-            "keys": asdict(seen.keys),
+            "keys": seen.keys.to_record(),
             "tags": {},
             "sets_tags": False,
             "origin": "",
         }
-    starts_rotation = seen.keys.create and not seen.keys.rotation_in_progress
     origin, found = seen.user_tags.get(owner.ORIGIN, ""), seen.user.tags if seen.user else {}
+    # The record of an unfinished rotation may be of another kind of rotation.
+    starts_rotation = seen.keys.create and found.get(owner.UNMANAGED_KEYS) != seen.keys.unmanaged_tag
     rotation_tags = {owner.UNMANAGED_KEYS: seen.keys.unmanaged_tag} if starts_rotation else {}
     return {
         "name": wanted.username,
@@ -286,11 +288,11 @@ def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, 
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value
-            for key, value in {**wanted.identity.tags, **seen.user_tags}.items()
-            if key != owner.UNMANAGED_KEYS
+            for key, value in {**wanted.identity.tags, **seen.user_tags, **seen.keys.record}.items()
+            if key not in (owner.UNMANAGED_KEYS, *seen.keys.removed_tags)
         },
         "key_tag": owner.KEY,
-        "keys": asdict(seen.keys),
+        "keys": seen.keys.to_record(),
     }
 
 

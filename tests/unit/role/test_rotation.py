@@ -105,11 +105,13 @@ def test_next_step_by_phase_and_status(
     assert next_step(old, START + after, ROTATION, is_active=is_active, is_kept=is_kept) is step
 
 
-def test_last_use_is_read_only_where_it_decides() -> None:
+def test_last_use_is_read_only_after_the_grace_period() -> None:
     moments = [timedelta(0), DAY - HOUR, DAY, 7 * DAY]
     needed = [needs_last_use(old_key(), True, START + moment, ROTATION) for moment in moments]
     assert needed == [False, False, True, False]
-    assert not needs_last_use(old_key(phase=Phase.DRAINING), False, START + 2 * DAY, ROTATION)
+    draining = old_key(phase=Phase.DRAINING)
+    needed = [needs_last_use(draining, False, START + moment, ROTATION) for moment in (HOUR, DAY)]
+    assert needed == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,10 @@ OVERLAP = {A: "Active", B: "Active"}
             OVERLAP, B, None, None, old_key(),
             {"create": True, "delete_first": [A], "delete_after": [B], "record": {owner.OLD_KEY: "-"}, "old": None},
             id="secret-deleted-in-the-overlap",
+        ),
+        pytest.param(
+            {B: "Active", C: "Active"}, B, None, None, old_key(C),
+            {"create": True, "delete_first": [C], "delete_after": [B]}, id="secret-deleted-and-the-new-key-is-last",
         ),
         pytest.param(
             OVERLAP, B, None, Pair("x", "y"), old_key(),

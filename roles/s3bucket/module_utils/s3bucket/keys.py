@@ -158,6 +158,7 @@ class KeyPlan:
             ],
             "record": self.record,
             "differs": self.differs,
+            "retags": self.create or self.rotation_in_progress or bool(self.record or self.removed_tags),
         }
 
 

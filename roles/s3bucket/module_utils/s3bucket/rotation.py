@@ -139,9 +139,10 @@ def timestamp(time: datetime) -> str:
 
 
 def needs_last_use(old: OldKey, is_active: bool, now: datetime, rotation: Rotation) -> bool:
-    """Whether the last use of the old key decides what is due: after the grace period, before the latest end."""
-    is_over = old.phase is Phase.OVERLAP and is_active and now >= old.since + rotation.grace
-    return is_over and now < _latest_end(old, rotation)
+    """Whether the last use of the old key decides what is due, or the status shows it: after the grace period."""
+    if old.phase is Phase.DRAINING:
+        return not is_active and now < old.since + rotation.grace
+    return is_active and old.since + rotation.grace <= now < _latest_end(old, rotation)
 
 
 def next_step(  # noqa: PLR0913 - a table of conditions

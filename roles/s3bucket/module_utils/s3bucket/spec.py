@@ -11,6 +11,7 @@ from . import allowed, owner
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .rotation import KEEP_OLD_KEY, ROTATE_KEY, Rotation, digest_of, is_kept_by, rotation_of
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
 from .users import policy_name_of
@@ -49,7 +50,8 @@ class Wanted:
     """What one S3 object requests.
 
     ``settings`` holds the wanted value of each bucket setting by its name; it is empty for an object that is being
-    deleted. ``given`` names the spec fields that the CR itself sets.
+    deleted. ``given`` names the spec fields that the CR itself sets. ``rotate_key`` is a digest of the annotation that
+    requests a new key, and ``keeps_old_key`` whether the one that keeps the old key is set.
     """
 
     identity: owner.Identity
@@ -68,6 +70,9 @@ class Wanted:
     service: bool
     given: frozenset[str]
     unmanaged: frozenset[str] = frozenset()
+    rotation: Rotation | None = None
+    rotate_key: str = ""
+    keeps_old_key: bool = False
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
 
@@ -225,6 +230,9 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         ),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
+        rotation=None if is_deleting else rotation_of(user.get("keyRotation"), "spec.iamUser.keyRotation"),
+        rotate_key=digest_of(_annotation(metadata, ROTATE_KEY)),
+        keeps_old_key=is_kept_by(_annotation(metadata, KEEP_OLD_KEY)),
         operator_tags=common,
         overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
@@ -232,6 +240,13 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     if not is_deleting:
         _check(wanted, "iamUser" in given)
     return wanted
+
+
+def _annotation(metadata: ApiObject, name: str) -> str:
+    # Of a CR file, the value may be anything.
+    found = metadata.get("annotations")
+    value = found.get(name, "") if isinstance(found, dict) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _check_identity(wanted: Wanted) -> None:

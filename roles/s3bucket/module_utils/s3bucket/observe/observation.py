@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import ReconcileError
 from ..json_types import ApiObject
-from ..keys import KeyPlan
+from ..key_status import FIELD as ACCESS_KEYS
+from ..keys import KeyPlan, Turn
 from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
@@ -25,6 +26,8 @@ class Observation:
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
     ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
+    ``turn``: what decided about a rotation of the key.
+    ``shown_keys``: the user's keys for the status; empty while no rotation is managed or unfinished.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
     """
@@ -51,6 +54,8 @@ class Observation:
     service: ApiObject | None = None
     service_host: str = ""
     has_key: bool = True
+    turn: Turn = field(default_factory=Turn)
+    shown_keys: list[ApiObject] = field(default_factory=list)
     deferred: list[ReconcileError] = field(default_factory=list)
 
     def defer(self, problem: ReconcileError, *aspects: str) -> None:
@@ -61,7 +66,7 @@ class Observation:
     def defer_key(self, problem: ReconcileError) -> None:
         """Record a problem that prevents any change to key and Secret."""
         self.defer(problem, "access_key", "secret")
-        self.keys = replace(self.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
+        self.keys = self.keys.without_changes()
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
@@ -93,6 +98,8 @@ def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
         if seen.has_key or not seen.deferred:
             status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+        if seen.shown_keys:
+            status[ACCESS_KEYS] = list(seen.shown_keys)
     return status
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..json_types import ApiObject, AwsClient
+from ..rotation import LastUse
 from ..state import BucketState, UserState
 from ..users import NO_RULES, UserRules
 
@@ -21,6 +22,9 @@ class Users(Protocol):
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the user's rights and its keys."""
+
+    def find_last_use(self, key: str) -> LastUse:
+        """What AWS shows of the last use of an access key."""
 
 
 class Cluster(Protocol):

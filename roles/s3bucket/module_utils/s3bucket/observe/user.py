@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .. import children, owner
 from ..errors import ReconcileError
-from ..keys import KeyPlan, Pair, plan_keys
+from ..key_status import keys_now
+from ..keys import KeyPlan, Pair, Turn, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
+from ..rotation import DEFAULT, KEEP_OLD_KEY, ROTATE_KEY, LastUse, Phase, needs_last_use
 from ..spec import Wanted
 from ..state import UserState
 from ..users import UserRules, due_tags, is_quarantine
@@ -74,7 +78,7 @@ def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Fou
     """Fill in what differs in the user, its policy, its keys and the Secret, and what repairs it."""
     user = found.user
     if user is None:
-        _plan_new_user(wanted, seen)
+        _plan_new_user(wanted, sources, seen)
         return
     seen.user_exists, seen.user = True, user
     tags = {key: value for key, value in wanted.user_tags.items() if wanted.identity.uid or key != owner.UID}
@@ -85,7 +89,15 @@ def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Fou
         seen.differs.append("user_policy")
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
     in_secret = _usable_pair(wanted, sources, seen, recorded)
+    seen.turn = _turn(wanted, sources, user)
     problem = _plan_keys(seen, user, recorded, in_secret)
+    _show_keys(wanted, seen, user, recorded)
+    if recorded is not None and recorded == in_secret and seen.keys.live:
+        key_tags = {owner.KEY: str(recorded)}
+    else:
+        key_tags = {}
+    if seen.keys.is_restored:
+        recorded = in_secret
     _compare_key(seen, user, recorded, in_secret)
     has_secret = seen.secret is not None and children.has_labels(seen.secret, wanted)
     if in_secret != recorded or (sources.cluster and not has_secret):
@@ -94,19 +106,18 @@ def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Fou
         seen.notes.append(
             f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.unmanaged)}"
         )
-    seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen)}
-    if recorded is not None and recorded == in_secret and seen.keys.live:
-        seen.user_tags[owner.KEY] = str(recorded)
+    seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen), **key_tags}
     if problem is not None:
         seen.defer_key(problem)
 
 
-def _plan_new_user(wanted: Wanted, seen: Observation) -> None:
+def _plan_new_user(wanted: Wanted, sources: Sources, seen: Observation) -> None:
     seen.differs.append("user")
     seen.has_key = False
     seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
     seen.puts_policy = True
-    seen.keys = KeyPlan(create=True)
+    seen.turn = Turn(now=sources.now, rotation=wanted.rotation or DEFAULT, requested=wanted.rotate_key)
+    seen.keys = KeyPlan(create=True, record=seen.turn.answered)
 
 
 def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
@@ -134,10 +145,60 @@ def _plan_keys(
 ) -> ReconcileError | None:
     """Plan what to do about the keys. Return why nothing can be done."""
     try:
-        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
+        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret, seen.turn)
     except ReconcileError as refusal:
         return refusal
+    if seen.keys.problem:
+        return ReconcileError(Reason.TOO_MANY_KEYS, seen.keys.problem)
+    seen.notes += _notes_on_rotation(seen)
     return None
+
+
+def _turn(wanted: Wanted, sources: Sources, user: UserState) -> Turn:
+    """What decides about a rotation. Reads the last use of the old key only where that decides."""
+    turn = Turn(
+        now=sources.now,
+        rotation=wanted.rotation or DEFAULT,
+        requested=wanted.rotate_key,
+        is_kept=wanted.keeps_old_key,
+        created=user.keys_created,
+        tags=user.tags,
+    )
+    return replace(turn, last_use=_find_last_use(turn, sources, user))
+
+
+def _find_last_use(turn: Turn, sources: Sources, user: UserState) -> LastUse | None:
+    old = turn.old
+    is_active = old is not None and user.keys.get(old.id) == "Active"
+    if old is None or turn.is_kept or not needs_last_use(old, is_active, turn.now, turn.rotation):
+        return None
+    return sources.users.find_last_use(old.id)
+
+
+def _notes_on_rotation(seen: Observation) -> list[str]:
+    """Notes for a person on a rotation that does not go on by itself, or not as expected."""
+    plan, turn = seen.keys, seen.turn
+    old, use = plan.old, turn.last_use or LastUse()
+    if old is None or plan.create:
+        return []
+    notes = []
+    if turn.answered:
+        notes.append(f"the rotation that {ROTATE_KEY} requests waits until the old access key {old.id} is deleted")
+    if turn.is_kept:
+        notes.append(f"the old access key {old.id} stays active while the annotation {KEEP_OLD_KEY} is set")
+    if not use.is_tracked:
+        notes.append(
+            f"the store does not show when the access key {old.id} was used last: the grace period alone decided"
+        )
+    if use.problem and old.phase is Phase.OVERLAP:
+        notes.append(f"the old access key {old.id} stays active until maxGracePeriod is over: {use.problem}")
+    return notes
+
+
+def _show_keys(wanted: Wanted, seen: Observation, user: UserState, recorded: Pair | None) -> None:
+    """Fill in the keys for the status, for an object with keyRotation, or while a rotation is unfinished."""
+    if wanted.rotation is not None or seen.turn.old is not None or seen.keys.old is not None:
+        seen.shown_keys = keys_now(user.keys, recorded.id if recorded else "", seen.keys, seen.turn)
 
 
 def _compare_key(seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
@@ -145,5 +206,5 @@ def _compare_key(seen: Observation, user: UserState, recorded: Pair | None, in_s
     seen.has_key = is_active and recorded in (in_secret, children.pair_in(seen.secret))
     is_missing = seen.keys.differs and not is_active
     is_surplus = bool(seen.keys.delete_after) and not seen.keys.create
-    if is_missing or seen.keys.rotation_in_progress or is_surplus:
+    if is_missing or seen.keys.rotation_in_progress or is_surplus or seen.keys.replaces or seen.keys.is_step:
         seen.differs.append("access_key")
