@@ -9,6 +9,7 @@ from typing import Protocol
 
 from runner.control.events import event_at_start, event_of
 from runner.control.metrics import Metrics
+from runner.control.rotations import event_of_rotation
 from runner.control.status import status_of
 from runner.kube.client import KubeError
 from runner.kube.events import Event
@@ -66,9 +67,9 @@ class Publisher:
         if outcome.reason is Reason.RUN_CANCELLED:
             return
         self.metrics.show(s3, outcome)
-        event = event_of(s3, outcome)
-        if event is not None:
-            self._write_event(s3, event)
+        for event in (event_of(s3, outcome), event_of_rotation(s3, outcome)):
+            if event is not None:
+                self._write_event(s3, event)
         if outcome.is_done and s3.is_deleting:
             return
         status = status_of(s3, outcome, self._now())

@@ -216,7 +216,10 @@ def test_failed_step_of_a_rotation_heals_at_the_next_run(world: World, new_objec
     assert code_of(lambda: client.list_objects_v2(Bucket=cr["spec"]["bucketName"])) == "allowed"
     assert world.reconcile(cr).outcome["done"]
     listed = world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
-    assert {key["AccessKeyId"]: key["Status"] for key in listed} == {first: "Active", world.credentials(cr)[0]: "Active"}
+    assert {key["AccessKeyId"]: key["Status"] for key in listed} == {
+        first: "Active",
+        world.credentials(cr)[0]: "Active",
+    }
     assert world.credentials(cr)[0] != first
     assert world.differs(cr) == []
 
@@ -228,7 +231,8 @@ def test_object_without_rotation_costs_no_further_request(world: World, new_obje
         observe(world.wanted(cr), world.sources())
     counted = sorted(item["action"] for item in requests if item["service"] == "iam")
     assert counted == [
-        "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedUserPolicies", "ListGroupsForUser", "ListUserPolicies",
+        "GetUser", "GetUserPolicy", "ListAccessKeys", "ListAttachedUserPolicies", "ListGroupsForUser",
+        "ListUserPolicies",
     ]  # fmt: skip
     status = outcome_status(world.wanted(cr), observe(world.wanted(cr), world.sources()))
     assert "accessKeys" not in status

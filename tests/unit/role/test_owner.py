@@ -43,7 +43,16 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
 OF_ADOPTED_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.ADOPT, owner.ADOPTED}
 OF_NEW_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.INITIAL}
 OF_RETAINED_BUCKET = {owner.ADOPT, owner.RETAINED_FROM}
-OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.UNMANAGED_KEYS, owner.OLD_KEY, owner.ROTATED}
+OF_USER = {
+    *ME.tags,
+    owner.BUCKET,
+    owner.ORIGIN,
+    owner.POLICY,
+    owner.KEY,
+    owner.UNMANAGED_KEYS,
+    owner.OLD_KEY,
+    owner.ROTATED,
+}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:

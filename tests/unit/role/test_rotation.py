@@ -230,10 +230,12 @@ OVERLAP = {A: "Active", B: "Active"}
     ("listed", "recorded", "unmanaged_tag", "in_secret", "old", "expected"),
     [
         pytest.param(
-            OVERLAP, A, "A", A, None, {"create": True, "delete_first": [B], "replaces": A}, id="killed-before-the-record"
+            OVERLAP, A, A, A, None,
+            {"create": True, "delete_first": [B], "replaces": A}, id="killed-before-the-record",
         ),
         pytest.param(
-            OVERLAP, B, A, A, old_key(), {"create": True, "delete_first": [B], "replaces": A}, id="killed-before-the-secret"
+            OVERLAP, B, A, A, old_key(),
+            {"create": True, "delete_first": [B], "replaces": A}, id="killed-before-the-secret",
         ),
         pytest.param(
             OVERLAP, B, A, B, old_key(), {"create": False, "rotation_in_progress": True}, id="killed-before-the-end"
@@ -277,7 +279,7 @@ OVERLAP = {A: "Active", B: "Active"}
         ),
     ],
 )  # fmt: skip
-def test_state_that_a_kill_or_a_person_left(  # noqa: PLR0913 - the columns of the table
+def test_state_that_a_kill_or_a_person_left(
     listed: dict[str, str],
     recorded: str,
     unmanaged_tag: str | None,

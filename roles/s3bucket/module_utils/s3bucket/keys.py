@@ -24,11 +24,13 @@ from . import owner, rotation
 from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
-from .rotation import LastUse, OldKey, Phase, Rotation, Step, timestamp
+from .rotation import LastUse, OldKey, Phase, Rotation, Step
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
 MAX_KEYS = 2
 _NO_UNMANAGED_KEYS = "-"
+# Before anything can be due.
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Turn:
     :ivar last_use: of the old key; None where it was not read
     """
 
-    now: datetime = datetime.min.replace(tzinfo=UTC)
+    now: datetime = _NEVER
     rotation: Rotation = rotation.DEFAULT
     requested: str = ""
     is_kept: bool = False
@@ -273,7 +275,7 @@ def _plan_restored(
         return _plan_rotation(plan, pair, surplus, turn)
     if is_active:
         # Applications may use both keys, so the newer one becomes the old one. Only tags change.
-        begun = new and OldKey(new.id, new.fingerprint, Phase.OVERLAP, turn.now)
+        begun = OldKey(new.id, new.fingerprint, Phase.OVERLAP, turn.now) if new else None
         kept = {owner.OLD_KEY: str(begun)} if begun else {}
         return replace(
             plan,

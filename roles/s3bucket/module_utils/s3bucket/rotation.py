@@ -145,7 +145,7 @@ def needs_last_use(old: OldKey, is_active: bool, now: datetime, rotation: Rotati
     return is_active and old.since + rotation.grace <= now < _latest_end(old, rotation)
 
 
-def next_step(  # noqa: PLR0913 - a table of conditions
+def next_step(
     old: OldKey, now: datetime, rotation: Rotation, *, is_active: bool, is_kept: bool, last_use: LastUse | None = None
 ) -> Step:
     """What is due about the old key.

@@ -92,10 +92,8 @@ def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Fou
     seen.turn = _turn(wanted, sources, user)
     problem = _plan_keys(seen, user, recorded, in_secret)
     _show_keys(wanted, seen, user, recorded)
-    if recorded is not None and recorded == in_secret and seen.keys.live:
-        key_tags = {owner.KEY: str(recorded)}
-    else:
-        key_tags = {}
+    is_live = recorded is not None and recorded == in_secret and bool(seen.keys.live)
+    key_tags = {owner.KEY: str(recorded)} if is_live else {}
     if seen.keys.is_restored:
         recorded = in_secret
     _compare_key(seen, user, recorded, in_secret)
