@@ -242,7 +242,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "plan": plan,
         "outcome_status": {
             **outcome_status(wanted, seen),
-            **({key_status.FIELD: key_status.keys_after(seen.keys, seen.turn)} if seen.shown_keys else {}),
+            **({key_status.FIELD: key_status.keys_after(seen.keys, seen.turn)} if seen.shows_keys else {}),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),

@@ -27,7 +27,8 @@ class Observation:
     ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
     ``turn``: what decided about a rotation of the key.
-    ``shown_keys``: the user's keys for the status; empty while no rotation is managed or unfinished.
+    ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
+    ``shown_keys``: these keys, as they are; empty for a new user.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
     """
@@ -55,6 +56,7 @@ class Observation:
     service_host: str = ""
     has_key: bool = True
     turn: Turn = field(default_factory=Turn)
+    shows_keys: bool = False
     shown_keys: list[ApiObject] = field(default_factory=list)
     deferred: list[ReconcileError] = field(default_factory=list)
 

@@ -116,6 +116,7 @@ def _plan_new_user(wanted: Wanted, sources: Sources, seen: Observation) -> None:
     seen.puts_policy = True
     seen.turn = Turn(now=sources.now, rotation=wanted.rotation or DEFAULT, requested=wanted.rotate_key)
     seen.keys = KeyPlan(create=True, record=seen.turn.answered)
+    seen.shows_keys = wanted.rotation is not None
 
 
 def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
@@ -195,7 +196,8 @@ def _notes_on_rotation(seen: Observation) -> list[str]:
 
 def _show_keys(wanted: Wanted, seen: Observation, user: UserState, recorded: Pair | None) -> None:
     """Fill in the keys for the status, for an object with keyRotation, or while a rotation is unfinished."""
-    if wanted.rotation is not None or seen.turn.old is not None or seen.keys.old is not None:
+    seen.shows_keys = wanted.rotation is not None or seen.turn.old is not None or seen.keys.old is not None
+    if seen.shows_keys:
         seen.shown_keys = keys_now(user.keys, recorded.id if recorded else "", seen.keys, seen.turn)
 
 
