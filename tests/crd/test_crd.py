@@ -93,6 +93,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "user-none": ({"iamUser": {}}, "spec.iamUser.username: Required"),
     "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
     "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
+    "rotation-sum": (
+        {"iamUser": rotated(maxGracePeriod="1d12h")}, "maxGracePeriod must be a number of at most 5 digits",
+    ),
     "rotation-number": ({"iamUser": rotated(interval=90)}, "must be of type string"),
     "rotation-short": ({"iamUser": rotated(interval="59m")}, "interval must be 1h to 3650d"),
     "rotation-long": ({"iamUser": rotated(gracePeriod="2161h")}, "gracePeriod must be 1m to 90d"),
