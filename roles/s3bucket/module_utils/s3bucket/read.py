@@ -21,7 +21,7 @@ from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .rotation import UNTRACKED, LastUse
 from .setting import UNSUPPORTED_CODES, Operation, Read, Setting
-from .state import UNSUPPORTED, BucketState, UserState
+from .state import UNSUPPORTED, BucketState, Unread, UserState
 
 # The answers of stores that do not have GetAccessKeyLastUsed.
 _UNTRACKED_CODES = (*UNSUPPORTED_CODES, "InvalidAction", "UnknownOperationException", "405", "501")
@@ -82,6 +82,8 @@ def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
 
 def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> ApiObject:
     """The chosen settings of a bucket, by name; by default all settings.
+
+    An optional setting that AWS denies the operator to read is Unread: everything else is maintained without it.
 
     :param chosen: in the order of :data:`settings.ALL`
     :raises UnknownStateError: when AWS does not return the state
@@ -317,7 +319,11 @@ def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
     if code in how.unsupported_codes:
         return UNSUPPORTED
     verb = f"read {setting.field} of bucket {name} ({how.operation.action})"
-    raise _unknown_of_bucket(verb, name, answer) from answer
+    refusal = _unknown_of_bucket(verb, name, answer)
+    refusal.__cause__ = answer
+    if setting.is_optional and refusal.reason == Reason.ACCESS_DENIED:
+        return Unread(refusal)
+    raise refusal
 
 
 def _reject_listing(response_dict: ApiObject, **_: object) -> None:

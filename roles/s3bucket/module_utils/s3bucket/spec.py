@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, owner
+from . import allowed, owner, verification
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
@@ -67,6 +67,7 @@ class Wanted:
     force_delete: bool
     adoption_policy: str
     drift_policy: str
+    verify: str
     service: bool
     given: frozenset[str]
     unmanaged: frozenset[str] = frozenset()
@@ -162,6 +163,7 @@ class Wanted:
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
             "driftPolicy": self.drift_policy,
+            "verify": self.verify,
             "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
@@ -224,6 +226,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         force_delete=flag_of(value["forceDelete"], "spec.forceDelete"),
         adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
+        verify=text_of(value["verify"], "spec.verify"),
         service=flag_of(
             {**defaults["service"], **mapping_of(value["service"], "spec.service")}.get("enabled"),
             "spec.service.enabled",
@@ -274,8 +277,13 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
         ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
+        ("verify", wanted.verify, verification.MODES),
     ):
         choice_of(value, f"spec.{field}", choices)
+    if wanted.verify == verification.READ_WRITE and wanted.object_lock:
+        raise invalid(
+            "spec.verify", "must not be ReadWrite with enableObjectLock: what is written may never be deleted"
+        )
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)
