@@ -13,9 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runner import __version__
 from runner.control.queue import Lane, WorkQueue
-from runner.control.rotations import Result, current_key, in_use_message, keys_of
+from runner.control.rotations import Result, current_key, has_keys, is_in_use, keys_of, parts_of
 from runner.objects import JsonObject, Key, S3Object
-from s3bucket.key_status import FIELD
 from s3bucket.outcome import Outcome, Retry
 
 
@@ -64,8 +63,8 @@ class Metrics:
         self._rotations = Counter(
             "s3_operator_key_rotation", "Steps of key rotations, by what became of them", ["result"], registry=registry
         )
-        for result in Result:
-            self._rotations.labels(result.value)
+        for step in Result:
+            self._rotations.labels(step.value)
         self._keys = KeyMetrics(registry)
         self._checks = Counter(
             "s3_operator_drift_checks", "Drift checks, by what they found", ["result"], registry=registry
@@ -154,8 +153,8 @@ class Metrics:
         is_ready = outcome.is_done and not s3.is_deleting
         self._ready.labels(namespace, name).set(is_ready)
         self._info.labels(name, namespace).set(1)
-        if is_ready or FIELD in outcome.status:
-            self._keys.show(s3, keys_of(outcome.status))
+        if is_ready or has_keys(outcome.status):
+            self._keys.show(s3, outcome)
         # Otherwise nothing new is known.
         if is_ready or outcome.drift:
             self._synced.labels(namespace, name).set(not outcome.drift)
@@ -228,31 +227,36 @@ class KeyMetrics:
             labels,
             registry=registry,
         )
-        self._shown: dict[Key, str] = {}
+        self._shown: dict[Key, set[str]] = {}
 
-    def show(self, s3: S3Object, keys: list[JsonObject]) -> None:
-        """Show the keys of an object; of one without any, nothing is shown."""
-        current = current_key(keys)
-        created = _seconds_of(current, "created")
-        if current is None or created is None:
-            self.forget(s3.key)
-            return
-        labels = (*s3.key, s3.username)
-        self._shown[s3.key] = s3.username
+    def show(self, s3: S3Object, outcome: Outcome) -> None:
+        """Show the keys of an object's users; of a user without any, nothing is shown."""
+        users = {name or s3.username: keys_of(part) for name, part in parts_of(outcome.status).items()}
+        created = {name: _seconds_of(current_key(keys), "created") for name, keys in users.items()}
+        for name in self._shown.pop(s3.key, set()) - {name for name, at in created.items() if at is not None}:
+            self._remove((*s3.key, name))
+        for name, at in created.items():
+            if at is not None:
+                self._shown.setdefault(s3.key, set()).add(name)
+                self._show_user((*s3.key, name), users[name], at)
+
+    def _show_user(self, labels: tuple[str, ...], keys: list[JsonObject], created: float) -> None:
         self._age.labels(*labels).set_function(lambda: time.time() - created)
-        due = _seconds_of(current, "expires")
+        due = _seconds_of(current_key(keys), "expires")
         if due is None:
             _remove(self._due, labels)
         else:
             self._due.labels(*labels).set(due)
-        self._in_use.labels(*labels).set(bool(in_use_message(keys)))
+        self._in_use.labels(*labels).set(is_in_use(keys))
 
     def forget(self, key: Key) -> None:
-        """The object no longer exists, or has no rotation."""
-        username = self._shown.pop(key, None)
-        if username is not None:
-            for gauge in (self._age, self._due, self._in_use):
-                _remove(gauge, (*key, username))
+        """The object no longer exists."""
+        for name in self._shown.pop(key, set()):
+            self._remove((*key, name))
+
+    def _remove(self, labels: tuple[str, ...]) -> None:
+        for gauge in (self._age, self._due, self._in_use):
+            _remove(gauge, labels)
 
 
 def _remove(gauge: Gauge, labels: tuple[str, ...]) -> None:

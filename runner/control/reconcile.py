@@ -15,7 +15,7 @@ from runner.control.claims import Claims
 from runner.control.decide import Decision, NameClaims, Policy, Step, Trigger, decide
 from runner.control.publish import Publisher
 from runner.control.queue import Lane
-from runner.control.rotations import Result, find_result, is_only_rotation, keys_of
+from runner.control.rotations import Result, has_keys, is_only_rotation, results_of
 from runner.control.schedule import Next, Schedule
 from runner.control.status import is_applied
 from runner.kube.client import KubeError
@@ -225,11 +225,11 @@ class Reconciler:
         return s3, self._after_comparison(s3.key, found.comparison, outcome)
 
     def _count_rotation(self, s3: S3Object, comparison: Outcome | None, outcome: Outcome) -> None:
-        result = find_result(s3, outcome)
-        is_due = comparison is not None and "access_key" in comparison.drift and bool(keys_of(comparison.status))
-        if result is None and is_due and not s3.is_deleting and "access_key" not in outcome.changed:
-            result = Result.FAILED
-        if result is not None:
+        results = [result for _, result in results_of(s3, outcome)]
+        is_due = comparison is not None and "access_key" in comparison.drift and has_keys(comparison.status)
+        if not results and is_due and not s3.is_deleting and "access_key" not in outcome.changed:
+            results = [Result.FAILED]
+        for result in results:
             self._metrics.count_rotation(result)
 
     def _announce(self, found: _Decided) -> S3Object:

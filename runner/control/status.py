@@ -86,6 +86,8 @@ def status_of(
         new["drift"] = list(outcome.drift)
     if is_ready and keys_of(old) and ACCESS_KEYS not in outcome.status:
         new[ACCESS_KEYS] = []
+    if "users" in old and outcome.status:
+        new["users"] = outcome.status.get("users", [])
     conditions = {
         "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
         "Synced": _synced(s3, outcome, is_ready),
@@ -138,5 +140,5 @@ def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
 
 def _old_key(status: JsonObject) -> dict[str, tuple[str, Reason, str]]:
     """OldKeyInUse, while the old key of a rotation is used after its grace period."""
-    message = in_use_message(keys_of(status))
+    message = in_use_message(status)
     return {"OldKeyInUse": ("True", Reason.OLD_KEY_IN_USE, message)} if message else {}

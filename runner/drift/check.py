@@ -158,8 +158,8 @@ class DriftCheck:
         return None
 
     def forget(self, s3: S3Object) -> None:
-        """The role was run on an object: what was read of its user no longer holds."""
-        self._users.forget(s3.username)
+        """The role was run on an object: what was read of its users no longer holds."""
+        self._users.forget(s3.usernames)
 
     def close(self) -> None:
         """End the processes that this check has started."""
@@ -197,7 +197,7 @@ class DriftCheck:
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are reported in the same words.
             observe.ask_account(wanted, sts, sts_of)
-            users = self._users.get_reader(iam, wanted.username)
+            users = self._users.get_reader(iam, [user.username for user in wanted.users])
         return observe.Sources(
             s3=s3,
             users=users,

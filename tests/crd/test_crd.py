@@ -104,6 +104,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
     ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
+    "users-twice": ({"additionalUsers": [{"username": "bob"}, {"username": "bob"}]}, "Duplicate value"),
+    "users-of-first": (
+        {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
+    ),
+    "users-alone": ({"iamUser": None, "additionalUsers": [{"username": "bob"}]}, "additionalUsers needs iamUser"),
+    "users-upper": ({"additionalUsers": [{"username": "Bob"}]}, "it is part of the name of a Secret"),
+    "users-none": ({"additionalUsers": [{}]}, "username: Required"),
+    "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
+    "users-sum": (
+        {"additionalUsers": [{"username": "a" * 64}], "bucketName": "b" * 50}, "at most 113 characters together",
+    ),
     "lock-without-versions": ({"enableObjectLock": True, "enableVersioning": False}, "object lock needs versions"),
     "retention-without-lock": (
         {"objectLockRetention": {"mode": "GOVERNANCE", "days": 1}}, "objectLockRetention needs enableObjectLock: true",

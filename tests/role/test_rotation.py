@@ -224,6 +224,31 @@ def test_failed_step_of_a_rotation_heals_at_the_next_run(world: World, new_objec
     assert world.differs(cr) == []
 
 
+def test_each_of_several_users_has_a_rotation_of_its_own(world: World, new_object: NewObject, new_name: Any) -> None:
+    first, other = new_name("user"), new_name("user")
+    rotation = {"interval": "90d", "gracePeriod": "1h"}
+    cr = new_object(iamUser={"username": first}, additionalUsers=[{"username": other, "keyRotation": rotation}])
+    status = world.reconcile(cr).outcome["status"]
+    assert "accessKeys" not in status
+    (shown,) = status["users"]
+    assert [(key["id"], key["state"]) for key in shown["accessKeys"]] == [(shown["accessKeyID"], "Current")]
+    # Only the key of the user with an interval becomes due.
+    later = dataclasses.replace(world.sources(), now=datetime.now(UTC) + 91 * DAY)
+    due = {user.wanted.username: user.keys.replaces for user in observe(world.wanted(cr), later).users}
+    assert due == {first: "", other: shown["accessKeyID"]}
+    # The annotation is for all of them.
+    cr["metadata"]["annotations"] = {ROTATE_KEY: "1"}
+    run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+    status = run.outcome["status"]
+    lists = [status["accessKeys"], status["users"][0]["accessKeys"]]
+    assert [[key["state"] for key in keys] for keys in lists] == [["Current", "Overlap"]] * 2
+    assert lists[0][0]["id"] == status["accessKeyID"] == world.credentials(cr)[0]
+    assert lists[1][0]["id"] == status["users"][0]["accessKeyID"] != shown["accessKeyID"]
+    assert lists[1][1]["id"] == shown["accessKeyID"]
+    assert world.differs(cr) == []
+
+
 def test_object_without_rotation_costs_no_further_request(world: World, new_object: NewObject) -> None:
     cr = new_object()
     assert world.reconcile(cr).outcome["done"]

@@ -111,6 +111,23 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"iamUser": {"username": "a b"}}, "spec.iamUser.username: ", id="user-name"),
         pytest.param({"iamUser": {"username": ""}}, "spec.iamUser.username: ", id="no-user-name"),
         pytest.param({"iamUser": {"username": "u" * 64}, "bucketName": "b" * 50}, "at most 113", id="sum"),
+        pytest.param({"additionalUsers": {}}, "spec.additionalUsers: must be a list", id="users"),
+        pytest.param({"additionalUsers": ["bob"]}, r"spec.additionalUsers\[0\]: must be an object", id="users-text"),
+        pytest.param({"additionalUsers": [{}]}, r"spec.additionalUsers\[0\].username: ", id="users-none"),
+        pytest.param(
+            {"additionalUsers": [{"username": "a b"}]}, r"spec.additionalUsers\[0\].username: ", id="users-name"
+        ),
+        pytest.param(
+            {"additionalUsers": [{"name": "bob"}]}, r"spec.additionalUsers\[0\].name: there is no", id="users-field"
+        ),
+        pytest.param(
+            {"additionalUsers": [{"username": "b_b"}]}, "cannot be part of the name of its Secret", id="users-secret"
+        ),
+        pytest.param({"additionalUsers": [{"username": "photos"}]}, "is the name of iamUser, too", id="users-first"),
+        pytest.param({"additionalUsers": [{"username": "b"}], "iamUser": None}, "needs spec.iamUser", id="users-alone"),
+        pytest.param(
+            {"additionalUsers": [{"username": "u" * 64}], "bucketName": "b" * 50}, "at most 113", id="users-sum"
+        ),
         pytest.param({"bucketPolicy": "{"}, "spec.bucketPolicy: is not JSON", id="no-json"),
         pytest.param({"bucketPolicy": "[]"}, "must hold a JSON object", id="json-list"),
         pytest.param({"bucketPolicy": '{"a": 1}'}, "has no Statement", id="no-statement"),

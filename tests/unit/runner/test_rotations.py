@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 
 from runner.control.events import event_of
 from runner.control.metrics import Metrics
-from runner.control.rotations import Result, event_of_rotation, find_result
+from runner.control.rotations import Result, events_of_rotation, results_of
 from runner.control.status import status_of
 from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason
@@ -66,20 +66,37 @@ def test_step_of_a_rotation_and_its_event(
     before: list[dict[str, Any]], after: list[dict[str, Any]], result: Result | None, event: str | None
 ) -> None:
     s3, outcome = object_with(before), outcome_with(after)
-    assert find_result(s3, outcome) is result
-    found = event_of_rotation(s3, outcome)
-    assert (found.reason if found else None) == event
+    assert [found for _, found in results_of(s3, outcome)] == ([result] if result else [])
+    assert [found.reason for found in events_of_rotation(s3, outcome)] == ([event] if event else [])
 
 
 def test_rotation_of_an_object_that_shows_no_keys_yet() -> None:
     item = make_item()
     item["status"] = status_of(S3Object(item), Outcome(True, Reason.READY, status={"accessKeyID": "A"}), NOW)
-    assert find_result(S3Object(item), outcome_with(OVERLAP)) is Result.ROTATED
+    assert results_of(S3Object(item), outcome_with(OVERLAP)) == [("", Result.ROTATED)]
+
+
+def test_each_user_has_a_rotation_of_its_own() -> None:
+    def outcome_of(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> Outcome:
+        users = [{"username": "reader", **status_with(other)}]
+        return Outcome(True, Reason.READY, status={**status_with(first), "users": users})
+
+    item, metrics = make_item(), Metrics()
+    item["status"] = status_of(S3Object(item), outcome_of(SINGLE, SINGLE), NOW)
+    s3, outcome = S3Object(item), outcome_of(SINGLE, OVERLAP)
+    assert results_of(s3, outcome) == [("reader", Result.ROTATED)]
+    (event,) = events_of_rotation(s3, outcome)
+    assert event.message.startswith("IAM user reader: ")
+    metrics.show(s3, outcome_of(SINGLE, IN_USE))
+    text = generate_latest(metrics.registry).decode()
+    in_use = [line.split("username=")[1] for line in text.splitlines() if line.startswith("s3_operator_old_access_key")]
+    assert in_use == [f'"{s3.username}"}} 0.0', '"reader"} 1.0']
+    metrics.show(s3, outcome_with(SINGLE))
+    assert "reader" not in generate_latest(metrics.registry).decode()
 
 
 def test_event_of_an_old_key_in_use_names_service_region_and_time() -> None:
-    found = event_of_rotation(object_with(OVERLAP), outcome_with(IN_USE))
-    assert found is not None
+    (found,) = events_of_rotation(object_with(OVERLAP), outcome_with(IN_USE))
     assert (found.type, all(text in found.message for text in ("s3", "eu-west-1", NOW, "A"))) == ("Warning", True)
 
 

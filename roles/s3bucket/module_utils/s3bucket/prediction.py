@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from .access import WantedUser
 from .change import Change
 from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
@@ -99,18 +100,37 @@ def diff_of(wanted: Wanted, prediction: Prediction) -> ApiObject:
 
 def summary_of(wanted: Wanted, prediction: Prediction) -> str:
     """What would be created, updated and deleted, in one line."""
-    names = {
-        "bucket": f"bucket {wanted.bucket}",
-        "user": f"IAM user {wanted.username}",
-        "user_policy": f"the policy of IAM user {wanted.username}",
-        "access_key": f"the access key of IAM user {wanted.username}",
-        "secret": f"Secret {wanted.secret_name}",
-        "service": f"Service {wanted.identity.name}",
-    }
     found: dict[str, list[str]] = {}
     for aspect in prediction.changed:
-        found.setdefault(_verb(aspect, prediction.changes), []).append(names.get(aspect, f"{aspect} of the bucket"))
+        for name, changes in _named(wanted, aspect, prediction.changes):
+            found.setdefault(_verb(aspect, changes), []).append(name)
     return ", ".join(f"{verb} {', '.join(things)}" for verb, things in found.items())
+
+
+def _named(wanted: Wanted, aspect: str, changes: list[Change]) -> list[tuple[str, list[Change]]]:
+    """What an aspect is of, in words, with its changes: for that of users, each user that has changes."""
+    names = {"bucket": f"bucket {wanted.bucket}", "service": f"Service {wanted.identity.name}"}
+    of_users = {
+        "user": "IAM user {0}",
+        "user_policy": "the policy of IAM user {0}",
+        "access_key": "the access key of IAM user {0}",
+        "secret": "Secret {1}",
+    }
+    if aspect not in of_users:
+        return [(names.get(aspect, f"{aspect} of the bucket"), changes)]
+    found, others = [], [one.field for one in wanted.users if not one.is_first]
+    for user in wanted.former_users:
+        own = [change for change in changes if _is_of(user, change, others)]
+        if any(change.aspect == aspect for change in own) or not others:
+            found.append((of_users[aspect].format(user.username, user.secret.name), own))
+    return found
+
+
+def _is_of(user: WantedUser, change: Change, others: list[str]) -> bool:
+    """Whether a change is of this user. The fields of the first user's key and Secret have no prefix."""
+    if user.is_first:
+        return not change.field.startswith(tuple(others))
+    return change.field.startswith(user.field)
 
 
 def _verb(aspect: str, changes: list[Change]) -> str:

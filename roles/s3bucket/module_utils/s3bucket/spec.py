@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from dataclasses import field as field_of
 
 from . import allowed, owner, verification
+from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
-from .rotation import KEEP_OLD_KEY, ROTATE_KEY, Rotation, digest_of, is_kept_by, rotation_of
+from .rotation import KEEP_OLD_KEY, ROTATE_KEY, digest_of, is_kept_by
+from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
 from .users import policy_name_of
@@ -20,8 +22,6 @@ from .values import invalid as invalid  # used as spec.invalid too
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
 # Any label of a host name. Which regions exist, only botocore, or the endpoint that an operator sets, knows.
 REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -49,9 +49,10 @@ _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 class Wanted:
     """What one S3 object requests.
 
-    ``settings`` holds the wanted value of each bucket setting by its name; it is empty for an object that is being
-    deleted. ``given`` names the spec fields that the CR itself sets. ``rotate_key`` is a digest of the annotation that
-    requests a new key, and ``keeps_old_key`` whether the one that keeps the old key is set.
+    ``users``: the first one is that of ``spec.iamUser``. ``settings`` holds the wanted value of each bucket setting by
+    its name; it is empty for an object that is being deleted. ``given`` names the spec fields that the CR itself sets.
+    ``rotate_key`` is a digest of the annotation that requests a new key, and ``keeps_old_key`` whether the one that
+    keeps the old key is set.
     """
 
     identity: owner.Identity
@@ -60,7 +61,7 @@ class Wanted:
     is_live: bool
     region: str
     bucket: str
-    username: str
+    users: tuple[WantedUser, ...]
     settings: ApiObject
     tags: dict[str, str]
     deletion_policy: str
@@ -71,7 +72,6 @@ class Wanted:
     service: bool
     given: frozenset[str]
     unmanaged: frozenset[str] = frozenset()
-    rotation: Rotation | None = None
     rotate_key: str = ""
     keeps_old_key: bool = False
     operator_tags: dict[str, str] = field_of(default_factory=dict)
@@ -89,14 +89,24 @@ class Wanted:
         return bool(self.settings.get("object_lock"))
 
     @property
+    def username(self) -> str:
+        """The first user, which claims the bucket's name in IAM; empty for none."""
+        return self.users[0].username if self.users else ""
+
+    @property
     def policy_name(self) -> str:
-        """The inline policy's name."""
+        """The name of the first user's inline policy."""
         return policy_name_of(self.username, self.bucket)
 
     @property
     def secret_name(self) -> str:
-        """The Secret's name, as in the Go operator."""
-        return f"{self.identity.name}-iam-secret"
+        """The name of the first user's Secret, or of the one that an object without users would have."""
+        return self.users[0].secret.name if self.users else secret_name_of(self.identity.name)
+
+    @property
+    def former_users(self) -> tuple[WantedUser, ...]:
+        """The users for a deletion. An object without users may still have a Secret, so it has one without a name."""
+        return self.users or (WantedUser("", FIRST, WantedSecret(self.secret_name)),)
 
     @property
     def partition(self) -> str:
@@ -119,9 +129,13 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
+    def policy_of(self, user: WantedUser) -> ApiObject:  # noqa: ARG002 - the same for each user
+        """The inline policy of one of the users."""
+        return self.user_policy
+
     @property
     def user_policy(self) -> ApiObject:
-        """The inline policy: all actions on the bucket and its objects, nothing else."""
+        """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
         return {
             "Version": "2012-10-17",
             "Statement": [
@@ -144,10 +158,18 @@ class Wanted:
         initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
+    def tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags in the call that creates an IAM user. With them the user claims the bucket's name.
+
+        The first user's tags record the names of the others, so that those that the spec no longer has are found.
+        """
+        record = owner.users_record(self.additional_names) if user.is_first else {}
+        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket, **record}
+
     @property
-    def user_tags(self) -> dict[str, str]:
-        """The tags in the call that creates the IAM user. With them the user claims the bucket's name."""
-        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
+    def additional_names(self) -> list[str]:
+        """The names of the users after the first one."""
+        return [user.username for user in self.users[1:]]
 
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
@@ -206,7 +228,6 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
     if not is_deleting:
         allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
-    user = mapping_of(spec.get("iamUser") or {}, "spec.iamUser")
     wanted = Wanted(
         identity=owner.Identity(
             cluster,
@@ -219,7 +240,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         is_live=bool(metadata.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        username=text_of(user.get("username", ""), "spec.iamUser.username"),
+        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name"), is_deleting=is_deleting),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
@@ -233,7 +254,6 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         ),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
-        rotation=None if is_deleting else rotation_of(user.get("keyRotation"), "spec.iamUser.keyRotation"),
         rotate_key=digest_of(_annotation(metadata, ROTATE_KEY)),
         keeps_old_key=is_kept_by(_annotation(metadata, KEEP_OLD_KEY)),
         operator_tags=common,
@@ -267,12 +287,13 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
-    if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
-        raise invalid(
-            "spec.iamUser.username",
-            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-        )
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
