@@ -69,6 +69,11 @@ METADATA = {
     "annotations": dict.fromkeys(KEYS_OF_METADATA, "{{ lookup('pipe', 'id') }} {% raw %}"),
 }
 
+
+def rotated(**durations: object) -> dict[str, Any]:
+    return {"username": "good", "keyRotation": durations}
+
+
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
@@ -118,6 +123,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("tags", {"tags": {f"k{at}": "" for at in range(21)}}, "must have at most 20 items"),
         )
     },
+    "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
+    "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
+    "rotation-sum": (
+        {"iamUser": rotated(maxGracePeriod="1d12h")}, "maxGracePeriod must be a number of at most 5 digits",
+    ),
+    "rotation-number": ({"iamUser": rotated(interval=90)}, "must be of type string"),
+    "rotation-short": ({"iamUser": rotated(interval="59m")}, "interval must be 1h to 3650d"),
+    "rotation-long": ({"iamUser": rotated(gracePeriod="2161h")}, "gracePeriod must be 1m to 90d"),
+    "rotation-longest": ({"iamUser": rotated(maxGracePeriod="366d")}, "maxGracePeriod must be 1m to 365d"),
+    "rotation-order": (
+        {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
+    ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "also-namespace": (
         {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
