@@ -319,7 +319,7 @@ def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
     left = copy.deepcopy(snapshot)
     left["user"]["keys"] = sorted(left["user"]["keys"].values())
     del left["user"]["tags"]["agill.apps/key"]
-    del left["secret"]["pair"]
+    del left["secret"]["pairs"], left["secret"]["fingerprints"]
     return left
 
 

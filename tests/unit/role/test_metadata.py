@@ -9,7 +9,7 @@ import pytest
 
 from s3bucket.metadata import MAX_RECORD, RECORD, Metadata, Record, is_same, patch_of, read_record, record_of
 
-OURS = Metadata({"team": "photos"}, {"note": "text"})
+GIVEN = Metadata({"team": "photos"}, {"note": "text"})
 
 
 def item(labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
@@ -28,14 +28,14 @@ def test_object_without_anything_of_a_spec_needs_no_record() -> None:
 
 
 def test_record_survives_being_written_and_read() -> None:
-    record = record_of(OURS, ["credentials"], config_map=True)
+    record = record_of(GIVEN, ["credentials"], config_map=True)
     assert read_record(item({}, {RECORD: record.text})) == record
     assert read_record(item({}, {})) == Record()
     assert read_record(None) == Record()
 
 
 def test_what_is_removed_from_the_spec_is_removed_and_what_others_set_is_kept() -> None:
-    found = written(OURS)
+    found = written(GIVEN)
     found["metadata"]["labels"]["others"] = "x"
     assert patch_of(found, Metadata({"tier": "1"}), record_of(Metadata({"tier": "1"}))) == {
         "labels": {"team": None, "tier": "1"},
@@ -50,9 +50,9 @@ def test_what_is_removed_from_the_spec_is_removed_and_what_others_set_is_kept() 
 @pytest.mark.parametrize(
     "found",
     [
-        item({"team": "other"}, written(OURS)["metadata"]["annotations"]),
-        item({}, written(OURS)["metadata"]["annotations"]),
-        item({"team": "photos"}, {RECORD: record_of(OURS).text}),
+        item({"team": "other"}, written(GIVEN)["metadata"]["annotations"]),
+        item({}, written(GIVEN)["metadata"]["annotations"]),
+        item({"team": "photos"}, {RECORD: record_of(GIVEN).text}),
         item({"team": "photos"}, {"note": "text"}),
         written(Metadata({"team": "photos", "more": "x"}, {"note": "text"})),
         {"metadata": {}},
@@ -60,8 +60,8 @@ def test_what_is_removed_from_the_spec_is_removed_and_what_others_set_is_kept() 
     ids=["edited", "label", "annotation", "record", "recorded", "none"],
 )
 def test_any_difference_is_seen(found: dict[str, Any]) -> None:
-    assert is_same(written(OURS), OURS, record_of(OURS))
-    assert not is_same(found, OURS, record_of(OURS))
+    assert is_same(written(GIVEN), GIVEN, record_of(GIVEN))
+    assert not is_same(found, GIVEN, record_of(GIVEN))
 
 
 @pytest.mark.parametrize(

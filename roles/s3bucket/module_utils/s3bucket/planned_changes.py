@@ -102,6 +102,8 @@ def _of_secret(wanted: Wanted, mine: UserObservation) -> list[Change]:
         found.append(Change("secret", f"{prefix}.name", "not on record", own.name))
     elif mine.secret is None and not mine.keys.create:
         found.append(Change("secret", prefix, _MISSING, _CREATED))
+    elif mine.secret is not None and mine.secret.get("immutable") and mine.kept_in is not None:
+        found.append(Change("secret", prefix, "immutable", "replaced"))
     if mine.secret is not None:
         manifest = children.secret_manifest(wanted, own, mine.secret)
         found += _of_metadata("secret", prefix, mine.secret, manifest)
