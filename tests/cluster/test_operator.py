@@ -43,9 +43,15 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     assert status["effective"]["bucketACL"] == "private"
 
     # Change the spec.
-    patch(world, cr, {"spec": {"enableVersioning": True}})
+    patch(world, cr, {"spec": {"enableVersioning": True, "requesterPays": True}})
     wait_ready(world, cr, generation=2)
-    assert world.differs({**cr, "spec": {**cr["spec"], "enableVersioning": True}}) == []
+    assert world.differs({**cr, "spec": {**cr["spec"], "enableVersioning": True, "requesterPays": True}}) == []
+    assert (live(world, cr) or {})["status"]["effective"]["managedSettings"] == ["requesterPays"]
+
+    # What is no longer managed is no longer in the status.
+    patch(world, cr, {"spec": {"requesterPays": None, "unmanagedFields": ["bucketACL"]}})
+    wait_ready(world, cr, generation=3)
+    assert {"managedSettings", "bucketACL"} & (live(world, cr) or {})["status"]["effective"].keys() == set()
 
     # Drift in Kubernetes is repaired on the watch event, not at the next sync.
     old_key = world.credentials(cr)[0]
