@@ -17,7 +17,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -261,8 +261,8 @@ class World:
             bucket.settings = read.read_settings(self.s3, wanted.bucket, self.account)
         secret, service = self.secret(cr), self.service(cr)
         return {
-            "bucket": vars(bucket) if bucket else None,
-            "user": vars(user) if user else None,
+            "bucket": asdict(bucket) if bucket else None,
+            "user": asdict(user) if user else None,
             "secret": {"pair": str(children.pair_in(secret)), **_kept(secret)} if secret else None,
             "service": {"spec": service["spec"], **_kept(service)} if service else None,
         }
