@@ -62,7 +62,7 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     delete(world, cr)
     wait_gone(world, cr)
     assert not any(world.snapshot(cr).values())
-    wanted = ["CREATING", "CREATED", "COMPLETED", "DriftCorrected", "DELETING", "DELETED"]
+    wanted = ["CREATING", "CREATED", "COMPLETED", "COMPLETED", "DriftCorrected", "DELETING", "DELETED"]
     assert event_reasons(world, cr) == wanted
     # When the warm process is not available, the shim starts stock runs. Only their duration would show it.
     assert len(operator.lines("warm process is ready")) == (EXECUTOR == "warm")
