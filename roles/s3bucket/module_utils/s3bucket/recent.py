@@ -38,7 +38,7 @@ def record(replaced: Mapping[str, str], now: datetime) -> list[Json]:
     return [{"aspect": aspect, "replaced": before, "time": time} for aspect, before in sorted(replaced.items())]
 
 
-def merged(status: Mapping[str, object], written: Iterable[Json], now: datetime) -> list[Json]:
+def merged(status: Mapping[str, object], written: object, now: datetime) -> list[Json]:
     """Return the value of ``status.recentWrites`` after a run: what it wrote, and what earlier runs wrote just before.
 
     :param status: the object's status before, which its namespace may be able to write
