@@ -19,6 +19,7 @@ from bench.role import (
     NO_RULES,
     KeyPlan,
     Observation,
+    UserObservation,
     Wanted,
     children,
     fingerprint_of,
@@ -73,8 +74,8 @@ class ReadyMade:
         """What the operator would write of it."""
         wanted = self.wanted
         arn = NO_RULES.arn_of(wanted.partition, self.account, wanted.username)
-        keys = KeyPlan(live=self.key_id)
-        seen = Observation(account=self.account, user_arn=arn, keys=keys, service_host=self._host)
+        user = UserObservation(wanted.users[0], arn=arn, keys=KeyPlan(live=self.key_id))
+        seen = Observation(account=self.account, users=[user], service_host=self._host)
         outcome = Outcome(True, Reason.READY, status=outcome_status(wanted, seen))
         return status_of(S3Object(self.item), outcome, utc_now()) or {}
 

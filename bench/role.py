@@ -9,7 +9,7 @@ import yaml
 
 from s3bucket import children, owner
 from s3bucket.keys import KeyPlan, fingerprint_of
-from s3bucket.observe import Observation, outcome_status
+from s3bucket.observe import Observation, UserObservation, outcome_status
 from s3bucket.role_settings import RoleSettings
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES
@@ -27,6 +27,7 @@ __all__ = [
     "PROJECT",
     "KeyPlan",
     "Observation",
+    "UserObservation",
     "Wanted",
     "children",
     "fingerprint_of",

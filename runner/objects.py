@@ -133,6 +133,21 @@ class S3Object(KubeObject):
         return str(_mapping(self.spec, "iamUser").get("username", ""))
 
     @property
+    def usernames(self) -> tuple[str, ...]:
+        """All IAM users that it asks for."""
+        listed = self.spec.get("additionalUsers")
+        items = listed if isinstance(listed, list) else ()
+        names = [self.username, *(str(item.get("username", "")) for item in items if isinstance(item, dict))]
+        return tuple(name for name in names if name)
+
+    @property
+    def also_used(self) -> frozenset[Key]:
+        """The S3 objects with buckets that its user may use, too."""
+        listed = _mapping(self.spec, "iamUser").get("alsoUses")
+        items = listed if isinstance(listed, list) else ()
+        return frozenset((self.namespace, str(item.get("name", ""))) for item in items if isinstance(item, dict))
+
+    @property
     def has_user(self) -> bool:
         """Whether it asks for an IAM user."""
         return bool(self.spec.get("iamUser"))
@@ -193,7 +208,7 @@ class Owned:
         """Whether an S3 object asks for it. One that was created again with other names does not."""
         if s3 is None:
             return False
-        return self.name == (s3.username if self.kind == "user" else s3.bucket_name)
+        return self.name in s3.usernames if self.kind == "user" else self.name == s3.bucket_name
 
 
 def _mapping(parent: JsonObject, name: str) -> JsonObject:

@@ -22,6 +22,7 @@ from runner.drift.owned import OwnedReader
 from runner.drift.sandbox import GivenUpError, Sandbox
 from runner.drift.time_limit import CheckTimeoutError, TimeLimit
 from runner.drift.user_cache import UserCache, UserReader
+from runner.drift.verification import KeyVerification
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
 from s3bucket import allowed, children, observe, prediction, read, recent, spec
@@ -61,6 +62,7 @@ class DriftCheck:
     :param limit_s: how long one check may take
     :param has_cluster: False reads nothing from Kubernetes: Secrets and Services count as in sync
     :ivar owned: reads what carries owner tags
+    :ivar keys: verifies access keys; None without a cluster
     """
 
     def __init__(  # noqa: PLR0913 - options, each with a default
@@ -81,6 +83,7 @@ class DriftCheck:
         self._users = UserCache(period_s, clock, self._time_limit)
         self.owned = OwnedReader(self._clients, self._users, settings.cluster_name)
         self._live: ApiServer | None = connect() if has_cluster else None
+        self.keys = KeyVerification(self._clients, self._live) if self._live else None
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live
         self._settings = settings
         self._defaults = _defaults_of(project_dir, settings)
@@ -155,8 +158,8 @@ class DriftCheck:
         return None
 
     def forget(self, s3: S3Object) -> None:
-        """The role was run on an object: what was read of its user no longer holds."""
-        self._users.forget(s3.username)
+        """The role was run on an object: what was read of its users no longer holds."""
+        self._users.forget(s3.usernames)
 
     def close(self) -> None:
         """End the processes that this check has started."""
@@ -194,7 +197,7 @@ class DriftCheck:
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are reported in the same words.
             observe.ask_account(wanted, sts, sts_of)
-            users = self._users.get_reader(iam, wanted.username)
+            users = self._users.get_reader(iam, [user.username for user in wanted.users])
         return observe.Sources(
             s3=s3,
             users=users,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runner.drift.aws_clients import Client
 from runner.drift.time_limit import TimeLimit
@@ -59,8 +59,8 @@ class UserCache:
                 raise self._refusal
             return (self._read_at, self._users) if self._users else None
 
-    def get_reader(self, iam: Client, username: str) -> UserReader:
-        """What to read this user with. Blocks while another thread reads all users.
+    def get_reader(self, iam: Client, usernames: Iterable[str]) -> UserReader:
+        """What to read these users of an object with. Blocks while another thread reads all users.
 
         :raises ReconcileError: when AWS does not return the users
         """
@@ -68,14 +68,15 @@ class UserCache:
             if self._clock() >= self._read_at + self._period_s:
                 self._renew(iam)
             self._requests += 1
-            if not self._users or self._changed_at.get(username, -math.inf) >= self._read_at:
+            is_changed = any(self._changed_at.get(name, -math.inf) >= self._read_at for name in usernames)
+            if not self._users or is_changed:
                 return read.PerUserReader(iam)
             return read.BulkUserReader(iam, self._users)
 
-    def forget(self, username: str) -> None:
-        """What was read of this user no longer holds."""
+    def forget(self, usernames: Iterable[str]) -> None:
+        """What was read of these users no longer holds."""
         with self._lock:
-            self._changed_at[username] = self._clock()
+            self._changed_at |= dict.fromkeys(usernames, self._clock())
 
     def _renew(self, iam: Client) -> None:
         now = self._clock()

@@ -30,6 +30,8 @@ _MAX_ANNOTATION, _MAX_ANNOTATIONS = 256, 16
 MAX_SPEC = 128 * 1024
 _MAX_SUBFIELD = 1024
 _MAX_SHOWN = 5
+# The CRD admits no more additional users.
+_MAX_USERS = 10
 
 
 def keep_object(item: JsonObject) -> S3Object:
@@ -148,11 +150,19 @@ def _bounded_spec(spec: object) -> tuple[object, list[str]]:
 
 
 def _small_parts(name: str, value: object) -> JsonObject:
-    """Of a field that is too large what a deletion needs: iamUser.username, for example."""
-    if not isinstance(value, dict) or name != "iamUser":
-        return {}
-    username = value.get("username")
-    return {name: {"username": username}} if isinstance(username, str) and len(username) <= _MAX_SUBFIELD else {}
+    """Of a field that is too large what a deletion needs: the names of users."""
+    if name == "iamUser":
+        found = _small_user(value)
+        return {name: found} if found else {}
+    if name == "additionalUsers" and isinstance(value, list):
+        users = [_small_user(item) for item in value[:_MAX_USERS]]
+        return {name: [user for user in users if user]}
+    return {}
+
+
+def _small_user(value: object) -> JsonObject:
+    username = value.get("username") if isinstance(value, dict) else None
+    return {"username": username} if isinstance(username, str) and len(username) <= _MAX_SUBFIELD else {}
 
 
 def _size(value: object) -> int:

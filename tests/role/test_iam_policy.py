@@ -114,7 +114,7 @@ def make_owned(world: World, cr: dict[str, Any]) -> None:
     )
     if not wanted.username:
         return
-    tags = [{"Key": key, "Value": value} for key, value in wanted.user_tags.items()]
+    tags = [{"Key": key, "Value": value} for key, value in wanted.tags_of(wanted.users[0]).items()]
     world.iam.create_user(UserName=wanted.username, Path=PATH, PermissionsBoundary=BOUNDARY, Tags=tags)
     world.iam.put_user_policy(
         UserName=wanted.username, PolicyName=wanted.policy_name, PolicyDocument=json.dumps(wanted.user_policy)

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3bucket_create
-short_description: Create an S3 object's bucket and IAM user, never touching one that exists
+short_description: Create an S3 object's bucket and IAM users, never touching one that exists
 description:
-  - The call that creates a bucket or user sets its owner tags, so that neither ever exists without them. The user is
-    created first. With it the object claims the bucket's name in IAM, where no key of a tenant can write.
+  - The call that creates a bucket or user sets its owner tags, so that neither ever exists without them. The users are
+    created first. With them the object claims the bucket's name in IAM, where no key of a tenant can write.
   - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
     over an existing user. This module fails with reason Conflict instead.
   - Returns what C(s3bucket_settings) has to change in a bucket that was just created.
@@ -35,12 +35,19 @@ options:
     description: Whether to create the bucket.
     type: bool
     required: true
-  creates_user:
-    description: Whether to create the IAM user, with the tag that records that a rotation is in progress.
-    type: bool
-    required: true
+  users:
+    description:
+      - The names of the IAM users to create, with the tag that records that a rotation is in progress.
+      - They must be users that the object requests.
+    type: list
+    elements: str
+    default: []
+  users_record:
+    description: Tags of the existing first user, with the names of all others. They are put before another is created.
+    type: dict
+    default: {}
   origin:
-    description: The origin of the bucket, for a tag of the user that is created; empty for no such tag.
+    description: The origin of the bucket, for a tag of the object's first user; empty for no such tag.
     type: str
     default: ""
 extends_documentation_fragment:
@@ -57,7 +64,7 @@ EXAMPLES = r"""
     defaults: "{{ s3bucket_defaults }}"
     account: "123456789012"
     creates_bucket: true
-    creates_user: true
+    users: [photos]
 """
 
 RETURN = r"""
@@ -81,6 +88,7 @@ from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import get_bucket_tags
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible.module_utils.s3bucket.users import UserRules
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # S3 reads are consistent for objects, but not for buckets: "you might see an old configuration for a short time".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
@@ -93,7 +101,8 @@ def main() -> None:
     module = make_module(
         account={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
-        creates_user={"type": "bool", "required": True},
+        users={"type": "list", "elements": "str", "default": []},
+        users_record={"type": "dict", "default": {}},
         origin={"type": "str", "default": ""},
     )
     arguments: ApiObject = {}
@@ -102,13 +111,9 @@ def main() -> None:
         wanted = read_wanted(module, settings)
         if module.check_mode:
             module.exit_json(changed=True, bucket_arguments={})
-        # The user is first: it claims the bucket's name before the bucket exists. If IAM's quota is exceeded, no bucket
-        # is left.
-        if module.params["creates_user"]:
-            create_user(module.client("iam"), wanted, settings.rules, module.params["origin"])
-        elif module.params["creates_bucket"] and wanted.username:
-            # The owned user exists already.
-            tag_user(module.client("iam"), wanted.username, {owner.BUCKET: wanted.bucket})
+        # The users are first: they claim the bucket's name before the bucket exists. If IAM's quota is exceeded, no
+        # bucket is left.
+        create_users(module, wanted, settings.rules)
         if module.params["creates_bucket"]:
             s3, account = module.client("s3"), module.params["account"]
             create_bucket(s3, wanted)
@@ -200,12 +205,27 @@ def read_back(
         sleep(READ_BACK_PAUSE_S)
 
 
-def create_user(iam: AwsClient, wanted: Wanted, rules: UserRules, origin: str) -> None:
-    """Create the IAM user with its tags, path and boundary."""
-    tags = {**wanted.user_tags, owner.UNMANAGED_KEYS: "-", **({owner.ORIGIN: origin} if origin else {})}
+def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> None:
+    """Create the missing users. An existing first user claims the name of a new bucket from now on."""
+    given = module.params
+    if given["users_record"]:
+        # So that a user that exists is always on record.
+        tag_user(module.client("iam"), wanted.username, given["users_record"])
+    for user in wanted.users:
+        if user.username in given["users"]:
+            origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
+            tags = {**wanted.tags_of(user), owner.UNMANAGED_KEYS: "-", **origin}
+            create_user(module.client("iam"), user.username, tags, rules)
+        elif given["creates_bucket"] and user.is_first:
+            # It is owned. Another user of the spec may belong to another object.
+            tag_user(module.client("iam"), user.username, {owner.BUCKET: wanted.bucket})
+
+
+def create_user(iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules) -> None:
+    """Create an IAM user with its tags, path and boundary."""
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
-    with failing_to(f"create IAM user {wanted.username} (iam:CreateUser, iam:TagUser)"):
-        iam.create_user(UserName=wanted.username, Tags=listed(tags), **rules.creation)
+    with failing_to(f"create IAM user {name} (iam:CreateUser, iam:TagUser)"):
+        iam.create_user(UserName=name, Tags=listed(tags), **rules.creation)
 
 
 if __name__ == "__main__":

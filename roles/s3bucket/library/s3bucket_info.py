@@ -145,14 +145,16 @@ from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
     Sources,
+    UserObservation,
     observe,
     observe_deletion,
     outcome_status,
-    writes_secret,
+    user_status,
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
 from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
+from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # The role's variables without their prefix. Where Ansible's own errors would not name the field, the type is raw.
@@ -221,17 +223,17 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, foretell: Callable[[], Pre
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     """The module's result for an object that should exist: what differs, and the data of each task."""
     plan = {
-        "creates": not seen.bucket_exists or ("user" in seen.differs and not seen.user_exists),
+        "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users),
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
-        "user": plan_user(wanted, seen, sources),
-        "secret": plan_secret(wanted, seen),
-        "secret_name": wanted.secret_name,
+        "users": [plan_user(wanted, user, sources) for user in seen.users],
+        "policies": [policy for user in seen.users for policy in plan_policies(wanted, user)],
+        "removed": plan_removed(wanted, seen),
+        "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
         "service_uid": unwanted_service(seen),
-        "recreate_secret_uid": immutable_secret(wanted, seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
         "account": seen.account,
@@ -241,7 +243,8 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "written": seen.written,
         "plan": plan,
         "outcome_status": {
-            **outcome_status(wanted, seen),
+            # With several users, the role adds each new key when its Secret has it.
+            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),
@@ -254,70 +257,96 @@ def success(notes: list[str]) -> OutcomeRecord:
     return Outcome(True, Reason.READY, "; ".join(notes)).to_record()
 
 
-def plan_user(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
-    """The data of the tasks for the IAM user."""
-    if not wanted.username:
-        return {
-            "name": "",
-            "puts_policy": False,
-            "keys": asdict(seen.keys),
-            "tags": {},
-            "sets_tags": False,
-            "origin": "",
-        }
-    starts_rotation = seen.keys.create and not seen.keys.rotation_in_progress
-    origin, found = seen.user_tags.get(owner.ORIGIN, ""), seen.user.tags if seen.user else {}
-    rotation_tags = {owner.UNMANAGED_KEYS: seen.keys.unmanaged_tag} if starts_rotation else {}
+def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
+    """The data of the tasks for one IAM user with its key and Secret."""
+    starts_rotation = user.keys.create and not user.keys.rotation_in_progress
+    origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
+    rotation_tags = {owner.UNMANAGED_KEYS: user.keys.unmanaged_tag} if starts_rotation else {}
+    is_changed = (
+        "user" in user.differs or starts_rotation or owner.BUCKET not in found or found.get(owner.ORIGIN, "") != origin
+    )
     return {
-        "name": wanted.username,
-        "policy_name": wanted.policy_name,
-        "policy": wanted.user_policy,
-        "puts_policy": seen.puts_policy,
+        "name": user.wanted.username,
+        "is_first": user.wanted.is_first,
+        "is_created": creates_user(user),
         # The call that creates a user sets all its tags.
-        "sets_tags": seen.user_exists
-        and (
-            "user" in seen.differs
-            or starts_rotation
-            or owner.BUCKET not in found
-            or found.get(owner.ORIGIN, "") != origin
-        ),
+        "sets_tags": user.found is not None and is_changed,
         "origin": origin,
-        "tags": {**seen.user_tags, **rotation_tags},
+        "tags": {**user.tags, **rotation_tags},
+        # Read again by the module: a tag that someone else sets at this moment would be removed, too.
+        "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
-            key: value
-            for key, value in {**wanted.identity.tags, **seen.user_tags}.items()
-            if key != owner.UNMANAGED_KEYS
+            key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS
         },
         "key_tag": owner.KEY,
-        "keys": asdict(seen.keys),
+        "keys": asdict(user.keys),
+        "step": "access",
+        "tasks": "access_of_several.yml" if len(wanted.users) > 1 else "access.yml",
+        "needs_access": user.writes_secret or user.keys.rotation_in_progress or bool(user.keys.delete_after),
+        "secret": children.secret_manifest(wanted, user.wanted, user.secret) if user.writes_secret else {},
+        "secret_name": user.wanted.secret.name,
+        "status": user_status(user, shows_key=True),
+        "recreate_secret_uid": immutable_secret(user),
     }
 
 
-def plan_secret(wanted: Wanted, seen: Observation) -> dict[str, Any]:
-    """The manifest of the Secret; empty when it is not written."""
-    return children.secret_manifest(wanted, seen.secret) if writes_secret(wanted, seen) else {}
+def plan_policies(wanted: Wanted, user: UserObservation) -> list[dict[str, Any]]:
+    """The data of the tasks for the inline policies of one IAM user. None: that one is deleted."""
+    own = {wanted.bucket: wanted.policy_of(user.wanted)} if user.puts_policy else {}
+    name = user.wanted.username
+    return [
+        {"user": name, "name": policy_name_of(name, bucket), "policy": policy}
+        for bucket, policy in {**user.policies, **own}.items()
+    ]
+
+
+def creates_user(user: UserObservation) -> bool:
+    """Whether the user is to be created."""
+    return user.found is None and "user" in user.differs
+
+
+def plan_removed(wanted: Wanted, seen: Observation) -> list[dict[str, Any]]:
+    """The data of the tasks for users that the spec no longer has.
+
+    The last one has the record of the remaining users, and the name of the first user, which the record is a tag of.
+    """
+    plans = [{**asdict(user), "step": "removal", "tasks": "removed_user.yml", "record": {}} for user in seen.removed]
+    if plans:
+        first = seen.users[0]
+        plans[-1] |= {"record": owner.replaced_users_record(first.tags, wanted.additional_names)}
+        plans[-1] |= {"first": first.wanted.username}
+    return plans
+
+
+def record_before(seen: Observation) -> dict[str, str]:
+    """The record of users for an existing first user, where another user is to be created; empty for no change."""
+    first = seen.users[0].found if seen.users else None
+    if first is None or not any(creates_user(user) for user in seen.users):
+        return {}
+    record = owner.replaced_users_record(seen.users[0].tags, owner.recorded_users(seen.users[0].tags))
+    return record if any(first.tags.get(key) != value for key, value in record.items()) else {}
 
 
 def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     """The manifest of the Service; empty when it is not written."""
-    if "service" not in seen.differs or not seen.service_host:
+    if not seen.service_differs or not seen.service_host:
         return {}
     return children.service_manifest(wanted, seen.service, seen.service_host)
 
 
 def unwanted_service(seen: Observation) -> str:
     """The uid of a Service that must be deleted; empty for none."""
-    if "service" not in seen.differs or seen.service_host or seen.service is None:
+    if not seen.service_differs or seen.service_host or seen.service is None:
         return ""
     return str(seen.service["metadata"]["uid"])
 
 
-def immutable_secret(wanted: Wanted, seen: Observation) -> str:
+def immutable_secret(user: UserObservation) -> str:
     """The uid of an immutable Secret that must be deleted before it is written; empty for none."""
-    if seen.secret is None or not seen.secret.get("immutable") or not writes_secret(wanted, seen):
+    if user.secret is None or not user.secret.get("immutable") or not user.writes_secret:
         return ""
-    return str(seen.secret["metadata"]["uid"])
+    return str(user.secret["metadata"]["uid"])
 
 
 def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:
@@ -339,10 +368,8 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
         "kept_arguments": {**({"policy": {}} if deletion.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
         "region": wanted.region,
-        "user": wanted.username,
         "namespace": wanted.identity.namespace,
-        "secret_name": wanted.secret_name,
-        "service_name": wanted.identity.name,
+        "children": children_of(wanted, deletion),
         "force_delete": wanted.force_delete,
     }
     return {
@@ -353,6 +380,13 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
         "success": success(deletion.notes),
         "deferred": [problem.outcome.to_record() for problem in deletion.deferred],
     }
+
+
+def children_of(wanted: Wanted, deletion: Deletion) -> list[dict[str, str]]:
+    """The Secrets and the Service that are deleted."""
+    found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid} for user in deletion.users]
+    found.append({"kind": "Service", "name": wanted.identity.name, "uid": deletion.service_uid})
+    return [child for child in found if child["uid"]]
 
 
 if __name__ == "__main__":

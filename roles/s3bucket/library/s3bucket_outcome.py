@@ -93,6 +93,10 @@ undone:
   type: list
   elements: str
   returned: always
+stops:
+  description: Whether no further step runs, and the access step of no other user.
+  type: bool
+  returned: always
 """
 
 import json
@@ -104,7 +108,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.errors import reason_of, with_field
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason, Retry
-from ansible.module_utils.s3bucket.steps import aspects_of, removed_before, skipped_after
+from ansible.module_utils.s3bucket.steps import STOPS, aspects_of, removed_before, skipped_after
 
 _MAX_MESSAGE = 600
 # Errors of Ansible for a variable that is undefined or cannot be decrypted, as an argument or in module_defaults. The
@@ -146,6 +150,7 @@ def main() -> None:
         outcome=outcome.to_record(),
         skips=skips,
         undone=aspects_of(skips),
+        stops=outcome.reason in STOPS,
         removed=removed_before(given["task"]),
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from s3bucket import owner
+from s3bucket.access import MAX_ADDITIONAL
 from s3bucket.owner import Identity
 from s3bucket.spec import MAX_BUCKET_TAGS, MAX_OPERATOR_TAGS, MAX_TAGS
 from tests.support.world import PROJECT
@@ -43,7 +46,7 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
 OF_ADOPTED_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.ADOPT, owner.ADOPTED}
 OF_NEW_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.INITIAL}
 OF_RETAINED_BUCKET = {owner.ADOPT, owner.RETAINED_FROM}
-OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.UNMANAGED_KEYS}
+OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.UNMANAGED_KEYS, owner.USERS}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
@@ -55,7 +58,21 @@ def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
     assert set.union(*own, OF_USER) == known
     assert spec["tags"]["maxProperties"] + max(map(len, own)) + 1 == MAX_BUCKET_TAGS
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-    assert MAX_OPERATOR_TAGS + len(OF_USER) < 50
+    most = [f"{number}{'x' * 63}" for number in range(MAX_ADDITIONAL)]
+    assert MAX_OPERATOR_TAGS + len(OF_USER) + len(owner.users_record(most)) < 50
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 20], ids=str)
+def test_record_of_users_has_all_of_them_in_tags_that_iam_admits(count: int) -> None:
+    names = sorted(f"{number:02d}-{'x' * 40}+=,.@" for number in range(count))
+    record = owner.users_record(names)
+    assert owner.recorded_users({**record, "team": "a", owner.UID: "u"}) == names
+    assert all(re.fullmatch(r"[\w .:/=+@-]{1,256}", text) for text in record.values())
+
+
+def test_shorter_record_of_users_leaves_no_name_behind() -> None:
+    before = owner.users_record([f"{number}{'x' * 63}" for number in range(MAX_ADDITIONAL)])
+    assert owner.recorded_users({**before, **owner.replaced_users_record(before, ["bob"])}) == ["bob"]
 
 
 def test_without_owner_tags_keeps_other_tags_and_consent() -> None:

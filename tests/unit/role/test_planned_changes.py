@@ -14,8 +14,9 @@ from s3bucket.change import Change
 from s3bucket.closing import closing_policy
 from s3bucket.errors import ReconcileError
 from s3bucket.keys import KeyPlan
-from s3bucket.observe import Deletion, Observation
+from s3bucket.observe import Deletion, Observation, UserDeletion, UserObservation
 from s3bucket.planned_changes import changes_of, changes_of_deletion
+from s3bucket.prediction import Prediction, summary_of
 from s3bucket.setting import Comparison
 from s3bucket.settings import ALL
 from s3bucket.settings.public_access_block import BLOCK_FIELDS
@@ -37,6 +38,11 @@ def sources(boundary: str = "", cluster: Any = object()) -> Any:  # noqa: B008
     return SimpleNamespace(cluster=cluster, external_name="s3.amazonaws.com", rules=UserRules(boundary=boundary))
 
 
+def seen_of_new_user(wanted: Wanted) -> Observation:
+    mine = UserObservation(wanted.users[0], keys=KeyPlan(create=True), differs=["user"])
+    return Observation("1", bucket_exists=True, settings=NEW_BUCKET, users=[mine])
+
+
 def rows(changes: list[Any]) -> list[tuple[Any, ...]]:
     return [astuple(change) for change in changes]
 
@@ -44,7 +50,7 @@ def rows(changes: list[Any]) -> list[tuple[Any, ...]]:
 def test_new_object_shows_what_its_bucket_gets_beside_aws_own_defaults(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, bucketACL="public-read", tags={"team": "x"}, enableObjectLock=True)
     settings = {**NEW_BUCKET, "object_lock": True}
-    seen = Observation("1", ["bucket", "service"], settings=settings, tags=({}, wanted.tags))
+    seen = Observation("1", ["bucket"], settings=settings, tags=({}, wanted.tags), service_differs=True)
     assert rows(changes_of(wanted, seen, sources())) == [
         ("bucket", "bucket", "missing", "created"),
         ("bucket", "enableObjectLock", False, True),
@@ -65,7 +71,7 @@ def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(
     defaults: dict[str, Any], cluster: Any, secret: Any
 ) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
-    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(create=True))
+    seen = seen_of_new_user(wanted)
     assert rows(changes_of(wanted, seen, sources(cluster=cluster))) == [
         ("user", "iamUser", "missing", "created"),
         ("user", "accessKey", "missing", "issued"),
@@ -75,8 +81,8 @@ def test_new_user_shows_its_key_and_its_secret_where_a_cluster_was_asked(
 
 def test_new_user_without_a_secret_that_can_be_stored_shows_no_key(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
-    seen = Observation("1", ["user"], bucket_exists=True, settings=NEW_BUCKET, keys=KeyPlan(create=True))
-    seen.defer_key(ReconcileError("KubernetesError", "exceeded quota"))
+    seen = seen_of_new_user(wanted)
+    seen.defer_key(seen.users[0], ReconcileError("KubernetesError", "exceeded quota"))
     assert rows(changes_of(wanted, seen, sources(cluster=object()))) == [("user", "iamUser", "missing", "created")]
 
 
@@ -98,10 +104,11 @@ def test_owned_user_with_another_boundary_and_surplus_keys(defaults: dict[str, A
     wanted = want(defaults, iamUser={"username": "photos"})
     keys = {"AKIAOLD": "Active", "AKIASTALE": "Inactive"}
     user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys=keys, boundary="arn:other")
-    seen = Observation(
-        "1", ["user", "access_key"], bucket_exists=True, settings=NEW_BUCKET, user=user,
-        user_tags=dict(user.tags), keys=KeyPlan("AKIAOLD", delete_after=["AKIASTALE"]),
+    mine = UserObservation(
+        wanted.users[0], user, tags=dict(user.tags), keys=KeyPlan("AKIAOLD", delete_after=["AKIASTALE"]),
+        differs=["user", "access_key"],
     )  # fmt: skip
+    seen = Observation("1", bucket_exists=True, settings=NEW_BUCKET, users=[mine])
     assert rows(changes_of(wanted, seen, sources(boundary="arn:forced"))) == [
         ("user", "iamUser.permissionsBoundary", "arn:other", "arn:forced"),
         ("access_key", "accessKey.AKIASTALE", "Inactive", "deleted"),
@@ -109,7 +116,8 @@ def test_owned_user_with_another_boundary_and_surplus_keys(defaults: dict[str, A
 
 
 def test_service_that_is_not_wanted_goes(defaults: dict[str, Any]) -> None:
-    seen = Observation("1", ["service"], bucket_exists=True, settings=NEW_BUCKET, service={"metadata": {}, "spec": {}})
+    service = {"metadata": {}, "spec": {}}
+    seen = Observation("1", bucket_exists=True, settings=NEW_BUCKET, service=service, service_differs=True)
     wanted = want(defaults, service={"enabled": False})
     assert rows(changes_of(wanted, seen, sources())) == [("service", "service", "there", "deleted")]
 
@@ -118,10 +126,11 @@ def test_secret_that_holds_something_else_is_shown_without_its_contents(defaults
     wanted = want(defaults, iamUser={"username": "photos"})
     user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys={"AKIAOLD": "Active"})
     secret = {"metadata": {}, "data": {"AWS_ACCESS_KEY_ID": "aGlkZGVu", "AWS_SECRET_ACCESS_KEY": "aGlkZGVu"}}
-    seen = Observation(
-        "1", ["secret"], bucket_exists=True, settings=NEW_BUCKET, user=user, user_tags=dict(user.tags),
-        keys=KeyPlan(create=True, delete_after=["AKIAOLD"]), secret=secret, has_key=False,
+    mine = UserObservation(
+        wanted.users[0], user, secret, tags=dict(user.tags), keys=KeyPlan(create=True, delete_after=["AKIAOLD"]),
+        has_key=False, differs=["secret"],
     )  # fmt: skip
+    seen = Observation("1", bucket_exists=True, settings=NEW_BUCKET, users=[mine])
     found = changes_of(wanted, seen, sources())
     assert rows(found)[:2] == [
         ("secret", "accessKey", "AKIAOLD (Active)", "replaced by a new one"),
@@ -140,7 +149,8 @@ def test_secret_that_holds_something_else_is_shown_without_its_contents(defaults
     ],
 )
 def test_deletion_shows_what_becomes_of_each(defaults: dict[str, Any], spec: Any, gone: Any, becomes: str) -> None:
-    deletion = Deletion("1", deletes_user=True, secret_uid="a", service_uid="b", **gone)
+    user = UserDeletion("photos", "iamUser", "photos-iam-secret", is_deleted=True, secret_uid="a")
+    deletion = Deletion("1", users=[user], service_uid="b", **gone)
     assert rows(changes_of_deletion(want(defaults, **spec), deletion)) == [
         ("bucket", "bucket", "there", becomes),
         ("user", "iamUser", "there", "deleted, with its keys and policy"),
@@ -217,3 +227,21 @@ def test_line_has_nothing_that_a_terminal_acts_on(values: tuple[Any, Any], line:
     change = Change("tags", "field", *values)
     assert change.line == line
     assert Change.from_record(change.to_record()) == change
+
+
+def test_summary_names_each_user_that_changes(defaults: dict[str, Any]) -> None:
+    wanted = want(
+        defaults, iamUser={"username": "photos"}, additionalUsers=[{"username": "bob"}, {"username": "carol"}]
+    )
+    users = [
+        UserObservation(wanted.users[0], keys=KeyPlan(live="A")),
+        UserObservation(wanted.users[1], keys=KeyPlan(create=True), differs=["user"]),
+        UserObservation(wanted.users[2], UserState("arn", {}), puts_policy=True, differs=["user_policy"]),
+    ]
+    users[0].found = UserState("arn", {})
+    removed = [UserDeletion("dave", "additionalUsers[dave]", "photos-dave-iam-secret", "additionalUsers[dave].", True)]
+    seen = Observation("1", bucket_exists=True, settings=NEW_BUCKET, users=users, removed=removed)
+    prediction = Prediction(seen.differs, seen.written, changes_of(wanted, seen, sources()))
+    assert summary_of(wanted, prediction) == (
+        "create IAM user bob, delete IAM user dave, update the policy of IAM user carol"
+    )

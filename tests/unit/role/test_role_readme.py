@@ -21,7 +21,7 @@ def test_readme_explains_every_aspect_that_a_result_may_name() -> None:
     rows = [line.split("|")[1] for line in section("Aspects").splitlines() if line.startswith("| `")]
     settings = section("Aspects").partition("<!-- generated: settings -->")[2].partition("<!--")[0]
     named = [name for row in [*rows, settings] for name in re.findall(r"`([a-z_]+)`", row)]
-    assert sorted(named) == sorted(aspect for aspects in STEPS.values() for aspect in aspects)
+    assert sorted(named) == sorted({aspect for aspects in STEPS.values() for aspect in aspects})
 
 
 def test_internal_variables_are_explained_where_they_are_defined() -> None:

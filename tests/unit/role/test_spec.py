@@ -111,6 +111,39 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"iamUser": {"username": "a b"}}, "spec.iamUser.username: ", id="user-name"),
         pytest.param({"iamUser": {"username": ""}}, "spec.iamUser.username: ", id="no-user-name"),
         pytest.param({"iamUser": {"username": "u" * 64}, "bucketName": "b" * 50}, "at most 113", id="sum"),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": {}}}, "spec.iamUser.alsoUses: must be a list", id="also"
+        ),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": [{"name": "a/b"}]}},
+            "is not the name of an S3 object",
+            id="also-name",
+        ),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": [{"name": "photos"}]}}, "is that of this object", id="also-itself"
+        ),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": [{"name": "a", "namespace": "b"}]}},
+            "there is no such field",
+            id="also-namespace",
+        ),
+        pytest.param({"additionalUsers": {}}, "spec.additionalUsers: must be a list", id="users"),
+        pytest.param({"additionalUsers": ["bob"]}, r"spec.additionalUsers\[0\]: must be an object", id="users-text"),
+        pytest.param({"additionalUsers": [{}]}, r"spec.additionalUsers\[0\].username: ", id="users-none"),
+        pytest.param(
+            {"additionalUsers": [{"username": "a b"}]}, r"spec.additionalUsers\[0\].username: ", id="users-name"
+        ),
+        pytest.param(
+            {"additionalUsers": [{"name": "bob"}]}, r"spec.additionalUsers\[0\].name: there is no", id="users-field"
+        ),
+        pytest.param(
+            {"additionalUsers": [{"username": "b_b"}]}, "cannot be part of the name of its Secret", id="users-secret"
+        ),
+        pytest.param({"additionalUsers": [{"username": "photos"}]}, "is the name of iamUser, too", id="users-first"),
+        pytest.param({"additionalUsers": [{"username": "b"}], "iamUser": None}, "needs spec.iamUser", id="users-alone"),
+        pytest.param(
+            {"additionalUsers": [{"username": "u" * 64}], "bucketName": "b" * 50}, "at most 113", id="users-sum"
+        ),
         pytest.param({"bucketPolicy": "{"}, "spec.bucketPolicy: is not JSON", id="no-json"),
         pytest.param({"bucketPolicy": "[]"}, "must hold a JSON object", id="json-list"),
         pytest.param({"bucketPolicy": '{"a": 1}'}, "has no Statement", id="no-statement"),
@@ -121,6 +154,8 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"unmanagedFields": "tags"}, "spec.unmanagedFields: must be a list of", id="unmanaged-fields"),
         pytest.param({"unmanagedFields": [["tags"]]}, "spec.unmanagedFields: must be a list of", id="unmanaged-list"),
         pytest.param({"driftPolicy": "Ignore"}, "spec.driftPolicy: must be one of Correct, Report", id="drift-policy"),
+        pytest.param({"verify": "Write"}, "spec.verify: must be one of Never, Access, ReadWrite", id="verify"),
+        pytest.param({"verify": "ReadWrite", "enableObjectLock": True}, "spec.verify: must not be", id="verify-lock"),
         pytest.param({"enableObjectLock": True, "enableVersioning": False}, "spec.enableVersioning", id="lock"),
         pytest.param({"enableTransferAcceleration": True, "bucketName": "a.b.c"}, "with a dot", id="acceleration"),
         pytest.param({"enableVersioning": "yes"}, "spec.enableVersioning: must be true or false", id="no-bool"),

@@ -11,13 +11,19 @@ from s3bucket.steps import DELETION_STEPS, STEPS, STOPS, aspects_of, removed_bef
 from tests.support.world import ROLE
 
 
-def test_every_aspect_belongs_to_one_step() -> None:
+def test_every_aspect_belongs_to_a_step() -> None:
     assert sorted(aspects_of(list(STEPS))) == sorted(ASPECTS)
 
 
 @pytest.mark.parametrize(
     ("step", "skipped"),
-    [("settings", ["settings"]), ("service", ["service"]), ("access", ["access"]), ("rights", ["rights", "access"])],
+    [
+        ("settings", ["settings"]),
+        ("service", ["service"]),
+        ("removal", ["removal"]),
+        ("access", ["access"]),
+        ("rights", ["rights", "access"]),
+    ],
 )
 def test_failed_step_skips_only_what_depends_on_it(step: str, skipped: list[str]) -> None:
     assert skipped_after(step, Reason.ACCESS_DENIED, has_bucket=True) == skipped
@@ -30,7 +36,7 @@ def test_bucket_that_could_not_be_created_has_no_settings() -> None:
 @pytest.mark.parametrize("reason", STOPS)
 def test_reason_that_stops_skips_all_later_steps(reason: Reason) -> None:
     assert skipped_after("rights", reason, has_bucket=True) == list(STEPS)
-    assert skipped_after("service", reason, has_bucket=True) == ["service", "access"]
+    assert skipped_after("service", reason, has_bucket=True) == ["service", "removal", "access"]
 
 
 def test_steps_of_a_deletion_are_its_tasks() -> None:
@@ -41,10 +47,10 @@ def test_steps_of_a_deletion_are_its_tasks() -> None:
 @pytest.mark.parametrize(
     ("task", "removed"),
     [
-        ("Ensure the user is gone", []),
+        ("Ensure the users are gone", []),
         ("Ensure the bucket is empty", ["user"]),
         ("Ensure the bucket is gone", ["user"]),
-        ("Ensure Secret and Service are gone", ["user", "bucket"]),
+        ("Ensure Secrets and Service are gone", ["user", "bucket"]),
         ("Ensure the Service", []),
     ],
 )

@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from .access import WantedUser
 from .api import API_VERSION, KIND
 from .json_types import ApiObject
 from .keys import Pair, fingerprint_in, fingerprint_of
@@ -130,10 +131,10 @@ def service_spec(external_name: str) -> dict[str, str]:
     return {"type": "ExternalName", "externalName": external_name}
 
 
-def secret_manifest(wanted: Wanted, existing: ApiObject | None) -> ApiObject:
-    """The manifest of the Secret, without a key pair."""
+def secret_manifest(wanted: Wanted, user: WantedUser, existing: ApiObject | None) -> ApiObject:
+    """The manifest of a user's Secret, without a key pair."""
     found = existing if existing is not None and not existing.get("immutable") else None
-    return _manifest(wanted, "Secret", wanted.secret_name, found, {} if found else {"type": "Opaque"})
+    return _manifest(wanted, "Secret", user.secret.name, found, {} if found else {"type": "Opaque"})
 
 
 def service_manifest(wanted: Wanted, existing: ApiObject | None, external_name: str) -> ApiObject:

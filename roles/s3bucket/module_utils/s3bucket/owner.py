@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 PREFIX = "agill.apps/"
@@ -34,10 +35,15 @@ POLICY = PREFIX + "policy"
 INITIAL = PREFIX + "initial"
 # On a bucket: the optional settings that were written. A setting that is later removed from the spec is cleared.
 SETTINGS = PREFIX + "settings"
+# On the first user of an object: the names of its other users. Tags with a number after this key have further names.
+USERS = PREFIX + "users"
 
 # The values of the tag ORIGIN for the origin of a bucket.
 CREATED_ORIGIN = "created"
 ADOPTED_ORIGIN = "adopted"
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
+MAX_TAG_VALUE = 256
 
 _OWNER_TAGS = (CLUSTER, NAMESPACE, NAME, UID)
 
@@ -109,6 +115,37 @@ def origin_in(tags: dict[str, str], bucket: str) -> str:
     """The origin of a bucket according to the tags of an IAM user; an empty string when they do not record it."""
     origins = (CREATED_ORIGIN, ADOPTED_ORIGIN)
     return next((origin for origin in origins if tags.get(ORIGIN) == origin_record(origin, bucket)), "")
+
+
+def users_record(names: Iterable[str]) -> dict[str, str]:
+    """The tags that record names of users: none for no names.
+
+    A tag's value may have 256 characters, and no comma. No user's name has a colon.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
+    """
+    lines: list[str] = []
+    for name in sorted(set(names)):
+        text = name.replace(",", ":")
+        if lines and len(lines[-1]) + 1 + len(text) <= MAX_TAG_VALUE:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(text)
+    return {f"{USERS}-{at}" if at else USERS: line for at, line in enumerate(lines)}
+
+
+def recorded_users(tags: dict[str, str]) -> list[str]:
+    """The names of users that the tags record."""
+    found = [text for key, text in tags.items() if _is_users_record(key)]
+    return sorted(name.replace(":", ",") for text in found for name in text.split())
+
+
+def replaced_users_record(tags: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The record of these names. Tags of a longer one that is there become empty: what is left out is not removed."""
+    return {**{key: "" for key in tags if _is_users_record(key)}, **users_record(names)}
+
+
+def _is_users_record(key: str) -> bool:
+    return key == USERS or key.startswith(f"{USERS}-")
 
 
 def has_owner_tag(tags: dict[str, str]) -> bool:

@@ -11,11 +11,11 @@ from . import aspects, children, owner
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import Pair
-from .observe import Deletion, Observation, Sources
+from .observe import Deletion, Observation, Sources, UserDeletion, UserObservation
 from .settings import BY_NAME
 from .spec import Wanted
 from .state import UserState
-from .users import due_tags
+from .users import due_tags, policy_name_of
 
 _MISSING, _CREATED, _THERE = "missing", "created", "there"
 
@@ -23,9 +23,10 @@ _MISSING, _CREATED, _THERE = "missing", "created", "there"
 def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
     """The changes of an object that should be present, from the result of :func:`observe.observe`."""
     found = _of_bucket(wanted, seen)
-    if wanted.username:
-        found += _of_user(wanted, seen, seen.user, sources) if seen.user else _of_new_user(seen, sources)
-    if "service" in seen.differs:
+    for mine in seen.users:
+        found += _of_user(wanted, mine, mine.found, sources) if mine.found else _of_new_user(mine, sources)
+    found += _of_removed(seen.removed)
+    if seen.service_differs:
         found += _of_service(wanted, seen)
     return found
 
@@ -33,15 +34,16 @@ def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Chan
 def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     """The changes of an object that is being deleted, from the result of :func:`observe.observe_deletion`."""
     deleted = "emptied and deleted" if wanted.force_delete else "deleted, if it is empty"
-    becomes = {
-        "bucket": "retained, no longer managed" if deletion.retained_tags is not None else deleted,
-        "user": "deleted, with its keys and policy",
-    }
-    fields = {"user": "iamUser"}
-    return [
-        Change(aspect, fields.get(aspect, aspect), _THERE, becomes.get(aspect, "deleted"))
-        for aspect in deletion.differs
-    ]
+    of_bucket = "retained, no longer managed" if deletion.retained_tags is not None else deleted
+    found = [Change(aspect, aspect, _THERE, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
+    found += _of_removed(deletion.users)
+    return found + [Change(aspect, aspect, _THERE, "deleted") for aspect in deletion.differs if aspect == "service"]
+
+
+def _of_removed(users: list[UserDeletion]) -> list[Change]:
+    becomes = "deleted, with its keys and policy"
+    found = [Change("user", user.field, _THERE, becomes) for user in users if user.is_deleted]
+    return found + [Change("secret", f"{user.in_plan}secret", _THERE, "deleted") for user in users if user.secret_uid]
 
 
 def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
@@ -59,57 +61,75 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
     return found + _differing("tags" if seen.bucket_exists else "bucket", "tags.", _paired(is_now, would_be))
 
 
-def _of_new_user(seen: Observation, sources: Sources) -> list[Change]:
-    found = [Change("user", "iamUser", _MISSING, _CREATED)]
-    if not seen.keys.create:
+def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
+    found = [Change("user", mine.wanted.field, _MISSING, _CREATED), *_of_shared(mine)]
+    if not mine.keys.create:
         return found
-    return [*found, Change("user", "accessKey", _MISSING, "issued"), *_of_rewritten_secret("user", seen, sources)]
+    issued = Change("user", f"{mine.wanted.in_plan}accessKey", _MISSING, "issued")
+    return [*found, issued, *_of_rewritten_secret("user", mine, sources)]
 
 
-def _of_user(wanted: Wanted, seen: Observation, user: UserState, sources: Sources) -> list[Change]:
-    tags = {key: seen.user_tags.get(key) for key in due_tags(user, wanted.user_tags)}
-    found = _differing("user", "iamUser.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
+def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
+    field = mine.wanted.field
+    due = due_tags(user, wanted.tags_of(mine.wanted))
+    names = dict.fromkeys([*due, *owner.replaced_users_record(mine.tags, []), *mine.stale_tags])
+    tags = {key: mine.tags.get(key) for key in names}
+    found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
         boundary = user.boundary or None
-        found.append(Change("user", "iamUser.permissionsBoundary", boundary, sources.rules.boundary))
-    if seen.puts_policy:
-        policy = user.policies.get(wanted.policy_name)
-        found.append(Change("user_policy", "iamUser.policy", policy, wanted.user_policy))
-    found += _of_keys(seen, user)
+        found.append(Change("user", f"{field}.permissionsBoundary", boundary, sources.rules.boundary))
+    if mine.puts_policy:
+        policy = user.policies.get(policy_name_of(mine.wanted.username, wanted.bucket))
+        found.append(Change("user_policy", f"{field}.policy", policy, wanted.policy_of(mine.wanted)))
+    found += _of_shared(mine)
+    found += _of_keys(mine, user)
     # A new key replaces the one in the Secret, so both values change together.
-    aspect = "secret" if "secret" in seen.differs else "access_key"
-    if seen.keys.create:
-        found += _of_rewritten_secret(aspect, seen, sources)
-    if "secret" in seen.differs and seen.secret is not None:
-        found += _of_labels("secret", seen.secret, wanted)
+    aspect = "secret" if "secret" in mine.differs else "access_key"
+    if mine.keys.create:
+        found += _of_rewritten_secret(aspect, mine, sources)
+    if "secret" in mine.differs and mine.secret is not None:
+        found += _of_labels("secret", mine.wanted.in_plan, mine.secret, wanted)
     return found
 
 
-def _of_keys(seen: Observation, user: UserState) -> list[Change]:
-    aspect = "access_key" if "access_key" in seen.differs else "secret"
-    found, keys = [], seen.keys
+def _of_shared(mine: UserObservation) -> list[Change]:
+    """The changes of the policies for the buckets of other objects."""
+    user, policies = mine.wanted, mine.found.policies if mine.found else {}
+    return [
+        Change(
+            "user_policy", f"{user.field}.alsoUses.policy[{bucket}]",
+            policies.get(policy_name_of(user.username, bucket)), policy,
+        )
+        for bucket, policy in mine.policies.items()
+    ]  # fmt: skip
+
+
+def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
+    aspect = "access_key" if "access_key" in mine.differs else "secret"
+    found, keys, field = [], mine.keys, f"{mine.wanted.in_plan}accessKey"
     recorded = Pair.parse(user.tags.get(owner.KEY, ""))
     if keys.create:
         status = user.keys.get(recorded.id) if recorded else None
         is_now = f"{recorded.id} ({status})" if recorded and status else _MISSING
-        found.append(Change(aspect, "accessKey", is_now, "replaced by a new one" if status else "issued"))
+        found.append(Change(aspect, field, is_now, "replaced by a new one" if status else "issued"))
     elif keys.rotation_in_progress:
-        found.append(Change(aspect, "accessKey", "rotation left unfinished", keys.live))
+        found.append(Change(aspect, field, "rotation left unfinished", keys.live))
     goes = [*keys.delete_first, *keys.delete_after]
     return found + [
-        Change(aspect, f"accessKey.{key}", user.keys[key], "deleted")
+        Change(aspect, f"{field}.{key}", user.keys[key], "deleted")
         for key in goes
         if recorded is None or key != recorded.id
     ]
 
 
-def _of_rewritten_secret(aspect: str, seen: Observation, sources: Sources) -> list[Change]:
+def _of_rewritten_secret(aspect: str, mine: UserObservation, sources: Sources) -> list[Change]:
     if sources.cluster is None:
         return []
-    if seen.secret is None:
-        return [Change(aspect, "secret", _MISSING, _CREATED)]
-    is_now = "holds the recorded key" if seen.has_key else "does not hold a key that works"
-    return [Change(aspect, "secret", is_now, "holds the new key")]
+    field = f"{mine.wanted.in_plan}secret"
+    if mine.secret is None:
+        return [Change(aspect, field, _MISSING, _CREATED)]
+    is_now = "holds the recorded key" if mine.has_key else "does not hold a key that works"
+    return [Change(aspect, field, is_now, "holds the new key")]
 
 
 def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
@@ -119,12 +139,12 @@ def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     if not seen.service_host:
         return [Change("service", "service", _THERE, "deleted")]
     spec = _paired(service.get("spec", {}), children.service_spec(seen.service_host), keeps=True)
-    return _differing("service", "service.", spec) + _of_labels("service", service, wanted)
+    return _differing("service", "service.", spec) + _of_labels("service", "", service, wanted)
 
 
-def _of_labels(name: str, item: ApiObject, wanted: Wanted) -> list[Change]:
+def _of_labels(name: str, prefix: str, item: ApiObject, wanted: Wanted) -> list[Change]:
     labels = item.get("metadata", {}).get("labels") or {}
-    return _differing(name, f"{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
+    return _differing(name, f"{prefix}{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
 
 
 def _paired(is_now: ApiObject, would_be: ApiObject, *, keeps: bool = False) -> dict[str, tuple[Json, Json]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from .access import ADDITIONAL, FIRST, additional_user
 from .change import Change
 from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
@@ -99,18 +100,39 @@ def diff_of(wanted: Wanted, prediction: Prediction) -> ApiObject:
 
 def summary_of(wanted: Wanted, prediction: Prediction) -> str:
     """What would be created, updated and deleted, in one line."""
-    names = {
-        "bucket": f"bucket {wanted.bucket}",
-        "user": f"IAM user {wanted.username}",
-        "user_policy": f"the policy of IAM user {wanted.username}",
-        "access_key": f"the access key of IAM user {wanted.username}",
-        "secret": f"Secret {wanted.secret_name}",
-        "service": f"Service {wanted.identity.name}",
-    }
     found: dict[str, list[str]] = {}
     for aspect in prediction.changed:
-        found.setdefault(_verb(aspect, prediction.changes), []).append(names.get(aspect, f"{aspect} of the bucket"))
+        for name, changes in _named(wanted, aspect, prediction.changes):
+            found.setdefault(_verb(aspect, changes), []).append(name)
     return ", ".join(f"{verb} {', '.join(things)}" for verb, things in found.items())
+
+
+def _named(wanted: Wanted, aspect: str, changes: list[Change]) -> list[tuple[str, list[Change]]]:
+    """What an aspect is of, in words, with its changes: for that of users, each user that has changes."""
+    names = {"bucket": f"bucket {wanted.bucket}", "service": f"Service {wanted.identity.name}"}
+    of_users = {
+        "user": "IAM user {0}",
+        "user_policy": "the policy of IAM user {0}",
+        "access_key": "the access key of IAM user {0}",
+        "secret": "Secret {1}",
+    }
+    if aspect not in of_users:
+        return [(names.get(aspect, f"{aspect} of the bucket"), changes)]
+    own: dict[str, list[Change]] = {}
+    for change in changes:
+        own.setdefault(_user_field_of(change), []).append(change)
+    users = {user.field: user for user in wanted.former_users}
+    concerned = [name for name, mine in own.items() if any(change.aspect == aspect for change in mine)] or [FIRST]
+    found = []
+    for name in concerned:
+        user = users.get(name) or additional_user(name.removeprefix(f"{ADDITIONAL}[")[:-1], wanted.identity.name)
+        found.append((of_users[aspect].format(user.username, user.secret.name), own.get(name, changes)))
+    return found
+
+
+def _user_field_of(change: Change) -> str:
+    """The field of the user that a change is of. The fields of the first user's key and Secret have no prefix."""
+    return f"{change.field.partition(']')[0]}]" if change.field.startswith(f"{ADDITIONAL}[") else FIRST
 
 
 def _verb(aspect: str, changes: list[Change]) -> str:

@@ -7,20 +7,21 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, owner
+from . import allowed, grants, owner, user_tags, verification
+from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
+from .user_tags import TAG_KEY, TAG_VALUE
 from .users import policy_name_of
 from .values import choice_of, flag_of, mapping_of, text_of
 from .values import invalid as invalid  # used as spec.invalid too
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 MAX_POLICY_NAME = 128
 # Any label of a host name. Which regions exist, only botocore, or the endpoint that an operator sets, knows.
 REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -34,9 +35,6 @@ MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
-# The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
-TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
-TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 _UNSAFE_KEY_PREFIX = "__ansible"
@@ -48,8 +46,8 @@ _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 class Wanted:
     """What one S3 object requests.
 
-    ``settings`` holds the wanted value of each bucket setting by its name; it is empty for an object that is being
-    deleted. ``given`` names the spec fields that the CR itself sets.
+    ``users``: the first one is that of ``spec.iamUser``. ``settings`` holds the wanted value of each bucket setting by
+    its name; it is empty for an object that is being deleted. ``given`` names the spec fields that the CR itself sets.
     """
 
     identity: owner.Identity
@@ -58,13 +56,14 @@ class Wanted:
     is_live: bool
     region: str
     bucket: str
-    username: str
+    users: tuple[WantedUser, ...]
     settings: ApiObject
     tags: dict[str, str]
     deletion_policy: str
     force_delete: bool
     adoption_policy: str
     drift_policy: str
+    verify: str
     service: bool
     given: frozenset[str]
     unmanaged: frozenset[str] = frozenset()
@@ -83,14 +82,24 @@ class Wanted:
         return bool(self.settings.get("object_lock"))
 
     @property
+    def username(self) -> str:
+        """The first user, which claims the bucket's name in IAM; empty for none."""
+        return self.users[0].username if self.users else ""
+
+    @property
     def policy_name(self) -> str:
-        """The inline policy's name."""
+        """The name of the first user's inline policy."""
         return policy_name_of(self.username, self.bucket)
 
     @property
     def secret_name(self) -> str:
-        """The Secret's name, as in the Go operator."""
-        return f"{self.identity.name}-iam-secret"
+        """The name of the first user's Secret, or of the one that an object without users would have."""
+        return self.users[0].secret.name if self.users else secret_name_of(self.identity.name)
+
+    @property
+    def former_users(self) -> tuple[WantedUser, ...]:
+        """The users for a deletion. An object without users may still have a Secret, so it has one without a name."""
+        return self.users or (WantedUser("", FIRST, WantedSecret(self.secret_name)),)
 
     @property
     def partition(self) -> str:
@@ -113,15 +122,14 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
+    def policy_of(self, user: WantedUser) -> ApiObject:
+        """The inline policy of one of the users."""
+        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes))
+
     @property
     def user_policy(self) -> ApiObject:
-        """The inline policy: all actions on the bucket and its objects, nothing else."""
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": ["s3:*"], "Resource": [self.bucket_arn, f"{self.bucket_arn}/*"]}
-            ],
-        }
+        """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
+        return grants.document(grants.statements(self.bucket_arn, grants.FULL, ()))
 
     @property
     def bucket_tags(self) -> dict[str, str]:
@@ -138,10 +146,33 @@ class Wanted:
         initial = " ".join(sorted(item.field for item in chosen if item.differs(new)))
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
+    def tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
+        given = user_tags.in_force(user.tags, self.operator_tags)
+        return {**user_tags.with_record(given), **self.own_tags_of(user)}
+
     @property
-    def user_tags(self) -> dict[str, str]:
-        """The tags in the call that creates the IAM user. With them the user claims the bucket's name."""
-        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
+    def overridden(self) -> list[str]:
+        """The tags of the spec that the operator's own tags override, as fields."""
+        of_users = [
+            f"spec.{user.field}.tags[{key}]"
+            for user in self.users
+            for key in sorted(user.tags.keys() - user_tags.in_force(user.tags, self.operator_tags).keys())
+        ]
+        return [*(f"spec.tags[{key}]" for key in self.overridden_tags), *of_users]
+
+    def own_tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags of an IAM user, whatever the spec gives.
+
+        Those of the first user record the names of the others, so that those that the spec no longer has are found.
+        """
+        record = owner.users_record(self.additional_names) if user.is_first else {}
+        return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket, **record}
+
+    @property
+    def additional_names(self) -> list[str]:
+        """The names of the users after the first one."""
+        return [user.username for user in self.users[1:]]
 
     def effective(self, is_adopted: bool) -> ApiObject:
         """The values in effect, for status: given values and defaults; for an adopted bucket no defaults."""
@@ -157,6 +188,7 @@ class Wanted:
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
             "driftPolicy": self.drift_policy,
+            "verify": self.verify,
             "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
@@ -199,7 +231,6 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
     if not is_deleting:
         allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
-    user = mapping_of(spec.get("iamUser") or {}, "spec.iamUser")
     wanted = Wanted(
         identity=owner.Identity(
             cluster,
@@ -212,13 +243,14 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         is_live=bool(metadata.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        username=text_of(user.get("username", ""), "spec.iamUser.username"),
+        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name"), is_deleting=is_deleting),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
         force_delete=flag_of(value["forceDelete"], "spec.forceDelete"),
         adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
+        verify=text_of(value["verify"], "spec.verify"),
         service=flag_of(
             {**defaults["service"], **mapping_of(value["service"], "spec.service")}.get("enabled"),
             "spec.service.enabled",
@@ -248,22 +280,33 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
-    if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-")
-    if has_user and len(wanted.policy_name) > MAX_POLICY_NAME:
-        raise invalid(
-            "spec.iamUser.username",
-            "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-        )
+    _check_users(wanted, has_user)
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
         ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
+        ("verify", wanted.verify, verification.MODES),
     ):
         choice_of(value, f"spec.{field}", choices)
+    if wanted.verify == verification.READ_WRITE and wanted.object_lock:
+        raise invalid(
+            "spec.verify", "must not be ReadWrite with enableObjectLock: what is written may never be deleted"
+        )
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)
+
+
+def _check_users(wanted: Wanted, has_user: bool) -> None:
+    if has_user and not USER_NAME.fullmatch(wanted.username):
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
+        grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:

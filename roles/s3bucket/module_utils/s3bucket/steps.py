@@ -11,22 +11,24 @@ from __future__ import annotations
 from .aspects import SETTING_NAMES
 from .outcome import Reason
 
-# The steps in their order, and the aspects that each repairs. ``rights``: bucket, user and the user's policy exist.
+# The steps in their order, and the aspects that each repairs. ``rights``: bucket, users and
+# the users' policies exist. ``removal``: users that the spec no longer has.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
     "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
+    "removal": ("user", "secret"),
     "access": ("access_key", "secret"),
 }
 # The tasks of a deletion in their order, and the aspects that each removes.
 DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket's tags show its owner and origin": (),
     "Ensure the user of the Go operator carries this object's tags": (),
-    "Ensure the user is gone": ("user",),
+    "Ensure the users are gone": ("user",),
     "Ensure a retained bucket is no longer managed": (),
     "Ensure the bucket is empty": (),
     "Ensure the bucket is gone": ("bucket",),
-    "Ensure Secret and Service are gone": ("secret", "service"),
+    "Ensure Secrets and Service are gone": ("secret", "service"),
 }
 # After these reasons no step runs: ownership is in doubt, or every further request would fail or make it worse.
 STOPS = (
@@ -54,7 +56,7 @@ def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
 
 def aspects_of(steps: list[str]) -> list[str]:
     """The aspects that these steps repair."""
-    return [aspect for step in steps for aspect in STEPS[step]]
+    return list(dict.fromkeys(aspect for step in steps for aspect in STEPS[step]))
 
 
 def removed_before(task: str) -> list[str]:

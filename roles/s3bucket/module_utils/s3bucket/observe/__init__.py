@@ -5,7 +5,8 @@
 refuse an object whose resources must not be changed, before anything is written.
 
 There is one file for each subject: ``bucket``, ``user``, ``claims`` (conflicts of bucket and user names), ``children``
-(Secret and Service), ``deletion``, ``legacy`` (resources of the Go operator), ``account`` (the credentials and the
+(Secret and Service), ``removal`` (users that
+the spec no longer has), ``deletion``, ``legacy`` (resources of the Go operator), ``account`` (the credentials and the
 region).
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 from .account import ask_account
 from .bucket import differing_settings
 from .deletion import Deletion, observe_deletion
-from .observation import Observation, outcome_status, writes_secret
+from .observation import Observation, UserDeletion, UserObservation, outcome_status, user_status
 from .present import observe
 from .sources import Cluster, Sources, Users
 
@@ -23,11 +24,13 @@ __all__ = [
     "Deletion",
     "Observation",
     "Sources",
+    "UserDeletion",
+    "UserObservation",
     "Users",
     "ask_account",
     "differing_settings",
     "observe",
     "observe_deletion",
     "outcome_status",
-    "writes_secret",
+    "user_status",
 ]

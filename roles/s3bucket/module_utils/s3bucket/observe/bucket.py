@@ -161,7 +161,7 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
     """
     bucket = found.bucket
     if bucket is None:
-        seen.differs.append("bucket")
+        seen.bucket_differs.append("bucket")
         seen.settings, seen.tags = aspects.new_bucket(wanted), ({}, wanted.tags)
         # This also refuses early what a new bucket could not have either.
         seen.digests = _digests(seen, aspects.differing(seen.comparison_with(wanted)))
@@ -170,11 +170,16 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
     seen.is_adopted = is_adopted(seen.origin, bucket)
     _compare_settings(wanted, sources, seen, found)
     _compare_tags(wanted, seen, bucket)
-    seen.digests = _digests(seen, seen.differs)
+    seen.digests = _digests(seen, seen.bucket_differs)
 
 
 def _compare_tags(wanted: Wanted, seen: Observation, bucket: BucketState) -> None:
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
+    unread = aspects.unread(seen.comparison_with(wanted), seen.unmanaged, seen.recorded)
+    kept = seen.recorded & unread.keys()
+    if kept:
+        # Whether a setting still has to be cleared is not known.
+        tags[owner.SETTINGS] = " ".join(sorted({*tags.get(owner.SETTINGS, "").split(), *kept}))
     seen.tags = bucket.tags, tags
     if tags == bucket.tags:
         return
@@ -186,7 +191,7 @@ def _compare_tags(wanted: Wanted, seen: Observation, bucket: BucketState) -> Non
             raise
         seen.defer(problem)
         return
-    seen.differs.append("tags")
+    seen.bucket_differs.append("tags")
     purges = any(key not in tags for key in bucket.tags)
     seen.bucket_arguments |= {"tags": tags, "purge_tags": purges}
 
@@ -214,10 +219,12 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
         seen.defer(setting.unsupported(sources.s3.meta.endpoint_url))
     for problem in aspects.failures(case, seen.unmanaged):
         seen.defer(problem)
-    seen.differs += aspects.differing(case, seen.unmanaged, seen.recorded)
-    if "policy" in seen.differs:
+    for problem in aspects.unread(case, seen.unmanaged, seen.recorded).values():
+        seen.defer(problem)
+    seen.bucket_differs += aspects.differing(case, seen.unmanaged, seen.recorded)
+    if "policy" in seen.bucket_differs:
         _leave_replaced_principals(wanted, seen)
-    seen.bucket_arguments = aspects.arguments(case, seen.differs)
+    seen.bucket_arguments = aspects.arguments(case, seen.bucket_differs)
 
 
 def _policy_record(wanted: Wanted, found: Found) -> str:
@@ -230,11 +237,12 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
     """Keep a policy that differs only because AWS deleted a principal that it names.
 
     Writing it again would give access to a later user or role of that name, which may belong to anyone. This does not
-    apply to the object's own user: the operator creates it again, and it has the access that the spec gives it.
+    apply to the object's own users: the operator creates them again, and they have the access that the spec gives them.
     """
     settings = seen.settings
     arns, ids = find_replaced(settings["policy"], wanted.policy, settings["policy_record"])
-    others = [arn for arn in arns if arn != seen.user_arn]
+    own = [user.arn for user in seen.users]
+    others = [arn for arn in arns if arn not in own]
     if not others:
         return
     message = (
@@ -254,6 +262,9 @@ def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject
     missing = [setting.name for setting in aspects.unsupported(case)]
     if missing:
         found["unsupported"] = missing
+    unread = [problem.message for problem in aspects.unread(case).values()]
+    if unread:
+        found["unread"] = unread
     if owner.INITIAL in wanted.creation_tags:
         found |= {"tags": wanted.bucket_tags, "purge_tags": True}
     return found

@@ -4,47 +4,58 @@
 from __future__ import annotations
 
 from .. import children
+from ..access import WantedUser
 from ..errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from ..json_types import ApiObject
 from ..outcome import Reason
 from ..spec import Wanted
-from .observation import Observation, writes_secret
-from .sources import Cluster, Sources
+from .observation import Observation, UserObservation
+from .sources import Cluster, FoundUser, Sources
 
 _Child = ApiObject | None
 
 
-def find_children(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """The Secret and the Service. None for one that does not exist; None for both without a cluster."""
+def find_secret(wanted: Wanted, sources: Sources, user: WantedUser) -> _Child:
+    """The Secret of one of the users. None for one that does not exist, and without a cluster."""
     if sources.cluster is None:
-        return None, None
-    namespace, name = wanted.identity.namespace, wanted.identity.name
-    secret = sources.cluster.find_secret(namespace, wanted.secret_name, is_wanted=bool(wanted.username))
+        return None
+    name = user.secret.name
+    return sources.cluster.find_secret(wanted.identity.namespace, name, is_wanted=bool(user.username))
+
+
+def find_service(wanted: Wanted, sources: Sources) -> _Child:
+    """The Service. None for one that does not exist, and without a cluster."""
+    if sources.cluster is None:
+        return None
     has_service = bool(children.service_host(wanted, sources.external_name))
-    return secret, sources.cluster.find_service(namespace, name, is_wanted=has_service)
+    return sources.cluster.find_service(wanted.identity.namespace, wanted.identity.name, is_wanted=has_service)
 
 
-def find_children_of_deletion(wanted: Wanted, sources: Sources) -> tuple[_Child, _Child]:
-    """As :func:`find_children`. In a terminating namespace, the operator's rights may be deleted first.
+def find_children_of_deletion(
+    wanted: Wanted, sources: Sources, users: tuple[WantedUser, ...]
+) -> tuple[list[_Child], _Child]:
+    """The Secret of each user, in their order, and the Service.
 
-    Kubernetes then deletes Secret and Service together with the namespace, so they count as absent.
+    In a terminating namespace, the operator's rights may be deleted first. Kubernetes then deletes Secret and Service
+    together with the namespace, so they count as absent.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
     """
     try:
-        return find_children(wanted, sources)
+        return [find_secret(wanted, sources, user) for user in users], find_service(wanted, sources)
     except ForbiddenError:
         if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
             raise
-        return None, None
+        return [None for _ in users], None
 
 
-def check_ownership(wanted: Wanted, secret: _Child, service: _Child) -> None:
-    """Return only if Secret and Service may be created or changed.
+def check_ownership(wanted: Wanted, users: tuple[FoundUser, ...], service: _Child) -> None:
+    """Return only if the Secrets and the Service may be created or changed.
 
     :raises ReconcileError: Conflict
     """
-    if secret is not None and wanted.username and not children.is_owned(secret, wanted):
-        raise _conflict("Secret", wanted.secret_name)
+    for one in users:
+        if one.secret is not None and not children.is_owned(one.secret, wanted):
+            raise _conflict("Secret", one.wanted.secret.name)
     if service is not None and not children.is_owned(service, wanted):
         raise _conflict("Service", wanted.identity.name)
 
@@ -69,9 +80,9 @@ def compare_service(wanted: Wanted, sources: Sources, seen: Observation) -> None
         return
     if not seen.service_host:
         if service is not None and children.is_owned(service, wanted):
-            seen.differs.append("service")
+            seen.service_differs = True
     elif service is None or not children.is_service_same(service, wanted, seen.service_host):
-        seen.differs.append("service")
+        seen.service_differs = True
 
 
 def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -> None:
@@ -79,8 +90,8 @@ def check_namespace_lives(wanted: Wanted, sources: Sources, seen: Observation) -
 
     :raises ReconcileError: Pending
     """
-    creates_secret = "secret" in seen.differs and seen.secret is None
-    creates_service = "service" in seen.differs and bool(seen.service_host)
+    creates_secret = any("secret" in user.differs and user.secret is None for user in seen.users)
+    creates_service = seen.service_differs and bool(seen.service_host)
     if not (creates_secret or creates_service) or sources.cluster is None:
         return
     if sources.cluster.is_terminating(wanted.identity.namespace):
@@ -95,32 +106,34 @@ def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
 
     :raises NoSuchNamespaceError: before bucket and user are created for a namespace that does not exist
     """
-    if "service" in seen.differs and seen.service_host:
+    if seen.service_differs and seen.service_host:
         try:
             cluster.dry_run(children.service_manifest(wanted, seen.service, seen.service_host))
         except NoSuchNamespaceError:
             raise
         except ReconcileError as rejection:
             seen.defer(rejection, "service")
-    if writes_secret(wanted, seen):
+    for user in seen.users:
+        if not user.writes_secret:
+            continue
         try:
-            _try_secret(wanted, cluster, seen)
+            _try_secret(wanted, cluster, user)
         except NoSuchNamespaceError:
             raise
         except ReconcileError as rejection:
-            seen.defer_key(rejection)
+            seen.defer_key(user, rejection)
 
 
-def _try_secret(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
-    manifest = children.secret_manifest(wanted, seen.secret)
-    is_replaced = seen.secret is not None and children.is_new(manifest)
-    finalizers = (seen.secret or {}).get("metadata", {}).get("finalizers")
+def _try_secret(wanted: Wanted, cluster: Cluster, user: UserObservation) -> None:
+    manifest = children.secret_manifest(wanted, user.wanted, user.secret)
+    is_replaced = user.secret is not None and children.is_new(manifest)
+    finalizers = (user.secret or {}).get("metadata", {}).get("finalizers")
     if is_replaced and finalizers:
         raise ReconcileError(
             Reason.KUBERNETES_ERROR,
-            f"Secret {wanted.secret_name} is immutable and cannot be replaced while it has finalizers "
+            f"Secret {user.wanted.secret.name} is immutable and cannot be replaced while it has finalizers "
             f"({', '.join(map(str, finalizers))}): remove them",
         )
-    if seen.keys.create:
+    if user.keys.create:
         manifest = children.with_example_pair(manifest)
     cluster.dry_run(children.beside(manifest) if is_replaced else manifest)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .. import owner
+from ..access import WantedUser
 from ..errors import ReconcileError
 from ..outcome import Reason
 from ..spec import Wanted
@@ -17,24 +18,39 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
 
     Nothing is created or taken over while another user's key would reach it. The bucket itself proves nothing: whoever
     has a key for it may delete it, create it again, and write any tags on it. The object's own user got its policy when
-    the object owned the bucket. So when bucket and policy exist, no other user is read.
+    the object owned the bucket. So when bucket, users and policy exist, no other user is read.
 
     :raises ReconcileError: Conflict
     """
     user = found.user
     is_in_use = found.bucket is not None and user is not None and may_use(wanted.username, user, wanted.bucket)
-    if sources.read_users is None or is_in_use:
+    missing = [one.wanted for one in found.users if one.user is None]
+    if sources.read_users is None or (is_in_use and not missing):
         return
     users = sources.read_users()
-    if wanted.username and user is None:
-        _check_case(wanted, users)
+    for absent in missing:
+        _check_case(absent, users)
+    own = [one.wanted.username for one in (*found.users, *found.removed)]
     others = {
         name: other
         for name, other in users.items()
-        if name != wanted.username and claims(name, other, wanted.bucket) and not _yields(wanted, user, name, other)
+        if name not in own
+        and claims(name, other, wanted.bucket)
+        and not _is_shared(wanted, other)
+        and not _yields(wanted, user, name, other)
     }
     if others:
         raise _claimed(wanted, others)
+
+
+def _is_shared(wanted: Wanted, other: UserState) -> bool:
+    """Whether another user of the same namespace has the policy because its S3 object also uses the bucket.
+
+    The user claims the name of another bucket. When this object no longer exists, its policy is deleted.
+    """
+    tags, identity = other.tags, wanted.identity
+    is_near = (tags.get(owner.CLUSTER), tags.get(owner.NAMESPACE)) == (identity.cluster, identity.namespace)
+    return is_near and tags.get(owner.BUCKET, wanted.bucket) != wanted.bucket
 
 
 def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:
@@ -61,11 +77,13 @@ def _claimed(wanted: Wanted, others: dict[str, UserState]) -> ReconcileError:
     )
 
 
-def _check_case(wanted: Wanted, users: dict[str, UserState]) -> None:
+def _check_case(absent: WantedUser, users: dict[str, UserState]) -> None:
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are case-insensitive.
-    same = next((name for name in users if name.lower() == wanted.username.lower() and name != wanted.username), "")
+    name = absent.username
+    same = next((other for other in users if other.lower() == name.lower() and other != name), "")
     if same:
         raise ReconcileError(
             Reason.CONFLICT,
-            f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another iamUser.username",
+            f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another "
+            f"{absent.field}.username",
         )

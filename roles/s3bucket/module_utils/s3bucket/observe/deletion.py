@@ -6,22 +6,26 @@ Only resources with this object's owner tags and uid, or with proof of Go-operat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from dataclasses import field as field_of
 
 from .. import children as manifests
 from .. import owner
+from ..access import USER_NAME
 from ..closing import is_closing
 from ..errors import ReconcileError, UnknownStateError
 from ..keys import Pair
 from ..outcome import Reason
 from ..read import find_bucket_policy
-from ..spec import BUCKET_NAME, USER_NAME, Wanted
-from ..state import BucketState, UserState
+from ..spec import BUCKET_NAME, Wanted
+from ..state import BucketState
 from .account import ask_account, find_bucket
 from .bucket import is_adopted, recorded_origin
 from .children import find_children_of_deletion
 from .legacy import find_proof
-from .sources import Found, Sources
+from .observation import UserDeletion
+from .removal import deletion_of, find_removed
+from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
 
 
@@ -29,7 +33,8 @@ from .user import wait_for_iam
 class Deletion:
     """The resources of an object that exist and are owned, for the role's tasks of a deletion.
 
-    ``bucket_tags``: all tags that the bucket needs before the user is deleted, if it does not have them.
+    ``users``: the first one is deleted last, because its tags record the names of the others.
+    ``bucket_tags``: all tags that the bucket needs before the users are deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
     ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
     """
@@ -38,13 +43,16 @@ class Deletion:
     deletes_bucket: bool = False
     reopens_bucket: bool = False
     retained_tags: dict[str, str] | None = None
-    deletes_user: bool = False
     bucket_tags: dict[str, str] | None = None
-    user_tags: dict[str, str] | None = None
-    secret_uid: str = ""
+    users: list[UserDeletion] = field_of(default_factory=list)
     service_uid: str = ""
-    notes: list[str] = field(default_factory=list)
-    deferred: list[ReconcileError] = field(default_factory=list)
+    notes: list[str] = field_of(default_factory=list)
+    deferred: list[ReconcileError] = field_of(default_factory=list)
+
+    @property
+    def deletes_user(self) -> bool:
+        """Whether any user is deleted."""
+        return any(user.is_deleted for user in self.users)
 
     @property
     def differs(self) -> list[str]:
@@ -52,7 +60,7 @@ class Deletion:
         found = {
             "bucket": self.deletes_bucket or self.retained_tags is not None,
             "user": self.deletes_user,
-            "secret": bool(self.secret_uid),
+            "secret": any(user.secret_uid for user in self.users),
             "service": bool(self.service_uid),
         }
         return [name for name, is_there in found.items() if is_there]
@@ -66,16 +74,17 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of))
     found = _read(wanted, sources, deletion)
     proof = find_proof(wanted, sources, found)
-    if found.user is None and USER_NAME.fullmatch(wanted.username):
-        # An existing user is deleted, whatever key the Secret holds: a tenant can write the Secret.
-        wait_for_iam(wanted, sources, found)
+    for one in found.users:
+        if one.user is None and USER_NAME.fullmatch(one.wanted.username):
+            # An existing user is deleted, whatever key the Secret holds: a tenant can write the Secret.
+            wait_for_iam(one, sources)
     if found.bucket is not None:
         _plan_bucket(wanted, deletion, found.bucket, proof, recorded_origin(wanted, found.user, proof))
         is_kept = deletion.retained_tags is not None or (deletion.deletes_bucket and not wanted.force_delete)
         deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
-    if found.user is not None:
-        _plan_user(wanted, deletion, found.user, proof)
-    deletion.secret_uid = found.secret["metadata"].get("uid", "") if found.secret else ""
+    deletion.users = [_plan_user(wanted, deletion, one, proof) for one in found.users]
+    removed = find_removed(wanted, sources, found.user)
+    deletion.users += [_plan_user(wanted, deletion, one, None) for one in removed]
     if found.service is not None and manifests.is_owned(found.service, wanted):
         deletion.service_uid = found.service["metadata"].get("uid", "")
     return deletion
@@ -86,13 +95,16 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
     # A name that AWS does not allow cannot exist, and a request for it would fail every time.
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     bucket = _find_if_shown(wanted, sources, deletion) if has_bucket else None
-    user = sources.users.find(wanted.username) if USER_NAME.fullmatch(wanted.username) else None
-    secret, service = find_children_of_deletion(wanted, sources)
-    found = Found(deletion.account, bucket, user, secret, service)
-    if user is not None:
-        sources.users.read_rights(wanted.username, user)
-    is_owned = secret is not None and manifests.is_owned(secret, wanted)
-    return found if is_owned else replace(found, secret=None)
+    users = [
+        sources.users.find(one.username) if USER_NAME.fullmatch(one.username) else None for one in wanted.former_users
+    ]
+    secrets, service = find_children_of_deletion(wanted, sources, wanted.former_users)
+    for one, user in zip(wanted.former_users, users, strict=True):
+        if user is not None:
+            sources.users.read_rights(one.username, user)
+    owned = [secret if secret is not None and manifests.is_owned(secret, wanted) else None for secret in secrets]
+    found = tuple(FoundUser(*each) for each in zip(wanted.former_users, users, owned, strict=True))
+    return Found(deletion.account, bucket, found, service)
 
 
 def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:
@@ -145,10 +157,15 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
     return is_closing(text, wanted.bucket_arn)
 
 
-def _plan_user(wanted: Wanted, deletion: Deletion, user: UserState, proof: Pair | None) -> None:
-    if proof is not None and not owner.has_owner_tag(user.tags):
-        deletion.user_tags = wanted.identity.tags
-    deletion.deletes_user = deletion.user_tags is not None or wanted.identity.is_same_object(user.tags)
-    if not deletion.deletes_user:
+def _plan_user(wanted: Wanted, deletion: Deletion, one: FoundUser, proof: Pair | None) -> UserDeletion:
+    name, user = one.wanted.username, one.user
+    plan = deletion_of(one, is_deleted=False)
+    if user is None:
+        return plan
+    if proof is not None and one.wanted.is_first and not owner.has_owner_tag(user.tags):
+        plan.tags = wanted.identity.tags
+    plan.is_deleted = plan.tags is not None or wanted.identity.is_same_object(user.tags)
+    if not plan.is_deleted:
         hint = wanted.identity.cluster_hint(user.tags)
-        deletion.notes.append(f"IAM user {wanted.username} is not this object's and was left alone{hint}")
+        deletion.notes.append(f"IAM user {name} is not this object's and was left alone{hint}")
+    return plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ..access import WantedUser
 from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..keys import KeyPlan
@@ -17,20 +18,84 @@ _ORDER = ("user", "user_policy", "access_key", "secret", "service")
 
 
 @dataclass
-class Observation:
-    """What is to be done, for the role's tasks. Only the Secret as read holds secret values. It is never passed on.
+class UserObservation:
+    """What is to be done about one of the users and its Secret.
 
+    ``found``: None for a user that does not exist. ``tags``: all that it should have, and those of others.
+    ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
+    ``stale_tags``: the keys of those that are to be removed.
+    ``differs``: of user, user_policy, access_key and secret, those that differ.
+    Only the Secret as read holds secret values. It is never passed on.
+    """
+
+    wanted: WantedUser
+    found: UserState | None = None
+    secret: ApiObject | None = None
+    arn: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    stale_tags: list[str] = field(default_factory=list)
+    puts_policy: bool = False
+    policies: dict[str, ApiObject | None] = field(default_factory=dict)
+    keys: KeyPlan = field(default_factory=KeyPlan)
+    has_key: bool = True
+    differs: list[str] = field(default_factory=list)
+
+    @property
+    def written(self) -> list[str]:
+        """The aspects that a run writes: those that differ, and those that come with a new user or a new access key."""
+        brought = {
+            "user_policy": self.puts_policy or bool(self.policies),
+            "access_key": self.keys.create,
+            "secret": self.keys.create,
+        }
+        return [*self.differs, *(name for name, is_written in brought.items() if is_written)]
+
+    @property
+    def writes_secret(self) -> bool:
+        """Whether the run writes the Secret, with a new key pair or without."""
+        return "secret" in self.differs or self.keys.create
+
+
+@dataclass
+class UserDeletion:
+    """A user that is deleted, with its Secret.
+
+    ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
+    it is deleted. ``secret_uid``: empty for no owned Secret.
+    """
+
+    name: str
+    field: str
+    secret_name: str
+    in_plan: str = ""
+    is_deleted: bool = False
+    tags: dict[str, str] | None = None
+    secret_uid: str = ""
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that still exist."""
+        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid else ())]
+
+
+@dataclass
+class Observation:
+    """What is to be done, for the role's tasks.
+
+    ``bucket_differs``: of the bucket, its settings and tags, those that differ.
     ``service_host`` is empty where there is to be no Service.
     ``origin``: owner.CREATED_ORIGIN or ADOPTED_ORIGIN, as the user's tags are to record it; empty when it is unknown.
     ``settings`` and ``tags`` (current and wanted) of a missing bucket are those of a new one.
     ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
+    ``users``: without those that nothing is done about, for a reason in ``deferred``.
+    ``removed``: users that an earlier spec requested.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
     """
 
     account: str
-    differs: list[str] = field(default_factory=list)
+    bucket_differs: list[str] = field(default_factory=list)
     bucket_exists: bool = False
     bucket_arguments: ApiObject = field(default_factory=dict)
     settings: ApiObject = field(default_factory=dict)
@@ -40,32 +105,34 @@ class Observation:
     unmanaged: frozenset[str] = frozenset()
     recorded: frozenset[str] = frozenset()
     digests: dict[str, str] = field(default_factory=dict)
-    user_exists: bool = False
-    user: UserState | None = None
-    user_arn: str = ""
-    user_tags: dict[str, str] = field(default_factory=dict)
-    puts_policy: bool = False
-    keys: KeyPlan = field(default_factory=KeyPlan)
+    users: list[UserObservation] = field(default_factory=list)
+    removed: list[UserDeletion] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    secret: ApiObject | None = None
     service: ApiObject | None = None
     service_host: str = ""
-    has_key: bool = True
+    service_differs: bool = False
     deferred: list[ReconcileError] = field(default_factory=list)
 
     def defer(self, problem: ReconcileError, *aspects: str) -> None:
-        """Record a problem, and remove the aspects that it keeps from being repaired."""
+        """Record a problem, and remove the aspects of bucket and Service that it keeps from being repaired."""
         self.deferred.append(problem)
-        self.differs = [aspect for aspect in self.differs if aspect not in aspects]
+        self.bucket_differs = [aspect for aspect in self.bucket_differs if aspect not in aspects]
+        self.service_differs = self.service_differs and "service" not in aspects
 
-    def defer_key(self, problem: ReconcileError) -> None:
-        """Record a problem that prevents any change to key and Secret."""
-        self.defer(problem, "access_key", "secret")
-        self.keys = replace(self.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
+    def defer_key(self, user: UserObservation, problem: ReconcileError) -> None:
+        """Record a problem that prevents any change to a user's key and Secret."""
+        self.defer(problem)
+        user.differs = [aspect for aspect in user.differs if aspect not in ("access_key", "secret")]
+        user.keys = replace(user.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
         return Comparison(wanted, self.settings, self.is_adopted)
+
+    @property
+    def differs(self) -> list[str]:
+        """The aspects that differ. That of a user differs if it does for any of the users."""
+        return self._ordered([aspect for user in self.users for aspect in user.differs])
 
     @property
     def written(self) -> list[str]:
@@ -73,29 +140,42 @@ class Observation:
 
         A bucket is written together with its settings and tags, so ``bucket`` stands for all of them.
         """
-        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
-        found = [*self.differs, *(name for name, is_written in brought.items() if is_written)]
-        return sorted(dict.fromkeys(found), key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+        return self._ordered([aspect for user in self.users for aspect in user.written])
+
+    def _ordered(self, of_users: list[str]) -> list[str]:
+        of_users += [aspect for user in self.removed for aspect in user.differs]
+        found = {*of_users, *(("service",) if self.service_differs else ())}
+        return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
 
     @property
     def lacks(self) -> list[str]:
         """What is missing without which no one can use the object, in words. All of it also differs."""
-        found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": self.has_key}
+        has_keys = all(user.has_key for user in self.users)
+        found = {"there is no bucket": self.bucket_exists, "the Secret holds no key that works": has_keys}
         return [words for words, is_there in found.items() if not is_there]
 
 
-def outcome_status(wanted: Wanted, seen: Observation) -> ApiObject:
-    """The part of the object's status that follows from an observation."""
+def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False) -> ApiObject:
+    """The part of the object's status that follows from an observation.
+
+    :param hides_new_keys: leave out the key and the Secret of a user that is to get a new key
+    """
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
-    if wanted.username:
-        status["userARN"] = seen.user_arn
+    for user in seen.users:
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
-        if seen.has_key or not seen.deferred:
-            status |= {"accessKeyID": seen.keys.live, "secretName": wanted.secret_name}
+        shows_key = (user.has_key or not seen.deferred) and not (hides_new_keys and user.keys.create)
+        if user.wanted.is_first:
+            status |= user_status(user, shows_key=shows_key)
+        else:
+            status.setdefault("users", []).append(user_status(user, shows_key=shows_key))
+    if "users" in status:
+        status["users"].sort(key=lambda shown: shown["username"])
     return status
 
 
-def writes_secret(wanted: Wanted, seen: Observation) -> bool:
-    """Whether the run writes the Secret, with a new key pair or without."""
-    return bool(wanted.username) and ("secret" in seen.differs or seen.keys.create)
+def user_status(user: UserObservation, *, shows_key: bool) -> ApiObject:
+    """The part of the status that shows a user: of the first one at the top level, of another one in its list."""
+    shown: ApiObject = {} if user.wanted.is_first else {"username": user.wanted.username}
+    shown["userARN"] = user.arn
+    return {**shown, "accessKeyID": user.keys.live, "secretName": user.wanted.secret.name} if shows_key else shown

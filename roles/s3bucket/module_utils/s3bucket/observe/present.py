@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from .. import children as manifests
-from ..keys import Pair
+from ..errors import ReconcileError
 from ..spec import Wanted, check_lockout, check_namespace
 from . import bucket, children, user
 from .account import ask_account, find_bucket
 from .claims import check_claims
 from .legacy import find_proof
 from .observation import Observation
-from .sources import Found, Sources
+from .removal import deletion_of, find_removed
+from .sources import Found, FoundUser, Sources
 
 
 def observe(wanted: Wanted, sources: Sources) -> Observation:
@@ -21,25 +22,31 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     """
     found = _read(wanted, sources)
     host = manifests.service_host(wanted, sources.external_name)
-    children.check_ownership(wanted, found.secret, found.service if host else None)
-    if found.user is not None:
-        sources.users.read_rights(wanted.username, found.user)
+    children.check_ownership(wanted, found.users[:1], found.service if host else None)
+    for one in found.users:
+        if one.user is not None:
+            sources.users.read_rights(one.wanted.username, one.user)
     proof = find_proof(wanted, sources, found)
     bucket.wait_for_s3(wanted, sources, found)
     is_adopting = bucket.check_ownership(wanted, found, proof)
-    user.check_ownership(wanted, found.user, proof)
+    for one in found.users[:1]:
+        user.check_ownership(wanted, one, proof)
     check_claims(wanted, sources, found)
-    user.wait_for_iam(wanted, sources, found)
+    for one in found.users[:1]:
+        user.wait_for_iam(one, sources)
+    refusals = _refusals(wanted, sources, found)
 
-    seen = Observation(account=found.account, secret=found.secret, service=found.service, service_host=host)
+    seen = Observation(account=found.account, service=found.service, service_host=host)
     seen.origin = bucket.new_origin(found.bucket, is_adopting) or bucket.recorded_origin(wanted, found.user, proof)
-    new_arn = sources.rules.arn_of(wanted.partition, found.account, wanted.username)
-    seen.user_arn = found.user.arn if found.user else new_arn
+    served = [one for one in found.users if one.wanted.username not in refusals]
+    seen.users = [user.begin(wanted, sources, found.account, one) for one in served]
+    seen.removed = [deletion_of(one, is_deleted=one.user is not None) for one in found.removed]
     bucket.compare_bucket(wanted, sources, seen, found)
-    seen.notes += [
-        f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
-    ]
-    _compare_user(wanted, sources, seen, found, proof)
+    seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
+    for mine in seen.users:
+        user.compare_user(wanted, sources, seen, mine, proof)
+    for refusal in refusals.values():
+        seen.defer(refusal)
     children.compare_service(wanted, sources, seen)
     children.check_namespace_lives(wanted, sources, seen)
     if sources.cluster is not None:
@@ -53,15 +60,20 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     check_namespace(wanted, account)
     check_lockout(wanted, account)
     found = find_bucket(wanted, sources, account)
-    owned = sources.users.find(wanted.username) if wanted.username else None
-    secret, service = children.find_children(wanted, sources)
-    return Found(account, found, owned, secret, service)
+    users = [(one, sources.users.find(one.username)) for one in wanted.users]
+    with_secrets = tuple(FoundUser(one, it, children.find_secret(wanted, sources, one)) for one, it in users)
+    removed = find_removed(wanted, sources, users[0][1]) if users else ()
+    return Found(account, found, with_secrets, children.find_service(wanted, sources), removed)
 
 
-def _compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Found, proof: Pair | None) -> None:
-    if wanted.username:
-        user.compare_user(wanted, sources, seen, found, proof)
-    if found.user is not None:
-        problem = user.find_rights_problem(wanted, sources.rules, found.user)
-        if problem:
-            seen.defer_key(problem)
+def _refusals(wanted: Wanted, sources: Sources, found: Found) -> dict[str, ReconcileError]:
+    """Why nothing is done about an additional user, by its name. Everything else of the object is maintained."""
+    refusals = {}
+    for one in found.users[1:]:
+        try:
+            children.check_ownership(wanted, (one,), None)
+            user.check_ownership(wanted, one, None)
+            user.wait_for_iam(one, sources)
+        except ReconcileError as refusal:
+            refusals[one.wanted.username] = refusal
+    return refusals

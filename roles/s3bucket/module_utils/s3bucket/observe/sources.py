@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from ..access import WantedUser
 from ..json_types import ApiObject, AwsClient
 from ..state import BucketState, UserState
 from ..users import NO_RULES, UserRules
@@ -34,6 +35,9 @@ class Cluster(Protocol):
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
         """The Service; None when there is none."""
+
+    def find_object(self, namespace: str, name: str) -> ApiObject | None:
+        """The S3 object with its status; None when there is none."""
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
@@ -75,11 +79,33 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class FoundUser:
+    """One of the users that an object requests, with its Secret; None for what does not exist."""
+
+    wanted: WantedUser
+    user: UserState | None
+    secret: ApiObject | None = None
+
+
+@dataclass(frozen=True)
 class Found:
-    """The resources of an object in AWS and Kubernetes; None for one that does not exist."""
+    """The resources of an object in AWS and Kubernetes; None for one that does not exist.
+
+    ``removed``: what is left of users that an earlier spec requested.
+    """
 
     account: str
     bucket: BucketState | None
-    user: UserState | None
-    secret: ApiObject | None = None
+    users: tuple[FoundUser, ...] = ()
     service: ApiObject | None = None
+    removed: tuple[FoundUser, ...] = ()
+
+    @property
+    def user(self) -> UserState | None:
+        """The first user, which claims the bucket's name in IAM."""
+        return self.users[0].user if self.users else None
+
+    @property
+    def secret(self) -> ApiObject | None:
+        """The first user's Secret."""
+        return self.users[0].secret if self.users else None

@@ -1,57 +1,60 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The IAM user of a present object: whether it is owned, what differs, and what its keys need."""
+"""An IAM user of a present object: whether it is owned, what differs, and what its keys need."""
 
 from __future__ import annotations
 
-from .. import children, owner
+from .. import children, owner, user_tags
 from ..errors import ReconcileError
 from ..keys import KeyPlan, Pair, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
 from ..spec import Wanted
 from ..state import UserState
-from ..users import UserRules, due_tags, is_quarantine
-from .observation import Observation
-from .sources import Found, Sources
+from ..users import UserRules, due_tags, is_quarantine, policy_name_of
+from .observation import Observation, UserObservation
+from .shared import find_shared
+from .sources import FoundUser, Sources
 
 
-def check_ownership(wanted: Wanted, user: UserState | None, proof: Pair | None) -> None:
+def check_ownership(wanted: Wanted, one: FoundUser, proof: Pair | None) -> None:
     """Return only if the user may be created or changed.
 
-    :param proof: the proof of Go-operator ownership (``legacy.find_proof``)
+    :param proof: the proof of Go-operator ownership (``legacy.find_proof``), of the first user
     :raises ReconcileError: Conflict
     """
+    user = one.user
     if user is None:
         return
-    name, identity = wanted.username, wanted.identity
-    if not identity.is_owner(user.tags) and (proof is None or owner.has_owner_tag(user.tags)):
+    name, identity = one.wanted.username, wanted.identity
+    is_proven = proof is not None and one.wanted.is_first and not owner.has_owner_tag(user.tags)
+    if not identity.is_owner(user.tags) and not is_proven:
         other = identity.owner_of(user.tags)
         owned_by = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
         hint = identity.cluster_hint(user.tags)
-        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {owned_by}: choose another iamUser.username{hint}")
+        remedy = f"choose another {one.wanted.field}.username"
+        raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {owned_by}: {remedy}{hint}")
 
 
-def wait_for_iam(wanted: Wanted, sources: Sources, found: Found) -> None:
+def wait_for_iam(one: FoundUser, sources: Sources) -> None:
     """Refuse while a missing resource was written within ``iam_propagation_s`` seconds: IAM is eventually consistent.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     :raises ReconcileError: WaitingForIAM
     """
     # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
-    ago = children.issued_ago_s(found.secret, sources.now)
+    ago = children.issued_ago_s(one.secret, sources.now)
     if ago is None or abs(ago) >= sources.iam_propagation_s:
         return
-    user, pair = found.user, children.pair_in(found.secret)
+    user, pair = one.user, children.pair_in(one.secret)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
     if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
         raise ReconcileError(
-            Reason.WAITING_FOR_IAM, f"IAM does not show user {wanted.username} and its new key everywhere yet"
+            Reason.WAITING_FOR_IAM, f"IAM does not show user {one.wanted.username} and its new key everywhere yet"
         )
 
 
-def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> ReconcileError | None:
+def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserState) -> ReconcileError | None:
     """Why no key may be created for an owned user: it has other rights, or AWS has put it under quarantine."""
-    name = wanted.username
     quarantine = [arn for arn in user.attached if is_quarantine(arn)]
     if quarantine:
         return ReconcileError(
@@ -59,7 +62,7 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
-    unmanaged = rules.unmanaged_rights(user, wanted.policy_name)
+    unmanaged = rules.unmanaged_rights(user, own)
     if not unmanaged:
         return None
     return ReconcileError(
@@ -70,80 +73,139 @@ def find_rights_problem(wanted: Wanted, rules: UserRules, user: UserState) -> Re
     )
 
 
-def compare_user(wanted: Wanted, sources: Sources, seen: Observation, found: Found, proof: Pair | None) -> None:
-    """Fill in what differs in the user, its policy, its keys and the Secret, and what repairs it."""
-    user = found.user
+def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> UserObservation:
+    """The observation of a user, before it is compared."""
+    new_arn = sources.rules.arn_of(wanted.partition, account, one.wanted.username)
+    return UserObservation(one.wanted, one.user, one.secret, one.user.arn if one.user else new_arn)
+
+
+def compare_user(
+    wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation, proof: Pair | None
+) -> None:
+    """Fill in what differs in the user, its policy, its keys and the Secret, and what repairs it.
+
+    :param proof: the proof of Go-operator ownership, of the first user
+    """
+    user, policy_name = mine.found, policy_name_of(mine.wanted.username, wanted.bucket)
     if user is None:
-        _plan_new_user(wanted, seen)
+        _plan_new_user(wanted, seen, mine)
+        _compare_shared(wanted, sources, seen, mine)
         return
-    seen.user_exists, seen.user = True, user
-    tags = {key: value for key, value in wanted.user_tags.items() if wanted.identity.uid or key != owner.UID}
-    _compare_tags(user, tags, sources.rules, seen)
-    seen.notes += sources.rules.notes_on(wanted.username, user)
-    seen.puts_policy = not is_same(user.policies.get(wanted.policy_name), wanted.user_policy)
-    if seen.puts_policy:
-        seen.differs.append("user_policy")
+    _compare_tags(wanted, sources.rules, seen, mine, user)
+    seen.notes += sources.rules.notes_on(mine.wanted.username, user)
+    mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
+    own = [policy_name, *_compare_shared(wanted, sources, seen, mine)]
+    if mine.puts_policy or mine.policies:
+        mine.differs.append("user_policy")
+    problem = _compare_keys(wanted, sources, mine, user, proof if mine.wanted.is_first else None)
+    if mine.keys.unmanaged:
+        unmanaged = ", ".join(mine.keys.unmanaged)
+        seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
+    for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
+        if found is not None:
+            seen.defer_key(mine, found)
+
+
+def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user: UserState) -> dict[str, str]:
+    """The tags of the first user that record the others: also those that are still to be deleted."""
+    if not mine.wanted.is_first:
+        return {}
+    return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+
+
+def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> list[str]:
+    """Fill in which policies for the buckets of other objects differ. Return the names of the operator's policies."""
+    username, policies = mine.wanted.username, mine.found.policies if mine.found else {}
+    shared = find_shared(wanted, sources, seen.account, mine.wanted, mine.found)
+    due = {
+        bucket: policy
+        for bucket, policy in shared.wanted.items()
+        if not is_same(policies.get(policy_name_of(username, bucket)), policy)
+    }
+    # Deleted first: all policies of a user share one limit.
+    mine.policies = {**dict.fromkeys(shared.stale), **due}
+    seen.notes += shared.notes
+    for problem in shared.problems:
+        seen.defer(problem)
+    return [policy_name_of(username, bucket) for bucket in shared.buckets]
+
+
+def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
+    mine.differs.append("user")
+    mine.has_key = False
+    mine.tags = {**wanted.tags_of(mine.wanted), **_origin_tags(wanted, seen, mine)}
+    mine.puts_policy = True
+    mine.keys = KeyPlan(create=True)
+
+
+def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> dict[str, str]:
+    has_origin = bool(seen.origin) and mine.wanted.is_first
+    return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if has_origin else {}
+
+
+def _compare_tags(wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState) -> None:
+    """Fill in all tags that the user should have, and whether any of them differs.
+
+    Where IAM would refuse so many, those of the spec are left out, and the object is not Ready.
+    """
+    record = _users_record(wanted, seen, mine, user)
+    tags = {**wanted.tags_of(mine.wanted), **record}
+    excess = user_tags.find_excess(
+        f"IAM user {mine.wanted.username}", user_tags.merged(user.tags, tags), f"spec.{mine.wanted.field}.tags"
+    )
+    if excess is not None:
+        tags = {**wanted.own_tags_of(mine.wanted), **record}
+        seen.defer(excess)
+    tags = {key: value for key, value in tags.items() if wanted.identity.uid or key != owner.UID}
+    mine.stale_tags = [] if excess else user_tags.stale(user.tags, tags)
+    kept = user.tags if excess else user_tags.merged(user.tags, tags)
+    mine.tags = {**kept, **tags, **_origin_tags(wanted, seen, mine)}
+    is_due = any(user.tags.get(key) != value for key, value in due_tags(user, tags).items())
+    if rules.differ(user) or is_due or mine.stale_tags:
+        mine.differs.append("user")
+
+
+def _compare_keys(
+    wanted: Wanted, sources: Sources, mine: UserObservation, user: UserState, proof: Pair | None
+) -> ReconcileError | None:
+    """Fill in what the user's keys and its Secret need. Return why nothing can be done about them."""
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
-    in_secret = _usable_pair(wanted, sources, seen, recorded)
-    problem = _plan_keys(seen, user, recorded, in_secret)
-    _compare_key(seen, user, recorded, in_secret)
-    has_secret = seen.secret is not None and children.has_labels(seen.secret, wanted)
+    in_secret = _usable_pair(wanted, sources, mine, recorded)
+    problem = _plan_keys(mine, user, recorded, in_secret)
+    _compare_key(mine, user, recorded, in_secret)
+    has_secret = mine.secret is not None and children.has_labels(mine.secret, wanted)
     if in_secret != recorded or (sources.cluster and not has_secret):
-        seen.differs.append("secret")
-    if seen.keys.unmanaged:
-        seen.notes.append(
-            f"IAM user {wanted.username} has keys that the operator did not issue: {', '.join(seen.keys.unmanaged)}"
-        )
-    seen.user_tags = {**user.tags, **tags, **_origin_tags(wanted, seen)}
-    if recorded is not None and recorded == in_secret and seen.keys.live:
-        seen.user_tags[owner.KEY] = str(recorded)
-    if problem is not None:
-        seen.defer_key(problem)
+        mine.differs.append("secret")
+    if recorded is not None and recorded == in_secret and mine.keys.live:
+        mine.tags[owner.KEY] = str(recorded)
+    return problem
 
 
-def _plan_new_user(wanted: Wanted, seen: Observation) -> None:
-    seen.differs.append("user")
-    seen.has_key = False
-    seen.user_tags = {**wanted.user_tags, **_origin_tags(wanted, seen)}
-    seen.puts_policy = True
-    seen.keys = KeyPlan(create=True)
-
-
-def _origin_tags(wanted: Wanted, seen: Observation) -> dict[str, str]:
-    return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if seen.origin else {}
-
-
-def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, seen: Observation) -> None:
-    if rules.differ(user) or any(user.tags.get(key) != value for key, value in due_tags(user, tags).items()):
-        seen.differs.append("user")
-
-
-def _usable_pair(wanted: Wanted, sources: Sources, seen: Observation, recorded: Pair | None) -> Pair | None:
+def _usable_pair(wanted: Wanted, sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
     """The key pair in the Secret, if it can be kept; without a cluster the recorded one."""
     if sources.cluster is None:
         return recorded
+    secret = mine.secret
     # An immutable Secret that needs a change is re-created with a new pair: this code never has the pair's values.
-    is_replaced = (
-        seen.secret is not None and bool(seen.secret.get("immutable")) and not children.has_labels(seen.secret, wanted)
-    )
-    return None if is_replaced else children.pair_in(seen.secret)
+    is_replaced = secret is not None and bool(secret.get("immutable")) and not children.has_labels(secret, wanted)
+    return None if is_replaced else children.pair_in(secret)
 
 
 def _plan_keys(
-    seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None
+    mine: UserObservation, user: UserState, recorded: Pair | None, in_secret: Pair | None
 ) -> ReconcileError | None:
     """Plan what to do about the keys. Return why nothing can be done."""
     try:
-        seen.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
+        mine.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
     except ReconcileError as refusal:
         return refusal
     return None
 
 
-def _compare_key(seen: Observation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
+def _compare_key(mine: UserObservation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
     is_active = recorded is not None and user.keys.get(recorded.id) == "Active"
-    seen.has_key = is_active and recorded in (in_secret, children.pair_in(seen.secret))
-    is_missing = seen.keys.differs and not is_active
-    is_surplus = bool(seen.keys.delete_after) and not seen.keys.create
-    if is_missing or seen.keys.rotation_in_progress or is_surplus:
-        seen.differs.append("access_key")
+    mine.has_key = is_active and recorded in (in_secret, children.pair_in(mine.secret))
+    is_missing = mine.keys.differs and not is_active
+    is_surplus = bool(mine.keys.delete_after) and not mine.keys.create
+    if is_missing or mine.keys.rotation_in_progress or is_surplus:
+        mine.differs.append("access_key")

@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The users that an earlier spec of the object requested, with what is left of each and is deleted.
+
+The tags of the object's first user record the names of the others. Only IAM's API writes them, so no key that the
+operator creates can. A user is deleted only if its own tags name this object, and a Secret only if the object controls
+it. Without such a record, nothing is read.
+"""
+
+from __future__ import annotations
+
+from .. import children as manifests
+from .. import owner
+from ..access import USER_NAME, additional_user
+from ..spec import Wanted
+from ..state import UserState
+from .children import find_secret
+from .observation import UserDeletion
+from .sources import FoundUser, Sources
+
+
+def find_removed(wanted: Wanted, sources: Sources, first: UserState | None) -> tuple[FoundUser, ...]:
+    """The recorded users that the spec does not have, each with its Secret. Resources of others are None.
+
+    :param first: the first user
+    """
+    if first is None or not wanted.identity.is_owner(first.tags):
+        return ()
+    kept = {user.username for user in wanted.users}
+    names = [name for name in owner.recorded_users(first.tags) if name not in kept and USER_NAME.fullmatch(name)]
+    found = [_find(wanted, sources, name) for name in names]
+    return tuple(one for one in found if one.user is not None or one.secret is not None)
+
+
+def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
+    user = sources.users.find(name)
+    if user is not None and not wanted.identity.is_owner(user.tags):
+        user = None
+    asked = additional_user(name, wanted.identity.name)
+    if asked.secret.name in [one.secret.name for one in wanted.users]:
+        return FoundUser(asked, user)
+    item = find_secret(wanted, sources, asked)
+    return FoundUser(asked, user, item if item is not None and manifests.is_owned(item, wanted) else None)
+
+
+def deletion_of(one: FoundUser, *, is_deleted: bool) -> UserDeletion:
+    """The deletion of a user and of its Secret, as far as they are given."""
+    asked, secret_uid = one.wanted, one.secret["metadata"].get("uid", "") if one.secret else ""
+    return UserDeletion(asked.username, asked.field, asked.secret.name, asked.in_plan, is_deleted, None, secret_uid)
