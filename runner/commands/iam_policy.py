@@ -73,6 +73,8 @@ _USERS = (
     "iam:UntagUser",
     "iam:UpdateAccessKey",
 )
+# The last use of an old key, which a rotation waits for. AWS finds the user of the key.
+_ROTATION = ("iam:GetAccessKeyLastUsed",)
 # The actions that give a user rights. With a boundary, only on users that have it.
 _BOUND_USERS = ("iam:CreateUser", "iam:PutUserPolicy")
 _BINDING = ("iam:PutUserPermissionsBoundary",)
@@ -115,6 +117,7 @@ class PolicySettings:
     :param settings: the fields of the optional bucket settings that the operator may manage
     :param replication_roles: the ARNs of the roles that the operator may give to S3, for ``replication``
     :param oidc_provider_arn: the cluster's OIDC provider: with one the operator may create roles
+    :param key_rotation: whether keys are rotated without downtime
     """
 
     account: str
@@ -126,6 +129,7 @@ class PolicySettings:
     settings: tuple[str, ...] = allowed.DEFAULT
     replication_roles: tuple[str, ...] = ()
     oidc_provider_arn: str = ""
+    key_rotation: bool = True
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
@@ -146,7 +150,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("Objects", _OBJECTS, f"{buckets}/*", in_account),
             _allow("Account", _ACCOUNT, "*"),
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
-            _allow("Users", _USERS, managed),
+            _allow("Users", _USERS + (_ROTATION if settings.key_rotation else ()), managed),
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
             # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
@@ -276,6 +280,9 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
               show_envvar=True,
               help="The operator's own --oidc-provider-arn: with it, the policy lets it create the roles of "
                    "spec.iamRole. Default: none.")  # fmt: skip
+@click.option("--key-rotation/--no-key-rotation", default=True, show_default=True,
+              help="Whether keys are rotated without downtime (spec.iamUser.keyRotation and the annotation "
+                   "agill.apps/rotate-key).")  # fmt: skip
 @click.option("--part", type=click.IntRange(min=1), default=None,
               help="Print only this one of the policies, where several are needed. Default: all of them.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),

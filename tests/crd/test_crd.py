@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import load_kube_config
 
+from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from dev.wait import wait_until
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.spec import MAX_TAGS, UNMANAGED_FIELDS
 from tests.support.world import PROJECT, World
@@ -55,6 +58,23 @@ def rule_with(**parts: Any) -> dict[str, Any]:
 
 def routed(**rule: Any) -> dict[str, Any]:
     return {"website": {"indexDocument": "i", "routingRules": [rule]}}
+
+
+# Where a spec shapes what the operator writes to Kubernetes.
+SHAPED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "secret.": lambda shape: {"secret": shape},
+    "service.": lambda shape: {"service": shape},
+    "additionalUsers[].secret.": lambda shape: {"additionalUsers": [{"username": "other", "secret": shape}]},
+}
+KEYS_OF_METADATA = ["a", "A.b_c-d", "example.com/a", f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}/{'e' * 63}"]
+METADATA = {
+    "labels": dict.fromkeys(KEYS_OF_METADATA, "Value_1.2-3"),
+    "annotations": dict.fromkeys(KEYS_OF_METADATA, "{{ lookup('pipe', 'id') }} {% raw %}"),
+}
+
+
+def rotated(**durations: object) -> dict[str, Any]:
+    return {"username": "good", "keyRotation": durations}
 
 
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
@@ -124,6 +144,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "role-sum": (
         {"iamRole": {"name": "a" * 64, "serviceAccounts": ["web"]}, "bucketName": "b" * 50},
         "iamRole.name and bucketName may have at most 113 characters together",
+    ),
+    "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
+    "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
+    "rotation-sum": (
+        {"iamUser": rotated(maxGracePeriod="1d12h")}, "maxGracePeriod must be a number of at most 5 digits",
+    ),
+    "rotation-number": ({"iamUser": rotated(interval=90)}, "must be of type string"),
+    "rotation-short": ({"iamUser": rotated(interval="59m")}, "interval must be 1h to 3650d"),
+    "rotation-long": ({"iamUser": rotated(gracePeriod="2161h")}, "gracePeriod must be 1m to 90d"),
+    "rotation-longest": ({"iamUser": rotated(maxGracePeriod="366d")}, "maxGracePeriod must be 1m to 365d"),
+    "rotation-order": (
+        {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
     ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "also-namespace": (
@@ -449,6 +481,39 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("inventory", "no-schedule", {"schedule": None}, "schedule: Required"),
         )
     },
+    "secret-without-user": ({"iamUser": None, "secret": {"layout": "Env"}}, "secret needs iamUser"),
+    **{
+        f"{place.rstrip('.')}-{name}": (given(value), message.format(place))
+        for place, given in SHAPED.items()
+        for name, value, message in (
+            ("label-key", {"labels": {"a b": "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-key-long", {"labels": {"a" * 64: "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-domain", {"labels": {f"{'a' * 254}/b": "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-own", {"labels": {"agill.apps/s3": "a"}}, "a key of {}labels must not be app"),
+            ("label-manager", {"labels": {"app.kubernetes.io/managed-by": "a"}}, "a key of {}labels must not be app"),
+            ("label-value", {"labels": {"a": "b c"}}, "a value of {}labels must be empty, or letters"),
+            ("label-long", {"labels": {"a": "b" * 64}}, "may not be more than 63"),
+            ("labels", {"labels": {f"a{at}": "" for at in range(17)}}, "must have at most 16 items"),
+            ("annotation-key", {"annotations": {"{{ a }}": "c"}}, "a key of {}annotations must be a name"),
+            ("annotation-own", {"annotations": {"agill.apps/key": "a"}}, "a key of {}annotations must not be app"),
+            ("annotation-long", {"annotations": {"a": "b" * 1025}}, "may not be more than 1024"),
+        )
+    },
+    **{
+        f"{place.rstrip('.')}-{name}": (SHAPED[place](value), message.format(place))
+        for place in ("secret.", "additionalUsers[].secret.")
+        for name, value, message in (
+            ("name", {"name": "A"}, "{}name must have only a-z, 0-9"),
+            ("name-long", {"name": "a" * 254}, "may not be more than 253"),
+            ("layout", {"layout": "Vault"}, 'Unsupported value: "Vault"'),
+            ("source", {"keys": {"a": "password"}}, 'Unsupported value: "password"'),
+            ("key", {"keys": {"__ansible_unsafe": "arn"}}, "a key of {}keys must be at most 253"),
+            ("keys", {"keys": {f"a{at}": "arn" for at in range(17)}}, "must have at most 16 items"),
+            ("lost-key", {"keys": {"AWS_SECRET_ACCESS_KEY": "arn"}}, "{}keys must name accessKeyID"),
+            ("lost-file", {"layout": "File", "keys": {"credentials": "arn"}}, "{}keys must not have credentials"),
+            ("lost-info", {"layout": "COSI", "keys": {"BucketInfo": "arn"}}, "{}keys must not have BucketInfo"),
+        )
+    },
     "metrics-id-twice": ({"metrics": 2 * [{"id": "a"}]}, 'spec.metrics[1]: Duplicate value: {"id":"a"}'),
     "metrics-too-many": ({"metrics": [{"id": f"{at}"} for at in range(101)]}, "must have at most 100 items"),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
@@ -496,7 +561,13 @@ FULL: dict[str, Any] = {
     "driftPolicy": "Report",
     "verify": "Access",
     "unmanagedFields": ["bucketPolicy", "tags"],
-    "service": {"enabled": False},
+    "service": {"enabled": False, **METADATA},
+    "secret": {
+        "name": "own.name",
+        "layout": "OBC",
+        "keys": {"AWS_ACCESS_KEY_ID": "accessKeyID", "id": "accessKeyID", "host": "host", "a.b_c-d": "arn"},
+        **METADATA,
+    },
 }
 
 
@@ -576,6 +647,21 @@ def test_every_field_is_described_and_none_has_a_default_but_what_was_not_seen_y
     assert [name for name, field in fields.items() if "description" not in field] == []
     found = {name: field["default"] for name, field in fields.items() if "default" in field}
     assert found == {"status": {"observedGeneration": -1}}
+
+
+def test_kubectl_explain_prints_every_field_and_the_text_of_a_leaf(world: World) -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    names = {name.rpartition(".")[2] for name, _ in find_fields(schema["properties"])}
+    # The API server publishes the schema of a new CRD some moments later.
+    shown = wait_until(lambda: explain(world, "s3.spec", "--recursive"), "the schema")
+    assert names - set(shown.split()) == set()
+    leaf = schema["properties"]["replication"]["properties"]["role"]["description"]
+    assert " ".join(leaf.split()) in " ".join(explain(world, "s3.spec.replication.role").split())
+
+
+def explain(world: World, *arguments: str) -> str:
+    command = [str(find_binaries()["kubectl"]), f"--kubeconfig={world.kubeconfig}", "explain", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def find_fields(properties: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -58,7 +58,7 @@ _TYPES = {
     "str": "text",
 }
 
-_KUBERNETES_MODULES = ("kubernetes.core.k8s",)
+_KUBERNETES_MODULES = ("kubernetes.core.k8s", "kubernetes.core.k8s_info")
 _AWS_MODULES = (
     "amazon.aws.iam_access_key",
     "amazon.aws.iam_policy",
