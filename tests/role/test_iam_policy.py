@@ -87,9 +87,11 @@ class Operator:
             role_rules=RoleRules(PROVIDER),
         )
         try:
-            return " ".join(observe(self.world.wanted(cr), sources).differs)
+            seen = observe(self.world.wanted(cr), sources)
         except ReconcileError as refusal:
             return refusal.reason
+        # A setting that AWS does not let the operator read keeps only itself from being compared.
+        return seen.deferred[0].reason if seen.deferred else " ".join(seen.differs)
 
     def used(self) -> set[str]:
         """The actions that its requests needed."""
