@@ -45,6 +45,8 @@ class Settings:
     executor: str
     drift_check: bool
     full_sync_period_s: float
+    verify_credentials: bool
+    verify_period_s: float
     grace_period_s: float
     watch_namespaces: tuple[str, ...]
     orphan_policy: str

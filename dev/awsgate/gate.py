@@ -32,6 +32,7 @@ _MARKS = {
     "late-bucket": rules.LATE_BUCKETS,
     "unshown-bucket": rules.UNSHOWN_BUCKETS,
     "late-user": rules.LATE_USERS,
+    "late-key": rules.LATE_KEYS,
     "used-quota": rules.USED_QUOTAS,
     "closed-target": CLOSED_TARGETS,
     "failed-tables": FAILED_TABLES,

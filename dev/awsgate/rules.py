@@ -39,6 +39,8 @@ LATE_BUCKETS: set[str] = set()
 UNSHOWN_BUCKETS: set[str] = set()
 # Users that S3 does not know yet: the first policy that names one is refused. Quotas of the account that are used up.
 LATE_USERS: set[str] = set()
+# Users with keys that S3 does not know yet.
+LATE_KEYS: set[str] = set()
 USED_QUOTAS: set[str] = set()
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, and for buckets
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/BucketRestrictions.html
@@ -79,6 +81,17 @@ def refuse_inactive_key(call: Call) -> Answer | None:
         return None
     code = "InvalidAccessKeyId" if call.service == "s3" else "InvalidClientTokenId"
     return error(call, 403, code, "The security token included in the request is invalid")
+
+
+def refuse_late_key(call: Call) -> Answer | None:
+    """S3 does not know the keys of some users, although IAM and STS do.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+    """
+    key = iam_backends[ACCOUNT]["aws"].access_keys.get(call.access_key)
+    if call.service != "s3" or key is None or key.user_name not in LATE_KEYS:
+        return None
+    return error(call, 403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
 
 
 def check_expected_owner(call: Call) -> Answer | None:
@@ -689,6 +702,7 @@ def refuse_user_name_of_other_case(call: Call) -> Answer | None:
 BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_disabled_region,
     refuse_inactive_key,
+    refuse_late_key,
     check_expected_owner,
     refuse_public_acl,
     create_existing_bucket,

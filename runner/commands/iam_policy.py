@@ -257,6 +257,12 @@ def print_iam_policy(*, part: int | None, **limits: Limit) -> None:
     settings = PolicySettings(**limits)
     if (_REPLICATION in settings.settings) != bool(settings.replication_roles):
         raise click.UsageError(f"--settings {_REPLICATION} and --replication-role need each other.")
+    own = f"arn:{settings.partition}:iam::{settings.account}:"
+    for role in settings.replication_roles:
+        if not role.startswith(own):
+            raise click.UsageError(
+                f"--replication-role {role}: it must begin with {own}, as --partition and --account are."
+            )
     documents = documents_for(settings)
     if part is not None and part > len(documents):
         raise click.BadParameter(f"there are only {len(documents)}.", param_hint="--part")

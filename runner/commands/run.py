@@ -48,6 +48,13 @@ _BEFORE_ROLE = [
     click.option("--full-sync-period", "full_sync_period_s", type=Seconds(min=1), default=86400,
                  show_default=True, envvar="FULL_SYNC_PERIOD", show_envvar=True,
                  help="Seconds after which the role runs although the drift check finds nothing."),
+    click.option("--verify-credentials/--no-verify-credentials", default=True, show_default=True,
+                 envvar="VERIFY_CREDENTIALS", show_envvar=True,
+                 help="Whether requests with the access keys of S3 objects show that AWS accepts them: the condition "
+                      "CredentialsVerified. spec.verify decides for one object."),
+    click.option("--verify-period", "verify_period_s", type=Seconds(min=1), default=3600, show_default=True,
+                 envvar="VERIFY_PERIOD", show_envvar=True,
+                 help="Seconds after which an access key is verified again, give or take 10 %."),
     click.option("--grace-period", "grace_period_s", type=Seconds(min=0), default=20, show_default=True,
                  envvar="GRACE_PERIOD", show_envvar=True,
                  help="Seconds for which runs may go on at the end, before they are cancelled."),

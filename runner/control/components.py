@@ -15,10 +15,11 @@ from runner.control.claims import Claims
 from runner.control.guard import GuardedRole
 from runner.control.metrics import Metrics
 from runner.control.orphans import Orphans
-from runner.control.publish import Publisher
+from runner.control.publish import Publisher, utc_now
 from runner.control.reconcile import Reconciler
 from runner.control.schedule import Periods, Schedule
 from runner.control.stored import StoredObjects
+from runner.control.verifier import Times, Verifier
 from runner.drift.check import DriftCheck
 from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
@@ -44,6 +45,7 @@ class Components:
     check: DriftCheck
     reconciler: Reconciler
     orphans: Orphans
+    verifier: Verifier | None
     warm: WarmProcess | None
 
     def close(self, timeout_s: float) -> None:
@@ -80,7 +82,10 @@ class Factory:
         check = self._make_check(role)
         guarded = GuardedRole(job, check.try_policy, self._may_run)
         orphans = self._make_orphans(check, guarded, cluster)
-        return Components(job, check, self._make_reconciler(check, guarded), orphans, warm)
+        objects = StoredObjects(self._kube, self._caches.find_object, self._find_unstored_fields())
+        verifier = self._make_verifier(check, objects)
+        reconciler = self._make_reconciler(check, guarded, objects, verifier)
+        return Components(job, check, reconciler, orphans, verifier, warm)
 
     def _make_check(self, role: RoleSettings) -> DriftCheck:
         return DriftCheck(
@@ -103,18 +108,27 @@ class Factory:
             grace_s=self._settings.orphan_grace_period_s,
         )
 
-    def _make_reconciler(self, check: DriftCheck, role: GuardedRole) -> Reconciler:
+    def _make_verifier(self, check: DriftCheck, objects: StoredObjects) -> Verifier | None:
         settings = self._settings
-        objects = StoredObjects(self._kube, self._caches.find_object, self._find_unstored_fields())
+        if not settings.verify_credentials or check.keys is None:
+            return None
+        times = Times(settings.verify_period_s, confirm_s=settings.role.iam_settle_s)
+        return Verifier(check.keys, objects, self._metrics, utc_now, times)
+
+    def _make_reconciler(
+        self, check: DriftCheck, role: GuardedRole, objects: StoredObjects, verifier: Verifier | None
+    ) -> Reconciler:
+        settings = self._settings
         periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s)
         return Reconciler(
             objects,
             role,
             check,
             Claims(self._caches.find_naming),
-            Publisher(objects, self._metrics),
+            Publisher(objects, self._metrics, find_verified=verifier.find if verifier else None),
             Schedule(periods),
             drift_check=settings.drift_check,
+            verifier=verifier,
         )
 
     def _find_unstored_fields(self) -> tuple[str, ...]:

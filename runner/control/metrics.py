@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +27,8 @@ class NamespaceWatch(Protocol):
 
 _AWS_REASONS = ("AccessDenied", "CredentialsInvalid", "Throttled", "AWSUnreachable", "AWSError", "QuotaExceeded")
 _SOURCES = ("run", "check")
+_VALUE_OF_STATUS = {"True": 1.0, "False": 0.0, "Unknown": math.nan}
+_RESULT_OF_STATUS = {"True": "verified", "False": "refused", "Unknown": "unknown"}
 
 
 class Metrics:
@@ -85,6 +88,17 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self._verified = Gauge(
+            "s3_operator_credentials_verified",
+            "1 for an S3 object with an access key that AWS accepts, 0 for one that it refuses; NaN: not known",
+            ["namespace", "name"],
+            registry=registry,
+        )
+        self._verifications = Counter(
+            "s3_operator_verifications", "Verifications of access keys, by their result", ["result"], registry=registry
+        )
+        for result in _RESULT_OF_STATUS.values():
+            self._verifications.labels(result)
         self._depth = Gauge("s3_operator_queue_depth", "Objects that are due, by lane", ["lane"], registry=registry)
         self._watched = Gauge(
             "s3_operator_namespace_watched",
@@ -147,6 +161,20 @@ class Metrics:
         """A full run changed what the drift check had not seen."""
         for aspect in aspects:
             self._missed.labels(aspect).inc()
+
+    def show_key(self, key: Key, status: str) -> None:
+        """The status of an object's condition CredentialsVerified; empty: it has none yet."""
+        if status:
+            self._verified.labels(*key).set(_VALUE_OF_STATUS.get(status, math.nan))
+
+    def count_verification(self, status: str) -> None:
+        """An access key was verified: ``True``, ``False`` or ``Unknown``."""
+        self._verifications.labels(_RESULT_OF_STATUS[status]).inc()
+
+    def forget_key(self, key: Key) -> None:
+        """An object has no access key that is verified."""
+        with contextlib.suppress(KeyError):
+            self._verified.remove(*key)
 
     def show_orphans(self, counts: dict[str, float]) -> None:
         """So many orphans of each kind were found."""

@@ -2,9 +2,9 @@
 
 ``run`` serves, ``once`` makes one pass. What reconciles objects is built in :mod:`runner.control.components`.
 
-Threads: one a watcher, one a worker, three for the Lease, one a HTTP server; the main thread waits for a
-signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release the
-Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
+Threads: one a watcher, one a worker, two that verify access keys, three for the Lease, one a HTTP server; the main
+thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release
+the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from runner.objects import S3Object
 from runner.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+# They wait for AWS most of the time: enough for 50,000 keys an hour.
+_VERIFY_THREADS = 2
 # How often new reads of all IAM users are requested, at least.
 _ORPHAN_PERIOD_S = 60.0
 
@@ -137,6 +139,9 @@ class Operator:
         period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
         orphans = components.orphans
         self._threads.start("orphaned-users", orphans.run, self._stopping, self._watches.is_synced, period_s)
+        if components.verifier is not None:
+            for number in range(_VERIFY_THREADS):
+                self._threads.start(f"verify-{number}", components.verifier.work)
         self._start_workers(components)
 
     def _start_workers(self, components: Components) -> None:
@@ -154,11 +159,13 @@ class Operator:
     def _stop_work(self, components: Components) -> None:
         _LOG.info("stopping", extra={"grace_s": self._settings.grace_period_s})
         self._queue.shut_down()
+        if components.verifier is not None:
+            components.verifier.stop()
         timer = threading.Timer(self._shutdown.left_s(0), components.job.cancel)
         timer.daemon = True
         timer.start()
         # For all of them together: each may wait for an API server that does not answer.
-        for thread in self._threads.named("worker-"):
+        for thread in self._threads.named("worker-") + self._threads.named("verify-"):
             thread.join(self._shutdown.left_s(WORKERS_S))
         timer.cancel()
         self._metrics.leading.set(0)

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from runner.control.events import event_at_start, event_of
 from runner.control.metrics import Metrics
-from runner.control.status import status_of
+from runner.control.status import condition_in, status_of
+from runner.control.verified import CONDITION, Verified, may_be_verified
 from runner.kube.client import KubeError
 from runner.kube.events import Event
 from runner.objects import JsonObject, S3Object
@@ -34,12 +35,23 @@ def utc_now() -> str:
 
 
 class Publisher:
-    """Publishes outcomes. ``now`` gives the time for conditions."""
+    """Publishes outcomes.
 
-    def __init__(self, kube: Writer, metrics: Metrics, now: Callable[[], str] = utc_now) -> None:
+    :param now: gives the time for conditions
+    :param find_verified: the last result of the verification of an object's access key
+    """
+
+    def __init__(
+        self,
+        kube: Writer,
+        metrics: Metrics,
+        now: Callable[[], str] = utc_now,
+        find_verified: Callable[[S3Object], Verified | None] | None = None,
+    ) -> None:
         self._kube = kube
         self.metrics = metrics
         self._now = now
+        self._find_verified = find_verified
 
     def announce(self, s3: S3Object) -> S3Object:
         """Publish that the first run for a new object, or for one that was just deleted, begins.
@@ -51,7 +63,7 @@ class Publisher:
             return s3
         self._write_event(s3, event)
         start = Outcome(False, Reason.DELETING if s3.is_deleting else Reason.PENDING, event.message)
-        status = status_of(s3, start, self._now())
+        status = self._status_of(s3, start)
         if status is None:
             return s3
         self._kube.write_status(s3, status)
@@ -59,7 +71,7 @@ class Publisher:
 
     def is_news(self, s3: S3Object, outcome: Outcome) -> bool:
         """Whether the outcome changes the object's status."""
-        return status_of(s3, outcome, self._now()) is not None
+        return self._status_of(s3, outcome) is not None
 
     def publish(self, s3: S3Object, outcome: Outcome) -> None:
         """Publish an outcome. Once its deletion is done, an object's status is not written any more."""
@@ -71,9 +83,20 @@ class Publisher:
             self._write_event(s3, event)
         if outcome.is_done and s3.is_deleting:
             return
-        status = status_of(s3, outcome, self._now())
+        status = self._status_of(s3, outcome)
         if status is not None:
             self._kube.write_status(s3, status)
+
+    def _status_of(self, s3: S3Object, outcome: Outcome) -> JsonObject | None:
+        verified = [item for item in [self._find_condition(s3)] if item]
+        return status_of(s3, outcome, self._now(), verified)
+
+    def _find_condition(self, s3: S3Object) -> JsonObject:
+        """The condition CredentialsVerified: the newest, or the one in the status; empty for no condition."""
+        if self._find_verified is None or not may_be_verified(s3):
+            return {}
+        found = self._find_verified(s3)
+        return found.condition(s3, self._now()) if found else condition_in(s3.status, CONDITION)
 
     def _write_event(self, s3: S3Object, event: Event) -> None:
         try:

@@ -62,6 +62,16 @@ class Check(Protocol):
         """The role was run on the object."""
 
 
+class Verifier(Protocol):
+    """Verifies the access keys of objects, later and by itself."""
+
+    def see(self, s3: S3Object, outcome: Outcome, *, is_change: bool) -> None:
+        """The object was compared, or reconciled for a change."""
+
+    def forget(self, key: Key) -> None:
+        """The object no longer exists."""
+
+
 class _Decided(NamedTuple):
     """A decision that ends the reconcile with its step; the object and the comparison that it is about."""
 
@@ -74,6 +84,7 @@ class Reconciler:
     """Reconciles objects.
 
     :param drift_check: False compares only objects that report their drift, and runs the role for all others
+    :param verifier: None where access keys are not verified
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
@@ -86,7 +97,9 @@ class Reconciler:
         schedule: Schedule,
         *,
         drift_check: bool = True,
+        verifier: Verifier | None = None,
     ) -> None:
+        self._verifier = verifier
         self._objects = objects
         self._role = role
         self._check = check
@@ -125,6 +138,7 @@ class Reconciler:
                 # The watch will report it too, in time.
                 return Next(Lane.FRESH, 0.0)
             self._publisher.publish(live, found.comparison)
+        self._see(s3, found.comparison, is_change=False)
         return self._schedule.after_outcome(key, found.comparison)
 
     def after_error(self, key: Key, *, is_conflict: bool = False) -> Next:
@@ -188,7 +202,12 @@ class Reconciler:
             self._end_deletion(s3, outcome)
             return None
         self._publisher.publish(s3, outcome)
+        self._see(s3, outcome, is_change=True)
         return outcome
+
+    def _see(self, s3: S3Object, outcome: Outcome, *, is_change: bool) -> None:
+        if self._verifier is not None:
+            self._verifier.see(s3, outcome, is_change=is_change)
 
     def _run(self, found: _Decided) -> tuple[S3Object, Outcome]:
         """Run the role, or refuse to. Returns the object with the status that was published meanwhile, if any."""
@@ -244,6 +263,8 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)
         self._schedule.forget(key)
+        if self._verifier is not None:
+            self._verifier.forget(key)
 
 
 def _log_run(decision: Decision, s3: S3Object, outcome: Outcome, duration_s: float) -> None:

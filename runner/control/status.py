@@ -11,6 +11,8 @@ the condition's status does, observedGeneration is that of the spec that was rec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runner.objects import JsonObject, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 
@@ -23,12 +25,12 @@ _NEEDS_A_PERSON = (Reason.ACCESS_DENIED, Reason.CREDENTIALS_INVALID, Reason.RUN_
 
 def ready_condition(status: JsonObject) -> JsonObject:
     """The Ready condition of a status; empty when there is none."""
-    return _condition(status, "Ready")
+    return condition_in(status, "Ready")
 
 
 def synced_condition(status: JsonObject) -> JsonObject:
     """The Synced condition of a status; empty when there is none."""
-    return _condition(status, "Synced")
+    return condition_in(status, "Synced")
 
 
 def is_observed(s3: S3Object) -> bool:
@@ -51,11 +53,25 @@ def is_ready_in_generation(s3: S3Object) -> bool:
     return ready_condition(s3.status).get("status") == "True" and is_observed(s3)
 
 
-def status_of(s3: S3Object, outcome: Outcome, now: str) -> JsonObject | None:
+def condition_in(status: JsonObject, name: str) -> JsonObject:
+    """The condition of this type in a status; empty when there is none."""
+    return next((item for item in status.get("conditions") or [] if item.get("type") == name), {})
+
+
+def with_transition(condition: JsonObject, old: JsonObject, now: str) -> JsonObject:
+    """A condition with the time of its last transition: that of the old one, if its status is the same."""
+    is_same = old.get("status") == condition["status"]
+    return {**condition, _TRANSITION: old.get(_TRANSITION, now) if is_same else now}
+
+
+def status_of(
+    s3: S3Object, outcome: Outcome, now: str, more_conditions: Sequence[JsonObject] = ()
+) -> JsonObject | None:
     """The status that an outcome leads to, or None when it is what is there already.
 
     :param s3: the object that the run got
     :param now: RFC 3339 time
+    :param more_conditions: conditions that no outcome decides
     """
     old, is_ready = s3.status, outcome.is_done and not s3.is_deleting
     generation = s3.generation or 0
@@ -74,7 +90,7 @@ def status_of(s3: S3Object, outcome: Outcome, now: str) -> JsonObject | None:
         **_kstatus(outcome),
     }
     new["conditions"] = [
-        _with_transition(
+        with_transition(
             {
                 "type": name,
                 "status": status,
@@ -82,20 +98,16 @@ def status_of(s3: S3Object, outcome: Outcome, now: str) -> JsonObject | None:
                 "message": message,
                 "observedGeneration": generation,
             },
-            _condition(old, name),
+            condition_in(old, name),
             now,
         )
         for name, (status, reason, message) in conditions.items()
-    ]
+    ] + [*more_conditions]
     if new == old and not outcome.changed:
         return None
     if outcome.changed or (outcome.is_done and "lastSyncTime" not in old):
         new["lastSyncTime"] = now
     return new
-
-
-def _condition(status: JsonObject, name: str) -> JsonObject:
-    return next((item for item in status.get("conditions") or [] if item.get("type") == name), {})
 
 
 def _synced(s3: S3Object, outcome: Outcome, is_ready: bool) -> tuple[str, Reason, str]:
@@ -119,8 +131,3 @@ def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
         return {}
     is_stalled = outcome.retry in _RETRIED_LATER or outcome.reason in _NEEDS_A_PERSON
     return {"Stalled" if is_stalled else "Reconciling": ("True", outcome.reason, outcome.message)}
-
-
-def _with_transition(condition: JsonObject, old: JsonObject, now: str) -> JsonObject:
-    is_same = old.get("status") == condition["status"]
-    return {**condition, _TRANSITION: old.get(_TRANSITION, now) if is_same else now}

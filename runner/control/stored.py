@@ -38,6 +38,9 @@ class Objects(Protocol):
     def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
         """Set the status; returns it as it is stored, None when the object does not exist."""
 
+    def write_conditions(self, s3: S3Object, conditions: list[JsonObject]) -> None:
+        """Set the conditions of the object that was read."""
+
     def write_event(self, s3: S3Object, event: Event) -> None:
         """Publish an Event about the object."""
 
@@ -87,6 +90,10 @@ class StoredObjects:
     def write_event(self, s3: S3Object, event: Event) -> None:
         """Publish an Event."""
         self._kube.write_event(s3, event)
+
+    def write_conditions(self, s3: S3Object, conditions: list[JsonObject]) -> None:
+        """Set the conditions of the object that was read."""
+        self._kube.write_conditions(s3, conditions)
 
     def write_status(self, s3: S3Object, status: JsonObject) -> None:
         """Set the status, and notice what of it is not stored."""

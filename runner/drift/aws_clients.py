@@ -25,7 +25,10 @@ _CONFIG = Config(
 # IAM throttles per account: botocore's token bucket slows all of the operator's calls down once it does.
 _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
 # Clients are kept for this number of regions. A tenant may write any name of a region into any number of objects.
-_MAX_REGIONS = 64
+MAX_REGIONS = 64
+
+# Not valid, and never sent. Without a key, botocore would look for one in the environment.
+_NO_KEY = "none"
 
 Client = Any
 """A client of boto3, which makes its classes at run time."""
@@ -92,7 +95,7 @@ class AWSClients:
             if region not in self._regional:
                 s3, sts = (self._make(service, region, _CONFIG) for service in ("s3", "sts"))
                 self._regional[region] = s3, Identity(sts)
-                if len(self._regional) > _MAX_REGIONS:
+                if len(self._regional) > MAX_REGIONS:
                     self._regional.popitem(last=False)
             self._regional.move_to_end(region)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
@@ -106,15 +109,23 @@ class AWSClients:
         region = home_region()
         return regions.partition_of(region).home, self.get(region).iam
 
+    def make_keyless(self, region: str, config: Config) -> Client:
+        """An S3 client of a region without the operator's key. It is not kept, and its requests are not noticed.
+
+        :raises ReconcileError: as :meth:`get`
+        """
+        with self._lock:
+            return self._make("s3", region, config, aws_access_key_id=_NO_KEY, aws_secret_access_key=_NO_KEY)
+
     def forget(self) -> None:
         """Make all clients anew."""
         with self._lock:
             self._clear()
 
-    def _make(self, service: str, region: str, config: Config) -> Client:
+    def _make(self, service: str, region: str, config: Config, **keys: str) -> Client:
         try:
             self._session = self._session or boto3.session.Session()
-            client = self._session.client(service, region_name=region, config=config)
+            client = self._session.client(service, region_name=region, config=config, **keys)
         except InvalidRegionError as error:
             raise spec.invalid("spec.region", str(error)) from error
         except BotoCoreError as error:
@@ -123,7 +134,8 @@ class AWSClients:
             # Of an endpoint that is no URL. botocore has no error of its own for it.
             message = f"failed to make a client of AWS: {error}: AWS_ENDPOINT_URL must be a URL, as https://minio:9000"
             raise errors.UnknownStateError(Reason.AWS_UNREACHABLE, message) from error
-        client.meta.events.register("before-send", self._notice)
+        if not keys:
+            client.meta.events.register("before-send", self._notice)
         return client
 
     def _notice(self, event_name: str, **_: object) -> None:

@@ -22,6 +22,7 @@ from runner.drift.owned import OwnedReader
 from runner.drift.sandbox import GivenUpError, Sandbox
 from runner.drift.time_limit import CheckTimeoutError, TimeLimit
 from runner.drift.user_cache import UserCache, UserReader
+from runner.drift.verification import KeyVerification
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
 from s3bucket import allowed, children, observe, prediction, read, recent, spec
@@ -62,6 +63,7 @@ class DriftCheck:
     :param limit_s: how long one check may take
     :param has_cluster: False reads nothing from Kubernetes: Secrets and Services count as in sync
     :ivar owned: reads what carries owner tags
+    :ivar keys: verifies access keys; None without a cluster
     """
 
     def __init__(  # noqa: PLR0913 - options, each with a default
@@ -82,6 +84,7 @@ class DriftCheck:
         self._users = UserCache(period_s, clock, self._time_limit)
         self.owned = OwnedReader(self._clients, self._users, settings.cluster_name)
         self._live: ApiServer | None = connect() if has_cluster else None
+        self.keys = KeyVerification(self._clients, self._live) if self._live else None
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live
         self._settings = settings
         self._defaults = _defaults_of(project_dir, settings)

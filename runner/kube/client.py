@@ -230,6 +230,18 @@ class Kube:
                     return None
                 raise
 
+    def write_conditions(self, s3: S3Object, conditions: list[JsonObject]) -> None:
+        """Set the conditions of an object that is still as it was read, and nothing else of its status.
+
+        :raises KubeError: ``is_conflict`` where it was changed since
+        """
+        body = {
+            "metadata": {"uid": s3.uid, "resourceVersion": s3.resource_version},
+            "status": {"conditions": conditions},
+        }
+        with _failing_to(f"write the conditions of {s3.namespace}/{s3.name}"):
+            self._patch(f"{_OBJECT_PATH}/status", s3, body, _MERGE_PATCH)
+
     def write_event(self, s3: S3Object, event: Event) -> None:
         """Publish an Event about an S3 object."""
         with _failing_to("write an Event"):

@@ -202,6 +202,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"unmanagedFields": ["tags", "tags"]}, 'spec.unmanagedFields[1]: Duplicate value: "tags"',
     ),
     "drift-policy": ({"driftPolicy": "Ignore"}, 'spec.driftPolicy: Unsupported value: "Ignore"'),
+    "verify": ({"verify": "Write"}, 'spec.verify: Unsupported value: "Write"'),
+    "verify-with-lock": ({"verify": "ReadWrite", "enableObjectLock": True}, "verify must not be ReadWrite with"),
     "encryption-key": (
         {"encryption": {"type": "AES256", "kmsKeyID": "alias/a"}},
         "encryption.kmsKeyID needs type aws:kms or aws:kms:dsse",
@@ -510,6 +512,7 @@ FULL: dict[str, Any] = {
     "forceDelete": False,
     "adoptionPolicy": "IfExists",
     "driftPolicy": "Report",
+    "verify": "Access",
     "unmanagedFields": ["bucketPolicy", "tags"],
     "service": {"enabled": False, **METADATA},
     "secret": {

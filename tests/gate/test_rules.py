@@ -121,6 +121,19 @@ def test_user_whom_s3_does_not_know_yet_is_no_principal(
     assert found == ["MalformedPolicy", "allowed"]
 
 
+def test_late_key_is_known_to_iam_and_not_to_s3(aws: Aws, iam: Any, bucket: str, new_name: Names) -> None:
+    user = iam.create_user(UserName=new_name("user"))["User"]["UserName"]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    pair = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    s3, sts = aws.client("s3", **pair), aws.client("sts", **pair)
+    with aws.gate.marked("late-key", user):
+        assert code_of(lambda: s3.list_objects_v2(Bucket=bucket)) == "InvalidAccessKeyId"
+        assert sts.get_caller_identity()["Arn"].endswith(user)
+    assert code_of(lambda: s3.list_objects_v2(Bucket=bucket)) == "allowed"
+
+
 def test_bucket_whose_policy_lets_another_account_in_is_open_to_it_and_closed_by_a_deny(
     aws: Aws, s3: Any, bucket: str, new_name: Names
 ) -> None:

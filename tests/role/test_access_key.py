@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from s3bucket.errors import ReconcileError
 from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.observe import observe, observe_deletion
-from tests.support.world import NewObject, World, deleting
+from tests.support.world import NewObject, World, code_of, deleting
 
 
 def keys_of(world: World, cr: dict[str, Any]) -> list[tuple[str, str]]:
@@ -35,6 +36,32 @@ def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object:
     assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
     assert world.differs(cr) == []
     world.tenant(cr).list_objects_v2(Bucket=cr["spec"]["bucketName"])
+
+
+def test_key_that_s3_does_not_know_is_not_written_and_not_kept(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    with world.aws.gate.marked("late-key", cr["spec"]["iamUser"]["username"]):
+        failed = world.reconcile(cr, "-vvv")
+    assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "WaitingForIAM"), failed.output
+    assert world.secret(cr) is None
+    issued = [secret for user, secret in world.aws.gate.issued() if user == cr["spec"]["iamUser"]["username"]]
+    assert len(issued) == 1
+    assert issued[0] not in failed.output
+    healed = world.reconcile(cr)
+    assert healed.outcome["done"], healed.output
+    assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
+
+
+def test_key_that_a_bucket_policy_denies_is_valid_and_written(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    principal = {"AWS": f"arn:aws:iam::{world.account}:user/{user}"}
+    arn = f"arn:aws:s3:::{bucket}"
+    deny = {"Effect": "Deny", "Principal": principal, "Action": "s3:ListBucket", "Resource": arn}
+    cr["spec"]["bucketPolicy"] = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    run = world.reconcile(cr)
+    assert run.outcome["done"], run.output
+    assert code_of(lambda: world.tenant(cr).list_objects_v2(Bucket=bucket)) == "AccessDenied"
 
 
 def test_unmanaged_key_is_kept_and_reported(world: World, new_object: NewObject) -> None:

@@ -75,6 +75,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "cors-typo": (
         {"corsRules": [{"allowedMethods": ["GET"], "allowedOrigins": ["*"], "maxAge": 1}]},
-        "spec.corsRules[0].maxAge: there is no such field",
+        "spec.corsRules[0].maxAge: there is no such field: it must be one of",
     ),
 }  # fmt: skip

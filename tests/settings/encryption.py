@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "encryption-without-type": ({"encryption": {}}, "spec.encryption.type: must be a string"),
     "encryption-type": ({"encryption": {"type": "aws:fsx"}}, "spec.encryption.type: must be one of AES256, aws:kms,"),
     "encryption-typo": (
-        {"encryption": {"type": "aws:kms", "kmsKeyId": KEY}}, "spec.encryption.kmsKeyId: there is no such field"
+        {"encryption": {"type": "aws:kms", "kmsKeyId": KEY}}, "spec.encryption.kmsKeyId: there is no such field: it"
     ),
     "encryption-key-without-kms": (
         {"encryption": {"type": "AES256", "kmsKeyID": KEY}}, "spec.encryption.kmsKeyID: needs type aws:kms"

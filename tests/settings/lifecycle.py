@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "lifecycle-id-long": _refused({"id": "a" * 256, "expiration": {"days": 1}}, ".id: must have 1 to 255 characters"),
     "lifecycle-id-twice": ({"lifecycleRules": 2 * [{"id": "a", "expiration": {"days": 1}}]},
         "spec.lifecycleRules[1].id: must be unique: a"),
-    "lifecycle-typo": _refused({"status": "Enabled"}, ".status: there is no such field"),
+    "lifecycle-typo": _refused({"status": "Enabled"}, ".status: there is no such field: it must be one of id, enabled"),
     "lifecycle-enabled-text": _refused({"enabled": "yes", "expiration": {"days": 1}},
         ".enabled: must be true or false"),
     "lifecycle-without-action": _refused({"filter": {"prefix": "a"}}, ": needs an action"),

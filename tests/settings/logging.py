@@ -74,6 +74,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "spec.logging.keyFormat: must be one of Simple, PartitionedByEventTime, PartitionedByDeliveryTime",
     ),
     "logging-typo": (
-        {"logging": {"targetBucket": _TARGET, "prefix": "a"}}, "spec.logging.prefix: there is no such field"
+        {"logging": {"targetBucket": _TARGET, "prefix": "a"}}, "spec.logging.prefix: there is no such field: it must"
     ),
 }  # fmt: skip

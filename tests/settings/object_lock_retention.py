@@ -61,7 +61,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("both", {"mode": "GOVERNANCE", "days": 1, "years": 1}, ": must have either days or years"),
             ("days", {"mode": "GOVERNANCE", "days": 36501}, ".days: must be a number of 1 to 36500"),
             ("years", {"mode": "GOVERNANCE", "years": True}, ".years: must be a number of 1 to 100"),
-            ("typo", {"mode": "GOVERNANCE", "day": 1}, ".day: there is no such field"),
+            ("typo", {"mode": "GOVERNANCE", "day": 1}, ".day: there is no such field: it must be one of mode, days"),
         )
     },
 }  # fmt: skip

@@ -93,7 +93,7 @@ def _refused_rule(rule: dict[str, Any], message: str) -> tuple[dict[str, Any], s
 _TO_HOST = {"redirect": {"hostName": "www.example.com"}}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "website-text": _refused("index.html", ": must be an object"),
-    "website-typo": _refused({"indexDocument": "i", "rules": []}, ".rules: there is no such field"),
+    "website-typo": _refused({"indexDocument": "i", "rules": []}, ".rules: there is no such field: it must be one"),
     "website-empty": _refused({}, ".indexDocument: is missing: give it, or redirectAllRequestsTo"),
     "website-rules-without-index": _refused({"routingRules": [_TO_HOST]}, ".indexDocument: is missing"),
     "website-index-with-slash": _refused({"indexDocument": "a/i"}, ".indexDocument: must have no slash"),

@@ -119,6 +119,8 @@ TOGETHER = {
     "maxConcurrentReconciles": Row(5, in_args("--max-con"), ["--max-concurrent-reconciles=5"]),
     "executor": Row("stock", in_args("--executor"), ["--executor=stock"]),
     "driftCheck": Row(False, in_args("--no-drift"), ["--no-drift-check"]),
+    "verifyCredentials": Row(False, in_args("--no-verify"), ["--no-verify-credentials"]),
+    "verifyPeriod": Row(600, in_args("--verify-period"), ["--verify-period=600"]),
     "resyncWorkers": Row(3, in_args("--resync"), ["--resync-workers=3"]),
     "fullSyncPeriod": Row(3600, in_args("--full"), ["--full-sync-period=3600"]),
     "runTimeout": Row(30, in_args("--run-timeout"), ["--run-timeout=30"]),

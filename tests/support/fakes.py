@@ -80,6 +80,11 @@ class FakeKube:
         if self.item is not None:
             self.item["status"] = status
 
+    def write_conditions(self, s3: S3Object, conditions: list[JsonObject]) -> None:
+        self._write("write_conditions")
+        if self.item is not None:
+            self.item["status"] = {**self.item.get("status", {}), "conditions": conditions}
+
     def write_event(self, s3: S3Object, event: Event) -> None:
         self._fail("write_event")
         self.events.append(event)
@@ -140,6 +145,7 @@ class FakeParts:
     full_sync_period_s: float = math.inf
     time_s: float = 0.0
     now: str = "2026-01-02T03:04:05Z"
+    verifier: Any = None
     # This clock advances far on each read, so the waiting times after a run are over at once.
     claims: Claims = field(default_factory=lambda: Claims(lambda bucket: [], count(step=1000.0).__next__))
 
@@ -150,9 +156,10 @@ class FakeParts:
             role,
             self.check,
             self.claims,
-            Publisher(objects, self.metrics, lambda: self.now),
+            Publisher(objects, self.metrics, lambda: self.now, self.verifier.find if self.verifier else None),
             Schedule(periods, lambda: self.time_s, chance),
             drift_check=self.drift_check,
+            verifier=self.verifier,
         )
 
 

@@ -51,6 +51,7 @@ ensure_present()
 
 import botocore.session
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.s3bucket.aspects import OPERATIONS
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.errors import ReconcileError
 
@@ -64,7 +65,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    outdated = find_outdated(botocore.session.get_session().get_service_model("s3"))
+    outdated = find_outdated(botocore.session.get_session().get_service_model("s3"), OPERATIONS)
     if outdated:
         module.fail_json(msg=outdated, s3bucket_reason=REASON)
     try:

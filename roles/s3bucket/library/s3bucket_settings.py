@@ -36,7 +36,7 @@ options:
     description:
       - The settings to write, by their names (a file of C(module_utils/s3bucket/settings) each); C(tags), and
         C(purge_tags) for whether other tags are removed; C(unsupported), the names of settings that the spec requests
-        and the endpoint does not have, for the error.
+        and the endpoint does not have, and C(unread), why settings could not be read, both for the error.
     type: dict
     required: true
 extends_documentation_fragment:
@@ -136,6 +136,7 @@ class Settings:
             write = self._write_policy if setting.name == "policy" else partial(self._write, setting)
             self._try(problems, write, arguments[setting.name])
         problems += [BY_NAME[name].unsupported(self._endpoint) for name in arguments.get("unsupported", [])]
+        problems += [ReconcileError(Reason.ACCESS_DENIED, message) for message in arguments.get("unread", [])]
         if problems and self._wanted.is_deleting:
             # A retained bucket loses its owner tags only after everything else has succeeded.
             return problems[0]

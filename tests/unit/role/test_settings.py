@@ -11,12 +11,14 @@ import pytest
 from botocore.loaders import create_loader
 
 from dev.examples import optional_settings
-from s3bucket.aspects import due_settings, extended_record
+from s3bucket.aspects import differing, due_settings, extended_record, unmanaged_now, unread, unsupported
 from s3bucket.errors import ClientError, ReconcileError, unknown
+from s3bucket.outcome import Reason
 from s3bucket.read import read_settings
 from s3bucket.setting import Comparison, Setting
 from s3bucket.settings import ALL, BY_NAME
 from s3bucket.spec import Wanted, wanted_of
+from s3bucket.state import Unread
 from tests.support.world import PROJECT, ROLE
 
 OPERATIONS = create_loader().load_service_model("s3", "service-2")["operations"]
@@ -151,7 +153,48 @@ def test_read_that_is_denied_names_the_field_and_the_action(setting: Setting) ->
 
             return self if name in ("meta", "events") else (lambda *_, **__: None) if name == "register" else refuse
 
-    with pytest.raises(ReconcileError) as denied:
-        read_settings(Denied(), "photos-bucket", "123456789012", [setting])
+    try:
+        problem = read_settings(Denied(), "photos-bucket", "123456789012", [setting])[setting.name].problem
+    except ReconcileError as denied:
+        assert not setting.is_optional, "only what each object has stops everything else"
+        problem = denied
+    assert problem.reason == "AccessDenied"
     action = setting.read.operation.action
-    assert denied.value.message.startswith(f"failed to read {setting.field} of bucket photos-bucket ({action})")
+    assert problem.message.startswith(f"failed to read {setting.field} of bucket photos-bucket ({action})")
+
+
+def test_setting_that_may_not_be_read_is_no_difference_and_stays_on_record(defaults: dict[str, Any]) -> None:
+    wanted = want(defaults, corsRules=[{"allowedMethods": ["GET"], "allowedOrigins": ["*"]}])
+    problem = ReconcileError(Reason.ACCESS_DENIED, "failed to read corsRules")
+    new = {item.name: item.of_new_bucket(wanted) for item in ALL}
+    found = {**new, "cors": Unread(problem), "website": Unread(problem), "policy_record": ""}
+    case, recorded = Comparison(wanted, found), frozenset(["website", "cors"])
+    assert differing(case, recorded=recorded) == []
+    assert unsupported(case) == []
+    assert set(unread(case, recorded=recorded)) == {"cors", "website"}, (
+        "one is written, the other one was to be cleared"
+    )
+    assert set(unread(case, frozenset(["corsRules"]))) == set(), "what is not managed is not missed"
+
+
+@pytest.mark.parametrize(
+    ("spec", "recorded", "expected"),
+    [
+        # The ACL is managed by others, and with it the ownership that it needs.
+        ({"bucketACL": "public-read", "unmanagedFields": ["bucketACL"]}, [], False),
+        # A value that was in the spec once is reset.
+        ({"unmanagedFields": ["bucketACL"]}, ["ownership"], True),
+        ({"objectOwnership": "ObjectWriter", "unmanagedFields": ["bucketACL"]}, [], True),
+        ({"unmanagedFields": ["bucketACL"]}, [], False),
+    ],
+    ids=["of-others", "taken-out", "given", "never-given"],
+)
+def test_ownership_is_reset_although_others_manage_the_acl(
+    defaults: dict[str, Any], spec: dict[str, Any], recorded: list[str], *, expected: bool
+) -> None:
+    wanted = want(defaults, **spec)
+    tags = {**wanted.identity.tags, "agill.apps/settings": " ".join(recorded)}
+    due = {setting.name for setting in due_settings(wanted, tags)}
+    case = Comparison(wanted, {"ownership": "BucketOwnerPreferred"})
+    names = differing(case, unmanaged_now(wanted, tags), frozenset(recorded))
+    assert ("ownership" in due, "ownership" in names) == (expected, expected)

@@ -28,7 +28,7 @@ def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monk
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(boto3.session, "Session", Counted)
-    monkeypatch.setattr(aws_clients, "_MAX_REGIONS", 2)
+    monkeypatch.setattr(aws_clients, "MAX_REGIONS", 2)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     clients = AWSClients(lambda operation: None)

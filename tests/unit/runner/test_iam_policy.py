@@ -192,6 +192,10 @@ BAD = {
     "role-without-replication": ("--replication-role", f"arn:aws:iam::{ACCOUNT}:role/a"),
     "any-role": ("--replication-role", "*"),
 }
+ELSEWHERE = {
+    "partition": ({"--partition": "aws-cn"}, "must begin with arn:aws-cn:iam::"),
+    "account": ({"--account": "999999999999"}, "must begin with arn:aws:iam::999999999999:"),
+}
 
 
 @pytest.mark.parametrize(("option", "value"), BAD.values(), ids=BAD)
@@ -199,6 +203,15 @@ def test_setting_that_is_none_is_refused_by_name(option: str, value: str) -> Non
     code, output = printed(**{"--account": ACCOUNT, option: value})
     assert code == 2
     assert option in output
+
+
+@pytest.mark.parametrize(("own", "message"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_role_for_replication_that_the_operator_could_never_pass_is_refused(own: dict[str, str], message: str) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/a"
+    given = {"--account": ACCOUNT, "--settings": "replication", "--replication-role": role, **own}
+    code, output = printed(**given)
+    assert code == 2
+    assert f"--replication-role {role}: it {message}" in " ".join(output.split())
 
 
 @pytest.mark.parametrize("flag", ["--iam-path", "--permissions-boundary"])

@@ -8,9 +8,12 @@ from .errors import ReconcileError
 from .json_types import ApiObject
 from .setting import Comparison, Setting
 from .spec import Wanted
-from .state import UNSUPPORTED, BucketState
+from .state import UNSUPPORTED, BucketState, Unread, Unsupported
 
+_WITHOUT_VALUE = (Unsupported, Unread)
 SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
+OPERATIONS = frozenset(item.name for one in settings.ALL for item in (one.read.operation, *one.writes))
+"""The operations of the S3 API that the settings use."""
 ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service")
 
 
@@ -52,7 +55,7 @@ def differing(
     """
     found = []
     for setting in settings.ALL:
-        if case.found.get(setting.name, UNSUPPORTED) is UNSUPPORTED:
+        if isinstance(case.found.get(setting.name, UNSUPPORTED), _WITHOUT_VALUE):
             continue
         is_managed = _is_managed(setting, case.wanted, case.is_adopted, unmanaged, recorded)
         if (is_managed or setting.is_leftover(case)) and setting.differs(case):
@@ -75,8 +78,20 @@ def unsupported(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> li
 def failures(case: Comparison, unmanaged: frozenset[str] = frozenset()) -> list[ReconcileError]:
     """Return what AWS could not do about settings that the spec requests. Parameters as in :func:`differing`."""
     values = [(setting, case.found.get(setting.name, UNSUPPORTED)) for setting in _asked(case, unmanaged)]
-    found = [setting.failure(value) for setting, value in values if value is not UNSUPPORTED]
+    found = [setting.failure(value) for setting, value in values if not isinstance(value, _WITHOUT_VALUE)]
     return [problem for problem in found if problem is not None]
+
+
+def unread(
+    case: Comparison, unmanaged: frozenset[str] = frozenset(), recorded: frozenset[str] = frozenset()
+) -> dict[str, ReconcileError]:
+    """Return why managed settings could not be read, by name. Parameters as in :func:`differing`."""
+    values = {setting: case.found.get(setting.name) for setting in settings.ALL}
+    return {
+        setting.name: value.problem
+        for setting, value in values.items()
+        if isinstance(value, Unread) and _is_managed(setting, case.wanted, case.is_adopted, unmanaged, recorded)
+    }
 
 
 def _asked(case: Comparison, unmanaged: frozenset[str]) -> list[Setting]:

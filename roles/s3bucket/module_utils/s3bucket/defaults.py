@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from . import allowed
+from . import allowed, verification
 from .errors import ReconcileError
 from .json_types import ApiObject
 from .settings import ALL
@@ -23,6 +23,7 @@ DEFAULTS: ApiObject = {
     "forceDelete": True,
     "adoptionPolicy": "Never",
     "driftPolicy": "Correct",
+    "verify": verification.ACCESS,
     "unmanagedFields": [],
     "service": {"enabled": True},
 }

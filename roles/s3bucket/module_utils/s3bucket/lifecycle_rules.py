@@ -13,7 +13,7 @@ from typing import Any
 
 from .filters import parse_filter
 from .json_types import ApiObject
-from .values import choice_of, flag_of, given_of, invalid, text_of
+from .values import choice_of, fields_of, flag_of, invalid, text_of
 
 # From warm to cold: objects move only in this direction.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
@@ -42,7 +42,7 @@ def parse_rule(value: object, path: str) -> ApiObject:
     :param path: the rule's name for errors, for example ``spec.lifecycleRules[0]``
     :raises ReconcileError: InvalidSpec naming the field
     """
-    given = _given(value, path, _FIELDS)
+    given = fields_of(value, path, _FIELDS)
     rule: ApiObject = {
         "id": _parse_id(given.get("id"), f"{path}.id"),
         "enabled": flag_of(given.get("enabled", True), f"{path}.enabled"),
@@ -55,14 +55,6 @@ def parse_rule(value: object, path: str) -> ApiObject:
     _check_filter_of_actions(rule, path)
     _check_order(rule, path)
     return rule
-
-
-def _given(value: object, path: str, fields: tuple[str, ...]) -> ApiObject:
-    given = given_of(value, path)
-    for name in given:
-        if name not in fields:
-            raise invalid(f"{path}.{name}", "there is no such field")
-    return given
 
 
 def _parse_id(value: object, path: str) -> str:
@@ -80,7 +72,7 @@ def _parse_filter(value: object, path: str) -> ApiObject:
 
 
 def _expiration(value: object, path: str) -> ApiObject:
-    given = _given(value, path, ("days", "date", "expiredObjectDeleteMarker"))
+    given = fields_of(value, path, ("days", "date", "expiredObjectDeleteMarker"))
     # AWS does nothing for false.
     if not flag_of(given.pop("expiredObjectDeleteMarker", False), f"{path}.expiredObjectDeleteMarker"):
         return _parse_time(given, path, least=1) if given else {}
@@ -93,7 +85,7 @@ def _transitions(value: object, path: str) -> list[ApiObject]:
     found = []
     for at, item in enumerate(_list_of(value, path)):
         where = f"{path}[{at}]"
-        given = _given(item, where, ("days", "date", "storageClass"))
+        given = fields_of(item, where, ("days", "date", "storageClass"))
         storage = choice_of(given.pop("storageClass", None), f"{where}.storageClass", CLASSES)
         time = _parse_time(given, where, least=_least_days(storage))
         found.append({**time, "storageClass": storage})
@@ -101,14 +93,14 @@ def _transitions(value: object, path: str) -> list[ApiObject]:
 
 
 def _old_expiration(value: object, path: str) -> ApiObject:
-    return _parse_versions(_given(value, path, ("noncurrentDays", "newerNoncurrentVersions")), path, least=1)
+    return _parse_versions(fields_of(value, path, ("noncurrentDays", "newerNoncurrentVersions")), path, least=1)
 
 
 def _old_transitions(value: object, path: str) -> list[ApiObject]:
     found = []
     for at, item in enumerate(_list_of(value, path)):
         where = f"{path}[{at}]"
-        given = _given(item, where, ("noncurrentDays", "newerNoncurrentVersions", "storageClass"))
+        given = fields_of(item, where, ("noncurrentDays", "newerNoncurrentVersions", "storageClass"))
         storage = choice_of(given.pop("storageClass", None), f"{where}.storageClass", CLASSES)
         found.append({**_parse_versions(given, where, _least_days(storage)), "storageClass": storage})
     return _unique(found, path)

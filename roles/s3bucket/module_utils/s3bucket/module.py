@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
+from .aspects import OPERATIONS
 from .children import values_in
 from .errors import AWS_ERRORS, ReconcileError, unknown
 from .json_types import ApiObject, AwsClient
@@ -70,21 +71,13 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
     iam, s3 = module.client("iam"), module.client("s3")
-    outdated = find_outdated(s3.meta.service_model)
+    outdated = find_outdated(s3.meta.service_model, OPERATIONS)
     if outdated:
         raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
 
     def clients_of(secret: ApiObject) -> tuple[AwsClient, AwsClient]:
-        session = _session(*values_in(secret))
-        return tuple(
-            session.client(
-                service,
-                region_name=module.region,
-                endpoint_url=module.params["endpoint_url"],
-                verify=module.params["validate_certs"] and (module.params["aws_ca_bundle"] or True),
-            )
-            for service in ("sts", "s3")
-        )
+        pair = values_in(secret)
+        return make_client_of_key(module, "sts", *pair), make_client_of_key(module, "s3", *pair)
 
     return Sources(
         s3=s3,
@@ -99,6 +92,13 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         rules=settings.rules,
         read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),
+    )
+
+
+def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str) -> AwsClient:
+    """A client with an access key of a user, and for the rest with the module's connection."""
+    return module.client(
+        service, profile_name=None, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None
     )
 
 
@@ -145,9 +145,3 @@ def tag_user(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
         iam.tag_user(UserName=name, Tags=listed(tags))
     except AWS_ERRORS as error:
         raise unknown(f"tag IAM user {name} (iam:TagUser)", error) from error
-
-
-def _session(key_id: str, secret: str) -> Any:
-    import boto3
-
-    return boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret)

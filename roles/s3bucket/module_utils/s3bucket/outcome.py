@@ -76,6 +76,8 @@ class Reason(_Text):
     RUN_CANCELLED = "RunCancelled"
     IN_SYNC = "InSync"
     DRIFTED = "Drifted"
+    VERIFIED = "Verified"
+    """AWS allows the requests that verify an access key."""
 
     @property
     def retry(self) -> Retry:
@@ -92,7 +94,7 @@ _NAMES = frozenset(reason.value for reason in Reason)
 _RETRY_NAMES = frozenset(retry.value for retry in Retry)
 # All other reasons are transient.
 _RETRY = {
-    **dict.fromkeys((Reason.READY, Reason.IN_SYNC, Reason.WOULD_CHANGE, Reason.DELETING), Retry.NONE),
+    **dict.fromkeys((Reason.READY, Reason.IN_SYNC, Reason.WOULD_CHANGE, Reason.DELETING, Reason.VERIFIED), Retry.NONE),
     Reason.EMPTYING: Retry.IMMEDIATE,
     **dict.fromkeys(
         (

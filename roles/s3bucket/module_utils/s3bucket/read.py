@@ -20,7 +20,7 @@ from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, not_
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import Operation, Read, Setting
-from .state import UNSUPPORTED, BucketState, UserState
+from .state import UNSUPPORTED, BucketState, Unread, UserState
 
 _LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
@@ -79,6 +79,8 @@ def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
 
 def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> ApiObject:
     """The chosen settings of a bucket, by name; by default all settings.
+
+    An optional setting that AWS denies the operator to read is Unread: everything else is maintained without it.
 
     :param chosen: in the order of :data:`settings.ALL`
     :raises UnknownStateError: when AWS does not return the state
@@ -280,7 +282,11 @@ def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
     if code in how.unsupported_codes:
         return UNSUPPORTED
     verb = f"read {setting.field} of bucket {name} ({how.operation.action})"
-    raise _unknown_of_bucket(verb, name, answer) from answer
+    refusal = _unknown_of_bucket(verb, name, answer)
+    refusal.__cause__ = answer
+    if setting.is_optional and refusal.reason == Reason.ACCESS_DENIED:
+        return Unread(refusal)
+    raise refusal
 
 
 def _reject_listing(response_dict: ApiObject, **_: object) -> None:

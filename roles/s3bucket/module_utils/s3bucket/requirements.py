@@ -34,17 +34,23 @@ def find_missing() -> str:
     return ""
 
 
-def find_outdated(model: object) -> str:
-    """The remedy for a botocore that cannot create a bucket with its tags; empty when it can. Makes no request.
+def find_outdated(model: object, operations: frozenset[str]) -> str:
+    """The remedy for a botocore that lacks what the role needs of S3; empty when it has all. Makes no request.
 
     :param model: botocore's model of S3, a ServiceModel
+    :param operations: the operations that the role may send
     """
+    missing = sorted(operations.difference(model.operation_names))  # type: ignore[attr-defined]
     shape = model.operation_model("CreateBucket").input_shape  # type: ignore[attr-defined]
-    if "Tags" in shape.members["CreateBucketConfiguration"].members:
+    if "Tags" not in shape.members["CreateBucketConfiguration"].members:
+        purpose = "create a bucket with its tags"
+    elif missing:
+        purpose = f"send {', '.join(missing)}"
+    else:
         return ""
     return (
-        f"botocore {importlib.import_module('botocore').__version__} of {sys.executable} is too old to create a bucket "
-        f"with its tags: {sys.executable} -m pip install --upgrade boto3 botocore"
+        f"botocore {importlib.import_module('botocore').__version__} of {sys.executable} is too old to {purpose}: "
+        f"{sys.executable} -m pip install --upgrade boto3 botocore"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, grants, metadata, owner, user_tags
+from . import allowed, grants, metadata, owner, user_tags, verification
 from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .metadata import Metadata
@@ -67,6 +67,7 @@ class Wanted:
     force_delete: bool
     adoption_policy: str
     drift_policy: str
+    verify: str
     service: bool
     given: frozenset[str]
     service_metadata: Metadata = metadata.NONE
@@ -192,6 +193,7 @@ class Wanted:
             "forceDelete": self.force_delete,
             "adoptionPolicy": self.adoption_policy,
             "driftPolicy": self.drift_policy,
+            "verify": self.verify,
             "unmanagedFields": sorted(self.unmanaged),
             "service": {"enabled": self.service},
         }
@@ -251,6 +253,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         force_delete=flag_of(value["forceDelete"], "spec.forceDelete"),
         adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
+        verify=text_of(value["verify"], "spec.verify"),
         service=flag_of(service.get("enabled"), "spec.service.enabled"),
         service_metadata=metadata.NONE if is_deleting else metadata.metadata_of(service, "spec.service", both),
         given=frozenset(given),
@@ -306,6 +309,24 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
+    _check_users(wanted, has_user)
+    for field, value, choices in (
+        ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
+        ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
+        ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
+        ("verify", wanted.verify, verification.MODES),
+    ):
+        choice_of(value, f"spec.{field}", choices)
+    if wanted.verify == verification.READ_WRITE and wanted.object_lock:
+        raise invalid(
+            "spec.verify", "must not be ReadWrite with enableObjectLock: what is written may never be deleted"
+        )
+    for setting in ALL_SETTINGS:
+        setting.check(wanted)
+    check_lockout(wanted)
+
+
+def _check_users(wanted: Wanted, has_user: bool) -> None:
     if has_user and not USER_NAME.fullmatch(wanted.username):
         raise invalid("spec.iamUser.username", NO_USER_NAME)
     for user in wanted.users:
@@ -314,17 +335,7 @@ def _check(wanted: Wanted, has_user: bool) -> None:
                 f"spec.{user.field}.username",
                 "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
             )
-    for field, value, choices in (
-        ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
-        ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
-        ("driftPolicy", wanted.drift_policy, ("Correct", "Report")),
-    ):
-        choice_of(value, f"spec.{field}", choices)
-    for user in wanted.users:
         grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
-    for setting in ALL_SETTINGS:
-        setting.check(wanted)
-    check_lockout(wanted)
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:

@@ -1,10 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The state of one S3 object in AWS, as read. ``UNSUPPORTED`` marks a setting that the endpoint does not have."""
+"""The state of one S3 object in AWS, as read.
+
+``UNSUPPORTED`` marks a setting that the endpoint does not have, ``Unread`` one that the operator may not read.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .errors import ReconcileError
 from .json_types import ApiObject
 
 
@@ -16,6 +20,13 @@ class Unsupported:
 
 
 UNSUPPORTED = Unsupported()
+
+
+@dataclass(frozen=True)
+class Unread:
+    """The value of a setting is unknown, because AWS denies the operator to read it. It is no difference."""
+
+    problem: ReconcileError
 
 
 @dataclass

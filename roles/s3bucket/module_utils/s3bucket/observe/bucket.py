@@ -175,6 +175,11 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
 
 def _compare_tags(wanted: Wanted, seen: Observation, bucket: BucketState) -> None:
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
+    unread = aspects.unread(seen.comparison_with(wanted), seen.unmanaged, seen.recorded)
+    kept = seen.recorded & unread.keys()
+    if kept:
+        # Whether a setting still has to be cleared is not known.
+        tags[owner.SETTINGS] = " ".join(sorted({*tags.get(owner.SETTINGS, "").split(), *kept}))
     seen.tags = bucket.tags, tags
     if tags == bucket.tags:
         return
@@ -213,6 +218,8 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     for setting in aspects.unsupported(case, seen.unmanaged):
         seen.defer(setting.unsupported(sources.s3.meta.endpoint_url))
     for problem in aspects.failures(case, seen.unmanaged):
+        seen.defer(problem)
+    for problem in aspects.unread(case, seen.unmanaged, seen.recorded).values():
         seen.defer(problem)
     seen.bucket_differs += aspects.differing(case, seen.unmanaged, seen.recorded)
     if "policy" in seen.bucket_differs:
@@ -255,6 +262,9 @@ def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject
     missing = [setting.name for setting in aspects.unsupported(case)]
     if missing:
         found["unsupported"] = missing
+    unread = [problem.message for problem in aspects.unread(case).values()]
+    if unread:
+        found["unread"] = unread
     if owner.INITIAL in wanted.creation_tags:
         found |= {"tags": wanted.bucket_tags, "purge_tags": True}
     return found

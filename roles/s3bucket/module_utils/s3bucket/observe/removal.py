@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import owner
-from ..access import ADDITIONAL, USER_NAME, WantedUser, secret_name_of
-from ..secrets import WantedSecret
+from ..access import USER_NAME, additional_user
 from ..spec import Wanted
 from ..state import UserState
 from .children import find_user, owned_only
@@ -37,8 +36,8 @@ def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
     user = sources.users.find(name)
     if user is not None and not wanted.identity.is_owner(user.tags):
         user = None
-    secret = WantedSecret(secret_name_of(wanted.identity.name, name))
-    asked = WantedUser(name, f"{ADDITIONAL}[{name}]", secret)
+    asked = additional_user(name, wanted.identity.name)
+    secret = asked.secret
     found = find_user(wanted, sources, asked, user)
     kept = {one.secret.name for one in wanted.users}
     secret_of_user = None if secret.name in kept else owned_only(wanted, found.secret)

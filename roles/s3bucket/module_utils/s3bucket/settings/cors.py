@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, given_of, invalid, text_of
+from ..values import choice_of, fields_of, invalid, text_of
 
 _PUT = Operation("put_bucket_cors", "s3:PutBucketCORS")
 _DELETE = Operation("delete_bucket_cors", "s3:PutBucketCORS")
@@ -61,9 +61,10 @@ class Cors(Setting):
 
 
 def _parse_rule(value: object, path: str) -> ApiObject:
-    rule = given_of(value, path)
-    for name in [*(name for name in _REQUIRED if not rule.get(name)), *(name for name in rule if name not in _KEYS)]:
-        raise invalid(f"{path}.{name}", "is missing" if name in _REQUIRED else "there is no such field")
+    rule = fields_of(value, path, tuple(_KEYS))
+    for name in _REQUIRED:
+        if not rule.get(name):
+            raise invalid(f"{path}.{name}", "is missing")
     for name in _LISTS:
         _check_list(rule.get(name, []), f"{path}.{name}", name)
     if "id" in rule and len(text_of(rule["id"], f"{path}.id")) > _MAX_ID:

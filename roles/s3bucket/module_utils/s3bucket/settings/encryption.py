@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..json_types import ApiObject
 from ..setting import Call, Comparison, Operation, Read, Setting, Value
-from ..values import choice_of, flag_of, given_of, invalid, text_of
+from ..values import choice_of, fields_of, flag_of, invalid, text_of
 
 _PUT = Operation("put_bucket_encryption", "s3:PutEncryptionConfiguration")
 _DELETE = Operation("delete_bucket_encryption", "s3:PutEncryptionConfiguration")
@@ -52,10 +52,7 @@ class Encryption(Setting):
 
     def parse(self, value: object) -> ApiObject:
         field = f"spec.{self.field}"
-        given = given_of(value, field)
-        for name in given:
-            if name not in _FIELDS:
-                raise invalid(f"{field}.{name}", "there is no such field")
+        given = fields_of(value, field, _FIELDS)
         kind = choice_of(given.get("type"), f"{field}.type", _TYPES)
         if "kmsKeyID" in given:
             _check_key(given["kmsKeyID"], f"{field}.kmsKeyID", kind)

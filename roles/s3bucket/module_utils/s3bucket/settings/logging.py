@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, given_of, invalid, text_of
+from ..values import choice_of, fields_of, invalid, text_of
 
 _PUT = Operation("put_bucket_logging", "s3:PutBucketLogging")
 _SIMPLE = "Simple"
@@ -55,9 +55,7 @@ class Logging(Setting):
 
     def parse(self, value: object) -> ApiObject:
         field = f"spec.{self.field}"
-        given = given_of(value, field)
-        for name in sorted(set(given) - set(_FIELDS)):
-            raise invalid(f"{field}.{name}", "there is no such field")
+        given = fields_of(value, field, _FIELDS)
         if not text_of(given.get("targetBucket", ""), f"{field}.targetBucket"):
             raise invalid(f"{field}.targetBucket", "is missing")
         if len(given["targetBucket"]) > _MAX_BUCKET:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..json_types import ApiObject
 from ..setting import Call, Comparison, Read, Setting, Value
-from ..values import choice_of, given_of, invalid
+from ..values import choice_of, fields_of, invalid
 from .object_lock import ENABLED, GET, PUT, UNSET_CODES, has_versions
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class ObjectLockRetention(Setting):
 
     def parse(self, value: object) -> ApiObject:
         field = f"spec.{self.field}"
-        given = given_of(value, field)
-        for name in sorted(set(given) - set(_KEYS)):
-            raise invalid(f"{field}.{name}", "there is no such field")
+        given = fields_of(value, field, tuple(_KEYS))
         if "mode" not in given:
             raise invalid(f"{field}.mode", "is missing")
         choice_of(given["mode"], f"{field}.mode", _MODES)

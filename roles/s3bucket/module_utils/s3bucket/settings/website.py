@@ -10,7 +10,7 @@ import re
 
 from ..json_types import ApiObject
 from ..setting import Call, Operation, Read, Setting, Value
-from ..values import choice_of, given_of, invalid, text_of
+from ..values import choice_of, fields_of, invalid, text_of
 
 _PUT = Operation("put_bucket_website", "s3:PutBucketWebsite")
 _DELETE = Operation("delete_bucket_website", "s3:DeleteBucketWebsite")
@@ -73,7 +73,7 @@ class Website(Setting):
 
     def parse(self, value: object) -> ApiObject:
         field = f"spec.{self.field}"
-        given = _given(value, field, _FIELDS)
+        given = fields_of(value, field, _FIELDS)
         if given.keys() & {"redirectAllRequestsTo"}:
             if len(given) > 1:
                 raise invalid(f"{field}.redirectAllRequestsTo", "excludes all other fields of website")
@@ -121,14 +121,6 @@ def _without_empty(value: ApiObject) -> ApiObject:
     return {name: part for name, part in value.items() if part not in (None, {}, [])}
 
 
-def _given(value: object, path: str, fields: tuple[str, ...]) -> ApiObject:
-    given = given_of(value, path)
-    for name in given:
-        if name not in fields:
-            raise invalid(f"{path}.{name}", "there is no such field")
-    return given
-
-
 def _parse_index(value: object, path: str) -> str:
     if value is None:
         raise invalid(path, "is missing: give it, or redirectAllRequestsTo")
@@ -153,7 +145,7 @@ def _parse_host(value: object, path: str) -> ApiObject:
 
 
 def _parse_rule(value: object, path: str) -> ApiObject:
-    given = _given(value, path, ("condition", "redirect"))
+    given = fields_of(value, path, ("condition", "redirect"))
     redirect = _parse_part(given.get("redirect"), f"{path}.redirect", _REDIRECT)
     if {"replaceKeyWith", "replaceKeyPrefixWith"} <= set(redirect):
         raise invalid(f"{path}.redirect", "must have either replaceKeyWith or replaceKeyPrefixWith")
@@ -163,7 +155,7 @@ def _parse_rule(value: object, path: str) -> ApiObject:
 
 
 def _parse_part(value: object, path: str, keys: dict[str, str]) -> ApiObject:
-    given = _given(value, path, tuple(keys))
+    given = fields_of(value, path, tuple(keys))
     if not given:
         raise invalid(path, f"must have one of {', '.join(keys)}")
     for name, text in given.items():
