@@ -10,6 +10,8 @@ from .setting import Comparison, Setting
 from .spec import Wanted
 from .state import UNSUPPORTED, BucketState, Unread, Unsupported
 
+# What the record of optional settings may hold.
+_PARTS = frozenset(part for one in settings.ALL for part in (one.name, *one.more_parts))
 _WITHOUT_VALUE = (Unsupported, Unread)
 SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
 OPERATIONS = frozenset(item.name for one in settings.ALL for item in (one.read.operation, *one.writes))
@@ -118,9 +120,11 @@ def extended_record(wanted: Wanted, tags: dict[str, str], names: list[str]) -> s
     Whoever has the bucket's key may have written anything else into the record. It must not make the tag too long.
     """
     recorded = recorded_now(wanted, tags)
-    if recorded.issuperset(names):
+    parts = {part for name in names for part in settings.BY_NAME[name].written_parts(wanted)}
+    if recorded.issuperset(parts):
         return ""
-    return " ".join(sorted((recorded & settings.BY_NAME.keys()) | set(names)))
+    known = {part for part in recorded if part in _PARTS}
+    return " ".join(sorted(known | parts))
 
 
 def arguments(case: Comparison, names: list[str]) -> ApiObject:
