@@ -87,13 +87,55 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "user-space": ({"iamUser": {"username": "a b"}}, "must be 1 to 64"),
     "user-long": ({"iamUser": {"username": "a" * 65}}, "may not be more than 64"),
     "user-none": ({"iamUser": {}}, "spec.iamUser.username: Required"),
+    **{
+        f"user-{name}": ({"iamUser": {"username": "good", **given}}, message)
+        for name, given, message in (
+            ("mode", {"accessMode": "Admin"}, 'spec.iamUser.accessMode: Unsupported value: "Admin"'),
+            ("prefix-empty", {"prefixes": [""]}, "spec.iamUser.prefixes[0] in body should be at least 1 chars"),
+            ("prefix-slash", {"prefixes": ["logs"]}, "must end with /: logs would also give access to logs-private"),
+            ("prefix-star", {"prefixes": ["a*/"]}, "a prefix may have only A-Z"),
+            ("prefix-question-mark", {"prefixes": ["a?/"]}, "a prefix may have only A-Z"),
+            ("prefix-variable", {"prefixes": ["${aws:username}/"]}, "a prefix may have only A-Z"),
+            ("prefix-twice", {"prefixes": ["a/", "a/"]}, 'spec.iamUser.prefixes[1]: Duplicate value: "a/"'),
+            ("prefix-long", {"prefixes": ["a" * 256 + "/"]}, "may not be more than 256"),
+            ("prefixes", {"prefixes": [f"{at}/" for at in range(11)]}, "must have at most 10 items"),
+            ("tag-owner", {"tags": {"Agill.Apps/name": "1"}}, "must not begin with aws:, agill.apps/ or __ansible"),
+            ("tag-aws", {"tags": {"AWS:x": "1"}}, "must not begin with aws:, agill.apps/ or __ansible"),
+            ("tag-key", {"tags": {"a*": "1"}}, "a key of iamUser.tags must have 1 to 128 letters"),
+            ("tag-value", {"tags": {"a": "*"}}, "a value of iamUser.tags may have only letters"),
+            ("tags", {"tags": {f"k{at}": "" for at in range(21)}}, "must have at most 20 items"),
+        )
+    },
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
+    "also-namespace": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
+    ),
+    "also-twice": ({"iamUser": {"username": "u", "alsoUses": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
+    "also-mode": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "a", "accessMode": "All"}]}}, "Unsupported value",
+    ),
+    "also-many": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": f"a{number}"} for number in range(9)]}}, "at most 8 items",
+    ),
+    "also-itself": (
+        {NAME: "a", "iamUser": {"username": "u", "alsoUses": [{"name": "a"}]}}, "must not name the object itself",
+    ),
     "users-twice": ({"additionalUsers": [{"username": "bob"}, {"username": "bob"}]}, "Duplicate value"),
     "users-of-first": (
         {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
     ),
     "users-alone": ({"iamUser": None, "additionalUsers": [{"username": "bob"}]}, "additionalUsers needs iamUser"),
     "users-upper": ({"additionalUsers": [{"username": "Bob"}]}, "it is part of the name of a Secret"),
+    "users-tag-key": (
+        {"additionalUsers": [{"username": "bob", "tags": {"a*b": "c"}}]}, "a key of additionalUsers[].tags must have",
+    ),
+    "users-tag-owner": (
+        {"additionalUsers": [{"username": "bob", "tags": {"agill.apps/name": "c"}}]},
+        "a key of additionalUsers[].tags must not begin with",
+    ),
+    "users-tag-value": (
+        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may",
+    ),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
     "users-sum": (
@@ -406,6 +448,12 @@ IMMUTABLE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 FULL: dict[str, Any] = {
     **GOOD,
+    "iamUser": {
+        "username": "good",
+        "accessMode": "ReadWrite",
+        "prefixes": ["in/", "A-Z0-9 !'()&@:,=+;._-/"],
+        "tags": {"Ünïcode key/1": "a b_.:/=+-@", "empty": ""},
+    },
     "bucketACL": "private",
     "enableObjectLock": True,
     "enableVersioning": True,

@@ -55,7 +55,7 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
         "enableVersioning": True,
         "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
         "tags": {"team": "photos"},
-        "iamUser": {"username": new_name("user")},
+        "iamUser": {"username": new_name("user"), "tags": {"team": "photos"}},
         **optional_settings(),
     }
     subject = Subject(world, world.make_object(namespace, "drift", spec))
@@ -198,6 +198,14 @@ ROWS: dict[str, Row] = {
         "user",
         "iamUser.tags.agill.apps/uid",
         lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "agill.apps/uid", "Value": "another"}]),
+    ),
+    "user-tag-edited": Row(
+        "user",
+        "iamUser.tags.team",
+        lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "team", "Value": "other"}]),
+    ),
+    "user-tag-removed": Row(
+        "user", "iamUser.tags.team", lambda s: s.world.iam.untag_user(UserName=s.user, TagKeys=["team"])
     ),
     "user-policy-widened": Row("user_policy", "iamUser.policy", widen_policy),
     "user-policy-deleted": Row(

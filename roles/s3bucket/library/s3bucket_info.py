@@ -227,6 +227,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": [plan_user(wanted, user, sources) for user in seen.users],
+        "policies": [policy for user in seen.users for policy in plan_policies(wanted, user)],
         "removed": plan_removed(wanted, seen),
         "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
@@ -268,13 +269,12 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "name": user.wanted.username,
         "is_first": user.wanted.is_first,
         "is_created": creates_user(user),
-        "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
-        "policy": wanted.policy_of(user.wanted),
-        "puts_policy": user.puts_policy,
         # The call that creates a user sets all its tags.
         "sets_tags": user.found is not None and is_changed,
         "origin": origin,
         "tags": {**user.tags, **rotation_tags},
+        # Read again by the module: a tag that someone else sets at this moment would be removed, too.
+        "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS
@@ -289,6 +289,16 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "status": user_status(user, shows_key=True),
         "recreate_secret_uid": immutable_secret(user),
     }
+
+
+def plan_policies(wanted: Wanted, user: UserObservation) -> list[dict[str, Any]]:
+    """The data of the tasks for the inline policies of one IAM user. None: that one is deleted."""
+    own = {wanted.bucket: wanted.policy_of(user.wanted)} if user.puts_policy else {}
+    name = user.wanted.username
+    return [
+        {"user": name, "name": policy_name_of(name, bucket), "policy": policy}
+        for bucket, policy in {**user.policies, **own}.items()
+    ]
 
 
 def creates_user(user: UserObservation) -> bool:

@@ -16,6 +16,7 @@ from s3bucket.errors import ReconcileError
 from s3bucket.keys import KeyPlan
 from s3bucket.observe import Deletion, Observation, UserDeletion, UserObservation
 from s3bucket.planned_changes import changes_of, changes_of_deletion
+from s3bucket.prediction import Prediction, summary_of
 from s3bucket.setting import Comparison
 from s3bucket.settings import ALL
 from s3bucket.settings.public_access_block import BLOCK_FIELDS
@@ -226,3 +227,21 @@ def test_line_has_nothing_that_a_terminal_acts_on(values: tuple[Any, Any], line:
     change = Change("tags", "field", *values)
     assert change.line == line
     assert Change.from_record(change.to_record()) == change
+
+
+def test_summary_names_each_user_that_changes(defaults: dict[str, Any]) -> None:
+    wanted = want(
+        defaults, iamUser={"username": "photos"}, additionalUsers=[{"username": "bob"}, {"username": "carol"}]
+    )
+    users = [
+        UserObservation(wanted.users[0], keys=KeyPlan(live="A")),
+        UserObservation(wanted.users[1], keys=KeyPlan(create=True), differs=["user"]),
+        UserObservation(wanted.users[2], UserState("arn", {}), puts_policy=True, differs=["user_policy"]),
+    ]
+    users[0].found = UserState("arn", {})
+    removed = [UserDeletion("dave", "additionalUsers[dave]", "photos-dave-iam-secret", "additionalUsers[dave].", True)]
+    seen = Observation("1", bucket_exists=True, settings=NEW_BUCKET, users=users, removed=removed)
+    prediction = Prediction(seen.differs, seen.written, changes_of(wanted, seen, sources()))
+    assert summary_of(wanted, prediction) == (
+        "create IAM user bob, delete IAM user dave, update the policy of IAM user carol"
+    )

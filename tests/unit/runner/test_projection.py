@@ -97,12 +97,15 @@ def test_object_of_the_largest_admitted_spec_is_kept_whole() -> None:
 def test_object_that_is_too_large_keeps_what_a_deletion_needs_and_names_the_field() -> None:
     # The CRD of the Go operator has no maxLength.
     user = {"username": "photos-user", "more": "x" * MAX_SPEC}
-    kept = keep_object(item(bucketPolicy="x" * 1_000_000, iamUser=user, deletionPolicy="Retain"))
+    users = [{"username": f"u{number}", "more": "x" * MAX_SPEC} for number in range(1000)]
+    fields = {"bucketPolicy": "x" * 1_000_000, "iamUser": user, "additionalUsers": [*users[:1], "x", *users]}
+    kept = keep_object(item(**fields, deletionPolicy="Retain"))
     assert kept.spec == {
         "region": "eu-west-1",
         "bucketName": "photos",
         "deletionPolicy": "Retain",
         "iamUser": {"username": "photos-user"},
+        "additionalUsers": [{"username": f"u{number}"} for number in (0, *range(8))],
     }
     assert "spec.bucketPolicy" in oversized_message(kept)
     assert str(MAX_SPEC) in oversized_message(kept)

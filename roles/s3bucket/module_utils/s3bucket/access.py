@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
+from . import grants, user_tags
 from .json_types import ApiObject
 from .rotation import Rotation
 from .secrets import WantedSecret
@@ -21,11 +22,22 @@ FIRST = "iamUser"
 # The field of the others.
 ADDITIONAL = "additionalUsers"
 MAX_ADDITIONAL = 10
+MAX_ALSO_USED = 8
+_OBJECT_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_FIELDS = ("username", "accessMode", "prefixes", "tags")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 NO_USER_NAME = "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-"
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 _SECRET_PART = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True)
+class OtherBucket:
+    """The bucket of another S3 object of the same namespace, which a user may also use, and what it may do there."""
+
+    name: str
+    mode: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class WantedUser:
     prefixes: tuple[str, ...] = ()
     tags: dict[str, str] = field_of(default_factory=dict)
     rotation: Rotation | None = None
+    also_uses: tuple[OtherBucket, ...] = ()
 
     @property
     def is_first(self) -> bool:
@@ -68,15 +81,35 @@ def users_of(spec: ApiObject, name: str, *, is_deleting: bool) -> tuple[WantedUs
     """
     first = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
     username = text_of(first.get("username", ""), "spec.iamUser.username")
-    users = [WantedUser(username, FIRST, WantedSecret(secret_name_of(name)))] if username else []
+    rights = {} if is_deleting else _rights_of(first, "spec.iamUser")
+    also = () if is_deleting else _also_uses_of(first.get("alsoUses"), name)
+    secret = WantedSecret(secret_name_of(name))
+    users = [WantedUser(username, FIRST, secret, **rights, also_uses=also)] if username else []
     given = spec.get(ADDITIONAL)
     if is_deleting:
         items = given if isinstance(given, list) else []
         named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
-        return (*users, *(_additional(item["username"], name) for item in named if users))
+        return (*users, *(additional_user(item["username"], name) for item in named if users))
     users += [_read_additional(item, at, name) for at, item in enumerate(_items_of(given))]
     _check_additional(users)
     return tuple(users)
+
+
+def _also_uses_of(given: object, own_name: str) -> tuple[OtherBucket, ...]:
+    path = f"spec.{FIRST}.alsoUses"
+    items = [] if given is None else given
+    if not isinstance(items, list) or len(items) > MAX_ALSO_USED:
+        raise invalid(path, f"must be a list of at most {MAX_ALSO_USED} S3 objects")
+    found: dict[str, OtherBucket] = {}
+    for at, item in enumerate(items):
+        fields = fields_of(item, f"{path}[{at}]", ("name", "accessMode"))
+        name = text_of(fields.get("name"), f"{path}[{at}].name")
+        if not _OBJECT_NAME.fullmatch(name):
+            raise invalid(f"{path}[{at}].name", "is not the name of an S3 object: 1 to 63 of a-z, 0-9 and '-'")
+        if name == own_name or name in found:
+            raise invalid(f"{path}[{at}].name", "is that of this object, or is named twice: name others, each once")
+        found[name] = OtherBucket(name, grants.mode_of(fields.get("accessMode"), f"{path}[{at}].accessMode"))
+    return tuple(found.values())
 
 
 def _items_of(given: object) -> list[object]:
@@ -93,7 +126,7 @@ def _is_name(value: object) -> bool:
 
 def _read_additional(item: object, at: int, name: str) -> WantedUser:
     path = f"spec.{ADDITIONAL}[{at}]"
-    given = fields_of(item, path, ("username",))
+    given = fields_of(item, path, _FIELDS)
     username = text_of(given.get("username"), f"{path}.username")
     if not USER_NAME.fullmatch(username):
         raise invalid(f"{path}.username", NO_USER_NAME)
@@ -102,11 +135,16 @@ def _read_additional(item: object, at: int, name: str) -> WantedUser:
             f"spec.{ADDITIONAL}[{username}].username",
             "cannot be part of the name of its Secret, which may have only a-z, 0-9, '-' and '.'",
         )
-    return _additional(username, name)
+    return additional_user(username, name, _rights_of(given, f"spec.{ADDITIONAL}[{username}]"))
 
 
-def _additional(username: str, name: str) -> WantedUser:
-    return WantedUser(username, f"{ADDITIONAL}[{username}]", WantedSecret(secret_name_of(name, username)))
+def additional_user(username: str, name: str, rights: ApiObject | None = None) -> WantedUser:
+    """An additional user, also one that the spec no longer has.
+
+    :param name: the S3 object's name
+    """
+    secret = WantedSecret(secret_name_of(name, username))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret, **(rights or {}))
 
 
 def _check_additional(users: list[WantedUser]) -> None:
@@ -118,3 +156,15 @@ def _check_additional(users: list[WantedUser]) -> None:
         if same is not user:
             message = f"is the name of {same.field}, too: IAM does not distinguish user names by case"
             raise invalid(f"spec.{user.field}.username", message)
+
+
+def _rights_of(user: ApiObject, path: str) -> ApiObject:
+    """The fields of a user that limit its rights, and its tags.
+
+    :param path: the user's field in the spec
+    """
+    return {
+        "mode": grants.mode_of(user.get("accessMode"), f"{path}.accessMode"),
+        "prefixes": grants.prefixes_of(user.get("prefixes"), f"{path}.prefixes"),
+        "tags": user_tags.tags_of(user.get("tags"), f"{path}.tags"),
+    }

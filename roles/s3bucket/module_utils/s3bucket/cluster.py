@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .api import API_VERSION, PLURAL
 from .children import is_new
 from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
@@ -61,6 +62,11 @@ class ApiServer:
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:  # noqa: ARG002
         """The Service, or None."""
         return self._find("Service", "namespaces/{namespace}/services", name, namespace)
+
+    def find_object(self, namespace: str, name: str) -> ApiObject | None:
+        """The S3 object with its status, or None."""
+        api = f"/apis/{API_VERSION}"
+        return self._find("S3 object", f"namespaces/{{namespace}}/{PLURAL}", name, namespace, api)
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted; False when the credentials do not allow reading namespaces."""

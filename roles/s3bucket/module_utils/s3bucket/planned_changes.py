@@ -62,7 +62,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
 
 
 def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
-    found = [Change("user", mine.wanted.field, _MISSING, _CREATED)]
+    found = [Change("user", mine.wanted.field, _MISSING, _CREATED), *_of_shared(mine)]
     if not mine.keys.create:
         return found
     issued = Change("user", f"{mine.wanted.in_plan}accessKey", _MISSING, "issued")
@@ -71,7 +71,8 @@ def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
     field = mine.wanted.field
-    names = [*due_tags(user, wanted.tags_of(mine.wanted)), *owner.replaced_users_record(mine.tags, [])]
+    due = due_tags(user, wanted.tags_of(mine.wanted))
+    names = dict.fromkeys([*due, *owner.replaced_users_record(mine.tags, []), *mine.stale_tags])
     tags = {key: mine.tags.get(key) for key in names}
     found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
@@ -80,6 +81,7 @@ def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: So
     if mine.puts_policy:
         policy = user.policies.get(policy_name_of(mine.wanted.username, wanted.bucket))
         found.append(Change("user_policy", f"{field}.policy", policy, wanted.policy_of(mine.wanted)))
+    found += _of_shared(mine)
     found += _of_keys(mine, user)
     # A new key replaces the one in the Secret, so both values change together.
     aspect = "secret" if "secret" in mine.differs else "access_key"
@@ -88,6 +90,18 @@ def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: So
     if "secret" in mine.differs and mine.secret is not None:
         found += _of_labels("secret", mine.wanted.in_plan, mine.secret, wanted)
     return found
+
+
+def _of_shared(mine: UserObservation) -> list[Change]:
+    """The changes of the policies for the buckets of other objects."""
+    user, policies = mine.wanted, mine.found.policies if mine.found else {}
+    return [
+        Change(
+            "user_policy", f"{user.field}.alsoUses.policy[{bucket}]",
+            policies.get(policy_name_of(user.username, bucket)), policy,
+        )
+        for bucket, policy in mine.policies.items()
+    ]  # fmt: skip
 
 
 def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, owner, verification
+from . import allowed, grants, owner, user_tags, verification
 from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
 from .policy import POLICY_ACTIONS, locks_out, text_problem
@@ -15,6 +15,7 @@ from .regions import is_known, partition_of
 from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
+from .user_tags import TAG_KEY, TAG_VALUE
 from .users import policy_name_of
 from .values import choice_of, flag_of, mapping_of, text_of
 from .values import invalid as invalid  # used as spec.invalid too
@@ -34,9 +35,6 @@ MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
-# The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
-TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
-TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 _UNSAFE_KEY_PREFIX = "__ansible"
@@ -124,19 +122,14 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
-    def policy_of(self, user: WantedUser) -> ApiObject:  # noqa: ARG002 - the same for each user
+    def policy_of(self, user: WantedUser) -> ApiObject:
         """The inline policy of one of the users."""
-        return self.user_policy
+        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes))
 
     @property
     def user_policy(self) -> ApiObject:
         """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": ["s3:*"], "Resource": [self.bucket_arn, f"{self.bucket_arn}/*"]}
-            ],
-        }
+        return grants.document(grants.statements(self.bucket_arn, grants.FULL, ()))
 
     @property
     def bucket_tags(self) -> dict[str, str]:
@@ -154,9 +147,24 @@ class Wanted:
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     def tags_of(self, user: WantedUser) -> dict[str, str]:
-        """The tags in the call that creates an IAM user. With them the user claims the bucket's name.
+        """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
+        given = user_tags.in_force(user.tags, self.operator_tags)
+        return {**user_tags.with_record(given), **self.own_tags_of(user)}
 
-        The first user's tags record the names of the others, so that those that the spec no longer has are found.
+    @property
+    def overridden(self) -> list[str]:
+        """The tags of the spec that the operator's own tags override, as fields."""
+        of_users = [
+            f"spec.{user.field}.tags[{key}]"
+            for user in self.users
+            for key in sorted(user.tags.keys() - user_tags.in_force(user.tags, self.operator_tags).keys())
+        ]
+        return [*(f"spec.tags[{key}]" for key in self.overridden_tags), *of_users]
+
+    def own_tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags of an IAM user, whatever the spec gives.
+
+        Those of the first user record the names of the others, so that those that the spec no longer has are found.
         """
         record = owner.users_record(self.additional_names) if user.is_first else {}
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket, **record}
@@ -272,14 +280,7 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
-    if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", NO_USER_NAME)
-    for user in wanted.users:
-        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
-            raise invalid(
-                f"spec.{user.field}.username",
-                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-            )
+    _check_users(wanted, has_user)
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
@@ -294,6 +295,18 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)
+
+
+def _check_users(wanted: Wanted, has_user: bool) -> None:
+    if has_user and not USER_NAME.fullmatch(wanted.username):
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
+        grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:

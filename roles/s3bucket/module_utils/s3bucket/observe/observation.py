@@ -22,6 +22,8 @@ class UserObservation:
     """What is to be done about one of the users and its Secret.
 
     ``found``: None for a user that does not exist. ``tags``: all that it should have, and those of others.
+    ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
+    ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
     Only the Secret as read holds secret values. It is never passed on.
     """
@@ -31,7 +33,9 @@ class UserObservation:
     secret: ApiObject | None = None
     arn: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    stale_tags: list[str] = field(default_factory=list)
     puts_policy: bool = False
+    policies: dict[str, ApiObject | None] = field(default_factory=dict)
     keys: KeyPlan = field(default_factory=KeyPlan)
     has_key: bool = True
     differs: list[str] = field(default_factory=list)
@@ -39,7 +43,11 @@ class UserObservation:
     @property
     def written(self) -> list[str]:
         """The aspects that a run writes: those that differ, and those that come with a new user or a new access key."""
-        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
+        brought = {
+            "user_policy": self.puts_policy or bool(self.policies),
+            "access_key": self.keys.create,
+            "secret": self.keys.create,
+        }
         return [*self.differs, *(name for name, is_written in brought.items() if is_written)]
 
     @property

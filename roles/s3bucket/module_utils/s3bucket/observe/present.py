@@ -42,9 +42,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen.users = [user.begin(wanted, sources, found.account, one) for one in served]
     seen.removed = [deletion_of(one, is_deleted=one.user is not None) for one in found.removed]
     bucket.compare_bucket(wanted, sources, seen, found)
-    seen.notes += [
-        f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
-    ]
+    seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     for refusal in refusals.values():

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from .. import children as manifests
 from .. import owner
-from ..access import ADDITIONAL, USER_NAME, WantedUser, secret_name_of
-from ..secrets import WantedSecret
+from ..access import USER_NAME, additional_user
 from ..spec import Wanted
 from ..state import UserState
 from .children import find_secret
@@ -36,9 +35,8 @@ def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
     user = sources.users.find(name)
     if user is not None and not wanted.identity.is_owner(user.tags):
         user = None
-    secret = WantedSecret(secret_name_of(wanted.identity.name, name))
-    asked = WantedUser(name, f"{ADDITIONAL}[{name}]", secret)
-    if secret.name in [one.secret.name for one in wanted.users]:
+    asked = additional_user(name, wanted.identity.name)
+    if asked.secret.name in [one.secret.name for one in wanted.users]:
         return FoundUser(asked, user)
     item = find_secret(wanted, sources, asked)
     return FoundUser(asked, user, item if item is not None and manifests.is_owned(item, wanted) else None)

@@ -36,6 +36,9 @@ class Cluster(Protocol):
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
         """The Service; None when there is none."""
 
+    def find_object(self, namespace: str, name: str) -> ApiObject | None:
+        """The S3 object with its status; None when there is none."""
+
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
 

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from .. import children, owner
-from ..access import WantedUser
+from .. import children, owner, user_tags
 from ..errors import ReconcileError
 from ..keys import KeyPlan, Pair, plan_keys
 from ..outcome import Reason
@@ -13,6 +12,7 @@ from ..spec import Wanted
 from ..state import UserState
 from ..users import UserRules, due_tags, is_quarantine, policy_name_of
 from .observation import Observation, UserObservation
+from .shared import find_shared
 from .sources import FoundUser, Sources
 
 
@@ -53,7 +53,7 @@ def wait_for_iam(one: FoundUser, sources: Sources) -> None:
         )
 
 
-def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: UserState) -> ReconcileError | None:
+def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserState) -> ReconcileError | None:
     """Why no key may be created for an owned user: it has other rights, or AWS has put it under quarantine."""
     quarantine = [arn for arn in user.attached if is_quarantine(arn)]
     if quarantine:
@@ -62,7 +62,7 @@ def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: Use
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
-    unmanaged = rules.unmanaged_rights(user, policy_name)
+    unmanaged = rules.unmanaged_rights(user, own)
     if not unmanaged:
         return None
     return ReconcileError(
@@ -89,34 +89,45 @@ def compare_user(
     user, policy_name = mine.found, policy_name_of(mine.wanted.username, wanted.bucket)
     if user is None:
         _plan_new_user(wanted, seen, mine)
+        _compare_shared(wanted, sources, seen, mine)
         return
-    tags = _tags_of(wanted, seen, mine.wanted, user)
-    _compare_tags(user, tags, sources.rules, mine)
+    _compare_tags(wanted, sources.rules, seen, mine, user)
     seen.notes += sources.rules.notes_on(mine.wanted.username, user)
     mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
-    if mine.puts_policy:
+    own = [policy_name, *_compare_shared(wanted, sources, seen, mine)]
+    if mine.puts_policy or mine.policies:
         mine.differs.append("user_policy")
-    mine.tags = {**user.tags, **tags, **_origin_tags(wanted, seen, mine)}
     problem = _compare_keys(wanted, sources, mine, user, proof if mine.wanted.is_first else None)
     if mine.keys.unmanaged:
         unmanaged = ", ".join(mine.keys.unmanaged)
         seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
-    for found in (problem, find_rights_problem(mine.wanted.username, policy_name, sources.rules, user)):
+    for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
 
 
-def _tags_of(wanted: Wanted, seen: Observation, asked: WantedUser, user: UserState) -> dict[str, str]:
-    """The tags that an existing user should have. The record of users keeps those that are still to be deleted."""
-    tags = {key: value for key, value in wanted.tags_of(asked).items() if wanted.identity.uid or key != owner.UID}
-    if not asked.is_first:
-        return tags
-    return {**tags, **users_record_of(wanted, seen, user)}
+def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user: UserState) -> dict[str, str]:
+    """The tags of the first user that record the others: also those that are still to be deleted."""
+    if not mine.wanted.is_first:
+        return {}
+    return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
 
 
-def users_record_of(wanted: Wanted, seen: Observation, first: UserState) -> dict[str, str]:
-    """The record of the users that exist or are to be created, in the tags of the first one."""
-    return owner.replaced_users_record(first.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> list[str]:
+    """Fill in which policies for the buckets of other objects differ. Return the names of the operator's policies."""
+    username, policies = mine.wanted.username, mine.found.policies if mine.found else {}
+    shared = find_shared(wanted, sources, seen.account, mine.wanted, mine.found)
+    due = {
+        bucket: policy
+        for bucket, policy in shared.wanted.items()
+        if not is_same(policies.get(policy_name_of(username, bucket)), policy)
+    }
+    # Deleted first: all policies of a user share one limit.
+    mine.policies = {**dict.fromkeys(shared.stale), **due}
+    seen.notes += shared.notes
+    for problem in shared.problems:
+        seen.defer(problem)
+    return [policy_name_of(username, bucket) for bucket in shared.buckets]
 
 
 def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
@@ -132,8 +143,25 @@ def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> di
     return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if has_origin else {}
 
 
-def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, mine: UserObservation) -> None:
-    if rules.differ(user) or any(user.tags.get(key) != value for key, value in due_tags(user, tags).items()):
+def _compare_tags(wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState) -> None:
+    """Fill in all tags that the user should have, and whether any of them differs.
+
+    Where IAM would refuse so many, those of the spec are left out, and the object is not Ready.
+    """
+    record = _users_record(wanted, seen, mine, user)
+    tags = {**wanted.tags_of(mine.wanted), **record}
+    excess = user_tags.find_excess(
+        f"IAM user {mine.wanted.username}", user_tags.merged(user.tags, tags), f"spec.{mine.wanted.field}.tags"
+    )
+    if excess is not None:
+        tags = {**wanted.own_tags_of(mine.wanted), **record}
+        seen.defer(excess)
+    tags = {key: value for key, value in tags.items() if wanted.identity.uid or key != owner.UID}
+    mine.stale_tags = [] if excess else user_tags.stale(user.tags, tags)
+    kept = user.tags if excess else user_tags.merged(user.tags, tags)
+    mine.tags = {**kept, **tags, **_origin_tags(wanted, seen, mine)}
+    is_due = any(user.tags.get(key) != value for key, value in due_tags(user, tags).items())
+    if rules.differ(user) or is_due or mine.stale_tags:
         mine.differs.append("user")
 
 
