@@ -11,7 +11,15 @@ import pytest
 from botocore.loaders import create_loader
 
 from dev.examples import optional_settings
-from s3bucket.aspects import differing, due_settings, extended_record, unmanaged_now, unread, unsupported
+from s3bucket.aspects import (
+    differing,
+    due_settings,
+    extended_record,
+    recorded_now,
+    unmanaged_now,
+    unread,
+    unsupported,
+)
 from s3bucket.errors import ClientError, ReconcileError, unknown
 from s3bucket.outcome import Reason
 from s3bucket.read import read_settings
@@ -75,7 +83,8 @@ def test_settings_are_imported_without_the_collections() -> None:
 
 def test_optional_setting_is_recorded_and_may_have_a_default_of_the_operator(defaults: dict[str, Any]) -> None:
     given = optional_settings(with_needy=True)
-    names = " ".join(sorted(setting.name for setting in ALL if setting.is_optional))
+    optional = [setting for setting in ALL if setting.is_optional]
+    names = " ".join(sorted(part for setting in optional for part in (setting.name, *setting.more_parts)))
     for wanted in (want(defaults, **given), want({**defaults, **given})):
         assert wanted.bucket_tags["agill.apps/settings"] == names
     assert "agill.apps/settings" not in want(defaults).bucket_tags
@@ -130,7 +139,8 @@ def test_suspending_versions_is_tried_again_while_s3_still_shows_the_replication
 def test_record_written_by_others_cannot_make_the_tag_too_long(defaults: dict[str, Any]) -> None:
     names, wanted = [setting.name for setting in ALL if setting.is_optional], want(defaults)
     own = wanted.identity.tags
-    assert extended_record(wanted, {**own, "agill.apps/settings": f"cors {'x' * 240}"}, ["metrics"]) == "cors metrics"
+    forged = f"cors encryption.{'x' * 220}"
+    assert extended_record(wanted, {**own, "agill.apps/settings": forged}, ["metrics"]) == "cors metrics"
     assert extended_record(wanted, {**own, "agill.apps/settings": "cors metrics"}, ["metrics"]) == ""
     assert len(extended_record(wanted, own, names)) <= 256, "the longest value of a tag"
 
@@ -140,6 +150,14 @@ def test_record_of_another_object_in_a_bucket_to_adopt_clears_nothing(defaults: 
     due = {setting.name for setting in due_settings(wanted, {**wanted.identity.tags, **record})}
     assert due - {setting.name for setting in due_settings(wanted, record)} == {"cors", "lifecycle"}
     assert extended_record(wanted, record, ["requester_pays"]) == "requester_pays"
+
+
+def test_record_with_names_of_other_settings_takes_none_of_them_into_management(defaults: dict[str, Any]) -> None:
+    wanted = want(defaults)
+    tags = {**wanted.identity.tags, "agill.apps/settings": "acl cors policy versioning"}
+    found = {item.name: item.new_bucket for item in ALL} | {"versioning": "Enabled", "cors": [{"id": "by-hand"}]}
+    case = Comparison(wanted, found, is_adopted=True)
+    assert differing(case, recorded=recorded_now(wanted, tags)) == ["cors"]
 
 
 @each_setting

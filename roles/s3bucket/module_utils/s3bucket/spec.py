@@ -205,8 +205,8 @@ class Wanted:
 
     def settings_record(self, is_adopted: bool) -> dict[str, str]:
         """The tag that records which optional settings are written to the bucket; empty for none."""
-        names = [item.name for item in self._optional(is_adopted)]
-        return {owner.SETTINGS: " ".join(sorted(names))} if names and not self.is_deleting else {}
+        parts = [part for item in self._optional(is_adopted) for part in item.written_parts(self)]
+        return {owner.SETTINGS: " ".join(sorted(parts))} if parts and not self.is_deleting else {}
 
     def _optional(self, is_adopted: bool) -> list[Setting]:
         """The optional settings that have a value and are managed."""
