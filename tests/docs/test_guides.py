@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ from dev.controlplane import ControlPlane
 from dev.wait import wait_until
 from tests.support.docs import blocks, commands
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.world import PROJECT, World
+from tests.support.world import PROJECT, World, make_old_key_older
 
 GUIDES, OPERATIONS = "docs/guides", "docs/operations"
 # Commands that exit with status 2 when they found something.
