@@ -141,6 +141,13 @@ class S3Object(KubeObject):
         return tuple(name for name in names if name)
 
     @property
+    def also_used(self) -> frozenset[Key]:
+        """The S3 objects with buckets that its user may use, too."""
+        listed = _mapping(self.spec, "iamUser").get("alsoUses")
+        items = listed if isinstance(listed, list) else ()
+        return frozenset((self.namespace, str(item.get("name", ""))) for item in items if isinstance(item, dict))
+
+    @property
     def has_user(self) -> bool:
         """Whether it asks for an IAM user."""
         return bool(self.spec.get("iamUser"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from moto.iam.models import iam_backends
@@ -52,13 +53,34 @@ _OBJECT_ACTIONS = {
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "RestoreObject": "s3:RestoreObject",
     "GetObjectRetention": "s3:GetObjectRetention",
+    "PutObjectRetention": "s3:PutObjectRetention",
+    "GetObjectLegalHold": "s3:GetObjectLegalHold",
+    "PutObjectLegalHold": "s3:PutObjectLegalHold",
 }
 _OBJECT_ACTIONS_OF_VERSION = {
     "GetObject": ("s3:GetObject", "s3:GetObjectVersion"),
     "HeadObject": ("s3:GetObject", "s3:GetObjectVersion"),
     "DeleteObject": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
+    "GetObjectAcl": ("s3:GetObjectAcl", "s3:GetObjectVersionAcl"),
+    "PutObjectAcl": ("s3:PutObjectAcl", "s3:PutObjectVersionAcl"),
+    "GetObjectTagging": ("s3:GetObjectTagging", "s3:GetObjectVersionTagging"),
+    "PutObjectTagging": ("s3:PutObjectTagging", "s3:PutObjectVersionTagging"),
+    "DeleteObjectTagging": ("s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"),
 }
+# What a header of PutObject and CreateMultipartUpload needs in addition.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html (Permissions)
+_OBJECT_HEADERS = {
+    "x-amz-acl": "s3:PutObjectAcl",
+    "x-amz-tagging": "s3:PutObjectTagging",
+    "x-amz-object-lock-mode": "s3:PutObjectRetention",
+    "x-amz-object-lock-legal-hold": "s3:PutObjectLegalHold",
+}
+# The actions on a bucket that know s3:prefix: those that list uploads do not.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+_WITH_PREFIX = ("ListObjects", "ListObjectVersions")
 # What creates metadata tables, in the table bucket that AWS manages, and in its tables.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-permissions.html,
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html. kms:DescribeKey is only for a
@@ -114,17 +136,47 @@ def _s3_rights(call: Call) -> Iterator[Right]:
         for key, version in objects_to_delete(call):
             yield Right(deletion_action(version), f"{bucket}/{key}", context)
     elif call.action in _BUCKET_ACTIONS:
-        yield Right(_BUCKET_ACTIONS[call.action], bucket, context)
+        yield Right(_BUCKET_ACTIONS[call.action], bucket, {**context, **_prefix(call)})
         if call.action == "PutBucketReplication":
             yield _pass_role(call)
         yield from _table_rights(call)
+    else:
+        yield from _object_rights(call, context)
+
+
+def _object_rights(call: Call, context: dict[str, list[str]]) -> Iterator[Right]:
+    resource, is_of_version = f"arn:aws:s3:::{call.bucket}/{call.key}", "versionId" in call.query
+    if call.action == "GetObjectAttributes":
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html (Permissions): both
+        for name in ("", "Attributes"):
+            yield Right(f"s3:GetObject{'Version' if is_of_version else ''}{name}", resource, context)
     elif call.action in _OBJECT_ACTIONS:
-        yield Right(_OBJECT_ACTIONS[call.action], f"{bucket}/{call.key}", context)
+        yield Right(_OBJECT_ACTIONS[call.action], resource, context)
+        yield from _rights_for_headers(call, context)
     elif call.action in _OBJECT_ACTIONS_OF_VERSION:
         plain, of_version = _OBJECT_ACTIONS_OF_VERSION[call.action]
-        yield Right(of_version if "versionId" in call.query else plain, f"{bucket}/{call.key}", context)
+        yield Right(of_version if is_of_version else plain, resource, context)
     else:
         yield Right(UNKNOWN, call.action)
+
+
+def _prefix(call: Call) -> dict[str, list[str]]:
+    """A request without a prefix has no such key.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
+    """
+    has_prefix = call.action in _WITH_PREFIX and "prefix" in call.query
+    return {"s3:prefix": [call.query["prefix"]]} if has_prefix else {}
+
+
+def _rights_for_headers(call: Call, context: dict[str, list[str]]) -> Iterator[Right]:
+    if call.action in ("PutObject", "CreateMultipartUpload"):
+        for header in _OBJECT_HEADERS.keys() & call.headers.keys():
+            yield Right(_OBJECT_HEADERS[header], f"arn:aws:s3:::{call.bucket}/{call.key}", context)
+    source, _, version = unquote(call.headers.get("x-amz-copy-source", "")).lstrip("/").partition("?versionId=")
+    if source:
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html (Permissions)
+        yield Right("s3:GetObjectVersion" if version else "s3:GetObject", f"arn:aws:s3:::{source}")
 
 
 def _table_rights(call: Call) -> Iterator[Right]:

@@ -19,12 +19,16 @@ from xml.sax.saxutils import escape, unescape
 
 from moto.iam.models import AWSManagedPolicy, iam_backends
 from moto.s3.models import FakeBucket, FakeGrant, PublicAccessBlock, s3_backends
+from moto.s3.responses import ACTION_MAP
 
 from .answers import Answer, error, iam_result
 from .calls import ACCOUNT, Call
 
 _PUBLIC_ACLS = ("public-read", "public-read-write", "authenticated-read")
 # Buckets of other accounts with a policy that lets the tests' account in.
+# HEAD of a bucket needs the right to list it: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+# (Permissions). moto asks for an action s3:HeadBucket, which AWS does not have.
+ACTION_MAP["BUCKET"]["HEAD"]["DEFAULT"] = "ListBucket"
 OPEN_BUCKETS: set[str] = set()
 # What tests set: buckets with access points, and with MFA Delete; regions that the account has not enabled.
 WITH_ACCESS_POINTS: set[str] = set()

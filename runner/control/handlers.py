@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable
 
 from runner.backoff import EditRate
 from runner.control.queue import Lane, WorkQueue
-from runner.control.status import is_ready_in_generation
+from runner.control.status import is_ready_in_generation, ready_condition
 from runner.kube.cache import Cache
 from runner.objects import Child, Key, S3Object
 from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
@@ -17,11 +18,50 @@ REQUESTED_AT = "agill.apps/reconcile-requested-at"
 _REQUESTS = (REQUESTED_AT, ROTATE_KEY, KEEP_OLD_KEY)
 
 
+class References:
+    """Which S3 objects have users that may also use the buckets of others (``iamUser.alsoUses``).
+
+    Thread: the one of the watch.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[Key, frozenset[Key]] = {}
+        self._users: defaultdict[Key, set[Key]] = defaultdict(set)
+
+    def put(self, s3: S3Object) -> None:
+        """Keep what an object uses now."""
+        self._set(s3.key, s3.also_used)
+
+    def remove(self, key: Key) -> None:
+        """The object no longer exists."""
+        self._set(key, frozenset())
+
+    def find_users(self, key: Key) -> tuple[Key, ...]:
+        """The objects that use the bucket of this one."""
+        return tuple(sorted(self._users.get(key, ())))
+
+    def _set(self, key: Key, used: frozenset[Key]) -> None:
+        before = self._used.get(key, frozenset())
+        if used == before:
+            return
+        for other in before - used:
+            self._users[other].discard(key)
+            if not self._users[other]:
+                del self._users[other]
+        for other in used - before:
+            self._users[other].add(key)
+        if used:
+            self._used[key] = used
+        else:
+            del self._used[key]
+
+
 class ObjectHandler:
     """S3 objects: a new, changed or deleted one is fresh; one that was Ready before a restart waits for its turn.
 
     Distinguishes a change that matters (spec, deletion, a requested reconcile) from the operator's own status writes.
-    An object that is edited again and again is reconciled at a limited rate; a deletion is never delayed.
+    An object that is edited again and again is reconciled at a limited rate; a deletion is never delayed. Objects with
+    users that may also use its bucket are checked when it becomes Ready, and when it is deleted.
     """
 
     def __init__(
@@ -36,6 +76,7 @@ class ObjectHandler:
         self._sync_period_s = sync_period_s
         self._cache = cache
         self._edits = edits or EditRate()
+        self._references = References()
         self._chance = chance or random.Random()  # noqa: S311 - jitter
 
     def replace_all(self, found: Iterable[S3Object]) -> None:
@@ -46,6 +87,7 @@ class ObjectHandler:
             is_new = self._cache.find(s3.key) is None
             if is_new and is_ready_in_generation(s3) and not s3.is_deleting:
                 self._cache.put(s3)
+                self._references.put(s3)
                 # Spread over the period, so that a restart with thousands of objects is no burst.
                 self._queue.add(s3.key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
             else:
@@ -66,6 +108,9 @@ class ObjectHandler:
     def _see(self, s3: S3Object) -> None:
         before = self._cache.find(s3.key)
         self._cache.put(s3)
+        self._references.put(s3)
+        if before is None or _usability_of(before) != _usability_of(s3):
+            self._check_users(s3.key)
         if before is None or (s3.is_deleting and not before.is_deleting):
             self._queue.add(s3.key, Lane.FRESH)
         elif _version_of(before) != _version_of(s3):
@@ -73,10 +118,17 @@ class ObjectHandler:
 
     def _forget(self, key: Key) -> None:
         self._cache.remove(key)
+        self._references.remove(key)
+        self._check_users(key)
         self._queue.forget(key)
         self._edits.forget(key)
         # What is kept of it elsewhere is dropped as well, once it is no longer being processed.
         self._queue.add(key, Lane.RESYNC)
+
+    def _check_users(self, key: Key) -> None:
+        """Check the objects with users that may also use this object's bucket, at a limited rate."""
+        for user in self._references.find_users(key):
+            self._queue.add(user, Lane.RESYNC, self._edits.next_s(user))
 
 
 class ChildHandler:
@@ -126,6 +178,11 @@ class ChildHandler:
     def _resync_owner(self, child: Child) -> None:
         for key in child.controllers:
             self._queue.add(key, Lane.RESYNC, self._edits.next_s(key))
+
+
+def _usability_of(s3: S3Object) -> tuple[object, ...]:
+    """What decides whether users of other objects may use the bucket."""
+    return s3.uid, s3.is_deleting, ready_condition(s3.status).get("status"), s3.status.get("bucketARN")
 
 
 def _version_of(s3: S3Object) -> tuple[object, ...]:

@@ -12,9 +12,11 @@ the condition's status does, observedGeneration is that of the spec that was rec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from runner.control.rotations import in_use_message, keys_of
 from runner.objects import JsonObject, S3Object
+from s3bucket import recent
 from s3bucket.key_status import FIELD as ACCESS_KEYS
 from s3bucket.outcome import Outcome, Reason, Retry
 
@@ -79,6 +81,9 @@ def status_of(
     generation = s3.generation or 0
     word = "Ready" if is_ready else "Deleting" if s3.is_deleting else _WORDS.get(outcome.reason, "Failed")
     new = {**old, **outcome.status, "status": word, "observedGeneration": generation}
+    if recent.STATUS in outcome.status:
+        # What an earlier run wrote may be returned late, too.
+        new[recent.STATUS] = recent.merged(old, outcome.status[recent.STATUS], datetime.fromisoformat(now))
     if is_ready and not outcome.drift:
         new["appliedGeneration"] = generation
     # Written as an empty list once it is over: a merge patch keeps what is left out.

@@ -11,7 +11,10 @@ from runner.objects import JsonObject
 
 
 class Cached(Protocol):
-    """Secrets and Services as their watches saw them last, with digests in place of values; None for others."""
+    """Secrets, Services and S3 objects as their watches saw them last; None for others.
+
+    A Secret has fingerprints in place of values.
+    """
 
     def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None:
         """One of them."""
@@ -25,6 +28,12 @@ class LiveCluster(Protocol):
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Service; None when there is none."""
+
+    def find_config_map(self, namespace: str, name: str) -> JsonObject | None:
+        """A ConfigMap; None when there is none."""
+
+    def find_object(self, namespace: str, name: str) -> JsonObject | None:
+        """An S3 object; None when there is none."""
 
     def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted."""
@@ -40,6 +49,8 @@ class CachedCluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
+        # ConfigMaps are not watched. Only objects of the layout OBC have one.
+        self.find_config_map = live.find_config_map
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Secret; None when there is none."""
@@ -50,6 +61,11 @@ class CachedCluster:
         """A Service; None when there is none."""
         found = self._cached("Service", namespace, name)
         return self._live.find_service(namespace, name) if found is None and is_wanted else found
+
+    def find_object(self, namespace: str, name: str) -> JsonObject | None:
+        """An S3 object; None when there is none."""
+        found = self._cached("S3", namespace, name)
+        return self._live.find_object(namespace, name) if found is None else found
 
     def dry_run(self, manifest: JsonObject) -> None:
         """Have the API server check a manifest without storing it."""

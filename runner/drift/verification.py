@@ -6,25 +6,16 @@ those of ``s3bucket.verification``. Threads: any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runner.drift.aws_clients import AWSClients
 from runner.drift.key_clients import KeyClients
 from runner.objects import JsonObject, S3Object
-from s3bucket import children, read, verification
+from s3bucket import access, children, metadata, read, verification
+from s3bucket.access import WantedUser
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import ReconcileError
 from s3bucket.verification import KeyState, Target, Verification
-
-
-@dataclass(frozen=True)
-class _Key:
-    """An access key that an S3 object requests: ``field`` of its user in the spec, and where the key is."""
-
-    field: str
-    secret_name: str
-    access_mode: str = "Full"
-    prefix: str = ""
 
 
 class KeyVerification:
@@ -46,24 +37,24 @@ class KeyVerification:
         :param may_write: False verifies only access, whatever the spec gives
         """
         result: Verification | None = None
-        for key in _keys_of(s3):
+        for user in _users_of(s3):
             try:
-                found = self._verify(s3, key, may_write=may_write)
+                found = self._verify(s3, user, may_write=may_write)
             except ReconcileError as error:
                 # Of Kubernetes, or of the operator's own requests: nothing is known of the key.
                 found = Verification(False, error.reason, error.message, KeyState.UNANSWERED, is_answer=False)
             if found is not None and not found.ok:
-                return replace(found, message=f"{key.field}: {found.message}")
+                return replace(found, message=f"{user.field}: {found.message}")
             result = found or result
         return result
 
-    def _verify(self, s3: S3Object, key: _Key, *, may_write: bool) -> Verification | None:
-        pair = self._find_pair(s3, key.secret_name)
+    def _verify(self, s3: S3Object, user: WantedUser, *, may_write: bool) -> Verification | None:
+        pair = self._find_pair(s3, user.secret.name)
         if pair is None:
             return None
-        region = str(s3.spec.get("region", ""))
+        region, prefix = str(s3.spec.get("region", "")), user.prefixes[0] if user.prefixes else ""
         operator, _, identity = self._operator.get(region)
-        target = Target(s3.bucket_name, read.get_account(identity), key.prefix, key.access_mode, s3.uid)
+        target = Target(s3.bucket_name, read.get_account(identity), prefix, user.mode, s3.uid)
         with self._clients.signing(region, *pair) as client:
             if may_write and s3.spec.get("verify") == verification.READ_WRITE:
                 return verification.verify_writing(client, operator, target)
@@ -77,8 +68,12 @@ class KeyVerification:
         return (key_id, value) if key_id and value else None
 
 
-def _keys_of(s3: S3Object) -> list[_Key]:
-    return [_Key("iamUser", f"{s3.name}-iam-secret")] if s3.has_user else []
+def _users_of(s3: S3Object) -> tuple[WantedUser, ...]:
+    try:
+        return access.users_of(s3.spec, s3.name, metadata.NONE)
+    except ReconcileError:
+        # The condition Ready shows that the spec is invalid.
+        return ()
 
 
 def _is_controlled(secret: JsonObject, uid: str) -> bool:

@@ -86,7 +86,10 @@ class Caches:
         return next((s3 for s3 in found if s3 is not None), None)
 
     def find_child(self, kind: str, namespace: str, name: str) -> JsonObject | None:
-        """A Secret or Service, as the role's code reads it; None when there is none."""
+        """A Secret, a Service or an S3 object, as the role's code reads it; None when there is none."""
+        if kind == "S3":
+            s3 = self.find_object((namespace, name))
+            return None if s3 is None else s3.item
         found = (cache.find((namespace, name)) for cache in self._children[kind])
         return next((child.item for child in found if child is not None), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import load_kube_config
 
+from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from dev.wait import wait_until
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.spec import MAX_TAGS, UNMANAGED_FIELDS
 from tests.support.world import PROJECT, World
@@ -57,6 +60,19 @@ def routed(**rule: Any) -> dict[str, Any]:
     return {"website": {"indexDocument": "i", "routingRules": [rule]}}
 
 
+# Where a spec shapes what the operator writes to Kubernetes.
+SHAPED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "secret.": lambda shape: {"secret": shape},
+    "service.": lambda shape: {"service": shape},
+    "additionalUsers[].secret.": lambda shape: {"additionalUsers": [{"username": "other", "secret": shape}]},
+}
+KEYS_OF_METADATA = ["a", "A.b_c-d", "example.com/a", f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}/{'e' * 63}"]
+METADATA = {
+    "labels": dict.fromkeys(KEYS_OF_METADATA, "Value_1.2-3"),
+    "annotations": dict.fromkeys(KEYS_OF_METADATA, "{{ lookup('pipe', 'id') }} {% raw %}"),
+}
+
+
 def rotated(**durations: object) -> dict[str, Any]:
     return {"username": "good", "keyRotation": durations}
 
@@ -91,6 +107,25 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "user-space": ({"iamUser": {"username": "a b"}}, "must be 1 to 64"),
     "user-long": ({"iamUser": {"username": "a" * 65}}, "may not be more than 64"),
     "user-none": ({"iamUser": {}}, "spec.iamUser.username: Required"),
+    **{
+        f"user-{name}": ({"iamUser": {"username": "good", **given}}, message)
+        for name, given, message in (
+            ("mode", {"accessMode": "Admin"}, 'spec.iamUser.accessMode: Unsupported value: "Admin"'),
+            ("prefix-empty", {"prefixes": [""]}, "spec.iamUser.prefixes[0] in body should be at least 1 chars"),
+            ("prefix-slash", {"prefixes": ["logs"]}, "must end with /: logs would also give access to logs-private"),
+            ("prefix-star", {"prefixes": ["a*/"]}, "a prefix may have only A-Z"),
+            ("prefix-question-mark", {"prefixes": ["a?/"]}, "a prefix may have only A-Z"),
+            ("prefix-variable", {"prefixes": ["${aws:username}/"]}, "a prefix may have only A-Z"),
+            ("prefix-twice", {"prefixes": ["a/", "a/"]}, 'spec.iamUser.prefixes[1]: Duplicate value: "a/"'),
+            ("prefix-long", {"prefixes": ["a" * 256 + "/"]}, "may not be more than 256"),
+            ("prefixes", {"prefixes": [f"{at}/" for at in range(11)]}, "must have at most 10 items"),
+            ("tag-owner", {"tags": {"Agill.Apps/name": "1"}}, "must not begin with aws:, agill.apps/ or __ansible"),
+            ("tag-aws", {"tags": {"AWS:x": "1"}}, "must not begin with aws:, agill.apps/ or __ansible"),
+            ("tag-key", {"tags": {"a*": "1"}}, "a key of iamUser.tags must have 1 to 128 letters"),
+            ("tag-value", {"tags": {"a": "*"}}, "a value of iamUser.tags may have only letters"),
+            ("tags", {"tags": {f"k{at}": "" for at in range(21)}}, "must have at most 20 items"),
+        )
+    },
     "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
     "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
     "rotation-sum": (
@@ -104,12 +139,35 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
     ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
+    "also-namespace": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
+    ),
+    "also-twice": ({"iamUser": {"username": "u", "alsoUses": [{"name": "a"}, {"name": "a"}]}}, "Duplicate value"),
+    "also-mode": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": "a", "accessMode": "All"}]}}, "Unsupported value",
+    ),
+    "also-many": (
+        {"iamUser": {"username": "u", "alsoUses": [{"name": f"a{number}"} for number in range(9)]}}, "at most 8 items",
+    ),
+    "also-itself": (
+        {NAME: "a", "iamUser": {"username": "u", "alsoUses": [{"name": "a"}]}}, "must not name the object itself",
+    ),
     "users-twice": ({"additionalUsers": [{"username": "bob"}, {"username": "bob"}]}, "Duplicate value"),
     "users-of-first": (
         {"iamUser": {"username": "Bob"}, "additionalUsers": [{"username": "bob"}]}, "must not name the user of iamUser",
     ),
     "users-alone": ({"iamUser": None, "additionalUsers": [{"username": "bob"}]}, "additionalUsers needs iamUser"),
     "users-upper": ({"additionalUsers": [{"username": "Bob"}]}, "it is part of the name of a Secret"),
+    "users-tag-key": (
+        {"additionalUsers": [{"username": "bob", "tags": {"a*b": "c"}}]}, "a key of additionalUsers[].tags must have",
+    ),
+    "users-tag-owner": (
+        {"additionalUsers": [{"username": "bob", "tags": {"agill.apps/name": "c"}}]},
+        "a key of additionalUsers[].tags must not begin with",
+    ),
+    "users-tag-value": (
+        {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may",
+    ),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
     "users-sum": (
@@ -404,6 +462,39 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("inventory", "no-schedule", {"schedule": None}, "schedule: Required"),
         )
     },
+    "secret-without-user": ({"iamUser": None, "secret": {"layout": "Env"}}, "secret needs iamUser"),
+    **{
+        f"{place.rstrip('.')}-{name}": (given(value), message.format(place))
+        for place, given in SHAPED.items()
+        for name, value, message in (
+            ("label-key", {"labels": {"a b": "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-key-long", {"labels": {"a" * 64: "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-domain", {"labels": {f"{'a' * 254}/b": "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-own", {"labels": {"agill.apps/s3": "a"}}, "a key of {}labels must not be app"),
+            ("label-manager", {"labels": {"app.kubernetes.io/managed-by": "a"}}, "a key of {}labels must not be app"),
+            ("label-value", {"labels": {"a": "b c"}}, "a value of {}labels must be empty, or letters"),
+            ("label-long", {"labels": {"a": "b" * 64}}, "may not be more than 63"),
+            ("labels", {"labels": {f"a{at}": "" for at in range(17)}}, "must have at most 16 items"),
+            ("annotation-key", {"annotations": {"{{ a }}": "c"}}, "a key of {}annotations must be a name"),
+            ("annotation-own", {"annotations": {"agill.apps/key": "a"}}, "a key of {}annotations must not be app"),
+            ("annotation-long", {"annotations": {"a": "b" * 1025}}, "may not be more than 1024"),
+        )
+    },
+    **{
+        f"{place.rstrip('.')}-{name}": (SHAPED[place](value), message.format(place))
+        for place in ("secret.", "additionalUsers[].secret.")
+        for name, value, message in (
+            ("name", {"name": "A"}, "{}name must have only a-z, 0-9"),
+            ("name-long", {"name": "a" * 254}, "may not be more than 253"),
+            ("layout", {"layout": "Vault"}, 'Unsupported value: "Vault"'),
+            ("source", {"keys": {"a": "password"}}, 'Unsupported value: "password"'),
+            ("key", {"keys": {"__ansible_unsafe": "arn"}}, "a key of {}keys must be at most 253"),
+            ("keys", {"keys": {f"a{at}": "arn" for at in range(17)}}, "must have at most 16 items"),
+            ("lost-key", {"keys": {"AWS_SECRET_ACCESS_KEY": "arn"}}, "{}keys must name accessKeyID"),
+            ("lost-file", {"layout": "File", "keys": {"credentials": "arn"}}, "{}keys must not have credentials"),
+            ("lost-info", {"layout": "COSI", "keys": {"BucketInfo": "arn"}}, "{}keys must not have BucketInfo"),
+        )
+    },
     "metrics-id-twice": ({"metrics": 2 * [{"id": "a"}]}, 'spec.metrics[1]: Duplicate value: {"id":"a"}'),
     "metrics-too-many": ({"metrics": [{"id": f"{at}"} for at in range(101)]}, "must have at most 100 items"),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
@@ -422,6 +513,12 @@ IMMUTABLE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 FULL: dict[str, Any] = {
     **GOOD,
+    "iamUser": {
+        "username": "good",
+        "accessMode": "ReadWrite",
+        "prefixes": ["in/", "A-Z0-9 !'()&@:,=+;._-/"],
+        "tags": {"Ünïcode key/1": "a b_.:/=+-@", "empty": ""},
+    },
     "bucketACL": "private",
     "enableObjectLock": True,
     "enableVersioning": True,
@@ -437,7 +534,13 @@ FULL: dict[str, Any] = {
     "driftPolicy": "Report",
     "verify": "Access",
     "unmanagedFields": ["bucketPolicy", "tags"],
-    "service": {"enabled": False},
+    "service": {"enabled": False, **METADATA},
+    "secret": {
+        "name": "own.name",
+        "layout": "OBC",
+        "keys": {"AWS_ACCESS_KEY_ID": "accessKeyID", "id": "accessKeyID", "host": "host", "a.b_c-d": "arn"},
+        **METADATA,
+    },
 }
 
 
@@ -517,6 +620,21 @@ def test_every_field_is_described_and_none_has_a_default_but_what_was_not_seen_y
     assert [name for name, field in fields.items() if "description" not in field] == []
     found = {name: field["default"] for name, field in fields.items() if "default" in field}
     assert found == {"status": {"observedGeneration": -1}}
+
+
+def test_kubectl_explain_prints_every_field_and_the_text_of_a_leaf(world: World) -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    names = {name.rpartition(".")[2] for name, _ in find_fields(schema["properties"])}
+    # The API server publishes the schema of a new CRD some moments later.
+    shown = wait_until(lambda: explain(world, "s3.spec", "--recursive"), "the schema")
+    assert names - set(shown.split()) == set()
+    leaf = schema["properties"]["replication"]["properties"]["role"]["description"]
+    assert " ".join(leaf.split()) in " ".join(explain(world, "s3.spec.replication.role").split())
+
+
+def explain(world: World, *arguments: str) -> str:
+    command = [str(find_binaries()["kubectl"]), f"--kubeconfig={world.kubeconfig}", "explain", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def find_fields(properties: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

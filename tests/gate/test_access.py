@@ -114,6 +114,19 @@ REQUESTS: dict[str, tuple[Call, list[tuple[str, str]]]] = {
         Call("s3", "DeleteObjects", "b", body=DELETES),
         [("s3:DeleteObject", "b/a"), ("s3:DeleteObjectVersion", "b/b")],
     ),
+    "PutObject-tags": (
+        Call("s3", "PutObject", "b", "k", headers={"x-amz-tagging": "a=b"}),
+        [("s3:PutObject", "b/k"), ("s3:PutObjectTagging", "b/k")],
+    ),
+    "PutObject-copy": (
+        Call("s3", "PutObject", "b", "k", headers={"x-amz-copy-source": "/other/a%2Fb?versionId=1"}),
+        [("s3:PutObject", "b/k"), ("s3:GetObjectVersion", "other/a/b")],
+    ),
+    "GetObjectAttributes-version": (
+        Call("s3", "GetObjectAttributes", "b", "k", query={"versionId": "1"}),
+        [("s3:GetObjectVersion", "b/k"), ("s3:GetObjectVersionAttributes", "b/k")],
+    ),
+    "ListParts": (Call("s3", "ListParts", "b", "k"), [("s3:ListMultipartUploadParts", "b/k")]),
     "ListObjectVersions": (Call("s3", "ListObjectVersions", "b"), [("s3:ListBucketVersions", "b")]),
     "DeletePublicAccessBlock": (Call("s3", "DeletePublicAccessBlock", "b"), [("s3:PutBucketPublicAccessBlock", "b")]),
     "GetUser-of-none": (Call("iam", "GetUser", user="missing"), [("iam:GetUser", f"{USER}/missing")]),
@@ -133,6 +146,32 @@ REQUESTS: dict[str, tuple[Call, list[tuple[str, str]]]] = {
 def test_request_needs(call: Call, wanted: list[tuple[str, str]]) -> None:
     found = [(right.action, right.resource.removeprefix("arn:aws:s3:::")) for right in rights_for(call)]
     assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("call", "prefix"),
+    [
+        pytest.param(Call("s3", "ListObjects", "b", query={"prefix": "a/"}), ["a/"], id="list"),
+        pytest.param(Call("s3", "ListObjectVersions", "b", query={"prefix": ""}), [""], id="versions-empty"),
+        pytest.param(Call("s3", "ListObjects", "b"), None, id="none-given"),
+        pytest.param(Call("s3", "ListMultipartUploads", "b", query={"prefix": "a/"}), None, id="uploads"),
+    ],
+)
+def test_list_has_the_prefix_that_it_asks_for(call: Call, prefix: list[str] | None) -> None:
+    (right,) = rights_for(call)
+    assert right.context.get("s3:prefix") == prefix
+
+
+@pytest.mark.parametrize(("action", "code"), [("s3:ListBucket", "allowed"), ("s3:PutObject", "403")])
+def test_head_of_a_bucket_needs_the_right_to_list_it(aws: Aws, new_name: Names, action: str, code: str) -> None:
+    bucket, user, iam = new_name("bucket"), new_name("user"), aws.client("iam")
+    aws.client("s3").create_bucket(Bucket=bucket)
+    key_id, secret = make_user(iam, user)
+    iam.put_user_policy(
+        UserName=user, PolicyName="all", PolicyDocument=json.dumps(policy({**ALLOW, "Action": [action]}))
+    )
+    s3 = aws.client("s3", aws_access_key_id=key_id, aws_secret_access_key=secret)
+    assert code_of(lambda: s3.head_bucket(Bucket=bucket)) == code
 
 
 def test_request_has_the_tags_and_the_boundary_that_it_sets() -> None:

@@ -55,7 +55,7 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
         "enableVersioning": True,
         "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
         "tags": {"team": "photos"},
-        "iamUser": {"username": new_name("user")},
+        "iamUser": {"username": new_name("user"), "tags": {"team": "photos"}},
         **optional_settings(),
     }
     subject = Subject(world, world.make_object(namespace, "drift", spec))
@@ -199,6 +199,14 @@ ROWS: dict[str, Row] = {
         "iamUser.tags.agill.apps/uid",
         lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "agill.apps/uid", "Value": "another"}]),
     ),
+    "user-tag-edited": Row(
+        "user",
+        "iamUser.tags.team",
+        lambda s: s.world.iam.tag_user(UserName=s.user, Tags=[{"Key": "team", "Value": "other"}]),
+    ),
+    "user-tag-removed": Row(
+        "user", "iamUser.tags.team", lambda s: s.world.iam.untag_user(UserName=s.user, TagKeys=["team"])
+    ),
     "user-policy-widened": Row("user_policy", "iamUser.policy", widen_policy),
     "user-policy-deleted": Row(
         "user_policy",
@@ -266,7 +274,7 @@ ROWS: dict[str, Row] = {
         lambda s: s.patch_service({"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
     ),
     # This row is the last one, because an immutable Secret cannot be made mutable again.
-    "secret-immutable": Row("secret", "secret", make_secret_immutable_and_edit_labels, has_fresh_key=True),
+    "secret-immutable": Row("secret", "secret", make_secret_immutable_and_edit_labels),
 }
 
 

@@ -125,6 +125,7 @@ def test_required_tags_are_in_the_calls_that_create_and_are_kept(
     make_operator_key(world.aws, policy, tmp_path / "key")
     environment = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "key")}
     cr = new_object(tags={"team": "photos", "own": "1"})
+    cr["spec"]["iamUser"]["tags"] = {"Team": "photos", "stage": "test"}
     refused = world.reconcile(cr, **environment)
     assert (refused.outcome["reason"], "iam:CreateUser" in refused.outcome["message"]) == ("AccessDenied", True)
 
@@ -133,7 +134,10 @@ def test_required_tags_are_in_the_calls_that_create_and_are_kept(
     assert run.outcome["done"], run.output
     assert "spec.tags[team]" in run.outcome["message"], "the operator's own tag wins, and a note reports that"
     assert {**TAGS, "own": "1"}.items() <= tags_of(world, cr).items()
-    assert TAGS.items() <= user_tags(world, user_of(cr)).items()
+    assert "spec.iamUser.tags[Team]" in run.outcome["message"]
+    found = user_tags(world, user_of(cr))
+    assert {**TAGS, "stage": "test"}.items() <= found.items()
+    assert "Team" not in found, "IAM would take it for team"
 
     wanted = wanted_of(cr, CLUSTER, {**DEFAULTS, "operatorTags": TAGS})
     assert observe(wanted, world.sources()).differs == []

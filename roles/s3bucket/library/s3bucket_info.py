@@ -153,7 +153,7 @@ from ansible.module_utils.s3bucket.observe import (
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
-from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
+from ansible.module_utils.s3bucket.spec import Wanted, metadata_defaults, wanted_of
 from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -173,6 +173,7 @@ def main() -> None:
     try:
         settings = read_settings(given["settings"])
         defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
+        defaults |= metadata_defaults(settings.resource_labels, settings.resource_annotations)
         cr = read_cr(given["cr"], given["state"])
         wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = make_sources(module, settings)
@@ -227,6 +228,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": [plan_user(wanted, user, sources) for user in seen.users],
+        "policies": [policy for user in seen.users for policy in plan_policies(wanted, user)],
         "removed": plan_removed(wanted, seen),
         "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
@@ -258,6 +260,7 @@ def success(notes: list[str]) -> OutcomeRecord:
 
 def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
     """The data of the tasks for one IAM user with its key and Secret."""
+    in_secret = plan_secret(wanted, user)
     origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
     # The record of an unfinished rotation may be of another kind of rotation.
     starts_rotation = user.keys.create and found.get(owner.UNMANAGED_KEYS) != user.keys.unmanaged_tag
@@ -269,13 +272,12 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "name": user.wanted.username,
         "is_first": user.wanted.is_first,
         "is_created": creates_user(user),
-        "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
-        "policy": wanted.policy_of(user.wanted),
-        "puts_policy": user.puts_policy,
         # The call that creates a user sets all its tags.
         "sets_tags": user.found is not None and is_changed,
         "origin": origin,
         "tags": {**user.tags, **rotation_tags},
+        # Read again by the module: a tag that someone else sets at this moment would be removed, too.
+        "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value
@@ -285,13 +287,55 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "key_tag": owner.KEY,
         "keys": user.keys.to_record(),
         "step": "access",
-        "tasks": "access_of_several.yml" if len(wanted.users) > 1 else "access.yml",
         "needs_access": user.writes_secret or user.keys.differs,
-        "secret": children.secret_manifest(wanted, user.wanted, user.secret) if user.writes_secret else {},
-        "secret_name": user.wanted.secret.name,
         "status": user_status(user, shows_key=True, is_after=True),
-        "recreate_secret_uid": immutable_secret(user),
+        **in_secret,
+        "tasks": "access_of_several.yml" if len(wanted.users) > 1 or in_secret["has_more"] else "access.yml",
     }
+
+
+def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
+    """The data of the tasks for the Secret of one IAM user, and for the ConfigMap beside it."""
+    own, kept = user.wanted.secret, user.kept_in
+    manifest = children.secret_manifest(wanted, own, user.secret) if user.writes_secret else {}
+    if kept is not None and children.is_new(manifest):
+        manifest = children.with_issue_of(manifest, kept)
+    config_map = (
+        children.config_map_manifest(wanted, own, user.config_map, user.facts) if user.writes_config_map else {}
+    )
+    more = {
+        "kept_in": kept["metadata"]["name"] if kept else "",
+        "config_map": config_map,
+        "unwanted": [
+            {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
+            for kind, item in user.unwanted
+        ],
+        "secret_tags": {owner.SECRET: own.name} if user.moves and user.writes_secret else {},
+    }
+    source = {
+        "entries": own.entries,
+        "facts": asdict(user.facts),
+        "pair": str(user.recorded or ""),
+        "kept_uid": kept["metadata"]["uid"] if kept else "",
+    }
+    return {
+        "secret": manifest,
+        "secret_name": own.name,
+        "secret_source": source,
+        "recreate_secret_uid": immutable_secret(user),
+        "has_more": any(more.values()),
+        **more,
+    }
+
+
+def plan_policies(wanted: Wanted, user: UserObservation) -> list[dict[str, Any]]:
+    """The data of the tasks for the inline policies of one IAM user. None: that one is deleted."""
+    own = {wanted.bucket: wanted.policy_of(user.wanted)} if user.puts_policy else {}
+    name = user.wanted.username
+    return [
+        {"user": name, "name": policy_name_of(name, bucket), "policy": policy}
+        for bucket, policy in {**user.policies, **own}.items()
+    ]
 
 
 def creates_user(user: UserObservation) -> bool:
@@ -376,8 +420,9 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
 
 
 def children_of(wanted: Wanted, deletion: Deletion) -> list[dict[str, str]]:
-    """The Secrets and the Service that are deleted."""
+    """The Secrets, ConfigMaps and the Service that are deleted."""
     found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid} for user in deletion.users]
+    found += [child for user in deletion.users for child in user.more]
     found.append({"kind": "Service", "name": wanted.identity.name, "uid": deletion.service_uid})
     return [child for child in found if child["uid"]]
 

@@ -29,10 +29,6 @@ options:
     description: The account that owns the bucket.
     type: str
     required: true
-  prefix:
-    description: The prefix of the objects that the key may list; empty for all.
-    type: str
-    default: ""
   time_s:
     description: Seconds for which AWS may not know the key.
     type: int
@@ -91,14 +87,13 @@ def main() -> None:
             "secret_access_key": {"type": "str", "required": True, "no_log": True},
             "bucket": {"type": "str", "required": True},
             "account": {"type": "str", "required": True},
-            "prefix": {"type": "str", "default": ""},
             "time_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
     given = module.params
     s3 = make_client_of_key(module, "s3", given["access_key_id"], given["secret_access_key"])
-    target = Target(given["bucket"], given["account"], given["prefix"])
+    target = Target(given["bucket"], given["account"])
     found = wait_until_valid(lambda: verify_access(s3, target), given["time_s"], time.monotonic, time.sleep)
     if found.key is not KeyState.VALID:
         refuse(module, refusal_of(found))

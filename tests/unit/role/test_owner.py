@@ -53,6 +53,8 @@ OF_USER = {
     owner.POLICY,
     owner.KEY,
     owner.UNMANAGED_KEYS,
+    owner.USERS,
+    owner.SECRET,
     owner.OLD_KEY,
     owner.ROTATED,
     owner.USERS,

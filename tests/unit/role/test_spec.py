@@ -111,6 +111,22 @@ DENY_ALL = json.dumps({"Statement": [{"Effect": "Deny", "Principal": "*", "Actio
         pytest.param({"iamUser": {"username": "a b"}}, "spec.iamUser.username: ", id="user-name"),
         pytest.param({"iamUser": {"username": ""}}, "spec.iamUser.username: ", id="no-user-name"),
         pytest.param({"iamUser": {"username": "u" * 64}, "bucketName": "b" * 50}, "at most 113", id="sum"),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": {}}}, "spec.iamUser.alsoUses: must be a list", id="also"
+        ),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": [{"name": "a/b"}]}},
+            "is not the name of an S3 object",
+            id="also-name",
+        ),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": [{"name": "photos"}]}}, "is that of this object", id="also-itself"
+        ),
+        pytest.param(
+            {"iamUser": {"username": "u", "alsoUses": [{"name": "a", "namespace": "b"}]}},
+            "there is no such field",
+            id="also-namespace",
+        ),
         pytest.param({"additionalUsers": {}}, "spec.additionalUsers: must be a list", id="users"),
         pytest.param({"additionalUsers": ["bob"]}, r"spec.additionalUsers\[0\]: must be an object", id="users-text"),
         pytest.param({"additionalUsers": [{}]}, r"spec.additionalUsers\[0\].username: ", id="users-none"),

@@ -52,12 +52,7 @@ class Pair:
 
 def fingerprint_of(secret: str) -> str:
     """32 hex digits of the SHA-256 of a secret access key: enough to notice a changed value, and not to learn it."""
-    return fingerprint_in(hashlib.sha256(secret.encode()).hexdigest())
-
-
-def fingerprint_in(digest: str) -> str:
-    """The fingerprint that belongs to the full SHA-256 of a secret access key."""
-    return digest[:32]
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

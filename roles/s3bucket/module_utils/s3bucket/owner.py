@@ -42,6 +42,9 @@ SETTINGS = PREFIX + "settings"
 # On the first user of an object: the names of its other users. Tags with a number after this key have further names.
 USERS = PREFIX + "users"
 
+# On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved.
+SECRET = PREFIX + "secret"
+
 # The values of the tag ORIGIN for the origin of a bucket.
 CREATED_ORIGIN = "created"
 ADOPTED_ORIGIN = "adopted"

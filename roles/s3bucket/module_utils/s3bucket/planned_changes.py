@@ -7,7 +7,7 @@ from a Secret. Any value there may be secret, even one that someone else wrote.
 
 from __future__ import annotations
 
-from . import aspects, children, owner
+from . import aspects, children, owner, secrets
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import KeyPlan, Pair
@@ -63,7 +63,7 @@ def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:
 
 
 def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
-    found = [Change("user", mine.wanted.field, _MISSING, _CREATED)]
+    found = [Change("user", mine.wanted.field, _MISSING, _CREATED), *_of_shared(mine)]
     if not mine.keys.create:
         return found
     issued = Change("user", f"{mine.wanted.in_plan}accessKey", _MISSING, "issued")
@@ -72,7 +72,8 @@ def _of_new_user(mine: UserObservation, sources: Sources) -> list[Change]:
 
 def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: Sources) -> list[Change]:
     field = mine.wanted.field
-    names = [*due_tags(user, wanted.tags_of(mine.wanted)), *owner.replaced_users_record(mine.tags, [])]
+    due = due_tags(user, wanted.tags_of(mine.wanted))
+    names = dict.fromkeys([*due, *owner.replaced_users_record(mine.tags, []), *mine.stale_tags])
     tags = {key: mine.tags.get(key) for key in names}
     found = _differing("user", f"{field}.tags.", {key: (user.tags.get(key), value) for key, value in tags.items()})
     if sources.rules.differ(user):
@@ -81,14 +82,67 @@ def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: So
     if mine.puts_policy:
         policy = user.policies.get(policy_name_of(mine.wanted.username, wanted.bucket))
         found.append(Change("user_policy", f"{field}.policy", policy, wanted.policy_of(mine.wanted)))
+    found += _of_shared(mine)
     found += _of_keys(mine, user)
     # A new key replaces the one in the Secret, so both values change together.
     aspect = "secret" if "secret" in mine.differs else "access_key"
     if mine.keys.create:
         found += _of_rewritten_secret(aspect, mine, sources)
-    if "secret" in mine.differs and mine.secret is not None:
-        found += _of_labels("secret", mine.wanted.in_plan, mine.secret, wanted)
+    if "secret" in mine.differs:
+        found += _of_secret(wanted, mine)
     return found
+
+
+def _of_secret(wanted: Wanted, mine: UserObservation) -> list[Change]:
+    """The changes of the Secret beside those of a new key."""
+    own, prefix, found = mine.wanted.secret, f"{mine.wanted.in_plan}secret", []
+    if mine.former is not None:
+        found.append(Change("secret", f"{prefix}.name", mine.former["metadata"]["name"], own.name))
+    elif mine.moves:
+        found.append(Change("secret", f"{prefix}.name", "not on record", own.name))
+    elif mine.secret is None and not mine.keys.create:
+        found.append(Change("secret", prefix, _MISSING, _CREATED))
+    elif mine.secret is not None and mine.secret.get("immutable") and mine.kept_in is not None:
+        found.append(Change("secret", prefix, "immutable", "replaced"))
+    if mine.secret is not None:
+        manifest = children.secret_manifest(wanted, own, mine.secret)
+        found += _of_metadata("secret", prefix, mine.secret, manifest)
+        found += _of_entries(prefix, mine, manifest)
+    return found + _of_config_map(mine)
+
+
+def _of_entries(prefix: str, mine: UserObservation, manifest: ApiObject) -> list[Change]:
+    """The entries that are written without a new key, and those that are removed. Without any value."""
+    now, own = (mine.secret or {}).get("fingerprints", {}), mine.wanted.secret
+    wanted = secrets.wanted_fingerprints(own.entries, mine.facts, mine.recorded) if mine.recorded else {}
+    words = [
+        (name, "differs" if name in now else _MISSING, "written")
+        for name, fingerprint in ({} if mine.keys.create else wanted).items()
+        if now.get(name) != fingerprint
+    ]
+    words += [(name, _THERE, "removed") for name in manifest.get("data", {})]
+    return [Change("secret", f"{prefix}.data.{name}", is_now, would_be) for name, is_now, would_be in words]
+
+
+def _of_config_map(mine: UserObservation) -> list[Change]:
+    if not mine.config_map_differs:
+        return []
+    field = f"{mine.wanted.in_plan}configMap"
+    if not mine.wanted.secret.has_config_map:
+        return [Change("secret", field, _THERE, "deleted")]
+    return [Change("secret", field, _MISSING if mine.config_map is None else "differs", "written")]
+
+
+def _of_shared(mine: UserObservation) -> list[Change]:
+    """The changes of the policies for the buckets of other objects."""
+    user, policies = mine.wanted, mine.found.policies if mine.found else {}
+    return [
+        Change(
+            "user_policy", f"{user.field}.alsoUses.policy[{bucket}]",
+            policies.get(policy_name_of(user.username, bucket)), policy,
+        )
+        for bucket, policy in mine.policies.items()
+    ]  # fmt: skip
 
 
 def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
@@ -144,12 +198,17 @@ def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     if not seen.service_host:
         return [Change("service", "service", _THERE, "deleted")]
     spec = _paired(service.get("spec", {}), children.service_spec(seen.service_host), keeps=True)
-    return _differing("service", "service.", spec) + _of_labels("service", "", service, wanted)
+    manifest = children.service_manifest(wanted, service, seen.service_host)
+    return _differing("service", "service.", spec) + _of_metadata("service", "service", service, manifest)
 
 
-def _of_labels(name: str, prefix: str, item: ApiObject, wanted: Wanted) -> list[Change]:
-    labels = item.get("metadata", {}).get("labels") or {}
-    return _differing(name, f"{prefix}{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
+def _of_metadata(aspect: str, field: str, item: ApiObject, manifest: ApiObject) -> list[Change]:
+    """The labels and annotations that a manifest sets, or removes by None."""
+    found = []
+    for name in ("labels", "annotations"):
+        is_now, would_be = item.get("metadata", {}).get(name) or {}, manifest["metadata"][name]
+        found += _differing(aspect, f"{field}.{name}.", _paired(is_now, would_be, keeps=True))
+    return found
 
 
 def _paired(is_now: ApiObject, would_be: ApiObject, *, keeps: bool = False) -> dict[str, tuple[Json, Json]]:

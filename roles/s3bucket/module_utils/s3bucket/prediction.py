@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from .access import WantedUser
+from .access import ADDITIONAL, FIRST, additional_user
 from .change import Change
 from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
@@ -118,19 +118,21 @@ def _named(wanted: Wanted, aspect: str, changes: list[Change]) -> list[tuple[str
     }
     if aspect not in of_users:
         return [(names.get(aspect, f"{aspect} of the bucket"), changes)]
-    found, others = [], [one.field for one in wanted.users if not one.is_first]
-    for user in wanted.former_users:
-        own = [change for change in changes if _is_of(user, change, others)]
-        if any(change.aspect == aspect for change in own) or not others:
-            found.append((of_users[aspect].format(user.username, user.secret.name), own))
+    own: dict[str, list[Change]] = {}
+    for change in changes:
+        own.setdefault(_user_field_of(change), []).append(change)
+    users = {user.field: user for user in wanted.former_users}
+    concerned = [name for name, mine in own.items() if any(change.aspect == aspect for change in mine)] or [FIRST]
+    found = []
+    for name in concerned:
+        user = users.get(name) or additional_user(name.removeprefix(f"{ADDITIONAL}[")[:-1], wanted.identity.name)
+        found.append((of_users[aspect].format(user.username, user.secret.name), own.get(name, changes)))
     return found
 
 
-def _is_of(user: WantedUser, change: Change, others: list[str]) -> bool:
-    """Whether a change is of this user. The fields of the first user's key and Secret have no prefix."""
-    if user.is_first:
-        return not change.field.startswith(tuple(others))
-    return change.field.startswith(user.field)
+def _user_field_of(change: Change) -> str:
+    """The field of the user that a change is of. The fields of the first user's key and Secret have no prefix."""
+    return f"{change.field.partition(']')[0]}]" if change.field.startswith(f"{ADDITIONAL}[") else FIRST
 
 
 def _verb(aspect: str, changes: list[Change]) -> str:

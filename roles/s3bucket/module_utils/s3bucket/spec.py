@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, owner, verification
+from . import allowed, grants, metadata, owner, user_tags, verification
 from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
+from .metadata import Metadata
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
 from .rotation import KEEP_OLD_KEY, ROTATE_KEY, digest_of, is_kept_by
 from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
+from .user_tags import TAG_KEY, TAG_VALUE
 from .users import policy_name_of
 from .values import choice_of, flag_of, mapping_of, text_of
 from .values import invalid as invalid  # used as spec.invalid too
@@ -35,9 +38,8 @@ MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
-# The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
-TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
-TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+# The keys in wanted_of's defaults for the labels and annotations of every Secret, Service and ConfigMap.
+OPERATOR_LABELS, OPERATOR_ANNOTATIONS = "operatorLabels", "operatorAnnotations"
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 _UNSAFE_KEY_PREFIX = "__ansible"
@@ -71,6 +73,7 @@ class Wanted:
     verify: str
     service: bool
     given: frozenset[str]
+    service_metadata: Metadata = metadata.NONE
     unmanaged: frozenset[str] = frozenset()
     rotate_key: str = ""
     keeps_old_key: bool = False
@@ -129,19 +132,14 @@ class Wanted:
         """The bucket's ARN."""
         return f"arn:{self.partition}:s3:::{self.bucket}"
 
-    def policy_of(self, user: WantedUser) -> ApiObject:  # noqa: ARG002 - the same for each user
+    def policy_of(self, user: WantedUser) -> ApiObject:
         """The inline policy of one of the users."""
-        return self.user_policy
+        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes))
 
     @property
     def user_policy(self) -> ApiObject:
         """The Go operator's inline policy: all actions on the bucket and its objects, nothing else."""
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {"Effect": "Allow", "Action": ["s3:*"], "Resource": [self.bucket_arn, f"{self.bucket_arn}/*"]}
-            ],
-        }
+        return grants.document(grants.statements(self.bucket_arn, grants.FULL, ()))
 
     @property
     def bucket_tags(self) -> dict[str, str]:
@@ -159,9 +157,24 @@ class Wanted:
         return {**self.bucket_tags, owner.INITIAL: initial} if initial else self.bucket_tags
 
     def tags_of(self, user: WantedUser) -> dict[str, str]:
-        """The tags in the call that creates an IAM user. With them the user claims the bucket's name.
+        """The tags in the call that creates an IAM user. With them the user claims the bucket's name."""
+        given = user_tags.in_force(user.tags, self.operator_tags)
+        return {**user_tags.with_record(given), **self.own_tags_of(user)}
 
-        The first user's tags record the names of the others, so that those that the spec no longer has are found.
+    @property
+    def overridden(self) -> list[str]:
+        """The tags of the spec that the operator's own tags override, as fields."""
+        of_users = [
+            f"spec.{user.field}.tags[{key}]"
+            for user in self.users
+            for key in sorted(user.tags.keys() - user_tags.in_force(user.tags, self.operator_tags).keys())
+        ]
+        return [*(f"spec.tags[{key}]" for key in self.overridden_tags), *of_users]
+
+    def own_tags_of(self, user: WantedUser) -> dict[str, str]:
+        """The tags of an IAM user, whatever the spec gives.
+
+        Those of the first user record the names of the others, so that those that the spec no longer has are found.
         """
         record = owner.users_record(self.additional_names) if user.is_first else {}
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket, **record}
@@ -214,13 +227,14 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param cluster: the cluster's name in owner tags
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
         tags for every bucket and user, which override the CR's tags with the same keys; and, as ``allowedSettings``,
-        the optional settings that the CR may give
+        the optional settings that the CR may give; and what :func:`metadata_defaults` returns
     :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
-    metadata = mapping_of(cr.get("metadata"), "metadata")
+    head = mapping_of(cr.get("metadata"), "metadata")
     spec = mapping_of(cr.get("spec"), "spec")
-    is_deleting = bool(metadata.get("deletionTimestamp"))
+    is_deleting = bool(head.get("deletionTimestamp"))
+    identity = _identity_of(head, cluster)
     given = {name for name, value in spec.items() if value is not None}
     given |= _given_below(spec)
     common = {} if is_deleting else operator_tags_of(defaults.get(OPERATOR_TAGS) or {})
@@ -228,19 +242,16 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
     if not is_deleting:
         allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
+    service = {**defaults["service"], **mapping_of(value["service"], "spec.service")}
+    both = metadata.NONE if is_deleting else common_metadata(defaults)
     wanted = Wanted(
-        identity=owner.Identity(
-            cluster,
-            text_of(metadata.get("namespace", "default"), "metadata.namespace"),
-            text_of(metadata.get("name", ""), "metadata.name"),
-            text_of(metadata.get("uid", ""), "metadata.uid"),
-        ),
-        generation=int(metadata.get("generation") or 0),
+        identity=identity,
+        generation=int(head.get("generation") or 0),
         is_deleting=is_deleting,
-        is_live=bool(metadata.get("uid")),
+        is_live=bool(head.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name"), is_deleting=is_deleting),
+        users=users_of(spec, identity.name, None if is_deleting else both),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
@@ -248,26 +259,52 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
         verify=text_of(value["verify"], "spec.verify"),
-        service=flag_of(
-            {**defaults["service"], **mapping_of(value["service"], "spec.service")}.get("enabled"),
-            "spec.service.enabled",
-        ),
+        service=flag_of(service.get("enabled"), "spec.service.enabled"),
+        service_metadata=metadata.NONE if is_deleting else metadata.metadata_of(service, "spec.service", both),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
-        rotate_key=digest_of(_annotation(metadata, ROTATE_KEY)),
-        keeps_old_key=is_kept_by(_annotation(metadata, KEEP_OLD_KEY)),
+        rotate_key=digest_of(_annotation(head, ROTATE_KEY)),
+        keeps_old_key=is_kept_by(_annotation(head, KEEP_OLD_KEY)),
         operator_tags=common,
         overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
     _check_identity(wanted)
     if not is_deleting:
+        if "secret" in given and "iamUser" not in given:
+            raise invalid("spec.secret", "needs spec.iamUser, of which it holds the access key")
         _check(wanted, "iamUser" in given)
     return wanted
 
 
-def _annotation(metadata: ApiObject, name: str) -> str:
+def _identity_of(head: ApiObject, cluster: str) -> owner.Identity:
+    return owner.Identity(
+        cluster,
+        text_of(head.get("namespace", "default"), "metadata.namespace"),
+        text_of(head.get("name", ""), "metadata.name"),
+        text_of(head.get("uid", ""), "metadata.uid"),
+    )
+
+
+def metadata_defaults(labels: Mapping[str, str], annotations: Mapping[str, str]) -> ApiObject:
+    """The part of :func:`wanted_of`'s defaults for the labels and annotations of the operator's settings."""
+    return {OPERATOR_LABELS: dict(labels), OPERATOR_ANNOTATIONS: dict(annotations)}
+
+
+def common_metadata(defaults: ApiObject) -> Metadata:
+    """The labels and annotations of the operator's settings, checked.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    most = metadata.MAX_DEFAULTS
+    return Metadata(
+        metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_resource_labels", most),
+        metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_resource_annotations", most),
+    )
+
+
+def _annotation(head: ApiObject, name: str) -> str:
     # Of a CR file, the value may be anything.
-    found = metadata.get("annotations")
+    found = head.get("annotations")
     value = found.get(name, "") if isinstance(found, dict) else ""
     return value if isinstance(value, str) else ""
 
@@ -286,14 +323,7 @@ def _check(wanted: Wanted, has_user: bool) -> None:
         raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
-    if has_user and not USER_NAME.fullmatch(wanted.username):
-        raise invalid("spec.iamUser.username", NO_USER_NAME)
-    for user in wanted.users:
-        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
-            raise invalid(
-                f"spec.{user.field}.username",
-                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
-            )
+    _check_users(wanted, has_user)
     for field, value, choices in (
         ("deletionPolicy", wanted.deletion_policy, ("Delete", "Retain")),
         ("adoptionPolicy", wanted.adoption_policy, ("Never", "IfExists", "Required")),
@@ -308,6 +338,18 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     for setting in ALL_SETTINGS:
         setting.check(wanted)
     check_lockout(wanted)
+
+
+def _check_users(wanted: Wanted, has_user: bool) -> None:
+    if has_user and not USER_NAME.fullmatch(wanted.username):
+        raise invalid("spec.iamUser.username", NO_USER_NAME)
+    for user in wanted.users:
+        if len(policy_name_of(user.username, wanted.bucket)) > MAX_POLICY_NAME:
+            raise invalid(
+                f"spec.{user.field}.username",
+                "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
+            )
+        grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
 
 
 def check_lockout(wanted: Wanted, account: str = "") -> None:

@@ -39,6 +39,13 @@ def policy_name_of(username: str, bucket: str) -> str:
     return f"{username}-{bucket}-s3-restricted"
 
 
+def bucket_of_policy(username: str, policy_name: str) -> str:
+    """The bucket that an inline policy of this name is for; empty for a policy that has no name of the operator's."""
+    prefix, suffix = policy_name_of(username, "\0").split("\0")
+    is_named = policy_name.startswith(prefix) and policy_name.endswith(suffix)
+    return policy_name.removeprefix(prefix).removesuffix(suffix) if is_named else ""
+
+
 def may_use(name: str, user: UserState, bucket: str) -> bool:
     """Whether a user has the operator's policy for a bucket of this name, whoever owns the bucket."""
     return policy_name_of(name, bucket) in user.policies
@@ -63,9 +70,7 @@ def due_tags(user: UserState, tags: dict[str, str]) -> dict[str, str]:
 
 def claim_of(name: str, user: UserState) -> str:
     """The bucket name that a user claims; empty for none."""
-    prefix, suffix = policy_name_of(name, "\0").split("\0")
-    policies = (policy for policy in user.policies if policy.startswith(prefix) and policy.endswith(suffix))
-    named = (policy.removeprefix(prefix).removesuffix(suffix) for policy in policies)
+    named = (bucket for policy in user.policies if (bucket := bucket_of_policy(name, policy)))
     return user.tags.get(owner.BUCKET) or next(named, "")
 
 
@@ -81,11 +86,11 @@ class UserRules:
     allowed_policies: frozenset[str] = frozenset()
     allowed_groups: frozenset[str] = frozenset()
 
-    def unmanaged_rights(self, user: UserState, policy_name: str) -> list[str]:
-        """What, apart from the inline policy, gives or takes rights of a user and is not allowed."""
+    def unmanaged_rights(self, user: UserState, policy_names: Collection[str]) -> list[str]:
+        """What, apart from the operator's inline policies, gives or takes rights of a user and is not allowed."""
         found = [f"group {group}" for group in user.groups if group not in self.allowed_groups]
         found += [f"policy {arn}" for arn in user.attached if arn not in self.allowed_policies or is_quarantine(arn)]
-        return found + [f"policy {name}" for name in user.policies if name != policy_name]
+        return found + [f"policy {name}" for name in user.policies if name not in policy_names]
 
     def arn_of(self, partition: str, account: str, name: str) -> str:
         """The ARN of a user that does not exist yet."""

@@ -34,10 +34,23 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     others = {
         name: other
         for name, other in users.items()
-        if name not in own and claims(name, other, wanted.bucket) and not _yields(wanted, user, name, other)
+        if name not in own
+        and claims(name, other, wanted.bucket)
+        and not _is_shared(wanted, other)
+        and not _yields(wanted, user, name, other)
     }
     if others:
         raise _claimed(wanted, others)
+
+
+def _is_shared(wanted: Wanted, other: UserState) -> bool:
+    """Whether another user of the same namespace has the policy because its S3 object also uses the bucket.
+
+    The user claims the name of another bucket. When this object no longer exists, its policy is deleted.
+    """
+    tags, identity = other.tags, wanted.identity
+    is_near = (tags.get(owner.CLUSTER), tags.get(owner.NAMESPACE)) == (identity.cluster, identity.namespace)
+    return is_near and tags.get(owner.BUCKET, wanted.bucket) != wanted.bucket
 
 
 def _yields(wanted: Wanted, user: UserState | None, name: str, other: UserState) -> bool:

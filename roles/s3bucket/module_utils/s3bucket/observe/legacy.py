@@ -44,6 +44,6 @@ def _is_unchanged(wanted: Wanted, sources: Sources, bucket: BucketState, user: U
         owner.RETAINED_FROM not in bucket.tags
         and bucket.tags.get(owner.ADOPT, str(wanted.identity)) == str(wanted.identity)
         and list(user.policies) == [wanted.policy_name]
-        and not sources.rules.unmanaged_rights(user, wanted.policy_name)
+        and not sources.rules.unmanaged_rights(user, [wanted.policy_name])
         and is_same(user.policies[wanted.policy_name], wanted.user_policy)
     )

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from dataclasses import field as field_of
 
+from .. import secrets
 from ..access import WantedUser
 from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..key_status import FIELD as ACCESS_KEYS
 from ..key_status import keys_after
-from ..keys import KeyPlan, Turn
+from ..keys import KeyPlan, Pair, Turn
+from ..secrets import Facts
 from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
@@ -24,7 +27,12 @@ class UserObservation:
     """What is to be done about one of the users and its Secret.
 
     ``found``: None for a user that does not exist. ``tags``: all that it should have, and those of others.
+    ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
+    ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
+    ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
+    ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
+    ``moves``: the Secret has another name than the user's tags record.
     ``turn``: what decided about a rotation of the key.
     ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
     ``shown_keys``: these keys, as they are; empty for a new user.
@@ -35,8 +43,18 @@ class UserObservation:
     found: UserState | None = None
     secret: ApiObject | None = None
     arn: str = ""
+    former: ApiObject | None = None
+    config_map: ApiObject | None = None
+    former_config_map: ApiObject | None = None
+    facts: Facts = field(default_factory=Facts)
+    recorded: Pair | None = None
+    rewrites_data: bool = False
+    moves: bool = False
+    config_map_differs: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+    stale_tags: list[str] = field(default_factory=list)
     puts_policy: bool = False
+    policies: dict[str, ApiObject | None] = field(default_factory=dict)
     keys: KeyPlan = field(default_factory=KeyPlan)
     has_key: bool = True
     turn: Turn = field(default_factory=Turn)
@@ -47,7 +65,11 @@ class UserObservation:
     @property
     def written(self) -> list[str]:
         """The aspects that a run writes: those that differ, and those that come with a new user or a new access key."""
-        brought = {"user_policy": self.puts_policy, "access_key": self.keys.create, "secret": self.keys.create}
+        brought = {
+            "user_policy": self.puts_policy or bool(self.policies),
+            "access_key": self.keys.create,
+            "secret": self.keys.create,
+        }
         return [*self.differs, *(name for name, is_written in brought.items() if is_written)]
 
     @property
@@ -55,13 +77,36 @@ class UserObservation:
         """Whether the run writes the Secret, with a new key pair or without."""
         return "secret" in self.differs or self.keys.create
 
+    @property
+    def kept_in(self) -> ApiObject | None:
+        """The Secret that holds the key with which the run writes the entries; None for a new key, or for no write."""
+        if not self.rewrites_data or self.keys.create or "secret" not in self.differs:
+            return None
+        holds_key = self.recorded is not None and secrets.pair_in(self.secret, self.recorded) == self.recorded
+        return self.secret if holds_key else self.former
+
+    @property
+    def writes_config_map(self) -> bool:
+        """Whether the run writes the ConfigMap beside the Secret."""
+        return self.writes_secret and self.config_map_differs and self.wanted.secret.has_config_map
+
+    @property
+    def unwanted(self) -> list[tuple[str, ApiObject]]:
+        """What earlier runs wrote and the spec no longer requests, with the kind of each."""
+        if not self.writes_secret:
+            return []
+        config_map = None if self.wanted.secret.has_config_map else self.config_map
+        found = (("Secret", self.former), ("ConfigMap", self.former_config_map), ("ConfigMap", config_map))
+        return [(kind, item) for kind, item in found if item is not None]
+
 
 @dataclass
 class UserDeletion:
     """A user that is deleted, with its Secret.
 
     ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
-    it is deleted. ``secret_uid``: empty for no owned Secret.
+    it is deleted. ``secret_uid``: empty for no owned Secret. ``more``: kind, name and uid of a Secret of another
+    name, and of ConfigMaps.
     """
 
     name: str
@@ -71,11 +116,12 @@ class UserDeletion:
     is_deleted: bool = False
     tags: dict[str, str] | None = None
     secret_uid: str = ""
+    more: list[dict[str, str]] = field_of(default_factory=list)
 
     @property
     def differs(self) -> list[str]:
         """The aspects that still exist."""
-        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid else ())]
+        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid or self.more else ())]
 
 
 @dataclass

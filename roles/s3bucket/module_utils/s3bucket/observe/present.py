@@ -12,7 +12,7 @@ from .claims import check_claims
 from .legacy import find_proof
 from .observation import Observation
 from .removal import deletion_of, find_removed
-from .sources import Found, FoundUser, Sources
+from .sources import Found, Sources
 
 
 def observe(wanted: Wanted, sources: Sources) -> Observation:
@@ -42,9 +42,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen.users = [user.begin(wanted, sources, found.account, one) for one in served]
     seen.removed = [deletion_of(one, is_deleted=one.user is not None) for one in found.removed]
     bucket.compare_bucket(wanted, sources, seen, found)
-    seen.notes += [
-        f"spec.tags[{key}] is not in force: the operator's own tag of this key is" for key in wanted.overridden_tags
-    ]
+    seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     for refusal in refusals.values():
@@ -63,7 +61,7 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     check_lockout(wanted, account)
     found = find_bucket(wanted, sources, account)
     users = [(one, sources.users.find(one.username)) for one in wanted.users]
-    with_secrets = tuple(FoundUser(one, it, children.find_secret(wanted, sources, one)) for one, it in users)
+    with_secrets = tuple(children.find_user(wanted, sources, one, it) for one, it in users)
     removed = find_removed(wanted, sources, users[0][1]) if users else ()
     return Found(account, found, with_secrets, children.find_service(wanted, sources), removed)
 

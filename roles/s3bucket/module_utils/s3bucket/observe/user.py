@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .. import children, owner
+from .. import children, owner, user_tags
 from ..access import WantedUser
 from ..errors import ReconcileError
 from ..key_status import keys_now
@@ -13,10 +13,12 @@ from ..keys import KeyPlan, Pair, Turn, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
 from ..rotation import DEFAULT, KEEP_OLD_KEY, ROTATE_KEY, LastUse, Phase, needs_last_use
+from ..secrets import Facts
 from ..spec import Wanted
 from ..state import UserState
 from ..users import UserRules, due_tags, is_quarantine, policy_name_of
 from .observation import Observation, UserObservation
+from .shared import find_shared
 from .sources import FoundUser, Sources
 
 
@@ -46,10 +48,10 @@ def wait_for_iam(one: FoundUser, sources: Sources) -> None:
     :raises ReconcileError: WaitingForIAM
     """
     # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
-    ago = children.issued_ago_s(one.secret, sources.now)
+    ago = children.issued_ago_s(one.with_key, sources.now)
     if ago is None or abs(ago) >= sources.iam_propagation_s:
         return
-    user, pair = one.user, children.pair_in(one.secret)
+    user, pair = one.user, children.pair_in(one.with_key)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
     if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
         raise ReconcileError(
@@ -57,7 +59,7 @@ def wait_for_iam(one: FoundUser, sources: Sources) -> None:
         )
 
 
-def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: UserState) -> ReconcileError | None:
+def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserState) -> ReconcileError | None:
     """Why no key may be created for an owned user: it has other rights, or AWS has put it under quarantine."""
     quarantine = [arn for arn in user.attached if is_quarantine(arn)]
     if quarantine:
@@ -66,7 +68,7 @@ def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: Use
             f"AWS found an access key of IAM user {name} in public and attached {', '.join(quarantine)}: find out what "
             "was done with the key, delete it, and detach the policy; then a new key is issued",
         )
-    unmanaged = rules.unmanaged_rights(user, policy_name)
+    unmanaged = rules.unmanaged_rights(user, own)
     if not unmanaged:
         return None
     return ReconcileError(
@@ -80,7 +82,16 @@ def find_rights_problem(name: str, policy_name: str, rules: UserRules, user: Use
 def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> UserObservation:
     """The observation of a user, before it is compared."""
     new_arn = sources.rules.arn_of(wanted.partition, account, one.wanted.username)
-    return UserObservation(one.wanted, one.user, one.secret, one.user.arn if one.user else new_arn)
+    return UserObservation(
+        one.wanted,
+        one.user,
+        one.secret,
+        one.user.arn if one.user else new_arn,
+        one.former,
+        one.config_map,
+        one.former_config_map,
+        Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
+    )
 
 
 def compare_user(
@@ -93,45 +104,57 @@ def compare_user(
     user, policy_name = mine.found, policy_name_of(mine.wanted.username, wanted.bucket)
     if user is None:
         _plan_new_user(wanted, sources, seen, mine)
+        _compare_shared(wanted, sources, seen, mine)
         return
-    tags = _tags_of(wanted, seen, mine.wanted, user)
-    _compare_tags(user, tags, sources.rules, mine)
+    _compare_tags(wanted, sources.rules, seen, mine, user)
     seen.notes += sources.rules.notes_on(mine.wanted.username, user)
     mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
-    if mine.puts_policy:
+    own = [policy_name, *_compare_shared(wanted, sources, seen, mine)]
+    if mine.puts_policy or mine.policies:
         mine.differs.append("user_policy")
-    mine.tags = {**user.tags, **tags, **_origin_tags(wanted, seen, mine)}
     problem = _compare_keys(wanted, sources, mine, user, proof if mine.wanted.is_first else None)
     if mine.keys.unmanaged:
         unmanaged = ", ".join(mine.keys.unmanaged)
         seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
     seen.notes += _notes_on_rotation(mine)
-    for found in (problem, find_rights_problem(mine.wanted.username, policy_name, sources.rules, user)):
+    for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
 
 
-def _tags_of(wanted: Wanted, seen: Observation, asked: WantedUser, user: UserState) -> dict[str, str]:
-    """The tags that an existing user should have. The record of users keeps those that are still to be deleted."""
-    tags = {key: value for key, value in wanted.tags_of(asked).items() if wanted.identity.uid or key != owner.UID}
-    if not asked.is_first:
-        return tags
-    return {**tags, **users_record_of(wanted, seen, user)}
+def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user: UserState) -> dict[str, str]:
+    """The tags of the first user that record the others: also those that are still to be deleted."""
+    if not mine.wanted.is_first:
+        return {}
+    return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
 
 
-def users_record_of(wanted: Wanted, seen: Observation, first: UserState) -> dict[str, str]:
-    """The record of the users that exist or are to be created, in the tags of the first one."""
-    return owner.replaced_users_record(first.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> list[str]:
+    """Fill in which policies for the buckets of other objects differ. Return the names of the operator's policies."""
+    username, policies = mine.wanted.username, mine.found.policies if mine.found else {}
+    shared = find_shared(wanted, sources, seen.account, mine.wanted, mine.found)
+    due = {
+        bucket: policy
+        for bucket, policy in shared.wanted.items()
+        if not is_same(policies.get(policy_name_of(username, bucket)), policy)
+    }
+    # Deleted first: all policies of a user share one limit.
+    mine.policies = {**dict.fromkeys(shared.stale), **due}
+    seen.notes += shared.notes
+    for problem in shared.problems:
+        seen.defer(problem)
+    return [policy_name_of(username, bucket) for bucket in shared.buckets]
 
 
 def _plan_new_user(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> None:
     mine.differs.append("user")
     mine.has_key = False
-    mine.tags = {**wanted.tags_of(mine.wanted), **_origin_tags(wanted, seen, mine)}
+    mine.tags = {**wanted.tags_of(mine.wanted), **mine.wanted.secret.tags, **_origin_tags(wanted, seen, mine)}
     mine.puts_policy = True
     mine.turn = Turn(now=sources.now, rotation=mine.wanted.rotation or DEFAULT, requested=wanted.rotate_key)
     mine.keys = KeyPlan(create=True, record=mine.turn.answered)
     mine.shows_keys = mine.wanted.rotation is not None
+    _compare_config_map(wanted, mine)
 
 
 def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> dict[str, str]:
@@ -139,8 +162,25 @@ def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> di
     return {owner.ORIGIN: owner.origin_record(seen.origin, wanted.bucket)} if has_origin else {}
 
 
-def _compare_tags(user: UserState, tags: dict[str, str], rules: UserRules, mine: UserObservation) -> None:
-    if rules.differ(user) or any(user.tags.get(key) != value for key, value in due_tags(user, tags).items()):
+def _compare_tags(wanted: Wanted, rules: UserRules, seen: Observation, mine: UserObservation, user: UserState) -> None:
+    """Fill in all tags that the user should have, and whether any of them differs.
+
+    Where IAM would refuse so many, those of the spec are left out, and the object is not Ready.
+    """
+    record = _users_record(wanted, seen, mine, user)
+    tags = {**wanted.tags_of(mine.wanted), **record}
+    excess = user_tags.find_excess(
+        f"IAM user {mine.wanted.username}", user_tags.merged(user.tags, tags), f"spec.{mine.wanted.field}.tags"
+    )
+    if excess is not None:
+        tags = {**wanted.own_tags_of(mine.wanted), **record}
+        seen.defer(excess)
+    tags = {key: value for key, value in tags.items() if wanted.identity.uid or key != owner.UID}
+    mine.stale_tags = [] if excess else user_tags.stale(user.tags, tags)
+    kept = user.tags if excess else user_tags.merged(user.tags, tags)
+    mine.tags = {**kept, **tags, **_origin_tags(wanted, seen, mine)}
+    is_due = any(user.tags.get(key) != value for key, value in due_tags(user, tags).items())
+    if rules.differ(user) or is_due or mine.stale_tags:
         mine.differs.append("user")
 
 
@@ -149,7 +189,7 @@ def _compare_keys(
 ) -> ReconcileError | None:
     """Fill in what the user's keys and its Secret need. Return why nothing can be done about them."""
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
-    in_secret = _usable_pair(wanted, sources, mine, recorded)
+    in_secret = _usable_pair(sources, mine, recorded)
     mine.turn = _turn(wanted, sources, mine.wanted, user)
     problem = _plan_keys(mine, user, recorded, in_secret)
     _show_keys(mine, user, recorded)
@@ -158,20 +198,42 @@ def _compare_keys(
     if mine.keys.is_restored:
         recorded = in_secret
     _compare_key(mine, user, recorded, in_secret)
-    has_secret = mine.secret is not None and children.has_labels(mine.secret, wanted)
-    if in_secret != recorded or (sources.cluster and not has_secret):
+    mine.recorded = recorded
+    if in_secret != recorded or (sources.cluster is not None and not _is_secret_same(wanted, mine, user)):
         mine.differs.append("secret")
     return problem
 
 
-def _usable_pair(wanted: Wanted, sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
-    """The key pair in the Secret, if it can be kept; without a cluster the recorded one."""
+def _is_secret_same(wanted: Wanted, mine: UserObservation, user: UserState) -> bool:
+    """Whether the Secret has its name, metadata and entries. Fill in what the run has to do about each."""
+    secret, own, recorded = mine.secret, mine.wanted.secret, mine.recorded
+    has_metadata = secret is not None and children.has_secret_metadata(secret, wanted, own)
+    has_data = (
+        secret is not None and recorded is not None and children.has_secret_data(secret, own, mine.facts, recorded)
+    )
+    is_replaced = secret is not None and bool(secret.get("immutable")) and not (has_metadata and has_data)
+    mine.rewrites_data = not mine.keys.create and (not has_data or is_replaced)
+    mine.moves = own.former_name(user.tags) != own.name
+    _compare_config_map(wanted, mine)
+    return has_metadata and has_data and not (mine.moves or mine.former or mine.config_map_differs)
+
+
+def _compare_config_map(wanted: Wanted, mine: UserObservation) -> None:
+    own, found = mine.wanted.secret, mine.config_map
+    if own.has_config_map:
+        is_same = found is not None and children.is_config_map_same(found, wanted, own, mine.facts)
+    else:
+        is_same = found is None or not children.is_owned(found, wanted)
+        mine.config_map = None if is_same else found
+    mine.config_map_differs = not is_same or mine.former_config_map is not None
+
+
+def _usable_pair(sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
+    """The key pair that the Secret holds; without a cluster the recorded one."""
     if sources.cluster is None:
         return recorded
-    secret = mine.secret
-    # An immutable Secret that needs a change is re-created with a new pair: this code never has the pair's values.
-    is_replaced = secret is not None and bool(secret.get("immutable")) and not children.has_labels(secret, wanted)
-    return None if is_replaced else children.pair_in(secret)
+    found = [children.pair_in(secret, recorded) for secret in (mine.secret, mine.former)]
+    return recorded if recorded in found else found[0]
 
 
 def _plan_keys(

@@ -1,0 +1,78 @@
+"""The statements of each access mode as another implementation than the gate evaluates them.
+
+versitygw has no IAM: it evaluates bucket policies, for accounts of its own. So the statements are in the bucket's
+policy here, with the account as the principal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dev.versitygw import Versitygw
+from s3bucket.grants import MODES, document, statements
+from tests.support.access import (
+    ALLOWED,
+    CONFIGURES,
+    ON_OBJECTS,
+    OTHER,
+    OWN,
+    WHOLE,
+    Tenant,
+    allowed_of,
+    allowed_on_bucket,
+)
+
+NewTenant = Callable[..., Tenant]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versitygw]:
+    with Versitygw(tmp_path_factory.mktemp("versitygw")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def new_tenant(store: Versitygw, new_name: Callable[[str], str]) -> NewTenant:
+    """A bucket, and the client of an account to which the bucket's policy gives the statements of a mode."""
+    admin = store.client()
+
+    def make(mode: str, *prefixes: str) -> Tenant:
+        bucket, account = new_name("bucket"), new_name("tenant")
+        s3 = store.create_account(account)
+        admin.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True, ObjectOwnership="BucketOwnerPreferred")
+        versions, uploads = {}, {}
+        for prefix in (OWN, OTHER):
+            versions[prefix] = admin.put_object(Bucket=bucket, Key=f"{prefix}a", Body=b"x")["VersionId"]
+            uploads[prefix] = admin.create_multipart_upload(Bucket=bucket, Key=f"{prefix}part")["UploadId"]
+        given = [{**one, "Principal": {"AWS": account}} for one in statements(f"arn:aws:s3:::{bucket}", mode, prefixes)]
+        admin.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document(given)))
+        return Tenant(s3, bucket, versions, uploads)
+
+    return make
+
+
+# versitygw takes the header of put-with-acl without the right, and does not implement the others.
+LEFT_OUT = {"put-with-acl", "get-acl", "put-acl", "restore"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mode_allows_its_calls_and_no_other(new_tenant: NewTenant, mode: str) -> None:
+    tenant = new_tenant(mode)
+    for prefix in (OWN, OTHER):
+        assert allowed_of(tenant, ON_OBJECTS, prefix) - LEFT_OUT == ALLOWED[mode] - LEFT_OUT
+    lists = set() if mode == "WriteOnly" else WHOLE.keys() - {"location", "list-uploads"}
+    uploads = {"list-uploads"} if mode in ("Full", "ReadWrite") else set()
+    assert allowed_on_bucket(tenant, WHOLE) == {"location", *lists, *uploads}
+    # With Full the account could remove the policy that gives it its rights.
+    assert mode == "Full" or allowed_on_bucket(tenant, CONFIGURES) == set()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_prefix_limits_every_mode_to_the_objects_below_it(new_tenant: NewTenant, mode: str) -> None:
+    tenant = new_tenant(mode, OWN)
+    assert allowed_on_bucket(tenant, {**WHOLE, **CONFIGURES}) == {"location"}
+    assert allowed_of(tenant, ON_OBJECTS, OTHER) == set()
+    assert allowed_of(tenant, ON_OBJECTS, OWN) - LEFT_OUT == ALLOWED[mode] - LEFT_OUT
