@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ from dev.controlplane import ControlPlane
 from dev.wait import wait_until
 from tests.support.docs import blocks, commands
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.world import PROJECT, World
+from tests.support.world import PROJECT, World, make_old_key_older
 
 GUIDES, OPERATIONS = "docs/guides", "docs/operations"
 # Commands that exit with status 2 when they found something.
@@ -159,21 +160,6 @@ def test_guide_of_fresh_keys(photos: dict[str, Any], guide: Guide) -> None:
     assert [key["AccessKeyId"] for key in keys] == [new[0]]
 
 
-def test_guide_of_secret_layouts(photos: dict[str, Any], guide: Guide) -> None:
-    page, before = f"{GUIDES}/secret-layouts.md", guide.world.credentials(photos)
-    *change, show = commands(page)
-    for command in change:
-        guide.run(command)
-    names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "BUCKET_NAME", "AWS_ENDPOINT_URL_S3"}
-    assert set(guide.run(show).split()) == names
-    assert guide.world.credentials(photos) == before
-    for block in blocks(page, "yaml"):
-        guide.write(
-            "photos.yaml", yaml.safe_dump({**photos, "spec": {**photos["spec"], **yaml.safe_load(block)["spec"]}})
-        )
-        guide.run("kubectl apply --dry-run=server -f photos.yaml")
-
-
 def test_guide_of_key_rotation(photos: dict[str, Any], guide: Guide) -> None:
     page, world = f"{GUIDES}/key-rotation.md", guide.world
     old, client = world.credentials(photos)[0], world.tenant(photos)
@@ -208,6 +194,21 @@ def old_key_of(world: World, cr: dict[str, Any]) -> tuple[str, str] | None:
     """The id and the state of the old key in the status."""
     keys = (live(world, cr) or {})["status"]["accessKeys"]
     return next(((key["id"], key["state"]) for key in keys if key["state"] != "Current"), None)
+
+
+def test_guide_of_secret_layouts(photos: dict[str, Any], guide: Guide) -> None:
+    page, before = f"{GUIDES}/secret-layouts.md", guide.world.credentials(photos)
+    *change, show = commands(page)
+    for command in change:
+        guide.run(command)
+    names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "BUCKET_NAME", "AWS_ENDPOINT_URL_S3"}
+    assert set(guide.run(show).split()) == names
+    assert guide.world.credentials(photos) == before
+    for block in blocks(page, "yaml"):
+        guide.write(
+            "photos.yaml", yaml.safe_dump({**photos, "spec": {**photos["spec"], **yaml.safe_load(block)["spec"]}})
+        )
+        guide.run("kubectl apply --dry-run=server -f photos.yaml")
 
 
 def test_guide_of_plans(photos: dict[str, Any], guide: Guide) -> None:
