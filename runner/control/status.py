@@ -12,8 +12,12 @@ the condition's status does, observedGeneration is that of the spec that was rec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from runner.control.rotations import in_use_message, keys_of
 from runner.objects import JsonObject, S3Object
+from s3bucket import recent
+from s3bucket.key_status import FIELD as ACCESS_KEYS
 from s3bucket.outcome import Outcome, Reason, Retry
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
@@ -77,17 +81,23 @@ def status_of(
     generation = s3.generation or 0
     word = "Ready" if is_ready else "Deleting" if s3.is_deleting else _WORDS.get(outcome.reason, "Failed")
     new = {**old, **outcome.status, "status": word, "observedGeneration": generation}
+    if recent.STATUS in outcome.status:
+        # What an earlier run wrote may be returned late, too.
+        new[recent.STATUS] = recent.merged(old, outcome.status[recent.STATUS], datetime.fromisoformat(now))
     if is_ready and not outcome.drift:
         new["appliedGeneration"] = generation
     # Written as an empty list once it is over: a merge patch keeps what is left out.
     if outcome.drift or (is_ready and "drift" in old):
         new["drift"] = list(outcome.drift)
+    if is_ready and keys_of(old) and ACCESS_KEYS not in outcome.status:
+        new[ACCESS_KEYS] = []
     if "users" in old and outcome.status:
         new["users"] = outcome.status.get("users", [])
     conditions = {
         "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
         "Synced": _synced(s3, outcome, is_ready),
         **_kstatus(outcome),
+        **_old_key(new),
     }
     new["conditions"] = [
         with_transition(
@@ -131,3 +141,9 @@ def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
         return {}
     is_stalled = outcome.retry in _RETRIED_LATER or outcome.reason in _NEEDS_A_PERSON
     return {"Stalled" if is_stalled else "Reconciling": ("True", outcome.reason, outcome.message)}
+
+
+def _old_key(status: JsonObject) -> dict[str, tuple[str, Reason, str]]:
+    """OldKeyInUse, while the old key of a rotation is used after its grace period."""
+    message = in_use_message(status)
+    return {"OldKeyInUse": ("True", Reason.OLD_KEY_IN_USE, message)} if message else {}

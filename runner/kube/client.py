@@ -60,6 +60,19 @@ _PARSING = threading.Lock()
 _SMALL = 64 * 1024
 
 
+def merge_patch(old: JsonObject, new: JsonObject) -> JsonObject:
+    """The JSON merge patch that makes ``new`` of ``old``. It repeats all of ``new``, and has null for what it lacks.
+
+    https://www.rfc-editor.org/rfc/rfc7386: a member that the patch leaves out stays as it is.
+    """
+    pairs = {name: (old.get(name), part) for name, part in new.items()}
+    changed = {
+        name: merge_patch(before, part) if isinstance(before, dict) and isinstance(part, dict) else part
+        for name, (before, part) in pairs.items()
+    }
+    return {**changed, **dict.fromkeys(old.keys() - new.keys())}
+
+
 class Answer(Protocol):
     """An HTTP answer. Its body is read as it arrives."""
 
@@ -221,7 +234,7 @@ class Kube:
     def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
         """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
         # The uid keeps the status off a re-created object of this name.
-        body = {"metadata": {"uid": s3.uid}, "status": status}
+        body = {"metadata": {"uid": s3.uid}, "status": merge_patch(s3.status, status)}
         with _failing_to(f"write the status of {s3.namespace}/{s3.name}"):
             try:
                 return dict(self._patch(f"{_OBJECT_PATH}/status", s3, body, _MERGE_PATCH).get("status") or {})

@@ -43,9 +43,15 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     assert status["effective"]["bucketACL"] == "private"
 
     # Change the spec.
-    patch(world, cr, {"spec": {"enableVersioning": True}})
+    patch(world, cr, {"spec": {"enableVersioning": True, "requesterPays": True}})
     wait_ready(world, cr, generation=2)
-    assert world.differs({**cr, "spec": {**cr["spec"], "enableVersioning": True}}) == []
+    assert world.differs({**cr, "spec": {**cr["spec"], "enableVersioning": True, "requesterPays": True}}) == []
+    assert (live(world, cr) or {})["status"]["effective"]["managedSettings"] == ["requesterPays"]
+
+    # What is no longer managed is no longer in the status.
+    patch(world, cr, {"spec": {"requesterPays": None, "unmanagedFields": ["bucketACL"]}})
+    wait_ready(world, cr, generation=3)
+    assert {"managedSettings", "bucketACL"} & (live(world, cr) or {})["status"]["effective"].keys() == set()
 
     # Drift in Kubernetes is repaired on the watch event, not at the next sync.
     old_key = world.credentials(cr)[0]
@@ -56,7 +62,7 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     delete(world, cr)
     wait_gone(world, cr)
     assert not any(world.snapshot(cr).values())
-    wanted = ["CREATING", "CREATED", "COMPLETED", "DriftCorrected", "DELETING", "DELETED"]
+    wanted = ["CREATING", "CREATED", "COMPLETED", "COMPLETED", "DriftCorrected", "DELETING", "DELETED"]
     assert event_reasons(world, cr) == wanted
     # When the warm process is not available, the shim starts stock runs. Only their duration would show it.
     assert len(operator.lines("warm process is ready")) == (EXECUTOR == "warm")

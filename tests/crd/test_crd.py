@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import load_kube_config
 
+from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
+from dev.wait import wait_until
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.spec import MAX_TAGS, UNMANAGED_FIELDS
 from tests.support.world import PROJECT, World
@@ -69,6 +72,11 @@ METADATA = {
     "annotations": dict.fromkeys(KEYS_OF_METADATA, "{{ lookup('pipe', 'id') }} {% raw %}"),
 }
 
+
+def rotated(**durations: object) -> dict[str, Any]:
+    return {"username": "good", "keyRotation": durations}
+
+
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
@@ -118,6 +126,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("tags", {"tags": {f"k{at}": "" for at in range(21)}}, "must have at most 20 items"),
         )
     },
+    "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
+    "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
+    "rotation-sum": (
+        {"iamUser": rotated(maxGracePeriod="1d12h")}, "maxGracePeriod must be a number of at most 5 digits",
+    ),
+    "rotation-number": ({"iamUser": rotated(interval=90)}, "must be of type string"),
+    "rotation-short": ({"iamUser": rotated(interval="59m")}, "interval must be 1h to 3650d"),
+    "rotation-long": ({"iamUser": rotated(gracePeriod="2161h")}, "gracePeriod must be 1m to 90d"),
+    "rotation-longest": ({"iamUser": rotated(maxGracePeriod="366d")}, "maxGracePeriod must be 1m to 365d"),
+    "rotation-order": (
+        {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
+    ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "also-namespace": (
         {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
@@ -600,6 +620,21 @@ def test_every_field_is_described_and_none_has_a_default_but_what_was_not_seen_y
     assert [name for name, field in fields.items() if "description" not in field] == []
     found = {name: field["default"] for name, field in fields.items() if "default" in field}
     assert found == {"status": {"observedGeneration": -1}}
+
+
+def test_kubectl_explain_prints_every_field_and_the_text_of_a_leaf(world: World) -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    names = {name.rpartition(".")[2] for name, _ in find_fields(schema["properties"])}
+    # The API server publishes the schema of a new CRD some moments later.
+    shown = wait_until(lambda: explain(world, "s3.spec", "--recursive"), "the schema")
+    assert names - set(shown.split()) == set()
+    leaf = schema["properties"]["replication"]["properties"]["role"]["description"]
+    assert " ".join(leaf.split()) in " ".join(explain(world, "s3.spec.replication.role").split())
+
+
+def explain(world: World, *arguments: str) -> str:
+    command = [str(find_binaries()["kubectl"]), f"--kubeconfig={world.kubeconfig}", "explain", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def find_fields(properties: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -132,6 +132,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "notifications-typo": (_refused(queue=[]), "spec.notifications.queue: there is no such field"),
     "notifications-event-bridge": (_refused(eventBridge={}), "spec.notifications.eventBridge: must be true or false"),
     "notifications-not-a-list": (_refused(topics={}), "spec.notifications.topics: must be a list"),
+    # S3 would return a line feed for it, which would differ each time.
+    "notifications-carriage-return": (
+        _refused(topics=[{"id": "t", "arn": _TOPIC, "events": [_ACL], "prefix": "a\r\nb"}]),
+        "spec.notifications.topics[0].prefix: holds the character \\r, which S3 does not keep",
+    ),
+    "notifications-control-character": (
+        _refused(topics=[{"id": "t\x01", "arn": _TOPIC, "events": [_ACL]}]),
+        "spec.notifications.topics[0].id: holds the character \\x01, which S3 does not keep",
+    ),
     "notifications-without-id": (
         _refused(topics=[{"arn": _TOPIC, "events": [_ACL]}]), "spec.notifications.topics[0].id: is missing",
     ),

@@ -246,6 +246,12 @@ TOGETHER = {
         rule("S3OperatorCredentialsInvalid", "expr"),
         'sum(increase(s3_operator_aws_errors_total{reason="CredentialsInvalid"}[1h])) > 0',
     ),
+    "metrics.prometheusRule.alerts.S3KeyNotRotated": Row(
+        {"threshold": 60},
+        rule("S3KeyNotRotated", "expr"),
+        "time() - s3_operator_access_key_due_timestamp_seconds > 60",
+    ),
+    "metrics.prometheusRule.alerts.S3OldKeyInUse": Row({"for": "2h"}, rule("S3OldKeyInUse", "for"), "2h"),
     "metrics.prometheusRule.alerts.S3OperatorQueueGrows": Row(
         {"threshold": 7}, rule("S3OperatorQueueGrows", "expr"), 's3_operator_queue_depth{lane="fresh"} > 7'
     ),

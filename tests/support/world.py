@@ -262,6 +262,8 @@ class World:
         user = read.find_user(self.iam, wanted.username) if wanted.username else None
         if user is not None:
             read.read_rights(self.iam, wanted.username, user)
+            # A key that replaces another one is not created at the same time.
+            user.keys_created = {}
         if bucket is not None:
             bucket.settings = read.read_settings(self.s3, wanted.bucket, self.account)
         secret, service = self.secret(cr), self.service(cr)

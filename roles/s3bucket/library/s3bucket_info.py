@@ -245,7 +245,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "plan": plan,
         "outcome_status": {
             # With several users, the role adds each new key when its Secret has it.
-            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1),
+            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1, is_after=True),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),
@@ -261,8 +261,9 @@ def success(notes: list[str]) -> OutcomeRecord:
 def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
     """The data of the tasks for one IAM user with its key and Secret."""
     in_secret = plan_secret(wanted, user)
-    starts_rotation = user.keys.create and not user.keys.rotation_in_progress
     origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
+    # The record of an unfinished rotation may be of another kind of rotation.
+    starts_rotation = user.keys.create and found.get(owner.UNMANAGED_KEYS) != user.keys.unmanaged_tag
     rotation_tags = {owner.UNMANAGED_KEYS: user.keys.unmanaged_tag} if starts_rotation else {}
     is_changed = (
         "user" in user.differs or starts_rotation or owner.BUCKET not in found or found.get(owner.ORIGIN, "") != origin
@@ -279,13 +280,15 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
-            key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS
+            key: value
+            for key, value in {**wanted.identity.tags, **user.tags, **user.keys.record}.items()
+            if key not in (owner.UNMANAGED_KEYS, *user.keys.removed_tags)
         },
         "key_tag": owner.KEY,
-        "keys": asdict(user.keys),
+        "keys": user.keys.to_record(),
         "step": "access",
-        "needs_access": user.writes_secret or user.keys.rotation_in_progress or bool(user.keys.delete_after),
-        "status": user_status(user, shows_key=True),
+        "needs_access": user.writes_secret or user.keys.differs,
+        "status": user_status(user, shows_key=True, is_after=True),
         **in_secret,
         "tasks": "access_of_several.yml" if len(wanted.users) > 1 or in_secret["has_more"] else "access.yml",
     }

@@ -55,6 +55,9 @@ OF_USER = {
     owner.UNMANAGED_KEYS,
     owner.USERS,
     owner.SECRET,
+    owner.OLD_KEY,
+    owner.ROTATED,
+    owner.USERS,
 }
 
 

@@ -27,6 +27,27 @@ def test_value_from_before_a_write_is_an_old_answer_for_five_minutes() -> None:
     assert old({"cors": "before"}, 10, ("versioning",)) == set()
 
 
+def test_later_run_keeps_what_an_earlier_one_has_just_written() -> None:
+    later = NOW + timedelta(seconds=299)
+    written = recent.record({"lifecycle": "none"}, later)
+    found = recent.merged(STATUS, written, later)
+    assert [(item["aspect"], item["replaced"]) for item in found] == [("cors", "before"), ("lifecycle", "none")]
+    assert recent.old_answers(["cors"], {"cors": "before"}, {recent.STATUS: found}, later) == {"cors"}
+    # It counts from its own write.
+    after = NOW + timedelta(seconds=300)
+    assert recent.old_answers(["cors"], {"cors": "before"}, {recent.STATUS: found}, after) == set()
+    assert recent.merged(STATUS, written, after) == written
+    again = recent.record({"cors": "again"}, later)
+    assert recent.merged(STATUS, again, later) == again
+
+
+def test_what_others_write_into_the_record_does_not_make_it_grow() -> None:
+    listed = [{"aspect": name, "replaced": "x" * 9999, "time": "2026-11-26T12:00:00Z", "more": 1}
+              for name in ["cors", "cors", "no-setting", "acl"]]  # fmt: skip
+    found = recent.merged({recent.STATUS: [*listed, "text"]}, [], NOW)
+    assert [(item["aspect"], len(str(item["replaced"])), len(item)) for item in found] == [("cors", 64, 3)]
+
+
 @pytest.mark.parametrize(
     "listed", [None, "text", [None], [{"aspect": "cors"}], [{"aspect": "cors", "replaced": "before", "time": 7}],
                [{"aspect": "cors", "replaced": "before", "time": "2026-11-26T12:00:00"}]],

@@ -11,7 +11,15 @@ import pytest
 from botocore.loaders import create_loader
 
 from dev.examples import optional_settings
-from s3bucket.aspects import differing, due_settings, extended_record, unmanaged_now, unread, unsupported
+from s3bucket.aspects import (
+    differing,
+    due_settings,
+    extended_record,
+    recorded_now,
+    unmanaged_now,
+    unread,
+    unsupported,
+)
 from s3bucket.errors import ClientError, ReconcileError, unknown
 from s3bucket.outcome import Reason
 from s3bucket.read import read_settings
@@ -140,6 +148,14 @@ def test_record_of_another_object_in_a_bucket_to_adopt_clears_nothing(defaults: 
     due = {setting.name for setting in due_settings(wanted, {**wanted.identity.tags, **record})}
     assert due - {setting.name for setting in due_settings(wanted, record)} == {"cors", "lifecycle"}
     assert extended_record(wanted, record, ["requester_pays"]) == "requester_pays"
+
+
+def test_record_with_names_of_other_settings_takes_none_of_them_into_management(defaults: dict[str, Any]) -> None:
+    wanted = want(defaults)
+    tags = {**wanted.identity.tags, "agill.apps/settings": "acl cors policy versioning"}
+    found = {item.name: item.new_bucket for item in ALL} | {"versioning": "Enabled", "cors": [{"id": "by-hand"}]}
+    case = Comparison(wanted, found, is_adopted=True)
+    assert differing(case, recorded=recorded_now(wanted, tags)) == ["cors"]
 
 
 @each_setting

@@ -48,6 +48,15 @@ def test_status_of_a_new_generation_forgets_what_was_repaired_in_the_old_one() -
     assert status["appliedGeneration"] == 2
 
 
+def test_status_keeps_the_recent_writes_of_the_run_before() -> None:
+    item = make_item()
+    for aspect, now in (("cors", NOW), ("lifecycle", "2026-01-01T00:04:00Z")):
+        written = [{"aspect": aspect, "replaced": "before", "time": now}]
+        outcome = Outcome(True, Reason.READY, changed=(aspect,), status={"recentWrites": written})
+        item["status"] = status_of(S3Object(item), outcome, now)
+    assert [entry["aspect"] for entry in item["status"]["recentWrites"]] == ["cors", "lifecycle"]
+
+
 def test_status_of_same_outcome_is_none() -> None:
     item = make_item()
     item["status"] = status_of(S3Object(item), READY, NOW)

@@ -14,7 +14,7 @@ from dataclasses import field as field_of
 from . import grants, user_tags
 from .json_types import ApiObject
 from .metadata import Metadata
-from .rotation import Rotation
+from .rotation import Rotation, rotation_of
 from .secrets import WantedSecret, former_secret_of, secret_of
 from .values import fields_of, invalid, mapping_of, text_of
 
@@ -25,7 +25,7 @@ ADDITIONAL = "additionalUsers"
 MAX_ADDITIONAL = 10
 MAX_ALSO_USED = 8
 _OBJECT_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_FIELDS = ("username", "accessMode", "prefixes", "tags", "secret")
+_FIELDS = ("username", "accessMode", "prefixes", "tags", "secret", "keyRotation")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 NO_USER_NAME = "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-"
@@ -180,7 +180,7 @@ def _check_additional(users: list[WantedUser]) -> None:
 
 
 def _rights_of(user: ApiObject, path: str) -> ApiObject:
-    """The fields of a user that limit its rights, and its tags.
+    """The fields of a user that limit its rights, its tags, and when its key is rotated.
 
     :param path: the user's field in the spec
     """
@@ -188,4 +188,5 @@ def _rights_of(user: ApiObject, path: str) -> ApiObject:
         "mode": grants.mode_of(user.get("accessMode"), f"{path}.accessMode"),
         "prefixes": grants.prefixes_of(user.get("prefixes"), f"{path}.prefixes"),
         "tags": user_tags.tags_of(user.get("tags"), f"{path}.tags"),
+        "rotation": rotation_of(user.get("keyRotation"), f"{path}.keyRotation"),
     }

@@ -12,6 +12,7 @@ from .state import UNSUPPORTED, BucketState, Unread, Unsupported
 
 _WITHOUT_VALUE = (Unsupported, Unread)
 SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
+OPTIONAL_NAMES = frozenset(setting.name for setting in settings.ALL if setting.is_optional)
 OPERATIONS = frozenset(item.name for one in settings.ALL for item in (one.read.operation, *one.writes))
 """The operations of the S3 API that the settings use."""
 ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service")
@@ -26,8 +27,9 @@ def recorded_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
     """Return the optional settings that earlier runs for this object wrote. One that is not given any more is cleared.
 
     The record of a bucket that is being adopted is of another object, and what it names is not this object's to clear.
+    Other names than those of optional settings someone else has written: in an adopted bucket they would reset the ACL.
     """
-    return owner.recorded_settings(tags) if wanted.identity.is_owner(tags) else frozenset()
+    return owner.recorded_settings(tags) & OPTIONAL_NAMES if wanted.identity.is_owner(tags) else frozenset()
 
 
 def due_settings(wanted: Wanted, tags: dict[str, str]) -> tuple[Setting, ...]:
@@ -120,7 +122,7 @@ def extended_record(wanted: Wanted, tags: dict[str, str], names: list[str]) -> s
     recorded = recorded_now(wanted, tags)
     if recorded.issuperset(names):
         return ""
-    return " ".join(sorted((recorded & settings.BY_NAME.keys()) | set(names)))
+    return " ".join(sorted(recorded | set(names)))
 
 
 def arguments(case: Comparison, names: list[str]) -> ApiObject:

@@ -24,6 +24,10 @@ RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
 UNMANAGED_KEYS = PREFIX + "foreign-keys"
+# On users: the record of the key that a rotation has replaced and not deleted yet (rotation.OldKey).
+OLD_KEY = PREFIX + "old-key"
+# On users: a digest of the annotation rotate-key that was answered last.
+ROTATED = PREFIX + "rotated"
 # On users: the bucket name that the user claims. No key that the operator creates can write tags in IAM.
 BUCKET = PREFIX + "bucket"
 # On users: whether the operator created the bucket or adopted it, and the bucket's name (see origin_record).

@@ -10,8 +10,9 @@ from __future__ import annotations
 from . import aspects, children, owner, secrets
 from .change import Change
 from .json_types import ApiObject, Json
-from .keys import Pair
+from .keys import KeyPlan, Pair
 from .observe import Deletion, Observation, Sources, UserDeletion, UserObservation
+from .rotation import OldKey, Phase
 from .settings import BY_NAME
 from .spec import Wanted
 from .state import UserState
@@ -148,6 +149,10 @@ def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
     aspect = "access_key" if "access_key" in mine.differs else "secret"
     found, keys, field = [], mine.keys, f"{mine.wanted.in_plan}accessKey"
     recorded = Pair.parse(user.tags.get(owner.KEY, ""))
+    if keys.replaces:
+        found.append(Change(aspect, field, f"{keys.replaces} (Active)", "rotated: a new one in the Secret"))
+        return found + [Change(aspect, f"{field}.{key}", user.keys[key], "deleted") for key in keys.delete_first]
+    found += _of_old_key(aspect, mine, keys, user)
     if keys.create:
         status = user.keys.get(recorded.id) if recorded else None
         is_now = f"{recorded.id} ({status})" if recorded and status else _MISSING
@@ -160,6 +165,20 @@ def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
         for key in goes
         if recorded is None or key != recorded.id
     ]
+
+
+def _of_old_key(aspect: str, mine: UserObservation, keys: KeyPlan, user: UserState) -> list[Change]:
+    """What a rotation does next about the old key; its deletion is listed with the others."""
+    field = f"{mine.wanted.in_plan}accessKey"
+    if keys.is_restored:
+        return [Change(aspect, field, "another one than the Secret holds", keys.live)]
+    old, was = keys.old, OldKey.parse(user.tags.get(owner.OLD_KEY, ""))
+    if keys.create or old is None or old == was:
+        is_only_tag = bool(keys.removed_tags) and not keys.delete_after and not keys.create
+        tag = f"{mine.wanted.field}.tags.{owner.OLD_KEY}"
+        return [Change(aspect, tag, str(was or ""), None)] if is_only_tag else []
+    status = "Inactive" if old.phase is Phase.DRAINING else "Active"
+    return [Change(aspect, f"{field}.{old.id}", user.keys[old.id], f"{status}, the old key of a rotation")]
 
 
 def _of_rewritten_secret(aspect: str, mine: UserObservation, sources: Sources) -> list[Change]:

@@ -14,6 +14,7 @@ from .json_types import ApiObject
 from .metadata import Metadata
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .rotation import KEEP_OLD_KEY, ROTATE_KEY, digest_of, is_kept_by
 from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
@@ -52,6 +53,8 @@ class Wanted:
 
     ``users``: the first one is that of ``spec.iamUser``. ``settings`` holds the wanted value of each bucket setting by
     its name; it is empty for an object that is being deleted. ``given`` names the spec fields that the CR itself sets.
+    ``rotate_key`` is a digest of the annotation that requests a new key, and ``keeps_old_key`` whether the one that
+    keeps the old key is set.
     """
 
     identity: owner.Identity
@@ -72,6 +75,8 @@ class Wanted:
     given: frozenset[str]
     service_metadata: Metadata = metadata.NONE
     unmanaged: frozenset[str] = frozenset()
+    rotate_key: str = ""
+    keeps_old_key: bool = False
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
 
@@ -258,6 +263,8 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         service_metadata=metadata.NONE if is_deleting else metadata.metadata_of(service, "spec.service", both),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
+        rotate_key=digest_of(_annotation(head, ROTATE_KEY)),
+        keeps_old_key=is_kept_by(_annotation(head, KEEP_OLD_KEY)),
         operator_tags=common,
         overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
@@ -293,6 +300,13 @@ def common_metadata(defaults: ApiObject) -> Metadata:
         metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_resource_labels", most),
         metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_resource_annotations", most),
     )
+
+
+def _annotation(head: ApiObject, name: str) -> str:
+    # Of a CR file, the value may be anything.
+    found = head.get("annotations")
+    value = found.get(name, "") if isinstance(found, dict) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _check_identity(wanted: Wanted) -> None:

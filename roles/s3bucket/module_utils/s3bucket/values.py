@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
 from .policy import text_problem
+
+_NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 def invalid(field: str, message: str) -> ReconcileError:
@@ -49,14 +52,22 @@ def fields_of(value: object, field: str, names: tuple[str, ...]) -> ApiObject:
 def text_of(value: object, field: str) -> str:
     """Return a string that AWS and Kubernetes accept.
 
+    S3 has its settings as XML, which cannot hold control characters, or returns others than it got (a line feed for a
+    carriage return). The setting would then always differ. https://www.w3.org/TR/xml/#charsets
+
     :raises ReconcileError: InvalidSpec
     """
     if not isinstance(value, str):
         raise invalid(field, "must be a string: put it in quotes")
-    problem = text_problem(value)
+    problem = text_problem(value) or _xml_problem(value)
     if problem:
         raise invalid(field, f"holds {problem}")
     return value
+
+
+def _xml_problem(value: str) -> str:
+    found = _NOT_IN_XML.search(value)
+    return f"the character {ascii(found[0])[1:-1]}, which S3 does not keep" if found else ""
 
 
 def choice_of(value: object, field: str, choices: Collection[str]) -> str:

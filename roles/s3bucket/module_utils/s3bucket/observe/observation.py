@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from dataclasses import field as field_of
 
 from .. import secrets
 from ..access import WantedUser
 from ..errors import ReconcileError
 from ..json_types import ApiObject
-from ..keys import KeyPlan, Pair
+from ..key_status import FIELD as ACCESS_KEYS
+from ..key_status import keys_after
+from ..keys import KeyPlan, Pair, Turn
 from ..secrets import Facts
 from ..setting import Comparison
 from ..spec import Wanted
@@ -31,6 +33,9 @@ class UserObservation:
     ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
     ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
     ``moves``: the Secret has another name than the user's tags record.
+    ``turn``: what decided about a rotation of the key.
+    ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
+    ``shown_keys``: these keys, as they are; empty for a new user.
     Only the Secret as read holds secret values. It is never passed on.
     """
 
@@ -52,6 +57,9 @@ class UserObservation:
     policies: dict[str, ApiObject | None] = field(default_factory=dict)
     keys: KeyPlan = field(default_factory=KeyPlan)
     has_key: bool = True
+    turn: Turn = field(default_factory=Turn)
+    shows_keys: bool = False
+    shown_keys: list[ApiObject] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
 
     @property
@@ -161,7 +169,7 @@ class Observation:
         """Record a problem that prevents any change to a user's key and Secret."""
         self.defer(problem)
         user.differs = [aspect for aspect in user.differs if aspect not in ("access_key", "secret")]
-        user.keys = replace(user.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
+        user.keys = user.keys.without_changes()
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
@@ -193,10 +201,13 @@ class Observation:
         return [words for words, is_there in found.items() if not is_there]
 
 
-def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False) -> ApiObject:
+def outcome_status(
+    wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False, is_after: bool = False
+) -> ApiObject:
     """The part of the object's status that follows from an observation.
 
     :param hides_new_keys: leave out the key and the Secret of a user that is to get a new key
+    :param is_after: whether the keys are shown as they are after a run; False: as they are
     """
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
@@ -204,16 +215,22 @@ def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = 
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
         shows_key = (user.has_key or not seen.deferred) and not (hides_new_keys and user.keys.create)
         if user.wanted.is_first:
-            status |= user_status(user, shows_key=shows_key)
+            status |= user_status(user, shows_key=shows_key, is_after=is_after)
         else:
-            status.setdefault("users", []).append(user_status(user, shows_key=shows_key))
+            status.setdefault("users", []).append(user_status(user, shows_key=shows_key, is_after=is_after))
     if "users" in status:
         status["users"].sort(key=lambda shown: shown["username"])
     return status
 
 
-def user_status(user: UserObservation, *, shows_key: bool) -> ApiObject:
-    """The part of the status that shows a user: of the first one at the top level, of another one in its list."""
+def user_status(user: UserObservation, *, shows_key: bool, is_after: bool = False) -> ApiObject:
+    """The part of the status that shows a user: of the first one at the top level, of another one in its list.
+
+    :param is_after: as of :func:`outcome_status`
+    """
     shown: ApiObject = {} if user.wanted.is_first else {"username": user.wanted.username}
     shown["userARN"] = user.arn
-    return {**shown, "accessKeyID": user.keys.live, "secretName": user.wanted.secret.name} if shows_key else shown
+    if shows_key:
+        shown |= {"accessKeyID": user.keys.live, "secretName": user.wanted.secret.name}
+    keys = keys_after(user.keys, user.turn) if is_after and user.shows_keys else user.shown_keys
+    return {**shown, ACCESS_KEYS: list(keys)} if keys and (shows_key or not is_after) else shown

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..access import WantedUser
 from ..json_types import ApiObject, AwsClient
+from ..rotation import LastUse
 from ..state import BucketState, UserState
 from ..users import NO_RULES, UserRules
 
@@ -22,6 +23,9 @@ class Users(Protocol):
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the user's rights and its keys."""
+
+    def find_last_use(self, key: str) -> LastUse:
+        """What AWS shows of the last use of an access key."""
 
 
 class Cluster(Protocol):
