@@ -125,6 +125,10 @@ def test_secret_takes_another_shape_with_the_same_key(shaped: Shaped, check: Dri
     run = shaped.reconcile()
     assert run.outcome["changed"] == ["secret"]
     assert drift_of(check, cr) == ()
+    # The operator signs a request with the key, whatever entry it is in.
+    verified = check.keys.verify(S3Object(cr)) if check.keys else None
+    assert verified is not None
+    assert verified.ok, verified
     assert shaped.texts() == {**shaped.wanted_texts(), "others": "x"}
     metadata, given = shaped.read()["metadata"], shape.get("annotations", {})
     own = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": "shaped"}
