@@ -30,6 +30,7 @@ from bench.role import (
 from runner.control.publish import utc_now
 from runner.control.status import status_of
 from runner.objects import FINALIZER, S3Object
+from s3bucket import secrets
 from s3bucket.api import PLURAL
 from s3bucket.outcome import Outcome, Reason
 
@@ -81,7 +82,7 @@ class ReadyMade:
 
     def secret(self) -> Item:
         """The Secret."""
-        values = {children.KEY_ID: self.key_id, children.SECRET_KEY: self.secret_key}
+        values = {secrets.KEY_ID: self.key_id, secrets.SECRET_KEY: self.secret_key}
         annotations = {children.ANNOTATION_KEY: self._key_record, children.ANNOTATION_ISSUED: utc_now()}
         return {
             "metadata": {**self._metadata(self.wanted.secret_name), "annotations": annotations},

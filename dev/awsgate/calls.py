@@ -66,9 +66,17 @@ def call_of(environ: dict[str, Any]) -> Call:
         call.region = region
         return call
     form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
-    user = form.get("UserName", "")
     action = form.get("Action", "")
+    user = form.get("UserName", "")
+    if action == "GetAccessKeyLastUsed":
+        # AWS takes the user from the key.
+        user = _user_of(form.get("AccessKeyId", ""))
     return Call(service, action, "", "", user, access_key, form, {}, headers, body, region)
+
+
+def _user_of(access_key: str) -> str:
+    found = iam_backends[ACCOUNT]["aws"].access_keys.get(access_key)
+    return str(found.user_name or "") if found else ""
 
 
 def _s3_call(environ: dict[str, Any], access_key: str, headers: dict[str, str], body: bytes) -> Call:

@@ -22,6 +22,7 @@ _ROOTS = (
     f"{_ROLE}/library",
     f"{_ROLE}/action_plugins",
     f"{_ROLE}/lookup_plugins",
+    f"{_ROLE}/filter_plugins",
     f"{_ROLE}/tasks",
     "playbooks",
     "dev",

@@ -72,6 +72,8 @@ _USERS = (
     "iam:UntagUser",
     "iam:UpdateAccessKey",
 )
+# The last use of an old key, which a rotation waits for. AWS finds the user of the key.
+_ROTATION = ("iam:GetAccessKeyLastUsed",)
 # The actions that give a user rights. With a boundary, only on users that have it.
 _BOUND_USERS = ("iam:CreateUser", "iam:PutUserPolicy")
 _BINDING = ("iam:PutUserPermissionsBoundary",)
@@ -102,6 +104,7 @@ class PolicySettings:
 
     :param settings: the fields of the optional bucket settings that the operator may manage
     :param replication_roles: the ARNs of the roles that the operator may give to S3, for ``replication``
+    :param key_rotation: whether keys are rotated without downtime
     """
 
     account: str
@@ -112,6 +115,7 @@ class PolicySettings:
     allowed_groups: tuple[str, ...] = ()
     settings: tuple[str, ...] = allowed.DEFAULT
     replication_roles: tuple[str, ...] = ()
+    key_rotation: bool = True
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
@@ -132,7 +136,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             _allow("Objects", _OBJECTS, f"{buckets}/*", in_account),
             _allow("Account", _ACCOUNT, "*"),
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
-            _allow("Users", _USERS, managed),
+            _allow("Users", _USERS + (_ROTATION if settings.key_rotation else ()), managed),
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
             # A user can be deleted only when it is in no group.
             *([_allow("Groups", ("iam:RemoveUserFromGroup",), groups)] if groups else []),
@@ -244,6 +248,9 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--replication-role", "replication_roles", multiple=True, callback=all_matching(ROLE),
               help="The ARN of a role that S3 objects may name in spec.replication; it may end with *. It can be given "
                    "again. Required for the setting replication.")  # fmt: skip
+@click.option("--key-rotation/--no-key-rotation", default=True, show_default=True,
+              help="Whether keys are rotated without downtime (spec.iamUser.keyRotation and the annotation "
+                   "agill.apps/rotate-key).")  # fmt: skip
 @click.option("--part", type=click.IntRange(min=1), default=None,
               help="Print only this one of the policies, where several are needed. Default: all of them.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.control.rotations import is_only_rotation
 from runner.control.status import is_applied, ready_condition, synced_condition
 from runner.kube.events import Event
 from runner.objects import S3Object
@@ -35,6 +36,9 @@ def event_of(s3: S3Object, outcome: Outcome) -> Event | None:
         return None if is_known or outcome.reason in _PROGRESS else Event("Warning", name, _text(outcome))
     if s3.is_deleting:
         return Event("Normal", "DELETED", outcome.message or "everything that the object owned is deleted")
+    if outcome.changed and is_only_rotation(s3, outcome):
+        # It has an Event of its own.
+        return None
     if outcome.changed and is_applied(s3):
         return Event("Normal", "DriftCorrected", f"differed from the spec and was repaired: {aspects}")
     if condition.get("status") != "True":

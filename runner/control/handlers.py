@@ -11,8 +11,11 @@ from runner.control.queue import Lane, WorkQueue
 from runner.control.status import is_ready_in_generation, ready_condition
 from runner.kube.cache import Cache
 from runner.objects import Child, Key, S3Object
+from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
 
 REQUESTED_AT = "agill.apps/reconcile-requested-at"
+# The annotations that request something.
+_REQUESTS = (REQUESTED_AT, ROTATE_KEY, KEEP_OLD_KEY)
 
 
 class References:
@@ -184,4 +187,5 @@ def _usability_of(s3: S3Object) -> tuple[object, ...]:
 
 def _version_of(s3: S3Object) -> tuple[object, ...]:
     """What differs after a change that matters."""
-    return s3.uid, s3.generation, s3.deletion_timestamp, s3.annotations.get(REQUESTED_AT)
+    annotations = tuple(s3.annotations.get(name) for name in _REQUESTS)
+    return s3.uid, s3.generation, s3.deletion_timestamp, annotations

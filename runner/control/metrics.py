@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -11,7 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runner import __version__
 from runner.control.queue import Lane, WorkQueue
-from runner.objects import Key, S3Object
+from runner.control.rotations import Result, current_key, has_keys, is_in_use, keys_of, parts_of
+from runner.objects import JsonObject, Key, S3Object
 from s3bucket.outcome import Outcome, Retry
 
 
@@ -57,6 +60,12 @@ class Metrics:
         self._drift = Counter(
             "s3_operator_drift_corrected", "Repairs of what was changed by others", ["aspect"], registry=registry
         )
+        self._rotations = Counter(
+            "s3_operator_key_rotation", "Steps of key rotations, by what became of them", ["result"], registry=registry
+        )
+        for step in Result:
+            self._rotations.labels(step.value)
+        self._keys = KeyMetrics(registry)
         self._checks = Counter(
             "s3_operator_drift_checks", "Drift checks, by what they found", ["result"], registry=registry
         )
@@ -134,12 +143,18 @@ class Metrics:
             for aspect in outcome.changed:
                 self._drift.labels(aspect).inc()
 
+    def count_rotation(self, result: Result) -> None:
+        """A step of a rotation was done, or could not be done."""
+        self._rotations.labels(result.value).inc()
+
     def show(self, s3: S3Object, outcome: Outcome) -> None:
         """A run or a drift check found how an object is."""
         namespace, name = s3.key
         is_ready = outcome.is_done and not s3.is_deleting
         self._ready.labels(namespace, name).set(is_ready)
         self._info.labels(name, namespace).set(1)
+        if is_ready or has_keys(outcome.status):
+            self._keys.show(s3, outcome)
         # Otherwise nothing new is known.
         if is_ready or outcome.drift:
             self._synced.labels(namespace, name).set(not outcome.drift)
@@ -187,8 +202,74 @@ class Metrics:
         for gauge in (self._ready, self._synced):
             with contextlib.suppress(KeyError):
                 gauge.remove(namespace, name)
+        self._keys.forget(key)
         with contextlib.suppress(KeyError):
             self._info.remove(name, namespace)
+
+
+class KeyMetrics:
+    """The ages of the access keys that are rotated."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["namespace", "name", "username"]
+        self._age = Gauge(
+            "s3_operator_access_key_age_seconds", "The age of the access key in the Secret", labels, registry=registry
+        )
+        self._due = Gauge(
+            "s3_operator_access_key_due_timestamp_seconds",
+            "When the access key in the Secret is of its keyRotation.interval",
+            labels,
+            registry=registry,
+        )
+        self._in_use = Gauge(
+            "s3_operator_old_access_key_in_use",
+            "1 while the old access key of a rotation is used after the grace period",
+            labels,
+            registry=registry,
+        )
+        self._shown: dict[Key, set[str]] = {}
+
+    def show(self, s3: S3Object, outcome: Outcome) -> None:
+        """Show the keys of an object's users; of a user without any, nothing is shown."""
+        users = {name or s3.username: keys_of(part) for name, part in parts_of(outcome.status).items()}
+        created = {name: _seconds_of(current_key(keys), "created") for name, keys in users.items()}
+        for name in self._shown.pop(s3.key, set()) - {name for name, at in created.items() if at is not None}:
+            self._remove((*s3.key, name))
+        for name, at in created.items():
+            if at is not None:
+                self._shown.setdefault(s3.key, set()).add(name)
+                self._show_user((*s3.key, name), users[name], at)
+
+    def _show_user(self, labels: tuple[str, ...], keys: list[JsonObject], created: float) -> None:
+        self._age.labels(*labels).set_function(lambda: time.time() - created)
+        due = _seconds_of(current_key(keys), "expires")
+        if due is None:
+            _remove(self._due, labels)
+        else:
+            self._due.labels(*labels).set(due)
+        self._in_use.labels(*labels).set(is_in_use(keys))
+
+    def forget(self, key: Key) -> None:
+        """The object no longer exists."""
+        for name in self._shown.pop(key, set()):
+            self._remove((*key, name))
+
+    def _remove(self, labels: tuple[str, ...]) -> None:
+        for gauge in (self._age, self._due, self._in_use):
+            _remove(gauge, labels)
+
+
+def _remove(gauge: Gauge, labels: tuple[str, ...]) -> None:
+    with contextlib.suppress(KeyError):
+        gauge.remove(*labels)
+
+
+def _seconds_of(key: JsonObject | None, name: str) -> float | None:
+    """A time of a key in seconds since the epoch; None where it has none."""
+    try:
+        return datetime.fromisoformat(str((key or {}).get(name))).timestamp()
+    except ValueError:
+        return None
 
 
 def _depth_of(queue: WorkQueue, lane: Lane) -> float:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from runner.control.events import event_at_start, event_of
 from runner.control.metrics import Metrics
+from runner.control.rotations import events_of_rotation
 from runner.control.status import condition_in, status_of
 from runner.control.verified import CONDITION, Verified, may_be_verified
 from runner.kube.client import KubeError
@@ -78,9 +79,9 @@ class Publisher:
         if outcome.reason is Reason.RUN_CANCELLED:
             return
         self.metrics.show(s3, outcome)
-        event = event_of(s3, outcome)
-        if event is not None:
-            self._write_event(s3, event)
+        for event in (event_of(s3, outcome), *events_of_rotation(s3, outcome)):
+            if event is not None:
+                self._write_event(s3, event)
         if outcome.is_done and s3.is_deleting:
             return
         status = self._status_of(s3, outcome)

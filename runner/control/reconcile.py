@@ -15,6 +15,7 @@ from runner.control.claims import Claims
 from runner.control.decide import Decision, NameClaims, Policy, Step, Trigger, decide
 from runner.control.publish import Publisher
 from runner.control.queue import Lane
+from runner.control.rotations import Result, has_keys, is_only_rotation, results_of
 from runner.control.schedule import Next, Schedule
 from runner.control.status import is_applied
 from runner.kube.client import KubeError
@@ -215,11 +216,21 @@ class Reconciler:
         outcome = found.decision.refusal or self._run_role(s3)
         duration_s = time.monotonic() - started
         self._check.forget(s3)
-        self._metrics.count_run(outcome, duration_s, is_drift=is_applied(s3) and not s3.is_deleting)
+        is_drift = is_applied(s3) and not s3.is_deleting and not is_only_rotation(s3, outcome)
+        self._metrics.count_run(outcome, duration_s, is_drift=is_drift)
+        self._count_rotation(s3, found.comparison, outcome)
         _log_run(found.decision, s3, outcome, duration_s)
         if found.comparison is None or s3.is_deleting:
             return s3, outcome
         return s3, self._after_comparison(s3.key, found.comparison, outcome)
+
+    def _count_rotation(self, s3: S3Object, comparison: Outcome | None, outcome: Outcome) -> None:
+        results = [result for _, result in results_of(s3, outcome)]
+        is_due = comparison is not None and "access_key" in comparison.drift and has_keys(comparison.status)
+        if not results and is_due and not s3.is_deleting and "access_key" not in outcome.changed:
+            results = [Result.FAILED]
+        for result in results:
+            self._metrics.count_rotation(result)
 
     def _announce(self, found: _Decided) -> S3Object:
         try:

@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from runner.control.rotations import in_use_message, keys_of
 from runner.objects import JsonObject, S3Object
 from s3bucket import recent
+from s3bucket.key_status import FIELD as ACCESS_KEYS
 from s3bucket.outcome import Outcome, Reason, Retry
 
 _WORDS = {Reason.PENDING: "Pending", Reason.CONFLICT: "Conflict", Reason.BUCKET_NAME_TAKEN: "Conflict"}
@@ -87,12 +89,15 @@ def status_of(
     # Written as an empty list once it is over: a merge patch keeps what is left out.
     if outcome.drift or (is_ready and "drift" in old):
         new["drift"] = list(outcome.drift)
+    if is_ready and keys_of(old) and ACCESS_KEYS not in outcome.status:
+        new[ACCESS_KEYS] = []
     if "users" in old and outcome.status:
         new["users"] = outcome.status.get("users", [])
     conditions = {
         "Ready": ("True" if is_ready else "False", outcome.reason, outcome.message),
         "Synced": _synced(s3, outcome, is_ready),
         **_kstatus(outcome),
+        **_old_key(new),
     }
     new["conditions"] = [
         with_transition(
@@ -136,3 +141,9 @@ def _kstatus(outcome: Outcome) -> dict[str, tuple[str, Reason, str]]:
         return {}
     is_stalled = outcome.retry in _RETRIED_LATER or outcome.reason in _NEEDS_A_PERSON
     return {"Stalled" if is_stalled else "Reconciling": ("True", outcome.reason, outcome.message)}
+
+
+def _old_key(status: JsonObject) -> dict[str, tuple[str, Reason, str]]:
+    """OldKeyInUse, while the old key of a rotation is used after its grace period."""
+    message = in_use_message(status)
+    return {"OldKeyInUse": ("True", Reason.OLD_KEY_IN_USE, message)} if message else {}

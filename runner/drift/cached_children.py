@@ -13,7 +13,7 @@ from runner.objects import JsonObject
 class Cached(Protocol):
     """Secrets, Services and S3 objects as their watches saw them last; None for others.
 
-    A Secret has digests in place of values.
+    A Secret has fingerprints in place of values.
     """
 
     def __call__(self, kind: str, namespace: str, name: str) -> JsonObject | None:
@@ -28,6 +28,9 @@ class LiveCluster(Protocol):
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Service; None when there is none."""
+
+    def find_config_map(self, namespace: str, name: str) -> JsonObject | None:
+        """A ConfigMap; None when there is none."""
 
     def find_object(self, namespace: str, name: str) -> JsonObject | None:
         """An S3 object; None when there is none."""
@@ -46,6 +49,8 @@ class CachedCluster:
         self._cached = cached
         self._live = live
         self.is_terminating = live.is_terminating
+        # ConfigMaps are not watched. Only objects of the layout OBC have one.
+        self.find_config_map = live.find_config_map
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Secret; None when there is none."""

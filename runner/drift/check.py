@@ -31,6 +31,7 @@ from s3bucket.cluster import ApiServer, connect
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
+from s3bucket.secrets import endpoint_of
 from s3bucket.spec import Wanted
 from s3bucket.state import UserState
 
@@ -207,6 +208,7 @@ class DriftCheck:
             now=datetime.now(UTC),
             iam_propagation_s=self._settings.iam_settle_s,
             external_name=self._settings.service_external_name,
+            endpoint=endpoint_of(str(s3.meta.endpoint_url), wanted.region),
             rules=self._rules,
             sts_of=sts_of,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
@@ -237,6 +239,7 @@ def _defaults_of(project_dir: Path, settings: RoleSettings) -> JsonObject:
         defaults["deletionPolicy"] = settings.deletion_policy
     defaults[allowed.KEY] = list(settings.allowed_settings)
     defaults[spec.OPERATOR_TAGS] = spec.operator_tags_of(dict(settings.tags))
+    defaults |= spec.metadata_defaults(settings.resource_labels, settings.resource_annotations)
     return defaults
 
 

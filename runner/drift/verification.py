@@ -11,7 +11,7 @@ from dataclasses import replace
 from runner.drift.aws_clients import AWSClients
 from runner.drift.key_clients import KeyClients
 from runner.objects import JsonObject, S3Object
-from s3bucket import access, children, read, verification
+from s3bucket import access, children, metadata, read, verification
 from s3bucket.access import WantedUser
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import ReconcileError
@@ -70,7 +70,7 @@ class KeyVerification:
 
 def _users_of(s3: S3Object) -> tuple[WantedUser, ...]:
     try:
-        return access.users_of(s3.spec, s3.name, is_deleting=False)
+        return access.users_of(s3.spec, s3.name, metadata.NONE)
     except ReconcileError:
         # The condition Ready shows that the spec is invalid.
         return ()

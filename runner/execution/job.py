@@ -27,6 +27,7 @@ from runner.objects import JsonObject, Key, Owned, S3Object
 from s3bucket.api import API_VERSION
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
+from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
 
 _LOG = logging.getLogger(__name__)
 _TERM_GRACE_S = 5.0
@@ -172,10 +173,14 @@ def extra_vars(s3: S3Object, settings: RoleSettings) -> JsonObject:
     Marking each string as unsafe would not be enough: a map key named ``__ansible_unsafe`` in the CR removes all marks.
     """
     kept = ("name", "namespace", "uid", "generation", "deletionTimestamp")
+    annotations = {name: s3.annotations[name] for name in (ROTATE_KEY, KEEP_OLD_KEY) if name in s3.annotations}
     cr = {
         "apiVersion": s3.item.get("apiVersion", API_VERSION),
         "kind": s3.item.get("kind", "S3"),
-        "metadata": {name: s3.metadata[name] for name in kept if name in s3.metadata},
+        "metadata": {
+            **{name: s3.metadata[name] for name in kept if name in s3.metadata},
+            **({"annotations": annotations} if annotations else {}),
+        },
         "spec": s3.item.get("spec") or {},
     }
     return {

@@ -1,27 +1,21 @@
 """What the operator keeps of the objects that it reads: the fields that it uses, each of bounded size. Pure.
 
 Whoever may write a Secret, a Service or an S3 object chooses its size (up to 1.5 MB in etcd), so nothing is kept that
-is not needed. Values of Secrets stop here, but for the access key's id: of the secret access key a digest is kept.
+is not needed. Values of Secrets stop here, but for the access key's id: of each entry a fingerprint is kept.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import json
 
 from runner.objects import FINALIZER as FINALIZER
 from runner.objects import OVERSIZED as OVERSIZED
 from runner.objects import Child, JsonObject, S3Object
+from s3bucket import metadata as own
+from s3bucket import secrets
 from s3bucket.api import GROUP, KIND
 
-_KEY_ID, _SECRET_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
-_SECRET_SUFFIX = "-iam-secret"  # noqa: S105 - the end of a name
 _LABELS = ("app.kubernetes.io/managed-by", "agill.apps/s3")
-# An access key's id has at most 128 characters, in base64 172:
-# https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html
-_MAX_KEY_ID = 172
 # A uid of the API server has 36, a name at most 253 characters.
 _MAX_UID, _MAX_NAME = 64, 253
 _MAX_ANNOTATION, _MAX_ANNOTATIONS = 256, 16
@@ -61,25 +55,26 @@ def keep_listed_object(item: JsonObject) -> S3Object:
 
 
 def keep_child(kind: str, item: JsonObject) -> Child | None:
-    """A Secret or Service that an S3 object controls and that has the name of that object's Secret or Service.
+    """A Secret that an S3 object controls, or a Service that it controls and that has its name. None for any other.
 
-    None for any other. ``digests``: the SHA-256 of the secret access key, in hex.
+    A Secret has what ``s3bucket.secrets.reduced`` leaves of its values.
     """
     metadata = item["metadata"]
     owner = _controller_of(metadata)
-    if owner is None or metadata["name"] != owner["name"] + (_SECRET_SUFFIX if kind == "Secret" else ""):
+    if owner is None or (kind == "Service" and metadata["name"] != owner["name"]):
         return None
     names = ("name", "namespace", "uid", "resourceVersion")
     kept: JsonObject = {name: metadata[name] for name in names if name in metadata}
-    labels = metadata.get("labels") or {}
-    kept["labels"] = {name: labels[name] for name in _LABELS if name in labels}
+    record = own.read_record(item)
+    kept["labels"] = _parts(metadata.get("labels") or {}, [*_LABELS, *sorted(record.labels)])
     kept["ownerReferences"] = [owner]
-    annotations = _own_annotations(metadata)
+    annotations = _own_annotations(metadata) | _parts(metadata.get("annotations") or {}, sorted(record.annotations))
     if annotations:
         kept["annotations"] = annotations
     found: JsonObject = {"metadata": kept}
     if kind == "Secret":
-        return Child(found | {name: item[name] for name in ("type", "immutable") if name in item} | _values(item))
+        found |= {name: item[name] for name in ("type", "immutable") if name in item}
+        return Child(found | secrets.reduced(item.get("data"), record))
     spec = item.get("spec") or {}
     return Child(found | {"spec": {name: spec[name] for name in ("type", "externalName") if name in spec}})
 
@@ -109,27 +104,18 @@ def _controller_of(metadata: JsonObject) -> JsonObject | None:
 
 
 def _own_annotations(metadata: JsonObject) -> dict[str, str]:
-    found = sorted(name for name in metadata.get("annotations") or {} if name.startswith(f"{GROUP}/"))
-    return {name: metadata["annotations"][name][:_MAX_ANNOTATION] for name in found[:_MAX_ANNOTATIONS]}
+    annotations = metadata.get("annotations") or {}
+    found = sorted(name for name in annotations if name.startswith(f"{GROUP}/") and name != own.RECORD)
+    kept = {name: annotations[name][:_MAX_ANNOTATION] for name in found[:_MAX_ANNOTATIONS]}
+    if own.RECORD in annotations:
+        kept[own.RECORD] = annotations[own.RECORD][: own.MAX_RECORD + 1]
+    return kept
 
 
-def _values(secret: JsonObject) -> JsonObject:
-    data = secret.get("data") or {}
-    key_id, value = data.get(_KEY_ID), data.get(_SECRET_KEY)
-    found: JsonObject = {}
-    if key_id and len(key_id) <= _MAX_KEY_ID:
-        found["data"] = {_KEY_ID: key_id}
-    if value:
-        found["digests"] = {_SECRET_KEY: _digest(value)}
-    return found
-
-
-def _digest(value: str) -> str:
-    try:
-        return hashlib.sha256(base64.b64decode(value)).hexdigest()
-    except (binascii.Error, ValueError):
-        # The API server admits no such value.
-        return ""
+def _parts(texts: dict[str, str], names: list[str]) -> dict[str, str]:
+    """The labels or annotations of these names, each cut to more than a spec may give."""
+    most = 2 * own.MAX_ITEMS
+    return {name: texts[name][: own.MAX_ANNOTATION + 1] for name in names[:most] if name in texts}
 
 
 def _bounded_spec(spec: object) -> tuple[object, list[str]]:

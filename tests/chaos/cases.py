@@ -28,6 +28,16 @@ WRITES = {
         "aws:DeleteAccessKey#1",
         "aws:UntagUser#1",
     ),
+    # A rotation without downtime, in its three runs: a new key beside the old one, the old one inactive, and deleted.
+    "overlap": (
+        "aws:TagUser#1",
+        "aws:CreateAccessKey#1",
+        "aws:TagUser#2",
+        "kubernetes:PATCH secrets#1",
+        "aws:UntagUser#1",
+    ),
+    "drain": ("aws:UpdateAccessKey#1", "aws:TagUser#1"),
+    "drained": ("aws:DeleteAccessKey#1", "aws:UntagUser#1"),
     "repair": (
         "aws:PutUserPolicy#1",
         "aws:PutBucketVersioning#1",

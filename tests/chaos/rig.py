@@ -12,6 +12,8 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from dev.wait import wait_until
 from runner.execution import processes
 from runner.kube.client import FINALIZER
 from runner.objects import S3Object
+from s3bucket import owner
 from s3bucket.api import GROUP, PLURAL, VERSION
+from s3bucket.rotation import ROTATE_KEY, OldKey, Phase
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.unmanaged import Unmanaged
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
@@ -106,6 +110,10 @@ class Rig:
     def _prepare(self, trial: _Trial) -> None:
         outcome = self._jobs["warm"].run(S3Object(trial.item))
         assert outcome.is_done, outcome
+        if trial.needs_old_key:
+            trial.request_rotation()
+            outcome = self._jobs["warm"].run(S3Object(trial.item))
+            assert outcome.is_done, outcome
         trial.disturb()
 
     def _kill_in_job(self, case: Case, trial: _Trial) -> bool:
@@ -215,6 +223,7 @@ class _Trial:
         world.make_namespace(name)
         self._unmanaged = Unmanaged(world, name, f"{name}-unmanaged")
         self._unmanaged_keys: list[tuple[str, str]] = []
+        self._old: tuple[Any, str] | None = None
         spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}, "enableVersioning": True}
         self.item = world.make_object(name, name, spec)
 
@@ -222,11 +231,39 @@ class _Trial:
     def is_deletion(self) -> bool:
         return self._case.flow == "delete"
 
+    @property
+    def needs_old_key(self) -> bool:
+        """Whether the flow is a later run of a rotation."""
+        return self._case.flow in ("drain", "drained")
+
+    def request_rotation(self) -> None:
+        """Request a rotation of the key, and remember the key as an application does."""
+        self._old = self._world.tenant(self.item), self._world.credentials(self.item)[0]
+        annotations = {"metadata": {"annotations": {ROTATE_KEY: "1"}}}
+        arguments = (GROUP, VERSION, self.namespace, PLURAL, self.namespace)
+        self.item = dict(self._world.custom.patch_namespaced_custom_object(*arguments, annotations))
+
+    def _age_old_key(self, phase: Phase, days: int) -> None:
+        iam, name = self._world.iam, self.namespace
+        tags = {tag["Key"]: tag["Value"] for tag in iam.list_user_tags(UserName=name)["Tags"]}
+        old = OldKey.parse(tags[owner.OLD_KEY])
+        assert old is not None
+        if phase is Phase.DRAINING:
+            iam.update_access_key(UserName=name, AccessKeyId=old.id, Status="Inactive")
+        record = str(replace(old, phase=phase, since=datetime.now(UTC) - timedelta(days=days)))
+        iam.tag_user(UserName=name, Tags=[{"Key": owner.OLD_KEY, "Value": record}])
+
     def disturb(self) -> None:
         """Change the Ready object so that the flow has something to do."""
         name, world = self.namespace, self._world
         if self._case.flow == "rotate":
             world.core.delete_namespaced_secret(f"{name}-iam-secret", name)
+        elif self._case.flow == "overlap":
+            self.request_rotation()
+        elif self._case.flow == "drain":
+            self._age_old_key(Phase.OVERLAP, 8)
+        elif self._case.flow == "drained":
+            self._age_old_key(Phase.DRAINING, 2)
         elif self._case.flow == "repair":
             world.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
             world.iam.delete_user_policy(UserName=name, PolicyName=f"{name}-{name}-s3-restricted")
@@ -272,11 +309,23 @@ class _Trial:
         assert world.differs(self.item) == []
         listed = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
         keys = sorted((key["AccessKeyId"], key["Status"]) for key in listed)
-        assert keys == sorted([(world.credentials(self.item)[0], "Active"), *self._unmanaged_keys]), keys
+        current = world.credentials(self.item)[0]
+        assert keys == sorted([(current, "Active"), *self._unmanaged_keys, *self._old_keys(current)]), keys
         world.tenant(self.item).head_bucket(Bucket=name)
         tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
         assert "agill.apps/foreign-keys" not in tags
         assert self._case.flow == "create" or tags["team"] == "others"
+
+    def _old_keys(self, current: str) -> list[tuple[str, str]]:
+        """The old key and its status, as the flow leaves it."""
+        if self._old is None or self._case.flow == "drained":
+            return []
+        client, key = self._old
+        assert key != current, "the key was not rotated"
+        if self._case.flow == "drain":
+            return [(key, "Inactive")]
+        client.head_bucket(Bucket=self.namespace)
+        return [(key, "Active")]
 
 
 def _find(target: str, owner: int) -> int:

@@ -19,6 +19,11 @@ _CREATION = every_write("warm", "create", targets=("run", "task"), whens=("after
 _SLOW = [
     "create,warm,warm,aws:CreateAccessKey#1:after",
     "rotate,operator,warm,aws:CreateAccessKey#1:after",
+    "overlap,run,warm,aws:CreateAccessKey#1:after",
+    "overlap,task,warm,aws:TagUser#2:after",
+    "overlap,operator,warm,kubernetes:PATCH secrets#1:after",
+    "drain,run,warm,aws:UpdateAccessKey#1:after",
+    "drained,task,warm,aws:DeleteAccessKey#1:after",
     "delete,operator,warm,kubernetes:PATCH s3s#1:before",
     "settings,run,warm,aws:PutBucketTagging#1:after",
     "settings,task,warm,aws:PutBucketReplication#1:after",

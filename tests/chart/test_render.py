@@ -484,6 +484,7 @@ def test_playbooks_read_the_settings_of_the_deployment() -> None:
     policy = "arn:aws:iam::123456789012:policy/tenant"
     given = (
         "--set=clusterName=prod,deletionPolicy=Retain,iam.path=/a/,iam.allowedGroups={x,y},tags.team=a,"
+        "resourceLabels.team=b,resourceAnnotations.note=c,"
         "allowedSettings={requesterPays,corsRules}"
     )
     rendered = find(render(given, f"--set=iam.permissionsBoundary={policy},watchNamespaces={{team}}"), "Deployment")
@@ -491,7 +492,8 @@ def test_playbooks_read_the_settings_of_the_deployment() -> None:
     assert read is not None
     assert (read.unknown, read.given) == ({}, {
         "cluster_name": "prod", "deletion_policy": "Retain", "iam_path": "/a/", "permissions_boundary": policy,
-        "allowed_groups": ["x", "y"], "tags": {"team": "a"}, "allowed_settings": ["corsRules", "requesterPays"],
+        "allowed_groups": ["x", "y"], "tags": {"team": "a"}, "resource_labels": {"team": "b"},
+        "resource_annotations": {"note": "c"}, "allowed_settings": ["corsRules", "requesterPays"],
     })  # fmt: skip
     assert [watches(rendered, name) for name in ("team", "other")] == [True, False]
     # The playbooks find the Deployment by this label, whatever its name is.

@@ -183,6 +183,9 @@ REFUSED = {
         "/metrics/prometheusRule/alerts/S3ObjectDrifts/threshold",
     ),
     "runbook": ("metrics.prometheusRule.runbookURL=runbooks", "/metrics/prometheusRule/runbookURL"),
+    "label": ("resourceLabels.team=a b", "/resourceLabels/team"),
+    "label-key": ("resourceLabels.a!b=c", "/resourceLabels"),
+    "annotation": ("resourceAnnotations.team=$(HOME)", "/resourceAnnotations/team"),
     "tag-key": ("tags.a!b=c", "/tags"),
     "namespace-override": ("namespaceOverride=Team_A", "/namespaceOverride"),
 }

@@ -63,6 +63,23 @@ def routed(**rule: Any) -> dict[str, Any]:
     return {"website": {"indexDocument": "i", "routingRules": [rule]}}
 
 
+# Where a spec shapes what the operator writes to Kubernetes.
+SHAPED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "secret.": lambda shape: {"secret": shape},
+    "service.": lambda shape: {"service": shape},
+    "additionalUsers[].secret.": lambda shape: {"additionalUsers": [{"username": "other", "secret": shape}]},
+}
+KEYS_OF_METADATA = ["a", "A.b_c-d", "example.com/a", f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}/{'e' * 63}"]
+METADATA = {
+    "labels": dict.fromkeys(KEYS_OF_METADATA, "Value_1.2-3"),
+    "annotations": dict.fromkeys(KEYS_OF_METADATA, "{{ lookup('pipe', 'id') }} {% raw %}"),
+}
+
+
+def rotated(**durations: object) -> dict[str, Any]:
+    return {"username": "good", "keyRotation": durations}
+
+
 # What is changed in a good object -> a part of the message. None removes a field; NAME sets metadata.name.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-long": ({NAME: "a" * 64}, "at most 63 characters: the Service"),
@@ -112,6 +129,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("tags", {"tags": {f"k{at}": "" for at in range(21)}}, "must have at most 20 items"),
         )
     },
+    "rotation-words": ({"iamUser": rotated(interval="90 days")}, "interval must be a number of at most 5 digits"),
+    "rotation-zero": ({"iamUser": rotated(gracePeriod="0h")}, "gracePeriod must be a number of at most 5 digits"),
+    "rotation-sum": (
+        {"iamUser": rotated(maxGracePeriod="1d12h")}, "maxGracePeriod must be a number of at most 5 digits",
+    ),
+    "rotation-number": ({"iamUser": rotated(interval=90)}, "must be of type string"),
+    "rotation-short": ({"iamUser": rotated(interval="59m")}, "interval must be 1h to 3650d"),
+    "rotation-long": ({"iamUser": rotated(gracePeriod="2161h")}, "gracePeriod must be 1m to 90d"),
+    "rotation-longest": ({"iamUser": rotated(maxGracePeriod="366d")}, "maxGracePeriod must be 1m to 365d"),
+    "rotation-order": (
+        {"iamUser": rotated(gracePeriod="25h", maxGracePeriod="1d")}, "maxGracePeriod must not be shorter",
+    ),
     "names-sum": ({"iamUser": {"username": "a" * 64}, "bucketName": "b" * 50}, "at most 113 characters together"),
     "also-namespace": (
         {"iamUser": {"username": "u", "alsoUses": [{"name": "other/logs"}]}}, "must be the name of an S3 object",
@@ -441,6 +470,39 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("inventory", "no-schedule", {"schedule": None}, "schedule: Required"),
         )
     },
+    "secret-without-user": ({"iamUser": None, "secret": {"layout": "Env"}}, "secret needs iamUser"),
+    **{
+        f"{place.rstrip('.')}-{name}": (given(value), message.format(place))
+        for place, given in SHAPED.items()
+        for name, value, message in (
+            ("label-key", {"labels": {"a b": "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-key-long", {"labels": {"a" * 64: "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-domain", {"labels": {f"{'a' * 254}/b": "c"}}, "a key of {}labels must be a name of at most 63"),
+            ("label-own", {"labels": {"agill.apps/s3": "a"}}, "a key of {}labels must not be app"),
+            ("label-manager", {"labels": {"app.kubernetes.io/managed-by": "a"}}, "a key of {}labels must not be app"),
+            ("label-value", {"labels": {"a": "b c"}}, "a value of {}labels must be empty, or letters"),
+            ("label-long", {"labels": {"a": "b" * 64}}, "may not be more than 63"),
+            ("labels", {"labels": {f"a{at}": "" for at in range(17)}}, "must have at most 16 items"),
+            ("annotation-key", {"annotations": {"{{ a }}": "c"}}, "a key of {}annotations must be a name"),
+            ("annotation-own", {"annotations": {"agill.apps/key": "a"}}, "a key of {}annotations must not be app"),
+            ("annotation-long", {"annotations": {"a": "b" * 1025}}, "may not be more than 1024"),
+        )
+    },
+    **{
+        f"{place.rstrip('.')}-{name}": (SHAPED[place](value), message.format(place))
+        for place in ("secret.", "additionalUsers[].secret.")
+        for name, value, message in (
+            ("name", {"name": "A"}, "{}name must have only a-z, 0-9"),
+            ("name-long", {"name": "a" * 254}, "may not be more than 253"),
+            ("layout", {"layout": "Vault"}, 'Unsupported value: "Vault"'),
+            ("source", {"keys": {"a": "password"}}, 'Unsupported value: "password"'),
+            ("key", {"keys": {"__ansible_unsafe": "arn"}}, "a key of {}keys must be at most 253"),
+            ("keys", {"keys": {f"a{at}": "arn" for at in range(17)}}, "must have at most 16 items"),
+            ("lost-key", {"keys": {"AWS_SECRET_ACCESS_KEY": "arn"}}, "{}keys must name accessKeyID"),
+            ("lost-file", {"layout": "File", "keys": {"credentials": "arn"}}, "{}keys must not have credentials"),
+            ("lost-info", {"layout": "COSI", "keys": {"BucketInfo": "arn"}}, "{}keys must not have BucketInfo"),
+        )
+    },
     "metrics-id-twice": ({"metrics": 2 * [{"id": "a"}]}, 'spec.metrics[1]: Duplicate value: {"id":"a"}'),
     "metrics-too-many": ({"metrics": [{"id": f"{at}"} for at in range(101)]}, "must have at most 100 items"),
     "versioning-word": ({"enableVersioning": "yes"}, "must be of type boolean"),
@@ -480,7 +542,13 @@ FULL: dict[str, Any] = {
     "driftPolicy": "Report",
     "verify": "Access",
     "unmanagedFields": ["bucketPolicy", "tags"],
-    "service": {"enabled": False},
+    "service": {"enabled": False, **METADATA},
+    "secret": {
+        "name": "own.name",
+        "layout": "OBC",
+        "keys": {"AWS_ACCESS_KEY_ID": "accessKeyID", "id": "accessKeyID", "host": "host", "a.b_c-d": "arn"},
+        **METADATA,
+    },
 }
 
 

@@ -31,6 +31,10 @@ RUN = {
     ),
     ("docs/guides/drift.md", "Report drift"): f"{_GUIDES}::test_guide_of_drift",
     ("docs/guides/drift.md", "Leave fields to others"): f"{_GUIDES}::test_guide_of_drift",
+    (
+        "docs/guides/secret-layouts.md",
+        "Shape the Secret for your application",
+    ): f"{_GUIDES}::test_guide_of_secret_layouts",
     ("docs/guides/fresh-keys.md", "Get a fresh key"): f"{_GUIDES}::test_guide_of_fresh_keys",
     ("docs/guides/keep-the-data.md", "Keep the bucket of one object"): f"{_GUIDES}::test_guide_of_data_that_stay",
     ("docs/guides/keep-the-data.md", "Keep all buckets of a cluster"): _E2E,

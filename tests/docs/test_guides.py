@@ -159,6 +159,21 @@ def test_guide_of_fresh_keys(photos: dict[str, Any], guide: Guide) -> None:
     assert [key["AccessKeyId"] for key in keys] == [new[0]]
 
 
+def test_guide_of_secret_layouts(photos: dict[str, Any], guide: Guide) -> None:
+    page, before = f"{GUIDES}/secret-layouts.md", guide.world.credentials(photos)
+    *change, show = commands(page)
+    for command in change:
+        guide.run(command)
+    names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "BUCKET_NAME", "AWS_ENDPOINT_URL_S3"}
+    assert set(guide.run(show).split()) == names
+    assert guide.world.credentials(photos) == before
+    for block in blocks(page, "yaml"):
+        guide.write(
+            "photos.yaml", yaml.safe_dump({**photos, "spec": {**photos["spec"], **yaml.safe_load(block)["spec"]}})
+        )
+        guide.run("kubectl apply --dry-run=server -f photos.yaml")
+
+
 def test_guide_of_plans(photos: dict[str, Any], guide: Guide) -> None:
     page = f"{GUIDES}/plan-in-ci.md"
     # There is also an object with the same name in another namespace.

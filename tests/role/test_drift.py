@@ -274,7 +274,7 @@ ROWS: dict[str, Row] = {
         lambda s: s.patch_service({"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
     ),
     # This row is the last one, because an immutable Secret cannot be made mutable again.
-    "secret-immutable": Row("secret", "secret", make_secret_immutable_and_edit_labels, has_fresh_key=True),
+    "secret-immutable": Row("secret", "secret", make_secret_immutable_and_edit_labels),
 }
 
 

@@ -176,6 +176,17 @@ def read_all_users(operator: Operator, make: NewObject) -> str:
     return "Ready"
 
 
+def read_last_use_of_a_key(operator: Operator, make: NewObject) -> str:
+    cr = make()
+    make_owned(operator.world, cr)
+    user = cr["spec"]["iamUser"]["username"]
+    key = operator.world.iam.list_access_keys(UserName=user)["AccessKeyMetadata"][0]["AccessKeyId"]
+    found = PerUserReader(operator.client("iam")).find_last_use(key)
+    return (
+        "AccessDenied" if "iam:GetAccessKeyLastUsed" in found.problem else "Ready" if not found.problem else str(found)
+    )
+
+
 def create_with_every_field(operator: Operator, make: NewObject) -> str:
     cr = make()
     make_targets(operator.world.s3, ACCOUNT)
@@ -275,7 +286,8 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 
 # Flows that start no Ansible come first: an action is tested with the first flow that uses it.
 FLOWS = (
-    compare, compare_bucket_of_another_account, read_all_users, delete_with_retain, deactivate_keys_of_an_orphan,
+    compare, compare_bucket_of_another_account, read_all_users, read_last_use_of_a_key,
+    delete_with_retain, deactivate_keys_of_an_orphan,
     write_every_optional_setting, repair_every_aspect, create_with_every_field,
     # The last ones: a bucket that cannot be closed to writers is emptied nevertheless.
     delete_with_versions_and_uploads, delete_locked_versions,

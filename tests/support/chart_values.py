@@ -129,6 +129,8 @@ TOGETHER = {
     "deletionPolicy": Row("Retain", in_env("DELETION_POLICY"), ["Retain"] * TWICE),
     "orphanPolicy": Row("Report", in_args("--orphan"), ["--orphan-policy=Report"]),
     "tags": Row({"team": "a"}, in_env("TAGS"), ['{"team":"a"}'] * TWICE),
+    "resourceLabels": Row({"team": "a"}, in_env("RESOURCE_LABELS"), ['{"team":"a"}'] * TWICE),
+    "resourceAnnotations": Row({"a/b": "c"}, in_env("RESOURCE_ANNOTATIONS"), ['{"a/b":"c"}'] * TWICE),
     "iam.path": Row("/team/", in_env("IAM_PATH"), ["/team/"] * TWICE),
     "iam.permissionsBoundary": Row(ARN, in_env("PERMISSIONS_BOUNDARY"), [ARN] * TWICE),
     "iam.allowedPolicies": Row([ARN], in_env("ALLOWED_POLICIES"), [ARN] * TWICE),
@@ -137,6 +139,7 @@ TOGETHER = {
     "logFormat": Row("text", in_args("--log-format"), ["--log-format=text"]),
     "logLevel": Row("error", in_args("--log-level"), ["--log-level=error"]),
     "crds.install": Row(False, exists("CustomResourceDefinition"), False),
+    "rbac.configMaps": Row(True, lambda objects: str(objects).count("'configmaps'"), 2),
     "rbac.aggregate": Row(False, lambda objects: str(objects).count("aggregate-to-"), 0),
     "serviceAccount.annotations": Row({"role": "arn"}, at("ServiceAccount", "metadata", "annotations", "role"), "arn"),
     "serviceAccount.labels": Row({"use": "yes"}, at("ServiceAccount", "metadata", "labels", "use"), "yes"),
@@ -243,6 +246,12 @@ TOGETHER = {
         rule("S3OperatorCredentialsInvalid", "expr"),
         'sum(increase(s3_operator_aws_errors_total{reason="CredentialsInvalid"}[1h])) > 0',
     ),
+    "metrics.prometheusRule.alerts.S3KeyNotRotated": Row(
+        {"threshold": 60},
+        rule("S3KeyNotRotated", "expr"),
+        "time() - s3_operator_access_key_due_timestamp_seconds > 60",
+    ),
+    "metrics.prometheusRule.alerts.S3OldKeyInUse": Row({"for": "2h"}, rule("S3OldKeyInUse", "for"), "2h"),
     "metrics.prometheusRule.alerts.S3OperatorQueueGrows": Row(
         {"threshold": 7}, rule("S3OperatorQueueGrows", "expr"), 's3_operator_queue_depth{lane="fresh"} > 7'
     ),

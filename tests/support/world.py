@@ -34,9 +34,10 @@ from runner.execution import processes
 from runner.execution.job import extra_vars, orphan_vars
 from runner.execution.warm.process import WarmProcess
 from runner.objects import Owned, S3Object
-from s3bucket import allowed, children, read
+from s3bucket import allowed, children, read, secrets
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
+from s3bucket.metadata import read_record
 from s3bucket.observe import Sources, observe
 from s3bucket.outcome import Outcome
 from s3bucket.role_settings import RoleSettings, of_environment
@@ -213,6 +214,7 @@ class World:
             "s3.amazonaws.com",
             rules,
             read_users=lambda: read.read_all_users(self.iam),
+            endpoint=self.s3.meta.endpoint_url,
         )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:
@@ -233,9 +235,12 @@ class World:
         return dict(self.custom.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, body))
 
     def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
-        return _plain(
-            self.core.read_namespaced_secret, f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"]
-        )
+        name = cr["spec"].get("secret", {}).get("name") or f"{cr['metadata']['name']}-iam-secret"
+        return _plain(self.core.read_namespaced_secret, name, cr["metadata"]["namespace"])
+
+    def config_map(self, cr: dict[str, Any]) -> dict[str, Any] | None:
+        name = self.wanted(cr).secret_name
+        return _plain(self.core.read_namespaced_config_map, name, cr["metadata"]["namespace"])
 
     def service(self, cr: dict[str, Any]) -> dict[str, Any] | None:
         return _plain(self.core.read_namespaced_service, cr["metadata"]["name"], cr["metadata"]["namespace"])
@@ -243,7 +248,7 @@ class World:
     def credentials(self, cr: dict[str, Any]) -> tuple[str, str]:
         """The access key in the Secret: key ID and secret."""
         data = (self.secret(cr) or {})["data"]
-        return tuple(base64.b64decode(data[name]).decode() for name in (children.KEY_ID, children.SECRET_KEY))  # type: ignore[return-value]
+        return tuple(base64.b64decode(data[name]).decode() for name in (secrets.KEY_ID, secrets.SECRET_KEY))  # type: ignore[return-value]
 
     def tenant(self, cr: dict[str, Any], service: str = "s3") -> Any:
         """A client with the access key from the Secret."""
@@ -257,13 +262,15 @@ class World:
         user = read.find_user(self.iam, wanted.username) if wanted.username else None
         if user is not None:
             read.read_rights(self.iam, wanted.username, user)
+            # A key that replaces another one is not created at the same time.
+            user.keys_created = {}
         if bucket is not None:
             bucket.settings = read.read_settings(self.s3, wanted.bucket, self.account)
         secret, service = self.secret(cr), self.service(cr)
         return {
             "bucket": asdict(bucket) if bucket else None,
             "user": asdict(user) if user else None,
-            "secret": {"pair": str(children.pair_in(secret)), **_kept(secret)} if secret else None,
+            "secret": {**secrets.reduced(secret["data"], read_record(secret)), **_kept(secret)} if secret else None,
             "service": {"spec": service["spec"], **_kept(service)} if service else None,
         }
 
@@ -312,7 +319,7 @@ def without_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
     left = copy.deepcopy(snapshot)
     left["user"]["keys"] = sorted(left["user"]["keys"].values())
     del left["user"]["tags"]["agill.apps/key"]
-    del left["secret"]["pair"]
+    del left["secret"]["pairs"], left["secret"]["fingerprints"]
     return left
 
 

@@ -167,6 +167,8 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "ALLOWED_GROUPS" (join "," .Values.iam.allowedGroups)
   "ALLOWED_SETTINGS" (kindIs "invalid" .Values.allowedSettings | ternary "" (join "," .Values.allowedSettings | default "none"))
   "TAGS" (empty .Values.tags | ternary "" (toJson .Values.tags))
+  "RESOURCE_LABELS" (empty .Values.resourceLabels | ternary "" (toJson .Values.resourceLabels))
+  "RESOURCE_ANNOTATIONS" (empty .Values.resourceAnnotations | ternary "" (toJson .Values.resourceAnnotations))
   "SERVICE_EXTERNAL_NAME" (include "s3-operator.externalName" .)
 -}}
 {{- with $value -}}{{- $_ := set $own $name . -}}{{- end -}}
@@ -337,6 +339,12 @@ priorityClassName: {{ . | quote }}
 - apiGroups: [""]
   resources: [secrets, services]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.rbac.configMaps }}
+# Of objects with the layout OBC. They are read by name.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, patch, delete]
+{{- end }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

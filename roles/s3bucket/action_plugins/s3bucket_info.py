@@ -58,7 +58,7 @@ _TYPES = {
     "str": "text",
 }
 
-_KUBERNETES_MODULES = ("kubernetes.core.k8s",)
+_KUBERNETES_MODULES = ("kubernetes.core.k8s", "kubernetes.core.k8s_info")
 _AWS_MODULES = ("amazon.aws.iam_access_key", "amazon.aws.iam_policy", "amazon.aws.iam_user", "amazon.aws.s3_bucket")
 # Maps an option and its aliases to the role's variable. Without region, which is always the object's.
 _KUBERNETES = {

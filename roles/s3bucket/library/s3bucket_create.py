@@ -214,7 +214,7 @@ def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> 
     for user in wanted.users:
         if user.username in given["users"]:
             origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
-            tags = {**wanted.tags_of(user), owner.UNMANAGED_KEYS: "-", **origin}
+            tags = {**wanted.tags_of(user), **user.secret.tags, owner.UNMANAGED_KEYS: "-", **origin}
             create_user(module.client("iam"), user.username, tags, rules)
         elif given["creates_bucket"] and user.is_first:
             # It is owned. Another user of the spec may belong to another object.

@@ -153,7 +153,7 @@ from ansible.module_utils.s3bucket.observe import (
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
-from ansible.module_utils.s3bucket.spec import Wanted, wanted_of
+from ansible.module_utils.s3bucket.spec import Wanted, metadata_defaults, wanted_of
 from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -173,6 +173,7 @@ def main() -> None:
     try:
         settings = read_settings(given["settings"])
         defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
+        defaults |= metadata_defaults(settings.resource_labels, settings.resource_annotations)
         cr = read_cr(given["cr"], given["state"])
         wanted = wanted_of(cr, settings.cluster_name, defaults)
         sources = make_sources(module, settings)
@@ -244,7 +245,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "plan": plan,
         "outcome_status": {
             # With several users, the role adds each new key when its Secret has it.
-            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1),
+            **outcome_status(wanted, seen, hides_new_keys=len(seen.users) > 1, is_after=True),
             **({recent.STATUS: recent.record(seen.digests, sources.now)} if seen.digests else {}),
         },
         "success": success(seen.notes),
@@ -259,8 +260,10 @@ def success(notes: list[str]) -> OutcomeRecord:
 
 def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
     """The data of the tasks for one IAM user with its key and Secret."""
-    starts_rotation = user.keys.create and not user.keys.rotation_in_progress
+    in_secret = plan_secret(wanted, user)
     origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
+    # The record of an unfinished rotation may be of another kind of rotation.
+    starts_rotation = user.keys.create and found.get(owner.UNMANAGED_KEYS) != user.keys.unmanaged_tag
     rotation_tags = {owner.UNMANAGED_KEYS: user.keys.unmanaged_tag} if starts_rotation else {}
     is_changed = (
         "user" in user.differs or starts_rotation or owner.BUCKET not in found or found.get(owner.ORIGIN, "") != origin
@@ -277,17 +280,51 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "purges_tags": bool(user.stale_tags),
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
-            key: value for key, value in {**wanted.identity.tags, **user.tags}.items() if key != owner.UNMANAGED_KEYS
+            key: value
+            for key, value in {**wanted.identity.tags, **user.tags, **user.keys.record}.items()
+            if key not in (owner.UNMANAGED_KEYS, *user.keys.removed_tags)
         },
         "key_tag": owner.KEY,
-        "keys": asdict(user.keys),
+        "keys": user.keys.to_record(),
         "step": "access",
-        "tasks": "access_of_several.yml" if len(wanted.users) > 1 else "access.yml",
-        "needs_access": user.writes_secret or user.keys.rotation_in_progress or bool(user.keys.delete_after),
-        "secret": children.secret_manifest(wanted, user.wanted, user.secret) if user.writes_secret else {},
-        "secret_name": user.wanted.secret.name,
-        "status": user_status(user, shows_key=True),
+        "needs_access": user.writes_secret or user.keys.differs,
+        "status": user_status(user, shows_key=True, is_after=True),
+        **in_secret,
+        "tasks": "access_of_several.yml" if len(wanted.users) > 1 or in_secret["has_more"] else "access.yml",
+    }
+
+
+def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
+    """The data of the tasks for the Secret of one IAM user, and for the ConfigMap beside it."""
+    own, kept = user.wanted.secret, user.kept_in
+    manifest = children.secret_manifest(wanted, own, user.secret) if user.writes_secret else {}
+    if kept is not None and children.is_new(manifest):
+        manifest = children.with_issue_of(manifest, kept)
+    config_map = (
+        children.config_map_manifest(wanted, own, user.config_map, user.facts) if user.writes_config_map else {}
+    )
+    more = {
+        "kept_in": kept["metadata"]["name"] if kept else "",
+        "config_map": config_map,
+        "unwanted": [
+            {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
+            for kind, item in user.unwanted
+        ],
+        "secret_tags": {owner.SECRET: own.name} if user.moves and user.writes_secret else {},
+    }
+    source = {
+        "entries": own.entries,
+        "facts": asdict(user.facts),
+        "pair": str(user.recorded or ""),
+        "kept_uid": kept["metadata"]["uid"] if kept else "",
+    }
+    return {
+        "secret": manifest,
+        "secret_name": own.name,
+        "secret_source": source,
         "recreate_secret_uid": immutable_secret(user),
+        "has_more": any(more.values()),
+        **more,
     }
 
 
@@ -383,8 +420,9 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
 
 
 def children_of(wanted: Wanted, deletion: Deletion) -> list[dict[str, str]]:
-    """The Secrets and the Service that are deleted."""
+    """The Secrets, ConfigMaps and the Service that are deleted."""
     found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid} for user in deletion.users]
+    found += [child for user in deletion.users for child in user.more]
     found.append({"kind": "Service", "name": wanted.identity.name, "uid": deletion.service_uid})
     return [child for child in found if child["uid"]]
 

@@ -31,7 +31,15 @@ _IMPORTS = (
 )
 # What a run of the role requests from Ansible's plugin loaders. The child loads everything else.
 _PLUGINS = {
-    "action": ("assert", "normal", "set_fact", "set_stats", "validate_argument_spec", "kubernetes.core.k8s"),
+    "action": (
+        "assert",
+        "normal",
+        "set_fact",
+        "set_stats",
+        "validate_argument_spec",
+        "kubernetes.core.k8s",
+        "kubernetes.core.k8s_info",
+    ),
     "cache": ("memory",),
     "callback": ("default", "junit", "minimal", "oneline", "tree"),
     "inventory": ("host_list", "ini", "script", "yaml", "auto", "toml", "advanced_host_list"),
@@ -47,6 +55,7 @@ _MODULES = (
     "amazon.aws.plugins.modules.iam_user",
     "amazon.aws.plugins.modules.s3_bucket",
     "kubernetes.core.plugins.modules.k8s",
+    "kubernetes.core.plugins.modules.k8s_info",
 )
 _SERVICES = ("s3", "iam", "sts")
 
@@ -91,9 +100,10 @@ def _import_role() -> None:
         module_utils.__path__.append(str(role / "module_utils"))
         for path in (role / "library").glob("*.py"):
             inprocess.preload(path)
-        actions = importlib.import_module("ansible.plugins.loader").action_loader
-        actions.add_directory(str(role / "action_plugins"))
-        actions.get("s3bucket_info", class_only=True)
+        loaders = importlib.import_module("ansible.plugins.loader")
+        loaders.action_loader.add_directory(str(role / "action_plugins"))
+        loaders.action_loader.get("s3bucket_info", class_only=True)
+        loaders.filter_loader.add_directory(str(role / "filter_plugins"))
         core = role / "module_utils" / "s3bucket"
         for path in core.rglob("*.py"):
             if path.name != "__init__.py":

@@ -46,7 +46,19 @@ def test_record_of_the_most_tags_fits_a_tag_value() -> None:
 OF_ADOPTED_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.ADOPT, owner.ADOPTED}
 OF_NEW_BUCKET = {*ME.tags, owner.TAG_RECORD, owner.SETTINGS, owner.POLICY, owner.INITIAL}
 OF_RETAINED_BUCKET = {owner.ADOPT, owner.RETAINED_FROM}
-OF_USER = {*ME.tags, owner.BUCKET, owner.ORIGIN, owner.POLICY, owner.KEY, owner.UNMANAGED_KEYS, owner.USERS}
+OF_USER = {
+    *ME.tags,
+    owner.BUCKET,
+    owner.ORIGIN,
+    owner.POLICY,
+    owner.KEY,
+    owner.UNMANAGED_KEYS,
+    owner.USERS,
+    owner.SECRET,
+    owner.OLD_KEY,
+    owner.ROTATED,
+    owner.USERS,
+}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:

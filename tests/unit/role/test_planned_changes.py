@@ -14,9 +14,11 @@ from s3bucket.change import Change
 from s3bucket.closing import closing_policy
 from s3bucket.errors import ReconcileError
 from s3bucket.keys import KeyPlan
+from s3bucket.metadata import Record
 from s3bucket.observe import Deletion, Observation, UserDeletion, UserObservation
 from s3bucket.planned_changes import changes_of, changes_of_deletion
 from s3bucket.prediction import Prediction, summary_of
+from s3bucket.secrets import reduced
 from s3bucket.setting import Comparison
 from s3bucket.settings import ALL
 from s3bucket.settings.public_access_block import BLOCK_FIELDS
@@ -125,7 +127,8 @@ def test_service_that_is_not_wanted_goes(defaults: dict[str, Any]) -> None:
 def test_secret_that_holds_something_else_is_shown_without_its_contents(defaults: dict[str, Any]) -> None:
     wanted = want(defaults, iamUser={"username": "photos"})
     user = UserState("arn", {**wanted.identity.tags, **KEY_TAG}, keys={"AKIAOLD": "Active"})
-    secret = {"metadata": {}, "data": {"AWS_ACCESS_KEY_ID": "aGlkZGVu", "AWS_SECRET_ACCESS_KEY": "aGlkZGVu"}}
+    data = {"AWS_ACCESS_KEY_ID": "aGlkZGVu", "AWS_SECRET_ACCESS_KEY": "aGlkZGVu"}
+    secret = {"metadata": {"uid": "s1"}, "data": data, **reduced(data, Record())}
     mine = UserObservation(
         wanted.users[0], user, secret, tags=dict(user.tags), keys=KeyPlan(create=True, delete_after=["AKIAOLD"]),
         has_key=False, differs=["secret"],

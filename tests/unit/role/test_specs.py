@@ -49,7 +49,13 @@ def walk(options: dict[str, Any], parent: str = "") -> Iterator[tuple[str, dict[
 def test_every_optional_field_has_a_default_or_follows_from_others() -> None:
     optional = set(CRD_SPEC["properties"]) - set(CRD_SPEC["required"])
     unset = {field for setting in ALL if setting.is_optional for field in (setting.field, *setting.more_fields)}
-    assert optional - set(DEFAULTS["s3bucket_defaults"]) == {"iamUser", "additionalUsers", "publicAccessBlock", *unset}
+    assert optional - set(DEFAULTS["s3bucket_defaults"]) == {
+        "iamUser",
+        "secret",
+        "additionalUsers",
+        "publicAccessBlock",
+        *unset,
+    }
     assert set(DEFAULTS["s3bucket_defaults"]) <= optional
 
 
@@ -58,7 +64,7 @@ def test_status_effective_has_the_fields_of_the_spec() -> None:
     shown = set(schema["effective"]["properties"])
     found = [setting for setting in ALL if setting.is_optional and not setting.is_in_status]
     hidden = {field for setting in found for field in (setting.field, *setting.more_fields)}
-    names = {"region", "bucketName", "iamUser", "additionalUsers", "tags", "bucketPolicy"}
+    names = {"region", "bucketName", "iamUser", "secret", "additionalUsers", "tags", "bucketPolicy"}
     assert set(CRD_SPEC["properties"]) - shown == {*names, *hidden}
 
 

@@ -126,6 +126,12 @@ def test_settings_limit_the_policy_to_what_they_need(monkeypatch: pytest.MonkeyP
 
     none, cors = actions(**{"--settings": "none"}), actions(**{"--settings": "corsRules"})
     assert cors - none == {"s3:GetBucketCORS", "s3:PutBucketCORS"}
+    without = CliRunner().invoke(main, ["iam-policy", "--account", ACCOUNT, "--no-key-rotation"])
+    documented, less = (
+        json.loads(text)["Statement"] for text in (printed(**{"--account": ACCOUNT})[1], without.output)
+    )
+    all_of = [{action for part in policy for action in part["Action"]} for policy in (documented, less)]
+    assert all_of[0] - all_of[1] == {"iam:GetAccessKeyLastUsed"}
     stay = {"s3:GetBucketPolicy", "s3:PutBucketOwnershipControls"}
     assert stay <= none, "settings that are not optional, and what a public ACL needs"
     tables = policy_of(**{"--account": ACCOUNT, "--settings": "metadataTables"})["Statement"][-1]

@@ -34,6 +34,13 @@ def test_extra_vars_is_one_string_whatever_the_cr_holds(key: str) -> None:
     assert "annotations" not in json.loads(text)["metadata"]
 
 
+def test_extra_vars_have_the_annotations_that_request_something() -> None:
+    requests = {"agill.apps/rotate-key": EVIL, "agill.apps/keep-old-key": "true"}
+    item = make_item(annotations={**requests, "agill.apps/reconcile-requested-at": "now"})
+    text = extra_vars(S3Object(item), RoleSettings())["s3bucket_cr_json"]["__ansible_unsafe"]
+    assert json.loads(text)["metadata"]["annotations"] == requests
+
+
 def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
     job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings())
     job.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from runner.kube.projection import (
     oversized_message,
 )
 from s3bucket.api import API_VERSION
+from s3bucket.metadata import RECORD, Metadata, is_same, record_of
 
 OWNER = {"apiVersion": API_VERSION, "kind": "S3", "name": "photos", "uid": "u1", "controller": True}
 
@@ -38,14 +40,29 @@ def item(**spec: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"region": "eu-west-1", "bucketName": "photos", **spec}}
 
 
-def test_secret_is_kept_with_digests_of_the_two_values_only() -> None:
+def test_secret_is_kept_with_fingerprints_of_some_entries_only() -> None:
     found = secret()
-    found["data"] |= {f"key-{number}": encoded("x") for number in range(1000)}
+    found["data"] |= {f"AAA-{number}": encoded("x") for number in range(1000)}
     kept = keep_child("Secret", found)
     assert kept is not None
-    assert kept.item["digests"] == {"AWS_SECRET_ACCESS_KEY": hashlib.sha256(b"value").hexdigest()}
-    assert kept.item["data"] == {"AWS_ACCESS_KEY_ID": encoded("AKIAEXAMPLE")}
-    assert encoded("value") not in json.dumps(kept.item)
+    fingerprint = hashlib.sha256(b"value").hexdigest()[:32]
+    assert kept.item["fingerprints"]["AWS_SECRET_ACCESS_KEY"] == fingerprint
+    assert len(kept.item["fingerprints"]) == 32
+    assert kept.item["pairs"] == [f"AKIAEXAMPLE:{fingerprint}"]
+    assert "data" not in kept.item
+    assert not {"value", encoded("value")} & set(re.findall(r"[\w=]+", json.dumps(kept.item)))
+
+
+@pytest.mark.parametrize("kind", ["Secret", "Service"])
+def test_labels_and_annotations_of_the_spec_are_kept(kind: str) -> None:
+    given = Metadata({"team": "photos"}, {"reloader": "true"})
+    note = {RECORD: record_of(given).text}
+    found = secret(labels={**given.labels, "others": "x"}, annotations={**given.annotations, **note, "others": "x"})
+    found["metadata"]["name"] = "photos"
+    kept = keep_child(kind, found)
+    assert kept is not None
+    assert is_same(kept.item, given, record_of(given))
+    assert "others" not in json.dumps(kept.item)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +73,15 @@ def test_secret_is_kept_with_digests_of_the_two_values_only() -> None:
         {"ownerReferences": [{**OWNER, "kind": "Deployment", "apiVersion": "apps/v1"}]},
         {"ownerReferences": [{**OWNER, "apiVersion": "other.example/v1"}]},
         {"ownerReferences": [{**OWNER, "uid": "u" * 1000}]},
-        {"ownerReferences": [{**OWNER, "name": "other"}]},
-        {"name": "photos"},
     ],
-    ids=["no-owner", "no-controller", "other-kind", "other-group", "long-uid", "other-name", "not-its-secret"],
+    ids=["no-owner", "no-controller", "other-kind", "other-group", "long-uid"],
 )
 def test_secret_that_is_not_an_objects_is_not_kept(metadata: dict[str, Any]) -> None:
     assert keep_child("Secret", secret(**metadata)) is None
+
+
+def test_service_of_another_name_is_not_kept() -> None:
+    assert keep_child("Service", secret(name="other")) is None
 
 
 def test_secret_with_everything_large_is_kept_small() -> None:
@@ -75,7 +94,18 @@ def test_secret_with_everything_large_is_kept_small() -> None:
     assert kept is not None
     assert len(json.dumps(kept.item)) < 6000
     # The value cannot be a key ID, so the Secret counts as one without a key.
-    assert "data" not in kept.item
+    assert kept.item["pairs"] == []
+
+
+def test_secret_with_a_large_record_is_kept_small() -> None:
+    names = [f"label-{number:0>240}" for number in range(90)]
+    record = json.dumps({"labels": names, "annotations": names, "entries": names})
+    annotations = {**dict.fromkeys(names, "x" * 2000), RECORD: record}
+    found = secret(labels=dict.fromkeys(names, "x" * 63), annotations=annotations)
+    found["data"] |= dict.fromkeys(names, encoded("x" * 10_000))
+    kept = keep_child("Secret", found)
+    assert kept is not None
+    assert len(json.dumps(kept.item)) < 64 * 1024
 
 
 def test_service_is_kept_with_its_target_only() -> None:

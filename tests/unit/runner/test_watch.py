@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from runner.control.handlers import REQUESTED_AT, ChildHandler, ObjectHandler
 from runner.control.queue import Lane, WorkQueue
 from runner.kube.cache import Cache, Caches
 from runner.kube.watch import NamespaceWatch, Watcher
 from runner.objects import Child, KubeObject, S3Object
+from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
 from tests.support.fakes import FakeApi, kube_error, make_object
 
 KEY = ("team", "photos")
@@ -112,10 +115,11 @@ def test_own_status_write_is_ignored_and_a_generation_is_not() -> None:
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 
-def test_annotation_requests_a_reconcile() -> None:
+@pytest.mark.parametrize("name", [REQUESTED_AT, ROTATE_KEY, KEEP_OLD_KEY])
+def test_annotation_requests_a_reconcile(name: str) -> None:
     handler, queue = objects()
     handler.replace_all([ready_object()])
-    handler.change("MODIFIED", ready_object(annotations={REQUESTED_AT: "now"}))
+    handler.change("MODIFIED", ready_object(annotations={name: "now"}))
     assert queue.get(0) == (KEY, Lane.FRESH)
 
 

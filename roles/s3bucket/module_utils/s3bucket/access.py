@@ -13,8 +13,9 @@ from dataclasses import field as field_of
 
 from . import grants, user_tags
 from .json_types import ApiObject
-from .rotation import Rotation
-from .secrets import WantedSecret
+from .metadata import Metadata
+from .rotation import Rotation, rotation_of
+from .secrets import WantedSecret, former_secret_of, secret_of
 from .values import fields_of, invalid, mapping_of, text_of
 
 # The field of the first user.
@@ -24,7 +25,7 @@ ADDITIONAL = "additionalUsers"
 MAX_ADDITIONAL = 10
 MAX_ALSO_USED = 8
 _OBJECT_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_FIELDS = ("username", "accessMode", "prefixes", "tags")
+_FIELDS = ("username", "accessMode", "prefixes", "tags", "secret", "keyRotation")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 NO_USER_NAME = "is not a name that IAM allows: 1 to 64 of A-Z, a-z, 0-9, _+=,.@-"
@@ -59,6 +60,11 @@ class WantedUser:
         return self.field == FIRST
 
     @property
+    def secret_field(self) -> str:
+        """The field of the Secret in the spec, for messages."""
+        return "spec.secret" if self.is_first else f"spec.{self.field}.secret"
+
+    @property
     def in_plan(self) -> str:
         """What the fields of the user's key and Secret begin with in a plan."""
         return "" if self.is_first else f"{self.field}."
@@ -72,25 +78,27 @@ def secret_name_of(name: str, username: str = "") -> str:
     return f"{name}-{username}-iam-secret" if username else f"{name}-iam-secret"
 
 
-def users_of(spec: ApiObject, name: str, *, is_deleting: bool) -> tuple[WantedUser, ...]:
+def users_of(spec: ApiObject, name: str, common: Metadata | None) -> tuple[WantedUser, ...]:
     """Read the users of a spec: first that of ``spec.iamUser``; none where it has no name.
 
     :param name: the S3 object's name
-    :param is_deleting: read what has a name, and refuse nothing else
+    :param common: the labels and annotations of all Secrets. None for an object that is being deleted: what has a name
+        is read, and nothing else is refused
     :raises ReconcileError: InvalidSpec
     """
+    is_deleting = common is None
     first = mapping_of(spec.get(FIRST) or {}, "spec.iamUser")
     username = text_of(first.get("username", ""), "spec.iamUser.username")
     rights = {} if is_deleting else _rights_of(first, "spec.iamUser")
     also = () if is_deleting else _also_uses_of(first.get("alsoUses"), name)
-    secret = WantedSecret(secret_name_of(name))
+    secret = _secret_of(spec.get("secret"), "spec.secret", secret_name_of(name), common)
     users = [WantedUser(username, FIRST, secret, **rights, also_uses=also)] if username else []
     given = spec.get(ADDITIONAL)
     if is_deleting:
         items = given if isinstance(given, list) else []
         named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
-        return (*users, *(additional_user(item["username"], name) for item in named if users))
-    users += [_read_additional(item, at, name) for at, item in enumerate(_items_of(given))]
+        return (*users, *(_former_additional(item, name) for item in named if users))
+    users += [_read_additional(item, at, name, common) for at, item in enumerate(_items_of(given))]
     _check_additional(users)
     return tuple(users)
 
@@ -124,7 +132,17 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(USER_NAME.fullmatch(value))
 
 
-def _read_additional(item: object, at: int, name: str) -> WantedUser:
+def _secret_of(spec: object, path: str, default_name: str, common: Metadata | None) -> WantedSecret:
+    return former_secret_of(spec, default_name) if common is None else secret_of(spec, path, default_name, common)
+
+
+def _former_additional(item: ApiObject, name: str) -> WantedUser:
+    username = item["username"]
+    secret = former_secret_of(item.get("secret"), secret_name_of(name, username))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret)
+
+
+def _read_additional(item: object, at: int, name: str, common: Metadata | None) -> WantedUser:
     path = f"spec.{ADDITIONAL}[{at}]"
     given = fields_of(item, path, _FIELDS)
     username = text_of(given.get("username"), f"{path}.username")
@@ -135,16 +153,17 @@ def _read_additional(item: object, at: int, name: str) -> WantedUser:
             f"spec.{ADDITIONAL}[{username}].username",
             "cannot be part of the name of its Secret, which may have only a-z, 0-9, '-' and '.'",
         )
-    return additional_user(username, name, _rights_of(given, f"spec.{ADDITIONAL}[{username}]"))
+    field = f"{ADDITIONAL}[{username}]"
+    secret = _secret_of(given.get("secret"), f"spec.{field}.secret", secret_name_of(name, username), common)
+    return WantedUser(username, field, secret, **_rights_of(given, f"spec.{field}"))
 
 
-def additional_user(username: str, name: str, rights: ApiObject | None = None) -> WantedUser:
-    """An additional user, also one that the spec no longer has.
+def additional_user(username: str, name: str) -> WantedUser:
+    """An additional user that the spec no longer has, with the default name of its Secret.
 
     :param name: the S3 object's name
     """
-    secret = WantedSecret(secret_name_of(name, username))
-    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret, **(rights or {}))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", WantedSecret(secret_name_of(name, username)))
 
 
 def _check_additional(users: list[WantedUser]) -> None:
@@ -156,10 +175,17 @@ def _check_additional(users: list[WantedUser]) -> None:
         if same is not user:
             message = f"is the name of {same.field}, too: IAM does not distinguish user names by case"
             raise invalid(f"spec.{user.field}.username", message)
+    secrets: dict[str, WantedUser] = {}
+    for user in users:
+        same = secrets.setdefault(user.secret.name, user)
+        if same is not user:
+            raise invalid(
+                f"{user.secret_field}.name", f"is the name of the Secret of {same.field}, too: choose another"
+            )
 
 
 def _rights_of(user: ApiObject, path: str) -> ApiObject:
-    """The fields of a user that limit its rights, and its tags.
+    """The fields of a user that limit its rights, its tags, and when its key is rotated.
 
     :param path: the user's field in the spec
     """
@@ -167,4 +193,5 @@ def _rights_of(user: ApiObject, path: str) -> ApiObject:
         "mode": grants.mode_of(user.get("accessMode"), f"{path}.accessMode"),
         "prefixes": grants.prefixes_of(user.get("prefixes"), f"{path}.prefixes"),
         "tags": user_tags.tags_of(user.get("tags"), f"{path}.tags"),
+        "rotation": rotation_of(user.get("keyRotation"), f"{path}.keyRotation"),
     }

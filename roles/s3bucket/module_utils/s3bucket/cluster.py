@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import secrets
 from .api import API_VERSION, PLURAL
 from .children import is_new
 from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
 from .json_types import ApiObject
+from .metadata import read_record
 from .outcome import Reason
 
 try:
@@ -38,7 +40,7 @@ _FORBIDDEN = 403
 _MAX_MESSAGE = 400
 # The client library's error when neither a kubeconfig nor a Pod provides a configuration.
 _NO_CONFIGURATION = ("No configuration found", "Service host/port is not set")
-_VALUES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_VALUES = (secrets.KEY_ID, secrets.SECRET_KEY)
 # A Secret of that name may be another application's and hold 1 MB, which takes many times that once parsed. So threads
 # read and parse one at a time, and keep only what is needed.
 _PARSING = threading.Lock()
@@ -62,6 +64,10 @@ class ApiServer:
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:  # noqa: ARG002
         """The Service, or None."""
         return self._find("Service", "namespaces/{namespace}/services", name, namespace)
+
+    def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
+        """The ConfigMap, or None."""
+        return self._find("ConfigMap", "namespaces/{namespace}/configmaps", name, namespace)
 
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status, or None."""
@@ -145,7 +151,7 @@ class ApiServer:
         if text is None:
             return None
         with _PARSING:
-            return _reduced(parse_json(text))
+            return _reduced(parse_json(text), kind)
 
     def _get(self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]]) -> bytes | None:
         namespace = names.get("namespace", "")
@@ -160,11 +166,11 @@ class ApiServer:
             if not error.status:
                 raise _unreachable(error) from error
             if error.status == _FORBIDDEN and namespace:
-                raise ForbiddenError(
-                    Reason.KUBERNETES_ERROR,
-                    f"failed to read {what}: the operator has no right to read it in namespace {namespace} "
-                    "(403): its RoleBinding in this namespace, or the namespace, is missing",
-                ) from error
+                why = "its RoleBinding in this namespace, or the namespace, is missing"
+                if what.startswith("ConfigMap "):
+                    why = "set rbac.configMaps of its chart, which only spec.secret.layout OBC needs"
+                message = f"failed to read {what}: the operator has no right to read it in namespace {namespace}"
+                raise ForbiddenError(Reason.KUBERNETES_ERROR, f"{message} (403): {why}") from error
             refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError
             why = f"{error.reason} ({error.status})"
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
@@ -189,11 +195,13 @@ def _read(answer: Any) -> bytes:
     return b"".join(parts)
 
 
-def _reduced(found: ApiObject) -> ApiObject:
-    """An object without managedFields. A Secret keeps only the two values of an access key."""
+def _reduced(found: ApiObject, kind: str) -> ApiObject:
+    """An object without managedFields. A Secret keeps only the two values that the Go operator wrote."""
     found["metadata"].pop("managedFields", None)
-    if "data" in found:
-        found["data"] = {name: value for name, value in (found["data"] or {}).items() if name in _VALUES}
+    if kind == "Secret":
+        data = found.get("data") or {}
+        found |= secrets.reduced(data, read_record(found))
+        found["data"] = {name: value for name, value in data.items() if name in _VALUES}
     return found
 
 

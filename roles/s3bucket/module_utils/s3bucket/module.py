@@ -21,6 +21,7 @@ from .read import PerUserReader, read_all_users
 from .regions import partition_of
 from .requirements import find_outdated
 from .role_settings import RoleSettings
+from .secrets import endpoint_of
 from .spec import Wanted, invalid, wanted_of
 
 # The CR and the settings are passed as JSON text, so that Ansible does not interpret any key in them.
@@ -87,6 +88,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         now=datetime.now(UTC),
         iam_propagation_s=settings.iam_settle_s,
         external_name=settings.service_external_name,
+        endpoint=endpoint_of(str(s3.meta.endpoint_url), str(module.region)),
         rules=settings.rules,
         read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),

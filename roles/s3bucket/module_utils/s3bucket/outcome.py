@@ -74,6 +74,7 @@ class Reason(_Text):
     RUN_FAILED = "RunFailed"
     RUN_TIMEOUT = "RunTimeout"
     RUN_CANCELLED = "RunCancelled"
+    OLD_KEY_IN_USE = "OldKeyInUse"
     IN_SYNC = "InSync"
     DRIFTED = "Drifted"
     VERIFIED = "Verified"

@@ -24,6 +24,10 @@ RETAINED_FROM = PREFIX + "retained-from"
 TAG_RECORD = PREFIX + "tags"
 KEY = PREFIX + "key"
 UNMANAGED_KEYS = PREFIX + "foreign-keys"
+# On users: the record of the key that a rotation has replaced and not deleted yet (rotation.OldKey).
+OLD_KEY = PREFIX + "old-key"
+# On users: a digest of the annotation rotate-key that was answered last.
+ROTATED = PREFIX + "rotated"
 # On users: the bucket name that the user claims. No key that the operator creates can write tags in IAM.
 BUCKET = PREFIX + "bucket"
 # On users: whether the operator created the bucket or adopted it, and the bucket's name (see origin_record).
@@ -37,6 +41,9 @@ INITIAL = PREFIX + "initial"
 SETTINGS = PREFIX + "settings"
 # On the first user of an object: the names of its other users. Tags with a number after this key have further names.
 USERS = PREFIX + "users"
+
+# On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved.
+SECRET = PREFIX + "secret"
 
 # The values of the tag ORIGIN for the origin of a bucket.
 CREATED_ORIGIN = "created"

@@ -7,11 +7,12 @@ from a Secret. Any value there may be secret, even one that someone else wrote.
 
 from __future__ import annotations
 
-from . import aspects, children, owner
+from . import aspects, children, owner, secrets
 from .change import Change
 from .json_types import ApiObject, Json
-from .keys import Pair
+from .keys import KeyPlan, Pair
 from .observe import Deletion, Observation, Sources, UserDeletion, UserObservation
+from .rotation import OldKey, Phase
 from .settings import BY_NAME
 from .spec import Wanted
 from .state import UserState
@@ -87,9 +88,49 @@ def _of_user(wanted: Wanted, mine: UserObservation, user: UserState, sources: So
     aspect = "secret" if "secret" in mine.differs else "access_key"
     if mine.keys.create:
         found += _of_rewritten_secret(aspect, mine, sources)
-    if "secret" in mine.differs and mine.secret is not None:
-        found += _of_labels("secret", mine.wanted.in_plan, mine.secret, wanted)
+    if "secret" in mine.differs:
+        found += _of_secret(wanted, mine)
     return found
+
+
+def _of_secret(wanted: Wanted, mine: UserObservation) -> list[Change]:
+    """The changes of the Secret beside those of a new key."""
+    own, prefix, found = mine.wanted.secret, f"{mine.wanted.in_plan}secret", []
+    if mine.former is not None:
+        found.append(Change("secret", f"{prefix}.name", mine.former["metadata"]["name"], own.name))
+    elif mine.moves:
+        found.append(Change("secret", f"{prefix}.name", "not on record", own.name))
+    elif mine.secret is None and not mine.keys.create:
+        found.append(Change("secret", prefix, _MISSING, _CREATED))
+    elif mine.secret is not None and mine.secret.get("immutable") and mine.kept_in is not None:
+        found.append(Change("secret", prefix, "immutable", "replaced"))
+    if mine.secret is not None:
+        manifest = children.secret_manifest(wanted, own, mine.secret)
+        found += _of_metadata("secret", prefix, mine.secret, manifest)
+        found += _of_entries(prefix, mine, manifest)
+    return found + _of_config_map(mine)
+
+
+def _of_entries(prefix: str, mine: UserObservation, manifest: ApiObject) -> list[Change]:
+    """The entries that are written without a new key, and those that are removed. Without any value."""
+    now, own = (mine.secret or {}).get("fingerprints", {}), mine.wanted.secret
+    wanted = secrets.wanted_fingerprints(own.entries, mine.facts, mine.recorded) if mine.recorded else {}
+    words = [
+        (name, "differs" if name in now else _MISSING, "written")
+        for name, fingerprint in ({} if mine.keys.create else wanted).items()
+        if now.get(name) != fingerprint
+    ]
+    words += [(name, _THERE, "removed") for name in manifest.get("data", {})]
+    return [Change("secret", f"{prefix}.data.{name}", is_now, would_be) for name, is_now, would_be in words]
+
+
+def _of_config_map(mine: UserObservation) -> list[Change]:
+    if not mine.config_map_differs:
+        return []
+    field = f"{mine.wanted.in_plan}configMap"
+    if not mine.wanted.secret.has_config_map:
+        return [Change("secret", field, _THERE, "deleted")]
+    return [Change("secret", field, _MISSING if mine.config_map is None else "differs", "written")]
 
 
 def _of_shared(mine: UserObservation) -> list[Change]:
@@ -108,6 +149,10 @@ def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
     aspect = "access_key" if "access_key" in mine.differs else "secret"
     found, keys, field = [], mine.keys, f"{mine.wanted.in_plan}accessKey"
     recorded = Pair.parse(user.tags.get(owner.KEY, ""))
+    if keys.replaces:
+        found.append(Change(aspect, field, f"{keys.replaces} (Active)", "rotated: a new one in the Secret"))
+        return found + [Change(aspect, f"{field}.{key}", user.keys[key], "deleted") for key in keys.delete_first]
+    found += _of_old_key(aspect, mine, keys, user)
     if keys.create:
         status = user.keys.get(recorded.id) if recorded else None
         is_now = f"{recorded.id} ({status})" if recorded and status else _MISSING
@@ -120,6 +165,20 @@ def _of_keys(mine: UserObservation, user: UserState) -> list[Change]:
         for key in goes
         if recorded is None or key != recorded.id
     ]
+
+
+def _of_old_key(aspect: str, mine: UserObservation, keys: KeyPlan, user: UserState) -> list[Change]:
+    """What a rotation does next about the old key; its deletion is listed with the others."""
+    field = f"{mine.wanted.in_plan}accessKey"
+    if keys.is_restored:
+        return [Change(aspect, field, "another one than the Secret holds", keys.live)]
+    old, was = keys.old, OldKey.parse(user.tags.get(owner.OLD_KEY, ""))
+    if keys.create or old is None or old == was:
+        is_only_tag = bool(keys.removed_tags) and not keys.delete_after and not keys.create
+        tag = f"{mine.wanted.field}.tags.{owner.OLD_KEY}"
+        return [Change(aspect, tag, str(was or ""), None)] if is_only_tag else []
+    status = "Inactive" if old.phase is Phase.DRAINING else "Active"
+    return [Change(aspect, f"{field}.{old.id}", user.keys[old.id], f"{status}, the old key of a rotation")]
 
 
 def _of_rewritten_secret(aspect: str, mine: UserObservation, sources: Sources) -> list[Change]:
@@ -139,12 +198,17 @@ def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:
     if not seen.service_host:
         return [Change("service", "service", _THERE, "deleted")]
     spec = _paired(service.get("spec", {}), children.service_spec(seen.service_host), keeps=True)
-    return _differing("service", "service.", spec) + _of_labels("service", "", service, wanted)
+    manifest = children.service_manifest(wanted, service, seen.service_host)
+    return _differing("service", "service.", spec) + _of_metadata("service", "service", service, manifest)
 
 
-def _of_labels(name: str, prefix: str, item: ApiObject, wanted: Wanted) -> list[Change]:
-    labels = item.get("metadata", {}).get("labels") or {}
-    return _differing(name, f"{prefix}{name}.labels.", _paired(labels, children.labels_of(wanted), keeps=True))
+def _of_metadata(aspect: str, field: str, item: ApiObject, manifest: ApiObject) -> list[Change]:
+    """The labels and annotations that a manifest sets, or removes by None."""
+    found = []
+    for name in ("labels", "annotations"):
+        is_now, would_be = item.get("metadata", {}).get(name) or {}, manifest["metadata"][name]
+        found += _differing(aspect, f"{field}.{name}.", _paired(is_now, would_be, keeps=True))
+    return found
 
 
 def _paired(is_now: ApiObject, would_be: ApiObject, *, keeps: bool = False) -> dict[str, tuple[Json, Json]]:

@@ -19,9 +19,12 @@ from . import settings
 from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, not_implemented, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .setting import Operation, Read, Setting
+from .rotation import UNTRACKED, LastUse
+from .setting import UNSUPPORTED_CODES, Operation, Read, Setting
 from .state import UNSUPPORTED, BucketState, Unread, UserState
 
+# The answers of stores that do not have GetAccessKeyLastUsed.
+_UNTRACKED_CODES = (*UNSUPPORTED_CODES, "InvalidAction", "UnknownOperationException", "405", "501")
 _LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
 
@@ -122,7 +125,7 @@ def read_rights(iam: AwsClient, name: str, user: UserState) -> None:
             item["PolicyArn"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
         ]
         user.groups = [item["GroupName"] for item in _pages(iam, "list_groups_for_user", "Groups", name)]
-        user.keys = list_keys(iam, name)
+        _fill_keys(iam, name, user)
         user.policies = {
             policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
             for policy in _pages(iam, "list_user_policies", "PolicyNames", name)
@@ -136,7 +139,33 @@ def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
 
     :raises botocore.exceptions.ClientError: for any error of AWS
     """
-    return {item["AccessKeyId"]: item["Status"] for item in _pages(iam, "list_access_keys", "AccessKeyMetadata", name)}
+    return {item["AccessKeyId"]: item["Status"] for item in _list_keys(iam, name)}
+
+
+def _list_keys(iam: AwsClient, name: str) -> list[Any]:
+    return _pages(iam, "list_access_keys", "AccessKeyMetadata", name)
+
+
+def _fill_keys(iam: AwsClient, name: str, user: UserState) -> None:
+    found = _list_keys(iam, name)
+    user.keys = {item["AccessKeyId"]: item["Status"] for item in found}
+    user.keys_created = {item["AccessKeyId"]: item["CreateDate"] for item in found if item.get("CreateDate")}
+
+
+def find_last_use(iam: AwsClient, key: str) -> LastUse:
+    """What AWS shows of the last use of an access key. Never raises for an answer of AWS.
+
+    An answer that the right is missing, or that AWS cannot be reached, is its ``problem``.
+    """
+    try:
+        found = iam.get_access_key_last_used(AccessKeyId=key).get("AccessKeyLastUsed") or {}
+    except AWS_ERRORS as error:
+        if code_of(error) in _UNTRACKED_CODES:
+            return UNTRACKED
+        return LastUse(problem=unknown("read the last use of the old key (iam:GetAccessKeyLastUsed)", error).message)
+    if not found:
+        return UNTRACKED
+    return LastUse(found.get("LastUsedDate"), str(found.get("ServiceName", "")), str(found.get("Region", "")))
 
 
 def find_active_keys(iam: AwsClient, name: str) -> list[str]:
@@ -166,6 +195,10 @@ class PerUserReader:
         """As :func:`read_rights`."""
         read_rights(self._iam, name, user)
 
+    def find_last_use(self, key: str) -> LastUse:
+        """As :func:`find_last_use`."""
+        return find_last_use(self._iam, key)
+
 
 class BulkUserReader:
     """Returns users that were read all at once. Only their keys, which that answer does not have, are read when needed.
@@ -188,9 +221,13 @@ class BulkUserReader:
             read_rights(self._iam, name, user)
             return
         try:
-            user.keys = list_keys(self._iam, name)
+            _fill_keys(self._iam, name, user)
         except AWS_ERRORS as error:
             raise unknown(f"read the keys of IAM user {name} (iam:ListAccessKeys)", error) from error
+
+    def find_last_use(self, key: str) -> LastUse:
+        """As :func:`find_last_use`."""
+        return find_last_use(self._iam, key)
 
 
 def read_all_users(iam: AwsClient) -> dict[str, UserState]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Required, TypedDict, TypeVar, cast
 
-from . import allowed
+from . import allowed, metadata
 from .defaults import map_of
 from .errors import ReconcileError
 from .json_types import Json, JsonMapping, JsonObject
@@ -82,6 +82,16 @@ def _names(value: Json) -> list[str]:
 def _settings(value: Json) -> list[Json]:
     # An empty text is an option or a variable that is not given. An empty list allows no setting.
     return [*(allowed.DEFAULT if value == "" else allowed.fields_of(_names(value)))]
+
+
+def _labels(value: Json) -> JsonObject:
+    name = "s3bucket_resource_labels"
+    return {**metadata.labels_of(map_of(value or {}, name), name, metadata.MAX_DEFAULTS)}
+
+
+def _annotations(value: Json) -> JsonObject:
+    name = "s3bucket_resource_annotations"
+    return {**metadata.annotations_of(map_of(value or {}, name), name, metadata.MAX_DEFAULTS)}
 
 
 def _tags(value: Json) -> JsonObject:
@@ -165,6 +175,16 @@ class RoleSettings:
     tags: Mapping[str, str] = _setting({}, Setting(
         "--tags", "TAGS",
         "Tags for every bucket and user. They override spec.tags. Default: none.", _tags,
+    ))  # fmt: skip
+    resource_labels: Mapping[str, str] = _setting({}, Setting(
+        "--resource-labels", "RESOURCE_LABELS",
+        "Labels of every Secret, Service and ConfigMap. Those of an object's spec override them. Default: none.",
+        _labels,
+    ))  # fmt: skip
+    resource_annotations: Mapping[str, str] = _setting({}, Setting(
+        "--resource-annotations", "RESOURCE_ANNOTATIONS",
+        "Annotations of every Secret, Service and ConfigMap. Those of an object's spec override them. Default: none.",
+        _annotations,
     ))  # fmt: skip
     allowed_policies: tuple[str, ...] = _setting((), Setting(
         "--allowed-policy", "ALLOWED_POLICIES",

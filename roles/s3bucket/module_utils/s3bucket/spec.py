@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as field_of
 
-from . import allowed, grants, owner, user_tags, verification
+from . import allowed, grants, metadata, owner, user_tags, verification
 from .access import FIRST, NO_USER_NAME, USER_NAME, WantedUser, secret_name_of, users_of
 from .json_types import ApiObject
+from .metadata import Metadata
 from .policy import POLICY_ACTIONS, locks_out, text_problem
 from .regions import is_known, partition_of
+from .rotation import KEEP_OLD_KEY, ROTATE_KEY, digest_of, is_kept_by
 from .secrets import WantedSecret
 from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
@@ -35,6 +38,8 @@ MAX_TAGS = 42
 # The key in wanted_of's defaults for the tags of the operator's settings.
 OPERATOR_TAGS = "operatorTags"
 MAX_OPERATOR_TAGS = 20
+# The keys in wanted_of's defaults for the labels and annotations of every Secret, Service and ConfigMap.
+OPERATOR_LABELS, OPERATOR_ANNOTATIONS = "operatorLabels", "operatorAnnotations"
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
 # The actions that every check needs on a bucket, in addition to those of its settings.
@@ -47,6 +52,8 @@ class Wanted:
 
     ``users``: the first one is that of ``spec.iamUser``. ``settings`` holds the wanted value of each bucket setting by
     its name; it is empty for an object that is being deleted. ``given`` names the spec fields that the CR itself sets.
+    ``rotate_key`` is a digest of the annotation that requests a new key, and ``keeps_old_key`` whether the one that
+    keeps the old key is set.
     """
 
     identity: owner.Identity
@@ -65,7 +72,10 @@ class Wanted:
     verify: str
     service: bool
     given: frozenset[str]
+    service_metadata: Metadata = metadata.NONE
     unmanaged: frozenset[str] = frozenset()
+    rotate_key: str = ""
+    keeps_old_key: bool = False
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
 
@@ -216,13 +226,14 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param cluster: the cluster's name in owner tags
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
         tags for every bucket and user, which override the CR's tags with the same keys; and, as ``allowedSettings``,
-        the optional settings that the CR may give
+        the optional settings that the CR may give; and what :func:`metadata_defaults` returns
     :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
-    metadata = mapping_of(cr.get("metadata"), "metadata")
+    head = mapping_of(cr.get("metadata"), "metadata")
     spec = mapping_of(cr.get("spec"), "spec")
-    is_deleting = bool(metadata.get("deletionTimestamp"))
+    is_deleting = bool(head.get("deletionTimestamp"))
+    identity = _identity_of(head, cluster)
     given = {name for name, value in spec.items() if value is not None}
     given |= _given_below(spec)
     common = {} if is_deleting else operator_tags_of(defaults.get(OPERATOR_TAGS) or {})
@@ -230,19 +241,16 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     value = {name: spec[name] if name in given else default for name, default in defaults.items()}
     if not is_deleting:
         allowed.check({**spec, **value}, defaults.get(allowed.KEY, allowed.DEFAULT))
+    service = {**defaults["service"], **mapping_of(value["service"], "spec.service")}
+    both = metadata.NONE if is_deleting else common_metadata(defaults)
     wanted = Wanted(
-        identity=owner.Identity(
-            cluster,
-            text_of(metadata.get("namespace", "default"), "metadata.namespace"),
-            text_of(metadata.get("name", ""), "metadata.name"),
-            text_of(metadata.get("uid", ""), "metadata.uid"),
-        ),
-        generation=int(metadata.get("generation") or 0),
+        identity=identity,
+        generation=int(head.get("generation") or 0),
         is_deleting=is_deleting,
-        is_live=bool(metadata.get("uid")),
+        is_live=bool(head.get("uid")),
         region=text_of(spec.get("region", ""), "spec.region"),
         bucket=text_of(spec.get("bucketName", ""), "spec.bucketName"),
-        users=users_of(spec, text_of(metadata.get("name", ""), "metadata.name"), is_deleting=is_deleting),
+        users=users_of(spec, identity.name, None if is_deleting else both),
         settings={} if is_deleting else _settings_of({**spec, **value}, frozenset(given)),
         tags={**tags, **common},
         deletion_policy=text_of(value["deletionPolicy"], "spec.deletionPolicy"),
@@ -250,19 +258,54 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         adoption_policy=text_of(value["adoptionPolicy"], "spec.adoptionPolicy"),
         drift_policy=text_of(value["driftPolicy"], "spec.driftPolicy"),
         verify=text_of(value["verify"], "spec.verify"),
-        service=flag_of(
-            {**defaults["service"], **mapping_of(value["service"], "spec.service")}.get("enabled"),
-            "spec.service.enabled",
-        ),
+        service=flag_of(service.get("enabled"), "spec.service.enabled"),
+        service_metadata=metadata.NONE if is_deleting else metadata.metadata_of(service, "spec.service", both),
         given=frozenset(given),
         unmanaged=_unmanaged(value["unmanagedFields"]),
+        rotate_key=digest_of(_annotation(head, ROTATE_KEY)),
+        keeps_old_key=is_kept_by(_annotation(head, KEEP_OLD_KEY)),
         operator_tags=common,
         overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
     _check_identity(wanted)
     if not is_deleting:
+        if "secret" in given and "iamUser" not in given:
+            raise invalid("spec.secret", "needs spec.iamUser, of which it holds the access key")
         _check(wanted, "iamUser" in given)
     return wanted
+
+
+def _identity_of(head: ApiObject, cluster: str) -> owner.Identity:
+    return owner.Identity(
+        cluster,
+        text_of(head.get("namespace", "default"), "metadata.namespace"),
+        text_of(head.get("name", ""), "metadata.name"),
+        text_of(head.get("uid", ""), "metadata.uid"),
+    )
+
+
+def metadata_defaults(labels: Mapping[str, str], annotations: Mapping[str, str]) -> ApiObject:
+    """The part of :func:`wanted_of`'s defaults for the labels and annotations of the operator's settings."""
+    return {OPERATOR_LABELS: dict(labels), OPERATOR_ANNOTATIONS: dict(annotations)}
+
+
+def common_metadata(defaults: ApiObject) -> Metadata:
+    """The labels and annotations of the operator's settings, checked.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    most = metadata.MAX_DEFAULTS
+    return Metadata(
+        metadata.labels_of(defaults.get(OPERATOR_LABELS), "s3bucket_resource_labels", most),
+        metadata.annotations_of(defaults.get(OPERATOR_ANNOTATIONS), "s3bucket_resource_annotations", most),
+    )
+
+
+def _annotation(head: ApiObject, name: str) -> str:
+    # Of a CR file, the value may be anything.
+    found = head.get("annotations")
+    value = found.get(name, "") if isinstance(found, dict) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _check_identity(wanted: Wanted) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from .errors import ReconcileError
 from .json_types import ApiObject
@@ -48,7 +49,9 @@ class UserState:
     # ARNs of managed policies.
     attached: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    # Key id to status (Active, Inactive), and to the time of creation.
     keys: dict[str, str] = field(default_factory=dict)
+    keys_created: dict[str, datetime] = field(default_factory=dict)
     boundary: str = ""
     # RFC 3339. When two users claim one bucket name and neither has rights on it, the older user keeps it.
     created: str = ""

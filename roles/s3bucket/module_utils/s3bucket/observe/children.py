@@ -7,20 +7,51 @@ from .. import children
 from ..access import WantedUser
 from ..errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from ..json_types import ApiObject
+from ..metadata import read_record
 from ..outcome import Reason
 from ..spec import Wanted
+from ..state import UserState
 from .observation import Observation, UserObservation
 from .sources import Cluster, FoundUser, Sources
 
 _Child = ApiObject | None
 
 
-def find_secret(wanted: Wanted, sources: Sources, user: WantedUser) -> _Child:
-    """The Secret of one of the users. None for one that does not exist, and without a cluster."""
-    if sources.cluster is None:
-        return None
+def find_user(wanted: Wanted, sources: Sources, user: WantedUser, found: UserState | None) -> FoundUser:
+    """One of the users with its Secret, and with what earlier runs wrote under another name or in another layout.
+
+    :param found: the IAM user
+    """
+    cluster, namespace = sources.cluster, wanted.identity.namespace
+    if cluster is None:
+        return FoundUser(user, found)
     name = user.secret.name
-    return sources.cluster.find_secret(wanted.identity.namespace, name, is_wanted=bool(user.username))
+    secret = cluster.find_secret(namespace, name, is_wanted=bool(user.username))
+    former = None
+    former_name = user.secret.former_name(found.tags) if found else name
+    if former_name != name:
+        former = owned_only(wanted, cluster.find_secret(namespace, former_name))
+    has_config_map = user.secret.has_config_map or _has_config_map(wanted, secret)
+    return FoundUser(
+        user,
+        found,
+        secret,
+        former,
+        cluster.find_config_map(namespace, name) if has_config_map else None,
+        owned_only(wanted, cluster.find_config_map(namespace, former_name))
+        if _has_config_map(wanted, former)
+        else None,
+    )
+
+
+def owned_only(wanted: Wanted, item: _Child) -> _Child:
+    """The item if the S3 object owns it, else None."""
+    return item if item is not None and children.is_owned(item, wanted) else None
+
+
+def _has_config_map(wanted: Wanted, secret: _Child) -> bool:
+    """Whether an owned Secret records that an earlier run wrote a ConfigMap beside it."""
+    return owned_only(wanted, secret) is not None and read_record(secret).config_map
 
 
 def find_service(wanted: Wanted, sources: Sources) -> _Child:
@@ -32,20 +63,20 @@ def find_service(wanted: Wanted, sources: Sources) -> _Child:
 
 
 def find_children_of_deletion(
-    wanted: Wanted, sources: Sources, users: tuple[WantedUser, ...]
-) -> tuple[list[_Child], _Child]:
-    """The Secret of each user, in their order, and the Service.
+    wanted: Wanted, sources: Sources, users: list[tuple[WantedUser, UserState | None]]
+) -> tuple[list[FoundUser], _Child]:
+    """Each user with its Secret, in their order, and the Service.
 
     In a terminating namespace, the operator's rights may be deleted first. Kubernetes then deletes Secret and Service
     together with the namespace, so they count as absent.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
     """
     try:
-        return [find_secret(wanted, sources, user) for user in users], find_service(wanted, sources)
+        return [find_user(wanted, sources, *user) for user in users], find_service(wanted, sources)
     except ForbiddenError:
         if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
             raise
-        return [None for _ in users], None
+        return [FoundUser(*user) for user in users], None
 
 
 def check_ownership(wanted: Wanted, users: tuple[FoundUser, ...], service: _Child) -> None:
@@ -54,17 +85,20 @@ def check_ownership(wanted: Wanted, users: tuple[FoundUser, ...], service: _Chil
     :raises ReconcileError: Conflict
     """
     for one in users:
-        if one.secret is not None and not children.is_owned(one.secret, wanted):
-            raise _conflict("Secret", one.wanted.secret.name)
+        for kind, found in (("Secret", one.secret), ("ConfigMap", one.config_map)):
+            # A ConfigMap that is not wanted is only deleted if it is owned.
+            is_wanted = kind == "Secret" or one.wanted.secret.has_config_map
+            if found is not None and is_wanted and not children.is_owned(found, wanted):
+                raise _conflict(kind, one.wanted.secret.name, f"set another {one.wanted.secret_field}.name")
     if service is not None and not children.is_owned(service, wanted):
-        raise _conflict("Service", wanted.identity.name)
+        raise _conflict("Service", wanted.identity.name, "rename the S3 object")
 
 
-def _conflict(kind: str, name: str) -> ReconcileError:
+def _conflict(kind: str, name: str, remedy: str) -> ReconcileError:
     return ReconcileError(
         Reason.CONFLICT,
         f"{kind} {name} exists and does not belong to this S3 object (no controller ownerReference to it): "
-        f"delete or rename the {kind}, or rename the S3 object",
+        f"delete or rename the {kind}, or {remedy}",
     )
 
 
@@ -125,7 +159,7 @@ def try_children(wanted: Wanted, cluster: Cluster, seen: Observation) -> None:
 
 
 def _try_secret(wanted: Wanted, cluster: Cluster, user: UserObservation) -> None:
-    manifest = children.secret_manifest(wanted, user.wanted, user.secret)
+    manifest = children.secret_manifest(wanted, user.wanted.secret, user.secret)
     is_replaced = user.secret is not None and children.is_new(manifest)
     finalizers = (user.secret or {}).get("metadata", {}).get("finalizers")
     if is_replaced and finalizers:
@@ -134,6 +168,9 @@ def _try_secret(wanted: Wanted, cluster: Cluster, user: UserObservation) -> None
             f"Secret {user.wanted.secret.name} is immutable and cannot be replaced while it has finalizers "
             f"({', '.join(map(str, finalizers))}): remove them",
         )
-    if user.keys.create:
-        manifest = children.with_example_pair(manifest)
+    if user.keys.create or user.rewrites_data:
+        manifest = children.with_example_pair(manifest, user.wanted.secret, user.facts)
     cluster.dry_run(children.beside(manifest) if is_replaced else manifest)
+    if user.writes_config_map:
+        secret = user.wanted.secret
+        cluster.dry_run(children.config_map_manifest(wanted, secret, user.config_map, user.facts))

@@ -6,7 +6,7 @@ Only resources with this object's owner tags and uid, or with proof of Go-operat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as field_of
 
 from .. import children as manifests
@@ -21,7 +21,7 @@ from ..spec import BUCKET_NAME, Wanted
 from ..state import BucketState
 from .account import ask_account, find_bucket
 from .bucket import is_adopted, recorded_origin
-from .children import find_children_of_deletion
+from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
 from .removal import deletion_of, find_removed
@@ -60,7 +60,7 @@ class Deletion:
         found = {
             "bucket": self.deletes_bucket or self.retained_tags is not None,
             "user": self.deletes_user,
-            "secret": any(user.secret_uid for user in self.users),
+            "secret": any(user.secret_uid or user.more for user in self.users),
             "service": bool(self.service_uid),
         }
         return [name for name, is_there in found.items() if is_there]
@@ -96,15 +96,18 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
     has_bucket = bool(BUCKET_NAME.fullmatch(wanted.bucket))
     bucket = _find_if_shown(wanted, sources, deletion) if has_bucket else None
     users = [
-        sources.users.find(one.username) if USER_NAME.fullmatch(one.username) else None for one in wanted.former_users
+        (one, sources.users.find(one.username) if USER_NAME.fullmatch(one.username) else None)
+        for one in wanted.former_users
     ]
-    secrets, service = find_children_of_deletion(wanted, sources, wanted.former_users)
-    for one, user in zip(wanted.former_users, users, strict=True):
+    found, service = find_children_of_deletion(wanted, sources, users)
+    for one, user in users:
         if user is not None:
             sources.users.read_rights(one.username, user)
-    owned = [secret if secret is not None and manifests.is_owned(secret, wanted) else None for secret in secrets]
-    found = tuple(FoundUser(*each) for each in zip(wanted.former_users, users, owned, strict=True))
-    return Found(deletion.account, bucket, found, service)
+    owned = [
+        replace(one, secret=owned_only(wanted, one.secret), config_map=owned_only(wanted, one.config_map))
+        for one in found
+    ]
+    return Found(deletion.account, bucket, tuple(owned), service)
 
 
 def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import field as field_of
 
+from .. import secrets
 from ..access import WantedUser
 from ..errors import ReconcileError
 from ..json_types import ApiObject
-from ..keys import KeyPlan
+from ..key_status import FIELD as ACCESS_KEYS
+from ..key_status import keys_after
+from ..keys import KeyPlan, Pair, Turn
+from ..secrets import Facts
 from ..setting import Comparison
 from ..spec import Wanted
 from ..state import UserState
@@ -25,6 +30,12 @@ class UserObservation:
     ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
     ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
+    ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
+    ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
+    ``moves``: the Secret has another name than the user's tags record.
+    ``turn``: what decided about a rotation of the key.
+    ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
+    ``shown_keys``: these keys, as they are; empty for a new user.
     Only the Secret as read holds secret values. It is never passed on.
     """
 
@@ -32,12 +43,23 @@ class UserObservation:
     found: UserState | None = None
     secret: ApiObject | None = None
     arn: str = ""
+    former: ApiObject | None = None
+    config_map: ApiObject | None = None
+    former_config_map: ApiObject | None = None
+    facts: Facts = field(default_factory=Facts)
+    recorded: Pair | None = None
+    rewrites_data: bool = False
+    moves: bool = False
+    config_map_differs: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     stale_tags: list[str] = field(default_factory=list)
     puts_policy: bool = False
     policies: dict[str, ApiObject | None] = field(default_factory=dict)
     keys: KeyPlan = field(default_factory=KeyPlan)
     has_key: bool = True
+    turn: Turn = field(default_factory=Turn)
+    shows_keys: bool = False
+    shown_keys: list[ApiObject] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
 
     @property
@@ -55,13 +77,36 @@ class UserObservation:
         """Whether the run writes the Secret, with a new key pair or without."""
         return "secret" in self.differs or self.keys.create
 
+    @property
+    def kept_in(self) -> ApiObject | None:
+        """The Secret that holds the key with which the run writes the entries; None for a new key, or for no write."""
+        if not self.rewrites_data or self.keys.create or "secret" not in self.differs:
+            return None
+        holds_key = self.recorded is not None and secrets.pair_in(self.secret, self.recorded) == self.recorded
+        return self.secret if holds_key else self.former
+
+    @property
+    def writes_config_map(self) -> bool:
+        """Whether the run writes the ConfigMap beside the Secret."""
+        return self.writes_secret and self.config_map_differs and self.wanted.secret.has_config_map
+
+    @property
+    def unwanted(self) -> list[tuple[str, ApiObject]]:
+        """What earlier runs wrote and the spec no longer requests, with the kind of each."""
+        if not self.writes_secret:
+            return []
+        config_map = None if self.wanted.secret.has_config_map else self.config_map
+        found = (("Secret", self.former), ("ConfigMap", self.former_config_map), ("ConfigMap", config_map))
+        return [(kind, item) for kind, item in found if item is not None]
+
 
 @dataclass
 class UserDeletion:
     """A user that is deleted, with its Secret.
 
     ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
-    it is deleted. ``secret_uid``: empty for no owned Secret.
+    it is deleted. ``secret_uid``: empty for no owned Secret. ``more``: kind, name and uid of a Secret of another
+    name, and of ConfigMaps.
     """
 
     name: str
@@ -71,11 +116,12 @@ class UserDeletion:
     is_deleted: bool = False
     tags: dict[str, str] | None = None
     secret_uid: str = ""
+    more: list[dict[str, str]] = field_of(default_factory=list)
 
     @property
     def differs(self) -> list[str]:
         """The aspects that still exist."""
-        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid else ())]
+        return [*(("user",) if self.is_deleted else ()), *(("secret",) if self.secret_uid or self.more else ())]
 
 
 @dataclass
@@ -123,7 +169,7 @@ class Observation:
         """Record a problem that prevents any change to a user's key and Secret."""
         self.defer(problem)
         user.differs = [aspect for aspect in user.differs if aspect not in ("access_key", "secret")]
-        user.keys = replace(user.keys, create=False, rotation_in_progress=False, delete_first=[], delete_after=[])
+        user.keys = user.keys.without_changes()
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
@@ -155,10 +201,13 @@ class Observation:
         return [words for words, is_there in found.items() if not is_there]
 
 
-def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False) -> ApiObject:
+def outcome_status(
+    wanted: Wanted, seen: Observation, *, hides_new_keys: bool = False, is_after: bool = False
+) -> ApiObject:
     """The part of the object's status that follows from an observation.
 
     :param hides_new_keys: leave out the key and the Secret of a user that is to get a new key
+    :param is_after: whether the keys are shown as they are after a run; False: as they are
     """
     effective = {**wanted.effective(seen.is_adopted), "service": {"enabled": bool(seen.service_host)}}
     status: ApiObject = {"bucketARN": wanted.bucket_arn, "effective": effective}
@@ -166,16 +215,22 @@ def outcome_status(wanted: Wanted, seen: Observation, *, hides_new_keys: bool = 
         # While no Secret holds a key, and this run writes none, the status keeps the last key.
         shows_key = (user.has_key or not seen.deferred) and not (hides_new_keys and user.keys.create)
         if user.wanted.is_first:
-            status |= user_status(user, shows_key=shows_key)
+            status |= user_status(user, shows_key=shows_key, is_after=is_after)
         else:
-            status.setdefault("users", []).append(user_status(user, shows_key=shows_key))
+            status.setdefault("users", []).append(user_status(user, shows_key=shows_key, is_after=is_after))
     if "users" in status:
         status["users"].sort(key=lambda shown: shown["username"])
     return status
 
 
-def user_status(user: UserObservation, *, shows_key: bool) -> ApiObject:
-    """The part of the status that shows a user: of the first one at the top level, of another one in its list."""
+def user_status(user: UserObservation, *, shows_key: bool, is_after: bool = False) -> ApiObject:
+    """The part of the status that shows a user: of the first one at the top level, of another one in its list.
+
+    :param is_after: as of :func:`outcome_status`
+    """
     shown: ApiObject = {} if user.wanted.is_first else {"username": user.wanted.username}
     shown["userARN"] = user.arn
-    return {**shown, "accessKeyID": user.keys.live, "secretName": user.wanted.secret.name} if shows_key else shown
+    if shows_key:
+        shown |= {"accessKeyID": user.keys.live, "secretName": user.wanted.secret.name}
+    keys = keys_after(user.keys, user.turn) if is_after and user.shows_keys else user.shown_keys
+    return {**shown, ACCESS_KEYS: list(keys)} if keys and (shows_key or not is_after) else shown

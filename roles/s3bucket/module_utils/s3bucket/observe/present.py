@@ -12,7 +12,7 @@ from .claims import check_claims
 from .legacy import find_proof
 from .observation import Observation
 from .removal import deletion_of, find_removed
-from .sources import Found, FoundUser, Sources
+from .sources import Found, Sources
 
 
 def observe(wanted: Wanted, sources: Sources) -> Observation:
@@ -61,7 +61,7 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     check_lockout(wanted, account)
     found = find_bucket(wanted, sources, account)
     users = [(one, sources.users.find(one.username)) for one in wanted.users]
-    with_secrets = tuple(FoundUser(one, it, children.find_secret(wanted, sources, one)) for one, it in users)
+    with_secrets = tuple(children.find_user(wanted, sources, one, it) for one, it in users)
     removed = find_removed(wanted, sources, users[0][1]) if users else ()
     return Found(account, found, with_secrets, children.find_service(wanted, sources), removed)
 

@@ -8,12 +8,13 @@ it. Without such a record, nothing is read.
 
 from __future__ import annotations
 
-from .. import children as manifests
+from dataclasses import replace
+
 from .. import owner
 from ..access import USER_NAME, additional_user
 from ..spec import Wanted
 from ..state import UserState
-from .children import find_secret
+from .children import find_user, owned_only
 from .observation import UserDeletion
 from .sources import FoundUser, Sources
 
@@ -28,7 +29,7 @@ def find_removed(wanted: Wanted, sources: Sources, first: UserState | None) -> t
     kept = {user.username for user in wanted.users}
     names = [name for name in owner.recorded_users(first.tags) if name not in kept and USER_NAME.fullmatch(name)]
     found = [_find(wanted, sources, name) for name in names]
-    return tuple(one for one in found if one.user is not None or one.secret is not None)
+    return tuple(one for one in found if one.user is not None or deletion_of(one, is_deleted=False).differs)
 
 
 def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
@@ -36,13 +37,28 @@ def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
     if user is not None and not wanted.identity.is_owner(user.tags):
         user = None
     asked = additional_user(name, wanted.identity.name)
-    if asked.secret.name in [one.secret.name for one in wanted.users]:
-        return FoundUser(asked, user)
-    item = find_secret(wanted, sources, asked)
-    return FoundUser(asked, user, item if item is not None and manifests.is_owned(item, wanted) else None)
+    secret = asked.secret
+    found = find_user(wanted, sources, asked, user)
+    kept = {one.secret.name for one in wanted.users}
+    secret_of_user = None if secret.name in kept else owned_only(wanted, found.secret)
+    is_former_kept = secret.former_name(user.tags if user else {}) in kept
+    return replace(
+        found,
+        secret=secret_of_user,
+        former=None if is_former_kept else found.former,
+        config_map=None if secret.name in kept else owned_only(wanted, found.config_map),
+        former_config_map=None if is_former_kept else found.former_config_map,
+    )
 
 
 def deletion_of(one: FoundUser, *, is_deleted: bool) -> UserDeletion:
     """The deletion of a user and of its Secret, as far as they are given."""
     asked, secret_uid = one.wanted, one.secret["metadata"].get("uid", "") if one.secret else ""
-    return UserDeletion(asked.username, asked.field, asked.secret.name, asked.in_plan, is_deleted, None, secret_uid)
+    plan = UserDeletion(asked.username, asked.field, asked.secret.name, asked.in_plan, is_deleted, None, secret_uid)
+    found = (("Secret", one.former), ("ConfigMap", one.config_map), ("ConfigMap", one.former_config_map))
+    plan.more = [
+        {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
+        for kind, item in found
+        if item is not None
+    ]
+    return plan

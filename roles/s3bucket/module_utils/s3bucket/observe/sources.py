@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..access import WantedUser
 from ..json_types import ApiObject, AwsClient
+from ..rotation import LastUse
 from ..state import BucketState, UserState
 from ..users import NO_RULES, UserRules
 
@@ -23,6 +24,9 @@ class Users(Protocol):
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the user's rights and its keys."""
 
+    def find_last_use(self, key: str) -> LastUse:
+        """What AWS shows of the last use of an access key."""
+
 
 class Cluster(Protocol):
     """Reads Secrets and Services: from the API server, or from the operator's informer caches.
@@ -35,6 +39,9 @@ class Cluster(Protocol):
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:
         """The Service; None when there is none."""
+
+    def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
+        """The ConfigMap; None when there is none. No cache has ConfigMaps."""
 
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status; None when there is none."""
@@ -56,6 +63,7 @@ class Sources:
     ``clients_of`` makes (sts, s3) clients of the key pair in a Secret, for the proof of adoption.
     ``iam_propagation_s``: seconds to allow for IAM's eventual consistency after a write.
     ``external_name``: the target of the Service; empty for the one that follows from the region.
+    ``endpoint``: the URL of S3 for applications.
     ``rules``: what the cluster requires of users.
     ``read_users``: reads all users of the account, to check which others claim the bucket's name. None skips that
     check, for a caller that changes nothing.
@@ -76,15 +84,28 @@ class Sources:
     read_users: Callable[[], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
     sts_of: Callable[[str], Any] | None = None
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)
 class FoundUser:
-    """One of the users that an object requests, with its Secret; None for what does not exist."""
+    """One of the users that an object requests, with its Secret; None for what does not exist.
+
+    ``former``: the owned Secret of the name that the user's tags record, while the spec gives another name.
+    ``config_map``, ``former_config_map``: the ConfigMaps beside both, where there should be or was one.
+    """
 
     wanted: WantedUser
     user: UserState | None
     secret: ApiObject | None = None
+    former: ApiObject | None = None
+    config_map: ApiObject | None = None
+    former_config_map: ApiObject | None = None
+
+    @property
+    def with_key(self) -> ApiObject | None:
+        """The Secret that should hold the key now, before this run."""
+        return self.secret if self.secret is not None else self.former
 
 
 @dataclass(frozen=True)
@@ -108,4 +129,4 @@ class Found:
     @property
     def secret(self) -> ApiObject | None:
         """The first user's Secret."""
-        return self.users[0].secret if self.users else None
+        return self.users[0].with_key if self.users else None

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .. import children, owner, user_tags
+from ..access import WantedUser
 from ..errors import ReconcileError
-from ..keys import KeyPlan, Pair, plan_keys
+from ..key_status import keys_now
+from ..keys import KeyPlan, Pair, Turn, plan_keys
 from ..outcome import Reason
 from ..policy import is_same
+from ..rotation import DEFAULT, KEEP_OLD_KEY, ROTATE_KEY, LastUse, Phase, needs_last_use
+from ..secrets import Facts
 from ..spec import Wanted
 from ..state import UserState
 from ..users import UserRules, due_tags, is_quarantine, policy_name_of
@@ -42,10 +48,10 @@ def wait_for_iam(one: FoundUser, sources: Sources) -> None:
     :raises ReconcileError: WaitingForIAM
     """
     # Another clock, or a person, may have written a time in the future. The object must not have to wait until then.
-    ago = children.issued_ago_s(one.secret, sources.now)
+    ago = children.issued_ago_s(one.with_key, sources.now)
     if ago is None or abs(ago) >= sources.iam_propagation_s:
         return
-    user, pair = one.user, children.pair_in(one.secret)
+    user, pair = one.user, children.pair_in(one.with_key)
     recorded = Pair.parse(user.tags.get(owner.KEY, "")) if user else None
     if user is None or recorded != pair or (pair is not None and pair.id not in user.keys):
         raise ReconcileError(
@@ -76,7 +82,16 @@ def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserS
 def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> UserObservation:
     """The observation of a user, before it is compared."""
     new_arn = sources.rules.arn_of(wanted.partition, account, one.wanted.username)
-    return UserObservation(one.wanted, one.user, one.secret, one.user.arn if one.user else new_arn)
+    return UserObservation(
+        one.wanted,
+        one.user,
+        one.secret,
+        one.user.arn if one.user else new_arn,
+        one.former,
+        one.config_map,
+        one.former_config_map,
+        Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
+    )
 
 
 def compare_user(
@@ -88,7 +103,7 @@ def compare_user(
     """
     user, policy_name = mine.found, policy_name_of(mine.wanted.username, wanted.bucket)
     if user is None:
-        _plan_new_user(wanted, seen, mine)
+        _plan_new_user(wanted, sources, seen, mine)
         _compare_shared(wanted, sources, seen, mine)
         return
     _compare_tags(wanted, sources.rules, seen, mine, user)
@@ -101,6 +116,7 @@ def compare_user(
     if mine.keys.unmanaged:
         unmanaged = ", ".join(mine.keys.unmanaged)
         seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
+    seen.notes += _notes_on_rotation(mine)
     for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
@@ -130,12 +146,15 @@ def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: U
     return [policy_name_of(username, bucket) for bucket in shared.buckets]
 
 
-def _plan_new_user(wanted: Wanted, seen: Observation, mine: UserObservation) -> None:
+def _plan_new_user(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> None:
     mine.differs.append("user")
     mine.has_key = False
-    mine.tags = {**wanted.tags_of(mine.wanted), **_origin_tags(wanted, seen, mine)}
+    mine.tags = {**wanted.tags_of(mine.wanted), **mine.wanted.secret.tags, **_origin_tags(wanted, seen, mine)}
     mine.puts_policy = True
-    mine.keys = KeyPlan(create=True)
+    mine.turn = Turn(now=sources.now, rotation=mine.wanted.rotation or DEFAULT, requested=wanted.rotate_key)
+    mine.keys = KeyPlan(create=True, record=mine.turn.answered)
+    mine.shows_keys = mine.wanted.rotation is not None
+    _compare_config_map(wanted, mine)
 
 
 def _origin_tags(wanted: Wanted, seen: Observation, mine: UserObservation) -> dict[str, str]:
@@ -170,25 +189,51 @@ def _compare_keys(
 ) -> ReconcileError | None:
     """Fill in what the user's keys and its Secret need. Return why nothing can be done about them."""
     recorded = proof if owner.KEY not in user.tags else Pair.parse(user.tags[owner.KEY])
-    in_secret = _usable_pair(wanted, sources, mine, recorded)
+    in_secret = _usable_pair(sources, mine, recorded)
+    mine.turn = _turn(wanted, sources, mine.wanted, user)
     problem = _plan_keys(mine, user, recorded, in_secret)
-    _compare_key(mine, user, recorded, in_secret)
-    has_secret = mine.secret is not None and children.has_labels(mine.secret, wanted)
-    if in_secret != recorded or (sources.cluster and not has_secret):
-        mine.differs.append("secret")
+    _show_keys(mine, user, recorded)
     if recorded is not None and recorded == in_secret and mine.keys.live:
         mine.tags[owner.KEY] = str(recorded)
+    if mine.keys.is_restored:
+        recorded = in_secret
+    _compare_key(mine, user, recorded, in_secret)
+    mine.recorded = recorded
+    if in_secret != recorded or (sources.cluster is not None and not _is_secret_same(wanted, mine, user)):
+        mine.differs.append("secret")
     return problem
 
 
-def _usable_pair(wanted: Wanted, sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
-    """The key pair in the Secret, if it can be kept; without a cluster the recorded one."""
+def _is_secret_same(wanted: Wanted, mine: UserObservation, user: UserState) -> bool:
+    """Whether the Secret has its name, metadata and entries. Fill in what the run has to do about each."""
+    secret, own, recorded = mine.secret, mine.wanted.secret, mine.recorded
+    has_metadata = secret is not None and children.has_secret_metadata(secret, wanted, own)
+    has_data = (
+        secret is not None and recorded is not None and children.has_secret_data(secret, own, mine.facts, recorded)
+    )
+    is_replaced = secret is not None and bool(secret.get("immutable")) and not (has_metadata and has_data)
+    mine.rewrites_data = not mine.keys.create and (not has_data or is_replaced)
+    mine.moves = own.former_name(user.tags) != own.name
+    _compare_config_map(wanted, mine)
+    return has_metadata and has_data and not (mine.moves or mine.former or mine.config_map_differs)
+
+
+def _compare_config_map(wanted: Wanted, mine: UserObservation) -> None:
+    own, found = mine.wanted.secret, mine.config_map
+    if own.has_config_map:
+        is_same = found is not None and children.is_config_map_same(found, wanted, own, mine.facts)
+    else:
+        is_same = found is None or not children.is_owned(found, wanted)
+        mine.config_map = None if is_same else found
+    mine.config_map_differs = not is_same or mine.former_config_map is not None
+
+
+def _usable_pair(sources: Sources, mine: UserObservation, recorded: Pair | None) -> Pair | None:
+    """The key pair that the Secret holds; without a cluster the recorded one."""
     if sources.cluster is None:
         return recorded
-    secret = mine.secret
-    # An immutable Secret that needs a change is re-created with a new pair: this code never has the pair's values.
-    is_replaced = secret is not None and bool(secret.get("immutable")) and not children.has_labels(secret, wanted)
-    return None if is_replaced else children.pair_in(secret)
+    found = [children.pair_in(secret, recorded) for secret in (mine.secret, mine.former)]
+    return recorded if recorded in found else found[0]
 
 
 def _plan_keys(
@@ -196,10 +241,56 @@ def _plan_keys(
 ) -> ReconcileError | None:
     """Plan what to do about the keys. Return why nothing can be done."""
     try:
-        mine.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret)
+        mine.keys = plan_keys(user.keys, recorded, user.tags.get(owner.UNMANAGED_KEYS), in_secret, mine.turn)
     except ReconcileError as refusal:
         return refusal
-    return None
+    return ReconcileError(Reason.TOO_MANY_KEYS, mine.keys.problem) if mine.keys.problem else None
+
+
+def _turn(wanted: Wanted, sources: Sources, asked: WantedUser, user: UserState) -> Turn:
+    """What decides about a rotation. Reads the last use of the old key only where that is needed."""
+    turn = Turn(
+        now=sources.now,
+        rotation=asked.rotation or DEFAULT,
+        requested=wanted.rotate_key,
+        is_kept=wanted.keeps_old_key,
+        created=user.keys_created,
+        tags=user.tags,
+    )
+    return replace(turn, last_use=_find_last_use(turn, sources, user))
+
+
+def _find_last_use(turn: Turn, sources: Sources, user: UserState) -> LastUse | None:
+    old = turn.old
+    is_active = old is not None and user.keys.get(old.id) == "Active"
+    if old is None or turn.is_kept or not needs_last_use(old, is_active, turn.now, turn.rotation):
+        return None
+    return sources.users.find_last_use(old.id)
+
+
+def _notes_on_rotation(mine: UserObservation) -> list[str]:
+    """Notes for a person on a rotation that does not go on by itself, or not as expected."""
+    plan, turn = mine.keys, mine.turn
+    old, use = plan.old, turn.last_use or LastUse()
+    if old is None or plan.create:
+        return []
+    notes = []
+    if turn.answered:
+        notes.append(f"the rotation that {ROTATE_KEY} requests waits until the old access key {old.id} is deleted")
+    if turn.is_kept:
+        notes.append(f"the old access key {old.id} stays active while the annotation {KEEP_OLD_KEY} is set")
+    if not use.is_tracked:
+        notes.append(f"the store does not show when access key {old.id} was used last: the grace period alone decides")
+    if use.problem and old.phase is Phase.OVERLAP:
+        notes.append(f"the old access key {old.id} stays active until maxGracePeriod is over: {use.problem}")
+    return notes
+
+
+def _show_keys(mine: UserObservation, user: UserState, recorded: Pair | None) -> None:
+    """Fill in the keys for the status, for a user with keyRotation, or while a rotation is unfinished."""
+    mine.shows_keys = mine.wanted.rotation is not None or mine.turn.old is not None or mine.keys.old is not None
+    if mine.shows_keys:
+        mine.shown_keys = keys_now(user.keys, recorded.id if recorded else "", mine.keys, mine.turn)
 
 
 def _compare_key(mine: UserObservation, user: UserState, recorded: Pair | None, in_secret: Pair | None) -> None:
@@ -207,5 +298,5 @@ def _compare_key(mine: UserObservation, user: UserState, recorded: Pair | None, 
     mine.has_key = is_active and recorded in (in_secret, children.pair_in(mine.secret))
     is_missing = mine.keys.differs and not is_active
     is_surplus = bool(mine.keys.delete_after) and not mine.keys.create
-    if is_missing or mine.keys.rotation_in_progress or is_surplus:
+    if is_missing or mine.keys.rotation_in_progress or is_surplus or mine.keys.replaces or mine.keys.is_step:
         mine.differs.append("access_key")
