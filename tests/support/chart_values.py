@@ -255,9 +255,6 @@ TOGETHER = {
         "time() - s3_operator_access_key_due_timestamp_seconds > 60",
     ),
     "metrics.prometheusRule.alerts.S3OldKeyInUse": Row({"for": "2h"}, rule("S3OldKeyInUse", "for"), "2h"),
-    "metrics.prometheusRule.alerts.S3CredentialsRefused": Row(
-        {"severity": "page"}, rule("S3CredentialsRefused", "labels", "severity"), "page"
-    ),
     "metrics.prometheusRule.alerts.S3OperatorQueueGrows": Row(
         {"threshold": 7}, rule("S3OperatorQueueGrows", "expr"), 's3_operator_queue_depth{lane="fresh"} > 7'
     ),
