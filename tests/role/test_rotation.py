@@ -193,7 +193,7 @@ def test_age_and_a_foreign_key(world: World, new_object: NewObject, new_name: An
     assert [problem.reason for problem in refused.deferred] == ["TooManyKeys"]
     assert foreign in refused.deferred[0].message
     assert outcome_status(wanted, refused)["accessKeyID"] == world.credentials(cr)[0]
-    assert [key["state"] for key in outcome_status(wanted, refused)["accessKeys"]] == ["Current", "Foreign"]
+    assert [key["state"] for key in outcome_status(wanted, refused)["accessKeys"]] == ["Current", "Unmanaged"]
 
 
 # The writes of a rotation in order. After a failure of each, the next run completes the rotation.
