@@ -1,7 +1,7 @@
 """Verifies the access keys of S3 objects: reads each from its Secret, and signs requests for the bucket with it.
 
-A Secret is read by name each time, as the informer caches have only digests, and nothing of it is kept. The rules are
-those of ``s3bucket.verification``. Threads: any.
+A Secret is read by name each time, as the informer caches have only fingerprints, and nothing of it is kept. The rules
+are those of ``s3bucket.verification``. Threads: any.
 """
 
 from __future__ import annotations

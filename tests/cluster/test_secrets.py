@@ -127,6 +127,15 @@ class Story:
         )
         assert {"CreateAccessKey", "PATCH secrets"} <= set(held), held
 
+    def reshape(self, cr: dict[str, Any]) -> None:
+        """The Secret is moved and written in another layout with the key that it holds, and back."""
+        for shape in ({"name": f"{cr['metadata']['name']}-file", "layout": "File"}, None):
+            args = (GROUP, VERSION, self.namespace, PLURAL, cr["metadata"]["name"])
+            cr["spec"] = self.world.custom.patch_namespaced_custom_object(*args, {"spec": {"secret": shape}})["spec"]
+            held = step(self.world, self.api, cr, self.search, lambda: self.world.differs(cr) == [])
+            assert {"POST secrets", "DELETE secrets"} <= set(held), held
+            assert "CreateAccessKey" not in held
+
     def fail_once(self, objects: list[dict[str, Any]]) -> None:
         """Each call that handles an access key fails once, for an object of its own."""
         for cr in objects:
@@ -210,6 +219,7 @@ def test_no_secret_leaves_its_place_whatever_an_operator_goes_through(
         story.create(cr)
         story.rotate(cr)
         story.edit(cr, SECRET)
+        story.reshape(cr)
         story.fail_once([failing(world, new_object, action) for action in ("CreateAccessKey", "TagUser", "UntagUser")])
         story.refuse_secret(cr)
         for number in (signal.SIGKILL, signal.SIGABRT):

@@ -198,7 +198,7 @@ def old_key_of(world: World, cr: dict[str, Any]) -> tuple[str, str] | None:
 
 def test_guide_of_secret_layouts(photos: dict[str, Any], guide: Guide) -> None:
     page, before = f"{GUIDES}/secret-layouts.md", guide.world.credentials(photos)
-    *change, show = commands(page)
+    *change, show = commands(page, "Shape the Secret for your application")
     for command in change:
         guide.run(command)
     names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "BUCKET_NAME", "AWS_ENDPOINT_URL_S3"}

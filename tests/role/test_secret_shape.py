@@ -125,6 +125,10 @@ def test_secret_takes_another_shape_with_the_same_key(shaped: Shaped, check: Dri
     run = shaped.reconcile()
     assert run.outcome["changed"] == ["secret"]
     assert drift_of(check, cr) == ()
+    # The operator signs a request with the key, whatever entry it is in.
+    verified = check.keys.verify(S3Object(cr)) if check.keys else None
+    assert verified is not None
+    assert verified.ok, verified
     assert shaped.texts() == {**shaped.wanted_texts(), "others": "x"}
     metadata, given = shaped.read()["metadata"], shape.get("annotations", {})
     own = {"app.kubernetes.io/managed-by": "s3-operator", "agill.apps/s3": "shaped"}
@@ -295,6 +299,43 @@ def test_deletion_removes_the_secret_and_its_config_map(shaped: Shaped) -> None:
     run = shaped.world.reconcile(deleting(cr))
     assert run.outcome.get("done"), run.output
     assert (shaped.world.secret(cr), shaped.world.config_map(cr)) == (None, None)
+
+
+def test_object_of_a_file_has_a_secret_of_any_shape(world: World, new_object: Any) -> None:
+    """Without a live object there are no ownerReferences, so what earlier runs wrote is found by names and labels."""
+    cr = new_object(secret={"name": "file-keys", "layout": "OBC"})
+    cr["metadata"] = {name: cr["metadata"][name] for name in ("name", "namespace")}
+    assert world.reconcile(cr).outcome.get("done")
+    old = copy.deepcopy(cr)
+    cr["spec"]["secret"]["name"] = "other-file-keys"
+    assert world.reconcile(cr).outcome["changed"] == ["secret"]
+    assert (world.secret(old), world.config_map(old), world.differs(cr)) == (None, None, [])
+    assert world.reconcile(deleting(cr)).outcome["done"]
+    assert (world.secret(cr), world.config_map(cr)) == (None, None)
+
+
+def test_additional_user_has_a_secret_of_any_shape(world: World, new_object: Any, new_name: Any) -> None:
+    one = {"username": new_name("more"), "secret": {"name": "more-keys", "layout": "OBC", **LABELS}}
+    cr = new_object(additionalUsers=[one])
+    assert world.reconcile(cr).outcome.get("done")
+    view = {**cr, "spec": {**cr["spec"], "secret": one["secret"], "additionalUsers": []}}
+    found = world.secret(view)
+    assert found is not None
+    assert found["metadata"]["labels"]["team"] == "photos"
+    assert world.differs(cr) == []
+    moved = copy.deepcopy(cr)
+    moved["spec"]["additionalUsers"][0]["secret"] = {"name": "moved-keys", "layout": "File"}
+    run = world.reconcile(moved)
+    assert run.outcome["changed"] == ["secret"]
+    assert (world.secret(view), world.config_map(view), world.differs(moved)) == (None, None, [])
+    view["spec"]["secret"] = moved["spec"]["additionalUsers"][0]["secret"]
+    text = base64.b64decode((world.secret(view) or {})["data"]["credentials"]).decode()
+    assert base64.b64decode(found["data"]["AWS_SECRET_ACCESS_KEY"]).decode() in text
+    # Its Secret is found by the user's tags once the spec does not have the user any more.
+    bare = copy.deepcopy(cr)
+    del bare["spec"]["additionalUsers"]
+    assert world.reconcile(bare).outcome.get("done")
+    assert (world.secret(view), world.differs(bare)) == (None, [])
 
 
 def test_service_has_the_labels_and_annotations_of_the_spec(world: World, new_object: Any, check: DriftCheck) -> None:

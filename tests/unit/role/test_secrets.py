@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from s3bucket import secrets
+from s3bucket import children, secrets
 from s3bucket.errors import ReconcileError
 from s3bucket.keys import Pair, fingerprint_of
 from s3bucket.metadata import Metadata, Record
@@ -166,6 +166,8 @@ def test_each_entry_is_compared_without_the_secret(layout: str, keys: dict[str, 
     assert secrets.is_data_same(found, expected)
     assert secrets.pair_in(found, PAIR) == PAIR
     assert secrets.find_secret_value(data, PAIR, wanted.record) == SECRET
+    # Whoever signs a request with the key finds it in any layout.
+    assert children.values_in({"data": secrets.key_data(data, PAIR, wanted.record)}) == (ID, SECRET)
     assert SECRET not in repr(found)
     for name in data:
         for edited in ({**data, name: encoded("x")}, {key: data[key] for key in data if key != name}):

@@ -97,7 +97,7 @@ def users_of(spec: ApiObject, name: str, common: Metadata | None) -> tuple[Wante
     if is_deleting:
         items = given if isinstance(given, list) else []
         named = [item for item in items if isinstance(item, dict) and _is_name(item.get("username"))]
-        return (*users, *(_former_additional(item, name) for item in named if users))
+        return (*users, *(additional_user(item["username"], name, item.get("secret")) for item in named if users))
     users += [_read_additional(item, at, name, common) for at, item in enumerate(_items_of(given))]
     _check_additional(users)
     return tuple(users)
@@ -136,12 +136,6 @@ def _secret_of(spec: object, path: str, default_name: str, common: Metadata | No
     return former_secret_of(spec, default_name) if common is None else secret_of(spec, path, default_name, common)
 
 
-def _former_additional(item: ApiObject, name: str) -> WantedUser:
-    username = item["username"]
-    secret = former_secret_of(item.get("secret"), secret_name_of(name, username))
-    return WantedUser(username, f"{ADDITIONAL}[{username}]", secret)
-
-
 def _read_additional(item: object, at: int, name: str, common: Metadata | None) -> WantedUser:
     path = f"spec.{ADDITIONAL}[{at}]"
     given = fields_of(item, path, _FIELDS)
@@ -158,12 +152,13 @@ def _read_additional(item: object, at: int, name: str, common: Metadata | None) 
     return WantedUser(username, field, secret, **_rights_of(given, f"spec.{field}"))
 
 
-def additional_user(username: str, name: str) -> WantedUser:
-    """An additional user that the spec no longer has, with the default name of its Secret.
+def additional_user(username: str, name: str, secret: object = None) -> WantedUser:
+    """An additional user of an object that is being deleted, or one that the spec no longer has.
 
     :param name: the S3 object's name
+    :param secret: the field ``secret``, of which no error matters
     """
-    return WantedUser(username, f"{ADDITIONAL}[{username}]", WantedSecret(secret_name_of(name, username)))
+    return WantedUser(username, f"{ADDITIONAL}[{username}]", former_secret_of(secret, secret_name_of(name, username)))
 
 
 def _check_additional(users: list[WantedUser]) -> None:

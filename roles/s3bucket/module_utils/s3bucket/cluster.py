@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import secrets
+from . import owner, secrets
 from .api import API_VERSION, PLURAL
 from .children import is_new
 from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
 from .json_types import ApiObject
+from .keys import Pair
 from .metadata import read_record
 from .outcome import Reason
 
@@ -40,7 +41,6 @@ _FORBIDDEN = 403
 _MAX_MESSAGE = 400
 # The client library's error when neither a kubeconfig nor a Pod provides a configuration.
 _NO_CONFIGURATION = ("No configuration found", "Service host/port is not set")
-_VALUES = (secrets.KEY_ID, secrets.SECRET_KEY)
 # A Secret of that name may be another application's and hold 1 MB, which takes many times that once parsed. So threads
 # read and parse one at a time, and keep only what is needed.
 _PARSING = threading.Lock()
@@ -196,12 +196,13 @@ def _read(answer: Any) -> bytes:
 
 
 def _reduced(found: ApiObject, kind: str) -> ApiObject:
-    """An object without managedFields. A Secret keeps only the two values that the Go operator wrote."""
+    """An object without managedFields. Of its values, a Secret keeps only the key pair, in the layout AWS."""
     found["metadata"].pop("managedFields", None)
     if kind == "Secret":
-        data = found.get("data") or {}
-        found |= secrets.reduced(data, read_record(found))
-        found["data"] = {name: value for name, value in data.items() if name in _VALUES}
+        data, record = found.get("data") or {}, read_record(found)
+        hint = Pair.parse((found["metadata"].get("annotations") or {}).get(owner.KEY, ""))
+        found |= secrets.reduced(data, record)
+        found["data"] = secrets.key_data(data, hint, record)
     return found
 
 

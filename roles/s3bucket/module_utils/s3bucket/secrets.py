@@ -274,6 +274,20 @@ def find_secret_value(data: object, pair: Pair, record: Record) -> str:
     return ""
 
 
+def key_data(data: object, hint: Pair | None, record: Record) -> dict[str, str]:
+    """The key pair in the ``data`` of a Secret of any layout, as entries of the layout AWS. It holds the values.
+
+    :param hint: the pair that the Secret should hold. Without it, the entries of AWS are returned as they are
+    """
+    value = find_secret_value(data, hint, record) if hint else ""
+    if hint and value:
+        return {
+            name: base64.b64encode(text.encode()).decode() for name, text in ((KEY_ID, hint.id), (SECRET_KEY, value))
+        }
+    given = data if isinstance(data, dict) else {}
+    return {name: given[name] for name in (KEY_ID, SECRET_KEY) if name in given}
+
+
 def _credentials_file(facts: Facts, key_id: str, secret: str) -> str:
     # https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
     lines = ["[default]", f"aws_access_key_id = {key_id}", f"aws_secret_access_key = {secret}"]

@@ -29,7 +29,8 @@ def find_user(wanted: Wanted, sources: Sources, user: WantedUser, found: UserSta
     secret = cluster.find_secret(namespace, name, is_wanted=bool(user.username))
     former = None
     former_name = user.secret.former_name(found.tags) if found else name
-    if former_name != name:
+    # A name that another user has now is not the former Secret's any more: it must not be deleted.
+    if former_name not in (name, *(one.secret.name for one in wanted.users)):
         former = owned_only(wanted, cluster.find_secret(namespace, former_name))
     has_config_map = user.secret.has_config_map or _has_config_map(wanted, secret)
     return FoundUser(
