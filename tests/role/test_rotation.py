@@ -173,8 +173,8 @@ def test_deletion_in_the_overlap_leaves_nothing(rotated: Rotated) -> None:
     assert not any(rotated.world.snapshot(rotated.cr).values())
 
 
-def test_age_and_a_foreign_key(world: World, new_object: NewObject, new_name: Any) -> None:
-    """A key of its interval is due; with a foreign key in the other slot nothing is done, and the key is named."""
+def test_age_and_an_unmanaged_key(world: World, new_object: NewObject, new_name: Any) -> None:
+    """A key of its interval is due; with an unmanaged key in the other slot nothing is done, and the key is named."""
     user = {"username": new_name("user"), "keyRotation": {"interval": "90d"}}
     cr = new_object(iamUser=user)
     status = world.reconcile(cr).outcome["status"]
@@ -187,13 +187,13 @@ def test_age_and_a_foreign_key(world: World, new_object: NewObject, new_name: An
     assert lines == [("accessKey", "rotated: a new one in the Secret"), ("secret", "holds the new key")]
     assert observe(wanted, world.sources()).differs == []
 
-    foreign = world.iam.create_access_key(UserName=user["username"])["AccessKey"]["AccessKeyId"]
+    unmanaged = world.iam.create_access_key(UserName=user["username"])["AccessKey"]["AccessKeyId"]
     refused = observe(wanted, later)
     assert refused.differs == []
     assert [problem.reason for problem in refused.deferred] == ["TooManyKeys"]
-    assert foreign in refused.deferred[0].message
+    assert unmanaged in refused.deferred[0].message
     assert outcome_status(wanted, refused)["accessKeyID"] == world.credentials(cr)[0]
-    assert [key["state"] for key in outcome_status(wanted, refused)["accessKeys"]] == ["Current", "Foreign"]
+    assert [key["state"] for key in outcome_status(wanted, refused)["accessKeys"]] == ["Current", "Unmanaged"]
 
 
 # The writes of a rotation in order. After a failure of each, the next run completes the rotation.

@@ -33,7 +33,7 @@ from s3bucket.rotation import (
 START = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROTATION = Rotation(interval_s=90 * 86_400)
-A, B, C, FOREIGN = "AKIAA", "AKIAB", "AKIAC", "AKIAFOREIGN"
+A, B, C, UNMANAGED = "AKIAA", "AKIAB", "AKIAC", "AKIAOTHER"
 
 
 def pair(key: str) -> Pair:
@@ -217,10 +217,10 @@ def test_second_request_waits_for_the_end_of_the_first_rotation() -> None:
     assert (plan.create, plan.delete_after) == (False, [A])
 
 
-def test_rotation_beside_a_foreign_key_is_refused_by_its_name() -> None:
-    plan = plan_keys({A: "Active", FOREIGN: "Active"}, pair(A), None, pair(A), turn(START + 90 * DAY))
-    assert FOREIGN in plan.problem
-    assert (plan.differs, plan.live, plan.unmanaged) == (False, A, [FOREIGN])
+def test_rotation_beside_an_unmanaged_key_is_refused_by_its_name() -> None:
+    plan = plan_keys({A: "Active", UNMANAGED: "Active"}, pair(A), None, pair(A), turn(START + 90 * DAY))
+    assert UNMANAGED in plan.problem
+    assert (plan.differs, plan.live, plan.unmanaged) == (False, A, [UNMANAGED])
 
 
 OVERLAP = {A: "Active", B: "Active"}
@@ -266,8 +266,8 @@ OVERLAP = {A: "Active", B: "Active"}
             id="old-copy-of-the-secret-restored-while-draining",
         ),
         pytest.param(
-            {A: "Active", FOREIGN: "Active"}, B, f"{A} {FOREIGN}", A, old_key(),
-            {"create": False, "live": A, "is_restored": True}, id="foreign-key-took-the-slot-of-the-new-one"
+            {A: "Active", UNMANAGED: "Active"}, B, f"{A} {UNMANAGED}", A, old_key(),
+            {"create": False, "live": A, "is_restored": True}, id="unmanaged-key-took-the-slot-of-the-new-one"
         ),
         pytest.param(
             {A: "Active", B: "Inactive"}, B, None, B, old_key(),
@@ -318,7 +318,7 @@ class Account:
     created: dict[str, datetime] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     secret: Pair | None = None
-    foreign: set[str] = field(default_factory=set)
+    unmanaged: set[str] = field(default_factory=set)
     requested: str = ""
     is_kept: bool = False
     used: dict[str, datetime] = field(default_factory=dict)
@@ -428,7 +428,7 @@ class Rotations(RuleBasedStateMachine):
         self.run(99)
         account = self.account
         assert owner.UNMANAGED_KEYS not in account.tags
-        own = [key for key in account.listed if key not in account.foreign]
+        own = [key for key in account.listed if key not in account.unmanaged]
         old = OldKey.parse(account.tags.get(owner.OLD_KEY, ""))
         assert account.secret is not None
         assert sorted(own) == sorted({account.secret.id} | ({old.id} if old else set())), "a key is in no record"
@@ -464,19 +464,19 @@ class Rotations(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.account.listed) < MAX_KEYS)
     @rule()
-    def foreign_key_is_created(self) -> None:
+    def unmanaged_key_is_created(self) -> None:
         account = self.account
         account.budget = 1
-        # While a rotation is unfinished, the operator cannot tell whose a key without a record is.
+        # While a rotation is unfinished, the operator cannot distinguish a key without a record from its own.
         if owner.UNMANAGED_KEYS not in account.tags:
-            account.foreign.add(account.create())
+            account.unmanaged.add(account.create())
 
     @rule()
-    def foreign_keys_are_deleted(self) -> None:
+    def unmanaged_keys_are_deleted(self) -> None:
         account = self.account
-        for key in account.foreign & set(account.listed):
+        for key in account.unmanaged & set(account.listed):
             del account.listed[key]
-        account.foreign.clear()
+        account.unmanaged.clear()
 
     @invariant()
     def the_secret_holds_a_key_that_works(self) -> None:
@@ -485,8 +485,8 @@ class Rotations(RuleBasedStateMachine):
             assert account.listed.get(account.secret.id) == "Active"
 
     @invariant()
-    def a_foreign_key_is_never_deleted(self) -> None:
-        assert self.account.foreign <= set(self.account.listed)
+    def an_unmanaged_key_is_never_deleted(self) -> None:
+        assert self.account.unmanaged <= set(self.account.listed)
 
     @invariant()
     def an_old_key_works_for_its_grace_period(self) -> None:

@@ -235,6 +235,29 @@ def test_check_that_finds_a_difference_means_a_run_and_counts_it_as_drift() -> N
     assert checked.value("s3_operator_drift_missed_total", aspect="policy") == 0
 
 
+OLD_KEY, NEW_KEY = {"id": "A", "state": "Current"}, {"id": "B", "state": "Current"}
+ROTATED = {"accessKeyID": "B", "accessKeys": [NEW_KEY, {"id": "A", "state": "Overlap"}]}
+
+
+@pytest.mark.parametrize(
+    ("run", "result", "event"),
+    [
+        (replace(READY, changed=("access_key", "secret"), status=ROTATED), "rotated", "KeyRotated"),
+        (DENIED, "failed", "FAILED"),
+    ],
+    ids=["rotated", "failed"],
+)
+def test_rotation_that_is_due_is_run_and_counted_and_is_no_drift(run: Outcome, result: str, event: str) -> None:
+    due = replace(READY, drift=("access_key",), status={"accessKeyID": "A", "accessKeys": [OLD_KEY]})
+    checked = Checked(due, runs=(run,))
+    assert checked.kube.item is not None
+    checked.kube.item["status"] |= dict(due.status)
+    checked.reconciler.reconcile(KEY)
+    assert checked.value("s3_operator_key_rotation_total", result=result) == 1
+    assert checked.value("s3_operator_drift_corrected_total", aspect="access_key") == 0
+    assert reasons(checked.kube)[-1] == event
+
+
 def test_check_that_fails_is_published_without_a_run() -> None:
     checked = Checked(DENIED)
     wait_s = delay_of(checked.reconciler.reconcile(KEY))

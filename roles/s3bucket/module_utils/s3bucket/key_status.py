@@ -2,7 +2,7 @@
 """A user's access keys as ``status.accessKeys`` shows them: each with its state, its age and what happens next. Pure.
 
 The state of a key: Current (in the Secret), Overlap (the old key, Active), InUse (the same, still used after the grace
-period), Draining (the old key, Inactive), or Foreign (not issued by the operator).
+period), Draining (the old key, Inactive), or Unmanaged (not issued by the operator).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .keys import KeyPlan, Turn
 from .rotation import LastUse, OldKey, Phase, Step, ends_at, timestamp
 
 FIELD = "accessKeys"
-CURRENT, OVERLAP, IN_USE, DRAINING, FOREIGN = "Current", "Overlap", "InUse", "Draining", "Foreign"
+CURRENT, OVERLAP, IN_USE, DRAINING, UNMANAGED = "Current", "Overlap", "InUse", "Draining", "Unmanaged"
 
 
 def keys_now(listed: dict[str, str], recorded: str, plan: KeyPlan, turn: Turn) -> list[ApiObject]:
@@ -34,8 +34,8 @@ def keys_after(plan: KeyPlan, turn: Turn) -> list[ApiObject]:
 
 
 def _others(plan: KeyPlan, old: OldKey | None, turn: Turn) -> list[ApiObject]:
-    foreign = [_entry(key, FOREIGN, created=turn.created.get(key)) for key in plan.unmanaged]
-    return [*([_old(old, plan.step, turn)] if old else []), *foreign]
+    unmanaged = [_entry(key, UNMANAGED, created=turn.created.get(key)) for key in plan.unmanaged]
+    return [*([_old(old, plan.step, turn)] if old else []), *unmanaged]
 
 
 def _current(key: str, created: datetime | None, turn: Turn) -> ApiObject:

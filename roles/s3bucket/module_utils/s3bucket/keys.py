@@ -299,13 +299,13 @@ def _plan_replacement(
     by_worth = sorted(managed, key=lambda key: (key == in_secret_id, key == recorded_id, key))
     surplus = max(0, len(managed) + len(unmanaged) - (MAX_KEYS - 1))
     # The old key of a rotation is not kept: the record of the new key takes its record away.
-    forgotten = {owner.OLD_KEY: _NO_UNMANAGED_KEYS} if owner.OLD_KEY in turn.tags else {}
+    untagged = {owner.OLD_KEY: _NO_UNMANAGED_KEYS} if owner.OLD_KEY in turn.tags else {}
     return replace(
         plan,
         create=True,
         delete_first=by_worth[:surplus],
         delete_after=by_worth[surplus:],
-        record={**forgotten, **turn.answered},
-        removed_tags=[owner.OLD_KEY] if forgotten else [],
+        record={**untagged, **turn.answered},
+        removed_tags=[owner.OLD_KEY] if untagged else [],
         old=None,
     )

@@ -38,7 +38,7 @@ REPORTING_DELAY = timedelta(hours=4)
 _LAG = timedelta(minutes=5)
 # AWS refuses signatures of a clock that differs by more.
 _SKEW = timedelta(minutes=5)
-# The operator keeps so many characters of an annotation.
+# The operator keeps this number of characters of an annotation.
 _MAX_ANNOTATION = 256
 ROTATE_KEY = "agill.apps/rotate-key"
 KEEP_OLD_KEY = "agill.apps/keep-old-key"
