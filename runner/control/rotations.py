@@ -52,7 +52,7 @@ _NAMES = {
 
 
 def parts_of(status: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
-    """The part of a status that shows each IAM user, by its name. That of the first is all of it, under no name."""
+    """The part of a status for each IAM user, by its name; without a name all of it, which shows the first user."""
     others = status.get("users")
     listed = [item for item in others if isinstance(item, dict)] if isinstance(others, list) else []
     return {"": status, **{str(item.get("username", "")): item for item in listed}}

@@ -1,6 +1,6 @@
 """Verifies the access keys of S3 objects: soon after a key was issued or the object was changed, then once a period.
 
-Workers only tell it which objects there are (:meth:`Verifier.see`), so it does nothing in a replica that does not lead.
+Workers report which objects there are (:meth:`Verifier.see`), so it does nothing in a replica that does not lead.
 Its own threads send the requests: an endpoint that does not answer keeps no worker. Namespaces take turns, as in the
 work queue. After a restart, all objects wait for a random part of the period. What is not True is published when two
 verifications in a row agree, since AWS may know neither key nor policy for some seconds.

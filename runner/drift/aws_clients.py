@@ -27,7 +27,7 @@ _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 
 # Clients are kept for this number of regions. A tenant may write any name of a region into any number of objects.
 MAX_REGIONS = 64
 
-# Not valid, and never sent. Without a key, botocore would look for one in the environment.
+# Not valid, and never sent. Without a key, botocore would read one from the environment.
 _NO_KEY = "none"
 
 Client = Any

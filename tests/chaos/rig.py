@@ -12,8 +12,6 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,13 @@ from dev.wait import wait_until
 from runner.execution import processes
 from runner.kube.client import FINALIZER
 from runner.objects import S3Object
-from s3bucket import owner
 from s3bucket.api import GROUP, PLURAL, VERSION
-from s3bucket.rotation import ROTATE_KEY, OldKey, Phase
+from s3bucket.rotation import ROTATE_KEY, Phase
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.unmanaged import Unmanaged
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.world import World, deleting
+from tests.support.world import World, deleting, make_old_key_older
 
 _HELD_S = 0.2
 
@@ -244,14 +241,10 @@ class _Trial:
         self.item = dict(self._world.custom.patch_namespaced_custom_object(*arguments, annotations))
 
     def _age_old_key(self, phase: Phase, days: int) -> None:
-        iam, name = self._world.iam, self.namespace
-        tags = {tag["Key"]: tag["Value"] for tag in iam.list_user_tags(UserName=name)["Tags"]}
-        old = OldKey.parse(tags[owner.OLD_KEY])
-        assert old is not None
         if phase is Phase.DRAINING:
-            iam.update_access_key(UserName=name, AccessKeyId=old.id, Status="Inactive")
-        record = str(replace(old, phase=phase, since=datetime.now(UTC) - timedelta(days=days)))
-        iam.tag_user(UserName=name, Tags=[{"Key": owner.OLD_KEY, "Value": record}])
+            assert self._old is not None
+            self._world.iam.update_access_key(UserName=self.namespace, AccessKeyId=self._old[1], Status="Inactive")
+        make_old_key_older(self._world, self.namespace, days, phase)
 
     def disturb(self) -> None:
         """Change the Ready object so that the flow has something to do."""

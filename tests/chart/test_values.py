@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dev.chart_docs import find_stale
+from s3bucket import allowed
 from tests.support.chart import CHART, HELMS, render, run_helm
 from tests.support.chart_values import (
     APART,
@@ -52,6 +53,10 @@ def test_value_has_its_effect(rendered: Callable[..., Objects], place: str) -> N
     group, row = ROWS[place]
     assert row.where(rendered(group)) == row.found
     assert row.where(rendered("defaults")) != row.found
+
+
+def test_allowed_settings_are_those_that_the_operator_knows() -> None:
+    assert SCHEMA["properties"]["allowedSettings"]["items"]["enum"] == ["all", "none", *allowed.FIELDS]
 
 
 def test_every_value_has_a_row() -> None:
@@ -128,6 +133,7 @@ REFUSED = {
     "full-sync-period": ("fullSyncPeriod=24h", "/fullSyncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
     "orphan-policy": ("orphanPolicy=Delete", "/orphanPolicy"),
+    "allowed-settings": ("allowedSettings={lifecycle}", "/allowedSettings/0"),
     "iam-path": ("iam.path=team", "/iam/path"),
     "iam-path-pattern": ("iam.path=/*/", "/iam/path"),
     "allowed-policy": ("iam.allowedPolicies={admin}", "/iam/allowedPolicies/0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ ROLE = "arn:aws:iam::111122223333:role/replication"
 TO = {"bucketARN": "arn:aws:s3:::replica"}
 RULE = {"id": "a", "destination": TO}
 EVENT = "s3:ObjectAcl:Put"
+# Ansible, which gets the object as JSON, takes an object with this key for something else.
+UNSAFE = {"__ansible_unsafe": "x"}
 
 
 def tier(name: str, days: int) -> dict[str, Any]:
@@ -286,6 +289,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         rule_with(filter={"tags": {"": "1"}}),
         "a key of filter.tags must have 1 to 128 characters",
     ),
+    "lifecycle-tag-ansible": (rule_with(filter={"tags": UNSAFE}), "a key of filter.tags must not begin with __ansible"),
     "lifecycle-tag-key": (rule_with(filter={"tags": {"{a}": "1"}}), "a key of filter.tags may have only letters"),
     "lifecycle-tag-value": (
         rule_with(filter={"tags": {"a": "{1}"}}),
@@ -346,6 +350,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("one-id", [RULE, {**RULE, "priority": 1}], 'rules[1]: Duplicate value: {"id":"a"}'),
             ("delete-markers", [{**RULE, "deleteMarkers": True, "filter": {"tags": {"a": "b"}}}],
              "deleteMarkers must not be true with tags"),
+            ("tag-key", [{**RULE, "filter": {"tags": {"{a}": "1"}}}], "a key of replication filter.tags must have"),
+            ("tag-ansible", [{**RULE, "filter": {"tags": UNSAFE}}], "a key of replication filter.tags must not begin"),
+            ("tag-value", [{**RULE, "filter": {"tags": {"a": "{1}"}}}], ".filter.tags.a in body should match"),
             ("kms", [{**RULE, "replicateKMSObjects": True}], "replicateKMSObjects and destination.kmsKeyID need each"),
             ("kms-key", [{**RULE, "destination": {**TO, "kmsKeyID": "k"}}], "need each other"),
             ("owner", [{**RULE, "destination": {**TO, "ownerOverride": True}}], "account is missing: with ownerOverr"),
@@ -431,6 +438,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             *(row for field in ("metrics", "analytics", "intelligentTiering") for row in (
                 (field, "tag-key", {"filter": {"tags": {"{a}": "1"}}}, f"a key of {field}.filter.tags must have"),
                 (field, "tag-key-empty", {"filter": {"tags": {"": "1"}}}, f"a key of {field}.filter.tags must have"),
+                (field, "tag-ansible", {"filter": {"tags": UNSAFE}}, f"a key of {field}.filter.tags must not begin"),
                 (field, "tag-value", {"filter": {"tags": {"a": "{1}"}}}, f"a value of {field}.filter.tags may have"),
                 (field, "tags", {"filter": {"tags": {f"{at}": "" for at in range(11)}}}, "must have at most 10 items"),
             )),
@@ -605,6 +613,22 @@ def test_every_rule_of_the_crd_has_a_row() -> None:
     rules = list(find_rules(CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))
     assert len(rules) > 20
     assert [rule for rule in rules if not any(part in rule for part in messages)] == []
+
+
+def test_each_map_refuses_keys_that_ansible_would_interpret() -> None:
+    spec = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    maps = [(path, field) for path, field in find_fields(spec["properties"]) if "additionalProperties" in field]
+    assert len(maps) > 5
+    rules = {path: [item["rule"] for item in field.get("x-kubernetes-validations", [])] for path, field in maps}
+    assert [path for path, found in rules.items() if not any(map(refuses_ansible_keys, found))] == []
+
+
+def refuses_ansible_keys(rule: str) -> bool:
+    """Whether a CEL rule names the prefix, or has a pattern that no such key matches."""
+    patterns = re.findall(r"key[.]matches\('([^']*)'\)", rule)
+    return "startsWith('__ansible')" in rule or any(
+        not re.match(pattern, "__ansible_unsafe") for pattern in patterns if "\\p" not in pattern
+    )
 
 
 def find_rules(schema: dict[str, Any]) -> Iterator[str]:

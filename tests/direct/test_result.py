@@ -41,6 +41,11 @@ def test_wrong_variable_is_the_reason_and_named_whatever_else_is_given(
         ({"s3bucket_fail_on_error": "maybe"}, "s3bucket_fail_on_error"),
         ({"s3bucket_cr": {**cr, "spec": {**cr["spec"], "iamuser": {}}}}, "unknown field s3bucket_cr.spec.iamuser"),
         ({"s3bucket_aws_secret_key": "{{ nosuch }}"}, "'nosuch' is undefined"),
+        # Its message has the word profile, as that of a missing AWS profile.
+        (
+            {"s3bucket_cr": '{{ \'{"a": {"__ansible_unsafe": 1}}\' | from_json }}'},
+            "plugin 'ansible.builtin.from_json' failed",
+        ),
         (
             {"s3bucket_cr": cr, "s3bucket_cr_file": str(file)},
             "s3bucket_cr and s3bucket_cr_file are both given: leave one of them out",

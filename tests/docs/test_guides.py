@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ from dev.controlplane import ControlPlane
 from dev.wait import wait_until
 from tests.support.docs import blocks, commands
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.world import PROJECT, World
+from tests.support.world import PROJECT, World, make_old_key_older
 
 GUIDES, OPERATIONS = "docs/guides", "docs/operations"
 # Commands that exit with status 2 when they found something.
@@ -157,6 +158,42 @@ def test_guide_of_fresh_keys(photos: dict[str, Any], guide: Guide) -> None:
     assert old != new
     keys = guide.world.iam.list_access_keys(UserName=photos["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in keys] == [new[0]]
+
+
+def test_guide_of_key_rotation(photos: dict[str, Any], guide: Guide) -> None:
+    page, world = f"{GUIDES}/key-rotation.md", guide.world
+    old, client = world.credentials(photos)[0], world.tenant(photos)
+    for command in commands(page, "Rotate by age"):
+        guide.run(command)
+    annotate, wait, show = commands(page, "Rotate now")
+    guide.run(annotate)
+    guide.run(wait)
+    states = {key["id"]: key["state"] for key in json.loads(guide.run(show))}
+    assert states == {world.credentials(photos)[0]: "Current", old: "Overlap"}
+    client.head_bucket(Bucket=photos["spec"]["bucketName"])
+    events = guide.run("kubectl get events --field-selector reason=KeyRotated --output=name")
+    assert events.strip()
+    # The grace periods are over.
+    name = photos["spec"]["iamUser"]["username"]
+    make_old_key_older(world, name, days=8)
+    wait_until(lambda: old_key_of(world, photos) == (old, "Draining"), "the old key drains")
+    keep, go_on = commands(page, "Bring the old key back")
+    guide.run(keep)
+    wait_until(lambda: old_key_of(world, photos) == (old, "Overlap"), "the old key is active again")
+    client.head_bucket(Bucket=photos["spec"]["bucketName"])
+    make_old_key_older(world, name, days=8)
+    guide.run(go_on)
+    wait_until(lambda: old_key_of(world, photos) == (old, "Draining"), "the old key drains again")
+    make_old_key_older(world, name, days=2)
+    wait_until(lambda: old_key_of(world, photos) is None, "the old key is deleted")
+    keys = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
+    assert [key["AccessKeyId"] for key in keys] == [world.credentials(photos)[0]]
+
+
+def old_key_of(world: World, cr: dict[str, Any]) -> tuple[str, str] | None:
+    """The id and the state of the old key in the status."""
+    keys = (live(world, cr) or {})["status"]["accessKeys"]
+    return next(((key["id"], key["state"]) for key in keys if key["state"] != "Current"), None)
 
 
 def test_guide_of_secret_layouts(photos: dict[str, Any], guide: Guide) -> None:

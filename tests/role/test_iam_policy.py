@@ -71,7 +71,8 @@ class Operator:
             sts=self.client("sts"),
         )
         try:
-            return " ".join(observe(self.world.wanted(cr), sources).differs)
+            seen = observe(self.world.wanted(cr), sources)
+            return str(seen.deferred[0].reason) if seen.deferred else " ".join(seen.differs)
         except ReconcileError as refusal:
             return refusal.reason
 

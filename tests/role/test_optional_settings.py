@@ -79,7 +79,7 @@ def test_setting_is_applied_and_cleared_once_it_is_taken_out_of_the_spec(
     assert wanted != setting.canonical(setting.new_bucket), "the example asks for something"
     run = world.reconcile(cr)
     assert (run.outcome["reason"], run.changed) == ("Ready", [setting.name, "tags"]), run.output
-    assert (found(world, cr, setting), record(world, cr)) == (wanted, {setting.name})
+    assert (found(world, cr, setting), record(world, cr)) == (wanted, {setting.name, *setting.more_parts})
     assert reads_of(world, cr, setting) == 1
     del cr["spec"][setting.field]
     run = world.reconcile(cr)
@@ -98,7 +98,7 @@ def test_setting_of_a_new_bucket_is_recorded_by_the_call_that_creates_it(
     assert (run.outcome["reason"], world.differs(cr)) == ("Ready", []), run.output
     assert found(world, cr, setting) == setting.canonical(setting.parse(value_of(setting)))
     writes = [request["action"] for request in requests if request["write"]]
-    assert record(world, cr) == {setting.name}
+    assert record(world, cr) == {setting.name, *setting.more_parts}
     assert "PutBucketTagging" not in writes
 
 
@@ -125,7 +125,7 @@ def test_setting_that_cannot_be_cleared_stays_on_record(world: World, new_object
     world.aws.gate.add_fault(calls[0].operation.name, "AccessDenied", status=403, bucket=bucket)
     try:
         assert world.reconcile(cr).outcome["reason"] == "AccessDenied"
-        assert record(world, cr) == {setting.name}
+        assert record(world, cr) == {setting.name, *setting.more_parts}
     finally:
         world.aws.gate.clear_faults()
     run = world.reconcile(cr)

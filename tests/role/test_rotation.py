@@ -13,8 +13,8 @@ import pytest
 from s3bucket import owner
 from s3bucket.observe import Observation, observe, outcome_status
 from s3bucket.planned_changes import changes_of
-from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY, OldKey
-from tests.support.world import NewObject, Run, World, code_of, deleting, requests_of
+from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
+from tests.support.world import NewObject, Run, World, code_of, deleting, make_old_key_older, requests_of
 
 DAY = timedelta(days=1)
 LATER = DAY + timedelta(hours=4)
@@ -41,10 +41,7 @@ class Rotated:
 
     def age(self, by: timedelta) -> None:
         """Make the phase of the old key older."""
-        old = OldKey.parse(self.tags[owner.OLD_KEY])
-        assert old is not None
-        record = str(dataclasses.replace(old, since=datetime.now(UTC) - by))
-        self.world.iam.tag_user(UserName=self.user, Tags=[{"Key": owner.OLD_KEY, "Value": record}])
+        make_old_key_older(self.world, self.user, by / DAY)
 
     @property
     def tags(self) -> dict[str, str]:

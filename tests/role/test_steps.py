@@ -71,6 +71,34 @@ def test_rights_that_cannot_be_given_leave_settings_and_service_maintained(world
     assert set(world.reconcile(cr).changed) == {"user_policy", "access_key", "secret"}
 
 
+def test_optional_setting_that_may_not_be_read_keeps_nothing_else_back(
+    world: World, new_object: NewObject, check: DriftCheck
+) -> None:
+    cr = new_object(corsRules=[{"allowedMethods": ["GET"], "allowedOrigins": ["*"]}], enableVersioning=True)
+    bucket, spec = cr["spec"]["bucketName"], cr["spec"]
+    world.aws.gate.add_fault("GetBucketCors", "AccessDenied", status=403, bucket=bucket)
+    try:
+        created = world.reconcile(cr)
+        found = check.compare(S3Object(cr))
+        # Taken out of the spec, it is still to be cleared.
+        applied = world.reconcile({**cr, "spec": {**spec, "corsRules": None, "enableVersioning": False}})
+    finally:
+        world.aws.gate.clear_faults()
+    for outcome in (created.outcome, applied.outcome):
+        assert (outcome["done"], outcome["reason"]) == (False, "AccessDenied"), created.output
+        assert f"failed to read corsRules of bucket {bucket} (s3:GetBucketCORS)" in outcome["message"]
+    assert {"bucket", "access_key", "secret"} <= set(created.changed)
+    world.tenant(cr).list_objects_v2(Bucket=bucket)
+    assert (found.reason.value, found.drift) == ("AccessDenied", ()), "what is unknown is no drift"
+    assert applied.changed == ["versioning"]
+    tags = {tag["Key"]: tag["Value"] for tag in world.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+    assert tags["agill.apps/settings"] == "cors"
+    # Readable again, it is maintained again.
+    assert world.reconcile(cr).changed == ["versioning", "cors"]
+    healed = world.reconcile({**cr, "spec": {**spec, "corsRules": None}})
+    assert (healed.outcome["done"], healed.changed) == (True, ["cors", "tags"]), healed.output
+
+
 def test_failure_that_further_requests_would_repeat_stops_the_run(world: World, new_object: NewObject) -> None:
     cr = new_object(enableVersioning=True)
     bucket = cr["spec"]["bucketName"]

@@ -16,11 +16,13 @@ from runner.drift.aws_clients import AWSClients
 from runner.drift.key_clients import KeyClients
 from runner.drift.verification import KeyVerification
 from runner.objects import S3Object
+from s3bucket import grants
 from s3bucket.outcome import Reason
 from s3bucket.verification import Verification
 from tests.support.fakes import make_item
 
 Names = Callable[[str], str]
+WHOLE = ["HeadBucket", "PutObject", "GetObject", "DeleteObject"]
 
 
 class Tenant:
@@ -52,13 +54,13 @@ class Tenant:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in pair.items()}
         return {"metadata": {"ownerReferences": [{"uid": "u1", "controller": True}]}, "data": data}
 
-    def verify(self, verify: str = "ReadWrite", **arguments: Any) -> Verification:
+    def verify(self, verify: str = "ReadWrite", *, may_write: bool = True, **rights: Any) -> Verification:
+        """Verify the key of an S3 object; ``rights``: further fields of its user."""
         item = make_item()
-        item["spec"] = {
-            "region": "us-east-1", "bucketName": self.name, "iamUser": {"username": self.name}, "verify": verify,
-        }  # fmt: skip
+        user = {"username": self.name, **rights}
+        item["spec"] = {"region": "us-east-1", "bucketName": self.name, "iamUser": user, "verify": verify}
         verification = KeyVerification(AWSClients(lambda operation: None), self)  # type: ignore[arg-type]
-        found = verification.verify(S3Object.from_item(item), **arguments)
+        found = verification.verify(S3Object.from_item(item), may_write=may_write)
         assert found is not None
         assert self.key["SecretAccessKey"] not in repr(found)
         return found
@@ -92,8 +94,7 @@ def test_writing_leaves_nothing_in_the_bucket(tenant: Tenant, status: str) -> No
     found = tenant.verify()
     assert (found.ok, found.message) == (True, "")
     assert tenant.left == []
-    expected = ["HeadBucket", "PutObject", "GetObject", "DeleteObject"]
-    assert actions_of(tenant, tenant.key["AccessKeyId"]) == expected
+    assert actions_of(tenant, tenant.key["AccessKeyId"]) == WHOLE
 
 
 def test_access_reads_and_writes_no_object(tenant: Tenant) -> None:
@@ -104,6 +105,35 @@ def test_access_reads_and_writes_no_object(tenant: Tenant) -> None:
     assert tenant.verify("ReadWrite", may_write=False).ok
     assert actions_of(tenant, tenant.key["AccessKeyId"]) == ["HeadBucket", "HeadBucket"]
     assert tenant.left == ["precious"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "prefixes", "requests"),
+    [
+        ("ReadWrite", [], WHOLE),
+        ("ReadOnly", [], ["HeadBucket"]),
+        ("WriteOnly", [], ["GetBucketLocation", "PutObject"]),
+        ("Full", ["a/", "b/"], ["ListObjects", *WHOLE[1:]]),
+        ("ReadWrite", ["a/", "b/"], ["ListObjects", *WHOLE[1:]]),
+        ("ReadOnly", ["a/"], ["ListObjects"]),
+        ("WriteOnly", ["a/"], ["GetBucketLocation", "PutObject"]),
+    ],
+)
+@pytest.mark.parametrize("status", ["", "Enabled"])
+def test_access_mode_and_prefixes_decide_what_is_tried(
+    tenant: Tenant, mode: str, prefixes: list[str], requests: list[str], status: str
+) -> None:
+    """Each request is one that the user's own policy allows, so that a denial is always one by something else."""
+    if status:
+        tenant.s3.put_bucket_versioning(Bucket=tenant.name, VersioningConfiguration={"Status": status})
+    document = grants.document(grants.statements(f"arn:aws:s3:::{tenant.name}", mode, tuple(prefixes)))
+    tenant.iam.put_user_policy(UserName=tenant.name, PolicyName="own", PolicyDocument=json.dumps(document))
+    tenant.aws.gate.judge(tenant.key["AccessKeyId"], document)
+    tenant.aws.gate.clear_requests()
+    found = tenant.verify(accessMode=mode, **({"prefixes": prefixes} if prefixes else {}))
+    assert (found.ok, found.message) == (True, "")
+    assert actions_of(tenant, tenant.key["AccessKeyId"]) == requests
+    assert tenant.left == []
 
 
 @pytest.mark.parametrize("action", ["s3:ListBucket", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"])

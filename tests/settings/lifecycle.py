@@ -164,6 +164,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "spec.lifecycleMinimumObjectSize: needs lifecycleRules"),
     "lifecycle-size-word": (spec({"expiration": {"days": 1}}, lifecycleMinimumObjectSize="128K"),
         "spec.lifecycleMinimumObjectSize: must be one of all_storage_classes_128K"),
+    "lifecycle-tag-ansible": _refused(
+        {"id": "a", "expiration": {"days": 1}, "filter": {"tags": {"__ansible_unsafe": "x"}}},
+        ".filter.tags[__ansible_unsafe]: the prefix __ansible is reserved"),
     "lifecycle-without-id": ({"lifecycleRules": [{"expiration": {"days": 1}}]}, f"{_AT}.id: must be a string"),
     "lifecycle-id-long": _refused({"id": "a" * 256, "expiration": {"days": 1}}, ".id: must have 1 to 255 characters"),
     "lifecycle-id-twice": ({"lifecycleRules": 2 * [{"id": "a", "expiration": {"days": 1}}]},

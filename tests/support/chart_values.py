@@ -234,6 +234,9 @@ TOGETHER = {
     "metrics.prometheusRule.alerts.S3NamespaceNotWatched": Row(
         {"runbookURL": "https://y/"}, rule("S3NamespaceNotWatched", "annotations", "runbook_url"), "https://y/"
     ),
+    "metrics.prometheusRule.alerts.S3CredentialsRefused": Row(
+        {"for": "2h"}, rule("S3CredentialsRefused", "for"), "2h"
+    ),
     "metrics.prometheusRule.alerts.S3OperatorsOverlap": Row({"for": "1h"}, rule("S3OperatorsOverlap", "for"), "1h"),
     "metrics.prometheusRule.alerts.S3ObjectNotReady": Row({"for": "2h"}, rule("S3ObjectNotReady", "for"), "2h"),
     "metrics.prometheusRule.alerts.S3OperatorAWSErrors": Row(

@@ -17,8 +17,8 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,14 @@ from runner.execution import processes
 from runner.execution.job import extra_vars, orphan_vars
 from runner.execution.warm.process import WarmProcess
 from runner.objects import Owned, S3Object
-from s3bucket import allowed, children, read, secrets
+from s3bucket import allowed, children, owner, read, secrets
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.cluster import ApiServer
 from s3bucket.metadata import read_record
 from s3bucket.observe import Sources, observe
 from s3bucket.outcome import Outcome
 from s3bucket.role_settings import RoleSettings, of_environment
+from s3bucket.rotation import OldKey, Phase
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import NO_RULES, UserRules
 
@@ -273,6 +274,16 @@ class World:
             "secret": {**secrets.reduced(secret["data"], read_record(secret)), **_kept(secret)} if secret else None,
             "service": {"spec": service["spec"], **_kept(service)} if service else None,
         }
+
+
+def make_old_key_older(world: World, user: str, days: float, phase: Phase | None = None) -> None:
+    """Record that the phase of a user's old key began so many days ago."""
+    tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=user)["Tags"]}
+    old = OldKey.parse(tags[owner.OLD_KEY])
+    assert old is not None
+    since = datetime.now(UTC) - timedelta(days=days)
+    record = str(replace(old, phase=phase or old.phase, since=since))
+    world.iam.tag_user(UserName=user, Tags=[{"Key": owner.OLD_KEY, "Value": record}])
 
 
 def make_operator_key(aws: Any, policy: dict[str, Any], file: Path) -> dict[str, str]:

@@ -223,13 +223,15 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, foretell: Callable[[], Pre
 
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     """The module's result for an object that should exist: what differs, and the data of each task."""
+    users = [plan_user(wanted, user, sources) for user in seen.users]
+    removed = plan_removed(wanted, seen)
     plan = {
         "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users),
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
-        "users": [plan_user(wanted, user, sources) for user in seen.users],
-        "policies": [policy for user in seen.users for policy in plan_policies(wanted, user)],
-        "removed": plan_removed(wanted, seen),
+        "users": users,
+        "removed": removed,
+        "access_tasks": access_tasks(users, removed),
         "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
         "service_name": wanted.identity.name,
@@ -287,10 +289,19 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "key_tag": owner.KEY,
         "keys": user.keys.to_record(),
         "step": "access",
-        "needs_access": user.writes_secret or user.keys.differs,
+        "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
+        "policy": wanted.policy_of(user.wanted),
+        "puts_policy": user.puts_policy,
+        "policies": plan_policies(user),
+        "needs_access": user.writes_secret
+        or user.keys.differs
+        or bool(user.policies)
+        or not (user.wanted.is_first or user.differs == user.written == []),
         "status": user_status(user, shows_key=True, is_after=True),
         **in_secret,
-        "tasks": "access_of_several.yml" if len(wanted.users) > 1 or in_secret["has_more"] else "access.yml",
+        "tasks": "access_of_several.yml"
+        if len(wanted.users) > 1 or in_secret["has_more"] or user.policies
+        else "access.yml",
     }
 
 
@@ -328,14 +339,18 @@ def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
     }
 
 
-def plan_policies(wanted: Wanted, user: UserObservation) -> list[dict[str, Any]]:
-    """The data of the tasks for the inline policies of one IAM user. None: that one is deleted."""
-    own = {wanted.bucket: wanted.policy_of(user.wanted)} if user.puts_policy else {}
+def access_tasks(users: list[dict[str, Any]], removed: list[dict[str, Any]]) -> str:
+    """The file with the tasks for keys, Secrets, and users but the first one; empty when there is nothing to do."""
+    due = [user for user in users if user["needs_access"]]
+    if removed or len(users) > 1:
+        return "users.yml" if removed or due else ""
+    return str(due[0]["tasks"]) if due else ""
+
+
+def plan_policies(user: UserObservation) -> list[dict[str, Any]]:
+    """The data of the tasks for the policies of one IAM user for the buckets of other objects. None: it is deleted."""
     name = user.wanted.username
-    return [
-        {"user": name, "name": policy_name_of(name, bucket), "policy": policy}
-        for bucket, policy in {**user.policies, **own}.items()
-    ]
+    return [{"name": policy_name_of(name, bucket), "policy": policy} for bucket, policy in user.policies.items()]
 
 
 def creates_user(user: UserObservation) -> bool:

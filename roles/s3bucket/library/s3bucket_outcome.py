@@ -111,10 +111,11 @@ from ansible.module_utils.s3bucket.outcome import Outcome, Reason, Retry
 from ansible.module_utils.s3bucket.steps import STOPS, aspects_of, removed_before, skipped_after
 
 _MAX_MESSAGE = 600
-# Errors of Ansible for a variable that is undefined or cannot be decrypted, as an argument or in module_defaults. The
-# module was not started.
+# Errors of Ansible for a variable that is undefined, or cannot be decrypted or read as JSON, as an argument or in
+# module_defaults. The module was not started.
 _NOT_STARTED = re.compile(
-    r"Finalization of task args|Error rendering template|'[^']*' is undefined|object of type '[^']*' has no attribute "
+    r"Finalization of task args|Error rendering template|The filter plugin '|'[^']*' is undefined|"
+    r"object of type '[^']*' has no attribute "
 )
 # The error of the lookup that reads a CR file, as Ansible reports it.
 _CR_FILE = "The lookup plugin 's3bucket_cr_file' failed: "

@@ -21,6 +21,7 @@ def test_every_aspect_belongs_to_a_step() -> None:
         ("settings", ["settings"]),
         ("service", ["service"]),
         ("removal", ["removal"]),
+        ("users", ["users"]),
         ("access", ["access"]),
         ("rights", ["rights", "access"]),
     ],
@@ -36,7 +37,7 @@ def test_bucket_that_could_not_be_created_has_no_settings() -> None:
 @pytest.mark.parametrize("reason", STOPS)
 def test_reason_that_stops_skips_all_later_steps(reason: Reason) -> None:
     assert skipped_after("rights", reason, has_bucket=True) == list(STEPS)
-    assert skipped_after("service", reason, has_bucket=True) == ["service", "removal", "access"]
+    assert skipped_after("service", reason, has_bucket=True) == ["service", "removal", "users", "access"]
 
 
 def test_steps_of_a_deletion_are_its_tasks() -> None:

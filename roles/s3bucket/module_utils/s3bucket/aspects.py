@@ -12,7 +12,8 @@ from .state import UNSUPPORTED, BucketState, Unread, Unsupported
 
 _WITHOUT_VALUE = (Unsupported, Unread)
 SETTING_NAMES = tuple(setting.name for setting in settings.ALL)
-OPTIONAL_NAMES = frozenset(setting.name for setting in settings.ALL if setting.is_optional)
+# What the record of optional settings may hold.
+OPTIONAL_PARTS = frozenset(part for one in settings.ALL if one.is_optional for part in (one.name, *one.more_parts))
 OPERATIONS = frozenset(item.name for one in settings.ALL for item in (one.read.operation, *one.writes))
 """The operations of the S3 API that the settings use."""
 ASPECTS = ("bucket", *SETTING_NAMES, "tags", "user", "user_policy", "access_key", "secret", "service")
@@ -29,7 +30,7 @@ def recorded_now(wanted: Wanted, tags: dict[str, str]) -> frozenset[str]:
     The record of a bucket that is being adopted is of another object, and what it names is not this object's to clear.
     Other names than those of optional settings someone else has written: in an adopted bucket they would reset the ACL.
     """
-    return owner.recorded_settings(tags) & OPTIONAL_NAMES if wanted.identity.is_owner(tags) else frozenset()
+    return owner.recorded_settings(tags) & OPTIONAL_PARTS if wanted.identity.is_owner(tags) else frozenset()
 
 
 def due_settings(wanted: Wanted, tags: dict[str, str]) -> tuple[Setting, ...]:
@@ -120,9 +121,10 @@ def extended_record(wanted: Wanted, tags: dict[str, str], names: list[str]) -> s
     Whoever has the bucket's key may have written anything else into the record. It must not make the tag too long.
     """
     recorded = recorded_now(wanted, tags)
-    if recorded.issuperset(names):
+    parts = {part for name in names for part in settings.BY_NAME[name].written_parts(wanted)}
+    if recorded.issuperset(parts):
         return ""
-    return " ".join(sorted(recorded | set(names)))
+    return " ".join(sorted(recorded | parts))
 
 
 def arguments(case: Comparison, names: list[str]) -> ApiObject:

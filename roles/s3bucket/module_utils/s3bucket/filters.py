@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection
 
 from .json_types import ApiObject
-from .values import invalid, mapping_of, text_of
+from .values import UNSAFE_KEY_PREFIX, invalid, mapping_of, text_of
 
 # Maps a field of a spec to boto3's key. ``tags`` is not among them: one tag is a Tag, several are Tags in an And.
 _KEYS = {
@@ -82,6 +82,8 @@ def _parse_tags(value: object, path: str) -> dict[str, str]:
         if not (1 <= len(key) <= _MAX_KEY and len(text) <= _MAX_VALUE and _is_tag_text(key + text)):
             allowed = "a key has 1 to 128 characters, a value at most 256: letters, digits, spaces and _.:/=+-@"
             raise invalid(f"{path}[{ascii(key)[1:-1]}]", f"is not a tag that AWS allows: {allowed}")
+        if key.startswith(UNSAFE_KEY_PREFIX):
+            raise invalid(f"{path}[{key}]", f"the prefix {UNSAFE_KEY_PREFIX} is reserved")
     return dict(tags)
 
 

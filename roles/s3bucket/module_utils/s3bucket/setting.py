@@ -102,11 +102,13 @@ class Comparison:
 
     :param found: the value by the setting's name, as read; and ``policy_record`` (see ``policy.record_of``)
     :param is_adopted: whether the bucket was adopted; only the fields that the spec gives are managed in such a bucket
+    :param recorded: what the bucket's tag records as written (:meth:`Setting.written_parts`)
     """
 
     wanted: Wanted
     found: ApiObject = field(default_factory=dict)
     is_adopted: bool = False
+    recorded: frozenset[str] = frozenset()
 
 
 class Setting:
@@ -115,6 +117,7 @@ class Setting:
     :cvar name: the aspect, as in ``status.drift``
     :cvar field: the field of the spec
     :cvar more_fields: other fields of the spec that are part of the value; :meth:`derive` adds them
+    :cvar more_parts: what :meth:`written_parts` may return in addition to the name
     :cvar order: its place in the order of reading, comparing and writing; settings with the same number follow their
         names. Public access block before ACL and policy, ownership before ACL, versioning before object lock.
         :meth:`write_order` may move it.
@@ -138,6 +141,7 @@ class Setting:
     name: str
     field: str
     more_fields: tuple[str, ...] = ()
+    more_parts: tuple[str, ...] = ()
     order: int = 100
     default: Value = None
     is_optional: bool = False
@@ -229,6 +233,13 @@ class Setting:
     def calls(self, value: Value) -> list[Call]:
         """Return the requests that write, or clear, the value that :meth:`argument` returned."""
         raise NotImplementedError
+
+    def written_parts(self, wanted: Wanted) -> tuple[str, ...]:
+        """Return what the bucket's tag records once the setting is written: its name.
+
+        Also parts that are reset by themselves when only they are taken out of the spec, each after the name and a dot.
+        """
+        return (self.name,)
 
     def unsupported(self, endpoint: str) -> ReconcileError:
         """Make the error for an endpoint that does not have the setting: reason InvalidSpec.

@@ -20,7 +20,7 @@ from .setting import Comparison, Parsed, Setting
 from .settings import ALL as ALL_SETTINGS
 from .user_tags import TAG_KEY, TAG_VALUE
 from .users import policy_name_of
-from .values import choice_of, flag_of, mapping_of, text_of
+from .values import UNSAFE_KEY_PREFIX, choice_of, flag_of, mapping_of, text_of
 from .values import invalid as invalid  # used as spec.invalid too
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -42,7 +42,6 @@ MAX_OPERATOR_TAGS = 20
 OPERATOR_LABELS, OPERATOR_ANNOTATIONS = "operatorLabels", "operatorAnnotations"
 # The fields that spec.unmanagedFields may name.
 UNMANAGED_FIELDS = tuple(sorted([*(item.field for item in ALL_SETTINGS if item.may_be_unmanaged), "tags"]))
-_UNSAFE_KEY_PREFIX = "__ansible"
 # The actions that every check needs on a bucket, in addition to those of its settings.
 _BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketTagging")
 
@@ -205,8 +204,8 @@ class Wanted:
 
     def settings_record(self, is_adopted: bool) -> dict[str, str]:
         """The tag that records which optional settings are written to the bucket; empty for none."""
-        names = [item.name for item in self._optional(is_adopted)]
-        return {owner.SETTINGS: " ".join(sorted(names))} if names and not self.is_deleting else {}
+        parts = [part for item in self._optional(is_adopted) for part in item.written_parts(self)]
+        return {owner.SETTINGS: " ".join(sorted(parts))} if parts and not self.is_deleting else {}
 
     def _optional(self, is_adopted: bool) -> list[Setting]:
         """The optional settings that have a value and are managed."""
@@ -436,8 +435,8 @@ def operator_tags_of(tags: object) -> dict[str, str]:
                 f"s3bucket_tags[{ascii(key)[1:-1]}]", "is not a tag that AWS allows: letters, digits, _.:/=+-@"
             )
         # Compared without regard to case, as on the command line.
-        if key.lower().startswith(("aws:", owner.PREFIX, _UNSAFE_KEY_PREFIX)):
-            reserved = f"the prefixes aws:, {owner.PREFIX} and {_UNSAFE_KEY_PREFIX} are reserved"
+        if key.lower().startswith(("aws:", owner.PREFIX, UNSAFE_KEY_PREFIX)):
+            reserved = f"the prefixes aws:, {owner.PREFIX} and {UNSAFE_KEY_PREFIX} are reserved"
             raise invalid(f"s3bucket_tags[{key}]", reserved)
     return dict(tags)
 
@@ -456,8 +455,8 @@ def _tags(value: object, is_deleting: bool, most: int) -> dict[str, str]:
             raise invalid(f"spec.tags[{ascii(key)[1:-1]}]", f"holds {problem}")
         if key.lower().startswith("aws:") or key.startswith(owner.PREFIX):
             raise invalid(f"spec.tags[{key}]", f"the prefixes aws: and {owner.PREFIX} are reserved")
-        if key.startswith(_UNSAFE_KEY_PREFIX):
-            raise invalid(f"spec.tags[{key}]", f"the prefix {_UNSAFE_KEY_PREFIX} is reserved")
+        if key.startswith(UNSAFE_KEY_PREFIX):
+            raise invalid(f"spec.tags[{key}]", f"the prefix {UNSAFE_KEY_PREFIX} is reserved")
     return dict(tags)
 
 

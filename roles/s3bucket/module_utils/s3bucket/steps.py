@@ -12,12 +12,14 @@ from .aspects import SETTING_NAMES
 from .outcome import Reason
 
 # The steps in their order, and the aspects that each repairs. ``rights``: bucket, users and
-# the users' policies exist. ``removal``: users that the spec no longer has.
+# the first user's policy exist. ``removal``: users that the spec no longer has.
+# ``users``: additional users with their policies, and the policies for buckets of other objects.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
     "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
     "removal": ("user", "secret"),
+    "users": ("user", "user_policy", "access_key", "secret"),
     "access": ("access_key", "secret"),
 }
 # The tasks of a deletion in their order, and the aspects that each removes.

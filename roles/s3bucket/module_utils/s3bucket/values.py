@@ -11,6 +11,8 @@ from .json_types import ApiObject
 from .outcome import Reason
 from .policy import text_problem
 
+# Ansible, which hands an object on as JSON, takes a map with such a key for something else than a map.
+UNSAFE_KEY_PREFIX = "__ansible"
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 

@@ -176,7 +176,7 @@ def compare_bucket(wanted: Wanted, sources: Sources, seen: Observation, found: F
 def _compare_tags(wanted: Wanted, seen: Observation, bucket: BucketState) -> None:
     tags = aspects.wanted_tags(wanted, bucket, seen.is_adopted)
     unread = aspects.unread(seen.comparison_with(wanted), seen.unmanaged, seen.recorded)
-    kept = seen.recorded & unread.keys()
+    kept = {part for part in seen.recorded if part.partition(".")[0] in unread}
     if kept:
         # Whether a setting still has to be cleared is not known.
         tags[owner.SETTINGS] = " ".join(sorted({*tags.get(owner.SETTINGS, "").split(), *kept}))

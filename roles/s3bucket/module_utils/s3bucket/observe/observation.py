@@ -173,7 +173,7 @@ class Observation:
 
     def comparison_with(self, wanted: Wanted) -> Comparison:
         """The current settings of the bucket, and the wanted ones."""
-        return Comparison(wanted, self.settings, self.is_adopted)
+        return Comparison(wanted, self.settings, self.is_adopted, self.recorded)
 
     @property
     def differs(self) -> list[str]:

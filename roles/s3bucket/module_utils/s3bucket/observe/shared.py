@@ -50,65 +50,86 @@ def find_shared(wanted: Wanted, sources: Sources, account: str, user: WantedUser
 
     :param found: the user; None for a new one
     """
-    shared = Shared()
-    policies = found.policies if found else {}
-    room = grants.MAX_USER_POLICY - grants.size_of(wanted.policy_of(user))
-    for other in user.also_uses:
-        bucket, reason = _find_bucket(wanted, sources, account, user, other, policies)
-        if not bucket:
-            shared.notes.append(f"spec.{user.field}.alsoUses[{other.name}] is not in force: {reason}")
-            continue
-        document = _document(wanted, bucket, other.mode)
-        room -= grants.size_of(document)
-        if room < 0 or len(policy_name_of(user.username, bucket)) > MAX_POLICY_NAME:
-            shared.problems.append(_too_large(user, other, bucket))
-            continue
-        shared.wanted[bucket] = document
-    if sources.cluster is None and user.also_uses:
-        # Which objects exist is not known.
-        return shared
-    shared.stale = [
-        bucket for bucket in _granted(wanted, user, policies) if bucket not in shared.wanted and bucket != wanted.bucket
-    ]
+    finder, shared = _Finder(wanted, sources, account, user, found.policies if found else {}), Shared()
+    if user.also_uses:
+        finder.find_wanted(shared)
+    if sources.cluster is not None or not user.also_uses:
+        # Without a cluster it is not known which objects exist.
+        shared.stale = finder.find_stale({wanted.bucket, *shared.wanted})
     return shared
 
 
-def _find_bucket(
-    wanted: Wanted, sources: Sources, account: str, user: WantedUser, other: OtherBucket, policies: dict[str, ApiObject]
-) -> tuple[str, str]:
-    """The bucket of another object; or an empty string and why the user may not use it."""
-    if sources.cluster is None:
-        return "", "without a cluster, its S3 object is not read"
-    item = sources.cluster.find_object(wanted.identity.namespace, other.name)
-    if item is None or item["metadata"].get("deletionTimestamp"):
-        return "", f"S3 object {other.name} does not exist, or is being deleted"
-    bucket, uid = str(item.get("spec", {}).get("bucketName", "")), str(item["metadata"].get("uid", ""))
-    if not BUCKET_NAME.fullmatch(bucket) or not uid:
-        return "", f"S3 object {other.name} has no bucket"
-    is_granted = policy_name_of(user.username, bucket) in policies
-    if not is_granted and not _is_ready(item, f"arn:{wanted.partition}:s3:::{bucket}"):
-        return "", f"S3 object {other.name} is not Ready"
-    identity = owner.Identity(wanted.identity.cluster, wanted.identity.namespace, other.name, uid)
-    try:
-        is_owned = _has_bucket(sources, account, identity, item["spec"])
-    except ReconcileError as refusal:
-        # Unknown is not absent: a policy that exists stays as it is.
-        return (bucket, "") if is_granted else ("", refusal.message)
-    return (bucket, "") if is_owned else ("", f"bucket {bucket} does not belong to S3 object {other.name}")
+@dataclass(frozen=True)
+class _Finder:
+    """Finds them for one user. ``policies``: its inline policies."""
 
+    wanted: Wanted
+    sources: Sources
+    account: str
+    user: WantedUser
+    policies: dict[str, ApiObject]
 
-def _has_bucket(sources: Sources, account: str, identity: owner.Identity, spec: ApiObject) -> bool:
-    """Whether another object has its bucket, by the bucket's tags, and by IAM where the object has a user.
+    def find_wanted(self, shared: Shared) -> None:
+        """Fill in the policies that the user should have, and why it has not all that the spec requests."""
+        wanted, user = self.wanted, self.user
+        room = grants.MAX_USER_POLICY - grants.size_of(wanted.policy_of(user))
+        for other in user.also_uses:
+            bucket, reason = self._find_bucket(other)
+            if not bucket:
+                shared.notes.append(f"spec.{user.field}.alsoUses[{other.name}] is not in force: {reason}")
+                continue
+            document = _document(wanted, bucket, other.mode)
+            room -= grants.size_of(document)
+            if room < 0 or len(policy_name_of(user.username, bucket)) > MAX_POLICY_NAME:
+                shared.problems.append(_too_large(user, other, bucket))
+                continue
+            shared.wanted[bucket] = document
 
-    Whoever has a key for a bucket can write its tags, and nothing in IAM.
-    """
-    bucket, username = str(spec["bucketName"]), str((spec.get("iamUser") or {}).get("username", ""))
-    if not _names(identity, get_bucket_tags(sources.s3, bucket, account) or {}):
-        return False
-    if not USER_NAME.fullmatch(username):
-        return True
-    user = sources.users.find(username)
-    return user is not None and _names(identity, user.tags) and user.tags.get(owner.BUCKET, bucket) == bucket
+    def find_stale(self, kept: set[str]) -> list[str]:
+        """The buckets, apart from these, for which the user has a policy exactly as the operator writes it."""
+        found = []
+        for name, policy in self.policies.items():
+            bucket = bucket_of_policy(self.user.username, name)
+            if not bucket or bucket in kept:
+                continue
+            if any(is_same(policy, _document(self.wanted, bucket, mode)) for mode in grants.MODES):
+                found.append(bucket)
+        return found
+
+    def _find_bucket(self, other: OtherBucket) -> tuple[str, str]:
+        """The bucket of another object; or an empty string and why the user may not use it."""
+        mine, cluster = self.wanted.identity, self.sources.cluster
+        if cluster is None:
+            return "", "without a cluster, its S3 object is not read"
+        item = cluster.find_object(mine.namespace, other.name)
+        if item is None or item["metadata"].get("deletionTimestamp"):
+            return "", f"S3 object {other.name} does not exist, or is being deleted"
+        spec, uid = _mapping(item, "spec"), str(item["metadata"].get("uid", ""))
+        bucket = str(spec.get("bucketName", ""))
+        if not BUCKET_NAME.fullmatch(bucket) or not uid:
+            return "", f"S3 object {other.name} has no bucket"
+        is_granted = policy_name_of(self.user.username, bucket) in self.policies
+        if not is_granted and not _is_ready(item, f"arn:{self.wanted.partition}:s3:::{bucket}"):
+            return "", f"S3 object {other.name} is not Ready"
+        try:
+            is_owned = self._has_bucket(owner.Identity(mine.cluster, mine.namespace, other.name, uid), spec)
+        except ReconcileError as refusal:
+            # Unknown is not absent: a policy that exists stays as it is.
+            return (bucket, "") if is_granted else ("", refusal.message)
+        return (bucket, "") if is_owned else ("", f"bucket {bucket} does not belong to S3 object {other.name}")
+
+    def _has_bucket(self, identity: owner.Identity, spec: ApiObject) -> bool:
+        """Whether another object has its bucket, by the bucket's tags, and by IAM where the object has a user.
+
+        Whoever has a key for a bucket can write its tags, and nothing in IAM.
+        """
+        bucket, username = str(spec["bucketName"]), str(_mapping(spec, "iamUser").get("username", ""))
+        if not _names(identity, get_bucket_tags(self.sources.s3, bucket, self.account) or {}):
+            return False
+        if not USER_NAME.fullmatch(username):
+            return True
+        user = self.sources.users.find(username)
+        return user is not None and _names(identity, user.tags) and user.tags.get(owner.BUCKET, bucket) == bucket
 
 
 def _names(identity: owner.Identity, tags: dict[str, str]) -> bool:
@@ -116,23 +137,18 @@ def _names(identity: owner.Identity, tags: dict[str, str]) -> bool:
 
 
 def _is_ready(item: ApiObject, arn: str) -> bool:
-    status = item.get("status") or {}
+    status = _mapping(item, "status")
     conditions = {item.get("type"): item.get("status") for item in status.get("conditions") or []}
     return conditions.get("Ready") == "True" and status.get("bucketARN") == arn
 
 
+def _mapping(parent: ApiObject, name: str) -> ApiObject:
+    found = parent.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def _document(wanted: Wanted, bucket: str, mode: str) -> ApiObject:
     return grants.document(grants.statements(f"arn:{wanted.partition}:s3:::{bucket}", mode, ()))
-
-
-def _granted(wanted: Wanted, user: WantedUser, policies: dict[str, ApiObject]) -> list[str]:
-    """The buckets for which the user has a policy exactly as the operator writes it."""
-    found = []
-    for name, policy in policies.items():
-        bucket = bucket_of_policy(user.username, name)
-        if bucket and any(is_same(policy, _document(wanted, bucket, mode)) for mode in grants.MODES):
-            found.append(bucket)
-    return found
 
 
 def _too_large(user: WantedUser, other: OtherBucket, bucket: str) -> ReconcileError:

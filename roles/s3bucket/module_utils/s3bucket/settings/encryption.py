@@ -6,15 +6,24 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-encryption.html
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..json_types import ApiObject
 from ..setting import Call, Comparison, Operation, Read, Setting, Value
 from ..values import choice_of, fields_of, flag_of, invalid, text_of
+
+if TYPE_CHECKING:
+    from ..spec import Wanted
 
 _PUT = Operation("put_bucket_encryption", "s3:PutEncryptionConfiguration")
 _DELETE = Operation("delete_bucket_encryption", "s3:PutEncryptionConfiguration")
 _TYPES = ("AES256", "aws:kms", "aws:kms:dsse")
 _BLOCKED = "blockedEncryptionTypes"
 _FIELDS = ("type", "kmsKeyID", "bucketKeyEnabled", _BLOCKED)
+# Recorded where the spec blocks or unblocks types.
+_BLOCKED_PART = "encryption.blocked"
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/default-s3-c-encryption-setting-faq.html
+_BLOCKED_BY_AWS = ["SSE-C"]
 _MAX_KEY = 2048
 
 
@@ -34,13 +43,14 @@ class Encryption(Setting):
     """Every bucket is encrypted with AES256 at least. Old stores answer that none is set.
 
     AWS blocks SSE-C by itself in new buckets. So types that the spec does not block or unblock are no difference, and
-    are written as they were read.
+    are written as they were read. Those that the spec no longer blocks or unblocks are reset to what AWS blocks.
     """
 
     name = "encryption"
     field = "encryption"
     is_optional = True
     is_in_status = False
+    more_parts = (_BLOCKED_PART,)
     new_bucket: Value = {"type": "AES256"}
     read = Read(
         Operation("get_bucket_encryption", "s3:GetEncryptionConfiguration"),
@@ -63,11 +73,15 @@ class Encryption(Setting):
         return given
 
     def target(self, case: Comparison) -> Value:
-        """Return the wanted value; a given one without blocked types has those of the bucket."""
+        """Return the wanted value; a given one without blocked types has those of the bucket, or of AWS."""
         value, found = super().target(case), case.found[self.name]
         if case.wanted.settings[self.name] is None or _BLOCKED in value or _BLOCKED not in found:
             return value
-        return {**value, _BLOCKED: found[_BLOCKED]}
+        return {**value, _BLOCKED: _BLOCKED_BY_AWS if _BLOCKED_PART in case.recorded else found[_BLOCKED]}
+
+    def written_parts(self, wanted: Wanted) -> tuple[str, ...]:
+        is_blocking = _BLOCKED in (wanted.settings[self.name] or {})
+        return (self.name, _BLOCKED_PART) if is_blocking else (self.name,)
 
     def canonical(self, value: Value) -> Value:
         return value["type"], value.get("kmsKeyID"), value.get("bucketKeyEnabled", False)

@@ -61,7 +61,7 @@ class Ownership(Setting):
         return super().is_managed(wanted, is_adopted) or (_needs_acls(wanted) and ACL.is_managed(wanted, is_adopted))
 
     def is_unmanaged(self, wanted: Wanted, fields: frozenset[str]) -> bool:
-        # What an ACL that others manage needs is theirs, too. A value that is no longer given is reset in any case.
+        # What an ACL that others manage needs is not managed, either. A value that is no longer given is reset.
         is_derived = wanted.settings[self.name] is None and _needs_acls(wanted)
         return super().is_unmanaged(wanted, fields) or (is_derived and ACL.field in fields)
 
