@@ -18,7 +18,7 @@ def item(labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
 
 def written(metadata: Metadata, *entries: str) -> dict[str, Any]:
     record = record_of(metadata, entries) if entries else record_of(metadata)
-    return item(metadata.labels, {**metadata.annotations, **({RECORD: record.text} if record.text else {})})
+    return item(dict(metadata.labels), {**metadata.annotations, **({RECORD: record.text} if record.text else {})})
 
 
 def test_object_without_anything_of_a_spec_needs_no_record() -> None:
