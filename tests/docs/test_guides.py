@@ -51,7 +51,7 @@ class Guide:
         self._number += 1
         folder = self._folder / f"operator-{self._number}"
         folder.mkdir()
-        self.operator = Operator(self.world, folder, "--cluster-name", "", "--sync-period", "2")
+        self.operator = Operator(self.world, folder, "--cluster-name", "", "--sync-period", "2", "--verify-credentials")
         return self.operator
 
     def run(self, command: str, **variables: str) -> str:
@@ -194,6 +194,31 @@ def old_key_of(world: World, cr: dict[str, Any]) -> tuple[str, str] | None:
     """The id and the state of the old key in the status."""
     keys = (live(world, cr) or {})["status"]["accessKeys"]
     return next(((key["id"], key["state"]) for key in keys if key["state"] != "Current"), None)
+
+
+def test_guide_of_bucket_settings(photos: dict[str, Any], guide: Guide) -> None:
+    (show,) = commands(f"{GUIDES}/bucket-settings.md", "Settings that cannot be undone")
+    assert guide.run(show) == ""
+    patch = json.dumps({"spec": {"enableObjectLock": True}})
+    guide.run(f"kubectl patch s3 photos --type=merge --patch={shlex.quote(patch)}")
+    assert guide.run(show) == f"default/photos {photos['spec']['bucketName']}"
+
+
+def test_guide_of_verified_access(photos: dict[str, Any], guide: Guide) -> None:
+    page, world = f"{GUIDES}/verified-access.md", guide.world
+    wait, show = commands(page, "Verify that an access key works")
+    guide.run(wait)
+    assert photos["spec"]["iamUser"]["username"] in guide.run(show)
+    # As a service control policy would.
+    key, sent = world.credentials(photos)[0], {"Version": "2012-10-17", "Statement": []}
+    world.aws.gate.judge(key, sent)
+    (again,) = commands(page, "When")
+    guide.run(again)
+    wait_until(lambda: condition(world, photos, "CredentialsVerified")["status"] == "False", "the denial")
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    world.aws.gate.judge(key, everything)
+    guide.run(again)
+    guide.run(wait)
 
 
 def test_guide_of_secret_layouts(photos: dict[str, Any], guide: Guide) -> None:

@@ -285,7 +285,7 @@ class World:
 
 
 def make_old_key_older(world: World, user: str, days: float, phase: Phase | None = None) -> None:
-    """Record that the phase of a user's old key began so many days ago."""
+    """Record that the phase of a user's old key began a number of days ago."""
     tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=user)["Tags"]}
     old = OldKey.parse(tags[owner.OLD_KEY])
     assert old is not None
