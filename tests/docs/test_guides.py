@@ -201,7 +201,7 @@ def test_guide_of_bucket_settings(photos: dict[str, Any], guide: Guide) -> None:
     assert guide.run(show) == ""
     patch = json.dumps({"spec": {"enableObjectLock": True}})
     guide.run(f"kubectl patch s3 photos --type=merge --patch={shlex.quote(patch)}")
-    assert guide.run(show) == f"default/photos {photos['spec']['bucketName']}"
+    assert guide.run(show).strip() == f"default/photos {photos['spec']['bucketName']}"
 
 
 def test_guide_of_verified_access(photos: dict[str, Any], guide: Guide) -> None:
