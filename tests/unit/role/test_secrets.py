@@ -201,6 +201,8 @@ def test_any_edit_of_a_document_is_seen(layout: str, old: str, new: str) -> None
         {"BucketInfo": encoded('{"spec": [')},
         {"BucketInfo": encoded("[" * 4000)},
         {"BucketInfo": encoded("1")},
+        {"BucketInfo": encoded('{"spec": {"secretS3": {"accessKeyID": "A", "accessSecretKey": "\\ud800"}}}')},
+        {"BucketInfo": encoded('{"spec": {"secretS3": {"accessKeyID": "\\udfff", "accessSecretKey": "a"}}}')},
         {"BucketInfo": "/w=="},
     ],
 )

@@ -49,6 +49,7 @@ _ENTRY = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,252}")
 _MAX_ENTRIES = 32
 # A longer text is not searched for a secret access key.
 _MAX_DOCUMENT = 8 * 1024
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FILE_ID = re.compile(r"^aws_access_key_id *= *(\S+) *$", re.MULTILINE)
 _FILE_SECRET = re.compile(r"^aws_secret_access_key *= *(\S+) *$", re.MULTILINE)
 
@@ -345,7 +346,7 @@ def _pair_in_text(item: tuple[str, str]) -> Pair | None:
     if len(text) > _MAX_DOCUMENT:
         return None
     found = _FILE_ID.search(text) if name == _FILE else None
-    key_id = found[1] if found else str(_s3_part(text).get("accessKeyID", "")) if name == _BUCKET_INFO else ""
+    key_id = found[1] if found else _s3_text(text, "accessKeyID") if name == _BUCKET_INFO else ""
     return _pair_of(key_id, _secret_in_text(name, text))
 
 
@@ -359,9 +360,19 @@ def _secret_in_text(name: str, text: str) -> str:
     if len(text) > _MAX_DOCUMENT:
         return ""
     if name == _BUCKET_INFO:
-        return str(_s3_part(text).get("accessSecretKey", ""))
+        return _s3_text(text, "accessSecretKey")
     found = _FILE_SECRET.search(text) if name == _FILE else None
     return found[1] if found else ""
+
+
+def _s3_text(text: str, field: str) -> str:
+    """A text in a BucketInfo; empty for anything else.
+
+    JSON can escape half of a surrogate pair, which has no UTF-8. An error here would end the watch of all Secrets, and
+    whoever may write a Secret could bring it about.
+    """
+    found = _s3_part(text).get(field)
+    return found if isinstance(found, str) and not _SURROGATE.search(found) else ""
 
 
 def _s3_part(text: str) -> ApiObject:
