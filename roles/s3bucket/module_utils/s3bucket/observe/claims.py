@@ -31,11 +31,10 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     users = sources.read_users()
     for absent in missing:
         _check_case(absent, users)
-    own = [one.wanted.username for one in (*found.users, *found.removed)]
     others = {
         name: other
         for name, other in users.items()
-        if name not in own
+        if not _is_own(wanted, found, name, other)
         and claims(name, other, wanted.bucket)
         and not _is_shared(wanted, other)
         and not _yields(wanted, user, name, other)
@@ -60,6 +59,15 @@ def _check_roles(wanted: Wanted, sources: Sources) -> None:
                 "its S3 object no longer exists), or choose another bucketName"
                 f"{wanted.identity.cluster_hint(role.tags)}",
             )
+
+
+def _is_own(wanted: Wanted, found: Found, name: str, other: UserState) -> bool:
+    """Whether a user is one of the object's own. The spec may name a user of another object, which is refused later.
+
+    The ownership of the first user was checked before: a user of the Go operator has no owner tags.
+    """
+    names = [one.wanted.username for one in (*found.users, *found.removed)]
+    return name == wanted.username or (name in names and wanted.identity.is_owner(other.tags))
 
 
 def _is_shared(wanted: Wanted, other: UserState) -> bool:
