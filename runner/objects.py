@@ -153,6 +153,11 @@ class S3Object(KubeObject):
         return bool(self.spec.get("iamUser"))
 
     @property
+    def has_credentials(self) -> bool:
+        """Whether it asks for an IAM user or a role, so that someone has credentials for its bucket."""
+        return self.has_user or bool(self.spec.get("iamRole"))
+
+    @property
     def has_bucket(self) -> bool:
         """Whether its status shows a bucket."""
         return bool(self.status.get("bucketARN"))

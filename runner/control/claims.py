@@ -3,7 +3,8 @@
 The role records a claim in IAM with the user that it creates, and reads all users before it creates a bucket
 (``s3bucket.observe.claims``). But IAM is eventually consistent: what one run wrote, the next may not read. So a claim
 is also kept here, from before a run starts until some time after its end, and after the object was deleted: for that
-time AWS may still accept its key, with which whoever copied it could prepare the next bucket of that name.
+time AWS may still accept its key, or the credentials of its role, with which whoever copied them could prepare the next
+bucket of that name.
 
 What follows from a claim is decided in :mod:`runner.control.decide`. Threads: any; one at a time for an object.
 """
@@ -96,14 +97,14 @@ class Claims:
 
     def _end_deletion(self, s3: S3Object, outcome: Outcome) -> None:
         """Nothing is left that uses the name, but a key that AWS may still accept."""
-        # An object that was refused the name of another one's bucket had no user.
-        had_key = s3.has_user and bool(outcome.changed)
+        # An object that was refused the name of another one's bucket had neither user nor role.
+        had_credentials = s3.has_credentials and bool(outcome.changed)
         with self._lock:
             # An object that was Ready for long has no claim here any more.
             record = self._records.setdefault(s3.bucket_name, _Record(_claim_of(s3)))
             if record.claim.uid != s3.uid:
                 return
-            if had_key:
+            if had_credentials:
                 record.claim = _claim_of(s3, is_deleted=True)
                 record.expires_at = self._clock() + CONSISTENCY_S
             else:

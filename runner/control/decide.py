@@ -191,7 +191,7 @@ def _pending(s3: S3Object, claim: Claim) -> Outcome:
     if claim.is_deleted:
         message = (
             f"S3 object {name}, which owned a bucket of the name {bucket}, was just deleted, and AWS may accept its"
-            " access key for a short time yet: waiting for the end of that time"
+            " credentials for a short time yet: waiting for the end of that time"
         )
     else:
         message = f"S3 object {name} claimed the bucket name {bucket} first: waiting until it owns the bucket or fails"

@@ -433,7 +433,7 @@ def test_name_of_a_bucket_whose_key_was_deleted_just_now(world: World, attacker:
     delete(world, cr)
     wait_gone(world, cr)
     claim = victim.order(bucketName=cr["spec"]["bucketName"])
-    wait_until(lambda: "access key" in condition(world, claim).get("message", ""), "the wait for AWS")
+    wait_until(lambda: "credentials" in condition(world, claim).get("message", ""), "the wait for AWS")
     assert (keys_of(world, claim), world.secret(claim)) == ([], None)
     # The namespace that had the key may use the name again at once.
     again = attacker.order(bucketName=cr["spec"]["bucketName"])

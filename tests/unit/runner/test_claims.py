@@ -149,26 +149,35 @@ def test_deleted_object_gives_its_name_up_only_when_all_is_deleted() -> None:
 
 DELETED = Outcome(True, Reason.READY, changed=("bucket", "user"))
 USER = {"iamUser": {"username": "photos"}}
+ROLE = {"iamRole": {"name": "photos", "serviceAccounts": ["web"]}}
 
 
-def of(namespace: str, name: str, *, has_bucket: bool = False, **metadata: Any) -> S3Object:
+def of(
+    namespace: str, name: str, *, has_bucket: bool = False, access: dict[str, Any] = USER, **metadata: Any
+) -> S3Object:
     found = item(name, has_bucket=has_bucket, namespace=namespace, **metadata)
-    return S3Object({**found.item, "spec": {**found.spec, **USER}})
+    return S3Object({**found.item, "spec": {**found.spec, **access}})
 
 
+@pytest.mark.parametrize("access", [USER, ROLE], ids=["user", "role"])
 @pytest.mark.parametrize("has_run", [True, False], ids=["created-just-now", "ready-for-long"])
-def test_name_is_kept_from_other_namespaces_while_aws_may_accept_the_deleted_key(has_run: bool) -> None:
-    """A user with a copy of the key could give the next bucket with this name rules that delete or copy its data."""
+def test_name_is_kept_from_other_namespaces_while_aws_may_accept_the_deleted_key(
+    has_run: bool, access: dict[str, Any]
+) -> None:
+    """A user with a copy of the key could give the next bucket with this name rules that delete or copy its data.
+
+    So could a Pod with the credentials of the role.
+    """
     world = World()
     if has_run:
-        world.run(of("team", "first"))
-    world.run(of("team", "first", deletionTimestamp="now"), DELETED)
+        world.run(of("team", "first", access=access))
+    world.run(of("team", "first", access=access, deletionTimestamp="now"), DELETED)
     world.now = CONSISTENCY_S - 1
     refused = world.run(of("others", "second"))
     assert refused is not None
     assert (refused.reason, refused.retry) == (Reason.PENDING, Retry.TRANSIENT)
     assert "team/first" in refused.message
-    assert "access key" in refused.message
+    assert "credentials" in refused.message
     world.now = CONSISTENCY_S
     assert world.run(of("others", "second")) is READY
 

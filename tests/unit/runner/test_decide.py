@@ -135,7 +135,7 @@ DECISIONS = {
     "both-have-it": (known(generation=2), CHANGE, None, claimed(None, known("first")), Step.RUN, "its spec is new"),
     "itself": (new(), CHANGE, None, claimed(None, known("photos")), Step.RUN, "its spec is new"),
     "deleted-in-the-same-namespace": (new(), CHANGE, None, claimed(JUST_DELETED), Step.RUN, "its spec is new"),
-    "deleted-in-another-namespace": (new(), CHANGE, None, claimed(ELSEWHERE), Step.REFUSE, "access key for"),
+    "deleted-in-another-namespace": (new(), CHANGE, None, claimed(ELSEWHERE), Step.REFUSE, "credentials for"),
 }  # fmt: skip
 
 
