@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from s3bucket.errors import ReconcileError
 from s3bucket.grants import MAX_ROLE_POLICY
-from s3bucket.roles import RoleRules, WantedRole, check, check_sizes, role_of, role_rules_of, trust_policy
+from s3bucket.observe.role import find_role
+from s3bucket.observe.sources import Sources
+from s3bucket.roles import (
+    NO_ROLES,
+    RoleRules,
+    WantedRole,
+    check,
+    check_sizes,
+    role_of,
+    role_rules_of,
+    trust_policy,
+)
+from s3bucket.spec import wanted_of
 
 ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{ISSUER}"
@@ -101,3 +115,45 @@ def test_trust_policy_that_iam_would_refuse_for_its_size_names_the_field() -> No
 def test_setting_that_is_no_arn_of_a_provider_is_refused(value: str) -> None:
     with pytest.raises(ReconcileError, match=r"s3bucket_oidc_provider_arn: .* is not the ARN"):
         role_rules_of(value)
+
+
+class Iam:
+    """An account with one role, of somebody else; or one that denies the operator to read roles."""
+
+    def __init__(self, error: str = "") -> None:
+        self._error = error
+
+    def get_role(self, RoleName: str) -> dict[str, Any]:  # noqa: N803 - as in boto3
+        if self._error:
+            raise ClientError({"Error": {"Code": self._error, "Message": ""}}, "GetRole")
+        return {"Role": {"Arn": f"arn:aws:iam::111122223333:role/{RoleName}", "Tags": []}}
+
+
+@pytest.mark.parametrize(
+    ("iam", "rules", "reason"),
+    [
+        pytest.param(Iam(), RULES, "Conflict", id="of-somebody-else"),
+        pytest.param(Iam(), NO_ROLES, "InvalidSpec", id="no-provider"),
+        pytest.param(Iam("AccessDenied"), RULES, "AccessDenied", id="not-allowed-to-read"),
+        pytest.param(Iam("Throttling"), RULES, "Throttled", id="throttled"),
+    ],
+)
+def test_role_that_cannot_be_had_is_no_obstacle_to_a_bucket_that_exists(
+    defaults: dict[str, Any], iam: Iam, rules: RoleRules, reason: str
+) -> None:
+    """The name can be neither changed nor removed from the object, which would have to be deleted with its bucket."""
+    role = {"name": "photos", "serviceAccounts": ["web"]}
+    spec = {"region": "eu-west-1", "bucketName": "photos", "iamRole": role}
+    wanted = wanted_of({"metadata": {"name": "photos", "uid": "u1"}, "spec": spec}, "cluster", defaults)
+    none: Any = None
+    sources = Sources(none, none, none, None, none, datetime.now(UTC), 0, "", iam=iam, role_rules=rules)
+    if reason == "Throttled":
+        with pytest.raises(ReconcileError) as unknown:
+            find_role(wanted, sources, has_bucket=True)
+        assert unknown.value.reason == reason
+        return
+    found, problem = find_role(wanted, sources, has_bucket=True)
+    assert (found, problem and problem.reason) == (None, reason)
+    with pytest.raises(ReconcileError) as refused:
+        find_role(wanted, sources, has_bucket=False)
+    assert refused.value.reason == reason

@@ -45,9 +45,10 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
-    seen.role = role.compare_role(wanted, sources, found.account, found.role)
-    if seen.role and seen.role.problem:
-        seen.defer(seen.role.problem)
+    seen.role = None if found.role_problem else role.compare_role(wanted, sources, found.account, found.role)
+    problem = found.role_problem or (seen.role.problem if seen.role else None)
+    if problem:
+        seen.defer(problem)
     for refusal in refusals.values():
         seen.defer(refusal)
     children.compare_service(wanted, sources, seen)
@@ -67,7 +68,8 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     with_secrets = tuple(children.find_user(wanted, sources, one, it) for one, it in users)
     removed = find_removed(wanted, sources, users[0][1]) if users else ()
     of_service = children.find_service(wanted, sources)
-    return Found(account, found, with_secrets, of_service, removed, role.find_role(wanted, sources))
+    of_role = role.find_role(wanted, sources, has_bucket=found is not None)
+    return Found(account, found, with_secrets, of_service, removed, *of_role)
 
 
 def _refusals(wanted: Wanted, sources: Sources, found: Found) -> dict[str, ReconcileError]:

@@ -43,11 +43,28 @@ class RoleObservation:
         return self.found is None or self.sets or self.puts_policy
 
 
-def find_role(wanted: Wanted, sources: Sources) -> RoleState | None:
-    """The role that the object requests, after checking that the settings allow it.
+# Why nothing can be done about the role of an object, while its bucket, users and keys can be maintained.
+_DEFERRED = (Reason.CONFLICT, Reason.INVALID_SPEC, Reason.ACCESS_DENIED)
 
+
+def find_role(wanted: Wanted, sources: Sources, *, has_bucket: bool) -> tuple[RoleState | None, ReconcileError | None]:
+    """The role that the object requests, or why nothing is done about it.
+
+    A role can be added to an object that has a bucket, and then its name can be neither changed nor taken out. So what
+    is wrong with it must not keep everything else from being maintained.
+
+    :param has_bucket: whether the bucket exists. Without it, nothing is created for an object that cannot be completed
     :raises ReconcileError: InvalidSpec; Conflict for a role that is not the object's own
     """
+    try:
+        return _find_role(wanted, sources), None
+    except ReconcileError as refusal:
+        if not has_bucket or refusal.reason not in _DEFERRED:
+            raise
+        return None, refusal
+
+
+def _find_role(wanted: Wanted, sources: Sources) -> RoleState | None:
     role = wanted.role
     if role is None:
         return None

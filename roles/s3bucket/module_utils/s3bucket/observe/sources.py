@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..access import WantedUser
+from ..errors import ReconcileError
 from ..json_types import ApiObject, AwsClient
 from ..roles import NO_ROLES, RoleRules
 from ..rotation import LastUse
@@ -116,7 +117,8 @@ class FoundUser:
 class Found:
     """The resources of an object in AWS and Kubernetes; None for one that does not exist.
 
-    ``removed``: what is left of users that an earlier spec requested.
+    ``removed``: what is left of users that an earlier spec requested. ``role_problem``: why nothing is done about the
+    role.
     """
 
     account: str
@@ -125,6 +127,7 @@ class Found:
     service: ApiObject | None = None
     removed: tuple[FoundUser, ...] = ()
     role: RoleState | None = None
+    role_problem: ReconcileError | None = None
 
     @property
     def user(self) -> UserState | None:
