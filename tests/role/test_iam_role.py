@@ -259,7 +259,16 @@ def test_without_a_provider_nothing_is_created_and_an_object_can_still_be_delete
     refused = refusal(world, cr, NO_ROLES)
     assert refused.reason == "InvalidSpec"
     assert "iam.oidcProviderARN" in refused.message
-    with requests_of(world) as requests:
+    world.aws.gate.add_fault("GetRole", "AccessDenied", status=403)
+    try:
         gone = observe_deletion(world.wanted(deleting(cr)), world.sources())
-    assert [item["action"] for item in requests if "Role" in item["action"]] == []
+    finally:
+        world.aws.gate.clear_faults()
+    assert gone.role == ""
     assert "the operator's settings allow no roles any more" in " ".join(gone.notes)
+
+
+def test_role_of_an_earlier_provider_is_deleted_with_its_object(world: World, shared: dict[str, Any]) -> None:
+    """Otherwise its Pods would reach the next bucket of this name."""
+    gone = observe_deletion(world.wanted(deleting(shared)), world.sources())
+    assert (gone.role, "left alone" in " ".join(gone.notes)) == (name_of(shared), False)

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from s3bucket.errors import ReconcileError
 from s3bucket.grants import MAX_ROLE_POLICY
+from s3bucket.observe.deletion import Deletion, _plan_role
 from s3bucket.observe.role import find_role
 from s3bucket.observe.sources import Sources
 from s3bucket.roles import (
@@ -23,7 +24,7 @@ from s3bucket.roles import (
     role_rules_of,
     trust_policy,
 )
-from s3bucket.spec import wanted_of
+from s3bucket.spec import Wanted, wanted_of
 
 ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{ISSUER}"
@@ -120,13 +121,25 @@ def test_setting_that_is_no_arn_of_a_provider_is_refused(value: str) -> None:
 class Iam:
     """An account with one role, of somebody else; or one that denies the operator to read roles."""
 
-    def __init__(self, error: str = "") -> None:
+    def __init__(self, error: str = "", tags: dict[str, str] | None = None) -> None:
         self._error = error
+        self._tags = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
     def get_role(self, RoleName: str) -> dict[str, Any]:  # noqa: N803 - as in boto3
         if self._error:
             raise ClientError({"Error": {"Code": self._error, "Message": ""}}, "GetRole")
-        return {"Role": {"Arn": f"arn:aws:iam::111122223333:role/{RoleName}", "Tags": []}}
+        return {"Role": {"Arn": f"arn:aws:iam::111122223333:role/{RoleName}", "Tags": self._tags}}
+
+
+def wanted_role(defaults: dict[str, Any]) -> Wanted:
+    role = {"name": "photos", "serviceAccounts": ["web"]}
+    spec = {"region": "eu-west-1", "bucketName": "photos", "iamRole": role}
+    return wanted_of({"metadata": {"name": "photos", "uid": "u1"}, "spec": spec}, "cluster", defaults)
+
+
+def sources_of(iam: Iam, rules: RoleRules) -> Sources:
+    none: Any = None
+    return Sources(none, none, none, None, none, datetime.now(UTC), 0, "", iam=iam, role_rules=rules)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +155,7 @@ def test_role_that_cannot_be_had_is_no_obstacle_to_a_bucket_that_exists(
     defaults: dict[str, Any], iam: Iam, rules: RoleRules, reason: str
 ) -> None:
     """The name can be neither changed nor removed from the object, which would have to be deleted with its bucket."""
-    role = {"name": "photos", "serviceAccounts": ["web"]}
-    spec = {"region": "eu-west-1", "bucketName": "photos", "iamRole": role}
-    wanted = wanted_of({"metadata": {"name": "photos", "uid": "u1"}, "spec": spec}, "cluster", defaults)
-    none: Any = None
-    sources = Sources(none, none, none, None, none, datetime.now(UTC), 0, "", iam=iam, role_rules=rules)
+    wanted, sources = wanted_role(defaults), sources_of(iam, rules)
     if reason == "Throttled":
         with pytest.raises(ReconcileError) as unknown:
             find_role(wanted, sources, has_bucket=True)
@@ -157,3 +166,32 @@ def test_role_that_cannot_be_had_is_no_obstacle_to_a_bucket_that_exists(
     with pytest.raises(ReconcileError) as refused:
         find_role(wanted, sources, has_bucket=False)
     assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "rules", "is_noted"),
+    [
+        pytest.param("AccessDenied", NO_ROLES, True, id="not-allowed-to-read"),
+        pytest.param("NotImplemented", NO_ROLES, True, id="store-without-roles"),
+        pytest.param("Throttling", NO_ROLES, False, id="throttled"),
+        pytest.param("AccessDenied", RULES, False, id="roles-are-allowed"),
+    ],
+)
+def test_deletion_waits_for_the_role_unless_roles_are_not_allowed_any_more(
+    defaults: dict[str, Any], code: str, rules: RoleRules, *, is_noted: bool
+) -> None:
+    deletion, sources, wanted = Deletion("111122223333"), sources_of(Iam(code), rules), wanted_role(defaults)
+    if is_noted:
+        _plan_role(wanted, deletion, sources)
+        assert "left alone" in deletion.notes[0]
+    else:
+        with pytest.raises(ReconcileError):
+            _plan_role(wanted, deletion, sources)
+
+
+@pytest.mark.parametrize("rules", [RULES, NO_ROLES], ids=["allowed", "not-any-more"])
+def test_role_is_deleted_with_its_object(defaults: dict[str, Any], rules: RoleRules) -> None:
+    """Also where no roles are allowed any more: its Pods would reach the next bucket of this name."""
+    deletion, wanted = Deletion("111122223333"), wanted_role(defaults)
+    _plan_role(wanted, deletion, sources_of(Iam(tags=wanted.identity.tags), rules))
+    assert (deletion.role, deletion.notes) == ("photos", [])

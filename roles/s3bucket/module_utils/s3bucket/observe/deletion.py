@@ -20,6 +20,7 @@ from ..read import find_bucket_policy
 from ..read_roles import find_role
 from ..spec import BUCKET_NAME, Wanted
 from ..state import BucketState
+from ..steps import STOPS
 from .account import ask_account, find_bucket
 from .bucket import is_adopted, recorded_origin
 from .children import find_children_of_deletion, owned_only
@@ -169,11 +170,19 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     if wanted.role is None:
         return
     name = wanted.role.name
-    if not sources.role_rules.is_enabled:
-        # The operator may have no rights on roles any more. They must not keep the object from being deleted.
-        deletion.notes.append(f"IAM role {name} was left alone: the operator's settings allow no roles any more")
+    try:
+        found = find_role(sources.iam, name)
+    except UnknownStateError as refusal:
+        if sources.role_rules.is_enabled or refusal.reason in STOPS:
+            raise
+        # Where no roles are allowed any more, the operator may have no rights on them, or the store has none. That must
+        # not keep the object from being deleted. Otherwise the role goes: its Pods would reach the next bucket of the
+        # name.
+        deletion.notes.append(
+            f"IAM role {name} was left alone: the operator's settings allow no roles any more, and AWS does not show "
+            "it the role. Delete the role before another bucket gets this bucket's name"
+        )
         return
-    found = find_role(sources.iam, name)
     if found is None:
         return
     if wanted.identity.is_same_object(found.tags):
