@@ -74,6 +74,14 @@ def test_record_of_any_text_names_nothing(text: str) -> None:
     assert (found.labels, found.annotations) == (frozenset(), frozenset())
 
 
+@pytest.mark.parametrize("name", ["\ud800", "__ansible_unsafe", "a\n", "", "a" * 318])
+def test_forged_record_has_only_names_that_kubernetes_allows(name: str) -> None:
+    """They become keys of a manifest, which must be UTF-8, and must be a map for Ansible."""
+    text = json.dumps({part: [name, "team"] for part in ("labels", "annotations", "entries")})
+    found = read_record(item({}, {RECORD: text}))
+    assert found.labels == found.annotations == found.entries == {"team"}
+
+
 def test_forged_record_does_not_remove_the_operators_own_labels() -> None:
     names = ["agill.apps/s3", "app.kubernetes.io/managed-by", "agill.apps/key"]
     found = item({}, {RECORD: json.dumps({"labels": names, "annotations": names})})

@@ -30,6 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 _DOMAIN_PART = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 MAX_DOMAIN = 253
+# The names in a record: keys of labels, annotations and Secrets. No half of a surrogate pair, which JSON can escape but
+# UTF-8 cannot hold, and no mark of Ansible's.
+_RECORDED = re.compile(r"[A-Za-z0-9][-._/A-Za-z0-9]{0,316}")
 _DEFAULT_ENTRIES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -186,4 +189,5 @@ def _parsed(text: object) -> ApiObject:
 
 def _names_in(found: ApiObject, name: str) -> list[str]:
     names = found.get(name)
-    return [item for item in names if isinstance(item, str)] if isinstance(names, list) else []
+    listed = names if isinstance(names, list) else []
+    return [item for item in listed if isinstance(item, str) and _RECORDED.fullmatch(item)]
