@@ -1,0 +1,33 @@
+"""No task shows a Secret: neither one that writes or reads it, nor one that deletes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TASKS = Path(__file__).parents[3] / "roles" / "s3bucket" / "tasks"
+_MODULES = ("kubernetes.core.k8s", "kubernetes.core.k8s_info")
+
+
+def tasks_in(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for item in items:
+        yield item
+        for part in ("block", "rescue", "always"):
+            yield from tasks_in(item.get(part, []))
+
+
+def test_each_task_with_a_secret_has_no_log() -> None:
+    """Also one that deletes it: where it has finalizers, the API server's answer is the whole Secret."""
+    found = [
+        (path.name, task)
+        for path in sorted(TASKS.glob("*.yml"))
+        for task in tasks_in(yaml.safe_load(path.read_text()))
+        if any(
+            "secret" in str(task.get(module, "")).lower() or "item.kind" in str(task.get(module)) for module in _MODULES
+        )
+    ]
+    assert len(found) >= 6
+    assert [(file, task["name"]) for file, task in found if task.get("no_log") is not True] == []
