@@ -8,6 +8,7 @@ import pytest
 
 from s3bucket import owner, user_tags
 from s3bucket.errors import ReconcileError
+from s3bucket.spec import OPERATOR_TAGS, Wanted, wanted_of
 
 FIELD = "spec.iamUser.tags"
 
@@ -68,3 +69,20 @@ def test_more_tags_than_iam_allows_are_found_before_a_write(count: int) -> None:
     assert (problem is None) == (count <= user_tags.MAX_TAGS)
     if problem:
         assert problem.message.startswith(f"{FIELD}: IAM user photos would have 51 tags, and AWS allows 50")
+
+
+@pytest.mark.parametrize(("operators", "most"), [(0, 20), (15, 20), (20, 16)])
+def test_tags_leave_room_for_those_of_the_operator(defaults: dict[str, Any], operators: int, most: int) -> None:
+    """The operator could not record a new key otherwise, and each run would create one and delete it again."""
+    given = {**defaults, OPERATOR_TAGS: {f"o{at}": "" for at in range(operators)}}
+    names = [{"username": f"{at:a<64}"} for at in range(3)]
+
+    def read(count: int) -> Wanted:
+        user = {"username": "photos", "tags": {f"k{at}": "" for at in range(count)}}
+        spec = {"region": "eu-west-1", "bucketName": "abc", "iamUser": user, "additionalUsers": names}
+        return wanted_of({"metadata": {"name": "photos"}, "spec": spec}, "cluster", given)
+
+    assert len(read(most).users[0].tags) == most
+    if most < user_tags.MAX_GIVEN:
+        with pytest.raises(ReconcileError, match=f"^spec.iamUser.tags: has {most + 1} tags: at most {most} fit beside"):
+            read(most + 1)

@@ -362,6 +362,8 @@ def _check_users(wanted: Wanted, has_user: bool) -> None:
                 "together with spec.bucketName it may have at most 113 characters: the policy is named after both",
             )
         grants.check_size(wanted.policy_of(user), grants.MAX_USER_POLICY, f"spec.{user.field}.prefixes")
+        more = len(owner.users_record(wanted.additional_names)) if user.is_first else 0
+        user_tags.check_room(user.tags, wanted.operator_tags, more, f"spec.{user.field}.tags")
 
 
 def _check_role(wanted: Wanted) -> None:

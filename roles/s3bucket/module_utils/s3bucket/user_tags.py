@@ -16,8 +16,13 @@ from .values import invalid, mapping_of
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_TAGS = 50
-# Beside them fit the operator's 20 tags for everything, and its own records.
 MAX_GIVEN = 20
+# The operator's own tags of a user, without the record of other users: four of the owner, and those of its records that
+# come and go. A key that cannot be recorded would be created and deleted again in each run.
+_OWN = (
+    *(owner.CLUSTER, owner.NAMESPACE, owner.NAME, owner.UID, owner.BUCKET, owner.TAG_RECORD, owner.KEY),
+    *(owner.UNMANAGED_KEYS, owner.OLD_KEY, owner.ROTATED, owner.ORIGIN, owner.POLICY, owner.SECRET),
+)
 # The characters that both S3 and IAM allow. https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
 TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
@@ -49,6 +54,17 @@ def _check(key: object, text: object, field: str) -> None:
         raise invalid(shown, "is not a tag that IAM allows: letters, digits, spaces and _.:/=+-@")
     if key.lower().startswith(_RESERVED):
         raise invalid(shown, f"the prefixes {', '.join(_RESERVED)} are reserved")
+
+
+def check_room(given: dict[str, str], operator_tags: dict[str, str], more: int, field: str) -> None:
+    """Refuse tags of the spec that leave no room for those of the operator.
+
+    :param more: the number of tags that record other users
+    :raises ReconcileError: InvalidSpec
+    """
+    count, room = len(in_force(given, operator_tags)), MAX_TAGS - len(operator_tags) - len(_OWN) - more
+    if count > room:
+        raise invalid(field, f"has {count} tags: at most {room} fit beside the operator's own")
 
 
 def in_force(given: dict[str, str], operator_tags: dict[str, str]) -> dict[str, str]:
