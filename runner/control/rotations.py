@@ -24,7 +24,7 @@ class Result(StrEnum):
     ROTATED = "rotated"
     """The Secret has a new key, and the old one is active."""
     DRAINED = "drained"
-    """The old key was not used any more and is inactive."""
+    """The old key is inactive, and no use of it after the grace period was seen. AWS may not show the latest uses."""
     FORCED = "forced"
     """The old key was still used and is inactive, because maxGracePeriod is over."""
     KEPT = "kept"
@@ -37,7 +37,7 @@ class Result(StrEnum):
 
 _TEXTS = {
     Result.ROTATED: "the Secret has the new access key {current}; the old one, {old}, stays active for now",
-    Result.DRAINED: "the old access key {old} was not used any more and is inactive; it is deleted later",
+    Result.DRAINED: "the old access key {old} is inactive, and no use of it was seen; it is deleted later",
     Result.FORCED: "the old access key {old} was still used and is inactive, because maxGracePeriod is over",
     Result.KEPT: "the old access key {old} is active again",
     Result.COMPLETED: "the old access key {old} is deleted",

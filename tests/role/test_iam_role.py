@@ -202,6 +202,21 @@ def test_role_of_somebody_else_is_a_conflict_and_is_not_touched(
     assert "was left alone" in " ".join(gone.notes)
 
 
+def test_name_that_is_taken_does_not_keep_an_existing_object_from_being_maintained(
+    world: World, new_cr: NewObject
+) -> None:
+    """The field can neither be changed nor taken out again."""
+    cr = new_cr()
+    before = {**cr, "spec": {name: value for name, value in cr["spec"].items() if name != "iamRole"}}
+    assert run(world, before).outcome["done"]
+    world.iam.create_role(RoleName=name_of(cr), AssumeRolePolicyDocument=json.dumps(ANYONE))
+    role = find(world, cr)
+    world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
+    made = run(world, cr)
+    assert (made.outcome["reason"], "access_key" in made.changed) == ("Conflict", True), made.output
+    assert (world.secret(cr) is not None, find(world, cr)) == (True, role)
+
+
 @pytest.mark.parametrize(("hidden", "reason"), [(1, "Conflict"), (None, "WaitingForIAM")])
 def test_role_that_iam_did_not_show_is_never_taken_over(
     world: World, new_cr: NewObject, hidden: int | None, reason: str
