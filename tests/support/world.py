@@ -244,7 +244,7 @@ class World:
         return dict(self.custom.create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, body))
 
     def secret(self, cr: dict[str, Any]) -> dict[str, Any] | None:
-        name = cr["spec"].get("secret", {}).get("name") or f"{cr['metadata']['name']}-iam-secret"
+        name = cr.get("spec", {}).get("secret", {}).get("name") or f"{cr['metadata']['name']}-iam-secret"
         return _plain(self.core.read_namespaced_secret, name, cr["metadata"]["namespace"])
 
     def config_map(self, cr: dict[str, Any]) -> dict[str, Any] | None:
