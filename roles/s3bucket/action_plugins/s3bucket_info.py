@@ -210,8 +210,14 @@ class ActionModule(NormalAction):
         return found
 
     def _is_own(self, variable: str, value: Any) -> bool:
-        """Whether the environment gives the role's modules the same value."""
+        """Whether the environment gives the role's modules the same value.
+
+        The playbooks of this project give kubernetes.core the connection that the role itself found.
+        """
         environment = self._environment()
+        found = (self._templar.available_variables.get("_s3bucket_connection") or {}).get("kubernetes") or {}
+        if value is not None and found.get(variable.removeprefix("s3bucket_")) == value:
+            return True
         if variable.startswith("s3bucket_aws_"):
             names = _AWS_VARIABLES.get(variable.removeprefix("s3bucket_aws_"), ())
         else:
