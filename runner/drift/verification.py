@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from runner.drift.aws_clients import AWSClients
 from runner.drift.key_clients import KeyClients
-from runner.objects import JsonObject, S3Object
+from runner.objects import S3Object
 from s3bucket import access, children, metadata, read, verification
 from s3bucket.access import WantedUser
 from s3bucket.cluster import ApiServer
@@ -62,7 +62,7 @@ class KeyVerification:
 
     def _find_pair(self, s3: S3Object, name: str) -> tuple[str, str] | None:
         secret = self._cluster.find_secret(s3.namespace, name)
-        if secret is None or not _is_controlled(secret, s3.uid):
+        if secret is None or not children.is_controlled(secret, s3.uid):
             return None
         key_id, value = children.values_in(secret)
         return (key_id, value) if key_id and value else None
@@ -74,8 +74,3 @@ def _users_of(s3: S3Object) -> tuple[WantedUser, ...]:
     except ReconcileError:
         # The condition Ready shows that the spec is invalid.
         return ()
-
-
-def _is_controlled(secret: JsonObject, uid: str) -> bool:
-    owners = secret.get("metadata", {}).get("ownerReferences") or []
-    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)

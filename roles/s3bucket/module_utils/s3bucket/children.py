@@ -57,11 +57,18 @@ def owner_references(wanted: Wanted) -> list[ApiObject]:
 
 def is_owned(item: ApiObject, wanted: Wanted) -> bool:
     """Whether the S3 object controls the item. For a CR that exists only as a file: the labels, and no controller."""
-    metadata = item.get("metadata", {})
-    controllers = [ref for ref in metadata.get("ownerReferences") or [] if ref.get("controller")]
     if wanted.is_live:
-        return any(ref.get("uid") == wanted.identity.uid for ref in controllers)
-    return not controllers and has_labels(item, wanted)
+        return is_controlled(item, wanted.identity.uid)
+    return not _controllers(item) and has_labels(item, wanted)
+
+
+def is_controlled(item: ApiObject, uid: str) -> bool:
+    """Whether the object of this uid controls the item."""
+    return any(ref.get("uid") == uid for ref in _controllers(item))
+
+
+def _controllers(item: ApiObject) -> list[ApiObject]:
+    return [ref for ref in item.get("metadata", {}).get("ownerReferences") or [] if ref.get("controller")]
 
 
 def has_labels(item: ApiObject, wanted: Wanted) -> bool:

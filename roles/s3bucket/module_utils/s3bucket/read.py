@@ -67,7 +67,7 @@ def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | 
         if code_of(error) == "NoSuchBucket":
             return None
         raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
-    return _tags(answer.get("TagSet", []))
+    return tags_in(answer.get("TagSet", []))
 
 
 def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
@@ -112,7 +112,7 @@ def find_user(iam: AwsClient, name: str) -> UserState | None:
         raise unknown(f"read IAM user {name} (iam:GetUser)", error) from error
     return UserState(
         arn=found["Arn"],
-        tags=_tags(found.get("Tags", [])),
+        tags=tags_in(found.get("Tags", [])),
         boundary=boundary_of(found),
         created=str(found.get("CreateDate", "")),
     )
@@ -121,14 +121,13 @@ def find_user(iam: AwsClient, name: str) -> UserState | None:
 def read_rights(iam: AwsClient, name: str, user: UserState) -> None:
     """Fill in a user's policies, groups and keys. NoSuchEntity means here that IAM is not yet consistent."""
     try:
-        user.attached = [
-            item["PolicyArn"] for item in _pages(iam, "list_attached_user_policies", "AttachedPolicies", name)
-        ]
-        user.groups = [item["GroupName"] for item in _pages(iam, "list_groups_for_user", "Groups", name)]
+        attached = pages_of(iam, "list_attached_user_policies", "AttachedPolicies", UserName=name)
+        user.attached = [item["PolicyArn"] for item in attached]
+        user.groups = [item["GroupName"] for item in pages_of(iam, "list_groups_for_user", "Groups", UserName=name)]
         _fill_keys(iam, name, user)
         user.policies = {
             policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
-            for policy in _pages(iam, "list_user_policies", "PolicyNames", name)
+            for policy in pages_of(iam, "list_user_policies", "PolicyNames", UserName=name)
         }
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
@@ -143,7 +142,7 @@ def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
 
 
 def _list_keys(iam: AwsClient, name: str) -> list[Any]:
-    return _pages(iam, "list_access_keys", "AccessKeyMetadata", name)
+    return pages_of(iam, "list_access_keys", "AccessKeyMetadata", UserName=name)
 
 
 def _fill_keys(iam: AwsClient, name: str, user: UserState) -> None:
@@ -233,22 +232,31 @@ class BulkUserReader:
 def read_all_users(iam: AwsClient) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
 
+    :raises UnknownStateError: when AWS does not return the state
+    """
+    return {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
+
+
+def read_account(iam: AwsClient, kind: str) -> list[ApiObject]:
+    """Every user or role of the account, as IAM returns it with its policies.
+
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
+    :param kind: ``User`` or ``Role``
     :raises UnknownStateError: when AWS does not return the state
     """
     pages = iam.get_paginator("get_account_authorization_details").paginate(
-        Filter=["User"], PaginationConfig={"PageSize": 1000}
+        Filter=[kind], PaginationConfig={"PageSize": 1000}
     )
     try:
-        return {item["UserName"]: _user_in(item) for page in pages for item in page["UserDetailList"]}
+        return [item for page in pages for item in page[f"{kind}DetailList"]]
     except AWS_ERRORS as error:
-        raise unknown("read all IAM users (iam:GetAccountAuthorizationDetails)", error) from error
+        raise unknown(f"read all IAM {kind.lower()}s (iam:GetAccountAuthorizationDetails)", error) from error
 
 
 def _user_in(detail: ApiObject) -> UserState:
     return UserState(
         arn=detail["Arn"],
-        tags=_tags(detail.get("Tags", [])),
+        tags=tags_in(detail.get("Tags", [])),
         boundary=boundary_of(detail),
         policies={item["PolicyName"]: item["PolicyDocument"] for item in detail.get("UserPolicyList", [])},
         attached=[item["PolicyArn"] for item in detail.get("AttachedManagedPolicies", [])],
@@ -257,9 +265,9 @@ def _user_in(detail: ApiObject) -> UserState:
     )
 
 
-def boundary_of(user: ApiObject) -> str:
-    """The ARN of a user's permissions boundary, as GetUser and GetAccountAuthorizationDetails return it."""
-    return str((user.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
+def boundary_of(found: ApiObject) -> str:
+    """The ARN of the permissions boundary of a user or role, as IAM returns them."""
+    return str((found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
 
 
 def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account: str) -> bool:
@@ -352,9 +360,14 @@ def _remedy(name: str) -> str:
     )
 
 
-def _pages(iam: AwsClient, method: str, key: str, user: str) -> list[Any]:
-    return [item for page in iam.get_paginator(method).paginate(UserName=user) for item in page.get(key, [])]
+def pages_of(iam: AwsClient, method: str, key: str, **of: str) -> list[Any]:
+    """The items of all pages of a list of IAM.
+
+    :param of: the user or role, as the argument of the request
+    """
+    return [item for page in iam.get_paginator(method).paginate(**of) for item in page.get(key, [])]
 
 
-def _tags(listed: list[dict[str, str]]) -> dict[str, str]:
+def tags_in(listed: list[dict[str, str]]) -> dict[str, str]:
+    """The tags by their keys."""
     return {tag["Key"]: tag["Value"] for tag in listed}

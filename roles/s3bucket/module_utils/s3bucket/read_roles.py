@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .errors import AWS_ERRORS, code_of, unknown
 from .json_types import ApiObject, AwsClient
+from .read import boundary_of, pages_of, read_account, tags_in
 from .state import RoleState
 
 
@@ -30,12 +29,11 @@ def read_rights(iam: AwsClient, name: str, role: RoleState) -> None:
     :raises UnknownStateError: when AWS does not return the state
     """
     try:
-        role.attached = [
-            item["PolicyArn"] for item in _pages(iam, "list_attached_role_policies", "AttachedPolicies", name)
-        ]
+        attached = pages_of(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+        role.attached = [item["PolicyArn"] for item in attached]
         role.policies = {
             policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-            for policy in _pages(iam, "list_role_policies", "PolicyNames", name)
+            for policy in pages_of(iam, "list_role_policies", "PolicyNames", RoleName=name)
         }
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM role {name} (its policies)", error) from error
@@ -44,16 +42,9 @@ def read_rights(iam: AwsClient, name: str, role: RoleState) -> None:
 def read_all_roles(iam: AwsClient) -> dict[str, RoleState]:
     """Every role of the account with tags and policies.
 
-    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
     :raises UnknownStateError: when AWS does not return the state
     """
-    pages = iam.get_paginator("get_account_authorization_details").paginate(
-        Filter=["Role"], PaginationConfig={"PageSize": 1000}
-    )
-    try:
-        return {item["RoleName"]: _role_in(item) for page in pages for item in page["RoleDetailList"]}
-    except AWS_ERRORS as error:
-        raise unknown("read all IAM roles (iam:GetAccountAuthorizationDetails)", error) from error
+    return {item["RoleName"]: _role_in(item) for item in read_account(iam, "Role")}
 
 
 def _role_in(found: ApiObject) -> RoleState:
@@ -61,13 +52,9 @@ def _role_in(found: ApiObject) -> RoleState:
     trust = found.get("AssumeRolePolicyDocument")
     return RoleState(
         arn=found["Arn"],
-        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
+        tags=tags_in(found.get("Tags", [])),
         trust=trust if isinstance(trust, dict) else {},
         policies={item["PolicyName"]: item["PolicyDocument"] for item in found.get("RolePolicyList", [])},
         attached=[item["PolicyArn"] for item in found.get("AttachedManagedPolicies", [])],
-        boundary=str((found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", "")),
+        boundary=boundary_of(found),
     )
-
-
-def _pages(iam: AwsClient, method: str, key: str, role: str) -> list[Any]:
-    return [item for page in iam.get_paginator(method).paginate(RoleName=role) for item in page.get(key, [])]

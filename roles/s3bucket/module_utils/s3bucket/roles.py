@@ -8,7 +8,6 @@ another namespace. The cluster's administrator sets through which identity provi
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
@@ -131,7 +130,7 @@ def check_sizes(role: WantedRole, trust: ApiObject, policy: ApiObject) -> None:
     :raises ReconcileError: InvalidSpec
     """
     grants.check_size(policy, grants.MAX_ROLE_POLICY, f"spec.{FIELD}.prefixes")
-    size = len(json.dumps(trust, separators=(",", ":")))
+    size = grants.size_of(trust)
     if size > MAX_TRUST_POLICY:
         raise invalid(
             f"spec.{FIELD}.serviceAccounts",

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Verifies an access key: signs requests for its bucket with the key itself, and returns what AWS answers.
 
-A denial is not an invalid key: AWS authenticates a request before it authorizes it, so a key whose requests are denied
-is valid. The caller makes the client with the key pair. Nothing in here has a secret, and no result has one.
+A denial is not an invalid key: AWS authenticates a request before it authorizes it, so a key with denied requests is
+valid. The caller makes the client with the key pair. Nothing in here has a secret, and no result has one.
 
 ``Access`` only reads: the list of the objects, or, for a user that may not list them, the bucket's region.
 ``ReadWrite`` writes one object, reads and deletes it, as far as the user's access mode allows that. In a bucket with
@@ -189,7 +189,7 @@ def _try(request: Callable[[], object], action: str) -> Verification:
 
 
 def verified() -> Verification:
-    """The result for a key whose requests AWS allows."""
+    """The result for a key with requests that AWS allows."""
     return Verification(True, Reason.VERIFIED, "", KeyState.VALID)
 
 
