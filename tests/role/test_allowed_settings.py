@@ -12,6 +12,7 @@ from runner.objects import S3Object
 from s3bucket import owner, read
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
+from tests.support.drift import set_as_operator
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
 
 REMEDY = (
@@ -22,9 +23,7 @@ REMEDY = (
 
 @pytest.fixture
 def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in world.environment().items():
-        if name.startswith("AWS_") or name == "KUBECONFIG":
-            monkeypatch.setenv(name, value)
+    set_as_operator(world, monkeypatch)
 
 
 def rules_of(world: World, cr: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
+from tests.support.drift import set_as_operator
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 pytestmark = pytest.mark.usefixtures("_as_operator")
@@ -19,9 +20,7 @@ pytestmark = pytest.mark.usefixtures("_as_operator")
 
 @pytest.fixture
 def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in world.environment().items():
-        if name.startswith("AWS_") or name == "KUBECONFIG":
-            monkeypatch.setenv(name, value)
+    set_as_operator(world, monkeypatch)
 
 
 def make_check(**arguments: Any) -> DriftCheck:

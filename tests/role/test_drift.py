@@ -25,12 +25,12 @@ from kubernetes.client.exceptions import ApiException
 from dev.examples import make_targets, optional_settings
 from dev.processes import get_free_port
 from runner.drift.check import DriftCheck
-from runner.kube.client import Kube
 from runner.objects import S3Object
 from s3bucket import recent
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.settings import ALL
+from tests.support.drift import cached, set_as_operator
 from tests.support.settings import Row, Subject, table_of
 from tests.support.world import PROJECT, SETTINGS, NewObject, Run, World, requests_of, without_keys
 
@@ -115,15 +115,7 @@ def make_secret_immutable_and_edit_labels(subject: Subject) -> None:
 @pytest.fixture
 def _as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator's AWS settings, set in this process."""
-    for name, value in world.environment().items():
-        if name.startswith("AWS_") or name == "KUBECONFIG":
-            monkeypatch.setenv(name, value)
-
-
-def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-    """The objects that a watch would have delivered by now."""
-    found = Kube((namespace,)).iterate_children(kind, namespace)
-    return next((child.item for child in found if child.name == name), None)
+    set_as_operator(world, monkeypatch)
 
 
 @pytest.fixture

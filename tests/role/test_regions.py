@@ -15,6 +15,7 @@ from s3bucket.errors import NoSuchRegionError, ReconcileError
 from s3bucket.namespace import namespace_arguments
 from s3bucket.observe import Sources, observe, observe_deletion, outcome_status
 from s3bucket.role_settings import RoleSettings
+from tests.support.drift import set_as_operator
 from tests.support.world import CLUSTER, PROJECT, NewObject, World, deleting, requests_of
 
 DISABLED = "eu-south-2"
@@ -71,9 +72,7 @@ def test_object_in_a_disabled_region_is_invalid_and_can_be_deleted(world: World,
 def test_check_of_a_disabled_region_keeps_the_clients_of_others(
     world: World, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in world.environment().items():
-        if name.startswith("AWS_") or name == "KUBECONFIG":
-            monkeypatch.setenv(name, value)
+    set_as_operator(world, monkeypatch)
     check = DriftCheck(PROJECT, RoleSettings(cluster_name=CLUSTER, iam_settle_s=0))
     good, disabled = new_object(iamUser=None), new_object(region=DISABLED)
     check.compare(S3Object(good))

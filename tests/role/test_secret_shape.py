@@ -17,11 +17,11 @@ import pytest
 
 from dev.apigate import ApiGate
 from runner.drift.check import DriftCheck
-from runner.kube.client import Kube
 from runner.objects import S3Object
 from s3bucket import secrets
 from s3bucket.keys import fingerprint_of
 from s3bucket.metadata import RECORD
+from tests.support.drift import cached, set_as_operator
 from tests.support.objects import user_of, user_tags
 from tests.support.world import PROJECT, SETTINGS, Run, World, deleting, requests_of
 
@@ -100,14 +100,7 @@ def shaped(world: World, new_name: Callable[[str], str]) -> Shaped:
 @pytest.fixture
 def check(world: World, monkeypatch: pytest.MonkeyPatch) -> DriftCheck:
     """The operator's own drift check, with its caches."""
-    for name, value in world.environment().items():
-        if name.startswith("AWS_") or name == "KUBECONFIG":
-            monkeypatch.setenv(name, value)
-
-    def cached(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        found = Kube((namespace,)).iterate_children(kind, namespace)
-        return next((child.item for child in found if child.name == name), None)
-
+    set_as_operator(world, monkeypatch)
     return DriftCheck(PROJECT, SETTINGS, cached)
 
 
