@@ -134,6 +134,11 @@ TOGETHER = {
     "resourceAnnotations": Row({"a/b": "c"}, in_env("RESOURCE_ANNOTATIONS"), ['{"a/b":"c"}'] * TWICE),
     "iam.path": Row("/team/", in_env("IAM_PATH"), ["/team/"] * TWICE),
     "iam.permissionsBoundary": Row(ARN, in_env("PERMISSIONS_BOUNDARY"), [ARN] * TWICE),
+    "iam.annotateServiceAccounts": Row(
+        True,
+        lambda objects: (in_env("ANNOTATE_SERVICE_ACCOUNTS")(objects), str(objects).count("'serviceaccounts'")),
+        (["true"] * TWICE, 2),
+    ),
     "iam.oidcProviderARN": Row(PROVIDER, in_env("OIDC_PROVIDER_ARN"), [PROVIDER] * TWICE),
     "iam.allowedPolicies": Row([ARN], in_env("ALLOWED_POLICIES"), [ARN] * TWICE),
     "iam.allowedGroups": Row(["staff", "ops"], in_env("ALLOWED_GROUPS"), ["staff,ops"] * TWICE),

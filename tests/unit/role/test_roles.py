@@ -63,6 +63,7 @@ def test_service_account_that_could_be_another_one_is_refused(name: Any) -> None
         ({"name": None}, "spec.iamRole.name: is not a name that IAM allows"),
         ({"name": "a" * 65}, "spec.iamRole.name: is not a name that IAM allows"),
         ({"namespace": "other"}, "spec.iamRole.namespace: there is no such field"),
+        ({"annotate": "yes"}, "spec.iamRole.annotate: must be true or false"),
         ({"accessMode": "Admin"}, "spec.iamRole.accessMode: must be one of"),
         ({"prefixes": ["*"]}, r"spec.iamRole.prefixes[0]: may have only"),
     ],
@@ -81,10 +82,29 @@ def test_deletion_reads_only_a_name_that_can_exist(value: Any) -> None:
     )
 
 
-def test_role_that_the_settings_do_not_allow_names_the_setting() -> None:
-    with pytest.raises(ReconcileError, match=r"spec.iamRole: .* set iam.oidcProviderARN"):
-        check(RoleRules())
-    check(RULES)
+def test_deletion_reads_the_names_of_service_accounts_that_can_exist() -> None:
+    spec = {"iamRole": {"name": "photos", "serviceAccounts": ["web", "a/b", 1, "web"], "annotate": True, "prefixes": 1}}
+    assert role_of(spec, is_deleting=True) == WantedRole("photos", ("web",), annotate=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "rules", "message"),
+    [
+        ({}, RoleRules(), r"spec.iamRole: .* set iam.oidcProviderARN"),
+        (
+            {"annotate": True},
+            RULES,
+            r"spec.iamRole.annotate: .* set iam.annotateServiceAccounts of its chart \(--annot",
+        ),
+    ],
+)
+def test_role_that_the_settings_do_not_allow_names_the_setting(
+    given: dict[str, Any], rules: RoleRules, message: str
+) -> None:
+    with pytest.raises(ReconcileError, match=message):
+        check(read(**given), rules)
+    check(read(annotate=False), RULES)
+    check(read(**given), role_rules_of(PROVIDER, annotates=True))
 
 
 def test_trust_policy_that_iam_would_refuse_for_its_size_names_the_field() -> None:

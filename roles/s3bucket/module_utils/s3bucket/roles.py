@@ -16,7 +16,7 @@ from . import grants
 from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
-from .values import fields_of, invalid, text_of
+from .values import fields_of, flag_of, invalid, text_of
 
 FIELD = "iamRole"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -30,7 +30,7 @@ PROVIDER = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:oidc-provider/[A-Za-z0-9.-]+(
 # The audience of the tokens that EKS mounts for a ServiceAccount with the annotation.
 # https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
 AUDIENCE = "sts.amazonaws.com"
-_NAMES = ("name", "serviceAccounts", "accessMode", "prefixes")
+_NAMES = ("name", "serviceAccounts", "annotate", "accessMode", "prefixes")
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,21 @@ class WantedRole:
 
     name: str
     service_accounts: tuple[str, ...] = ()
+    annotate: bool = False
     mode: str = grants.FULL
     prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RoleRules:
-    """Through what the Pods of the cluster can assume roles.
+    """Through what the Pods of the cluster can assume roles, and what else the administrator allows.
 
     ``oidc_provider``: the ARN of the cluster's provider in IAM. Without it there are no roles.
+    ``annotates``: the operator may annotate ServiceAccounts.
     """
 
     oidc_provider: str = ""
+    annotates: bool = False
 
     @property
     def is_enabled(self) -> bool:
@@ -62,7 +65,7 @@ NO_ROLES = RoleRules()
 
 
 def role_of(spec: ApiObject, *, is_deleting: bool) -> WantedRole | None:
-    """Read the role that a spec requests. Of an object that is being deleted only the name is read.
+    """Read the role that a spec requests. Of an object that is being deleted only names are read.
 
     :raises ReconcileError: InvalidSpec
     """
@@ -71,8 +74,7 @@ def role_of(spec: ApiObject, *, is_deleting: bool) -> WantedRole | None:
         return None
     path = f"spec.{FIELD}"
     if is_deleting:
-        name = value.get("name") if isinstance(value, dict) else None
-        return WantedRole(name) if isinstance(name, str) and ROLE_NAME.fullmatch(name) else None
+        return _former_role(value)
     given = fields_of(value, path, _NAMES)
     name = text_of(given.get("name", ""), f"{path}.name")
     if not ROLE_NAME.fullmatch(name):
@@ -80,9 +82,21 @@ def role_of(spec: ApiObject, *, is_deleting: bool) -> WantedRole | None:
     return WantedRole(
         name,
         _service_accounts(given.get("serviceAccounts"), f"{path}.serviceAccounts"),
+        flag_of(given.get("annotate", False), f"{path}.annotate"),
         grants.mode_of(given.get("accessMode"), f"{path}.accessMode"),
         grants.prefixes_of(given.get("prefixes"), f"{path}.prefixes"),
     )
+
+
+def _former_role(value: object) -> WantedRole | None:
+    """Of a role that is being deleted, the names that can exist."""
+    given = value if isinstance(value, dict) else {}
+    name, accounts = given.get("name"), given.get("serviceAccounts")
+    if not isinstance(name, str) or not ROLE_NAME.fullmatch(name):
+        return None
+    names = [item for item in accounts if isinstance(item, str)] if isinstance(accounts, list) else []
+    valid = sorted({item for item in names[:MAX_SERVICE_ACCOUNTS] if SERVICE_ACCOUNT.fullmatch(item)})
+    return WantedRole(name, tuple(valid), given.get("annotate") is True)
 
 
 def _service_accounts(value: object, field: str) -> tuple[str, ...]:
@@ -95,8 +109,8 @@ def _service_accounts(value: object, field: str) -> tuple[str, ...]:
     return tuple(sorted(set(value)))
 
 
-def check(rules: RoleRules) -> None:
-    """Refuse a role where the operator's settings allow none.
+def check(role: WantedRole, rules: RoleRules) -> None:
+    """Refuse a role that the operator's settings do not allow.
 
     :raises ReconcileError: InvalidSpec naming the field and the setting
     """
@@ -105,6 +119,12 @@ def check(rules: RoleRules) -> None:
             f"spec.{FIELD}",
             "the operator does not know the cluster's OIDC provider: set iam.oidcProviderARN of its chart "
             "(--oidc-provider-arn, s3bucket_oidc_provider_arn)",
+        )
+    if role.annotate and not rules.annotates:
+        raise invalid(
+            f"spec.{FIELD}.annotate",
+            "the operator may not annotate ServiceAccounts: set iam.annotateServiceAccounts of its chart "
+            "(--annotate-service-accounts, s3bucket_annotate_service_accounts), or remove the field",
         )
 
 
@@ -140,14 +160,14 @@ def check_sizes(role: WantedRole, trust: ApiObject, policy: ApiObject) -> None:
         )
 
 
-def role_rules_of(oidc_provider: str = "") -> RoleRules:
+def role_rules_of(oidc_provider: str = "", *, annotates: bool = False) -> RoleRules:
     """The rules that the role's settings give.
 
     :raises ReconcileError: InvalidSpec for a value that is not the ARN of a provider
     """
     if oidc_provider and not PROVIDER.fullmatch(oidc_provider):
         raise _invalid("oidc_provider_arn", f"{oidc_provider} is not the ARN of an OIDC provider of IAM")
-    return RoleRules(oidc_provider)
+    return RoleRules(oidc_provider, annotates)
 
 
 def _invalid(setting: str, message: str) -> ReconcileError:

@@ -190,6 +190,12 @@ class Wanted:
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
     @property
+    def role_tags(self) -> dict[str, str]:
+        """The tags in the call that creates the IAM role. They record the ServiceAccounts that are annotated."""
+        names = self.role.service_accounts if self.role and self.role.annotate else ()
+        return {**self.own_tags, **owner.names_record(owner.SERVICE_ACCOUNTS, names)}
+
+    @property
     def additional_names(self) -> list[str]:
         """The names of the users after the first one."""
         return [user.username for user in self.users[1:]]

@@ -14,6 +14,7 @@ from .. import owner
 from ..access import USER_NAME
 from ..closing import is_closing
 from ..errors import ReconcileError, UnknownStateError
+from ..json_types import ApiObject
 from ..keys import Pair
 from ..outcome import Reason
 from ..read import find_bucket_policy
@@ -26,6 +27,7 @@ from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
 from .removal import deletion_of, find_removed
+from .role import arn_of, former_accounts
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
 
@@ -37,7 +39,8 @@ class Deletion:
     ``users``: the first one is deleted last, because its tags record the names of the others.
     ``bucket_tags``: all tags that the bucket needs before the users are deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
-    ``role``: the name of a role that is deleted; empty for none.
+    ``role``: the name of a role that is deleted; empty for none. ``role_arn``: that of the role, also if it is gone.
+    ``accounts``: ServiceAccounts with the annotation of an earlier run, as they were read.
     ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
     """
 
@@ -49,6 +52,8 @@ class Deletion:
     users: list[UserDeletion] = field_of(default_factory=list)
     service_uid: str = ""
     role: str = ""
+    role_arn: str = ""
+    accounts: list[ApiObject] = field_of(default_factory=list)
     notes: list[str] = field_of(default_factory=list)
     deferred: list[ReconcileError] = field_of(default_factory=list)
 
@@ -65,7 +70,7 @@ class Deletion:
             "user": self.deletes_user,
             "secret": any(user.secret_uid or user.more for user in self.users),
             "service": bool(self.service_uid),
-            "role": bool(self.role),
+            "role": bool(self.role or self.accounts),
         }
         return [name for name, is_there in found.items() if is_there]
 
@@ -174,10 +179,12 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
         deletion.notes.append(f"IAM role {name} was left alone: the operator's settings allow no roles any more")
         return
     found = find_role(sources.iam, name)
-    if found is None:
-        return
-    if wanted.identity.is_same_object(found.tags):
-        deletion.role = name
+    is_own = found is not None and wanted.identity.is_same_object(found.tags)
+    deletion.role = name if is_own else ""
+    deletion.role_arn = found.arn if found else arn_of(wanted, sources, deletion.account, name)
+    deletion.accounts, notes = former_accounts(wanted, sources, found if is_own else None)
+    deletion.notes += notes
+    if found is None or is_own:
         return
     hint = wanted.identity.cluster_hint(found.tags)
     deletion.notes.append(f"IAM role {name} is not this object's and was left alone{hint}")

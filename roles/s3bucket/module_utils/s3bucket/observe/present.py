@@ -46,8 +46,10 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     seen.role = role.compare_role(wanted, sources, found.account, found.role)
-    if seen.role and seen.role.problem:
-        seen.defer(seen.role.problem)
+    if seen.role:
+        seen.notes += seen.role.notes
+        for problem in seen.role.problems:
+            seen.defer(problem)
     for refusal in refusals.values():
         seen.defer(refusal)
     children.compare_service(wanted, sources, seen)

@@ -44,6 +44,9 @@ class Cluster(Protocol):
     def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
         """The ConfigMap; None when there is none. No cache has ConfigMaps."""
 
+    def find_service_account(self, namespace: str, name: str) -> ApiObject | None:
+        """The ServiceAccount; None when there is none. No cache has ServiceAccounts."""
+
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status; None when there is none."""
 
