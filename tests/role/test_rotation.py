@@ -140,6 +140,19 @@ def test_rotation_on_request_keeps_the_old_key_until_it_is_unused(rotated: Rotat
     assert rotated.observe().differs == []
 
 
+def test_store_without_last_used_information_lets_time_alone_decide(rotated: Rotated) -> None:
+    gate = rotated.world.aws.gate
+    assert rotated.use_old_key() == "allowed"
+    rotated.age(DAY)
+    gate.add_fault("GetAccessKeyLastUsed", "InvalidAction")
+    try:
+        run = rotated.reconcile()
+    finally:
+        gate.clear_faults()
+    assert (run.changed, rotated.keys[rotated.first]) == (["access_key"], "Inactive")
+    assert f"the store does not show when access key {rotated.first} was used last" in run.outcome["message"]
+
+
 def test_secret_deleted_in_the_overlap_takes_both_keys_away(rotated: Rotated) -> None:
     world, cr, second = rotated.world, rotated.cr, rotated.current
     world.core.delete_namespaced_secret(f"{cr['metadata']['name']}-iam-secret", cr["metadata"]["namespace"])
