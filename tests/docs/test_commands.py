@@ -112,7 +112,7 @@ NOT_RUN = {
         "Move an application in three steps",
     ): "needs EKS; tests/role/test_iam_role.py has the rest",
     ("docs/guides/roles.md", "Let the operator annotate ServiceAccounts"): (
-        "upgrades a release with a value; tests/chart/test_values.py renders it, tests/role/test_annotate.py has its effect"
+        "upgrades a release; tests/chart/test_values.py renders the value, tests/role/test_annotate.py has the rest"
     ),
     ("docs/guides/restore-clone-rebuild.md", "Leave Secrets and Services out of backups"): "needs Velero",
     ("docs/guides/without-the-operator.md", "Requirements"): (

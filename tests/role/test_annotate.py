@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from dev.apigate import ApiGate
 from runner.drift.check import DriftCheck
@@ -16,7 +17,7 @@ from s3bucket.observe import observe, observe_deletion
 from s3bucket.owner import SERVICE_ACCOUNTS
 from s3bucket.role_settings import RoleSettings
 from s3bucket.roles import RoleRules
-from s3bucket.service_accounts import ROLE_ARN, SET_BY
+from s3bucket.service_accounts import ROLE_ARN, SET_BY, manifest_of
 from tests.support.world import CLUSTER, PROJECT, PROVIDER, Run, World, deleting
 
 SETTINGS = {"OIDC_PROVIDER_ARN": PROVIDER, "ANNOTATE_SERVICE_ACCOUNTS": "true"}
@@ -163,14 +164,29 @@ def test_object_that_does_not_annotate_makes_no_request_for_service_accounts(tea
                 requested[annotate] = [
                     item.action for item in gate.requests()[seen:] if "serviceaccounts" in item.action
                 ]
+            team.give(serviceAccounts=["web", "late"])
+            seen = len(gate.requests())
+            assert world.reconcile(team.cr, **SETTINGS).outcome["done"]
+            of_run = {item.action for item in gate.requests()[seen:] if "serviceaccounts" in item.action}
         finally:
             world.close()
     assert requested == {False: [], True: ["GET serviceaccounts"] * 3}
+    assert of_run == {"GET serviceaccounts", "PATCH serviceaccounts"}, "the chart gives no other rights"
+
+
+def test_patch_of_a_service_account_that_was_changed_since_is_refused(team: Team) -> None:
+    read = team.world.sources().cluster
+    assert read is not None
+    account = read.find_service_account(team.namespace, "late")
+    assert account is not None
+    team.annotate("late", {"others": "1"})
+    with pytest.raises(ApiException, match="the object has been modified"):
+        team.world.core.patch_namespaced_service_account("late", team.namespace, manifest_of(account, OTHER, "videos"))
+    team.annotate("late", {"others": None})
+    assert team.read("late") == team.own
 
 
 def test_annotations_are_removed_with_the_object(team: Team) -> None:
-    team.give(annotate=True, serviceAccounts=["web", "late"])
-    assert team.run().outcome["done"]
     team.annotate("late", {ROLE_ARN: OTHER})
     # The spec no longer names it, and no run has been since: the role's tags have it.
     team.give(serviceAccounts=["web"])
