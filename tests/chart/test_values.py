@@ -139,6 +139,7 @@ REFUSED = {
     "allowed-policy": ("iam.allowedPolicies={admin}", "/iam/allowedPolicies/0"),
     "tags": ("tags.team=1", "/tags/team"),
     "oidc-provider": ("iam.oidcProviderARN=photos", "/iam/oidcProviderARN"),
+    "eks-cluster": ("iam.eksClusterARN=production", "/iam/eksClusterARN"),
     "annotate-service-accounts": ("iam.annotateServiceAccounts=always", "/iam/annotateServiceAccounts"),
     "boundary-name": ("iam.permissionsBoundary=tenant", "/iam/permissionsBoundary"),
     "misspelled-iam": ("iam.boundary=arn:aws:iam::123456789012:policy/tenant", "/iam"),

@@ -164,6 +164,7 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "IAM_PATH" .Values.iam.path
   "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
   "OIDC_PROVIDER_ARN" .Values.iam.oidcProviderARN
+  "EKS_CLUSTER_ARN" .Values.iam.eksClusterARN
   "ANNOTATE_SERVICE_ACCOUNTS" (ternary "true" "" .Values.iam.annotateServiceAccounts)
   "ALLOWED_POLICIES" (join "," .Values.iam.allowedPolicies)
   "ALLOWED_GROUPS" (join "," .Values.iam.allowedGroups)

@@ -45,6 +45,9 @@ USERS = PREFIX + "users"
 # On roles: the ServiceAccounts that the operator annotates. Tags with a number after this key have further names.
 SERVICE_ACCOUNTS = PREFIX + "service-accounts"
 
+# On roles: the ServiceAccounts with an EKS Pod Identity association, in the same way.
+ASSOCIATIONS = PREFIX + "associations"
+
 # On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved.
 SECRET = PREFIX + "secret"
 

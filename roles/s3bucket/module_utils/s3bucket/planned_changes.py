@@ -42,6 +42,9 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     found = [Change(aspect, aspect, _THERE, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
     found += _of_removed(deletion.users)
     found += [Change("role", _annotation_of(item), _THERE, "removed") for item in deletion.accounts]
+    found += [
+        Change("role", f"iamRole.podIdentityAssociations[{id_}]", _THERE, "deleted") for id_ in deletion.associations
+    ]
     found += [Change("role", "iamRole", _THERE, "deleted, with its policy")] if deletion.role else []
     return found + [Change(aspect, aspect, _THERE, "deleted") for aspect in deletion.differs if aspect == "service"]
 
@@ -216,9 +219,20 @@ def _of_role(role: RoleObservation, sources: Sources) -> list[Change]:
 def _of_accounts(role: RoleObservation) -> list[Change]:
     """The changes of ServiceAccounts' annotations."""
     states = [(item, role.arn) for item in role.accounts.added] + [(item, None) for item in role.accounts.removed]
-    return [
+    annotated = [
         Change("role", _annotation_of(item), service_accounts.role_arn_of(item) or None, becomes)
         for item, becomes in states
+    ]
+    return annotated + _of_associations(role)
+
+
+def _of_associations(role: RoleObservation) -> list[Change]:
+    """The changes of EKS Pod Identity associations: one to another role is deleted and created again."""
+    is_now = {item.service_account: item.role_arn for item in role.associations.deleted}
+    becomes = dict.fromkeys(role.associations.created, role.arn)
+    return [
+        Change("role", f"iamRole.serviceAccounts[{name}].podIdentityAssociation", is_now.get(name), becomes.get(name))
+        for name in sorted({*is_now, *becomes})
     ]
 
 

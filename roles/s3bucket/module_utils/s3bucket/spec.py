@@ -191,9 +191,15 @@ class Wanted:
 
     @property
     def role_tags(self) -> dict[str, str]:
-        """The tags in the call that creates the IAM role. They record the ServiceAccounts that are annotated."""
-        names = self.role.service_accounts if self.role and self.role.annotate else ()
-        return {**self.own_tags, **owner.names_record(owner.SERVICE_ACCOUNTS, names)}
+        """The tags in the call that creates the IAM role. They record ServiceAccounts."""
+        role = self.role
+        annotated = role.service_accounts if role and role.annotate else ()
+        associated = role.service_accounts if role and role.pod_identity else ()
+        return {
+            **self.own_tags,
+            **owner.names_record(owner.SERVICE_ACCOUNTS, annotated),
+            **owner.names_record(owner.ASSOCIATIONS, associated),
+        }
 
     @property
     def additional_names(self) -> list[str]:

@@ -27,7 +27,7 @@ from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
 from .removal import deletion_of, find_removed
-from .role import arn_of, former_accounts
+from .role import arn_of, former_accounts, former_associations
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
 
@@ -40,6 +40,7 @@ class Deletion:
     ``bucket_tags``: all tags that the bucket needs before the users are deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
     ``role``: the name of a role that is deleted; empty for none. ``role_arn``: that of the role, also if it is gone.
+    ``associations``: the ids of EKS Pod Identity associations that are deleted.
     ``accounts``: ServiceAccounts with the annotation of an earlier run, as they were read.
     ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
     """
@@ -54,6 +55,7 @@ class Deletion:
     role: str = ""
     role_arn: str = ""
     accounts: list[ApiObject] = field_of(default_factory=list)
+    associations: list[str] = field_of(default_factory=list)
     notes: list[str] = field_of(default_factory=list)
     deferred: list[ReconcileError] = field_of(default_factory=list)
 
@@ -70,7 +72,7 @@ class Deletion:
             "user": self.deletes_user,
             "secret": any(user.secret_uid or user.more for user in self.users),
             "service": bool(self.service_uid),
-            "role": bool(self.role or self.accounts),
+            "role": bool(self.role or self.accounts or self.associations),
         }
         return [name for name, is_there in found.items() if is_there]
 
@@ -183,6 +185,8 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     deletion.role = name if is_own else ""
     deletion.role_arn = found.arn if found else arn_of(wanted, sources, deletion.account, name)
     deletion.accounts, notes = former_accounts(wanted, sources, found if is_own else None)
+    deletion.notes += notes
+    deletion.associations, notes = former_associations(wanted, sources, found if is_own else None)
     deletion.notes += notes
     if found is None or is_own:
         return

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .. import owner, roles, service_accounts
+from .. import associations, owner, roles, service_accounts
+from ..associations import Association, Associations
 from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..outcome import Reason
@@ -25,7 +26,8 @@ class RoleObservation:
     """What is to be done about the role. ``found``: None for a role that does not exist.
 
     ``tags``: those that it must have; others set more. ``sets``: tags, trust policy or boundary differ.
-    ``accounts``: what is to be done about its ServiceAccounts.
+    ``accounts``, ``associations``: what is to be done about the annotations of its ServiceAccounts, and about their EKS
+    Pod Identity associations.
     """
 
     wanted: WantedRole
@@ -38,13 +40,15 @@ class RoleObservation:
     sets: bool = False
     puts_policy: bool = True
     accounts: Annotations = service_accounts.NONE
+    associations: Associations = associations.NONE
     notes: list[str] = field(default_factory=list)
     problems: list[ReconcileError] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
         """Whether a run would change the role."""
-        return self.found is None or self.sets or self.puts_policy or self.accounts.differs
+        of_accounts = self.accounts.differs or self.associations.differs
+        return self.found is None or self.sets or self.puts_policy or of_accounts
 
 
 def find_role(wanted: Wanted, sources: Sources) -> RoleState | None:
@@ -89,6 +93,7 @@ def compare_role(wanted: Wanted, sources: Sources, account: str, found: RoleStat
         {key: value for key, value in wanted.own_tags.items() if wanted.identity.uid or key != owner.UID},
     )
     _compare_accounts(wanted, sources, mine)
+    _compare_associations(wanted, sources, mine)
     if found is not None:
         boundary = sources.rules.boundary
         is_tagged = all(found.tags.get(key) == value for key, value in mine.tags.items())
@@ -133,6 +138,60 @@ def _compare_accounts(wanted: Wanted, sources: Sources, mine: RoleObservation) -
         )
         for conflict in mine.accounts.conflicts
     ]
+
+
+def _compare_associations(wanted: Wanted, sources: Sources, mine: RoleObservation) -> None:
+    """Compare the EKS Pod Identity associations. An object that does not use them makes no request for them."""
+    role, tags = mine.wanted, mine.found.tags if mine.found else {}
+    recorded = owner.recorded_names(owner.ASSOCIATIONS, tags)
+    names = role.service_accounts if role.pod_identity else ()
+    if not names and not recorded:
+        return
+    if not sources.role_rules.eks_cluster:
+        mine.notes.append(_associations_left_alone(recorded))
+        return
+    mine.tags |= owner.replaced_record(owner.ASSOCIATIONS, tags, names)
+    found = _find_associations(wanted, sources, {*names, *recorded})
+    mine.associations = associations.compare(names, found, mine.arn, wanted.identity)
+    mine.problems += [
+        ReconcileError(
+            Reason.CONFLICT,
+            f"spec.iamRole.podIdentity: {conflict}: delete it, or take the ServiceAccount out of "
+            "iamRole.serviceAccounts",
+        )
+        for conflict in mine.associations.conflicts
+    ]
+
+
+def _find_associations(wanted: Wanted, sources: Sources, names: set[str]) -> list[Association]:
+    rules = sources.role_rules
+    if sources.eks_of is None:
+        return []
+    eks = sources.eks_of(rules.eks_region)
+    return associations.find_associations(eks, rules.eks_name, wanted.identity.namespace, names)
+
+
+def former_associations(wanted: Wanted, sources: Sources, found: RoleState | None) -> tuple[list[str], list[str]]:
+    """The ids of the associations that the deletion of the object deletes, and notes.
+
+    :param found: the object's own role; None for none
+    """
+    role = wanted.role
+    names = set(owner.recorded_names(owner.ASSOCIATIONS, found.tags)) if found else set()
+    names |= set(role.service_accounts) if role and role.pod_identity else set()
+    if not names:
+        return [], []
+    if not sources.role_rules.eks_cluster:
+        return [], [_associations_left_alone(sorted(names))]
+    own = _find_associations(wanted, sources, names)
+    return [item.id for item in own if wanted.identity.is_same_object(item.tags)], []
+
+
+def _associations_left_alone(names: list[str]) -> str:
+    return (
+        f"the EKS Pod Identity associations of ServiceAccounts {', '.join(names)} were left alone: the operator's "
+        "settings name no EKS cluster any more"
+    )
 
 
 def former_accounts(wanted: Wanted, sources: Sources, found: RoleState | None) -> tuple[list[ApiObject], list[str]]:

@@ -74,6 +74,7 @@ class Sources:
     ``cluster``: None means that Secret and Service are not compared and count as in sync.
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
+    ``eks_of`` makes an EKS client of a region.
     ``iam``, ``role_rules``: for the IAM role of an object that requests one, and who may assume it.
     """
 
@@ -92,6 +93,7 @@ class Sources:
     endpoint: str = ""
     iam: AwsClient = None
     role_rules: RoleRules = NO_ROLES
+    eks_of: Callable[[str], AwsClient] | None = None
 
 
 @dataclass(frozen=True)
