@@ -139,6 +139,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             ("account-of-another-namespace", {"serviceAccounts": ["other:web"]}, "without a namespace"),
             ("account-star", {"serviceAccounts": ["*"]}, "without a namespace"),
             ("account-twice", {"serviceAccounts": ["a", "a"]}, 'serviceAccounts[1]: Duplicate value: "a"'),
+            ("annotate-pod-identity", {"annotate": True, "podIdentity": True}, "which needs no annotation"),
             ("annotate", {"annotate": "yes"}, "spec.iamRole.annotate: Invalid value"),
             ("mode", {"accessMode": "Admin"}, 'spec.iamRole.accessMode: Unsupported value: "Admin"'),
             ("prefix", {"prefixes": ["logs"]}, "must end with /: logs would also give access to logs-private"),
