@@ -55,7 +55,7 @@ def compare(wanted: Sequence[str], found: Sequence[Association], arn: str, ident
     """Find what differs.
 
     :param wanted: the names of the ServiceAccounts that are to have an association
-    :param found: theirs, and those of others that earlier runs may have created
+    :param found: the associations of these and of others that earlier runs may have created
     :param arn: the ARN of the role
     """
     by_name = {item.service_account: item for item in found}
