@@ -559,6 +559,7 @@ FULL: dict[str, Any] = {
         "name": "good",
         "serviceAccounts": ["web", "a.b"],
         "annotate": True,
+        "podIdentity": False,
         "accessMode": "ReadOnly",
         "prefixes": ["in/"],
     },

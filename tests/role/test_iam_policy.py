@@ -51,7 +51,7 @@ POLICY: dict[str, Any] = policy_for(
         oidc_provider_arn=PROVIDER, eks_cluster_arn=EKS_CLUSTER,
     )
 )  # fmt: skip
-ACTIONS = sorted(action for statement in POLICY["Statement"] for action in statement["Action"])
+ACTIONS = sorted({action for statement in POLICY["Statement"] for action in statement["Action"]})
 FORCED = {"IAM_PATH": PATH, "PERMISSIONS_BOUNDARY": BOUNDARY}
 SETTINGS = {**FORCED, "ALLOWED_SETTINGS": "all", "OIDC_PROVIDER_ARN": PROVIDER, "EKS_CLUSTER_ARN": EKS_CLUSTER}
 
@@ -334,7 +334,8 @@ def repair_a_role(operator: Operator, make: NewObject) -> str:
 
 def create_and_delete_a_role(operator: Operator, make: NewObject) -> str:
     cr, world = make(iamUser=None), operator.world
-    cr["spec"]["iamRole"] = {**role_for(cr), "podIdentity": True}
+    # Another flow, which has failed, may have left the association of a name that all objects have.
+    cr["spec"]["iamRole"] = {**role_for(cr), "serviceAccounts": [cr["metadata"]["name"]], "podIdentity": True}
     make_owned(world, cr)
     run = operator.reconcile(cr)
     if not run.outcome["done"]:
