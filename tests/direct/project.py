@@ -23,7 +23,7 @@ from s3bucket.api import API_VERSION
 from tests.support.world import CLUSTER, PROJECT, World
 
 BIN = Path(sys.executable).parent
-_RUN_TIMEOUT_S = 240
+_RUN_TIMEOUT_S = 600
 
 
 class Cluster:

@@ -99,10 +99,11 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
 
 
 def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str) -> AwsClient:
-    """A client with an access key of a user, and for the rest with the module's connection."""
-    return module.client(
-        service, profile_name=None, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None
-    )
+    """A client with an access key of a user, and for the rest with the module's connection.
+
+    A profile stays part of it: the profile may have the endpoint. Its credentials give way to the key.
+    """
+    return module.client(service, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None)
 
 
 def make_tagging_client(module: AnsibleAWSModule) -> AwsClient:
