@@ -56,9 +56,8 @@ class Held:
             made = object_at.__wrapped__(number)
             self.items.append({**made.item, "status": made.status()})
             for kind, child in (("Secret", made.secret()), ("Service", made.service())):
-                kept = keep_child(kind, child)
-                assert kept is not None
-                self._children[kind, NAMESPACE, kept.name] = kept.item
+                if kept := keep_child(kind, child):
+                    self._children[kind, NAMESPACE, kept.name] = kept.item
 
     def __call__(self, kind: str, namespace: str, name: str) -> Item | None:
         """A child as the watch caches have it."""
