@@ -15,7 +15,8 @@ from runner.commands.start import ComparingCommand, connect, private_environment
 @with_options([OUTPUT, WATCH_NAMESPACE])
 @with_role
 def orphans(role: RoleOptions, output: str, watch_namespaces: tuple[str, ...]) -> None:
-    """List IAM users and buckets with this cluster's owner tags whose S3 object no longer exists. Changes nothing.
+    """List IAM users, roles, EKS Pod Identity associations and buckets with this cluster's owner tags whose S3 object no
+    longer exists. Changes nothing.
 
     Exit status 0: there are none; 2: there are some; 1: AWS or Kubernetes does not answer.
     """

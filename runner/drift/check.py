@@ -82,7 +82,7 @@ class DriftCheck:
         self._time_limit = TimeLimit(limit_s, clock)
         self._clients = AWSClients(self._before_request)
         self._users = UserCache(period_s, clock, self._time_limit)
-        self.owned = OwnedReader(self._clients, self._users, settings.cluster_name)
+        self.owned = OwnedReader(self._clients, self._users, settings.cluster_name, settings.role_rules)
         self._live: ApiServer | None = connect() if has_cluster else None
         self.keys = KeyVerification(self._clients, self._live) if self._live else None
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live

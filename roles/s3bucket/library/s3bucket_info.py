@@ -226,7 +226,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
     users = [plan_user(wanted, user, sources) for user in seen.users]
     removed = plan_removed(wanted, seen)
     plan = {
-        "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users),
+        "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users[:1]),
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": users,
@@ -289,7 +289,7 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         },
         "key_tag": owner.KEY,
         "keys": user.keys.to_record(),
-        "step": "access",
+        "step": "access" if user.wanted.is_first else "users",
         "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
         "policy": wanted.policy_of(user.wanted),
         "puts_policy": user.puts_policy,

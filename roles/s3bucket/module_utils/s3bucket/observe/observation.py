@@ -37,6 +37,7 @@ class UserObservation:
     ``turn``: what decided about a rotation of the key.
     ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
     ``shown_keys``: these keys, as they are; empty for a new user.
+    ``problem``: as of :class:`sources.FoundUser`.
     Only the Secret as read holds secret values. It is never passed on.
     """
 
@@ -62,6 +63,7 @@ class UserObservation:
     shows_keys: bool = False
     shown_keys: list[ApiObject] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
+    problem: ReconcileError | None = None
 
     @property
     def written(self) -> list[str]:

@@ -103,6 +103,7 @@ class FoundUser:
 
     ``former``: the owned Secret of the name that the user's tags record, while the spec gives another name.
     ``config_map``, ``former_config_map``: the ConfigMaps beside both, where there should be or was one.
+    ``problem``: why nothing is done about its key and its Secret. ``refusal``: why nothing at all is done about it.
     """
 
     wanted: WantedUser
@@ -111,6 +112,8 @@ class FoundUser:
     former: ApiObject | None = None
     config_map: ApiObject | None = None
     former_config_map: ApiObject | None = None
+    problem: ReconcileError | None = None
+    refusal: ReconcileError | None = None
 
     @property
     def with_key(self) -> ApiObject | None:

@@ -91,6 +91,7 @@ def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> Use
         one.config_map,
         one.former_config_map,
         Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
+        problem=one.problem,
     )
 
 
@@ -117,7 +118,7 @@ def compare_user(
         unmanaged = ", ".join(mine.keys.unmanaged)
         seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
     seen.notes += _notes_on_rotation(mine)
-    for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
+    for found in (mine.problem, problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
 
