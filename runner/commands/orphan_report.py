@@ -88,4 +88,5 @@ def json_of(found: Found) -> str:
 def _line(thing: Owned) -> str:
     claim = f", claims bucket {thing.bucket}" if thing.kind in ("user", "role") and thing.bucket else ""
     of = f" of ServiceAccount {thing.service_account}" if thing.service_account else ""
-    return f"{thing.kind} {thing.name}{of}: of S3 object {thing.namespace}/{thing.object_name}, which no longer exists{claim}"
+    s3 = f"{thing.namespace}/{thing.object_name}"
+    return f"{thing.kind} {thing.name}{of}: of S3 object {s3}, which no longer exists{claim}"

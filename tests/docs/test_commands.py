@@ -107,7 +107,7 @@ NOT_RUN = {
     (
         "docs/operations/orphans.md",
         "Remove a role",
-    ): "needs an EKS cluster; tests/cluster/test_claims.py lists such a role",
+    ): ("needs an EKS cluster; tests/cluster/test_claims.py lists such a role"),
     ("docs/guides/roles.md", "Allow roles"): (
         "needs an OIDC provider in IAM; tests/unit/runner/test_iam_policy.py prints the policy"
     ),
