@@ -9,7 +9,7 @@ in place of an object: a view answers with empty values where it finds something
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -208,8 +208,8 @@ class Child(KubeObject):
 class Owned:
     """Something in AWS with owner tags.
 
-    ``kind``: user, bucket, role or association (of EKS Pod Identity, with its id as the name); ``bucket``: the name that
-    a user or role claims; ``region``: one to send requests to; ``service_account``: that of an association.
+    ``kind``: user, bucket, role or association (of EKS Pod Identity, with its id as the name). ``bucket``: the name
+    that a user or role claims. ``region``: one to send requests to. ``service_account``: that of an association.
     """
 
     kind: str
