@@ -261,6 +261,30 @@ def test_move_that_was_interrupted_is_completed(shaped: Shaped, check: DriftChec
     assert user_tags(shaped.world, user_of(cr))["agill.apps/secret"] == "other-keys"
 
 
+@pytest.mark.parametrize("name", ["third-keys", "other-keys"], ids=["moved-again", "moved-back"])
+def test_secret_in_between_is_deleted_when_the_name_changes_twice(shaped: Shaped, check: DriftCheck, name: str) -> None:
+    """A run was killed before it had completed the first move."""
+    core, namespace, user = shaped.world.core, shaped.namespace, user_of(shaped.cr)
+    former, body = shaped.cr["spec"]["secret"]["name"], shaped.read()
+    metadata = {key: body["metadata"][key] for key in ("labels", "annotations", "ownerReferences")}
+    core.create_namespaced_secret(namespace, {**body, "metadata": {**metadata, "name": "between"}})
+    core.create_namespaced_config_map(namespace, {"metadata": {**metadata, "name": "between"}})
+    # Not owned, though it has the labels.
+    others = {"name": "others-copy", "labels": metadata["labels"]}
+    core.create_namespaced_secret(namespace, {"metadata": others})
+    shaped.world.iam.tag_user(UserName=user, Tags=[{"Key": "agill.apps/secret", "Value": f"{former}:"}])
+    cr = shaped.give(name=name, layout="OBC", **LABELS)
+    assert drift_of(check, cr) == ("secret",)
+    shaped.reconcile()
+    label = {"label_selector": "agill.apps/s3=shaped"}
+    found = {item.metadata.name for item in core.list_namespaced_secret(namespace, **label).items}
+    assert found == {name, "others-copy"}
+    assert [item.metadata.name for item in core.list_namespaced_config_map(namespace, **label).items] == [name]
+    assert user_tags(shaped.world, user)["agill.apps/secret"] == name
+    assert drift_of(check, cr) == ()
+    core.delete_namespaced_secret("others-copy", namespace)
+
+
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
 def test_other_object_of_the_new_name_is_a_conflict(shaped: Shaped, kind: str) -> None:
     before, name = shaped.cr, f"others-{kind.lower()}"

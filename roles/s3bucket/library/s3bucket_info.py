@@ -284,7 +284,12 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value
-            for key, value in {**wanted.identity.tags, **user.tags, **user.keys.record}.items()
+            for key, value in {
+                **wanted.identity.tags,
+                **user.tags,
+                **in_secret["moving_tags"],
+                **user.keys.record,
+            }.items()
             if key not in (owner.UNMANAGED_KEYS, *user.keys.removed_tags)
         },
         "key_tag": owner.KEY,
@@ -322,6 +327,7 @@ def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
             {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
             for kind, item in user.unwanted
         ],
+        "moving_tags": own.moving_tags(user.found.tags) if user.moves and user.writes_secret and user.found else {},
         "secret_tags": {owner.SECRET: own.name} if user.moves and user.writes_secret else {},
     }
     source = {

@@ -14,7 +14,7 @@ from ..outcome import Reason
 from ..spec import Wanted
 from ..state import UserState
 from .observation import Observation, UserObservation
-from .sources import Cluster, FoundUser, Sources
+from .sources import Cluster, Found, FoundUser, Sources
 
 _Child = ApiObject | None
 
@@ -48,6 +48,34 @@ def _find_config_maps(wanted: Wanted, cluster: Cluster, one: FoundUser, former_n
     has_one = own.has_config_map or _has_config_map(wanted, one.secret)
     former = cluster.find_config_map(namespace, former_name) if _has_config_map(wanted, one.former) else None
     return cluster.find_config_map(namespace, own.name) if has_one else None, owned_only(wanted, former)
+
+
+def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
+    """The users, with the Secrets that an unfinished move has left, for one of the users that move theirs.
+
+    The name of a Secret may be changed again before the first move is complete, and then no record names the Secret in
+    between. Nothing is read unless the tags of a user record a move, nor while one of the users is not known.
+    """
+    users, cluster = found.users, sources.cluster
+    moving = next((one for one in users if one.user and one.wanted.secret.is_moving(one.user.tags)), None)
+    if cluster is None or moving is None or any(one.refusal for one in users):
+        return found
+    kept = {one.wanted.secret.name for one in (*users, *found.removed)}
+    kept |= {one.wanted.secret.former_name(one.user.tags) for one in (*users, *found.removed) if one.user}
+    strays: list[tuple[str, ApiObject]] = []
+    for item in cluster.list_secrets(wanted.identity.namespace, wanted.identity.name):
+        if item["metadata"]["name"] in kept or owned_only(wanted, item) is None:
+            continue
+        strays.append(("Secret", item))
+        beside = _find_config_map_of(wanted, cluster, item)
+        strays += [("ConfigMap", beside)] if beside else []
+    return replace(found, users=tuple(replace(one, strays=tuple(strays)) if one is moving else one for one in users))
+
+
+def _find_config_map_of(wanted: Wanted, cluster: Cluster, secret: ApiObject) -> _Child:
+    if not _has_config_map(wanted, secret):
+        return None
+    return owned_only(wanted, cluster.find_config_map(wanted.identity.namespace, secret["metadata"]["name"]))
 
 
 def owned_only(wanted: Wanted, item: _Child) -> _Child:

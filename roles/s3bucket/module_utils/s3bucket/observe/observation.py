@@ -31,9 +31,9 @@ class UserObservation:
     ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
     ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
-    ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
+    ``former``, ``config_map``, ``former_config_map``, ``strays``: as of :class:`sources.FoundUser`.
     ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
-    ``moves``: the Secret has another name than the user's tags record.
+    ``moves``: the Secret has another name than the user's tags record, or they record an unfinished move.
     ``turn``: what decided about a rotation of the key.
     ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
     ``shown_keys``: these keys, as they are; empty for a new user.
@@ -64,6 +64,7 @@ class UserObservation:
     shown_keys: list[ApiObject] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
     problem: ReconcileError | None = None
+    strays: tuple[tuple[str, ApiObject], ...] = ()
 
     @property
     def written(self) -> list[str]:
@@ -100,7 +101,7 @@ class UserObservation:
             return []
         config_map = None if self.wanted.secret.has_config_map else self.config_map
         found = (("Secret", self.former), ("ConfigMap", self.former_config_map), ("ConfigMap", config_map))
-        return [(kind, item) for kind, item in found if item is not None]
+        return [*((kind, item) for kind, item in found if item is not None), *self.strays]
 
 
 @dataclass

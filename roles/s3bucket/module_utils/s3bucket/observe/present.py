@@ -64,7 +64,7 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     removed = find_removed(wanted, sources, users[0].user) if users else ()
     of_service = children.find_service(wanted, sources)
     of_role = role.find_role(wanted, sources, has_bucket=found is not None)
-    return Found(account, found, users, of_service, removed, *of_role)
+    return children.with_strays(wanted, sources, Found(account, found, users, of_service, removed, *of_role))
 
 
 def _read_user(wanted: Wanted, sources: Sources, one: WantedUser) -> FoundUser:

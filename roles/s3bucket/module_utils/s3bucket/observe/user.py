@@ -92,6 +92,7 @@ def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> Use
         one.former_config_map,
         Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
         problem=one.problem,
+        strays=one.strays,
     )
 
 
@@ -214,7 +215,7 @@ def _is_secret_same(wanted: Wanted, mine: UserObservation, user: UserState) -> b
     )
     is_replaced = secret is not None and bool(secret.get("immutable")) and not (has_metadata and has_data)
     mine.rewrites_data = not mine.keys.create and (not has_data or is_replaced)
-    mine.moves = own.former_name(user.tags) != own.name
+    mine.moves = own.is_moving(user.tags)
     _compare_config_map(wanted, mine)
     return has_metadata and has_data and not (mine.moves or mine.former or mine.config_map_differs)
 
