@@ -116,7 +116,8 @@ class DriftCheck:
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, Retry.SLOW, status=status, drift=drift)
-        return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
+        notes = [*seen.notes, *seen.due_rotations]
+        return Outcome(True, Reason.READY, "; ".join(notes), status=status, drift=drift)
 
     def compare_deletion(self, s3: S3Object) -> Outcome | None:
         """The outcome of the deletion of an object that owns nothing.

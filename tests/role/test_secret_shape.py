@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client as k8s
+import kubernetes.config
 import pytest
 
 from dev.apigate import ApiGate
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket import secrets
+from s3bucket.cluster import ApiServer
 from s3bucket.keys import fingerprint_of
 from s3bucket.metadata import RECORD
+from s3bucket.observe import observe
 from tests.support.drift import cached, set_as_operator
 from tests.support.objects import user_of, user_tags
 from tests.support.world import PROJECT, SETTINGS, Run, World, deleting, requests_of
@@ -298,6 +303,36 @@ def test_other_object_of_the_new_name_is_a_conflict(shaped: Shaped, kind: str) -
     assert "set another spec.secret.name" in outcome["message"]
     shaped.cr = before
     assert shaped.world.differs(before) == []
+
+
+def without_config_maps(shaped: Shaped) -> ApiServer:
+    """The API server for an operator whose chart has not set rbac.configMaps."""
+    kinds = ["secrets", "services", "s3s"]
+    rule = {"apiGroups": ["", "agill.apps"], "resources": kinds, "verbs": ["get", "list", "patch", "create"]}
+    api = kubernetes.config.new_client_from_config(str(shaped.world.kubeconfig))
+    rbac = k8s.RbacAuthorizationV1Api(api)
+    rbac.create_namespaced_role(shaped.namespace, {"metadata": {"name": "limited"}, "rules": [rule]})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"}
+    subjects = [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}]
+    binding = {"metadata": {"name": "limited"}, "roleRef": reference, "subjects": subjects}
+    rbac.create_namespaced_role_binding(shaped.namespace, binding)
+    api.set_default_header("Impersonate-User", "limited")
+    return ApiServer(api)
+
+
+def test_layout_that_needs_a_missing_right_keeps_nothing_else_from_being_maintained(shaped: Shaped) -> None:
+    before, world = shaped.cr, shaped.world
+    sources = dataclasses.replace(world.sources(), cluster=without_config_maps(shaped))
+    world.s3.put_bucket_versioning(Bucket=before["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
+    cr = {**before, "spec": {**before["spec"], "secret": {"name": "limited-keys", "layout": "OBC"}}}
+    seen = observe(world.wanted(cr), sources)
+    assert [problem.reason for problem in seen.deferred] == ["KubernetesError"]
+    assert "set rbac.configMaps of its chart" in seen.deferred[0].message
+    assert seen.differs == ["versioning"]
+    # Without the right to list Secrets, those of an unfinished move are left.
+    assert sources.cluster is not None
+    assert sources.cluster.list_secrets("kube-system", "shaped") == []
+    world.s3.put_bucket_versioning(Bucket=before["spec"]["bucketName"], VersioningConfiguration={"Status": "Suspended"})
 
 
 def test_immutable_secret_is_replaced_with_the_same_key(shaped: Shaped) -> None:

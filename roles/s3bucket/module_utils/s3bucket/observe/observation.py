@@ -200,6 +200,15 @@ class Observation:
         return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
 
     @property
+    def due_rotations(self) -> list[str]:
+        """The rotations that a run would begin, in words. Where drift is only reported, no run begins them."""
+        return [
+            f"the rotation of access key {user.keys.replaces} of IAM user {user.wanted.username} is due"
+            for user in self.users
+            if user.keys.replaces
+        ]
+
+    @property
     def lacks(self) -> list[str]:
         """What is missing without which no one can use the object, in words. All of it also differs."""
         has_keys = all(user.has_key for user in self.users)
