@@ -251,7 +251,10 @@ def test_due_rotation_is_only_reported_with_drift_policy_report(
     world: World, new_object: NewObject, new_name: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = new_name("bob")
-    cr = new_object(driftPolicy="Report", additionalUsers=[{"username": bob, "secret": {"name": "bob-keys"}}])
+    cr = new_object(
+        driftPolicy="Report",
+        additionalUsers=[{"username": bob, "secret": {"name": "bob-keys"}, "keyRotation": {"interval": "1h"}}],
+    )
     assert world.reconcile(cr).outcome["done"]
     key = world.credentials(cr)[0]
     set_as_operator(world, monkeypatch)
@@ -262,6 +265,7 @@ def test_due_rotation_is_only_reported_with_drift_policy_report(
         # The key works, so the object is Ready.
         assert (found.is_done, found.drift) == (True, ("access_key",))
         assert f"the rotation of access key {key} of IAM user {user} is due" in found.message
+        assert f"spec.additionalUsers[{bob}].keyRotation: interval is shorter than twice gracePeriod" in found.message
         world.core.delete_namespaced_secret("bob-keys", cr["metadata"]["namespace"])
         found = check.compare(S3Object(cr))
         assert (found.is_done, found.drift) == (False, ("access_key", "secret"))

@@ -280,6 +280,9 @@ def test_secret_in_between_is_deleted_when_the_name_changes_twice(shaped: Shaped
     shaped.world.iam.tag_user(UserName=user, Tags=[{"Key": "agill.apps/secret", "Value": f"{former}:"}])
     cr = shaped.give(name=name, layout="OBC", **LABELS)
     assert drift_of(check, cr) == ("secret",)
+    lines = check.plan(S3Object(cr)).lines
+    assert "secret[between]: there -> deleted" in lines
+    assert "configMap[between]: there -> deleted" in lines
     shaped.reconcile()
     label = {"label_selector": "agill.apps/s3=shaped"}
     found = {item.metadata.name for item in core.list_namespaced_secret(namespace, **label).items}

@@ -75,7 +75,11 @@ def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
 def _find_config_map_of(wanted: Wanted, cluster: Cluster, secret: ApiObject) -> _Child:
     if not _has_config_map(wanted, secret):
         return None
-    return owned_only(wanted, cluster.find_config_map(wanted.identity.namespace, secret["metadata"]["name"]))
+    try:
+        return owned_only(wanted, cluster.find_config_map(wanted.identity.namespace, secret["metadata"]["name"]))
+    except ForbiddenError:
+        # Then the operator has written none: anyone who may write the Secret may have written its record.
+        return None
 
 
 def owned_only(wanted: Wanted, item: _Child) -> _Child:

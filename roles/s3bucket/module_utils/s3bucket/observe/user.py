@@ -274,9 +274,14 @@ def _notes_on_rotation(mine: UserObservation) -> list[str]:
     """Notes for a person on a rotation that does not go on by itself, or not as expected."""
     plan, turn = mine.keys, mine.turn
     old, use = plan.old, turn.last_use or LastUse()
-    if old is None or plan.create:
-        return []
     notes = []
+    if turn.rotation.is_interval_short:
+        notes.append(
+            f"spec.{mine.wanted.field}.keyRotation: interval is shorter than twice gracePeriod, for which the old key "
+            "exists at least: the key is rotated less often"
+        )
+    if old is None or plan.create:
+        return notes
     if turn.answered:
         notes.append(f"the rotation that {ROTATE_KEY} requests waits until the old access key {old.id} is deleted")
     if turn.is_kept:
