@@ -64,7 +64,7 @@ def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
         return later
     if step != "rights":
         return [step]
-    # A key is created only for a user that has its rights. Additional users of an existing bucket have theirs.
+    # A key is created only for a user that has its rights. Additional users of an existing bucket have their rights.
     return ["rights", "access"] if has_bucket else ["rights", "settings", "users", "access", "role"]
 
 

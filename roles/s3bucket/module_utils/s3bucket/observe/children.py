@@ -51,7 +51,7 @@ def _find_config_maps(wanted: Wanted, cluster: Cluster, one: FoundUser, former_n
 
 
 def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
-    """The users, with the Secrets that an unfinished move has left, for one of the users that move theirs.
+    """The users, with the Secrets that an unfinished move has left, for one of the users with such a move.
 
     The name of a Secret may be changed again before the first move is complete, and then no record names the Secret in
     between. Nothing is read unless the tags of a user record a move, nor while one of the users is not known.
