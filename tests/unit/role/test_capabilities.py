@@ -125,7 +125,7 @@ def test_account_of_a_store_without_sts_is_a_setting() -> None:
     assert (found.account, found.has_sts, found.has_iam) == ("RGW1", False, True)
     with pytest.raises(ReconcileError, match="s3bucket_account_id: is needed, as the store has IAM and no STS"):
         probe_of(StoreAnswers(answers))
-    with pytest.raises(ReconcileError, match="s3bucket_account_id: is 1, and the STS of the store shows 2"):
+    with pytest.raises(ReconcileError, match="s3bucket_account_id: is 1, and the STS of the store returns 2"):
         probe_of(StoreAnswers({"GetCallerIdentity": identity("2")}), "1")
 
 

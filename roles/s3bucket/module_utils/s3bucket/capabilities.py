@@ -186,7 +186,7 @@ def is_absent(error: BaseException) -> bool:
 
 
 def _reject_absent(response_dict: ApiObject, operation_model: Any, **_: object) -> None:
-    """Raise NotImplemented for a status that says so. Without it, botocore fails to parse such an answer's body."""
+    """Raise NotImplemented for a status that means this. Without it, botocore fails to parse such an answer's body."""
     if response_dict["status_code"] in _ABSENT_STATUSES:
         raise not_implemented(operation_model.name, "the store does not know the request")
 
@@ -236,7 +236,7 @@ def _find_account(sts: AwsClient) -> str:
 
 def _check_account(found: str, given: str, *, has_iam: bool) -> str:
     if found and given and found != given:
-        raise invalid("s3bucket_account_id", f"is {given}, and the STS of the store shows {found}: leave it out")
+        raise invalid("s3bucket_account_id", f"is {given}, and the STS of the store returns {found}: leave it out")
     if has_iam and not found and not given:
         raise invalid(
             "s3bucket_account_id",
