@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .. import children as manifests
 from ..access import WantedUser
+from ..capabilities import check_has_iam
 from ..errors import ReconcileError
 from ..keys import Pair
 from ..spec import Wanted, check_lockout, check_namespace
@@ -56,7 +57,8 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
 def _read(wanted: Wanted, sources: Sources) -> Found:
     """Read what exists, after checking that the spec fits the account."""
-    account = ask_account(wanted, sources.sts, sources.sts_of)
+    check_has_iam(wanted, sources.capabilities)
+    account = ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities)
     check_namespace(wanted, account)
     check_lockout(wanted, account)
     found = find_bucket(wanted, sources, account)
