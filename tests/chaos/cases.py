@@ -41,10 +41,11 @@ WRITES = {
     # An additional user is added, and taken out again.
     "user-added": (
         "aws:TagUser#1",
+        "aws:TagUser#2",
         "aws:CreateUser#1",
         "aws:PutUserPolicy#1",
         "aws:CreateAccessKey#1",
-        "aws:TagUser#2",
+        "aws:TagUser#3",
         "kubernetes:POST secrets#1",
         "aws:UntagUser#1",
     ),
