@@ -20,7 +20,7 @@ import yaml
 from dev.apigate import ApiGate, ApiRequest
 from dev.aws import Aws, admin_key_in
 from s3bucket.api import API_VERSION
-from tests.support.world import CLUSTER, PROJECT, World
+from tests.support.world import CLUSTER, PROJECT, World, caching
 
 BIN = Path(sys.executable).parent
 _RUN_TIMEOUT_S = 600
@@ -145,7 +145,7 @@ class Project:
         self.program = BIN / "ansible-playbook"
         self._record = folder / "record.jsonl"
         # Of all projects of the session.
-        self._packed = folder.parent / "packed"
+        self._cache = folder.parent / "cache"
         self.home.mkdir(parents=True)
         self.roles_path = PROJECT / "roles"
         self.write("ansible.cfg", _CONFIGURATION.format(self.roles_path))
@@ -213,7 +213,7 @@ class Project:
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
             "ANSIBLE_CALLBACKS_ENABLED": "record",
             "DIRECT_RECORD": str(self._record),
-            "DIRECT_PACKED": str(self._packed),
+            **caching(self._cache),
         }
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return {"PATH": path, "HOME": str(self.home), **recording}

@@ -15,7 +15,7 @@ import pytest
 from dev.aws import admin_key_in
 from dev.binaries import find_binaries
 from dev.processes import plain_environment
-from tests.support.world import PROJECT
+from tests.support.world import PROJECT, caching
 
 SCENARIOS = sorted(path.parent.name for path in (PROJECT / "molecule").glob("*/molecule.yml"))
 _BIN = Path(sys.executable).parent
@@ -33,6 +33,7 @@ class Molecule:
         path = f"{_BIN}{os.pathsep}{os.environ['PATH']}"
         environment = {"PATH": path, "MOLECULE_EPHEMERAL_DIRECTORY": str(self.folder), "NO_COLOR": "1"}
         environment |= {"ANSIBLE_VERBOSITY": "3"} if is_verbose else {}
+        environment |= caching(self.folder.with_name("cache"))
         return subprocess.run(
             [str(_BIN / "molecule"), command, "--scenario-name", self.scenario, *arguments],
             cwd=PROJECT,

@@ -287,6 +287,11 @@ class World:
         }
 
 
+def caching(folder: Path) -> dict[str, str]:
+    """The environment with which stock runs share what Ansible packs and Python compiles (support/caching)."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "caching"), "S3_OPERATOR_TEST_CACHE": str(folder)}
+
+
 def make_old_key_older(world: World, user: str, days: float, phase: Phase | None = None) -> None:
     """Record that the phase of a user's old key began a number of days ago."""
     tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=user)["Tags"]}

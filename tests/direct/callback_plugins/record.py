@@ -1,18 +1,14 @@
 """Records a run as JSON lines in the file that DIRECT_RECORD names: each task, each fact, and the statistics.
 
-The play under test needs no task for it, and its own output does not change. The runs of a session share the packed
-modules (a second of CPU each), which Ansible keeps for one run only: their content is that of the installed files.
+The play under test needs no task for it, and its own output does not change.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible import constants  # type: ignore[attr-defined]  # mypy finds only the part of the role (.mypy)
 from ansible.plugins.callback import CallbackBase
 
 if TYPE_CHECKING:
@@ -34,10 +30,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "record"
     CALLBACK_NEEDS_ENABLED = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        _share_packed_modules(Path(os.environ["DIRECT_PACKED"]))
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         found = _result_of(result)
@@ -63,14 +55,6 @@ class CallbackModule(CallbackBase):
     def _write(self, line: dict[str, Any]) -> None:
         with open(os.environ["DIRECT_RECORD"], "a") as file:
             file.write(json.dumps(line, default=str) + "\n")
-
-
-def _share_packed_modules(folder: Path) -> None:
-    # Other versions of the collections are packed apart.
-    paths = json.dumps([str(path) for path in constants.COLLECTIONS_PATHS])
-    shared = folder / hashlib.sha256(paths.encode()).hexdigest()
-    shared.mkdir(parents=True, exist_ok=True)
-    (Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache").symlink_to(shared)
 
 
 def _host_of(result: CallbackTaskResult) -> str:
