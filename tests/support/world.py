@@ -159,6 +159,7 @@ class World:
             # SETTINGS, in the form in which a user sets them for a playbook.
             "CLUSTER_NAME": CLUSTER,
             "IAM_SETTLE": "0",
+            **(caching(self.folder / "cache") if executor == "stock" else {}),
             **environment,
         }
         done = subprocess.run(
