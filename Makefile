@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 # A target of this file in the other environment.
 NEWEST := python=$$($(PYTHON) dev/newest.py) && $(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python"
 # The project's tools read nothing from the machine's Python settings.
-unexport PYTHONWARNINGS PYTHONPATH
+unexport PYTHONWARNINGS PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
 

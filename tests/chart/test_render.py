@@ -22,13 +22,13 @@ from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods,
 from tests.support.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
 
 
 def test_crd_is_that_of_crds_and_stays(everything: list[dict[str, Any]]) -> None:
     rendered = find(everything, "CustomResourceDefinition")
     assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert rendered["spec"] == yaml.safe_load(CRD.read_text())["spec"]
+    assert rendered["spec"] == yaml.load(CRD.read_text(), yaml.CSafeLoader)["spec"]
 
 
 def test_versions_are_those_of_the_operator(everything: list[dict[str, Any]]) -> None:
@@ -41,7 +41,7 @@ def test_artifact_hub_shows_this_image_crd_and_example() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     shown = {key.partition("/")[2]: yaml.safe_load(value) for key, value in chart["annotations"].items()}
     assert [item["image"] for item in shown["images"]] == [f"agill17/s3-operator:{__version__}"]
-    crd = yaml.safe_load(CRD.read_text())
+    crd = yaml.load(CRD.read_text(), yaml.CSafeLoader)
     [version] = [item["name"] for item in crd["spec"]["versions"]]
     [named] = shown["crds"]
     assert (named["kind"], named["version"], named["name"]) == ("S3", version, crd["metadata"]["name"])
