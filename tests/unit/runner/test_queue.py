@@ -19,9 +19,9 @@ class Clock:
         return self.now
 
 
-def make() -> tuple[WorkQueue, Clock]:
+def make(per_namespace: int = 1000) -> tuple[WorkQueue, Clock]:
     clock = Clock()
-    return WorkQueue(clock), clock
+    return WorkQueue(clock, [Pool((Lane.FRESH, Lane.REPAIR), per_namespace), Pool((Lane.RESYNC,), 1000)]), clock
 
 
 def test_get_fresh_goes_before_resync_whatever_came_first() -> None:
@@ -127,12 +127,12 @@ def test_get_serves_only_the_lanes_it_is_asked_for() -> None:
 
 
 def drain(
-    queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), pool: Pool | None = None, at_most: int = 1000
+    queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), at_most: int = 1000
 ) -> list[str]:
     """The items that one worker gets, in order, as namespace/name."""
     served = []
     while len(served) < at_most:
-        found = queue.get(0, lanes, *([pool] if pool else []))
+        found = queue.get(0, lanes)
         if found is None:
             break
         served.append("/".join(found[0]))
@@ -174,31 +174,31 @@ def test_get_quiet_namespace_is_next_however_long_the_backlog_is() -> None:
     ("per_namespace", "noisy", "quiet"), [(1, 1, 1), (2, 2, 1), (7, 7, 1)], ids=["two-workers", "three", "eight"]
 )
 def test_get_namespace_has_at_most_its_share_of_a_pool(per_namespace: int, noisy: int, quiet: int) -> None:
-    queue, _ = make()
-    pool = Pool("run", per_namespace)
+    queue, _ = make(per_namespace)
     for number in range(20):
         queue.add(("noisy", f"o{number}"))
-    held = [queue.get(0, pool=pool) for _ in range(noisy)]
+    held = [queue.get(0) for _ in range(noisy)]
     assert None not in held
-    assert queue.get(0, pool=pool) is None
+    assert queue.get(0) is None
     queue.add(("quiet", "new"))
-    assert queue.get(0, pool=pool) == (("quiet", "new"), Lane.FRESH)
-    assert queue.get(0, pool=pool) is None
+    assert queue.get(0) == (("quiet", "new"), Lane.FRESH)
+    assert queue.get(0) is None
     # Another pool has workers of its own. A worker that finishes makes room in its pool.
-    assert queue.get(0, pool=Pool("check", 1)) is not None
+    queue.add(("noisy", "old"), Lane.RESYNC)
+    assert queue.get(0) == (("noisy", "old"), Lane.RESYNC)
+    assert queue.get(0) is None
     assert held[0] is not None
     queue.done(held[0][0])
-    assert queue.get(0, pool=pool) is not None
+    assert queue.get(0) is not None
 
 
 def test_done_wakes_a_worker_that_waits_for_room() -> None:
-    queue = WorkQueue()
-    pool = Pool("run", 1)
+    queue = WorkQueue(pools=[Pool(tuple(Lane), 1)])
     queue.add(A)
     queue.add(B)
-    assert queue.get(0, pool=pool) is not None
+    assert queue.get(0) is not None
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(queue.get, None, tuple(Lane), pool)
+        waiting = threads.submit(queue.get)
         queue.done(A)
         assert waiting.result(30) == (B, Lane.FRESH)
 
@@ -243,18 +243,17 @@ def test_get_object_that_failed_is_served_at_last_where_there_is_always_more_to_
 
 
 def test_get_objects_that_timed_out_share_one_worker_whatever_their_namespace() -> None:
-    queue, clock = make()
-    pool = Pool("run", 2)
+    queue, clock = make(2)
     slow = [(namespace, name) for namespace in "xyz" for name in "ab"]
     for key in slow:
         queue.rank(key, Standing.TIMED_OUT)
         queue.add(key)
     clock.now += 1
     queue.add(A)
-    held = [queue.get(0, pool=pool), queue.get(0, pool=pool), queue.get(0, pool=pool)]
+    held = [queue.get(0), queue.get(0), queue.get(0)]
     assert held == [(slow[0], Lane.FRESH), (A, Lane.FRESH), None]
     queue.done(slow[0])
-    assert queue.get(0, pool=pool) == (slow[1], Lane.FRESH)
+    assert queue.get(0) == (slow[1], Lane.FRESH)
 
 
 def test_forget_drops_how_an_object_ended() -> None:
@@ -264,6 +263,5 @@ def test_forget_drops_how_an_object_ended() -> None:
     queue.add(A)
     queue.rank(B, Standing.TIMED_OUT)
     queue.add(B)
-    pool = Pool("run", 2)
     # If A were still in the group of B, it would already use one of the group's workers.
-    assert {queue.get(0, pool=pool), queue.get(0, pool=pool)} == {(A, Lane.FRESH), (B, Lane.FRESH)}
+    assert {queue.get(0), queue.get(0)} == {(A, Lane.FRESH), (B, Lane.FRESH)}
