@@ -21,6 +21,7 @@ from runner.control.probes import Probes, serve_probes
 from runner.control.queue import WorkQueue
 from runner.control.shutdown import END_S, WORKERS_S, Shutdown
 from runner.control.threads import Threads
+from runner.control.verifier import THREADS as VERIFY_THREADS
 from runner.control.watches import Watches
 from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.execution import processes
@@ -31,8 +32,6 @@ from runner.objects import S3Object
 from runner.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-# They wait for AWS most of the time: enough for 50,000 keys an hour.
-_VERIFY_THREADS = 2
 # How often new reads of all IAM users are requested, at least.
 _ORPHAN_PERIOD_S = 60.0
 
@@ -141,7 +140,7 @@ class Operator:
         orphans = components.orphans
         self._threads.start("orphaned-users", orphans.run, self._stopping, self._watches.is_synced, period_s)
         if components.verifier is not None:
-            for number in range(_VERIFY_THREADS):
+            for number in range(VERIFY_THREADS):
                 self._threads.start(f"verify-{number}", components.verifier.work)
         self._start_workers(components)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from runner.control.queue import FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
+from runner.control.queue import FAILED_WAITS_S, MAX_FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
+from runner.control.turns import Heap
 
 A, B, C = ("ns", "a"), ("ns", "b"), ("ns", "c")
 
@@ -126,9 +128,7 @@ def test_get_serves_only_the_lanes_it_is_asked_for() -> None:
     assert queue.get(0, (Lane.RESYNC,)) == (A, Lane.RESYNC)
 
 
-def drain(
-    queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), at_most: int = 1000
-) -> list[str]:
+def drain(queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), at_most: int = 1000) -> list[str]:
     """The items that one worker gets, in order, as namespace/name."""
     served = []
     while len(served) < at_most:
@@ -265,3 +265,150 @@ def test_forget_drops_how_an_object_ended() -> None:
     queue.add(B)
     # If A were still in the group of B, it would already use one of the group's workers.
     assert {queue.get(0), queue.get(0)} == {(A, Lane.FRESH), (B, Lane.FRESH)}
+
+
+def test_get_namespace_without_a_worker_is_before_one_with_some() -> None:
+    queue, clock = make()
+    for name in ("1", "2", "3", "4"):
+        queue.add(("noisy", name))
+    clock.now += 1
+    queue.add(("other", "1"))
+    held = [queue.get(0) for _ in range(3)]
+    assert held == [(("noisy", "1"), Lane.FRESH), (("other", "1"), Lane.FRESH), (("noisy", "2"), Lane.FRESH)]
+    # Noisy has waited longer for its turn, but has a worker already.
+    clock.now += 1
+    queue.add(("quiet", "new"))
+    queue.done(("noisy", "1"))
+    assert queue.get(0) == (("quiet", "new"), Lane.FRESH)
+    assert queue.get(0) == (("noisy", "3"), Lane.FRESH)
+
+
+def test_get_turns_of_one_lane_are_not_spent_in_another() -> None:
+    queue, _ = make()
+    for namespace in "ab":
+        queue.add((namespace, "new"))
+        for number in "123":
+            queue.add((namespace, f"repair{number}"), Lane.REPAIR)
+    assert drain(queue, (Lane.FRESH,), at_most=1) == ["a/new"]
+    # The turn of a in this lane is still its own.
+    assert drain(queue, (Lane.REPAIR,), at_most=3) == ["a/repair1", "b/repair1", "a/repair2"]
+
+
+def test_get_object_that_fails_again_and_again_waits_behind_one_that_failed_once() -> None:
+    queue, clock = make()
+    for _ in range(2):
+        queue.rank(A, Standing.FAILED)
+    queue.rank(B, Standing.FAILED)
+    queue.add(A)
+    clock.now += FAILED_WAITS_S - 1
+    queue.add(B)
+    clock.now += FAILED_WAITS_S - 1
+    queue.add(C)
+    # Of the three, A is due first. It counts as due two minutes later, and B one minute later.
+    assert drain(queue) == ["ns/c", "ns/b", "ns/a"]
+
+
+def test_get_penalty_of_an_object_that_fails_for_ever_is_limited() -> None:
+    queue, clock = make()
+    for _ in range(1000):
+        queue.rank(A, Standing.FAILED)
+    queue.add(A)
+    clock.now += MAX_FAILED_WAITS_S + 1
+    queue.add(B)
+    assert drain(queue) == ["ns/a", "ns/b"]
+
+
+def test_load_beside_counts_what_its_namespace_has_due_or_in_process_in_the_same_pool() -> None:
+    queue, clock = make()
+    queue.add(A)
+    assert queue.load_beside(A) == 0
+    assert queue.get(0) == (A, Lane.FRESH)
+    assert queue.load_beside(A) == 0
+    queue.add(B)
+    queue.add(C, Lane.REPAIR)
+    queue.add(("ns", "old"), Lane.RESYNC)
+    queue.add(("other", "a"))
+    queue.add(("ns", "later"), delay_s=5)
+    assert queue.load_beside(A) == 2
+    assert queue.get(0, (Lane.REPAIR,)) == (C, Lane.REPAIR)
+    assert queue.load_beside(A) == 2
+    queue.done(C)
+    assert queue.load_beside(A) == 1
+    clock.now += 5
+    assert queue.load_beside(A) == 2
+
+
+def test_depths_count_what_is_due_again_while_it_is_processed() -> None:
+    queue, _ = make()
+    queue.add(A)
+    queue.get(0)
+    queue.add(A, Lane.FRESH)
+    assert queue.depths()[Lane.FRESH] == 1
+    queue.forget(A)
+    assert queue.depths()[Lane.FRESH] == 0
+
+
+def places(queue: WorkQueue) -> int:
+    """The places in memory that the queue uses for what waits."""
+    ready = [heap.size for turns in queue._ready.values() for heap in turns._values.values()]
+    turns = [heap.size for turns in queue._ready.values() for heap in turns._levels.values()]
+    return queue._delayed.size + sum(ready) + sum(turns)
+
+
+@pytest.mark.parametrize("delay_s", [0, 300], ids=["due", "delayed"])
+def test_memory_does_not_grow_with_objects_that_are_made_and_deleted_again(delay_s: float) -> None:
+    queue, _ = make(1)
+    queue.add(("ns", "long"))
+    assert queue.get(0) is not None
+    for _ in range(2000):
+        queue.add(A, Lane.RESYNC, delay_s)
+        queue.add(A, Lane.FRESH, delay_s)
+        queue.depths()
+        queue.forget(A)
+    assert places(queue) < 100
+
+
+def steps_with(namespaces: int) -> int:
+    """The steps of a get for which no namespace has room, of a done, and of the next get."""
+    queue, _ = make(1)
+    for number in range(10 * namespaces):
+        queue.add((f"ns{number % namespaces}", f"o{number}"))
+    while queue.get(0):
+        pass
+    steps: list[str] = []
+    sys.setprofile(lambda _, event, __: steps.append(event))
+    try:
+        assert queue.get(0) is None
+        queue.done(("ns0", "o0"))
+        assert queue.get(0) is not None
+    finally:
+        sys.setprofile(None)
+    return len(steps)
+
+
+def test_get_does_not_visit_namespaces_that_may_have_no_more_workers() -> None:
+    assert steps_with(1000) == steps_with(10)
+
+
+def test_heap_takes_steps_in_the_logarithm_of_its_size() -> None:
+    compared = []
+
+    class Order(float):
+        def __lt__(self, other: float) -> bool:
+            compared.append(other)
+            return float.__lt__(self, other)
+
+        def __eq__(self, other: object) -> bool:
+            return float.__eq__(self, other)
+
+        __hash__ = float.__hash__
+
+    heap: Heap[int] = Heap()
+    tickets = [heap.push(Order(number * 7919 % 10_000), number) for number in range(10_000)]
+    for ticket in tickets[::2]:
+        heap.remove(ticket)
+    assert len(compared) < 10_000 * 30
+    compared.clear()
+    heap.push(Order(0.5), -1)
+    heap.pop()
+    assert len(compared) < 2 * 30

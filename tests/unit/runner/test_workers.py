@@ -86,9 +86,7 @@ def test_check_workers_are_a_pool_of_their_own() -> None:
 class Rig:
     """One worker that the test runs step by step, with its own clock."""
 
-    def __init__(
-        self, *outcomes: Outcome, checks: tuple[Outcome, ...] = (READY,), pool: Pool | None = None
-    ) -> None:
+    def __init__(self, *outcomes: Outcome, checks: tuple[Outcome, ...] = (READY,), pool: Pool | None = None) -> None:
         self.now = 0.0
         (self.worker,) = run_workers(1, reserved=1, has_checkers=True)
         (self.checker,) = check_workers(1, reserved=1)
@@ -252,3 +250,21 @@ def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
     leave.set()
     thread.join(30)
     assert rig.workers.find_stuck(0) == []
+
+
+CONFLICT = Outcome.failure(Reason.CONFLICT, "another object has it")
+NO_BUCKET = Outcome.failure(Reason.BUCKET_NOT_FOUND, "no such bucket")
+
+
+def test_object_that_only_a_person_can_repair_is_compared_less_often_each_time_it_fails_again() -> None:
+    checks = (CONFLICT, CONFLICT, CONFLICT, NO_BUCKET, NO_BUCKET, READY, NO_BUCKET)
+    rig = Rig(CONFLICT, checks=checks)
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    waits = [rig.waits(S)]
+    for _ in checks:
+        rig.serve(rig.checker)
+        waits.append(rig.waits(S))
+    # Another reason, and a success, begin anew.
+    for wait_s, periods in zip(waits, (1, 2, 4, 4, 1, 2, 1, 1), strict=True):
+        assert 0.9 * 300 * periods <= wait_s <= 1.1 * 300 * periods + 1, waits
