@@ -28,7 +28,7 @@ from runner.execution import processes
 from runner.kube.cache import Caches
 from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election, Terms, scope_of
-from runner.objects import S3Object
+from runner.objects import Key, S3Object
 from runner.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -127,10 +127,16 @@ class Operator:
         )
         if not cluster:
             return None
-        factory = Factory(self._settings, self._kube, self._caches, self._metrics, self._leadership.may_run)
+        factory = Factory(
+            self._settings, self._kube, self._caches, self._metrics, self._leadership.may_run, self._has_backlog
+        )
         self._components = factory.make(cluster)
         self._leadership.cancel_runs = self._components.job.cancel
         return self._components
+
+    def _has_backlog(self, key: Key) -> bool:
+        # Fewer could be processed at once.
+        return self._queue.load_beside(key) >= self._settings.max_concurrent_reconciles
 
     def _start_work(self, components: Components) -> None:
         self._metrics.leading.set(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import fields
@@ -214,6 +215,31 @@ def make_operator(namespaces: tuple[str, ...] = ()) -> Operator:
     given |= {"role": RoleSettings(), "renew_deadline_s": 60, "retry_period_s": 6, "drift_check": True}
     given |= {"max_concurrent_reconciles": 3, "resync_workers": 8, "reserved_workers": 2}
     return Operator(Settings(**given), Kube(namespaces))  # type: ignore[arg-type]
+
+
+def test_thread_that_waits_often_gets_the_interpreter_soon_beside_busy_checks() -> None:
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(0.005)
+        make_operator()
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_object_is_one_of_many_where_its_namespace_has_more_than_all_workers_could_take() -> None:
+    operator = make_operator()
+    for number in range(4):
+        operator._queue.add(("noisy", f"o{number}"))
+    operator._queue.add(("quiet", "new"))
+    held = [operator._queue.get(0, worker.lanes) for worker in operator._workers[:2]]
+    assert held == [(("noisy", "o0"), F), (("quiet", "new"), F)]
+    assert operator._has_backlog(("noisy", "o0"))
+    assert not operator._has_backlog(("quiet", "new"))
+    operator._queue.forget(("noisy", "o3"))
+    assert not operator._has_backlog(("noisy", "o0"))
+    # A single object is reconciled (`once`), without the queue.
+    assert not operator._has_backlog(("noisy", "o2"))
 
 
 def health(workers: Workers) -> str:
