@@ -37,6 +37,21 @@ _POLL_S = 0.5
 _IDLE_S = 5.0
 
 
+def times_while(is_loaded: Callable[[], bool], measure: Callable[[], float]) -> list[float]:
+    """Measure some times, as long as there is load. A time counts only if there was load until its end.
+
+    :raises BenchError: when there was too little load
+    """
+    times: list[float] = []
+    while len(times) < _REPEATS and is_loaded():
+        time_s = measure()
+        if is_loaded():
+            times.append(time_s)
+    if len(times) < _LEAST_REPEATS:
+        raise BenchError(f"the load was over after {len(times)} new objects: give it more objects")
+    return times
+
+
 def make_edited(place: Place, count: int) -> list[str]:
     """Make both namespaces, and the objects that are edited: before the operator is started. Returns their names."""
     for namespace in (NOISY, QUIET):
@@ -110,13 +125,7 @@ class Fairness:
         return self._place.core.patch_namespaced_secret(f"{name}-iam-secret", NOISY, {"data": {SECRET_KEY: value}})
 
     def _measure(self, name: str, objects: int, is_loaded: Callable[[], bool]) -> list[Row]:
-        walls: list[float] = []
-        while len(walls) < _REPEATS and is_loaded():
-            wall_s = self._measure_one(next(self._numbers))
-            if is_loaded():
-                walls.append(wall_s)
-        if len(walls) < _LEAST_REPEATS:
-            raise BenchError(f"the load was over after {len(walls)} new objects: give it more objects")
+        walls = times_while(is_loaded, lambda: self._measure_one(next(self._numbers)))
         found = [("wall_median", statistics.median(walls)), ("wall_least", min(walls)), ("wall_most", max(walls))]
         return [Row(name, self._operator.executor, objects, metric, value, "s") for metric, value in found]
 
