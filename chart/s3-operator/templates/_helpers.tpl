@@ -156,6 +156,8 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "AWS_ENDPOINT_URL_S3" .Values.aws.s3EndpointURL
   "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
   "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
+  "PROVIDER" .Values.aws.provider
+  "ACCOUNT_ID" .Values.aws.accountID
   "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
   "LEADER_ELECTION_NAMESPACE" (include "s3-operator.namespace" .)
   "LEASE_NAME" (include "s3-operator.fullname" .)
