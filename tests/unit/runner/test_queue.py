@@ -360,6 +360,10 @@ def test_memory_does_not_grow_with_objects_that_are_made_and_deleted_again(delay
     queue, _ = make(1)
     queue.add(("ns", "long"))
     assert queue.get(0) is not None
+    # What is removed is behind something that stays.
+    queue.add(("ns", "waits"))
+    queue.add(("ns", "later"), Lane.RESYNC, 100)
+    queue.depths()
     for _ in range(2000):
         queue.add(A, Lane.RESYNC, delay_s)
         queue.add(A, Lane.FRESH, delay_s)
