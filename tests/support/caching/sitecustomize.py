@@ -8,6 +8,7 @@ folder that S3_OPERATOR_TEST_CACHE names. What runs is the same.
 from __future__ import annotations
 
 import _imp
+import gc
 import hashlib
 import marshal
 import os
@@ -54,6 +55,8 @@ def _pack_once(folder: Path) -> None:
 
 
 if "S3_OPERATOR_TEST_CACHE" in os.environ:
+    # A task is short: a tenth of its CPU is the search for garbage.
+    gc.disable()
     _folder = Path(os.environ["S3_OPERATOR_TEST_CACHE"], f"python-{sys.version_info[0]}.{sys.version_info[1]}")
     _folder.mkdir(parents=True, exist_ok=True)
     _compile_once(_folder)
