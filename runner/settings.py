@@ -51,6 +51,7 @@ class Settings:
     sync_period_s: float
     max_concurrent_reconciles: int
     resync_workers: int
+    reserved_workers: int
     run_timeout_s: float
     executor: str
     drift_check: bool

@@ -28,6 +28,7 @@ from runner.execution.warm.process import WarmProcess
 from runner.kube.cache import Caches
 from runner.kube.client import Kube, KubeError
 from runner.kube.schema import unstored_fields
+from runner.objects import Key
 from runner.settings import Settings
 from s3bucket.role_settings import RoleSettings
 
@@ -59,16 +60,24 @@ class Factory:
     """Makes the components.
 
     :param may_run: whether the Lease is held for certain
+    :param has_backlog: whether an object that is being processed is one of many of its namespace
     """
 
     def __init__(
-        self, settings: Settings, kube: Kube, caches: Caches, metrics: Metrics, may_run: Callable[[], bool]
+        self,
+        settings: Settings,
+        kube: Kube,
+        caches: Caches,
+        metrics: Metrics,
+        may_run: Callable[[], bool],
+        has_backlog: Callable[[Key], bool],
     ) -> None:
         self._settings = settings
         self._kube = kube
         self._caches = caches
         self._metrics = metrics
         self._may_run = may_run
+        self._has_backlog = has_backlog
 
     def make(self, cluster: str) -> Components:
         """Make the components, and start the warm process.
@@ -78,7 +87,9 @@ class Factory:
         settings = self._settings
         role = replace(settings.role, cluster_name=cluster, empty_time_s=_empty_time_s(settings))
         warm = _start_warm(settings) if settings.executor == "warm" else None
-        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm)
+        job = AnsibleJob(
+            settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, has_backlog=self._has_backlog
+        )
         check = self._make_check(role)
         guarded = GuardedRole(job, check.try_policy, self._may_run)
         orphans = self._make_orphans(check, guarded, cluster)

@@ -130,6 +130,7 @@ REFUSED = {
     "executor": ("executor=mitogen", "/executor"),
     "drift-check": ("driftCheck=sometimes", "/driftCheck"),
     "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),
+    "reserved-workers": ("reservedWorkers=-1", "/reservedWorkers"),
     "full-sync-period": ("fullSyncPeriod=24h", "/fullSyncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
     "orphan-policy": ("orphanPolicy=Delete", "/orphanPolicy"),
