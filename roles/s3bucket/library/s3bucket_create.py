@@ -113,10 +113,10 @@ def main() -> None:
             module.exit_json(changed=True, bucket_arguments={})
         # The users are first: they claim the bucket's name before the bucket exists. If IAM's quota is exceeded, no
         # bucket is left.
-        create_users(module, wanted, settings.rules)
+        create_users(module, wanted, settings)
         if module.params["creates_bucket"]:
             s3, account = module.client("s3"), module.params["account"]
-            create_bucket(s3, wanted)
+            create_bucket(s3, wanted, has_tags=settings.is_aws)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
     except ReconcileError as refusal:
         refuse(module, refusal)
@@ -205,24 +205,32 @@ def read_back(
         sleep(READ_BACK_PAUSE_S)
 
 
-def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> None:
+def create_users(module: AnsibleAWSModule, wanted: Wanted, settings: RoleSettings) -> None:
     """Create the missing users. An existing first user claims the name of a new bucket from now on."""
-    given = module.params
+    given, iam = module.params, module.client("iam")
+    tag = partial(tag_user, iam, capabilities=settings.known_capabilities)
     if given["users_record"]:
         # So that a user that exists is always on record.
-        tag_user(module.client("iam"), wanted.username, given["users_record"])
+        tag(wanted.username, given["users_record"])
     for user in wanted.users:
         if user.username in given["users"]:
             origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
             tags = {**wanted.tags_of(user), **user.secret.tags, owner.UNMANAGED_KEYS: "-", **origin}
-            create_user(module.client("iam"), user.username, tags, rules)
+            create_user(iam, user.username, tags, settings, wanted.identity)
         elif given["creates_bucket"] and user.is_first:
             # It is owned. Another user of the spec may belong to another object.
-            tag_user(module.client("iam"), user.username, {owner.BUCKET: wanted.bucket})
+            tag(user.username, {owner.BUCKET: wanted.bucket})
 
 
-def create_user(iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules) -> None:
+def create_user(
+    iam: AwsClient, name: str, tags: dict[str, str], settings: RoleSettings, identity: owner.Identity
+) -> None:
     """Create an IAM user with its tags, path and boundary."""
+    capabilities = settings.known_capabilities or AWS
+    rules = store_users.rules_for(settings.rules, capabilities, identity)
+    if not capabilities.is_aws:
+        store_users.create(iam, name, tags, rules, has_tags=capabilities.user_tags)
+        return
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {name} (iam:CreateUser, iam:TagUser)"):
         iam.create_user(UserName=name, Tags=listed(tags), **rules.creation)
