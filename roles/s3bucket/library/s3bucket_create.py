@@ -27,8 +27,8 @@ options:
     description: A value for each optional field of the spec.
     type: dict
     required: true
-  account:
-    description: The account that the bucket must be in.
+  bucket_owner:
+    description: The account that must own the bucket (ExpectedBucketOwner). Empty for a store that compares none.
     type: str
     required: true
   creates_bucket:
@@ -62,7 +62,7 @@ EXAMPLES = r"""
     cr: "{{ s3bucket_cr | to_json }}"
     settings: "{{ seen.settings }}"
     defaults: "{{ s3bucket_defaults }}"
-    account: "123456789012"
+    bucket_owner: "123456789012"
     creates_bucket: true
     users: [photos]
 """
@@ -75,31 +75,34 @@ bucket_arguments:
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 
-from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
+from ansible.module_utils.s3bucket import owner, store_users, user_record
+from ansible.module_utils.s3bucket.capabilities import AWS, bucket_arguments
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
-from ansible.module_utils.s3bucket.read import get_bucket_tags
+from ansible.module_utils.s3bucket.read import get_bucket_tags, is_empty
+from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.spec import Wanted
-from ansible.module_utils.s3bucket.users import UserRules
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # S3 reads are consistent for objects, but not for buckets: "you might see an old configuration for a short time".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
 READ_BACK_S = 10.0
 READ_BACK_PAUSE_S = 0.5
+# The answers of a store that does not know tags in the call that creates a bucket. Most ignore them.
+_WITHOUT_TAGS = ("InvalidArgument", "InvalidRequest", "MalformedXML", "NotImplemented")
 
 
 def main() -> None:
     """Run the module."""
     module = make_module(
-        account={"type": "str", "required": True},
+        bucket_owner={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
         users={"type": "list", "elements": "str", "default": []},
         users_record={"type": "dict", "default": {}},
@@ -115,48 +118,53 @@ def main() -> None:
         # bucket is left.
         create_users(module, wanted, settings)
         if module.params["creates_bucket"]:
-            s3, account = module.client("s3"), module.params["account"]
-            create_bucket(s3, wanted, has_tags=settings.is_aws)
-            arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
+            s3, bucket_owner = module.client("s3"), module.params["bucket_owner"]
+            if create_bucket(s3, wanted, is_aws=settings.is_aws) and not settings.is_aws:
+                tag_new_bucket(s3, wanted, bucket_owner)
+            arguments = read_back(lambda: arguments_of_new(s3, wanted, bucket_owner), time.monotonic, time.sleep)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True, bucket_arguments=arguments)
 
 
-@contextmanager
-def failing_to(verb: str) -> Iterator[None]:
-    """A context that turns errors of AWS into errors with a reason.
+def create_bucket(s3: AwsClient, wanted: Wanted, *, is_aws: bool) -> bool:
+    """Create the bucket with its tags, and with the settings that only the creation can set; return False if it exists.
 
-    :raises ReconcileError: for an error of AWS
+    :param is_aws: False for a store, which may not know the tags
     """
-    try:
-        yield
-    except AWS_ERRORS as error:
-        raise unknown(verb, error) from error
-
-
-def create_bucket(s3: AwsClient, wanted: Wanted) -> None:
-    """Create the bucket with its tags, and with the settings that only the creation can set."""
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-    configuration: ApiObject = {"Tags": listed(wanted.creation_tags)}
-    if wanted.region != "us-east-1":
-        configuration["LocationConstraint"] = wanted.region
+    place: ApiObject = {"LocationConstraint": wanted.region} if wanted.region != "us-east-1" else {}
     verb = f"create bucket {wanted.bucket} (s3:CreateBucket, s3:TagResource)"
     with failing_to(verb), namespace_arguments(s3, wanted) as namespace:
+        given = {"Bucket": wanted.bucket, "ObjectLockEnabledForBucket": wanted.object_lock, **namespace}
         try:
-            s3.create_bucket(
-                Bucket=wanted.bucket,
-                CreateBucketConfiguration=configuration,
-                ObjectLockEnabledForBucket=wanted.object_lock,
-                **namespace,
-            )
+            try:
+                s3.create_bucket(**given, CreateBucketConfiguration={"Tags": listed(wanted.creation_tags), **place})
+            except AWS_ERRORS as error:
+                if is_aws or code_of(error) not in _WITHOUT_TAGS:
+                    raise
+                s3.create_bucket(**given, **({"CreateBucketConfiguration": place} if place else {}))
         except AWS_ERRORS as error:
             # An earlier run may have created it, which HeadBucket did not show. Its tags decide.
             if code_of(error) != "BucketAlreadyOwnedByYou":
                 raise
+            return False
+    return True
 
 
-def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject | None:
+def tag_new_bucket(s3: AwsClient, wanted: Wanted, bucket_owner: str) -> None:
+    """Tag the bucket that this run has just created, where the store has ignored the tags of that call.
+
+    This run has seen the bucket absent. One with contents is another one, which someone else has created meanwhile.
+    """
+    if get_bucket_tags(s3, wanted.bucket, bucket_owner) or not is_empty(s3, wanted.bucket, bucket_owner):
+        return
+    with failing_to(f"tag bucket {wanted.bucket} (s3:PutBucketTagging)"):
+        bucket = bucket_arguments(wanted.bucket, bucket_owner)
+        s3.put_bucket_tagging(**bucket, Tagging={"TagSet": listed(wanted.creation_tags)})
+
+
+def arguments_of_new(s3: AwsClient, wanted: Wanted, bucket_owner: str) -> ApiObject | None:
     """What s3bucket_settings has to change in a bucket that was just created; None while S3 does not show it.
 
     In us-east-1 a CreateBucket for a bucket that the account already has returns 200 as for a new one, so the tags are
@@ -164,7 +172,7 @@ def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject |
 
     :raises ReconcileError: Conflict for a bucket with another owner's tags
     """
-    tags = get_bucket_tags(s3, wanted.bucket, account)
+    tags = get_bucket_tags(s3, wanted.bucket, bucket_owner)
     if not tags:
         return None
     if not wanted.identity.is_same_object(tags):
@@ -179,7 +187,7 @@ def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject |
             Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has"
         )
     try:
-        return differing_settings(wanted, s3, account)
+        return differing_settings(wanted, s3, bucket_owner)
     except UnknownStateError as error:
         if code_of(error.__cause__ or error) == "NoSuchBucket":
             return None
@@ -227,7 +235,7 @@ def create_user(
 ) -> None:
     """Create an IAM user with its tags, path and boundary."""
     capabilities = settings.known_capabilities or AWS
-    rules = store_users.rules_for(settings.rules, capabilities, identity)
+    rules = user_record.rules_for(settings.rules, capabilities, identity)
     if not capabilities.is_aws:
         store_users.create(iam, name, tags, rules, has_tags=capabilities.user_tags)
         return

@@ -99,6 +99,10 @@ settings:
   description: The settings as JSON text, with the cluster's name, for the tasks that follow.
   type: str
   returned: success
+iam_user:
+  description: The module that tags and deletes IAM users.
+  type: str
+  returned: success
 kubernetes:
   description: The options that tasks of C(kubernetes.core) need in addition to the given ones. Holds no secret.
   type: dict
@@ -136,11 +140,20 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 # Before the other imports, which would fail with a traceback.
 ensure_present()
 
-from ansible.module_utils.s3bucket import children, owner, recent
+from ansible.module_utils.s3bucket import children, owner, recent, service_accounts
+from ansible.module_utils.s3bucket.capabilities import AWS
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
-from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, read_settings, refuse
+from ansible.module_utils.s3bucket.module import (
+    make_module,
+    make_sources,
+    probe_store,
+    read_cr,
+    read_settings,
+    refuse,
+    with_capabilities,
+)
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
@@ -182,7 +195,8 @@ def main() -> None:
         if not settings.cluster_name:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
             wanted = wanted_of(cr, settings.cluster_name, defaults)
-        sources = replace(sources, cluster=cluster)
+        settings = probe_store(sources, settings)
+        sources = with_capabilities(replace(sources, cluster=cluster), settings.known_capabilities or AWS)
         answer = (compare_deletion if wanted.is_deleting else compare_present)(module, wanted, sources)
     except ReconcileError as refusal:
         refuse(module, refusal)
@@ -193,6 +207,7 @@ def main() -> None:
         "defaults": defaults,
         "is_deleting": wanted.is_deleting,
         "is_check": module.check_mode,
+        "iam_user": "amazon.aws.iam_user" if settings.is_aws else "s3bucket_user",
     }
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
 
@@ -207,7 +222,7 @@ def compare_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources)
     """The module's result for an object that is being deleted."""
     # The clients are created again when the region does not exist.
     deletion, sources = read_deletion(module, wanted, sources)
-    return answer_deletion(wanted, deletion) | preview(
+    return answer_deletion(wanted, deletion, sources) | preview(
         module, wanted, lambda: predict_deletion(wanted, deletion, sources)
     )
 
@@ -230,7 +245,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": users,
-        "role": plan_role(seen, sources),
+        "role": plan_role(wanted, seen, sources),
         "removed": removed,
         "access_tasks": access_tasks(users, removed),
         "users_record": record_before(seen),
@@ -240,7 +255,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "service_uid": unwanted_service(seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
-        "account": seen.account,
+        "bucket_owner": sources.owner_of(seen.account),
     }
     return {
         "differs": seen.differs,
@@ -354,9 +369,9 @@ def plan_policies(user: UserObservation) -> list[dict[str, Any]]:
     return [{"name": policy_name_of(name, bucket), "policy": policy} for bucket, policy in user.policies.items()]
 
 
-def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:
-    """The data of the tasks for the IAM role."""
-    role = seen.role
+def plan_role(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
+    """The data of the tasks for the IAM role, and for the annotations of its ServiceAccounts."""
+    role, s3 = seen.role, wanted.identity.name
     if role is None:
         return {"differs": False}
     return {
@@ -370,6 +385,11 @@ def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:
         "policy_name": role.policy_name,
         "policy": role.policy,
         "puts_policy": role.puts_policy,
+        "arn": role.arn,
+        "associated": list(role.associations.created),
+        "no_longer_associated": [item.id for item in role.associations.deleted],
+        "annotated": [service_accounts.manifest_of(item, role.arn, s3) for item in role.accounts.added],
+        "no_longer_annotated": [service_accounts.removal_of(item, role.arn) for item in role.accounts.removed],
     }
 
 
@@ -428,17 +448,20 @@ def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) ->
     except NoSuchRegionError as refusal:
         # Bucket names are unique in a partition, and IAM has no regions. So another region can be asked.
         module.params["region"] = refusal.elsewhere
-        sources = replace(make_sources(module, read_settings(module.params["settings"])), cluster=sources.cluster)
+        made = make_sources(module, read_settings(module.params["settings"]))
+        sources = with_capabilities(replace(made, cluster=sources.cluster), sources.capabilities)
         return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> dict[str, Any]:
     """The module's result for a deletion: what exists, and the data of each task."""
     retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {
-        **asdict(replace(deletion, deferred=[])),
+        **asdict(replace(deletion, deferred=[], accounts=[])),
+        "accounts": [service_accounts.removal_of(item, deletion.role_arn) for item in deletion.accounts],
         "kept_arguments": {**({"policy": {}} if deletion.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
+        "bucket_owner": sources.owner_of(deletion.account),
         "region": wanted.region,
         "namespace": wanted.identity.namespace,
         "children": children_of(wanted, deletion),

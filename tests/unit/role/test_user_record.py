@@ -46,8 +46,7 @@ def test_other_policy_holds_no_tags(policy: dict[str, object]) -> None:
 
 
 def made(path: str, tags: dict[str, str]) -> UserState:
-    policies = {user_record.POLICY: {}, "own": {}}
-    return UserState(arn=f"arn:aws:iam::123456789012:user{path}photos", tags=tags, policies=policies)
+    return UserState(arn=f"arn:aws:iam::123456789012:user{path}photos", tags=tags)
 
 
 def test_policy_counts_before_tags_and_these_before_the_path() -> None:
@@ -60,4 +59,3 @@ def test_policy_counts_before_tags_and_these_before_the_path() -> None:
     assert by_policy.tags == {**PHOTOS.tags, owner.KEY: "AKIA:1"}
     assert by_tags.tags == older
     assert by_path.tags == {"team": "photos", **PHOTOS.tags}
-    assert list(by_policy.policies) == ["own"]

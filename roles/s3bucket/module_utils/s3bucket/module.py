@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
+from . import store_users
 from .aspects import OPERATIONS
+from .capabilities import AWS, Capabilities, probe
 from .children import values_in
-from .errors import AWS_ERRORS, ReconcileError, unknown
+from .errors import ReconcileError, failing_to, unknown
 from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
@@ -79,7 +82,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         pair = values_in(secret)
         return make_client_of_key(module, "sts", *pair), make_client_of_key(module, "s3", *pair)
 
-    return Sources(
+    sources = Sources(
         s3=s3,
         users=PerUserReader(iam),
         sts=module.client("sts"),
@@ -90,11 +93,32 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         external_name=settings.service_external_name,
         endpoint=endpoint_of(str(s3.meta.endpoint_url), str(module.region)),
         rules=settings.rules,
-        read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),
         iam=iam,
         role_rules=settings.role_rules,
+        eks_of=lambda region: module.client("eks", region=region),
     )
+    return with_capabilities(sources, settings.known_capabilities or AWS)
+
+
+def with_capabilities(sources: Sources, capabilities: Capabilities) -> Sources:
+    """The sources of an endpoint that has these capabilities."""
+    return replace(
+        sources,
+        capabilities=capabilities,
+        users=PerUserReader(sources.iam, capabilities),
+        read_users=lambda: read_all_users(sources.iam, capabilities),
+    )
+
+
+def probe_store(sources: Sources, settings: RoleSettings) -> RoleSettings:
+    """The settings with what a store has; unchanged for AWS, and where the operator has found it out before.
+
+    :raises ReconcileError: when the store does not answer, or the settings do not fit it
+    """
+    if settings.known_capabilities is not None:
+        return settings
+    return replace(settings, capabilities=probe(sources.s3, sources.iam, sources.sts, settings.account_id))
 
 
 def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str) -> AwsClient:
@@ -139,12 +163,14 @@ def listed(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
-def tag_user(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
+def tag_user(iam: AwsClient, name: str, tags: dict[str, str], capabilities: Capabilities | None) -> None:
     """Put tags on an IAM user; its other tags stay.
 
+    :param capabilities: what the endpoint has; None for AWS
     :raises ReconcileError: for an error of AWS
     """
-    try:
+    if capabilities is not None and not capabilities.is_aws:
+        store_users.write_tags(iam, name, tags, purges=False, has_tags=capabilities.user_tags)
+        return
+    with failing_to(f"tag IAM user {name} (iam:TagUser)"):
         iam.tag_user(UserName=name, Tags=listed(tags))
-    except AWS_ERRORS as error:
-        raise unknown(f"tag IAM user {name} (iam:TagUser)", error) from error

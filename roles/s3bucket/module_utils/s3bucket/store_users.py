@@ -8,17 +8,13 @@ know is an error, but for TagUser and UntagUser: then the tags are in an inline 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 
 from . import user_record
 from .capabilities import Capabilities, is_absent
-from .errors import AWS_ERRORS, ReconcileError, code_of, unknown
+from .errors import AWS_ERRORS, ReconcileError, code_of, failing_to
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .owner import Identity
-from .read import boundary_of, list_keys, pages_of, tags_in
+from .read import boundary_of, find_record, list_keys, pages_of, tags_in
 from .state import UserState
 from .users import UserRules
 
@@ -28,40 +24,10 @@ _BOUNDARY = (
 )
 
 
-@contextmanager
-def failing_to(verb: str) -> Iterator[None]:
-    """A context that turns errors of the store into errors with a reason.
-
-    :raises ReconcileError: for an error of the store
-    """
-    try:
-        yield
-    except AWS_ERRORS as error:
-        raise unknown(verb, error) from error
-
-
-def rules_for(rules: UserRules, capabilities: Capabilities, identity: Identity) -> UserRules:
-    """The rules for new users of an object: their path names the object where the store's users have no tags.
-
-    :raises ReconcileError: InvalidSpec where a user could not be marked as the object's
-    """
-    if capabilities.is_aws or capabilities.user_tags:
-        return rules
-    path = user_record.path_of(rules.path, identity)
-    if capabilities.user_paths and len(path) <= user_record.MAX_PATH:
-        return replace(rules, path=path)
-    why = f"the path {path} is too long" if capabilities.user_paths else "its users have neither tags nor paths"
-    raise ReconcileError(
-        Reason.INVALID_SPEC, f"spec.iamUser: the store cannot record which S3 object a user belongs to: {why}"
-    )
-
-
-def create(
-    iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules, *, has_tags: bool
-) -> None:
+def create(iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules, *, has_tags: bool) -> None:
     """Create a user with its tags, path and boundary.
 
-    :param rules: as :func:`rules_for` returns them
+    :param rules: as ``user_record.rules_for`` returns them
     :param has_tags: whether the store's users have tags
     :raises ReconcileError: InvalidSpec for a store that ignores the boundary or the path: the user is deleted again
     """
@@ -98,20 +64,6 @@ def write_tags(iam: AwsClient, name: str, tags: dict[str, str], *, purges: bool,
         elif record is not None:
             iam.delete_user_policy(UserName=name, PolicyName=user_record.POLICY)
     return True
-
-
-def find_record(iam: AwsClient, name: str) -> ApiObject | None:
-    """The inline policy with the tags of a user; None for none.
-
-    :raises botocore.exceptions.ClientError: for any other error of the store
-    """
-    try:
-        found: ApiObject = iam.get_user_policy(UserName=name, PolicyName=user_record.POLICY)["PolicyDocument"]
-    except AWS_ERRORS as error:
-        if code_of(error) == "NoSuchEntity":
-            return None
-        raise
-    return found
 
 
 def set_boundary(iam: AwsClient, name: str, boundary: str) -> bool:

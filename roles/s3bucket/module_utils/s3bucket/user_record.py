@@ -15,12 +15,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from . import owner
+from .capabilities import Capabilities
+from .errors import ReconcileError
 from .json_types import ApiObject
+from .outcome import Reason
 from .owner import Identity
 from .state import UserState
+from .users import UserRules
 
 POLICY = "s3-operator-record"
 # No bucket can have this name: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -42,6 +47,22 @@ def path_of(base: str, identity: Identity) -> str:
     """
     parts = (identity.cluster, identity.namespace, identity.name, identity.uid or _NO_UID)
     return (base or "/") + "".join(f"{quote(part, safe=_SAFE)}/" for part in parts)
+
+
+def rules_for(rules: UserRules, capabilities: Capabilities, identity: Identity) -> UserRules:
+    """The rules for new users of an object: their path names the object where the store's users have no tags.
+
+    :raises ReconcileError: InvalidSpec where a user could not be marked as the object's
+    """
+    if capabilities.is_aws or capabilities.user_tags:
+        return rules
+    path = path_of(rules.path, identity)
+    if capabilities.user_paths and len(path) <= MAX_PATH:
+        return replace(rules, path=path)
+    why = f"the path {path} is too long" if capabilities.user_paths else "its users have neither tags nor paths"
+    raise ReconcileError(
+        Reason.INVALID_SPEC, f"spec.iamUser: the store cannot record which S3 object a user belongs to: {why}"
+    )
 
 
 def owner_in(path: str) -> dict[str, str]:
@@ -80,7 +101,6 @@ def unfold(user: UserState, policy: ApiObject | None) -> None:
 
     :param policy: the inline policy :data:`POLICY`; None for none
     """
-    user.policies.pop(POLICY, None)
     if policy is not None:
         user.tags = tags_in(policy)
     elif not owner.has_owner_tag(user.tags):

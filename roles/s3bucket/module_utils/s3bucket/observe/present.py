@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .. import children as manifests
+from ..capabilities import check_has_iam
 from ..errors import ReconcileError
 from ..spec import Wanted, check_lockout, check_namespace
 from . import bucket, children, role, user
@@ -28,7 +29,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
             sources.users.read_rights(one.wanted.username, one.user)
     proof = find_proof(wanted, sources, found)
     bucket.wait_for_s3(wanted, sources, found)
-    is_adopting = bucket.check_ownership(wanted, found, proof)
+    is_adopting = bucket.check_ownership(wanted, sources, found, proof)
     for one in found.users[:1]:
         user.check_ownership(wanted, one, proof)
     check_claims(wanted, sources, found)
@@ -46,9 +47,9 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     seen.role = None if found.role_problem else role.compare_role(wanted, sources, found.account, found.role)
-    problem = found.role_problem or (seen.role.problem if seen.role else None)
-    if problem:
+    for problem in [found.role_problem] if found.role_problem else seen.role.problems if seen.role else []:
         seen.defer(problem)
+    seen.notes += seen.role.notes if seen.role else []
     for refusal in refusals.values():
         seen.defer(refusal)
     children.compare_service(wanted, sources, seen)
@@ -60,7 +61,8 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
 def _read(wanted: Wanted, sources: Sources) -> Found:
     """Read what exists, after checking that the spec fits the account."""
-    account = ask_account(wanted, sources.sts, sources.sts_of)
+    check_has_iam(wanted, sources.capabilities)
+    account = ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities)
     check_namespace(wanted, account)
     check_lockout(wanted, account)
     found = find_bucket(wanted, sources, account)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..access import WantedUser
+from ..capabilities import AWS, Capabilities
 from ..errors import ReconcileError
 from ..json_types import ApiObject, AwsClient
 from ..roles import NO_ROLES, RoleRules
@@ -45,6 +46,9 @@ class Cluster(Protocol):
     def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
         """The ConfigMap; None when there is none. No cache has ConfigMaps."""
 
+    def find_service_account(self, namespace: str, name: str) -> ApiObject | None:
+        """The ServiceAccount; None when there is none. No cache has ServiceAccounts."""
+
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status; None when there is none."""
 
@@ -72,6 +76,8 @@ class Sources:
     ``cluster``: None means that Secret and Service are not compared and count as in sync.
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
+    ``capabilities``: what the endpoint has.
+    ``eks_of`` makes an EKS client of a region.
     ``iam``, ``role_rules``: for the IAM role of an object that requests one, and who may assume it.
     """
 
@@ -90,6 +96,15 @@ class Sources:
     endpoint: str = ""
     iam: AwsClient = None
     role_rules: RoleRules = NO_ROLES
+    eks_of: Callable[[str], AwsClient] | None = None
+    capabilities: Capabilities = AWS
+
+    def owner_of(self, account: str) -> str:
+        """The value of ExpectedBucketOwner; empty where it is left out.
+
+        :param account: of the operator's credentials
+        """
+        return self.capabilities.owner_of(account)
 
 
 @dataclass(frozen=True)
