@@ -64,7 +64,7 @@ s3bucket_reason:
 from typing import Any
 
 from ansible.module_utils.s3bucket import store_users
-from ansible.module_utils.s3bucket.capabilities import Capabilities
+from ansible.module_utils.s3bucket.capabilities import AWS, Capabilities
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
 from ansible.module_utils.s3bucket.module import read_settings, refuse
@@ -87,7 +87,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True)
     try:
-        capabilities = read_settings(given["settings"]).capabilities
+        capabilities = read_settings(given["settings"]).known_capabilities or AWS
         iam = module.client("iam")
         is_changed = (
             store_users.delete(iam, given["name"], capabilities)

@@ -70,8 +70,8 @@ def owner_in(path: str) -> dict[str, str]:
     parts = [unquote(part) for part in path.split("/") if part][-_OWNER_PARTS:]
     if len(parts) < _OWNER_PARTS or not _UID.fullmatch(parts[-1]):
         return {}
-    uid = "" if parts[-1] == _NO_UID else parts[-1]
-    return Identity(*parts[:-1], uid).tags
+    cluster, namespace, name, uid = parts
+    return Identity(cluster, namespace, name, "" if uid == _NO_UID else uid).tags
 
 
 def document(tags: Mapping[str, str]) -> ApiObject:

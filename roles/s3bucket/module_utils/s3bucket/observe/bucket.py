@@ -44,7 +44,7 @@ def wait_for_s3(wanted: Wanted, sources: Sources, found: Found) -> None:
 
 
 def _is_creating(wanted: Wanted, user: UserState) -> bool:
-    """Whether the user claims the bucket's name and was not given rights yet, which is done when the bucket is there."""
+    """Whether the user claims the bucket's name and has no rights on it yet. It gets them when the bucket is there."""
     return user.tags.get(owner.BUCKET) == wanted.bucket and not may_use(wanted.username, user, wanted.bucket)
 
 
