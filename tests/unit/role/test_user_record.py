@@ -40,9 +40,9 @@ def test_policy_holds_all_tags_and_no_wildcard(tags: dict[str, str]) -> None:
     assert "".join(statement["Resource"]).isascii()
 
 
-@pytest.mark.parametrize("policy", [{}, {"Statement": []}, {"Statement": [{"Resource": "*"}]}])
-def test_other_policy_holds_no_tags(policy: dict[str, object]) -> None:
-    assert user_record.tags_in(policy) == {}
+@pytest.mark.parametrize("policy", [{}, {"Statement": []}, {"Statement": [{"Resource": "*"}]}, None])
+def test_other_policy_is_no_record(policy: dict[str, object] | None) -> None:
+    assert user_record.tags_in(policy) is None
 
 
 def made(path: str, tags: dict[str, str]) -> UserState:

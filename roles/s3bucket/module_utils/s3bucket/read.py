@@ -120,22 +120,26 @@ def find_user(iam: AwsClient, name: str, capabilities: Capabilities = AWS) -> Us
 
     In a store the tags may be in one of its policies, or in its path.
     """
+    user = _find_user(iam, name)
+    if user is not None and not capabilities.is_aws:
+        with failing_to(f"read IAM user {name} (iam:GetUserPolicy)"):
+            user_record.unfold(user, find_record(iam, name))
+    return user
+
+
+def _find_user(iam: AwsClient, name: str) -> UserState | None:
     try:
         found = iam.get_user(UserName=name)["User"]
-        record = None if capabilities.is_aws else find_record(iam, name)
     except AWS_ERRORS as error:
         if code_of(error) == "NoSuchEntity":
             return None
         raise unknown(f"read IAM user {name} (iam:GetUser)", error) from error
-    user = UserState(
+    return UserState(
         arn=found["Arn"],
-        tags=tags_in(found.get("Tags") or []),
+        tags=tags_in(found.get("Tags", [])),
         boundary=boundary_of(found),
         created=str(found.get("CreateDate", "")),
     )
-    if not capabilities.is_aws:
-        user_record.unfold(user, record)
-    return user
 
 
 def find_record(iam: AwsClient, name: str) -> ApiObject | None:
@@ -160,7 +164,9 @@ def read_rights(iam: AwsClient, name: str, user: UserState, capabilities: Capabi
     try:
         _fill_memberships(iam, name, user, capabilities)
         _fill_keys(iam, name, user)
-        user.policies = _inline_policies(iam, name, capabilities)
+        user.policies = _inline_policies(iam, name)
+        if not capabilities.is_aws:
+            user.policies.pop(user_record.POLICY, None)
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
 
@@ -173,12 +179,10 @@ def _fill_memberships(iam: AwsClient, name: str, user: UserState, capabilities: 
         user.groups = [item["GroupName"] for item in pages_of(iam, "list_groups_for_user", "Groups", UserName=name)]
 
 
-def _inline_policies(iam: AwsClient, name: str, capabilities: Capabilities) -> dict[str, ApiObject]:
-    """The inline policies. Of a store's user without the one that holds its tags."""
+def _inline_policies(iam: AwsClient, name: str) -> dict[str, ApiObject]:
     return {
         policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
         for policy in pages_of(iam, "list_user_policies", "PolicyNames", UserName=name)
-        if capabilities.is_aws or policy != user_record.POLICY
     }
 
 
@@ -290,7 +294,11 @@ def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str
         return {}
     if capabilities.lacks("GetAccountAuthorizationDetails"):
         return _read_each_user(iam, capabilities)
-    return {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
+    users = {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
+    if not capabilities.is_aws:
+        for user in users.values():
+            user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
+    return users
 
 
 def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, UserState]:
@@ -304,12 +312,13 @@ def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, Use
 
 def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -> UserState | None:
     """The user without its keys; None for one that was deleted in the meantime."""
-    user = find_user(iam, name, capabilities)
+    user = _find_user(iam, name)
     if user is None:
         return None
     try:
         _fill_memberships(iam, name, user, capabilities)
-        user.policies = _inline_policies(iam, name, capabilities)
+        user.policies = _inline_policies(iam, name)
+        user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
     except AWS_ERRORS as error:
         if code_of(error) == "NoSuchEntity":
             return None

@@ -82,12 +82,14 @@ def document(tags: Mapping[str, str]) -> ApiObject:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def tags_in(policy: ApiObject) -> dict[str, str]:
-    """The tags that an inline policy of :func:`document` holds."""
-    statements = policy.get("Statement") or []
+def tags_in(policy: ApiObject | None) -> dict[str, str] | None:
+    """The tags that an inline policy of :func:`document` holds; None for another policy, and for none."""
+    statements = (policy or {}).get("Statement") or []
     resources = statements[0].get("Resource") if isinstance(statements, list) and statements else []
     lines = [resources] if isinstance(resources, str) else list(resources or [])
-    found = (str(line).removeprefix(_PREFIX).partition("=") for line in lines if str(line).startswith(_PREFIX))
+    if _PREFIX not in lines:
+        return None
+    found = (line.removeprefix(_PREFIX).partition("=") for line in lines)
     return {unquote(key): unquote(text) for key, mark, text in found if mark}
 
 
@@ -101,7 +103,8 @@ def unfold(user: UserState, policy: ApiObject | None) -> None:
 
     :param policy: the inline policy :data:`POLICY`; None for none
     """
-    if policy is not None:
-        user.tags = tags_in(policy)
+    recorded = tags_in(policy)
+    if recorded is not None:
+        user.tags = recorded
     elif not owner.has_owner_tag(user.tags):
         user.tags = {**user.tags, **owner_in(path_in(user.arn))}
