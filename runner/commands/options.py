@@ -167,6 +167,11 @@ def with_role(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*, project_dir: Path, work_dir: Path | None, **flags: object) -> None:
         names = {setting.name for setting in TABLE}
         others = {name: value for name, value in flags.items() if name not in names}
-        command(role=RoleOptions(RoleSettings.from_valid(flags), project_dir, work_dir), **others)
+        settings = RoleSettings.from_valid(flags)
+        try:
+            _ = settings.known_capabilities
+        except ReconcileError as refusal:
+            raise click.UsageError(refusal.message) from refusal
+        command(role=RoleOptions(settings, project_dir, work_dir), **others)
 
     return with_options(ROLE_OPTIONS)(wrapped)

@@ -300,16 +300,23 @@ def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
 
 
 def check_has_iam(wanted: Wanted, capabilities: Capabilities) -> None:
-    """Refuse a user, or a role, in a store that has none.
+    """Refuse a user in a store that has none.
 
     :raises ReconcileError: InvalidSpec naming the field and what is missing
     """
     if wanted.username and not capabilities.has_iam:
         raise invalid(
             "spec.iamUser",
-            "the store has no IAM, so it has no users with access keys: leave the field out, and give applications a "
-            "key of the store that its administrator creates; or, if it has IAM elsewhere, set AWS_ENDPOINT_URL_IAM "
-            "(aws.iamEndpointURL of the operator's chart)",
+            "the store has no IAM, so it has no users with access keys: create the object without the field, and give "
+            "applications a key of the store that its administrator creates; or, if it has IAM elsewhere, set "
+            "AWS_ENDPOINT_URL_IAM (aws.iamEndpointURL of the operator's chart)",
         )
-    if wanted.role is not None and capabilities.lacks("GetRole"):
-        raise invalid("spec.iamRole", "the store has no IAM roles: leave the field out")
+
+
+def check_has_roles(capabilities: Capabilities) -> None:
+    """Refuse a role in a store that has none.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    if capabilities.lacks("GetRole"):
+        raise invalid("spec.iamRole", "the store has no IAM roles: create the object without the field")
