@@ -283,13 +283,17 @@ def _find_owner(s3: AwsClient, account: str) -> str | None:
     if not names:
         return ids[0] if ids else None
     for name in names:
-        accepted = [one for one in (*ids, _NO_ACCOUNT) if _accepts(s3, name, one)]
+        accepted = [one for one in (*ids, _NO_ACCOUNT) if accepts_owner(s3, name, one)]
         if accepted:
             return None if _NO_ACCOUNT in accepted else accepted[0]
     return None
 
 
-def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
+def accepts_owner(s3: AwsClient, name: str, owner: str) -> bool:
+    """Whether the store answers a request for a bucket with this ExpectedBucketOwner.
+
+    :raises UnknownStateError: when it does not answer now
+    """
     try:
         s3.head_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
