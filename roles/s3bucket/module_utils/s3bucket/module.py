@@ -73,6 +73,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
 
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
+    settings.check()
     iam, s3 = module.client("iam"), module.client("s3")
     outdated = find_outdated(s3.meta.service_model, OPERATIONS)
     if outdated:

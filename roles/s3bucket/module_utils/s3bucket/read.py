@@ -31,15 +31,17 @@ _UNTRACKED_CODES = (*UNSUPPORTED_CODES, "InvalidAction", "UnknownOperationExcept
 _LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
 
-def get_account(sts: AwsClient) -> str:
-    """The account of the operator's credentials."""
+def get_account(sts: AwsClient, capabilities: Capabilities = AWS) -> str:
+    """The account of the operator's credentials. That of a store is known from its probe."""
+    if not capabilities.is_aws:
+        return capabilities.account
     try:
         return str(sts.get_caller_identity()["Account"])
     except AWS_ERRORS as error:
         raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
 
 
-def find_bucket(s3: AwsClient, name: str, owner: str) -> BucketState | None:
+def find_bucket(s3: AwsClient, name: str, owner: str, *, is_aws: bool = True) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
     :raises ReconcileError: BucketNameTaken when the bucket belongs to another account
@@ -52,7 +54,7 @@ def find_bucket(s3: AwsClient, name: str, owner: str) -> BucketState | None:
         if code in ("404", "NoSuchBucket"):
             return None
         if code in ("403", "AccessDenied"):
-            _explain_forbidden(s3, name, error)
+            _explain_forbidden(s3, name, error, is_aws=is_aws)
         raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or ""
@@ -376,7 +378,7 @@ def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, owner: 
     return True
 
 
-def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
+def _explain_forbidden(s3: AwsClient, name: str, error: Exception, *, is_aws: bool) -> None:
     # A 403 means that the bucket is another account's, or that the operator lacks the right. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
@@ -385,13 +387,22 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
         raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
         # The answer to HEAD has no body that would distinguish the two causes.
-        raise UnknownStateError(
-            Reason.ACCESS_DENIED,
+        raise UnknownStateError(Reason.ACCESS_DENIED, f"{_denied(name, is_aws)}: {error}") from error
+    whose = "AWS account" if is_aws else "account of the store"
+    message = f"bucket {name} belongs to another {whose}: choose another bucketName"
+    raise ReconcileError(Reason.BUCKET_NAME_TAKEN, message)
+
+
+def _denied(name: str, is_aws: bool) -> str:
+    if is_aws:
+        return (
             f"AWS denies the operator access to bucket {name} of its own account: give it the right s3:ListBucket, or, "
-            f"if the bucket's policy denies it, {_remedy(name)}: {error}",
-        ) from error
-    raise ReconcileError(
-        Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName"
+            f"if the bucket's policy denies it, {_remedy(name)}"
+        )
+    return (
+        f"the store lists bucket {name} and denies the operator access to it: give the operator's key the right to "
+        "read the bucket, or delete the bucket's policy if that denies it; or, if the key was exchanged for one of "
+        "another account of the store, give the bucket to that account"
     )
 
 
