@@ -110,7 +110,7 @@ def test_key_is_rotated_without_downtime(world: StoreWorld, new_object: NewObjec
     assert code_of(lambda: old.list_objects_v2(Bucket=bucket)) == "InvalidAccessKeyId"
 
 
-def test_tenant_reaches_its_bucket_as_the_spec_says_and_nothing_else(
+def test_tenant_reaches_its_bucket_in_its_mode_and_nothing_else(
     world: StoreWorld, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
     mine = new_object(iamUser={"username": new_name("reader"), "accessMode": "ReadOnly"})

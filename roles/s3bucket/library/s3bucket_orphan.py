@@ -90,9 +90,9 @@ def outcome_for(keys: list[str], *, is_check: bool) -> Outcome:
     return Outcome(True, Reason.READY, changed=changed)
 
 
-def active_keys_of_owned(iam: AwsClient, name: str, identity: Identity) -> list[str]:
+def active_keys_of_owned(iam: AwsClient, name: str, identity: Identity, capabilities: Capabilities) -> list[str]:
     """The active keys of an IAM user that still has this owner."""
-    user = find_user(iam, name)
+    user = find_user(iam, name, capabilities)
     if user is None:
         return []
     if any(user.tags.get(key) != value for key, value in identity.tags.items()):
