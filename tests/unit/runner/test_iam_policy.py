@@ -268,7 +268,7 @@ def test_flags_and_role_take_the_same() -> None:
 
 def test_policy_of_a_store_also_lists_users() -> None:
     def actions(provider: str) -> set[str]:
-        policy = policy_for(PolicySettings("123456789012", provider=provider))
+        policy: Any = iam_policy.policy_for(iam_policy.PolicySettings("123456789012", provider=provider))
         return {action for item in policy["Statement"] for action in item["Action"]}
 
     assert actions("Other") - actions("AWS") == {"iam:ListUsers"}
