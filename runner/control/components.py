@@ -87,10 +87,9 @@ class Factory:
         settings = self._settings
         role = replace(settings.role, cluster_name=cluster, empty_time_s=_empty_time_s(settings))
         warm = _start_warm(settings) if settings.executor == "warm" else None
-        job = AnsibleJob(
-            settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, has_backlog=self._has_backlog
-        )
         check = self._make_check(role)
+        check.capabilities.try_get()
+        job = self._make_job(role, warm, check)
         guarded = GuardedRole(job, check.try_policy, self._may_run)
         orphans = self._make_orphans(check, guarded, cluster)
         objects = StoredObjects(self._kube, self._caches.find_object, self._find_unstored_fields())
@@ -106,6 +105,12 @@ class Factory:
             period_s=self._settings.sync_period_s,
             count_call=self._metrics.count_call,
             limit_s=min(_MAX_CHECK_S, self._settings.run_timeout_s),
+        )
+
+    def _make_job(self, role: RoleSettings, warm: WarmProcess | None, check: DriftCheck) -> AnsibleJob:
+        settings, find = self._settings, check.capabilities.find
+        return AnsibleJob(
+            settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, find, self._has_backlog
         )
 
     def _make_orphans(self, check: DriftCheck, role: GuardedRole, cluster: str) -> Orphans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,9 +12,10 @@ from runner.objects import Owned, ReadError
 from s3bucket import errors, owner, read
 from s3bucket import users as user_rules
 from s3bucket.associations import find_all_associations
+from s3bucket.capabilities import Capabilities
 from s3bucket.errors import ReconcileError
 from s3bucket.read_roles import read_all_roles
-from s3bucket.roles import NO_ROLES, RoleRules
+from s3bucket.role_settings import RoleSettings
 
 # The number of buckets that have their tags read at a time.
 _AT_ONCE = 16
@@ -22,14 +24,21 @@ _AT_ONCE = 16
 class OwnedReader:
     """Reads owner tags.
 
-    :param cluster: the cluster's name in owner tags
+    :param settings: have the cluster's name in owner tags, and the EKS cluster
     """
 
-    def __init__(self, clients: AWSClients, users: UserCache, cluster: str, roles: RoleRules = NO_ROLES) -> None:
+    def __init__(
+        self,
+        clients: AWSClients,
+        users: UserCache,
+        settings: RoleSettings,
+        get_capabilities: Callable[[], Capabilities],
+    ) -> None:
+        self._get_capabilities = get_capabilities
         self._clients = clients
         self._users = users
-        self._cluster = cluster
-        self._roles = roles
+        self._cluster = settings.cluster_name
+        self._roles = settings.role_rules
 
     def find_users(self) -> tuple[float, list[Owned]] | None:
         """The IAM users with this cluster's owner tags, and when they were read; None when they are not read now.
@@ -40,6 +49,8 @@ class OwnedReader:
         """
         try:
             region, iam = self._clients.get_iam()
+            if not self._get_capabilities().has_iam:
+                return None
             found = self._users.read_all(iam)
         except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
@@ -58,7 +69,8 @@ class OwnedReader:
         """
         try:
             region, iam = self._clients.get_iam()
-            found = read_all_roles(iam)
+            capabilities = self._get_capabilities()
+            found = {} if capabilities.lacks("GetRole") else read_all_roles(iam, capabilities)
         except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
         roles = [
@@ -100,7 +112,8 @@ class OwnedReader:
         region = home_region()
         try:
             s3, _, sts = self._clients.get(region)
-            account = read.get_account(sts)
+            capabilities = self._get_capabilities()
+            account = read.get_account(sts, capabilities)
             pages = s3.get_paginator("list_buckets").paginate()
             names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
         except ReconcileError as refusal:
@@ -110,7 +123,7 @@ class OwnedReader:
 
         def find_tags(name: str) -> dict[str, str] | None:
             try:
-                return read.get_bucket_tags(s3, name, account) or {}
+                return read.get_bucket_tags(s3, name, capabilities.owner_of(account)) or {}
             except ReconcileError:
                 return None
 

@@ -26,6 +26,7 @@ from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.objects import JsonObject, Key, Owned, S3Object
 from s3bucket.api import API_VERSION
+from s3bucket.capabilities import Capabilities
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
@@ -80,19 +81,22 @@ class AnsibleJob:
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: the folder for the runs' folders; memory-backed, because a run's files hold secrets
     :param warm: None runs the stock ansible-playbook
+    :param find_capabilities: what is known of a store; None: the role finds it out in each run
     :param has_backlog: whether the run for an object is one of many for its namespace. Such a run has a lower priority,
         so that many of them do not make the run of another namespace slow. Warm runs only
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what each run needs; each has one value in an operator
         self,
         project_dir: Path,
         work_dir: Path,
         timeout_s: float,
         settings: RoleSettings,
         warm: Warm | None = None,
+        find_capabilities: Callable[[], Capabilities | None] = lambda: None,
         has_backlog: Callable[[Key], bool] = lambda _: False,
     ) -> None:
+        self._find_capabilities = find_capabilities
         self._has_backlog = has_backlog
         self._project_dir = project_dir
         self._work_dir = work_dir
@@ -110,11 +114,12 @@ class AnsibleJob:
 
     def run(self, s3: S3Object) -> Outcome:
         """Run the role on an object and return the outcome. A failed run is an outcome, never an exception."""
-        return self._run(_Request("reconcile.yml", extra_vars(s3, self._settings), s3.key))
+        settings = replace(self._settings, capabilities=self._find_capabilities())
+        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key))
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
-        return self._run(_Request("deactivate.yml", orphan_vars(user, cluster), user.key))
+        return self._run(_Request("deactivate.yml", orphan_vars(user, cluster, self._settings.provider), user.key))
 
     def _run(self, request: _Request) -> Outcome:
         if self._cancelled.is_set():
@@ -207,10 +212,10 @@ def extra_vars(s3: S3Object, settings: RoleSettings) -> JsonObject:
     }
 
 
-def orphan_vars(user: Owned, cluster: str) -> JsonObject:
+def orphan_vars(user: Owned, cluster: str, provider: str) -> JsonObject:
     """The extra-vars of a deactivation, in the same form."""
     owner = {"cluster": cluster, "namespace": user.namespace, "name": user.object_name, "uid": user.uid}
-    text = json.dumps({"user": user.name, "owner": owner, "region": user.region})
+    text = json.dumps({"user": user.name, "owner": owner, "region": user.region, "provider": provider})
     return {"s3bucket_orphan_json": {"__ansible_unsafe": text}, **_NEVER_FAILS}
 
 

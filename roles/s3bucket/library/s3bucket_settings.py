@@ -89,6 +89,7 @@ from ansible.module_utils.s3bucket.module import (
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
+from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.setting import Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
 from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
@@ -112,12 +113,13 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(self, module: AnsibleAWSModule, wanted: Wanted, iam_path: str) -> None:
+    def __init__(self, module: AnsibleAWSModule, wanted: Wanted, given: RoleSettings) -> None:
         self._module = module
+        self._capabilities = given.known_capabilities
         self._s3 = module.client("s3")
         self._iam = module.client("iam")
         self._wanted = wanted
-        self._path = iam_path
+        self._path = given.rules.path
         self._name = wanted.bucket
         self._owner = str(module.params["bucket_owner"])
         self._endpoint = str(self._s3.meta.endpoint_url)
@@ -250,7 +252,7 @@ class Settings:
             return
         # A key that the operator created may write the bucket's tags, but nothing in IAM.
         tags = {owner.POLICY: record}
-        tag_user(self._iam, self._wanted.username, tags)
+        tag_user(self._iam, self._wanted.username, tags, self._capabilities)
         self.user_tags = tags
 
     def _record_answer(self, policy: dict[str, Any], before: str | None) -> str:
@@ -327,7 +329,7 @@ def main() -> None:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})
-    settings = Settings(module, wanted, given.rules.path)
+    settings = Settings(module, wanted, given)
     problem = settings.write(module.params["arguments"])
     if problem is not None:
         module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)

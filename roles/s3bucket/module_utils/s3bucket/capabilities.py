@@ -58,6 +58,8 @@ OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
     "ListGroupsForUser": ("list_groups_for_user", {**_USER}),
     "ListUserTags": ("list_user_tags", {**_USER}),
 }
+# ListUsers, and reads of each user, give the same.
+_REPLACED = ("GetAccountAuthorizationDetails",)
 PROVIDERS = ("AWS", "Other")
 
 
@@ -247,12 +249,16 @@ def _check_account(found: str, given: str, *, has_iam: bool) -> str:
 
 
 def _lacks(iam: AwsClient, action: str) -> bool:
-    """Whether the store does not know an action. Any other answer, also a denial, shows that it does."""
+    """Whether the store does not know an action. Any other answer, also a denial, shows that it does.
+
+    A store may check the rights before the action's name. So an action that other reads replace is lacking when denied.
+    """
     method, arguments = OPTIONAL_READS[action]
     try:
         getattr(iam, method)(**arguments)
     except (*AWS_ERRORS, KeyError) as error:
-        if isinstance(error, KeyError) or is_absent(error):
+        is_denied = _status_of(error) == HTTPStatus.FORBIDDEN
+        if isinstance(error, KeyError) or is_absent(error) or (is_denied and action in _REPLACED):
             return True
         if not isinstance(error, ClientError) or _status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise unknown(f"find out what the store can do (iam:{action})", error) from error
@@ -283,13 +289,17 @@ def _find_owner(s3: AwsClient, account: str) -> str | None:
     if not names:
         return ids[0] if ids else None
     for name in names:
-        accepted = [one for one in (*ids, _NO_ACCOUNT) if _accepts(s3, name, one)]
+        accepted = [one for one in (*ids, _NO_ACCOUNT) if accepts_owner(s3, name, one)]
         if accepted:
             return None if _NO_ACCOUNT in accepted else accepted[0]
     return None
 
 
-def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
+def accepts_owner(s3: AwsClient, name: str, owner: str) -> bool:
+    """Whether the store answers a request for a bucket with this ExpectedBucketOwner.
+
+    :raises UnknownStateError: when it does not answer now
+    """
     try:
         s3.head_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
@@ -300,16 +310,23 @@ def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
 
 
 def check_has_iam(wanted: Wanted, capabilities: Capabilities) -> None:
-    """Refuse a user, or a role, in a store that has none.
+    """Refuse a user in a store that has none.
 
     :raises ReconcileError: InvalidSpec naming the field and what is missing
     """
     if wanted.username and not capabilities.has_iam:
         raise invalid(
             "spec.iamUser",
-            "the store has no IAM, so it has no users with access keys: leave the field out, and give applications a "
-            "key of the store that its administrator creates; or, if it has IAM elsewhere, set AWS_ENDPOINT_URL_IAM "
-            "(aws.iamEndpointURL of the operator's chart)",
+            "the store has no IAM, so it has no users with access keys: create the object without the field, and give "
+            "applications a key of the store that its administrator creates; or, if it has IAM elsewhere, set "
+            "AWS_ENDPOINT_URL_IAM (aws.iamEndpointURL of the operator's chart)",
         )
-    if wanted.role is not None and capabilities.lacks("GetRole"):
-        raise invalid("spec.iamRole", "the store has no IAM roles: leave the field out")
+
+
+def check_has_roles(capabilities: Capabilities) -> None:
+    """Refuse a role in a store that has none.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    if capabilities.lacks("GetRole"):
+        raise invalid("spec.iamRole", "the store has no IAM roles: create the object without the field")

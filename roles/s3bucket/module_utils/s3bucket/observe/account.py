@@ -28,10 +28,8 @@ def ask_account(
     :param sts_of: makes an STS client of a region; with None the region is never considered as the cause of an error
     :raises ReconcileError: NoSuchRegionError, or when AWS does not return the account
     """
-    if not capabilities.is_aws:
-        return capabilities.account
     try:
-        return get_account(sts)
+        return get_account(sts, capabilities)
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
@@ -45,7 +43,7 @@ def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState |
     :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not return the state
     """
     try:
-        return read_bucket(sources.s3, wanted.bucket, sources.owner_of(account))
+        return read_bucket(sources.s3, wanted.bucket, sources.owner_of(account), is_aws=sources.capabilities.is_aws)
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise

@@ -32,7 +32,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     found = replace(found, users=tuple(_with_rights(wanted, sources, found, one) for one in found.users))
     proof = find_proof(wanted, sources, found)
     bucket.wait_for_s3(wanted, sources, found)
-    is_adopting = bucket.check_ownership(wanted, found, proof)
+    is_adopting = bucket.check_ownership(wanted, sources, found, proof)
     found = _check_users(wanted, sources, found, proof)
 
     seen = Observation(account=found.account, service=found.service, service_host=host)
