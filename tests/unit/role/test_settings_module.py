@@ -11,6 +11,7 @@ import pytest
 from ansible import module_utils
 from botocore.stub import Stubber
 
+from s3bucket.role_settings import RoleSettings
 from s3bucket.setting import Comparison
 from s3bucket.settings import BY_NAME
 from s3bucket.spec import MAX_BUCKET_TAGS, Wanted, wanted_of
@@ -39,7 +40,7 @@ def write(module: Any, s3: Any, wanted: Wanted, arguments: dict[str, Any]) -> tu
     requests: list[str] = []
     s3.meta.events.register("provide-client-params.s3", lambda model, **_: requests.append(model.name))
     owner = SimpleNamespace(client=lambda name: s3, params={"bucket_owner": BUCKET["ExpectedBucketOwner"]})
-    return module.Settings(owner, wanted, "").write(arguments), requests
+    return module.Settings(owner, wanted, RoleSettings()).write(arguments), requests
 
 
 def want(defaults: dict[str, Any], **spec: Any) -> Wanted:
