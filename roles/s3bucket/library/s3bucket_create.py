@@ -81,7 +81,15 @@ from contextlib import contextmanager
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
-from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.module import (
+    listed,
+    make_module,
+    make_s3_client,
+    read_settings,
+    read_wanted,
+    refuse,
+    tag_user,
+)
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
@@ -115,7 +123,7 @@ def main() -> None:
         # bucket is left.
         create_users(module, wanted, settings.rules)
         if module.params["creates_bucket"]:
-            s3, account = module.client("s3"), module.params["account"]
+            s3, account = make_s3_client(module), module.params["account"]
             create_bucket(s3, wanted)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
     except ReconcileError as refusal:

@@ -78,6 +78,7 @@ from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, cod
 from ansible.module_utils.s3bucket.module import (
     listed,
     make_module,
+    make_s3_client,
     make_tagging_client,
     read_settings,
     read_wanted,
@@ -112,7 +113,7 @@ class Settings:
 
     def __init__(self, module: AnsibleAWSModule, wanted: Wanted) -> None:
         self._module = module
-        self._s3 = module.client("s3")
+        self._s3 = make_s3_client(module)
         self._iam = module.client("iam")
         self._wanted = wanted
         self._name = wanted.bucket

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .aspects import OPERATIONS
+from .checksums import use_md5
 from .children import values_in
 from .errors import AWS_ERRORS, ReconcileError, unknown
 from .json_types import ApiObject, AwsClient
@@ -70,7 +71,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
 
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
-    iam, s3 = module.client("iam"), module.client("s3")
+    iam, s3 = module.client("iam"), make_s3_client(module)
     outdated = find_outdated(s3.meta.service_model, OPERATIONS)
     if outdated:
         raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
@@ -95,6 +96,11 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         iam=iam,
         role_rules=settings.role_rules,
     )
+
+
+def make_s3_client(module: AnsibleAWSModule) -> AwsClient:
+    """An S3 client with the module's connection, and the checksums that its settings ask for."""
+    return use_md5(module.client("s3"))
 
 
 def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str) -> AwsClient:
