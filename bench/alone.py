@@ -28,6 +28,7 @@ from bench.rows import Row
 from bench.stub import NAMESPACE, object_at
 from dev.processes import plain_environment
 from runner.drift.check import DriftCheck
+from runner.kube.projection import keep_child
 from runner.objects import S3Object
 from s3bucket.role_settings import RoleSettings
 
@@ -55,7 +56,8 @@ class Held:
             made = object_at.__wrapped__(number)
             self.items.append({**made.item, "status": made.status()})
             for kind, child in (("Secret", made.secret()), ("Service", made.service())):
-                self._children[kind, NAMESPACE, child["metadata"]["name"]] = child
+                if kept := keep_child(kind, child):
+                    self._children[kind, NAMESPACE, kept.name] = kept.item
 
     def __call__(self, kind: str, namespace: str, name: str) -> Item | None:
         """A child as the watch caches have it."""

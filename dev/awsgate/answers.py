@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
@@ -26,6 +27,10 @@ def error(call: Call, status: int, code: str, message: str = "", details: Mappin
     if call.action.startswith("Head"):
         return Answer(status)
     text, name = escape(message or code), escape(code)
+    if call.service == "eks":
+        # https://docs.aws.amazon.com/eks/latest/APIReference/CommonErrors.html
+        headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
+        return Answer(status, json.dumps({"message": message or code}).encode(), headers)
     if call.service == "s3":
         more = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in (details or {}).items())
         body = f"<Error><Code>{name}</Code><Message>{text}</Message>{more}<RequestId>gate</RequestId></Error>"

@@ -17,8 +17,16 @@ from moto.iam.models import iam_backends
 # moto reads this variable as well: dev.aws sets it for an account with another number.
 ACCOUNT = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
+# https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html
+_ASSOCIATIONS = re.compile(r"/clusters/([^/]+)/pod-identity-associations(?:/([^/]+))?")
+_EKS_ACTIONS = {
+    ("POST", False): "CreatePodIdentityAssociation",
+    ("GET", False): "ListPodIdentityAssociations",
+    ("GET", True): "DescribePodIdentityAssociation",
+    ("DELETE", True): "DeletePodIdentityAssociation",
+}
 _CONTROL_TAGS = "v20180820/tags/"
-_READ_VERBS = ("Get", "List", "Head")
+_READ_VERBS = ("Get", "List", "Head", "Describe")
 
 
 @dataclass
@@ -65,6 +73,9 @@ def call_of(environ: dict[str, Any]) -> Call:
         call = _s3_call(environ, access_key, headers, body)
         call.region = region
         return call
+    if service == "eks":
+        action, query = _eks_action(environ)
+        return Call(service, action, access_key=access_key, query=query, headers=headers, body=body, region=region)
     form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     action = form.get("Action", "")
     user = form.get("UserName", "")
@@ -72,6 +83,17 @@ def call_of(environ: dict[str, Any]) -> Call:
         # AWS takes the user from the key.
         user = _user_of(form.get("AccessKeyId", ""))
     return Call(service, action, "", "", user, access_key, form, {}, headers, body, region)
+
+
+def _eks_action(environ: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """The action of a request about EKS Pod Identity associations, with its parameters."""
+    found = _ASSOCIATIONS.fullmatch(unquote(environ["PATH_INFO"]))
+    if not found:
+        return "", {}
+    action = _EKS_ACTIONS.get((environ["REQUEST_METHOD"], bool(found[2])), "")
+    given = parse_qs(environ.get("QUERY_STRING", ""))
+    query = {name: values[0] for name, values in given.items()}
+    return action, {**query, "clusterName": found[1], "associationId": found[2] or ""}
 
 
 def _user_of(access_key: str) -> str:

@@ -88,6 +88,10 @@ class Gate:
         """A user of another account. Returns its key, as a client's arguments."""
         return dict(self._ask("POST", "user-elsewhere", {"name": name, "account": OTHER_ACCOUNT}))
 
+    def change_association(self, account: str, role_arn: str) -> None:
+        """Give the EKS Pod Identity association of a ServiceAccount another role."""
+        self._ask("POST", "association", {"account": account, "role_arn": role_arn})
+
     @contextmanager
     def marked(self, kind: str, name: str) -> Iterator[None]:
         """While the block runs: a bucket with ``access-points`` or ``mfa-delete``, or a ``disabled-region``.

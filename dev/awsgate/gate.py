@@ -15,7 +15,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from requests.structures import CaseInsensitiveDict
 
-from . import access, configurations, rules
+from . import access, configurations, eks, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
 from .configurations.metadata_tables import FAILED_TABLES
@@ -112,7 +112,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in (*rules.BEFORE, *configurations.BEFORE):
+        for rule in (*rules.BEFORE, *configurations.BEFORE, eks.answer_association):
             answer = rule(call)
             if answer is not None:
                 return answer
@@ -206,6 +206,7 @@ class Gate:
                 ("POST", "forget-users"): lambda: forget_users(body["kept_prefix"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
                 ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
+                ("POST", "association"): lambda: eks.change_association(**body),
                 ("POST", "let-go"): lambda: self._holds.let_go(**body),
                 ("DELETE", "hold"): lambda: self._holds.disarm(**body),
                 ("GET", "issued"): lambda: list(self._issued),
@@ -236,6 +237,7 @@ class Gate:
         for marked in (rules.OPEN_BUCKETS, *_MARKS.values()):
             marked.clear()
         configurations.forget()
+        eks.forget()
         self._reset()
 
 

@@ -9,6 +9,7 @@ A request that is in no table here needs a right that no policy gives, so that a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,6 +121,8 @@ def rights_for(call: Call) -> list[Right]:
         return list(_iam_rights(call))
     if call.service == "s3":
         return list(_s3_rights(call))
+    if call.service == "eks" and call.action:
+        return list(_eks_rights(call))
     # sts:GetCallerIdentity needs no permission, and cannot even be denied:
     # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
     return [] if call.action == "GetCallerIdentity" else [Right(UNKNOWN, call.action)]
@@ -189,6 +192,23 @@ def _table_rights(call: Call) -> Iterator[Right]:
         yield Right(f"s3tables:{name}", bucket)
     for name in _TABLE_ACTIONS:
         yield Right(f"s3tables:{name}", f"{bucket}/table/{call.bucket}")
+
+
+def _eks_rights(call: Call) -> Iterator[Right]:
+    """The rights on an EKS Pod Identity association.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html: tags in
+    the call that creates it need eks:TagResource, and a role that is given to EKS needs iam:PassRole and iam:GetRole.
+    """
+    prefix, cluster = f"arn:aws:eks:{call.region}:{ACCOUNT}", call.query["clusterName"]
+    own = f"{prefix}:podidentityassociation/{cluster}/{call.query['associationId'] or '*'}"
+    yield Right(f"eks:{call.action}", own if call.query["associationId"] else f"{prefix}:cluster/{cluster}")
+    if call.action == "CreatePodIdentityAssociation":
+        given = json.loads(call.body)
+        if given.get("tags"):
+            yield Right("eks:TagResource", own)
+        yield Right("iam:GetRole", given["roleArn"])
+        yield Right("iam:PassRole", given["roleArn"], {"iam:PassedToService": ["pods.eks.amazonaws.com"]})
 
 
 def _pass_role(call: Call) -> Right:

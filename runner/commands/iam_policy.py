@@ -21,7 +21,7 @@ import click
 from runner.commands.options import all_matching, matching
 from s3bucket import allowed
 from s3bucket.json_types import Json, JsonObject
-from s3bucket.roles import PROVIDER
+from s3bucket.roles import CLUSTER, POD_IDENTITY_SERVICE, PROVIDER
 from s3bucket.settings import ALL as ALL_SETTINGS
 from s3bucket.users import BOUNDARY, GROUP, PATH
 
@@ -91,6 +91,9 @@ _ROLES = (
 _BOUND_ROLES = ("iam:CreateRole", "iam:PutRolePolicy")
 _BINDING_ROLES = ("iam:PutRolePermissionsBoundary",)
 
+_OF_CLUSTER = ("eks:CreatePodIdentityAssociation", "eks:ListPodIdentityAssociations")
+_ASSOCIATIONS = ("eks:DeletePodIdentityAssociation", "eks:DescribePodIdentityAssociation", "eks:TagResource")
+
 # AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144
 _REPLICATION, _METADATA_TABLES = "replication", "metadataTables"
@@ -117,6 +120,7 @@ class PolicySettings:
     :param settings: the fields of the optional bucket settings that the operator may manage
     :param replication_roles: the ARNs of the roles that the operator may give to S3, for ``replication``
     :param oidc_provider_arn: the cluster's OIDC provider: with one the operator may create roles
+    :param eks_cluster_arn: the EKS cluster: with one the operator may create roles and associate them
     :param key_rotation: whether keys are rotated without downtime
     """
 
@@ -129,6 +133,7 @@ class PolicySettings:
     settings: tuple[str, ...] = allowed.DEFAULT
     replication_roles: tuple[str, ...] = ()
     oidc_provider_arn: str = ""
+    eks_cluster_arn: str = ""
     key_rotation: bool = True
 
 
@@ -163,7 +168,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
 
 def _roles(settings: PolicySettings, is_bound: dict[str, dict[str, Json]]) -> list[JsonObject]:
     """The rights on the roles of S3 objects, as those on their users."""
-    if not settings.oidc_provider_arn:
+    if not settings.oidc_provider_arn and not settings.eks_cluster_arn:
         return []
     roles = f"arn:{settings.partition}:iam::{settings.account}:role"
     managed = f"{roles}{settings.iam_path or '/'}*"
@@ -171,6 +176,23 @@ def _roles(settings: PolicySettings, is_bound: dict[str, dict[str, Json]]) -> li
         _allow("AllRoles", _ALL_ROLES, f"{roles}/*"),
         _allow("Roles", _ROLES, managed),
         _allow("RolesWithinTheirBoundary", _BOUND_ROLES + (_BINDING_ROLES if is_bound else ()), managed, is_bound),
+        *_associations(settings.eks_cluster_arn, managed),
+    ]
+
+
+def _associations(cluster: str, roles: str) -> list[JsonObject]:
+    """The rights on the EKS Pod Identity associations of one cluster, and to give EKS the roles of S3 objects.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
+    """
+    if not cluster:
+        return []
+    associations = f"{cluster.replace(':cluster/', ':podidentityassociation/')}/*"
+    for_pods: dict[str, dict[str, Json]] = {"StringEquals": {"iam:PassedToService": POD_IDENTITY_SERVICE}}
+    return [
+        _allow("PodIdentityOfTheCluster", _OF_CLUSTER, cluster),
+        _allow("PodIdentityAssociations", _ASSOCIATIONS, associations),
+        _allow("RolesOfPods", ("iam:PassRole",), roles, for_pods),
     ]
 
 
@@ -280,6 +302,9 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
               show_envvar=True,
               help="The operator's own --oidc-provider-arn: with it, the policy lets it create the roles of "
                    "spec.iamRole. Default: none.")  # fmt: skip
+@click.option("--eks-cluster-arn", default="", callback=matching(CLUSTER), envvar="EKS_CLUSTER_ARN", show_envvar=True,
+              help="The operator's own --eks-cluster-arn: with it, the policy lets it create roles, and associate them "
+                   "with ServiceAccounts of this cluster (spec.iamRole.podIdentity). Default: none.")  # fmt: skip
 @click.option("--key-rotation/--no-key-rotation", default=True, show_default=True,
               help="Whether keys are rotated without downtime (spec.iamUser.keyRotation and the annotation "
                    "agill.apps/rotate-key).")  # fmt: skip

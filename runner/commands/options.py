@@ -113,7 +113,9 @@ _HOW_GIVEN: dict[type, str] = {list: " It can be given again, or as a list with 
 def _of_setting(setting: Setting) -> Option:
     """The option of one setting of the role."""
     default = setting.default if setting.operator_default is None else setting.operator_default
-    is_list, is_number = isinstance(default, list), isinstance(default, int)
+    is_list, is_flag = isinstance(default, list), isinstance(default, bool)
+    is_number = isinstance(default, int) and not is_flag
+    choices = ("", "true", "false") if is_flag else setting.choices
 
     def check(_: click.Context, __: click.Parameter, value: str | int | tuple[str, ...]) -> object:
         given: Json = ",".join(value) if isinstance(value, tuple) else value
@@ -127,7 +129,8 @@ def _of_setting(setting: Setting) -> Option:
         setting.option,
         setting.name,
         multiple=is_list,
-        type=click.IntRange(min=0) if is_number else click.Choice(setting.choices) if setting.choices else str,
+        # A flag has a value, too, so that the reader of a Deployment's arguments knows where it ends.
+        type=click.IntRange(min=0) if is_number else click.Choice(choices) if choices else str,
         default=default if is_number else () if is_list else "",
         show_default=is_number,
         callback=check,

@@ -71,6 +71,7 @@ class AWSClients:
         # S3 and STS by region, the one that was used last at the end; IAM by partition.
         self._regional: OrderedDict[str, tuple[Client, Identity]] = OrderedDict()
         self._iam: dict[str, Client] = {}
+        self._eks: dict[str, Client] = {}
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
         self._session: boto3.session.Session | None = None
@@ -109,6 +110,16 @@ class AWSClients:
         region = home_region()
         return regions.partition_of(region).home, self.get(region).iam
 
+    def get_eks(self, region: str) -> Client:
+        """An EKS client of the region of the cluster.
+
+        :raises ReconcileError: as :meth:`get`
+        """
+        with self._lock:
+            if region not in self._eks:
+                self._eks[region] = self._make("eks", region, _CONFIG)
+            return self._eks[region]
+
     def make_keyless(self, region: str, config: Config) -> Client:
         """An S3 client of a region without the operator's key. It is not kept, and its requests are not noticed.
 
@@ -145,6 +156,7 @@ class AWSClients:
     def _clear(self) -> None:
         self._regional.clear()
         self._iam.clear()
+        self._eks.clear()
         self._session = None
 
 

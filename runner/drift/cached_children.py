@@ -32,6 +32,9 @@ class LiveCluster(Protocol):
     def find_config_map(self, namespace: str, name: str) -> JsonObject | None:
         """A ConfigMap; None when there is none."""
 
+    def find_service_account(self, namespace: str, name: str) -> JsonObject | None:
+        """A ServiceAccount; None when there is none."""
+
     def find_object(self, namespace: str, name: str) -> JsonObject | None:
         """An S3 object; None when there is none."""
 
@@ -51,6 +54,8 @@ class CachedCluster:
         self.is_terminating = live.is_terminating
         # ConfigMaps are not watched. Only objects of the layout OBC have one.
         self.find_config_map = live.find_config_map
+        # ServiceAccounts are not watched, either. Only those that a role's annotate concerns are read.
+        self.find_service_account = live.find_service_account
 
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> JsonObject | None:
         """A Secret; None when there is none."""

@@ -213,6 +213,7 @@ class DriftCheck:
             sts_of=sts_of,
             iam=iam,
             role_rules=self._settings.role_rules,
+            eks_of=self._clients.get_eks,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
             # A check changes nothing: the run that follows reads who claims the name. A plan shows what a run would do.
             read_users=None if reads_all_users else lambda: self._read_all_users(iam),

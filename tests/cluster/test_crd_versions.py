@@ -100,7 +100,7 @@ def test_nothing_repeats_with_the_go_operators_crd(
     command = [str(Path(sys.executable).parent / "s3-operator"), "check", "--wait", "0"]
     done = subprocess.run(command, env=own_world.environment(), capture_output=True, text=True)
     line = next(line for line in done.stdout.splitlines() if "  CRD: " in line)
-    assert line.startswith("FAILED  CRD: does not have spec.abac, spec.adoptionPolicy, ")
+    assert line.startswith("FAILED  CRD: does not have spec.abac, spec.additionalUsers, spec.adoptionPolicy, ")
     assert "kubectl apply" in line
     assert operator.stop() == 0
 

@@ -111,6 +111,12 @@ NOT_RUN = {
         "docs/guides/roles.md",
         "Move an application in three steps",
     ): "needs EKS; tests/role/test_iam_role.py has the rest",
+    ("docs/guides/roles.md", "Use EKS Pod Identity"): (
+        "needs EKS; tests/unit/runner/test_iam_policy.py has the policy, tests/role/test_pod_identity.py the rest"
+    ),
+    ("docs/guides/roles.md", "Let the operator annotate ServiceAccounts"): (
+        "upgrades a release; tests/chart/test_values.py renders the value, tests/role/test_annotate.py has the rest"
+    ),
     ("docs/guides/restore-clone-rebuild.md", "Leave Secrets and Services out of backups"): "needs Velero",
     ("docs/guides/without-the-operator.md", "Requirements"): (
         "installs from PyPI and Galaxy; test_execution_environment.py compares the versions"

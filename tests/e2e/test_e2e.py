@@ -131,7 +131,7 @@ def test_image_is_small_labeled_unprivileged_and_has_no_tools(cluster: Cluster) 
     services = {
         path.split("/")[7] for path in files if path.startswith(f"{packages}/botocore/data/") and path.count("/") > 7
     }
-    assert services == {"s3", "iam", "sts", "sso", "sso-oidc", "signin"}
+    assert services == {"s3", "iam", "sts", "eks", "sso", "sso-oidc", "signin"}
     collections = {
         "/".join(path.split("/")[6:8]) for path in files if "/ansible_collections/" in path and path.count("/") > 7
     }

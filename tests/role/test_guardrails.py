@@ -56,7 +56,7 @@ def test_user_with_other_rights_gets_no_key_and_everything_else_is_done(
     assert name in found.deferred[0].message
     assert {"bucket", "service"} <= set(found.differs)
     assert not {"access_key", "secret"} & set(found.differs)
-    assert not found.keys.create
+    assert not found.users[0].keys.create
     if kind == "inline":
         return
     rules = UserRules(allowed_policies=frozenset({allowed}), allowed_groups=frozenset({allowed}))
@@ -77,7 +77,7 @@ def test_quarantined_key_is_reported_as_leaked_and_none_is_issued(
     found = seen(world, cr, UserRules(allowed_policies=frozenset({arn})))
     assert [(problem.reason, problem.retry) for problem in found.deferred] == [("KeyLeaked", "slow")]
     assert arn in found.deferred[0].message
-    assert not found.keys.create
+    assert not found.users[0].keys.create
 
 
 def test_object_with_a_quarantined_user_is_maintained_and_can_be_deleted(world: World, new_object: NewObject) -> None:
@@ -94,7 +94,7 @@ def test_object_with_a_quarantined_user_is_maintained_and_can_be_deleted(world: 
     # Do what the message asks for.
     for listed in world.iam.list_access_keys(UserName=user_of(cr))["AccessKeyMetadata"]:
         world.iam.delete_access_key(UserName=user_of(cr), AccessKeyId=listed["AccessKeyId"])
-    assert seen(world, cr).keys.create is False, "not while it is attached"
+    assert seen(world, cr).users[0].keys.create is False, "not while it is attached"
     world.iam.detach_user_policy(UserName=user_of(cr), PolicyArn=QUARANTINE)
     assert "access_key" in world.differs(cr)
     world.iam.attach_user_policy(UserName=user_of(cr), PolicyArn=QUARANTINE)

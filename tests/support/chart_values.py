@@ -97,6 +97,7 @@ class Row(NamedTuple):
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE"
+EKS_CLUSTER = "arn:aws:eks:us-east-1:123456789012:cluster/production"
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 WHOLE = f"registry.example:5000/team/s3:2.0@{DIGEST}"
 HEALTHZ, READYZ = ({"httpGet": {"path": path, "port": "health"}} for path in ("/healthz", "/readyz"))
@@ -156,6 +157,12 @@ TOGETHER = {
     "resourceAnnotations": Row({"a/b": "c"}, in_env("RESOURCE_ANNOTATIONS"), ['{"a/b":"c"}'] * TWICE),
     "iam.path": Row("/team/", in_env("IAM_PATH"), ["/team/"] * TWICE),
     "iam.permissionsBoundary": Row(ARN, in_env("PERMISSIONS_BOUNDARY"), [ARN] * TWICE),
+    "iam.eksClusterARN": Row(EKS_CLUSTER, in_env("EKS_CLUSTER_ARN"), [EKS_CLUSTER] * TWICE),
+    "iam.annotateServiceAccounts": Row(
+        True,
+        lambda objects: (in_env("ANNOTATE_SERVICE_ACCOUNTS")(objects), str(objects).count("'serviceaccounts'")),
+        (["true"] * TWICE, 2),
+    ),
     "iam.oidcProviderARN": Row(PROVIDER, in_env("OIDC_PROVIDER_ARN"), [PROVIDER] * TWICE),
     "iam.allowedPolicies": Row([ARN], in_env("ALLOWED_POLICIES"), [ARN] * TWICE),
     "iam.allowedGroups": Row(["staff", "ops"], in_env("ALLOWED_GROUPS"), ["staff,ops"] * TWICE),

@@ -58,6 +58,7 @@ CLUSTER = "test-cluster"
 # The role's settings in tests. The role does not wait for IAM, because the gate shows every write at once.
 SETTINGS = RoleSettings(cluster_name=CLUSTER, iam_settle_s=0, allowed_settings=allowed.FIELDS)
 # The cluster's identity provider, for objects that have an IAM role. The tests of roles set it.
+EKS_CLUSTER = "arn:aws:eks:us-west-2:123456789012:cluster/production"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE"
 OPERATOR_USERS = "operator-"
 """Prefix of the names of IAM users that operators use in tests."""
@@ -104,6 +105,7 @@ class World:
             settings=allowed.FIELDS,
             replication_roles=(f"arn:aws:iam::{self.account}:role/s3-operator-example-*",),
             oidc_provider_arn=PROVIDER,
+            eks_cluster_arn=EKS_CLUSTER,
         )
         make_operator_key(aws, policy_for(every), self.operator_file)
         self._run_numbers = itertools.count()
@@ -223,6 +225,7 @@ class World:
             read_users=lambda: read.read_all_users(self.iam),
             iam=self.iam,
             role_rules=role_rules,
+            eks_of=lambda region: self.aws.client("eks", region_name=region),
             endpoint=self.s3.meta.endpoint_url,
         )
 

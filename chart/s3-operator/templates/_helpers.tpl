@@ -215,6 +215,8 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "IAM_PATH" .Values.iam.path
   "PERMISSIONS_BOUNDARY" .Values.iam.permissionsBoundary
   "OIDC_PROVIDER_ARN" .Values.iam.oidcProviderARN
+  "EKS_CLUSTER_ARN" .Values.iam.eksClusterARN
+  "ANNOTATE_SERVICE_ACCOUNTS" (ternary "true" "" .Values.iam.annotateServiceAccounts)
   "ALLOWED_POLICIES" (join "," .Values.iam.allowedPolicies)
   "ALLOWED_GROUPS" (join "," .Values.iam.allowedGroups)
   "ALLOWED_SETTINGS" (kindIs "invalid" .Values.allowedSettings | ternary "" (join "," .Values.allowedSettings | default "none"))
@@ -415,6 +417,12 @@ priorityClassName: {{ . | quote }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch, delete]
+{{- end }}
+{{- if .Values.iam.annotateServiceAccounts }}
+# Of objects with iamRole.annotate. They are read by name, and only annotations are written.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, patch]
 {{- end }}
 - apiGroups: [""]
   resources: [events]

@@ -136,7 +136,7 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 # Before the other imports, which would fail with a traceback.
 ensure_present()
 
-from ansible.module_utils.s3bucket import children, owner, recent
+from ansible.module_utils.s3bucket import children, owner, recent, service_accounts
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
@@ -230,7 +230,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": users,
-        "role": plan_role(seen, sources),
+        "role": plan_role(wanted, seen, sources),
         "removed": removed,
         "access_tasks": access_tasks(users, removed),
         "users_record": record_before(seen),
@@ -354,9 +354,9 @@ def plan_policies(user: UserObservation) -> list[dict[str, Any]]:
     return [{"name": policy_name_of(name, bucket), "policy": policy} for bucket, policy in user.policies.items()]
 
 
-def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:
-    """The data of the tasks for the IAM role."""
-    role = seen.role
+def plan_role(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
+    """The data of the tasks for the IAM role, and for the annotations of its ServiceAccounts."""
+    role, s3 = seen.role, wanted.identity.name
     if role is None:
         return {"differs": False}
     return {
@@ -370,6 +370,11 @@ def plan_role(seen: Observation, sources: Sources) -> dict[str, Any]:
         "policy_name": role.policy_name,
         "policy": role.policy,
         "puts_policy": role.puts_policy,
+        "arn": role.arn,
+        "associated": list(role.associations.created),
+        "no_longer_associated": [item.id for item in role.associations.deleted],
+        "annotated": [service_accounts.manifest_of(item, role.arn, s3) for item in role.accounts.added],
+        "no_longer_annotated": [service_accounts.removal_of(item, role.arn) for item in role.accounts.removed],
     }
 
 
@@ -436,7 +441,8 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
     """The module's result for a deletion: what exists, and the data of each task."""
     retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {
-        **asdict(replace(deletion, deferred=[])),
+        **asdict(replace(deletion, deferred=[], accounts=[])),
+        "accounts": [service_accounts.removal_of(item, deletion.role_arn) for item in deletion.accounts],
         "kept_arguments": {**({"policy": {}} if deletion.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
         "region": wanted.region,

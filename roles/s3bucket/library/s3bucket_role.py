@@ -85,7 +85,7 @@ def create_role(iam: AwsClient, wanted: Wanted, role: WantedRole, settings: Role
             RoleName=role.name,
             AssumeRolePolicyDocument=json.dumps(trust),
             Description=f"S3 object {wanted.identity}"[:1000],
-            Tags=listed(wanted.own_tags),
+            Tags=listed(wanted.role_tags),
             **settings.rules.creation,
         )
     except AWS_ERRORS as error:

@@ -10,6 +10,7 @@ import yaml
 from s3bucket import owner
 from s3bucket.access import MAX_ADDITIONAL
 from s3bucket.owner import Identity
+from s3bucket.roles import MAX_SERVICE_ACCOUNTS
 from s3bucket.spec import MAX_BUCKET_TAGS, MAX_OPERATOR_TAGS, MAX_TAGS
 from tests.support.world import PROJECT
 
@@ -59,6 +60,8 @@ OF_USER = {
     owner.ROTATED,
     owner.USERS,
 }
+# The same names are never in both records: annotate and podIdentity exclude each other.
+OF_ROLE = {*ME.tags, owner.BUCKET, owner.SERVICE_ACCOUNTS, owner.ASSOCIATIONS}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
@@ -67,11 +70,14 @@ def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     own = [OF_ADOPTED_BUCKET, OF_NEW_BUCKET, OF_RETAINED_BUCKET]
     known = {value for value in vars(owner).values() if str(value).startswith(owner.PREFIX)} - {owner.PREFIX}
-    assert set.union(*own, OF_USER) == known
+    assert set.union(*own, OF_USER, OF_ROLE) == known
     assert spec["tags"]["maxProperties"] + max(map(len, own)) + 1 == MAX_BUCKET_TAGS
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     most = [f"{number}{'x' * 63}" for number in range(MAX_ADDITIONAL)]
     assert MAX_OPERATOR_TAGS + len(OF_USER) + len(owner.users_record(most)) < 50
+    longest = [f"{number}{'x' * 252}" for number in range(MAX_SERVICE_ACCOUNTS)]
+    record = owner.names_record(owner.SERVICE_ACCOUNTS, longest)
+    assert MAX_OPERATOR_TAGS + len(OF_ROLE) + len(record) < 50
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 20], ids=str)

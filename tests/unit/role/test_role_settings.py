@@ -65,6 +65,8 @@ VALUES = [
     ("PERMISSIONS_BOUNDARY", ARN, True), ("PERMISSIONS_BOUNDARY", "tenant", False),
     ("OIDC_PROVIDER_ARN", "arn:aws:iam::123456789012:oidc-provider/issuer.example/id", True),
     ("OIDC_PROVIDER_ARN", "issuer.example/id", False),
+    ("EKS_CLUSTER_ARN", "arn:aws:eks:eu-west-1:123456789012:cluster/a", True), ("EKS_CLUSTER_ARN", "a", False),
+    ("ANNOTATE_SERVICE_ACCOUNTS", "true", True), ("ANNOTATE_SERVICE_ACCOUNTS", "yes", False),
     ("TAGS", '{"team": "a"}', True), ("TAGS", '{"aws:a": "b"}', False), ("TAGS", "team=a", False),
     ("TAGS", '{"a": 1}', False), ("TAGS", "[]", False), ("TAGS", '{"Agill.apps/a": "b"}', False),
     ("RESOURCE_LABELS", '{"team": "a"}', True), ("RESOURCE_LABELS", '{"team": "a b"}', False),

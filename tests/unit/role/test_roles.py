@@ -28,7 +28,9 @@ from s3bucket.spec import Wanted, wanted_of
 
 ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 PROVIDER = f"arn:aws:iam::111122223333:oidc-provider/{ISSUER}"
+CLUSTER = "arn:aws:eks:eu-west-1:111122223333:cluster/production"
 RULES = RoleRules(PROVIDER)
+WITH_EKS = role_rules_of(PROVIDER, CLUSTER, annotates=True)
 
 
 def read(**given: Any) -> WantedRole:
@@ -57,6 +59,23 @@ def test_trust_policy_names_the_provider_the_subjects_and_the_audience() -> None
     }
 
 
+def test_trust_policy_of_pod_identity_names_the_cluster_the_namespace_and_the_service_accounts() -> None:
+    """As in https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html, with the tags of pod-id-abac.html."""
+    (statement,) = trust_policy(read(podIdentity=True), "team", WITH_EKS)["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-arn": CLUSTER,
+                "aws:RequestTag/kubernetes-namespace": "team",
+                "aws:RequestTag/kubernetes-service-account": ["web"],
+            }
+        },
+    }
+
+
 # Text that would name Pods of another namespace, or more than one ServiceAccount.
 @pytest.mark.parametrize(
     "name", ["other:web", "*", "we?", "${aws:username}", "", "web/", "Web", "-web", "web\n", "a" * 254, 1]
@@ -78,6 +97,8 @@ def test_service_account_that_could_be_another_one_is_refused(name: Any) -> None
         ({"name": None}, "spec.iamRole.name: is not a name that IAM allows"),
         ({"name": "a" * 65}, "spec.iamRole.name: is not a name that IAM allows"),
         ({"namespace": "other"}, "spec.iamRole.namespace: there is no such field"),
+        ({"annotate": "yes"}, "spec.iamRole.annotate: must be true or false"),
+        ({"podIdentity": "yes"}, "spec.iamRole.podIdentity: must be true or false"),
         ({"accessMode": "Admin"}, "spec.iamRole.accessMode: must be one of"),
         ({"prefixes": ["*"]}, r"spec.iamRole.prefixes[0]: may have only"),
     ],
@@ -96,10 +117,43 @@ def test_deletion_reads_only_a_name_that_can_exist(value: Any) -> None:
     )
 
 
-def test_role_that_the_settings_do_not_allow_names_the_setting() -> None:
-    with pytest.raises(ReconcileError, match=r"spec.iamRole: .* set iam.oidcProviderARN"):
-        check(RoleRules())
-    check(RULES)
+@pytest.mark.parametrize("value", ["production", f"{CLUSTER}/*", CLUSTER.replace(":eks:", ":ecs:")])
+def test_setting_that_is_no_arn_of_an_eks_cluster_is_refused(value: str) -> None:
+    with pytest.raises(ReconcileError, match=r"s3bucket_eks_cluster_arn: .* is not the ARN of an EKS cluster"):
+        role_rules_of(eks_cluster=value)
+
+
+def test_deletion_reads_the_names_of_service_accounts_that_can_exist() -> None:
+    spec = {"iamRole": {"name": "photos", "serviceAccounts": ["web", "a/b", 1, "web"], "annotate": True, "prefixes": 1}}
+    assert role_of(spec, is_deleting=True) == WantedRole("photos", ("web",), annotate=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "rules", "message"),
+    [
+        ({}, RoleRules(), r"spec.iamRole: .* set iam.oidcProviderARN"),
+        (
+            {"annotate": True},
+            RULES,
+            r"spec.iamRole.annotate: .* set iam.annotateServiceAccounts of its chart \(--annot",
+        ),
+    ],
+)
+def test_role_that_the_settings_do_not_allow_names_the_setting(
+    given: dict[str, Any], rules: RoleRules, message: str
+) -> None:
+    with pytest.raises(ReconcileError, match=message):
+        check(read(**given), rules)
+    check(read(annotate=False), RULES)
+    check(read(**given), WITH_EKS)
+
+
+def test_annotation_is_refused_with_pod_identity_and_a_cluster_alone_allows_roles() -> None:
+    with pytest.raises(ReconcileError, match=r"spec.iamRole.annotate: must not be true with podIdentity"):
+        check(read(annotate=True, podIdentity=True), WITH_EKS)
+    alone = role_rules_of(eks_cluster=CLUSTER)
+    check(read(podIdentity=True), alone)
+    assert (alone.is_enabled, alone.eks_region, alone.eks_name) == (True, "eu-west-1", "production")
 
 
 def test_trust_policy_that_iam_would_refuse_for_its_size_names_the_field() -> None:

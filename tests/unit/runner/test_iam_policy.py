@@ -101,6 +101,24 @@ def test_rights_on_roles_are_given_only_with_the_provider_and_within_path_and_bo
     assert printed(**DOCUMENTED, **{"--oidc-provider-arn": "photos"})[0] == 2
 
 
+def test_rights_on_associations_are_given_only_with_the_cluster_and_only_there() -> None:
+    cluster = f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/production"
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+    arguments = {**DOCUMENTED, "--oidc-provider-arn": provider}
+    added = rights_in([policy_of(**arguments, **{"--eks-cluster-arn": cluster})]) - rights_in([policy_of(**arguments)])
+    associations = cluster.replace(":cluster/", ":podidentityassociation/") + "/*"
+    for_pods = json.dumps({"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}})
+    assert {(action, resource) for action, resource, _ in added} == {
+        ("eks:CreatePodIdentityAssociation", cluster), ("eks:ListPodIdentityAssociations", cluster),
+        ("eks:DeletePodIdentityAssociation", associations), ("eks:DescribePodIdentityAssociation", associations),
+        ("eks:TagResource", associations), ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/s3-operator/*"),
+    }  # fmt: skip
+    assert {condition for action, _, condition in added if action == "iam:PassRole"} == {for_pods}
+    alone = rights_in([policy_of(**DOCUMENTED, **{"--eks-cluster-arn": cluster})])
+    assert "iam:CreateRole" in {action for action, _, _ in alone}
+    assert printed(**DOCUMENTED, **{"--eks-cluster-arn": "production"})[0] == 2
+
+
 def test_documented_policy_fits_into_a_managed_policy() -> None:
     assert len(json.dumps(policy_of(**DOCUMENTED), separators=(",", ":"))) <= MAX_SIZE
 

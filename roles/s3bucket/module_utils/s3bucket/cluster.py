@@ -69,6 +69,10 @@ class ApiServer:
         """The ConfigMap, or None."""
         return self._find("ConfigMap", "namespaces/{namespace}/configmaps", name, namespace)
 
+    def find_service_account(self, namespace: str, name: str) -> ApiObject | None:
+        """The ServiceAccount, or None."""
+        return self._find("ServiceAccount", "namespaces/{namespace}/serviceaccounts", name, namespace)
+
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status, or None."""
         api = f"/apis/{API_VERSION}"
@@ -169,6 +173,8 @@ class ApiServer:
                 why = "its RoleBinding in this namespace, or the namespace, is missing"
                 if what.startswith("ConfigMap "):
                     why = "set rbac.configMaps of its chart, which only spec.secret.layout OBC needs"
+                if what.startswith("ServiceAccount "):
+                    why = "set iam.annotateServiceAccounts of its chart, which only spec.iamRole.annotate needs"
                 message = f"failed to read {what}: the operator has no right to read it in namespace {namespace}"
                 raise ForbiddenError(Reason.KUBERNETES_ERROR, f"{message} (403): {why}") from error
             refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError

@@ -95,6 +95,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         sts_of=lambda region: module.client("sts", region=region),
         iam=iam,
         role_rules=settings.role_rules,
+        eks_of=lambda region: module.client("eks", region=region),
     )
 
 

@@ -42,6 +42,12 @@ SETTINGS = PREFIX + "settings"
 # On the first user of an object: the names of its other users. Tags with a number after this key have further names.
 USERS = PREFIX + "users"
 
+# On roles: the ServiceAccounts that the operator annotates. Tags with a number after this key have further names.
+SERVICE_ACCOUNTS = PREFIX + "service-accounts"
+
+# On roles: the ServiceAccounts with an EKS Pod Identity association, in the same way.
+ASSOCIATIONS = PREFIX + "associations"
+
 # On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved.
 SECRET = PREFIX + "secret"
 
@@ -125,10 +131,27 @@ def origin_in(tags: dict[str, str], bucket: str) -> str:
 
 
 def users_record(names: Iterable[str]) -> dict[str, str]:
-    """The tags that record names of users: none for no names.
+    """The tags that record names of users: none for no names."""
+    return names_record(USERS, names)
 
-    A tag's value may have 256 characters, and no comma. No user's name has a colon.
+
+def recorded_users(tags: dict[str, str]) -> list[str]:
+    """The names of users that the tags record."""
+    return recorded_names(USERS, tags)
+
+
+def replaced_users_record(tags: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The record of these users, for a user with these tags."""
+    return replaced_record(USERS, tags, names)
+
+
+def names_record(first: str, names: Iterable[str]) -> dict[str, str]:
+    """The tags that record names of users or ServiceAccounts: none for no names.
+
+    A tag's value may have 256 characters, and no comma. No name has a colon.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
+
+    :param first: the key of the first tag
     """
     lines: list[str] = []
     for name in sorted(set(names)):
@@ -137,22 +160,22 @@ def users_record(names: Iterable[str]) -> dict[str, str]:
             lines[-1] += f" {text}"
         else:
             lines.append(text)
-    return {f"{USERS}-{at}" if at else USERS: line for at, line in enumerate(lines)}
+    return {f"{first}-{at}" if at else first: line for at, line in enumerate(lines)}
 
 
-def recorded_users(tags: dict[str, str]) -> list[str]:
-    """The names of users that the tags record."""
-    found = [text for key, text in tags.items() if _is_users_record(key)]
+def recorded_names(first: str, tags: dict[str, str]) -> list[str]:
+    """The names that the tags record."""
+    found = [text for key, text in tags.items() if _is_record(first, key)]
     return sorted(name.replace(":", ",") for text in found for name in text.split())
 
 
-def replaced_users_record(tags: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+def replaced_record(first: str, tags: dict[str, str], names: Iterable[str]) -> dict[str, str]:
     """The record of these names. Tags of a longer one that is there become empty: what is left out is not removed."""
-    return {**{key: "" for key in tags if _is_users_record(key)}, **users_record(names)}
+    return {**{key: "" for key in tags if _is_record(first, key)}, **names_record(first, names)}
 
 
-def _is_users_record(key: str) -> bool:
-    return key == USERS or key.startswith(f"{USERS}-")
+def _is_record(first: str, key: str) -> bool:
+    return key == first or key.startswith(f"{first}-")
 
 
 def has_owner_tag(tags: dict[str, str]) -> bool:

@@ -7,7 +7,7 @@ from a Secret. Any value there may be secret, even one that someone else wrote.
 
 from __future__ import annotations
 
-from . import aspects, children, owner, secrets
+from . import aspects, children, owner, secrets, service_accounts
 from .change import Change
 from .json_types import ApiObject, Json
 from .keys import KeyPlan, Pair
@@ -41,6 +41,10 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
     of_bucket = "retained, no longer managed" if deletion.retained_tags is not None else deleted
     found = [Change(aspect, aspect, _THERE, of_bucket) for aspect in deletion.differs if aspect == "bucket"]
     found += _of_removed(deletion.users)
+    found += [Change("role", _annotation_of(item), _THERE, "removed") for item in deletion.accounts]
+    found += [
+        Change("role", f"iamRole.podIdentityAssociations[{id_}]", _THERE, "deleted") for id_ in deletion.associations
+    ]
     found += [Change("role", "iamRole", _THERE, "deleted, with its policy")] if deletion.role else []
     return found + [Change(aspect, aspect, _THERE, "deleted") for aspect in deletion.differs if aspect == "service"]
 
@@ -200,7 +204,7 @@ def _of_role(role: RoleObservation, sources: Sources) -> list[Change]:
     if found is None:
         created = Change("role", "iamRole", _MISSING, _CREATED)
         documents: dict[str, tuple[Json, Json]] = {"trustPolicy": (None, role.trust), "policy": (None, role.policy)}
-        return [created, *_differing("role", "iamRole.", documents)]
+        return [created, *_differing("role", "iamRole.", documents), *_of_accounts(role)]
     tags: dict[str, tuple[Json, Json]] = {key: (found.tags.get(key), value) for key, value in role.tags.items()}
     changes = _differing("role", "iamRole.tags.", tags)
     if sources.rules.boundary and found.boundary != sources.rules.boundary:
@@ -209,7 +213,31 @@ def _of_role(role: RoleObservation, sources: Sources) -> list[Change]:
         changes.append(Change("role", "iamRole.trustPolicy", found.trust, role.trust))
     if role.puts_policy:
         changes.append(Change("role", "iamRole.policy", found.policies.get(role.policy_name), role.policy))
-    return changes
+    return changes + _of_accounts(role)
+
+
+def _of_accounts(role: RoleObservation) -> list[Change]:
+    """The changes of ServiceAccounts' annotations."""
+    states = [(item, role.arn) for item in role.accounts.added] + [(item, None) for item in role.accounts.removed]
+    annotated = [
+        Change("role", _annotation_of(item), service_accounts.role_arn_of(item) or None, becomes)
+        for item, becomes in states
+    ]
+    return annotated + _of_associations(role)
+
+
+def _of_associations(role: RoleObservation) -> list[Change]:
+    """The changes of EKS Pod Identity associations: one to another role is deleted and created again."""
+    is_now = {item.service_account: item.role_arn for item in role.associations.deleted}
+    becomes = dict.fromkeys(role.associations.created, role.arn)
+    return [
+        Change("role", f"iamRole.serviceAccounts[{name}].podIdentityAssociation", is_now.get(name), becomes.get(name))
+        for name in sorted({*is_now, *becomes})
+    ]
+
+
+def _annotation_of(account: ApiObject) -> str:
+    return f"iamRole.serviceAccounts[{account['metadata']['name']}].annotations.{service_accounts.ROLE_ARN}"
 
 
 def _of_service(wanted: Wanted, seen: Observation) -> list[Change]:

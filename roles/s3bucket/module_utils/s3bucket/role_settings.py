@@ -63,6 +63,18 @@ def _provider(value: Json) -> str:
     return role_rules_of(oidc_provider=_text(value)).oidc_provider
 
 
+def _eks_cluster(value: Json) -> str:
+    return role_rules_of(eks_cluster=_text(value)).eks_cluster
+
+
+def _flag(value: Json) -> bool:
+    # An empty text is an option or a variable that is not given.
+    found = {"": False, "true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ValueError("must be true or false")
+    return found
+
+
 def _policies(value: Json) -> list[Json]:
     names = _names(value)
     rules_of(allowed_policies=names)
@@ -205,6 +217,15 @@ class RoleSettings:
         "The ARN of the cluster's OIDC provider in IAM, through which Pods assume the roles of spec.iamRole. Default: "
         "none, and no such roles.", _provider,
     ))  # fmt: skip
+    eks_cluster_arn: str = _setting("", Setting(
+        "--eks-cluster-arn", "EKS_CLUSTER_ARN",
+        "The ARN of the EKS cluster, for spec.iamRole.podIdentity. Default: none, and no Pod Identity.", _eks_cluster,
+    ))  # fmt: skip
+    annotate_service_accounts: bool = _setting(False, Setting(
+        "--annotate-service-accounts", "ANNOTATE_SERVICE_ACCOUNTS",
+        "Whether the ServiceAccounts of spec.iamRole may get the annotation eks.amazonaws.com/role-arn. It needs the "
+        "rights to get and patch ServiceAccounts.", _flag,
+    ))  # fmt: skip
     allowed_settings: tuple[str, ...] = _setting(allowed.DEFAULT, Setting(
         "--allowed-settings", "ALLOWED_SETTINGS",
         "The fields of the optional bucket settings that S3 objects may use; all, or none. Default: all except "
@@ -226,11 +247,11 @@ class RoleSettings:
 
     @property
     def role_rules(self) -> RoleRules:
-        """Through what Pods may assume IAM roles.
+        """Through what Pods may assume IAM roles, and whether their ServiceAccounts may be annotated.
 
         :raises ReconcileError: InvalidSpec for a value that is not an ARN
         """
-        return role_rules_of(self.oidc_provider_arn)
+        return role_rules_of(self.oidc_provider_arn, self.eks_cluster_arn, annotates=self.annotate_service_accounts)
 
     def to_record(self) -> JsonObject:
         """The settings as plain data: ``s3bucket_operator_settings``, of fixed shape."""

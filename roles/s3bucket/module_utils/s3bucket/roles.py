@@ -15,7 +15,7 @@ from . import grants
 from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
-from .values import fields_of, invalid, text_of
+from .values import fields_of, flag_of, invalid, text_of
 
 FIELD = "iamRole"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -26,10 +26,14 @@ MAX_SERVICE_ACCOUNTS = 10
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: a role's trust policy
 MAX_TRUST_POLICY = 2048
 PROVIDER = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:oidc-provider/[A-Za-z0-9.-]+(?::\d+)?(?:/[\w.~/-]+)?", re.ASCII)
+# https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html (name)
+CLUSTER = re.compile(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):\d{12}:cluster/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
+# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+POD_IDENTITY_SERVICE = "pods.eks.amazonaws.com"
 # The audience of the tokens that EKS mounts for a ServiceAccount with the annotation.
 # https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
 AUDIENCE = "sts.amazonaws.com"
-_NAMES = ("name", "serviceAccounts", "accessMode", "prefixes")
+_NAMES = ("name", "serviceAccounts", "annotate", "accessMode", "prefixes", "podIdentity")
 
 
 @dataclass(frozen=True)
@@ -38,30 +42,47 @@ class WantedRole:
 
     name: str
     service_accounts: tuple[str, ...] = ()
+    annotate: bool = False
     mode: str = grants.FULL
     prefixes: tuple[str, ...] = ()
+    pod_identity: bool = False
 
 
 @dataclass(frozen=True)
 class RoleRules:
-    """Through what the Pods of the cluster can assume roles.
+    """Through what the Pods of the cluster can assume roles, and what else the administrator allows.
 
-    ``oidc_provider``: the ARN of the cluster's provider in IAM. Without it there are no roles.
+    ``oidc_provider``: the ARN of the cluster's provider in IAM. ``eks_cluster``: the ARN of the EKS cluster, for Pod
+    Identity. Without both there are no roles. ``annotates``: the operator may annotate ServiceAccounts.
     """
 
     oidc_provider: str = ""
+    annotates: bool = False
+    eks_cluster: str = ""
 
     @property
     def is_enabled(self) -> bool:
         """Whether S3 objects may have roles at all."""
-        return bool(self.oidc_provider)
+        return bool(self.oidc_provider or self.eks_cluster)
+
+    @property
+    def eks_region(self) -> str:
+        """The region of the EKS cluster."""
+        found = CLUSTER.fullmatch(self.eks_cluster)
+        return found[1] if found else ""
+
+    @property
+    def eks_name(self) -> str:
+        """The name of the EKS cluster, as its API has it."""
+        found = CLUSTER.fullmatch(self.eks_cluster)
+        return found[2] if found else ""
 
 
 NO_ROLES = RoleRules()
 
 
 def role_of(spec: ApiObject, *, is_deleting: bool) -> WantedRole | None:
-    """Read the role that a spec requests. Of an object that is being deleted only the name is read.
+    """Read the role that a spec requests. Of an object that is being deleted only names are read.
 
     :raises ReconcileError: InvalidSpec
     """
@@ -70,8 +91,7 @@ def role_of(spec: ApiObject, *, is_deleting: bool) -> WantedRole | None:
         return None
     path = f"spec.{FIELD}"
     if is_deleting:
-        name = value.get("name") if isinstance(value, dict) else None
-        return WantedRole(name) if isinstance(name, str) and ROLE_NAME.fullmatch(name) else None
+        return _former_role(value)
     given = fields_of(value, path, _NAMES)
     name = text_of(given.get("name", ""), f"{path}.name")
     if not ROLE_NAME.fullmatch(name):
@@ -79,9 +99,23 @@ def role_of(spec: ApiObject, *, is_deleting: bool) -> WantedRole | None:
     return WantedRole(
         name,
         _service_accounts(given.get("serviceAccounts"), f"{path}.serviceAccounts"),
+        flag_of(given.get("annotate", False), f"{path}.annotate"),
         grants.mode_of(given.get("accessMode"), f"{path}.accessMode"),
         grants.prefixes_of(given.get("prefixes"), f"{path}.prefixes"),
+        flag_of(given.get("podIdentity", False), f"{path}.podIdentity"),
     )
+
+
+def _former_role(value: object) -> WantedRole | None:
+    """Of a role that is being deleted, the names that can exist."""
+    given = value if isinstance(value, dict) else {}
+    name, accounts = given.get("name"), given.get("serviceAccounts")
+    if not isinstance(name, str) or not ROLE_NAME.fullmatch(name):
+        return None
+    names = [item for item in accounts if isinstance(item, str)] if isinstance(accounts, list) else []
+    valid = sorted({item for item in names[:MAX_SERVICE_ACCOUNTS] if SERVICE_ACCOUNT.fullmatch(item)})
+    is_true = {field: given.get(field) is True for field in ("annotate", "podIdentity")}
+    return WantedRole(name, tuple(valid), is_true["annotate"], pod_identity=is_true["podIdentity"])
 
 
 def _service_accounts(value: object, field: str) -> tuple[str, ...]:
@@ -94,34 +128,70 @@ def _service_accounts(value: object, field: str) -> tuple[str, ...]:
     return tuple(sorted(set(value)))
 
 
-def check(rules: RoleRules) -> None:
-    """Refuse a role where the operator's settings allow none.
+def check(role: WantedRole, rules: RoleRules) -> None:
+    """Refuse a role that the operator's settings do not allow.
 
     :raises ReconcileError: InvalidSpec naming the field and the setting
     """
-    if not rules.is_enabled:
+    if role.pod_identity and not rules.eks_cluster:
+        raise invalid(
+            f"spec.{FIELD}.podIdentity",
+            "the operator does not know the EKS cluster: set iam.eksClusterARN of its chart (--eks-cluster-arn, "
+            "s3bucket_eks_cluster_arn), or remove the field",
+        )
+    if role.pod_identity and role.annotate:
+        raise invalid(f"spec.{FIELD}.annotate", "must not be true with podIdentity, which needs no annotation")
+    if not role.pod_identity and not rules.oidc_provider:
         raise invalid(
             f"spec.{FIELD}",
             "the operator does not know the cluster's OIDC provider: set iam.oidcProviderARN of its chart "
             "(--oidc-provider-arn, s3bucket_oidc_provider_arn)",
         )
+    if role.annotate and not rules.annotates:
+        raise invalid(
+            f"spec.{FIELD}.annotate",
+            "the operator may not annotate ServiceAccounts: set iam.annotateServiceAccounts of its chart "
+            "(--annotate-service-accounts, s3bucket_annotate_service_accounts), or remove the field",
+        )
 
 
 def trust_policy(role: WantedRole, namespace: str, rules: RoleRules) -> ApiObject:
-    """The document that decides who may assume the role: Pods of exactly these ServiceAccounts.
+    """The document that decides who may assume the role: Pods of exactly these ServiceAccounts."""
+    statement = _pod_identity(role, namespace, rules) if role.pod_identity else _web_identity(role, namespace, rules)
+    return grants.document([statement])
 
-    https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
-    """
+
+def _web_identity(role: WantedRole, namespace: str, rules: RoleRules) -> ApiObject:
+    # https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
     issuer = rules.oidc_provider.partition(":oidc-provider/")[2]
     subjects = [f"system:serviceaccount:{namespace}:{name}" for name in role.service_accounts]
-    statement = {
+    return {
         "Effect": "Allow",
         "Principal": {"Federated": rules.oidc_provider},
         "Action": "sts:AssumeRoleWithWebIdentity",
         # StringEquals, not StringLike: no character of a name is a wildcard.
         "Condition": {"StringEquals": {f"{issuer}:aud": AUDIENCE, f"{issuer}:sub": subjects}},
     }
-    return grants.document([statement])
+
+
+def _pod_identity(role: WantedRole, namespace: str, rules: RoleRules) -> ApiObject:
+    """Without the conditions, any association in the account could give Pods the role.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html (Setting Conditions),
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html (the session tags)
+    """
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": POD_IDENTITY_SERVICE},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-arn": rules.eks_cluster,
+                "aws:RequestTag/kubernetes-namespace": namespace,
+                "aws:RequestTag/kubernetes-service-account": list(role.service_accounts),
+            }
+        },
+    }
 
 
 def check_sizes(role: WantedRole, trust: ApiObject, policy: ApiObject) -> None:
@@ -139,14 +209,16 @@ def check_sizes(role: WantedRole, trust: ApiObject, policy: ApiObject) -> None:
         )
 
 
-def role_rules_of(oidc_provider: str = "") -> RoleRules:
+def role_rules_of(oidc_provider: str = "", eks_cluster: str = "", *, annotates: bool = False) -> RoleRules:
     """The rules that the role's settings give.
 
-    :raises ReconcileError: InvalidSpec for a value that is not the ARN of a provider
+    :raises ReconcileError: InvalidSpec for a value that is not the ARN of a provider or cluster
     """
     if oidc_provider and not PROVIDER.fullmatch(oidc_provider):
         raise _invalid("oidc_provider_arn", f"{oidc_provider} is not the ARN of an OIDC provider of IAM")
-    return RoleRules(oidc_provider)
+    if eks_cluster and not CLUSTER.fullmatch(eks_cluster):
+        raise _invalid("eks_cluster_arn", f"{eks_cluster} is not the ARN of an EKS cluster")
+    return RoleRules(oidc_provider, annotates, eks_cluster)
 
 
 def _invalid(setting: str, message: str) -> ReconcileError:

@@ -190,6 +190,18 @@ class Wanted:
         return {**self.operator_tags, **self.identity.tags, owner.BUCKET: self.bucket}
 
     @property
+    def role_tags(self) -> dict[str, str]:
+        """The tags in the call that creates the IAM role. They record ServiceAccounts."""
+        role = self.role
+        annotated = role.service_accounts if role and role.annotate else ()
+        associated = role.service_accounts if role and role.pod_identity else ()
+        return {
+            **self.own_tags,
+            **owner.names_record(owner.SERVICE_ACCOUNTS, annotated),
+            **owner.names_record(owner.ASSOCIATIONS, associated),
+        }
+
+    @property
     def additional_names(self) -> list[str]:
         """The names of the users after the first one."""
         return [user.username for user in self.users[1:]]

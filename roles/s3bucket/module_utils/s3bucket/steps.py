@@ -28,6 +28,8 @@ DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket's tags show its owner and origin": (),
     "Ensure the user of the Go operator carries this object's tags": (),
     "Ensure the users are gone": ("user",),
+    "Ensure ServiceAccounts do not name the role": (),
+    "Ensure ServiceAccounts have no association with the role": (),
     "Ensure the role is gone": ("role",),
     "Ensure a retained bucket is no longer managed": (),
     "Ensure the bucket is empty": (),

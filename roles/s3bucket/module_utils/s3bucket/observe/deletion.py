@@ -14,12 +14,13 @@ from .. import owner
 from ..access import USER_NAME
 from ..closing import is_closing
 from ..errors import ReconcileError, UnknownStateError
+from ..json_types import ApiObject
 from ..keys import Pair
 from ..outcome import Reason
 from ..read import find_bucket_policy
 from ..read_roles import find_role
 from ..spec import BUCKET_NAME, Wanted
-from ..state import BucketState
+from ..state import BucketState, RoleState
 from ..steps import STOPS
 from .account import ask_account, find_bucket
 from .bucket import is_adopted, recorded_origin
@@ -27,6 +28,7 @@ from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
 from .removal import deletion_of, find_removed
+from .role import arn_of, former_accounts, former_associations
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
 
@@ -38,7 +40,9 @@ class Deletion:
     ``users``: the first one is deleted last, because its tags record the names of the others.
     ``bucket_tags``: all tags that the bucket needs before the users are deleted, if it does not have them.
     ``reopens_bucket``: an earlier run closed the bucket to writers, and it is not to be emptied any more.
-    ``role``: the name of a role that is deleted; empty for none.
+    ``role``: the name of a role that is deleted; empty for none. ``role_arn``: that of the role, also if it is gone.
+    ``associations``: the ids of EKS Pod Identity associations that are deleted.
+    ``accounts``: ServiceAccounts with the annotation of an earlier run, as they were read.
     ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
     """
 
@@ -50,6 +54,9 @@ class Deletion:
     users: list[UserDeletion] = field_of(default_factory=list)
     service_uid: str = ""
     role: str = ""
+    role_arn: str = ""
+    accounts: list[ApiObject] = field_of(default_factory=list)
+    associations: list[str] = field_of(default_factory=list)
     notes: list[str] = field_of(default_factory=list)
     deferred: list[ReconcileError] = field_of(default_factory=list)
 
@@ -66,7 +73,7 @@ class Deletion:
             "user": self.deletes_user,
             "secret": any(user.secret_uid or user.more for user in self.users),
             "service": bool(self.service_uid),
-            "role": bool(self.role),
+            "role": bool(self.role or self.accounts or self.associations),
         }
         return [name for name, is_there in found.items() if is_there]
 
@@ -170,8 +177,22 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     if wanted.role is None:
         return
     name = wanted.role.name
+    found = _find_role_if_shown(name, deletion, sources)
+    own = found if found and wanted.identity.is_same_object(found.tags) else None
+    deletion.role = name if own else ""
+    deletion.role_arn = found.arn if found else arn_of(wanted, sources, deletion.account, name)
+    deletion.accounts, notes = former_accounts(wanted, sources, own)
+    deletion.notes += notes
+    deletion.associations, notes = former_associations(wanted, sources, own)
+    deletion.notes += notes
+    if found and not own:
+        hint = wanted.identity.cluster_hint(found.tags)
+        deletion.notes.append(f"IAM role {name} is not this object's and was left alone{hint}")
+
+
+def _find_role_if_shown(name: str, deletion: Deletion, sources: Sources) -> RoleState | None:
     try:
-        found = find_role(sources.iam, name)
+        return find_role(sources.iam, name)
     except UnknownStateError as refusal:
         if sources.role_rules.is_enabled or refusal.reason in STOPS:
             raise
@@ -182,14 +203,7 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
             f"IAM role {name} was left alone: the operator's settings allow no roles any more, and AWS does not show "
             "it the role. Delete the role before another bucket gets this bucket's name"
         )
-        return
-    if found is None:
-        return
-    if wanted.identity.is_same_object(found.tags):
-        deletion.role = name
-        return
-    hint = wanted.identity.cluster_hint(found.tags)
-    deletion.notes.append(f"IAM role {name} is not this object's and was left alone{hint}")
+        return None
 
 
 def _plan_user(wanted: Wanted, deletion: Deletion, one: FoundUser, proof: Pair | None) -> UserDeletion:

@@ -46,9 +46,9 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     seen.role = None if found.role_problem else role.compare_role(wanted, sources, found.account, found.role)
-    problem = found.role_problem or (seen.role.problem if seen.role else None)
-    if problem:
+    for problem in [found.role_problem] if found.role_problem else seen.role.problems if seen.role else []:
         seen.defer(problem)
+    seen.notes += seen.role.notes if seen.role else []
     for refusal in refusals.values():
         seen.defer(refusal)
     children.compare_service(wanted, sources, seen)

@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The IAM role of an object: whether it is owned, and what differs."""
+"""The IAM role of an object, and the annotations of its ServiceAccounts: whether they are owned, and what differs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .. import owner, roles
+from .. import associations, owner, roles, service_accounts
+from ..associations import Association, Associations
 from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..outcome import Reason
@@ -13,6 +14,7 @@ from ..policy import is_same
 from ..read_roles import find_role as read_role
 from ..read_roles import read_rights
 from ..roles import WantedRole
+from ..service_accounts import Annotations
 from ..spec import Wanted
 from ..state import RoleState
 from ..users import policy_name_of
@@ -24,6 +26,8 @@ class RoleObservation:
     """What is to be done about the role. ``found``: None for a role that does not exist.
 
     ``tags``: those that it must have; others set more. ``sets``: tags, trust policy or boundary differ.
+    ``accounts``, ``associations``: what is to be done about the annotations of its ServiceAccounts, and about their EKS
+    Pod Identity associations.
     """
 
     wanted: WantedRole
@@ -35,12 +39,16 @@ class RoleObservation:
     tags: dict[str, str] = field(default_factory=dict)
     sets: bool = False
     puts_policy: bool = True
-    problem: ReconcileError | None = None
+    accounts: Annotations = service_accounts.NONE
+    associations: Associations = associations.NONE
+    notes: list[str] = field(default_factory=list)
+    problems: list[ReconcileError] = field(default_factory=list)
 
     @property
     def differs(self) -> bool:
         """Whether a run would change the role."""
-        return self.found is None or self.sets or self.puts_policy
+        of_accounts = self.accounts.differs or self.associations.differs
+        return self.found is None or self.sets or self.puts_policy or of_accounts
 
 
 # Why nothing can be done about the role of an object, while its bucket, users and keys can be maintained.
@@ -68,7 +76,7 @@ def _find_role(wanted: Wanted, sources: Sources) -> RoleState | None:
     role = wanted.role
     if role is None:
         return None
-    roles.check(sources.role_rules)
+    roles.check(role, sources.role_rules)
     roles.check_sizes(role, _trust_of(wanted, role, sources), wanted.role_policy(role))
     found = read_role(sources.iam, role.name)
     if found is not None:
@@ -95,20 +103,141 @@ def compare_role(wanted: Wanted, sources: Sources, account: str, found: RoleStat
     mine = RoleObservation(
         role,
         found,
-        found.arn if found else f"arn:{wanted.partition}:iam::{account}:role{sources.rules.path or '/'}{role.name}",
+        found.arn if found else arn_of(wanted, sources, account, role.name),
         policy_name_of(role.name, wanted.bucket),
         _trust_of(wanted, role, sources),
         wanted.role_policy(role),
         {key: value for key, value in wanted.own_tags.items() if wanted.identity.uid or key != owner.UID},
     )
+    _compare_accounts(wanted, sources, mine)
+    _compare_associations(wanted, sources, mine)
     if found is not None:
         boundary = sources.rules.boundary
         is_tagged = all(found.tags.get(key) == value for key, value in mine.tags.items())
         has_boundary = not boundary or found.boundary == boundary
         mine.sets = not (is_tagged and has_boundary and is_same(found.trust, mine.trust))
         mine.puts_policy = not is_same(found.policies.get(mine.policy_name), mine.policy)
-        mine.problem = _find_rights_problem(mine, found, sources)
+        problem = _find_rights_problem(mine, found, sources)
+        mine.problems += [problem] if problem else []
     return mine
+
+
+def _compare_accounts(wanted: Wanted, sources: Sources, mine: RoleObservation) -> None:
+    """Compare the annotations. An object that does not use them makes no request for them."""
+    role, tags = mine.wanted, mine.found.tags if mine.found else {}
+    recorded = owner.recorded_names(owner.SERVICE_ACCOUNTS, tags)
+    names = role.service_accounts if role.annotate else ()
+    if not names and not recorded:
+        return
+    if not sources.role_rules.annotates:
+        mine.notes.append(_left_alone(recorded))
+        return
+    mine.tags |= owner.replaced_record(owner.SERVICE_ACCOUNTS, tags, names)
+    namespace, cluster = wanted.identity.namespace, sources.cluster
+    if cluster is None:
+        return
+    former = [cluster.find_service_account(namespace, name) for name in recorded if name not in names]
+    mine.accounts = service_accounts.compare(
+        {name: cluster.find_service_account(namespace, name) for name in names},
+        [account for account in former if account is not None],
+        mine.arn,
+        wanted.identity.name,
+    )
+    mine.notes += [
+        f"ServiceAccount {name} does not exist: it gets its annotation in the next sync after it was created"
+        for name in mine.accounts.missing
+    ]
+    mine.problems += [
+        ReconcileError(
+            Reason.CONFLICT,
+            f"spec.iamRole.annotate: {conflict}: remove the annotation, or take the ServiceAccount out of "
+            "iamRole.serviceAccounts",
+        )
+        for conflict in mine.accounts.conflicts
+    ]
+
+
+def _compare_associations(wanted: Wanted, sources: Sources, mine: RoleObservation) -> None:
+    """Compare the EKS Pod Identity associations. An object that does not use them makes no request for them."""
+    role, tags = mine.wanted, mine.found.tags if mine.found else {}
+    recorded = owner.recorded_names(owner.ASSOCIATIONS, tags)
+    names = role.service_accounts if role.pod_identity else ()
+    if not names and not recorded:
+        return
+    if not sources.role_rules.eks_cluster:
+        mine.notes.append(_associations_left_alone(recorded))
+        return
+    mine.tags |= owner.replaced_record(owner.ASSOCIATIONS, tags, names)
+    found = _find_associations(wanted, sources, {*names, *recorded})
+    mine.associations = associations.compare(names, found, mine.arn, wanted.identity)
+    mine.problems += [
+        ReconcileError(
+            Reason.CONFLICT,
+            f"spec.iamRole.podIdentity: {conflict}: delete it, or take the ServiceAccount out of "
+            "iamRole.serviceAccounts",
+        )
+        for conflict in mine.associations.conflicts
+    ]
+
+
+def _find_associations(wanted: Wanted, sources: Sources, names: set[str]) -> list[Association]:
+    rules = sources.role_rules
+    if sources.eks_of is None:
+        return []
+    eks = sources.eks_of(rules.eks_region)
+    return associations.find_associations(eks, rules.eks_name, wanted.identity.namespace, names)
+
+
+def former_associations(wanted: Wanted, sources: Sources, found: RoleState | None) -> tuple[list[str], list[str]]:
+    """The ids of the associations that the deletion of the object deletes, and notes.
+
+    :param found: the object's own role; None for none
+    """
+    role = wanted.role
+    names = set(owner.recorded_names(owner.ASSOCIATIONS, found.tags)) if found else set()
+    names |= set(role.service_accounts) if role and role.pod_identity else set()
+    if not names:
+        return [], []
+    if not sources.role_rules.eks_cluster:
+        return [], [_associations_left_alone(sorted(names))]
+    own = _find_associations(wanted, sources, names)
+    return [item.id for item in own if wanted.identity.is_same_object(item.tags)], []
+
+
+def _associations_left_alone(names: list[str]) -> str:
+    return (
+        f"the EKS Pod Identity associations of ServiceAccounts {', '.join(names)} were left alone: the operator's "
+        "settings name no EKS cluster any more"
+    )
+
+
+def former_accounts(wanted: Wanted, sources: Sources, found: RoleState | None) -> tuple[list[ApiObject], list[str]]:
+    """The ServiceAccounts with an annotation that the deletion of the object removes, and notes.
+
+    :param found: the object's own role; None for none
+    """
+    role, cluster = wanted.role, sources.cluster
+    names = set(owner.recorded_names(owner.SERVICE_ACCOUNTS, found.tags)) if found else set()
+    names |= set(role.service_accounts) if role and role.annotate else set()
+    if not names or cluster is None:
+        return [], []
+    if not sources.role_rules.annotates:
+        return [], [_left_alone(sorted(names))]
+    accounts = [cluster.find_service_account(wanted.identity.namespace, name) for name in sorted(names)]
+    own = [item for item in accounts if item is not None and service_accounts.is_set_by(item, wanted.identity.name)]
+    return own, []
+
+
+def _left_alone(names: list[str]) -> str:
+    return (
+        f"the annotations of ServiceAccounts {', '.join(names)} were left alone: the operator may not annotate "
+        "ServiceAccounts any more"
+    )
+
+
+def arn_of(wanted: Wanted, sources: Sources, account: str, name: str) -> str:
+    """The ARN that the object's role has, or would have."""
+    return f"arn:{wanted.partition}:iam::{account}:role{sources.rules.path or '/'}{name}"
 
 
 def _trust_of(wanted: Wanted, role: WantedRole, sources: Sources) -> ApiObject:

@@ -45,6 +45,9 @@ class Cluster(Protocol):
     def find_config_map(self, namespace: str, name: str) -> ApiObject | None:
         """The ConfigMap; None when there is none. No cache has ConfigMaps."""
 
+    def find_service_account(self, namespace: str, name: str) -> ApiObject | None:
+        """The ServiceAccount; None when there is none. No cache has ServiceAccounts."""
+
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status; None when there is none."""
 
@@ -72,6 +75,7 @@ class Sources:
     ``cluster``: None means that Secret and Service are not compared and count as in sync.
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
+    ``eks_of`` makes an EKS client of a region.
     ``iam``, ``role_rules``: for the IAM role of an object that requests one, and who may assume it.
     """
 
@@ -90,6 +94,7 @@ class Sources:
     endpoint: str = ""
     iam: AwsClient = None
     role_rules: RoleRules = NO_ROLES
+    eks_of: Callable[[str], AwsClient] | None = None
 
 
 @dataclass(frozen=True)
