@@ -7,7 +7,7 @@ takes a PUT for CreateBucket and a DELETE for DeleteBucket, and answers a GET wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,12 +86,6 @@ class Bucket:
                     Bucket=self.name, ExpectedBucketOwner=self.account, **call.arguments
                 )
         return names
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versitygw]:
-    with Versitygw(tmp_path_factory.mktemp("versitygw")) as store:
-        yield store
 
 
 @pytest.fixture(scope="module")
