@@ -1,0 +1,74 @@
+"""An endpoint with a certificate of a private CA, behind a proxy that alone knows its host.
+
+So whatever reaches it has the endpoint, the CA bundle, the proxy and the addressing style from botocore's own settings,
+and whatever does not would fail: the name has no address, and no other CA has signed the certificate.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dev.wait import wait_until
+from tests.support.operator import StartOperator, condition, delete, wait_gone, wait_ready
+from tests.support.storeproxy import Request, StoreProxy
+from tests.support.tls import make_certificate
+from tests.support.world import NewObject, World
+
+HOST = "store.example"
+# Of the operator, and of the runs: botocore, amazon.aws's modules, and the role's own.
+SERVICES = {"s3", "iam", "sts"}
+
+
+def by_path(request: Request) -> Request:
+    """The request as the gate, which has another name, expects it: with the bucket's name in its path."""
+    bucket = request.host.removesuffix(HOST).rstrip(".")
+    path = f"/{bucket}{request.path}" if bucket else request.path
+    return replace(request, path=path, headers={**request.headers, "Host": "127.0.0.1"})
+
+
+def test_every_client_reaches_a_private_endpoint_through_a_proxy(
+    world: World, start_operator: StartOperator, new_object: NewObject, tmp_path: Path
+) -> None:
+    certificate, bundle = make_certificate(tmp_path, HOST, f"*.{HOST}")
+    config = tmp_path / "config"
+    config.write_text("[default]\ns3 =\n    addressing_style = virtual\n")
+    endpoints = dict.fromkeys(SERVICES, world.aws.endpoint_url)
+    with StoreProxy(endpoints, by_path, certificate) as proxy:
+        environment = world.environment(
+            AWS_ENDPOINT_URL=f"https://{HOST}",
+            AWS_CA_BUNDLE=str(bundle),
+            AWS_CONFIG_FILE=str(config),
+            AWS_REQUEST_CHECKSUM_CALCULATION="when_required",
+            HTTPS_PROXY=proxy.url,
+            # The API server's certificate is of another CA, and it is reached without the proxy.
+            NO_PROXY=str(urlsplit(world.core.api_client.configuration.host).hostname),
+            SERVICE_EXTERNAL_NAME=HOST,
+        )
+        operator = start_operator("--verify-credentials", "--verify-period=1", environment=environment)
+        cr = new_object(verify="ReadWrite", enableVersioning=True, secret={"layout": "Env"})
+        wait_ready(world, cr)
+        wait_until(lambda: condition(world, cr, "CredentialsVerified").get("status") == "True", "the verified key")
+        service, secret = world.service(cr), world.secret(cr)
+        assert service is not None
+        assert secret is not None
+        assert service["spec"]["externalName"] == HOST
+        checked = subprocess.run(
+            [Path(sys.executable).parent / "s3-operator", "check", "--watch-namespace", cr["metadata"]["namespace"]],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "AWS credentials" in checked.stdout, checked.stdout + checked.stderr
+        world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
+        delete(world, cr)
+        wait_gone(world, cr)
+        assert operator.stop() == 0
+    assert {request.service for request in proxy.requests} == SERVICES
+    of_bucket = [request for request in proxy.requests if cr["spec"]["bucketName"] in request.host + request.path]
+    assert {request.host for request in of_bucket} == {f"{cr['spec']['bucketName']}.{HOST}"}
+    required = [request for request in of_bucket if request.method == "POST" or "?versioning" in request.path]
+    headers = [{name.lower() for name in request.headers} for request in required if request.body]
+    assert headers
+    assert all("content-md5" in names and "x-amz-checksum-crc32" not in names for names in headers)
