@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.server.rule(request)
         self._send(found if isinstance(found, Answer) else self._ask(found))
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass  # noqa: N815 - the names that the base class calls
 
     def _ask(self, request: Request) -> Answer:
         host = urlsplit(self.server.endpoints[request.service]).netloc

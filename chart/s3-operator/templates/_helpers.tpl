@@ -207,6 +207,8 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "HTTPS_PROXY" .Values.proxy.https
   "HTTP_PROXY" .Values.proxy.http
   "NO_PROXY" (include "s3-operator.noProxy" .)
+  "PROVIDER" .Values.aws.provider
+  "ACCOUNT_ID" .Values.aws.accountID
   "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
   "LEADER_ELECTION_NAMESPACE" (include "s3-operator.namespace" .)
   "LEASE_NAME" (include "s3-operator.fullname" .)

@@ -27,8 +27,8 @@ options:
     description: A value for each optional field of the spec.
     type: dict
     required: true
-  account:
-    description: The account that the bucket must be in.
+  bucket_owner:
+    description: The account that must own the bucket (ExpectedBucketOwner). Empty for a store that compares none.
     type: str
     required: true
   creates_bucket:
@@ -62,7 +62,7 @@ EXAMPLES = r"""
     cr: "{{ s3bucket_cr | to_json }}"
     settings: "{{ seen.settings }}"
     defaults: "{{ s3bucket_defaults }}"
-    account: "123456789012"
+    bucket_owner: "123456789012"
     creates_bucket: true
     users: [photos]
 """
@@ -107,7 +107,7 @@ READ_BACK_PAUSE_S = 0.5
 def main() -> None:
     """Run the module."""
     module = make_module(
-        account={"type": "str", "required": True},
+        bucket_owner={"type": "str", "required": True},
         creates_bucket={"type": "bool", "required": True},
         users={"type": "list", "elements": "str", "default": []},
         users_record={"type": "dict", "default": {}},
@@ -123,9 +123,9 @@ def main() -> None:
         # bucket is left.
         create_users(module, wanted, settings.rules)
         if module.params["creates_bucket"]:
-            s3, account = make_s3_client(module), module.params["account"]
+            s3, bucket_owner = make_s3_client(module), module.params["bucket_owner"]
             create_bucket(s3, wanted)
-            arguments = read_back(lambda: arguments_of_new(s3, wanted, account), time.monotonic, time.sleep)
+            arguments = read_back(lambda: arguments_of_new(s3, wanted, bucket_owner), time.monotonic, time.sleep)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True, bucket_arguments=arguments)
@@ -164,7 +164,7 @@ def create_bucket(s3: AwsClient, wanted: Wanted) -> None:
                 raise
 
 
-def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject | None:
+def arguments_of_new(s3: AwsClient, wanted: Wanted, bucket_owner: str) -> ApiObject | None:
     """What s3bucket_settings has to change in a bucket that was just created; None while S3 does not show it.
 
     In us-east-1 a CreateBucket for a bucket that the account already has returns 200 as for a new one, so the tags are
@@ -172,7 +172,7 @@ def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject |
 
     :raises ReconcileError: Conflict for a bucket with another owner's tags
     """
-    tags = get_bucket_tags(s3, wanted.bucket, account)
+    tags = get_bucket_tags(s3, wanted.bucket, bucket_owner)
     if not tags:
         return None
     if not wanted.identity.is_same_object(tags):
@@ -187,7 +187,7 @@ def arguments_of_new(s3: AwsClient, wanted: Wanted, account: str) -> ApiObject |
             Reason.PENDING, f"bucket {wanted.bucket} has the tag {owner.ADOPTED}, which no new bucket has"
         )
     try:
-        return differing_settings(wanted, s3, account)
+        return differing_settings(wanted, s3, bucket_owner)
     except UnknownStateError as error:
         if code_of(error.__cause__ or error) == "NoSuchBucket":
             return None

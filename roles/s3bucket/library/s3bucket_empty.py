@@ -26,8 +26,8 @@ options:
     description: The bucket.
     type: str
     required: true
-  account:
-    description: The account that the bucket must be in.
+  bucket_owner:
+    description: The account that must own the bucket (ExpectedBucketOwner). Empty for a store that compares none.
     type: str
     required: true
   time_s:
@@ -44,7 +44,7 @@ EXAMPLES = r"""
 - name: Empty the bucket
   s3bucket_empty:
     name: my-bucket
-    account: "123456789012"
+    bucket_owner: "123456789012"
 """
 
 RETURN = r"""
@@ -72,7 +72,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "account": {"type": "str", "required": True},
+            "bucket_owner": {"type": "str", "required": True},
             "time_s": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
@@ -83,7 +83,7 @@ def main() -> None:
     emptying = Emptying(
         make_s3_client(module),
         module.params["name"],
-        module.params["account"],
+        module.params["bucket_owner"],
         lambda: time.monotonic() > deadline,
         partition_of(module.region).name,
     )

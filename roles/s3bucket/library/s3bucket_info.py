@@ -137,10 +137,19 @@ from ansible.module_utils.s3bucket.requirements import ensure_present
 ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner, recent, service_accounts
+from ansible.module_utils.s3bucket.capabilities import AWS
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
-from ansible.module_utils.s3bucket.module import make_module, make_sources, read_cr, read_settings, refuse
+from ansible.module_utils.s3bucket.module import (
+    make_module,
+    make_sources,
+    probe_store,
+    read_cr,
+    read_settings,
+    refuse,
+    with_capabilities,
+)
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
@@ -182,7 +191,8 @@ def main() -> None:
         if not settings.cluster_name:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
             wanted = wanted_of(cr, settings.cluster_name, defaults)
-        sources = replace(sources, cluster=cluster)
+        settings = probe_store(sources, settings)
+        sources = with_capabilities(replace(sources, cluster=cluster), settings.known_capabilities or AWS)
         answer = (compare_deletion if wanted.is_deleting else compare_present)(module, wanted, sources)
     except ReconcileError as refusal:
         refuse(module, refusal)
@@ -207,7 +217,7 @@ def compare_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources)
     """The module's result for an object that is being deleted."""
     # The clients are created again when the region does not exist.
     deletion, sources = read_deletion(module, wanted, sources)
-    return answer_deletion(wanted, deletion) | preview(
+    return answer_deletion(wanted, deletion, sources) | preview(
         module, wanted, lambda: predict_deletion(wanted, deletion, sources)
     )
 
@@ -240,7 +250,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "service_uid": unwanted_service(seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
-        "account": seen.account,
+        "bucket_owner": sources.owner_of(seen.account),
     }
     return {
         "differs": seen.differs,
@@ -433,11 +443,12 @@ def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) ->
     except NoSuchRegionError as refusal:
         # Bucket names are unique in a partition, and IAM has no regions. So another region can be asked.
         module.params["region"] = refusal.elsewhere
-        sources = replace(make_sources(module, read_settings(module.params["settings"])), cluster=sources.cluster)
+        made = make_sources(module, read_settings(module.params["settings"]))
+        sources = with_capabilities(replace(made, cluster=sources.cluster), sources.capabilities)
         return observe_deletion(wanted, sources), sources
 
 
-def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
+def answer_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> dict[str, Any]:
     """The module's result for a deletion: what exists, and the data of each task."""
     retained = {} if deletion.retained_tags is None else {"tags": deletion.retained_tags, "purge_tags": True}
     plan = {
@@ -445,6 +456,7 @@ def answer_deletion(wanted: Wanted, deletion: Deletion) -> dict[str, Any]:
         "accounts": [service_accounts.removal_of(item, deletion.role_arn) for item in deletion.accounts],
         "kept_arguments": {**({"policy": {}} if deletion.reopens_bucket else {}), **retained},
         "bucket": wanted.bucket,
+        "bucket_owner": sources.owner_of(deletion.account),
         "region": wanted.region,
         "namespace": wanted.identity.namespace,
         "children": children_of(wanted, deletion),

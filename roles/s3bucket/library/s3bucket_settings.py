@@ -28,8 +28,8 @@ options:
     description: A value for each optional field of the spec.
     type: dict
     required: true
-  account:
-    description: The account that the bucket must be in.
+  bucket_owner:
+    description: The account that must own the bucket (ExpectedBucketOwner). Empty for a store that compares none.
     type: str
     required: true
   arguments:
@@ -51,7 +51,7 @@ EXAMPLES = r"""
     cr: "{{ s3bucket_cr | to_json }}"
     settings: "{{ seen.settings }}"
     defaults: "{{ s3bucket_defaults }}"
-    account: "123456789012"
+    bucket_owner: "123456789012"
     arguments: {versioning: true}
 """
 
@@ -74,6 +74,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.aspects import extended_record
+from ansible.module_utils.s3bucket.capabilities import bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
     listed,
@@ -117,9 +118,9 @@ class Settings:
         self._iam = module.client("iam")
         self._wanted = wanted
         self._name = wanted.bucket
-        self._account = str(module.params["account"])
+        self._owner = str(module.params["bucket_owner"])
         self._endpoint = str(self._s3.meta.endpoint_url)
-        self._bucket = {"Bucket": self._name, "ExpectedBucketOwner": self._account}
+        self._bucket = bucket_arguments(self._name, self._owner)
         # The bucket's own record is used for an object without a user.
         self._record = ""
         self.user_tags: dict[str, str] = {}
@@ -180,13 +181,13 @@ class Settings:
 
         Without the record, a setting that is removed from the spec after a run was killed would never be cleared.
         """
-        found = (get_bucket_tags(self._s3, self._name, self._account) or {}) if names else {}
+        found = (get_bucket_tags(self._s3, self._name, self._owner) or {}) if names else {}
         record = extended_record(self._wanted, found, names)
         if record:
             self._put_tags(found, {**found, owner.SETTINGS: record})
 
     def _write_tags(self, tags: dict[str, str], purges: bool, is_complete: bool) -> None:
-        found = get_bucket_tags(self._s3, self._name, self._account) or {}
+        found = get_bucket_tags(self._s3, self._name, self._owner) or {}
         new = {**({} if purges else found), **tags}
         if self._record:
             new[owner.POLICY] = self._record
@@ -218,7 +219,7 @@ class Settings:
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/buckets-tagging-enable-abac.html
         control, resource = (
             make_tagging_client(self._module),
-            {"AccountId": self._account, "ResourceArn": self._wanted.bucket_arn},
+            {"AccountId": self._owner, "ResourceArn": self._wanted.bucket_arn},
         )
         added = {key: value for key, value in new.items() if found.get(key) != value}
         removed = [key for key in found if key not in new]
@@ -235,7 +236,7 @@ class Settings:
         if not policy:
             self._write(BY_NAME["policy"], policy)
             return
-        before = find_bucket_policy(self._s3, self._name, self._account)
+        before = find_bucket_policy(self._s3, self._name, self._owner)
         try:
             self._write(BY_NAME["policy"], policy)
         except ReconcileError as refusal:
@@ -260,7 +261,7 @@ class Settings:
         answer, is_recorded = None, names_entity(policy)
         for pause_s in (0.0, *_LAG_PAUSES_S):
             time.sleep(pause_s)
-            answer = find_bucket_policy(self._s3, self._name, self._account)
+            answer = find_bucket_policy(self._s3, self._name, self._owner)
             if is_same_text(answer, policy):
                 return record_of(policy, answer) if answer is not None and is_recorded else ""
             # An unchanged answer may be an old one, or the form that AWS has given this same policy before.
@@ -297,7 +298,7 @@ class Settings:
 
 def main() -> None:
     """Run the module."""
-    module = make_module(account={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
+    module = make_module(bucket_owner={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
         wanted = read_wanted(module, read_settings(module.params["settings"]))
     except ReconcileError as refusal:

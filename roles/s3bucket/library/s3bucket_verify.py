@@ -25,8 +25,8 @@ options:
     description: The bucket's name.
     type: str
     required: true
-  account:
-    description: The account that owns the bucket.
+  bucket_owner:
+    description: The account that must own the bucket (ExpectedBucketOwner). Empty for a store that compares none.
     type: str
     required: true
   time_s:
@@ -45,7 +45,7 @@ EXAMPLES = r"""
     access_key_id: "{{ issued.access_key_id }}"
     secret_access_key: "{{ issued.secret_access_key }}"
     bucket: my-bucket
-    account: "123456789012"
+    bucket_owner: "123456789012"
   no_log: true
 """
 
@@ -86,14 +86,14 @@ def main() -> None:
             "access_key_id": {"type": "str", "required": True, "no_log": True},
             "secret_access_key": {"type": "str", "required": True, "no_log": True},
             "bucket": {"type": "str", "required": True},
-            "account": {"type": "str", "required": True},
+            "bucket_owner": {"type": "str", "required": True},
             "time_s": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
     given = module.params
     s3 = make_client_of_key(module, "s3", given["access_key_id"], given["secret_access_key"])
-    target = Target(given["bucket"], given["account"])
+    target = Target(given["bucket"], given["bucket_owner"])
     found = wait_until_valid(lambda: verify_access(s3, target), given["time_s"], time.monotonic, time.sleep)
     if found.key is not KeyState.VALID:
         refuse(module, refusal_of(found))

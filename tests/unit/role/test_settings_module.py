@@ -38,7 +38,7 @@ def write(module: Any, s3: Any, wanted: Wanted, arguments: dict[str, Any]) -> tu
     """Return the problem, and the operations that were requested."""
     requests: list[str] = []
     s3.meta.events.register("provide-client-params.s3", lambda model, **_: requests.append(model.name))
-    owner = SimpleNamespace(client=lambda name: s3, params={"account": BUCKET["ExpectedBucketOwner"]})
+    owner = SimpleNamespace(client=lambda name: s3, params={"bucket_owner": BUCKET["ExpectedBucketOwner"]})
     return module.Settings(owner, wanted).write(arguments), requests
 
 

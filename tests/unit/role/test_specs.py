@@ -30,6 +30,8 @@ def test_defaults_and_argument_specs_have_the_same_keys_and_values() -> None:
         given[setting.variable] = setting.default
     assert specified == given
     all_of_them = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["_s3bucket_settings"]
+    # No setting of a person's: what the operator has found out about a store.
+    assert all_of_them.pop("capabilities") == "{{ s3bucket_operator_settings.capabilities | default({}) }}"
     assert all_of_them == {setting.name: f"{{{{ {setting.variable} }}}}" for setting in TABLE}
     assert [name for name, option in SPECS.items() if option.get("required")] == []
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .capabilities import bucket_arguments
 from .errors import AWS_ERRORS, code_of, reason_of
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
@@ -52,9 +53,9 @@ class Closing:
     :ivar problem: why others may still write; empty when no reason is known
     """
 
-    def __init__(self, s3: AwsClient, name: str, account: str, bucket_arn: str) -> None:
+    def __init__(self, s3: AwsClient, name: str, owner: str, bucket_arn: str) -> None:
         self._s3 = s3
-        self._of = {"Bucket": name, "ExpectedBucketOwner": account}
+        self._of = bucket_arguments(name, owner)
         self._policy = closing_policy(bucket_arn)
         self.problem = ""
 

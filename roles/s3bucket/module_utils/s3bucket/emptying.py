@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote_plus
 
+from .capabilities import bucket_arguments
 from .closing import STOPPING, Closing
 from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of, with_remedy
 from .json_types import AwsClient
@@ -88,13 +89,13 @@ class Emptying:
     """
 
     def __init__(
-        self, s3: AwsClient, name: str, account: str, is_over: Callable[[], bool], partition: str = "aws"
+        self, s3: AwsClient, name: str, owner: str, is_over: Callable[[], bool], partition: str = "aws"
     ) -> None:
         self._s3 = s3
         self._name = name
-        self._of = {"Bucket": name, "ExpectedBucketOwner": account}
+        self._of = bucket_arguments(name, owner)
         self._is_over = is_over
-        self._closing: Closing | None = Closing(s3, name, account, f"arn:{partition}:s3:::{name}")
+        self._closing: Closing | None = Closing(s3, name, owner, f"arn:{partition}:s3:::{name}")
         self.deleted = 0
         self.writers = ""
         self._left: dict[str, Left] = {}

@@ -12,7 +12,7 @@ from .regions import is_known, partition_of
 try:
     from botocore.exceptions import BotoCoreError, EndpointConnectionError
     from botocore.exceptions import ClientError as ClientError  # also used by read
-    from botocore.parsers import ResponseParserError
+    from botocore.parsers import ResponseParserError as ResponseParserError  # also used by capabilities
 except ImportError:  # reported by AnsibleAWSModule with the usual hint
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .aspects import OPERATIONS
+from .capabilities import AWS, Capabilities, probe
 from .checksums import use_md5
 from .children import values_in
 from .errors import AWS_ERRORS, ReconcileError, unknown
@@ -80,7 +82,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         pair = values_in(secret)
         return make_client_of_key(module, "sts", *pair), make_client_of_key(module, "s3", *pair)
 
-    return Sources(
+    sources = Sources(
         s3=s3,
         users=PerUserReader(iam),
         sts=module.client("sts"),
@@ -91,12 +93,32 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         external_name=settings.service_external_name,
         endpoint=endpoint_of(str(s3.meta.endpoint_url), str(module.region)),
         rules=settings.rules,
-        read_users=lambda: read_all_users(iam),
         sts_of=lambda region: module.client("sts", region=region),
         iam=iam,
         role_rules=settings.role_rules,
         eks_of=lambda region: module.client("eks", region=region),
     )
+    return with_capabilities(sources, settings.known_capabilities or AWS)
+
+
+def with_capabilities(sources: Sources, capabilities: Capabilities) -> Sources:
+    """The sources of an endpoint that has these capabilities."""
+    return replace(
+        sources,
+        capabilities=capabilities,
+        users=PerUserReader(sources.iam, capabilities),
+        read_users=lambda: read_all_users(sources.iam, capabilities),
+    )
+
+
+def probe_store(sources: Sources, settings: RoleSettings) -> RoleSettings:
+    """The settings with what a store has; unchanged for AWS, and where the operator has found it out before.
+
+    :raises ReconcileError: when the store does not answer, or the settings do not fit it
+    """
+    if settings.known_capabilities is not None:
+        return settings
+    return replace(settings, capabilities=probe(sources.s3, sources.iam, sources.sts, settings.account_id))
 
 
 def make_s3_client(module: AnsibleAWSModule) -> AwsClient:

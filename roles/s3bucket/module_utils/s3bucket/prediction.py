@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from .access import ADDITIONAL, FIRST, additional_user
+from .capabilities import bucket_arguments
 from .change import Change
 from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of
 from .json_types import ApiObject, AwsClient
@@ -60,7 +61,7 @@ def predict_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> Pr
     """
     changes = changes_of_deletion(wanted, deletion)
     problem = deletion.deferred[0] if deletion.deferred else None
-    blocked = find_obstacle(wanted, deletion, sources.s3) if deletion.deletes_bucket else None
+    blocked = find_obstacle(wanted, deletion, sources) if deletion.deletes_bucket else None
     if blocked is None:
         return Prediction(deletion.differs, deletion.differs, changes, problem, list(deletion.notes))
     removed = [aspect for aspect in deletion.differs if aspect == "user"]
@@ -146,9 +147,9 @@ def _verb(aspect: str, changes: list[Change]) -> str:
     return "delete" if is_deleted else "update"
 
 
-def find_obstacle(wanted: Wanted, deletion: Deletion, s3: AwsClient) -> ReconcileError | None:
+def find_obstacle(wanted: Wanted, deletion: Deletion, sources: Sources) -> ReconcileError | None:
     """Why the bucket of an object that is being deleted could not be deleted; None when reads show no reason."""
-    bucket = {"Bucket": wanted.bucket, "ExpectedBucketOwner": deletion.account}
+    s3, bucket = sources.s3, bucket_arguments(wanted.bucket, sources.owner_of(deletion.account))
     try:
         if not wanted.force_delete:
             page = s3.list_object_versions(**bucket, MaxKeys=1)

@@ -5,6 +5,8 @@ An unknown state is not an absent one: only a 404-class answer means that someth
 raised as :class:`errors.UnknownStateError` with the verb that failed. Every S3 call has ``ExpectedBucketOwner``,
 because another account may own a bucket of that name, with copies of the owner tags:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+The parameter ``owner`` of functions is its value, from ``Capabilities.owner_of``. A store that does not compare it gets
+none.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from http import HTTPStatus
 from typing import Any
 
 from . import settings
+from .capabilities import AWS, Capabilities, bucket_arguments
 from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, not_implemented, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
@@ -36,14 +39,14 @@ def get_account(sts: AwsClient) -> str:
         raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
 
 
-def find_bucket(s3: AwsClient, name: str, account: str) -> BucketState | None:
+def find_bucket(s3: AwsClient, name: str, owner: str) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
     :raises ReconcileError: BucketNameTaken when the bucket belongs to another account
     :raises UnknownStateError: when AWS does not return the state
     """
     try:
-        answer = s3.head_bucket(Bucket=name, ExpectedBucketOwner=account)
+        answer = s3.head_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
         code = code_of(error)
         if code in ("404", "NoSuchBucket"):
@@ -53,14 +56,14 @@ def find_bucket(s3: AwsClient, name: str, account: str) -> BucketState | None:
         raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or ""
-    tags = get_bucket_tags(s3, name, account)
+    tags = get_bucket_tags(s3, name, owner)
     return None if tags is None else BucketState(region=region, tags=tags)
 
 
-def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | None:
+def get_bucket_tags(s3: AwsClient, name: str, owner: str) -> dict[str, str] | None:
     """The bucket's tags; None when the bucket was deleted in the meantime."""
     try:
-        answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account)
+        answer = s3.get_bucket_tagging(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
         if code_of(error) == "NoSuchTagSet":
             return {}
@@ -70,17 +73,17 @@ def get_bucket_tags(s3: AwsClient, name: str, account: str) -> dict[str, str] | 
     return tags_in(answer.get("TagSet", []))
 
 
-def find_bucket_policy(s3: AwsClient, name: str, account: str) -> str | None:
+def find_bucket_policy(s3: AwsClient, name: str, owner: str) -> str | None:
     """The text of the bucket's policy as AWS returns it now; None when there is none.
 
     :raises UnknownStateError: when AWS does not return the state
     """
     policy = settings.BY_NAME["policy"]
-    found = _taken(_request(s3, name, account, policy.read), name, policy)
+    found = _taken(_request(s3, name, owner, policy.read), name, policy)
     return found if isinstance(found, str) else None
 
 
-def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setting] = settings.ALL) -> ApiObject:
+def read_settings(s3: AwsClient, name: str, owner: str, chosen: Iterable[Setting] = settings.ALL) -> ApiObject:
     """The chosen settings of a bucket, by name; by default all settings.
 
     An optional setting that AWS denies the operator to read is Unread: everything else is maintained without it.
@@ -97,7 +100,7 @@ def read_settings(s3: AwsClient, name: str, account: str, chosen: Iterable[Setti
             found[setting.name] = how.unset
             continue
         if how.operation not in answers:
-            answers[how.operation] = _request(s3, name, account, how)
+            answers[how.operation] = _request(s3, name, owner, how)
         found[setting.name] = _taken(answers[how.operation], name, setting)
     return found
 
@@ -118,19 +121,32 @@ def find_user(iam: AwsClient, name: str) -> UserState | None:
     )
 
 
-def read_rights(iam: AwsClient, name: str, user: UserState) -> None:
-    """Fill in a user's policies, groups and keys. NoSuchEntity means here that IAM is not yet consistent."""
+def read_rights(iam: AwsClient, name: str, user: UserState, capabilities: Capabilities = AWS) -> None:
+    """Fill in a user's policies, groups and keys. NoSuchEntity means here that IAM is not yet consistent.
+
+    In a store that does not know the groups, or the managed policies, of a user there are none.
+    """
     try:
-        attached = pages_of(iam, "list_attached_user_policies", "AttachedPolicies", UserName=name)
-        user.attached = [item["PolicyArn"] for item in attached]
-        user.groups = [item["GroupName"] for item in pages_of(iam, "list_groups_for_user", "Groups", UserName=name)]
+        _fill_memberships(iam, name, user, capabilities)
         _fill_keys(iam, name, user)
-        user.policies = {
-            policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
-            for policy in pages_of(iam, "list_user_policies", "PolicyNames", UserName=name)
-        }
+        user.policies = _inline_policies(iam, name)
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
+
+
+def _fill_memberships(iam: AwsClient, name: str, user: UserState, capabilities: Capabilities) -> None:
+    if not capabilities.lacks("ListAttachedUserPolicies"):
+        attached = pages_of(iam, "list_attached_user_policies", "AttachedPolicies", UserName=name)
+        user.attached = [item["PolicyArn"] for item in attached]
+    if not capabilities.lacks("ListGroupsForUser"):
+        user.groups = [item["GroupName"] for item in pages_of(iam, "list_groups_for_user", "Groups", UserName=name)]
+
+
+def _inline_policies(iam: AwsClient, name: str) -> dict[str, ApiObject]:
+    return {
+        policy: iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in pages_of(iam, "list_user_policies", "PolicyNames", UserName=name)
+    }
 
 
 def list_keys(iam: AwsClient, name: str) -> dict[str, str]:
@@ -181,18 +197,19 @@ def find_active_keys(iam: AwsClient, name: str) -> list[str]:
 
 
 class PerUserReader:
-    """Reads each user with separate requests, when it is needed."""
+    """Reads each user with separate requests, when it is needed. A store without IAM has no user."""
 
-    def __init__(self, iam: AwsClient) -> None:
+    def __init__(self, iam: AwsClient, capabilities: Capabilities = AWS) -> None:
         self._iam = iam
+        self._capabilities = capabilities
 
     def find(self, name: str) -> UserState | None:
         """As :func:`find_user`."""
-        return find_user(self._iam, name)
+        return find_user(self._iam, name) if self._capabilities.has_iam else None
 
     def read_rights(self, name: str, user: UserState) -> None:
         """As :func:`read_rights`."""
-        read_rights(self._iam, name, user)
+        read_rights(self._iam, name, user, self._capabilities)
 
     def find_last_use(self, key: str) -> LastUse:
         """As :func:`find_last_use`."""
@@ -229,12 +246,42 @@ class BulkUserReader:
         return find_last_use(self._iam, key)
 
 
-def read_all_users(iam: AwsClient) -> dict[str, UserState]:
+def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
+
+    A store that does not have the request for all of them is asked for each.
 
     :raises UnknownStateError: when AWS does not return the state
     """
+    if not capabilities.has_iam:
+        return {}
+    if capabilities.lacks("GetAccountAuthorizationDetails"):
+        return _read_each_user(iam, capabilities)
     return {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
+
+
+def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, UserState]:
+    try:
+        names = [item["UserName"] for item in pages_of(iam, "list_users", "Users")]
+    except AWS_ERRORS as error:
+        raise unknown("list the IAM users (iam:ListUsers)", error) from error
+    users = {name: _find_with_policies(iam, name, capabilities) for name in names}
+    return {name: user for name, user in users.items() if user is not None}
+
+
+def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -> UserState | None:
+    """The user without its keys; None for one that was deleted in the meantime."""
+    user = find_user(iam, name)
+    if user is None:
+        return None
+    try:
+        _fill_memberships(iam, name, user, capabilities)
+        user.policies = _inline_policies(iam, name)
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchEntity":
+            return None
+        raise unknown(f"read the policies of IAM user {name}", error) from error
+    return user
 
 
 def read_account(iam: AwsClient, kind: str) -> list[ApiObject]:
@@ -270,7 +317,7 @@ def boundary_of(found: ApiObject) -> str:
     return str((found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
 
 
-def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account: str) -> bool:
+def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, owner: str) -> bool:
     """Whether the key pair in a Secret belongs to that user and reaches that bucket.
 
     :raises UnknownStateError: when AWS neither accepts nor rejects the key pair
@@ -278,7 +325,7 @@ def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, account
     try:
         if sts.get_caller_identity()["Arn"] != user_arn:
             return False
-        s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+        s3.head_bucket(**bucket_arguments(bucket, owner))
     except AWS_ERRORS as error:
         refusal = unknown("prove the Secret's key pair", error)
         if refusal.reason in ("CredentialsInvalid", "AccessDenied") or code_of(error) in ("404", "NoSuchBucket"):
@@ -306,8 +353,8 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
     )
 
 
-def _request(s3: AwsClient, name: str, account: str, how: Read) -> ApiObject | Exception:
-    bucket = {"Bucket": name, "ExpectedBucketOwner": account}
+def _request(s3: AwsClient, name: str, owner: str, how: Read) -> ApiObject | Exception:
+    bucket = bucket_arguments(name, owner)
     # Registered again, it has no effect.
     event = f"before-parse.s3.{how.operation.name}"
     s3.meta.events.register(event, _reject_listing, unique_id=event)

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Required, TypedDict, TypeVar, cast
 
 from . import allowed, metadata
+from .capabilities import AWS, PROVIDERS, Capabilities
 from .defaults import map_of
 from .errors import ReconcileError
 from .json_types import Json, JsonMapping, JsonObject
 from .roles import RoleRules, role_rules_of
 from .spec import invalid, operator_tags_of
 from .users import UserRules, rules_of
+from .values import mapping_of
 
 POLICIES = ("Delete", "Retain")
 _PREFIX = "s3bucket_"
@@ -28,6 +30,9 @@ _FORMER_PREFIX = "S3_OPERATOR_"
 _SEPARATORS = re.compile(r"[\s,]+")
 # https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/
 _REFERENCE = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_.-]*\)")
+_ACCOUNT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# A part of the record that is no setting: what the operator has found out about a store.
+_CAPABILITIES = "capabilities"
 _T = TypeVar("_T")
 
 
@@ -59,7 +64,20 @@ def _boundary(value: Json) -> str:
     return rules_of(permissions_boundary=_text(value)).boundary
 
 
-def _provider(value: Json) -> str:
+def _store(value: Json) -> str:
+    if value not in ("", *PROVIDERS):
+        raise ValueError(f"must be {' or '.join(PROVIDERS)}, or empty")
+    return str(value)
+
+
+def _account(value: Json) -> str:
+    text = _text(value)
+    if text and not _ACCOUNT.fullmatch(text):
+        raise ValueError("must be the id of an account, 1 to 64 letters, digits and _.-, in quotes")
+    return text
+
+
+def _oidc_provider(value: Json) -> str:
     return role_rules_of(oidc_provider=_text(value)).oidc_provider
 
 
@@ -215,7 +233,7 @@ class RoleSettings:
     oidc_provider_arn: str = _setting("", Setting(
         "--oidc-provider-arn", "OIDC_PROVIDER_ARN",
         "The ARN of the cluster's OIDC provider in IAM, through which Pods assume the roles of spec.iamRole. Default: "
-        "none, and no such roles.", _provider,
+        "none, and no such roles.", _oidc_provider,
     ))  # fmt: skip
     eks_cluster_arn: str = _setting("", Setting(
         "--eks-cluster-arn", "EKS_CLUSTER_ARN",
@@ -236,6 +254,37 @@ class RoleSettings:
         "Seconds for which one run deletes objects from a bucket, for the operator at most half of --run-timeout. The "
         "next run continues.", _seconds, operator_default=60, changes=False,
     ))  # fmt: skip
+    provider: str = _setting("", Setting(
+        "--provider", "PROVIDER",
+        "Other for an S3-compatible store: what it has of AWS is found out by reads. Default: AWS.", _store,
+        choices=("", *PROVIDERS),
+    ))  # fmt: skip
+    account_id: str = _setting("", Setting(
+        "--account-id", "ACCOUNT_ID",
+        "The account in the ARNs of the users of a store that has no STS. Default: the one that STS shows.", _account,
+    ))  # fmt: skip
+    capabilities: Capabilities | None = None
+    """What the operator has found out about a store; None for AWS, and where it is not known yet."""
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether the endpoint is AWS, or behaves exactly as AWS does."""
+        return self.provider != "Other"
+
+    @property
+    def known_capabilities(self) -> Capabilities | None:
+        """What the endpoint can do, as far as it is known; None for a store that was not probed yet.
+
+        :raises ReconcileError: InvalidSpec for an account of AWS, which is never taken from a setting
+        """
+        if not self.is_aws:
+            return self.capabilities
+        if self.account_id:
+            raise invalid(
+                "s3bucket_account_id",
+                "is only for a store (s3bucket_provider: Other, --provider Other): leave it out, AWS shows the account",
+            )
+        return AWS
 
     @property
     def rules(self) -> UserRules:
@@ -255,7 +304,8 @@ class RoleSettings:
 
     def to_record(self) -> JsonObject:
         """The settings as plain data: ``s3bucket_operator_settings``, of fixed shape."""
-        return {setting.name: _plain(getattr(self, setting.name)) for setting in TABLE}
+        found = self.capabilities.to_record() if self.capabilities else {}
+        return {setting.name: _plain(getattr(self, setting.name)) for setting in TABLE} | {_CAPABILITIES: found}
 
     @classmethod
     def from_record(cls, record: object) -> RoleSettings:
@@ -265,11 +315,12 @@ class RoleSettings:
         """
         if not isinstance(record, Mapping):
             raise invalid("s3bucket_operator_settings", "must be a map")
-        unknown = sorted(str(name) for name in record.keys() - _BY_NAME.keys())
+        given = {name: value for name, value in record.items() if name != _CAPABILITIES}
+        unknown = sorted(str(name) for name in given.keys() - _BY_NAME.keys())
         if unknown:
             raise invalid("s3bucket_operator_settings", f"there is no setting {', '.join(unknown)}")
-        valid = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in record.items()}
-        return cls.from_valid(valid)
+        valid = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in given.items()}
+        return replace(cls.from_valid(valid), capabilities=_capabilities_in(record.get(_CAPABILITIES)))
 
     @classmethod
     def from_valid(cls, values: Mapping[str, object]) -> RoleSettings:
@@ -278,6 +329,15 @@ class RoleSettings:
         frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         # The checks return the types of the fields.
         return replace(cls(), **cast("dict[str, str]", frozen))  # type: ignore[arg-type]
+
+
+def _capabilities_in(record: object) -> Capabilities | None:
+    if not record:
+        return None
+    try:
+        return Capabilities.from_record(mapping_of(record, f"s3bucket_operator_settings.{_CAPABILITIES}"))
+    except ValueError as error:
+        raise invalid(f"s3bucket_operator_settings.{_CAPABILITIES}", str(error)) from error
 
 
 def _plain(value: str | int | Mapping[str, str] | tuple[str, ...]) -> Json:
@@ -291,6 +351,7 @@ def _table() -> tuple[Setting, ...]:
     return tuple(
         replace(one.metadata["setting"], name=one.name, default=_plain(getattr(defaults, one.name)))
         for one in fields(RoleSettings)
+        if "setting" in one.metadata
     )
 
 
@@ -362,7 +423,8 @@ def of_variables(variables: JsonMapping) -> JsonObject:
     :param variables: values by the names of the table
     :raises ReconcileError: InvalidSpec naming the variable
     """
-    values = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in variables.items()}
+    given = {name: value for name, value in variables.items() if name != _CAPABILITIES}
+    values = {name: _BY_NAME[name].value_of(value, _BY_NAME[name].variable) for name, value in given.items()}
     return {name: value for name, value in values.items() if value != _BY_NAME[name].default}
 
 
@@ -493,7 +555,7 @@ def _normal(setting: Setting, value: Json) -> Json:
     value = setting.default if value is None else value
     if isinstance(value, list):
         return [*sorted(map(str, value))]
-    meaning = {"deletion_policy": "Delete", "iam_path": "/"}
+    meaning = {"deletion_policy": "Delete", "iam_path": "/", "provider": "AWS"}
     return value or meaning.get(setting.name, value)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
 
+from .capabilities import bucket_arguments
 from .errors import AWS_ERRORS, ClientError, code_of, reason_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
@@ -72,13 +73,14 @@ class Verification:
 class Target:
     """Where a key is verified, and as what.
 
+    :ivar owner: the value of ExpectedBucketOwner (``Capabilities.owner_of``); empty to leave it out
     :ivar prefix: of the objects that the user has access to; empty for all
     :ivar access_mode: of the user
     :ivar object_name: of the object that is written, unique to the S3 object: no application has one of this name
     """
 
     bucket: str
-    account: str
+    owner: str
     prefix: str = ""
     access_mode: str = "Full"
     object_name: str = ""
@@ -86,7 +88,7 @@ class Target:
     @property
     def owned(self) -> dict[str, str]:
         """The arguments of each request that name the bucket."""
-        return {"Bucket": self.bucket, "ExpectedBucketOwner": self.account}
+        return bucket_arguments(self.bucket, self.owner)
 
     @property
     def of_object(self) -> dict[str, str]:

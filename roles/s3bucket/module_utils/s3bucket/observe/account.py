@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..capabilities import AWS, Capabilities
 from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
@@ -19,12 +20,16 @@ from .sources import Sources
 _UNKNOWN_KEY = ("InvalidClientTokenId", "UnrecognizedClientException")
 
 
-def ask_account(wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | None = None) -> str:
-    """The account of the operator's credentials.
+def ask_account(
+    wanted: Wanted, sts: AwsClient, sts_of: Callable[[str], Any] | None = None, capabilities: Capabilities = AWS
+) -> str:
+    """The account of the operator's credentials. For a store it is known from the probe.
 
     :param sts_of: makes an STS client of a region; with None the region is never considered as the cause of an error
     :raises ReconcileError: NoSuchRegionError, or when AWS does not return the account
     """
+    if not capabilities.is_aws:
+        return capabilities.account
     try:
         return get_account(sts)
     except UnknownStateError as refusal:
@@ -40,7 +45,7 @@ def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState |
     :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not return the state
     """
     try:
-        return read_bucket(sources.s3, wanted.bucket, account)
+        return read_bucket(sources.s3, wanted.bucket, sources.owner_of(account))
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise

@@ -209,7 +209,8 @@ def _compare_settings(wanted: Wanted, sources: Sources, seen: Observation, found
     tags = found.bucket.tags if found.bucket else {}
     due = aspects.due_settings(wanted, tags)
     record = _policy_record(wanted, found)
-    seen.settings = {**read_settings(sources.s3, wanted.bucket, seen.account, due), "policy_record": record}
+    read = read_settings(sources.s3, wanted.bucket, sources.owner_of(seen.account), due)
+    seen.settings = {**read, "policy_record": record}
     if sources.try_policy and isinstance(seen.settings.get("policy"), str):
         sources.try_policy(seen.settings["policy"])
     seen.unmanaged = aspects.unmanaged_now(wanted, tags)
@@ -254,10 +255,10 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
     seen.defer(ReconcileError(Reason.INVALID_SPEC, message), "policy")
 
 
-def differing_settings(wanted: Wanted, s3: AwsClient, account: str) -> ApiObject:
+def differing_settings(wanted: Wanted, s3: AwsClient, bucket_owner: str) -> ApiObject:
     """The arguments of s3bucket_settings for a bucket that this run has just created."""
     due = aspects.due_settings(wanted, wanted.creation_tags)
-    case = Comparison(wanted, read_settings(s3, wanted.bucket, account, due))
+    case = Comparison(wanted, read_settings(s3, wanted.bucket, bucket_owner, due))
     found = aspects.arguments(case, aspects.differing(case))
     missing = [setting.name for setting in aspects.unsupported(case)]
     if missing:

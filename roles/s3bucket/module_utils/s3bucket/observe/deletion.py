@@ -83,7 +83,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
 
     :raises ReconcileError: when AWS does not return the state; NoSuchRegionError: ask again in a region that exists
     """
-    deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of))
+    deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities))
     found = _read(wanted, sources, deletion)
     proof = find_proof(wanted, sources, found)
     for one in found.users:
@@ -162,7 +162,7 @@ def _plan_bucket(wanted: Wanted, deletion: Deletion, bucket: BucketState, proof:
 def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
     """Whether an earlier run began to empty the bucket, before the spec was changed to keep it or its contents."""
     try:
-        text = find_bucket_policy(sources.s3, wanted.bucket, account)
+        text = find_bucket_policy(sources.s3, wanted.bucket, sources.owner_of(account))
     except UnknownStateError as refusal:
         if refusal.reason == Reason.ACCESS_DENIED:
             # The policy that closes a bucket does not deny this request.
@@ -174,7 +174,7 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
 
 
 def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
-    if wanted.role is None:
+    if wanted.role is None or sources.capabilities.lacks("GetRole"):
         return
     name = wanted.role.name
     found = _find_role_if_shown(name, deletion, sources)

@@ -24,8 +24,11 @@ def find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
         return None
     if not _is_partly_tagged(wanted, bucket, user) or not _is_unchanged(wanted, sources, bucket, user):
         return None
+    if not sources.capabilities.has_sts:
+        # The Go operator worked with AWS. Without STS a key pair does not show which user it belongs to.
+        return None
     sts, s3 = sources.clients_of(found.secret)
-    return pair if is_proven(sts, s3, user.arn, wanted.bucket, found.account) else None
+    return pair if is_proven(sts, s3, user.arn, wanted.bucket, sources.owner_of(found.account)) else None
 
 
 def _is_partly_tagged(wanted: Wanted, bucket: BucketState, user: UserState) -> bool:

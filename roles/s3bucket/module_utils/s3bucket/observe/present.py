@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .. import children as manifests
+from ..capabilities import check_has_iam
 from ..errors import ReconcileError
 from ..spec import Wanted, check_lockout, check_namespace
 from . import bucket, children, role, user
@@ -60,7 +61,8 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
 def _read(wanted: Wanted, sources: Sources) -> Found:
     """Read what exists, after checking that the spec fits the account."""
-    account = ask_account(wanted, sources.sts, sources.sts_of)
+    check_has_iam(wanted, sources.capabilities)
+    account = ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities)
     check_namespace(wanted, account)
     check_lockout(wanted, account)
     found = find_bucket(wanted, sources, account)

@@ -124,7 +124,7 @@ class _Finder:
         Whoever has a key for a bucket can write its tags, and nothing in IAM.
         """
         bucket, username = str(spec["bucketName"]), str(_mapping(spec, "iamUser").get("username", ""))
-        if not _names(identity, get_bucket_tags(self.sources.s3, bucket, self.account) or {}):
+        if not _names(identity, get_bucket_tags(self.sources.s3, bucket, self.sources.owner_of(self.account)) or {}):
             return False
         if not USER_NAME.fullmatch(username):
             return True

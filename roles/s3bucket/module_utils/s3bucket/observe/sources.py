@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ..access import WantedUser
+from ..capabilities import AWS, Capabilities
 from ..errors import ReconcileError
 from ..json_types import ApiObject, AwsClient
 from ..roles import NO_ROLES, RoleRules
@@ -75,6 +76,7 @@ class Sources:
     ``cluster``: None means that Secret and Service are not compared and count as in sync.
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
+    ``capabilities``: what the endpoint has.
     ``eks_of`` makes an EKS client of a region.
     ``iam``, ``role_rules``: for the IAM role of an object that requests one, and who may assume it.
     """
@@ -95,6 +97,14 @@ class Sources:
     iam: AwsClient = None
     role_rules: RoleRules = NO_ROLES
     eks_of: Callable[[str], AwsClient] | None = None
+    capabilities: Capabilities = AWS
+
+    def owner_of(self, account: str) -> str:
+        """The value of ExpectedBucketOwner; empty where it is left out.
+
+        :param account: of the operator's credentials
+        """
+        return self.capabilities.owner_of(account)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,315 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an endpoint can do of what AWS can: AWS itself has everything, and an S3-compatible store is probed.
+
+A probe only reads, and the names in its requests do not exist. It is made once: by the operator when it starts, or in a
+playbook by ``s3bucket_info``. The result is part of the role's settings, so that every module has it. What a read
+cannot show (tags in the call that creates a bucket or a user) is found by the write itself.
+
+A read of IAM that a store does not know means that the store has none of these things. A write that it does not know
+is always an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .errors import AWS_ERRORS, ClientError, ResponseParserError, code_of, not_implemented, unknown
+from .json_types import ApiObject, AwsClient, JsonObject
+from .regions import partitions
+from .values import invalid
+
+if TYPE_CHECKING:
+    from .spec import Wanted
+
+# The answers of a store that does not have an action.
+_ABSENT_CODES = (
+    "InvalidAction",
+    "MethodNotAllowed",
+    "NotImplemented",
+    "UnknownOperationException",
+    "UnsupportedOperation",
+    "XNotImplemented",
+)
+_ABSENT_STATUSES = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+# Those of an endpoint that has S3 only: it takes a request of IAM or STS for one of S3.
+_OTHER_SERVICE_CODES = ("InvalidRequest", "NoSuchBucket", "NotFound", "404")
+# MinIO answers so to an action of STS that it does not have.
+_UNSUPPORTED_ACTION = "nsupported action"
+# What botocore raises for an answer that is no XML, or the XML of something else.
+_UNPARSED = (ResponseParserError, KeyError)
+# Names that do not exist: the answer of a store that knows the action is NoSuchEntity.
+_NO_USER, _NO_ROLE, _NO_KEY = "s3-operator-probe", "s3-operator-probe", "AKIAS3OPERATORPROBE0"
+_NO_ACCOUNT = "000000000000-probe"
+# The number of buckets that are tried: a store may list buckets of other accounts.
+_MAX_BUCKETS = 5
+_USER, _ROLE = {"UserName": _NO_USER}, {"RoleName": _NO_ROLE}
+# The reads of IAM that a store may lack, with the method and the arguments of the probe.
+OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
+    "GetAccessKeyLastUsed": ("get_access_key_last_used", {"AccessKeyId": _NO_KEY}),
+    "GetAccountAuthorizationDetails": ("get_account_authorization_details", {"Filter": ["User"], "MaxItems": 1}),
+    "GetLoginProfile": ("get_login_profile", {**_USER}),
+    "GetRole": ("get_role", {**_ROLE}),
+    "ListAttachedRolePolicies": ("list_attached_role_policies", {**_ROLE}),
+    "ListAttachedUserPolicies": ("list_attached_user_policies", {**_USER}),
+    "ListGroupsForUser": ("list_groups_for_user", {**_USER}),
+    "ListUserTags": ("list_user_tags", {**_USER}),
+}
+PROVIDERS = ("AWS", "Other")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the endpoint has. The defaults are those of AWS.
+
+    :ivar is_aws: whether it is AWS, or behaves exactly as AWS does
+    :ivar account: the account of a store; empty for AWS, which is asked, and for a store without IAM
+    :ivar bucket_owner: the value of ExpectedBucketOwner for a store that compares it; None where it is left out
+    :ivar has_iam: whether there are users
+    :ivar has_sts: whether GetCallerIdentity is answered
+    :ivar lacking_actions: the actions of IAM that read and that the store does not know, as ListGroupsForUser
+    :ivar user_tags: whether users have tags
+    :ivar user_paths: whether the list of users can be restricted to a path
+    :ivar tags_in_create_bucket: whether a bucket is created with its tags; None: the write finds it out
+    """
+
+    is_aws: bool = True
+    account: str = ""
+    bucket_owner: str | None = None
+    has_iam: bool = True
+    has_sts: bool = True
+    lacking_actions: frozenset[str] = frozenset()
+    user_tags: bool = True
+    user_paths: bool = True
+    tags_in_create_bucket: bool | None = True
+
+    @property
+    def last_used(self) -> bool:
+        """Whether the last use of an access key is shown."""
+        return not self.lacks("GetAccessKeyLastUsed")
+
+    def lacks(self, action: str) -> bool:
+        """Whether an action of IAM that reads is not known.
+
+        :param action: its name without ``iam:``, one of :data:`OPTIONAL_READS`
+        """
+        return not self.has_iam or action in self.lacking_actions
+
+    def owner_of(self, account: str) -> str:
+        """The value of ExpectedBucketOwner; empty where it is left out.
+
+        :param account: the account of the credentials, which AWS compares
+        """
+        return account if self.is_aws else self.bucket_owner or ""
+
+    def to_record(self) -> JsonObject:
+        """The capabilities as plain data."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: [*sorted(value)] if isinstance(value, frozenset) else value for name, value in values.items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Capabilities:
+        """The capabilities in a record of :meth:`to_record`.
+
+        :raises ValueError: for another record
+        """
+        names = {one.name for one in fields(cls)}
+        if record.keys() != names:
+            raise ValueError(f"must have exactly {', '.join(sorted(names))}")
+        values: ApiObject = {
+            name: frozenset(value) if isinstance(value, list) else value for name, value in record.items()
+        }
+        wrong = [name for name, value in values.items() if not isinstance(value, _types_of(name))]
+        if wrong:
+            raise ValueError(f"{wrong[0]} has the wrong type")
+        return cls(**values)
+
+
+AWS = Capabilities()
+
+
+def bucket_arguments(name: str, owner: str) -> dict[str, str]:
+    """The arguments of a request of S3 that name the bucket and its expected owner.
+
+    :param owner: as :meth:`Capabilities.owner_of` returns it
+    """
+    return {"Bucket": name, **({"ExpectedBucketOwner": owner} if owner else {})}
+
+
+def is_aws_endpoint(client: AwsClient) -> bool:
+    """Whether the client sends its requests to AWS itself."""
+    host = urlsplit(str(client.meta.endpoint_url)).hostname or ""
+    suffixes = [name for item in partitions().values() for name in (item.dns_suffix, item.dual_stack_suffix)]
+    return host.endswith(tuple(f".{suffix}" for suffix in suffixes if suffix))
+
+
+def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> Capabilities:
+    """Find out what a store can do, with reads alone.
+
+    A client of IAM or STS with an endpoint of AWS gets no request: the key of a store is none of AWS's.
+
+    :param account: the account where the store has no STS; empty for none
+    :raises UnknownStateError: when the store does not answer, or does not accept the credentials
+    :raises ReconcileError: InvalidSpec for an account that is missing, or not that of the store
+    """
+    if is_aws_endpoint(s3):
+        raise invalid(
+            "s3bucket_provider",
+            "is Other, and no endpoint of a store is set: set AWS_ENDPOINT_URL (and AWS_ENDPOINT_URL_IAM and "
+            "AWS_ENDPOINT_URL_STS where they differ), or s3bucket_provider: AWS (--provider)",
+        )
+    owner = _find_owner(s3, account)
+    for client in (iam, sts):
+        client.meta.events.register("before-parse", _reject_absent, unique_id="before-parse-absent")
+    has_iam = not is_aws_endpoint(iam) and _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
+    lacking = frozenset(action for action in OPTIONAL_READS if _lacks(iam, action)) if has_iam else frozenset()
+    found = "" if is_aws_endpoint(sts) else _find_account(sts)
+    return Capabilities(
+        is_aws=False,
+        account=_check_account(found, account, has_iam=has_iam),
+        bucket_owner=owner,
+        has_iam=has_iam,
+        has_sts=bool(found),
+        lacking_actions=lacking,
+        user_tags=has_iam and "ListUserTags" not in lacking,
+        user_paths=has_iam and _has_paths(iam),
+        tags_in_create_bucket=None,
+    )
+
+
+def is_absent(error: BaseException) -> bool:
+    """Whether an error is the answer of a store that does not have the action."""
+    return code_of(error) in _ABSENT_CODES or _status_of(error) in _ABSENT_STATUSES
+
+
+def _reject_absent(response_dict: ApiObject, operation_model: Any, **_: object) -> None:
+    """Raise NotImplemented for a status that means this. Without it, botocore fails to parse such an answer's body."""
+    if response_dict["status_code"] in _ABSENT_STATUSES:
+        raise not_implemented(operation_model.name, "the store does not know the request")
+
+
+def _types_of(name: str) -> tuple[type, ...]:
+    others = {
+        "account": (str,),
+        "bucket_owner": (str, type(None)),
+        "lacking_actions": (frozenset,),
+        "tags_in_create_bucket": (bool, type(None)),
+    }
+    return others.get(name, (bool,))
+
+
+def _status_of(error: BaseException) -> int:
+    answer = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
+    return int(answer.get("HTTPStatusCode", 0))
+
+
+def _is_other_service(error: BaseException) -> bool:
+    """Whether the endpoint does not have the service at all. Its answer may be one that botocore cannot parse."""
+    if isinstance(error, _UNPARSED) or is_absent(error):
+        return True
+    return code_of(error) in _OTHER_SERVICE_CODES or _UNSUPPORTED_ACTION in str(error)
+
+
+def _has_service(request: Callable[[], object], verb: str) -> bool:
+    try:
+        request()
+    except (*AWS_ERRORS, KeyError) as error:
+        if _is_other_service(error):
+            return False
+        if code_of(error) != "NoSuchEntity":
+            raise unknown(verb, error) from error
+    return True
+
+
+def _find_account(sts: AwsClient) -> str:
+    """The account as STS shows it; empty where there is no STS."""
+    try:
+        return str(sts.get_caller_identity()["Account"])
+    except (*AWS_ERRORS, KeyError) as error:
+        if _is_other_service(error):
+            return ""
+        raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
+
+
+def _check_account(found: str, given: str, *, has_iam: bool) -> str:
+    if found and given and found != given:
+        raise invalid("s3bucket_account_id", f"is {given}, and the STS of the store returns {found}: leave it out")
+    if has_iam and not found and not given:
+        raise invalid(
+            "s3bucket_account_id",
+            "is needed, as the store has IAM and no STS: give the account that the ARNs of its users have "
+            "(s3bucket_account_id of the role, --account-id of the operator, aws.accountID of its chart)",
+        )
+    return found or given
+
+
+def _lacks(iam: AwsClient, action: str) -> bool:
+    """Whether the store does not know an action. Any other answer, also a denial, shows that it does."""
+    method, arguments = OPTIONAL_READS[action]
+    try:
+        getattr(iam, method)(**arguments)
+    except (*AWS_ERRORS, KeyError) as error:
+        if isinstance(error, KeyError) or is_absent(error):
+            return True
+        if not isinstance(error, ClientError) or _status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise unknown(f"find out what the store can do (iam:{action})", error) from error
+    return False
+
+
+def _has_paths(iam: AwsClient) -> bool:
+    """Whether no user is listed below a path that does not exist."""
+    try:
+        return not iam.list_users(PathPrefix=f"/{_NO_USER}/", MaxItems=1).get("Users")
+    except AWS_ERRORS as error:
+        if isinstance(error, ClientError) and _status_of(error) < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return False
+        raise unknown("find out what the store can do (iam:ListUsers)", error) from error
+
+
+def _find_owner(s3: AwsClient, account: str) -> str | None:
+    """The id that the store compares ExpectedBucketOwner with; None where it compares with no id that is known.
+
+    Without a bucket to try it is the owner that ListBuckets shows. A store that does not compare ignores it.
+    """
+    try:
+        answer = s3.list_buckets()
+    except AWS_ERRORS as error:
+        raise unknown("list the buckets (s3:ListAllMyBuckets)", error) from error
+    ids = [one for one in (str(answer.get("Owner", {}).get("ID") or ""), account) if one]
+    names = [bucket["Name"] for bucket in answer.get("Buckets", [])][:_MAX_BUCKETS]
+    if not names:
+        return ids[0] if ids else None
+    for name in names:
+        accepted = [one for one in (*ids, _NO_ACCOUNT) if _accepts(s3, name, one)]
+        if accepted:
+            return None if _NO_ACCOUNT in accepted else accepted[0]
+    return None
+
+
+def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
+    try:
+        s3.head_bucket(**bucket_arguments(name, owner))
+    except AWS_ERRORS as error:
+        if _status_of(error) in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR):
+            return False
+        raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
+    return True
+
+
+def check_has_iam(wanted: Wanted, capabilities: Capabilities) -> None:
+    """Refuse a user, or a role, in a store that has none.
+
+    :raises ReconcileError: InvalidSpec naming the field and what is missing
+    """
+    if wanted.username and not capabilities.has_iam:
+        raise invalid(
+            "spec.iamUser",
+            "the store has no IAM, so it has no users with access keys: leave the field out, and give applications a "
+            "key of the store that its administrator creates; or, if it has IAM elsewhere, set AWS_ENDPOINT_URL_IAM "
+            "(aws.iamEndpointURL of the operator's chart)",
+        )
+    if wanted.role is not None and capabilities.lacks("GetRole"):
+        raise invalid("spec.iamRole", "the store has no IAM roles: leave the field out")
