@@ -80,7 +80,7 @@ class DriftCheck:
     ) -> None:
         self._count_call = count_call
         self._time_limit = TimeLimit(limit_s, clock)
-        self._clients = AWSClients(self._before_request)
+        self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
         self._users = UserCache(period_s, clock, self._time_limit)
         self.owned = OwnedReader(self._clients, self._users, settings.cluster_name)
         self._live: ApiServer | None = connect() if has_cluster else None
@@ -207,7 +207,7 @@ class DriftCheck:
             clients_of=clients_of,
             now=datetime.now(UTC),
             iam_propagation_s=self._settings.iam_settle_s,
-            external_name=self._settings.service_external_name,
+            external_name=self._settings.external_name_at(str(s3.meta.endpoint_url)),
             endpoint=endpoint_of(str(s3.meta.endpoint_url), wanted.region),
             rules=self._rules,
             sts_of=sts_of,

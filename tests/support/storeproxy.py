@@ -231,13 +231,23 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         target = urlsplit(self.path)
         path = f"{target.path or '/'}{'?' + target.query if target.query else ''}"
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._read_body()
         request = Request(self.command, path, dict(self.headers.items()), body)
         self.server.requests.append(request)
         found = self.server.rule(request)
         self._send(found if isinstance(found, Answer) else self._ask(found))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass  # noqa: N815 - the names that the base class calls
+
+    def _read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     def _ask(self, request: Request) -> Answer:
         host = urlsplit(self.server.endpoints[request.service]).netloc

@@ -83,6 +83,7 @@ from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, Unk
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.module import (
     listed,
+    make_iam_client,
     make_module,
     make_s3_client,
     read_settings,
@@ -218,15 +219,15 @@ def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> 
     given = module.params
     if given["users_record"]:
         # So that a user that exists is always on record.
-        tag_user(module.client("iam"), wanted.username, given["users_record"])
+        tag_user(make_iam_client(module), wanted.username, given["users_record"])
     for user in wanted.users:
         if user.username in given["users"]:
             origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
             tags = {**wanted.tags_of(user), **user.secret.tags, owner.UNMANAGED_KEYS: "-", **origin}
-            create_user(module.client("iam"), user.username, tags, rules)
+            create_user(make_iam_client(module), user.username, tags, rules)
         elif given["creates_bucket"] and user.is_first:
             # It is owned. Another user of the spec may belong to another object.
-            tag_user(module.client("iam"), user.username, {owner.BUCKET: wanted.bucket})
+            tag_user(make_iam_client(module), user.username, {owner.BUCKET: wanted.bucket})
 
 
 def create_user(iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules) -> None:

@@ -78,6 +78,7 @@ from ansible.module_utils.s3bucket.capabilities import bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
     listed,
+    make_iam_client,
     make_module,
     make_s3_client,
     make_tagging_client,
@@ -115,7 +116,7 @@ class Settings:
     def __init__(self, module: AnsibleAWSModule, wanted: Wanted) -> None:
         self._module = module
         self._s3 = make_s3_client(module)
-        self._iam = module.client("iam")
+        self._iam = make_iam_client(module)
         self._wanted = wanted
         self._name = wanted.bucket
         self._owner = str(module.params["bucket_owner"])

@@ -11,7 +11,7 @@ from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
 from ..read import get_account
-from ..regions import own_region, partition_of
+from ..regions import is_name_at_aws, own_region, partition_of
 from ..spec import Wanted
 from ..state import BucketState
 from .sources import Sources
@@ -30,6 +30,12 @@ def ask_account(
     """
     if not capabilities.is_aws:
         return capabilities.account
+    if not is_name_at_aws(wanted.region):
+        raise NoSuchRegionError(
+            f"spec.region: {wanted.region} is not the name of a region of AWS: at most 32 of a-z, 0-9 and '-', for "
+            "example eu-west-1. It cannot be changed: delete the object and create it again with another one",
+            wanted.home_region,
+        )
     try:
         return get_account(sts)
     except UnknownStateError as refusal:
