@@ -6,28 +6,42 @@ import sys
 
 import click
 
-from runner.commands.options import LEASE_NAME, LEASE_NAMESPACE, WATCH_NAMESPACE, Seconds, with_options
+from runner.commands.options import (
+    LEASE_NAME,
+    LEASE_NAMESPACE,
+    STORE_OPTIONS,
+    WATCH_NAMESPACE,
+    Seconds,
+    settings_of,
+    with_options,
+)
 from runner.commands.start import connect
 
 
 @click.command()
-@with_options([WATCH_NAMESPACE, LEASE_NAMESPACE, LEASE_NAME])
+@with_options([WATCH_NAMESPACE, LEASE_NAMESPACE, LEASE_NAME, *STORE_OPTIONS])
 @click.option("--wait", "wait_s", type=Seconds(min=0), default=60, show_default=True,
               help="Seconds in which an operator must have acquired its Lease.")  # fmt: skip
-def check(watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float) -> None:
-    """Report whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do."""
+def check(
+    watch_namespaces: tuple[str, ...], leader_election_namespace: str, lease_name: str, wait_s: float, **store: object
+) -> None:
+    """Report whether Kubernetes, AWS and an operator answer as they should. Exit status 1: not all do.
+
+    With --provider Other also what the store has of AWS, as a table.
+    """
     from runner.commands.check_report import CheckError, checks, checks_without_cluster
     from runner.kube.config import find_own_namespace
     from runner.kube.leader import Election, Terms, scope_of
 
+    role = settings_of(store)
     namespace = leader_election_namespace or find_own_namespace()
     try:
         kube = connect(watch_namespaces)
         scope = scope_of(watch_namespaces)
         election = Election(kube, namespace, "check", Terms(15, 10, 2), name=lease_name, scope=scope)
-        found = checks(kube, election, wait_s)
+        found = checks(kube, election, wait_s, role)
     except click.ClickException as error:
-        found = checks_without_cluster(error.message)
+        found = checks_without_cluster(error.message, role)
     is_well = True
     for name, run_check in found:
         try:

@@ -16,15 +16,23 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runner.commands import store_report
 from runner.control.stored import HINT
+from runner.drift.aws_clients import Client, home_region
 from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election
 from runner.kube.schema import unstored_fields
 from runner.settings import default_project_dir
+from s3bucket.capabilities import is_absent, is_aws_endpoint, probe
+from s3bucket.errors import ReconcileError
+from s3bucket.role_settings import RoleSettings
 
 _CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2})
 _POLL_S = 1.0
 _SHOWN = 20
+Check = tuple[str, Callable[[], str]]
+_INDENT = " " * 8
+_OTHER = "give --provider Other (PROVIDER; aws.provider of the chart)"
 _PROJECT = Path(os.environ.get("PROJECT_DIR") or default_project_dir())
 
 
@@ -32,28 +40,29 @@ class CheckError(Exception):
     """The problem and its remedy."""
 
 
-def checks(kube: Kube, election: Election, wait_s: float) -> Iterator[tuple[str, Callable[[], str]]]:
+def checks(kube: Kube, election: Election, wait_s: float, role: RoleSettings) -> Iterator[Check]:
     """Each check by name. A call of it returns what it found.
 
     :param wait_s: seconds in which an operator must have acquired its Lease
+    :param role: the settings that say whether the endpoint is AWS
     """
     for namespace in kube.namespaces:
         place = f"namespace {namespace}" if namespace else "all namespaces"
         yield place, partial(_check_namespace, kube, namespace)
     yield "CRD", partial(_check_crd, kube)
-    yield "AWS", _check_aws
+    yield _check_of_endpoint(role)
     yield "operator", lambda: _check_operator(election, wait_s)
     yield "other operators", lambda: _check_overlapping(election)
 
 
-def checks_without_cluster(problem: str) -> Iterator[tuple[str, Callable[[], str]]]:
+def checks_without_cluster(problem: str, role: RoleSettings) -> Iterator[Check]:
     """The same checks when no cluster can be reached. The Kubernetes checks fail with the given problem."""
 
     def fail() -> str:
         raise CheckError(problem)
 
     yield "Kubernetes", fail
-    yield "AWS", _check_aws
+    yield _check_of_endpoint(role)
 
 
 def uninstall_warning(kube: Kube) -> str:
@@ -106,16 +115,57 @@ def _check_crd(kube: Kube) -> str:
     return "has all fields"
 
 
+def _check_of_endpoint(role: RoleSettings) -> Check:
+    return ("AWS", _check_aws) if role.is_aws else ("store", partial(_check_store, role))
+
+
+def _clients() -> tuple[Client, Client, Client]:
+    s3, iam, sts = (boto3.client(name, region_name=home_region(), config=_CONFIG) for name in ("s3", "iam", "sts"))
+    return s3, iam, sts
+
+
+def _check_store(role: RoleSettings) -> str:
+    try:
+        s3, iam, sts = _clients()
+        found = probe(s3, iam, sts, role.account_id)
+    except ReconcileError as refusal:
+        raise CheckError(refusal.message) from refusal
+    except (BotoCoreError, ValueError) as error:
+        raise CheckError(f"the store is not reached: {error}") from error
+    rows = [*store_report.rows_of(found), *store_report.rows_of_settings(s3, found)]
+    account = f", account {found.account}" if found.account else ""
+    return f"{s3.meta.endpoint_url}{account}\n{store_report.text_of(rows, _INDENT)}"
+
+
+def _check_behavior(account: str) -> None:
+    """Check that an endpoint that is not AWS's own behaves as AWS does. AWS itself gets no request.
+
+    :raises CheckError: when it does not
+    """
+    s3, iam, sts = _clients()
+    if is_aws_endpoint(s3):
+        return
+    try:
+        problem = store_report.find_contradiction(s3, iam, sts, account)
+    except ReconcileError as refusal:
+        raise CheckError(refusal.message) from refusal
+    if problem:
+        raise CheckError(f"{s3.meta.endpoint_url} is not AWS, as {problem}: {_OTHER}")
+
+
 def _check_aws() -> str:
     try:
         found = boto3.client("sts", config=_CONFIG).get_caller_identity()
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
+        if is_absent(error):
+            raise CheckError(f"the endpoint is not AWS, as it has no STS ({code}): {_OTHER}") from error
         raise CheckError(
             f"AWS does not accept the operator's credentials ({code}): check the Secret or the IAM role"
         ) from error
     except BotoCoreError as error:
         raise CheckError(f"AWS is not reached or no credentials are found ({type(error).__name__})") from error
+    _check_behavior(found["Account"])
     return f"account {found['Account']} as {found['Arn']}"
 
 

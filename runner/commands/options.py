@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +140,21 @@ def _of_setting(setting: Setting) -> Option:
     )
 
 
+def settings_of(flags: Mapping[str, object]) -> RoleSettings:
+    """The settings among checked flags of their names.
+
+    :raises click.UsageError: for settings that contradict each other
+    """
+    settings = RoleSettings.from_valid(flags)
+    try:
+        settings.check()
+    except ReconcileError as refusal:
+        raise click.UsageError(refusal.message) from refusal
+    return settings
+
+
+STORE_OPTIONS = [_of_setting(setting) for setting in TABLE if setting.name in ("provider", "account_id")]
+
 ROLE_OPTIONS: list[Option] = [
     *map(_of_setting, TABLE),
     click.option("--project-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -167,6 +182,6 @@ def with_role(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*, project_dir: Path, work_dir: Path | None, **flags: object) -> None:
         names = {setting.name for setting in TABLE}
         others = {name: value for name, value in flags.items() if name not in names}
-        command(role=RoleOptions(RoleSettings.from_valid(flags), project_dir, work_dir), **others)
+        command(role=RoleOptions(settings_of(flags), project_dir, work_dir), **others)
 
     return with_options(ROLE_OPTIONS)(wrapped)

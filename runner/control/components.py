@@ -78,8 +78,9 @@ class Factory:
         settings = self._settings
         role = replace(settings.role, cluster_name=cluster, empty_time_s=_empty_time_s(settings))
         warm = _start_warm(settings) if settings.executor == "warm" else None
-        job = AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm)
         check = self._make_check(role)
+        check.capabilities.try_get()
+        job = self._make_job(role, warm, check)
         guarded = GuardedRole(job, check.try_policy, self._may_run)
         orphans = self._make_orphans(check, guarded, cluster)
         objects = StoredObjects(self._kube, self._caches.find_object, self._find_unstored_fields())
@@ -96,6 +97,10 @@ class Factory:
             count_call=self._metrics.count_call,
             limit_s=min(_MAX_CHECK_S, self._settings.run_timeout_s),
         )
+
+    def _make_job(self, role: RoleSettings, warm: WarmProcess | None, check: DriftCheck) -> AnsibleJob:
+        settings, find = self._settings, check.capabilities.find
+        return AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, find)
 
     def _make_orphans(self, check: DriftCheck, role: GuardedRole, cluster: str) -> Orphans:
         deactivates = self._settings.orphan_policy == "Deactivate"

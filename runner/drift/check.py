@@ -18,6 +18,7 @@ import yaml
 import s3bucket
 from runner.drift.aws_clients import AWSClients, Client, make_tenant_clients
 from runner.drift.cached_children import Cached, CachedCluster
+from runner.drift.capabilities import EndpointCapabilities
 from runner.drift.owned import OwnedReader
 from runner.drift.sandbox import GivenUpError, Sandbox
 from runner.drift.time_limit import CheckTimeoutError, TimeLimit
@@ -62,6 +63,7 @@ class DriftCheck:
     :param cached: where Secrets and Services are read first; None: all are read from the API server
     :param limit_s: how long one check may take
     :param has_cluster: False reads nothing from Kubernetes: Secrets and Services count as in sync
+    :ivar capabilities: what the endpoint has
     :ivar owned: reads what carries owner tags
     :ivar keys: verifies access keys; None without a cluster
     """
@@ -81,10 +83,11 @@ class DriftCheck:
         self._count_call = count_call
         self._time_limit = TimeLimit(limit_s, clock)
         self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
-        self._users = UserCache(period_s, clock, self._time_limit)
-        self.owned = OwnedReader(self._clients, self._users, settings.cluster_name)
+        self.capabilities = EndpointCapabilities(self._clients, settings)
+        self._users = UserCache(period_s, clock, self._time_limit, self.capabilities.get)
+        self.owned = OwnedReader(self._clients, self._users, settings.cluster_name, self.capabilities.get)
         self._live: ApiServer | None = connect() if has_cluster else None
-        self.keys = KeyVerification(self._clients, self._live) if self._live else None
+        self.keys = KeyVerification(self._clients, self._live, self.capabilities.get) if self._live else None
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live
         self._settings = settings
         self._defaults = _defaults_of(project_dir, settings)
@@ -186,6 +189,7 @@ class DriftCheck:
 
     def _sources(self, wanted: Wanted, *, reads_all_users: bool = True, is_live: bool = False) -> observe.Sources:
         s3, iam, sts = self._clients.get(wanted.region)
+        capabilities = self.capabilities.get()
 
         def sts_of(elsewhere: str) -> Client:
             # A new request: whether the keys are valid now is the question.
@@ -194,10 +198,10 @@ class DriftCheck:
         def clients_of(secret: JsonObject) -> tuple[Client, Client]:
             return make_tenant_clients(*self._find_key(secret), wanted.region)
 
-        users: UserReader = read.PerUserReader(iam)
+        users: UserReader = read.PerUserReader(iam, capabilities)
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are reported in the same words.
-            observe.ask_account(wanted, sts, sts_of)
+            observe.ask_account(wanted, sts, sts_of, capabilities)
             users = self._users.get_reader(iam, [user.username for user in wanted.users])
         return observe.Sources(
             s3=s3,
@@ -212,6 +216,7 @@ class DriftCheck:
             rules=self._rules,
             sts_of=sts_of,
             iam=iam,
+            capabilities=capabilities,
             role_rules=self._settings.role_rules,
             eks_of=self._clients.get_eks,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
@@ -226,7 +231,7 @@ class DriftCheck:
 
     def _read_all_users(self, iam: Client) -> dict[str, UserState]:
         found = self._users.read_all(iam)
-        return found[1] if found else read.read_all_users(iam)
+        return found[1] if found else read.read_all_users(iam, self.capabilities.get())
 
     def _before_request(self, operation: str) -> None:
         self._time_limit.get_left_s()

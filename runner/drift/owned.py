@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from runner.drift.aws_clients import AWSClients, home_region
@@ -9,6 +10,7 @@ from runner.drift.user_cache import UserCache
 from runner.objects import Owned, ReadError
 from s3bucket import errors, owner, read
 from s3bucket import users as user_rules
+from s3bucket.capabilities import Capabilities
 from s3bucket.errors import ReconcileError
 
 # The number of buckets that have their tags read at a time.
@@ -21,7 +23,10 @@ class OwnedReader:
     :param cluster: the cluster's name in owner tags
     """
 
-    def __init__(self, clients: AWSClients, users: UserCache, cluster: str) -> None:
+    def __init__(
+        self, clients: AWSClients, users: UserCache, cluster: str, get_capabilities: Callable[[], Capabilities]
+    ) -> None:
+        self._get_capabilities = get_capabilities
         self._clients = clients
         self._users = users
         self._cluster = cluster
@@ -35,6 +40,8 @@ class OwnedReader:
         """
         try:
             region, iam = self._clients.get_iam()
+            if not self._get_capabilities().has_iam:
+                return None
             found = self._users.read_all(iam)
         except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
@@ -64,7 +71,8 @@ class OwnedReader:
         region = home_region()
         try:
             s3, _, sts = self._clients.get(region)
-            account = read.get_account(sts)
+            capabilities = self._get_capabilities()
+            account = read.get_account(sts, capabilities)
             pages = s3.get_paginator("list_buckets").paginate()
             names = [bucket["Name"] for page in pages for bucket in page.get("Buckets", [])]
         except ReconcileError as refusal:
@@ -74,7 +82,7 @@ class OwnedReader:
 
         def find_tags(name: str) -> dict[str, str] | None:
             try:
-                return read.get_bucket_tags(s3, name, account) or {}
+                return read.get_bucket_tags(s3, name, capabilities.owner_of(account)) or {}
             except ReconcileError:
                 return None
 

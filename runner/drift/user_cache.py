@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from runner.drift.aws_clients import Client
 from runner.drift.time_limit import TimeLimit
 from s3bucket import read
+from s3bucket.capabilities import AWS, Capabilities
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.state import UserState
@@ -24,6 +25,7 @@ _MAX_MESSAGE = 600
 # How many calls it costs to read a user by itself.
 _CALLS_A_USER = 4
 _USERS_A_PAGE = 1000
+_READ_ALL = "GetAccountAuthorizationDetails"
 
 UserReader = read.PerUserReader | read.BulkUserReader
 
@@ -32,9 +34,17 @@ class UserCache:
     """Reads users.
 
     :param period_s: how often all users are read
+    :param get_capabilities: what the endpoint has
     """
 
-    def __init__(self, period_s: float, clock: Callable[[], float], time_limit: TimeLimit) -> None:
+    def __init__(
+        self,
+        period_s: float,
+        clock: Callable[[], float],
+        time_limit: TimeLimit,
+        get_capabilities: Callable[[], Capabilities] = lambda: AWS,
+    ) -> None:
+        self._get_capabilities = get_capabilities
         self._time_limit = time_limit
         self._period_s = period_s
         self._clock = clock
@@ -62,8 +72,13 @@ class UserCache:
     def get_reader(self, iam: Client, usernames: Iterable[str]) -> UserReader:
         """What to read these users of an object with. Blocks while another thread reads all users.
 
+        A store that does not have one request for all users is asked for each when it is needed.
+
         :raises ReconcileError: when AWS does not return the users
         """
+        capabilities = self._get_capabilities()
+        if capabilities.lacks(_READ_ALL):
+            return read.PerUserReader(iam, capabilities)
         with self._time_limit.holding(self._lock):
             if self._clock() >= self._read_at + self._period_s:
                 self._renew(iam)
@@ -81,12 +96,14 @@ class UserCache:
     def _renew(self, iam: Client) -> None:
         now = self._clock()
         pages = 1 + len(self._users) // _USERS_A_PAGE
-        is_worth_it = not self._users or pages <= self._requests * _CALLS_A_USER
+        capabilities = self._get_capabilities()
+        # Where each user is read by itself, only orphans need all of them, and nothing else has read them.
+        is_worth_it = capabilities.lacks(_READ_ALL) or not self._users or pages <= self._requests * _CALLS_A_USER
         self._requests = 0
         self._refusal = None
         try:
             # An account that was too large is read again only when enough users are needed to be worth it.
-            self._users = read.read_all_users(iam) if is_worth_it else {}
+            self._users = read.read_all_users(iam, capabilities) if is_worth_it else {}
         except ReconcileError as refusal:
             if refusal.reason != Reason.ACCESS_DENIED:
                 raise

@@ -6,6 +6,7 @@ are those of ``s3bucket.verification``. Threads: any.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from runner.drift.aws_clients import AWSClients
@@ -13,6 +14,7 @@ from runner.drift.key_clients import KeyClients
 from runner.objects import S3Object
 from s3bucket import access, children, metadata, read, verification
 from s3bucket.access import WantedUser
+from s3bucket.capabilities import AWS, Capabilities
 from s3bucket.cluster import ApiServer
 from s3bucket.errors import ReconcileError
 from s3bucket.verification import KeyState, Target, Verification
@@ -22,9 +24,13 @@ class KeyVerification:
     """Verifies keys.
 
     :param operator: clients with the operator's own key
+    :param get_capabilities: what the endpoint has
     """
 
-    def __init__(self, operator: AWSClients, cluster: ApiServer) -> None:
+    def __init__(
+        self, operator: AWSClients, cluster: ApiServer, get_capabilities: Callable[[], Capabilities] = lambda: AWS
+    ) -> None:
+        self._get_capabilities = get_capabilities
         self._operator = operator
         self._cluster = cluster
         self._clients = KeyClients(operator)
@@ -54,7 +60,9 @@ class KeyVerification:
             return None
         region, prefix = str(s3.spec.get("region", "")), user.prefixes[0] if user.prefixes else ""
         operator, _, identity = self._operator.get(region)
-        target = Target(s3.bucket_name, read.get_account(identity), prefix, user.mode, s3.uid)
+        capabilities = self._get_capabilities()
+        owner = capabilities.owner_of(read.get_account(identity, capabilities))
+        target = Target(s3.bucket_name, owner, prefix, user.mode, s3.uid)
         with self._clients.signing(region, *pair) as client:
             if may_write and s3.spec.get("verify") == verification.READ_WRITE:
                 return verification.verify_writing(client, operator, target)

@@ -14,6 +14,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,7 @@ from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.objects import JsonObject, Key, Owned, S3Object
 from s3bucket.api import API_VERSION
+from s3bucket.capabilities import Capabilities
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.role_settings import RoleSettings
 from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
@@ -68,6 +70,7 @@ class AnsibleJob:
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: the folder for the runs' folders; memory-backed, because a run's files hold secrets
     :param warm: None runs the stock ansible-playbook
+    :param find_capabilities: what is known of a store; None: the role finds it out in each run
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class AnsibleJob:
         timeout_s: float,
         settings: RoleSettings,
         warm: Warm | None = None,
+        find_capabilities: Callable[[], Capabilities | None] = lambda: None,
     ) -> None:
+        self._find_capabilities = find_capabilities
         self._project_dir = project_dir
         self._work_dir = work_dir
         self._timeout_s = timeout_s
@@ -94,7 +99,8 @@ class AnsibleJob:
 
     def run(self, s3: S3Object) -> Outcome:
         """Run the role on an object and return the outcome. A failed run is an outcome, never an exception."""
-        return self._run("reconcile.yml", extra_vars(s3, self._settings), s3.key)
+        settings = replace(self._settings, capabilities=self._find_capabilities())
+        return self._run("reconcile.yml", extra_vars(s3, settings), s3.key)
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""

@@ -75,11 +75,12 @@ bucket_arguments:
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 
-from ansible.module_utils.s3bucket import owner
-from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, unknown
+from ansible.module_utils.s3bucket import owner, store_users, user_record
+from ansible.module_utils.s3bucket.capabilities import AWS, bucket_arguments
+from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.module import (
     listed,
@@ -94,15 +95,17 @@ from ansible.module_utils.s3bucket.module import (
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
-from ansible.module_utils.s3bucket.read import get_bucket_tags
+from ansible.module_utils.s3bucket.read import get_bucket_tags, is_empty
+from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.spec import Wanted
-from ansible.module_utils.s3bucket.users import UserRules
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # S3 reads are consistent for objects, but not for buckets: "you might see an old configuration for a short time".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
 READ_BACK_S = 10.0
 READ_BACK_PAUSE_S = 0.5
+# The answers of a store that does not know tags in the call that creates a bucket. Most ignore them.
+_WITHOUT_TAGS = ("InvalidArgument", "InvalidRequest", "MalformedXML", "NotImplemented")
 
 
 def main() -> None:
@@ -122,47 +125,52 @@ def main() -> None:
             module.exit_json(changed=True, bucket_arguments={})
         # The users are first: they claim the bucket's name before the bucket exists. If IAM's quota is exceeded, no
         # bucket is left.
-        create_users(module, wanted, settings.rules)
+        create_users(module, wanted, settings)
         if module.params["creates_bucket"]:
             s3, bucket_owner = make_s3_client(module), module.params["bucket_owner"]
-            create_bucket(s3, wanted)
+            if create_bucket(s3, wanted, is_aws=settings.is_aws) and not settings.is_aws:
+                tag_new_bucket(s3, wanted, bucket_owner)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, bucket_owner), time.monotonic, time.sleep)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True, bucket_arguments=arguments)
 
 
-@contextmanager
-def failing_to(verb: str) -> Iterator[None]:
-    """A context that turns errors of AWS into errors with a reason.
+def create_bucket(s3: AwsClient, wanted: Wanted, *, is_aws: bool) -> bool:
+    """Create the bucket with its tags, and with the settings that only the creation can set; return False if it exists.
 
-    :raises ReconcileError: for an error of AWS
+    :param is_aws: False for a store, which may not know the tags
     """
-    try:
-        yield
-    except AWS_ERRORS as error:
-        raise unknown(verb, error) from error
-
-
-def create_bucket(s3: AwsClient, wanted: Wanted) -> None:
-    """Create the bucket with its tags, and with the settings that only the creation can set."""
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
-    configuration: ApiObject = {"Tags": listed(wanted.creation_tags)}
-    if wanted.region != "us-east-1":
-        configuration["LocationConstraint"] = wanted.region
+    place: ApiObject = {"LocationConstraint": wanted.region} if wanted.region != "us-east-1" else {}
     verb = f"create bucket {wanted.bucket} (s3:CreateBucket, s3:TagResource)"
     with failing_to(verb), namespace_arguments(s3, wanted) as namespace:
+        given = {"Bucket": wanted.bucket, "ObjectLockEnabledForBucket": wanted.object_lock, **namespace}
         try:
-            s3.create_bucket(
-                Bucket=wanted.bucket,
-                CreateBucketConfiguration=configuration,
-                ObjectLockEnabledForBucket=wanted.object_lock,
-                **namespace,
-            )
+            try:
+                s3.create_bucket(**given, CreateBucketConfiguration={"Tags": listed(wanted.creation_tags), **place})
+            except AWS_ERRORS as error:
+                if is_aws or code_of(error) not in _WITHOUT_TAGS:
+                    raise
+                s3.create_bucket(**given, **({"CreateBucketConfiguration": place} if place else {}))
         except AWS_ERRORS as error:
             # An earlier run may have created it, which HeadBucket did not show. Its tags decide.
             if code_of(error) != "BucketAlreadyOwnedByYou":
                 raise
+            return False
+    return True
+
+
+def tag_new_bucket(s3: AwsClient, wanted: Wanted, bucket_owner: str) -> None:
+    """Tag the bucket that this run has just created, where the store has ignored the tags of that call.
+
+    This run has seen the bucket absent. One with contents is another one, which someone else has created meanwhile.
+    """
+    if get_bucket_tags(s3, wanted.bucket, bucket_owner) or not is_empty(s3, wanted.bucket, bucket_owner):
+        return
+    with failing_to(f"tag bucket {wanted.bucket} (s3:PutBucketTagging)"):
+        bucket = bucket_arguments(wanted.bucket, bucket_owner)
+        s3.put_bucket_tagging(**bucket, Tagging={"TagSet": listed(wanted.creation_tags)})
 
 
 def arguments_of_new(s3: AwsClient, wanted: Wanted, bucket_owner: str) -> ApiObject | None:
@@ -214,24 +222,32 @@ def read_back(
         sleep(READ_BACK_PAUSE_S)
 
 
-def create_users(module: AnsibleAWSModule, wanted: Wanted, rules: UserRules) -> None:
+def create_users(module: AnsibleAWSModule, wanted: Wanted, settings: RoleSettings) -> None:
     """Create the missing users. An existing first user claims the name of a new bucket from now on."""
-    given = module.params
+    given, iam = module.params, make_iam_client(module)
+    tag = partial(tag_user, iam, capabilities=settings.known_capabilities)
     if given["users_record"]:
         # So that a user that exists is always on record.
-        tag_user(make_iam_client(module), wanted.username, given["users_record"])
+        tag(wanted.username, given["users_record"])
     for user in wanted.users:
         if user.username in given["users"]:
             origin = {owner.ORIGIN: given["origin"]} if given["origin"] and user.is_first else {}
             tags = {**wanted.tags_of(user), **user.secret.tags, owner.UNMANAGED_KEYS: "-", **origin}
-            create_user(make_iam_client(module), user.username, tags, rules)
+            create_user(iam, user.username, tags, settings, wanted.identity)
         elif given["creates_bucket"] and user.is_first:
             # It is owned. Another user of the spec may belong to another object.
-            tag_user(make_iam_client(module), user.username, {owner.BUCKET: wanted.bucket})
+            tag(user.username, {owner.BUCKET: wanted.bucket})
 
 
-def create_user(iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules) -> None:
+def create_user(
+    iam: AwsClient, name: str, tags: dict[str, str], settings: RoleSettings, identity: owner.Identity
+) -> None:
     """Create an IAM user with its tags, path and boundary."""
+    capabilities = settings.known_capabilities or AWS
+    rules = user_record.rules_for(settings.rules, capabilities, identity)
+    if not capabilities.is_aws:
+        store_users.create(iam, name, tags, rules, has_tags=capabilities.user_tags)
+        return
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html
     with failing_to(f"create IAM user {name} (iam:CreateUser, iam:TagUser)"):
         iam.create_user(UserName=name, Tags=listed(tags), **rules.creation)

@@ -99,6 +99,10 @@ settings:
   description: The settings as JSON text, with the cluster's name, for the tasks that follow.
   type: str
   returned: success
+iam_user:
+  description: The module that tags and deletes IAM users.
+  type: str
+  returned: success
 kubernetes:
   description: The options that tasks of C(kubernetes.core) need in addition to the given ones. Holds no secret.
   type: dict
@@ -204,6 +208,7 @@ def main() -> None:
         "defaults": defaults,
         "is_deleting": wanted.is_deleting,
         "is_check": module.check_mode,
+        "iam_user": "amazon.aws.iam_user" if settings.is_aws else "s3bucket_user",
     }
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
 

@@ -74,7 +74,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.aspects import extended_record
-from ansible.module_utils.s3bucket.capabilities import bucket_arguments
+from ansible.module_utils.s3bucket.capabilities import Capabilities, bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
     listed,
@@ -113,8 +113,9 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(self, module: AnsibleAWSModule, wanted: Wanted) -> None:
+    def __init__(self, module: AnsibleAWSModule, wanted: Wanted, capabilities: Capabilities | None = None) -> None:
         self._module = module
+        self._capabilities = capabilities
         self._s3 = make_s3_client(module)
         self._iam = make_iam_client(module)
         self._wanted = wanted
@@ -250,7 +251,7 @@ class Settings:
             return
         # A key that the operator created may write the bucket's tags, but nothing in IAM.
         tags = {owner.POLICY: record}
-        tag_user(self._iam, self._wanted.username, tags)
+        tag_user(self._iam, self._wanted.username, tags, self._capabilities)
         self.user_tags = tags
 
     def _record_answer(self, policy: dict[str, Any], before: str | None) -> str:
@@ -301,12 +302,13 @@ def main() -> None:
     """Run the module."""
     module = make_module(bucket_owner={"type": "str", "required": True}, arguments={"type": "dict", "required": True})
     try:
-        wanted = read_wanted(module, read_settings(module.params["settings"]))
+        given = read_settings(module.params["settings"])
+        wanted = read_wanted(module, given)
     except ReconcileError as refusal:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})
-    settings = Settings(module, wanted)
+    settings = Settings(module, wanted, given.known_capabilities)
     problem = settings.write(module.params["arguments"])
     if problem is not None:
         module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)

@@ -133,7 +133,7 @@ def test_account_of_aws_is_never_a_setting() -> None:
     assert RoleSettings().known_capabilities is AWS
     assert RoleSettings(provider="Other").known_capabilities is None
     with pytest.raises(ReconcileError, match="s3bucket_account_id: is only for a store"):
-        assert RoleSettings(account_id="1").known_capabilities
+        RoleSettings(account_id="1").check()
 
 
 def test_record_of_the_settings_carries_the_capabilities() -> None:

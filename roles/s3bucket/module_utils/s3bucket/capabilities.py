@@ -283,13 +283,17 @@ def _find_owner(s3: AwsClient, account: str) -> str | None:
     if not names:
         return ids[0] if ids else None
     for name in names:
-        accepted = [one for one in (*ids, _NO_ACCOUNT) if _accepts(s3, name, one)]
+        accepted = [one for one in (*ids, _NO_ACCOUNT) if accepts_owner(s3, name, one)]
         if accepted:
             return None if _NO_ACCOUNT in accepted else accepted[0]
     return None
 
 
-def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
+def accepts_owner(s3: AwsClient, name: str, owner: str) -> bool:
+    """Whether the store answers a request for a bucket with this ExpectedBucketOwner.
+
+    :raises UnknownStateError: when it does not answer now
+    """
     try:
         s3.head_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
@@ -300,16 +304,23 @@ def _accepts(s3: AwsClient, name: str, owner: str) -> bool:
 
 
 def check_has_iam(wanted: Wanted, capabilities: Capabilities) -> None:
-    """Refuse a user, or a role, in a store that has none.
+    """Refuse a user in a store that has none.
 
     :raises ReconcileError: InvalidSpec naming the field and what is missing
     """
     if wanted.username and not capabilities.has_iam:
         raise invalid(
             "spec.iamUser",
-            "the store has no IAM, so it has no users with access keys: leave the field out, and give applications a "
-            "key of the store that its administrator creates; or, if it has IAM elsewhere, set AWS_ENDPOINT_URL_IAM "
-            "(aws.iamEndpointURL of the operator's chart)",
+            "the store has no IAM, so it has no users with access keys: create the object without the field, and give "
+            "applications a key of the store that its administrator creates; or, if it has IAM elsewhere, set "
+            "AWS_ENDPOINT_URL_IAM (aws.iamEndpointURL of the operator's chart)",
         )
-    if wanted.role is not None and capabilities.lacks("GetRole"):
-        raise invalid("spec.iamRole", "the store has no IAM roles: leave the field out")
+
+
+def check_has_roles(capabilities: Capabilities) -> None:
+    """Refuse a role in a store that has none.
+
+    :raises ReconcileError: InvalidSpec
+    """
+    if capabilities.lacks("GetRole"):
+        raise invalid("spec.iamRole", "the store has no IAM roles: create the object without the field")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from .outcome import Outcome, Reason, Retry
@@ -280,6 +282,18 @@ def unknown(verb: str, error: BaseException) -> UnknownStateError:
         return UnknownStateError(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
     code, text = code_of(error), f"{error}{_arguments_of(error)}"
     return UnknownStateError(reason_of(code, text), with_field(code, f"failed to {verb}: {text}"))
+
+
+@contextmanager
+def failing_to(verb: str) -> Iterator[None]:
+    """A context that turns errors of AWS into errors with a reason.
+
+    :raises ReconcileError: for an error of AWS
+    """
+    try:
+        yield
+    except AWS_ERRORS as error:
+        raise unknown(verb, error) from error
 
 
 def _arguments_of(error: BaseException) -> str:

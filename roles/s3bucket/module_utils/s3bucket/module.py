@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
+from . import store_users
 from .aspects import OPERATIONS
 from .capabilities import AWS, Capabilities, probe
 from .checksums import use_md5
 from .children import values_in
-from .errors import AWS_ERRORS, ReconcileError, unknown
+from .errors import ReconcileError, failing_to, unknown
 from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
@@ -73,6 +74,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
 
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
+    settings.check()
     iam, s3 = make_iam_client(module), make_s3_client(module)
     of_sts = region_of_iam(module)
     outdated = find_outdated(s3.meta.service_model, OPERATIONS)
@@ -186,12 +188,14 @@ def listed(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
-def tag_user(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
+def tag_user(iam: AwsClient, name: str, tags: dict[str, str], capabilities: Capabilities | None) -> None:
     """Put tags on an IAM user; its other tags stay.
 
+    :param capabilities: what the endpoint has; None for AWS
     :raises ReconcileError: for an error of AWS
     """
-    try:
+    if capabilities is not None and not capabilities.is_aws:
+        store_users.write_tags(iam, name, tags, purges=False, has_tags=capabilities.user_tags)
+        return
+    with failing_to(f"tag IAM user {name} (iam:TagUser)"):
         iam.tag_user(UserName=name, Tags=listed(tags))
-    except AWS_ERRORS as error:
-        raise unknown(f"tag IAM user {name} (iam:TagUser)", error) from error

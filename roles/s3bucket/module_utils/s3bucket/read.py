@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from . import settings
+from . import settings, user_record
 from .capabilities import AWS, Capabilities, bucket_arguments
-from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, not_implemented, unknown
+from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to, not_implemented, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .rotation import UNTRACKED, LastUse
@@ -31,15 +31,17 @@ _UNTRACKED_CODES = (*UNSUPPORTED_CODES, "InvalidAction", "UnknownOperationExcept
 _LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
 
-def get_account(sts: AwsClient) -> str:
-    """The account of the operator's credentials."""
+def get_account(sts: AwsClient, capabilities: Capabilities = AWS) -> str:
+    """The account of the operator's credentials. That of a store is known from its probe."""
+    if not capabilities.is_aws:
+        return capabilities.account
     try:
         return str(sts.get_caller_identity()["Account"])
     except AWS_ERRORS as error:
         raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
 
 
-def find_bucket(s3: AwsClient, name: str, owner: str) -> BucketState | None:
+def find_bucket(s3: AwsClient, name: str, owner: str, *, is_aws: bool = True) -> BucketState | None:
     """The bucket with its region and tags; None when there is none.
 
     :raises ReconcileError: BucketNameTaken when the bucket belongs to another account
@@ -52,7 +54,7 @@ def find_bucket(s3: AwsClient, name: str, owner: str) -> BucketState | None:
         if code in ("404", "NoSuchBucket"):
             return None
         if code in ("403", "AccessDenied"):
-            _explain_forbidden(s3, name, error)
+            _explain_forbidden(s3, name, error, is_aws=is_aws)
         raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or ""
@@ -71,6 +73,16 @@ def get_bucket_tags(s3: AwsClient, name: str, owner: str) -> dict[str, str] | No
             return None
         raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
     return tags_in(answer.get("TagSet", []))
+
+
+def is_empty(s3: AwsClient, name: str, owner: str) -> bool:
+    """Whether the bucket has no version of an object.
+
+    :raises UnknownStateError: when the endpoint does not return the state
+    """
+    with failing_to(f"list the versions in bucket {name} (s3:ListBucketVersions)"):
+        found = s3.list_object_versions(**bucket_arguments(name, owner), MaxKeys=1)
+    return not (found.get("Versions") or found.get("DeleteMarkers"))
 
 
 def find_bucket_policy(s3: AwsClient, name: str, owner: str) -> str | None:
@@ -105,8 +117,19 @@ def read_settings(s3: AwsClient, name: str, owner: str, chosen: Iterable[Setting
     return found
 
 
-def find_user(iam: AwsClient, name: str) -> UserState | None:
-    """The user with its tags; None when there is none. :func:`read_rights` reads the user's rights."""
+def find_user(iam: AwsClient, name: str, capabilities: Capabilities = AWS) -> UserState | None:
+    """The user with its tags; None when there is none. :func:`read_rights` reads the user's rights.
+
+    In a store the tags may be in one of its policies, or in its path.
+    """
+    user = _find_user(iam, name)
+    if user is not None and not capabilities.is_aws:
+        with failing_to(f"read IAM user {name} (iam:GetUserPolicy)"):
+            user_record.unfold(user, find_record(iam, name))
+    return user
+
+
+def _find_user(iam: AwsClient, name: str) -> UserState | None:
     try:
         found = iam.get_user(UserName=name)["User"]
     except AWS_ERRORS as error:
@@ -121,6 +144,20 @@ def find_user(iam: AwsClient, name: str) -> UserState | None:
     )
 
 
+def find_record(iam: AwsClient, name: str) -> ApiObject | None:
+    """The inline policy that holds the tags of a user of a store; None for none.
+
+    :raises botocore.exceptions.ClientError: for any other error of the store
+    """
+    try:
+        found: ApiObject = iam.get_user_policy(UserName=name, PolicyName=user_record.POLICY)["PolicyDocument"]
+    except AWS_ERRORS as error:
+        if code_of(error) == "NoSuchEntity":
+            return None
+        raise
+    return found
+
+
 def read_rights(iam: AwsClient, name: str, user: UserState, capabilities: Capabilities = AWS) -> None:
     """Fill in a user's policies, groups and keys. NoSuchEntity means here that IAM is not yet consistent.
 
@@ -130,6 +167,8 @@ def read_rights(iam: AwsClient, name: str, user: UserState, capabilities: Capabi
         _fill_memberships(iam, name, user, capabilities)
         _fill_keys(iam, name, user)
         user.policies = _inline_policies(iam, name)
+        if not capabilities.is_aws:
+            user.policies.pop(user_record.POLICY, None)
     except AWS_ERRORS as error:
         raise unknown(f"read the rights of IAM user {name} (its policies, groups and keys)", error) from error
 
@@ -205,7 +244,7 @@ class PerUserReader:
 
     def find(self, name: str) -> UserState | None:
         """As :func:`find_user`."""
-        return find_user(self._iam, name) if self._capabilities.has_iam else None
+        return find_user(self._iam, name, self._capabilities) if self._capabilities.has_iam else None
 
     def read_rights(self, name: str, user: UserState) -> None:
         """As :func:`read_rights`."""
@@ -257,7 +296,11 @@ def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str
         return {}
     if capabilities.lacks("GetAccountAuthorizationDetails"):
         return _read_each_user(iam, capabilities)
-    return {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
+    users = {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
+    if not capabilities.is_aws:
+        for user in users.values():
+            user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
+    return users
 
 
 def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, UserState]:
@@ -271,12 +314,13 @@ def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, Use
 
 def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -> UserState | None:
     """The user without its keys; None for one that was deleted in the meantime."""
-    user = find_user(iam, name)
+    user = _find_user(iam, name)
     if user is None:
         return None
     try:
         _fill_memberships(iam, name, user, capabilities)
         user.policies = _inline_policies(iam, name)
+        user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
     except AWS_ERRORS as error:
         if code_of(error) == "NoSuchEntity":
             return None
@@ -334,7 +378,7 @@ def is_proven(sts: AwsClient, s3: AwsClient, user_arn: str, bucket: str, owner: 
     return True
 
 
-def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
+def _explain_forbidden(s3: AwsClient, name: str, error: Exception, *, is_aws: bool) -> None:
     # A 403 means that the bucket is another account's, or that the operator lacks the right. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
@@ -343,13 +387,22 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception) -> None:
         raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
         # The answer to HEAD has no body that would distinguish the two causes.
-        raise UnknownStateError(
-            Reason.ACCESS_DENIED,
+        raise UnknownStateError(Reason.ACCESS_DENIED, f"{_denied(name, is_aws)}: {error}") from error
+    whose = "AWS account" if is_aws else "account of the store"
+    message = f"bucket {name} belongs to another {whose}: choose another bucketName"
+    raise ReconcileError(Reason.BUCKET_NAME_TAKEN, message)
+
+
+def _denied(name: str, is_aws: bool) -> str:
+    if is_aws:
+        return (
             f"AWS denies the operator access to bucket {name} of its own account: give it the right s3:ListBucket, or, "
-            f"if the bucket's policy denies it, {_remedy(name)}: {error}",
-        ) from error
-    raise ReconcileError(
-        Reason.BUCKET_NAME_TAKEN, f"bucket {name} belongs to another AWS account: choose another bucketName"
+            f"if the bucket's policy denies it, {_remedy(name)}"
+        )
+    return (
+        f"the store lists bucket {name} and denies the operator access to it: give the operator's key the right to "
+        "read the bucket, or delete the bucket's policy if that denies it; or, if the key was exchanged for one of "
+        "another account of the store, give the bucket to that account"
     )
 
 

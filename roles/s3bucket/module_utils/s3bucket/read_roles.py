@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .capabilities import AWS, Capabilities
 from .errors import AWS_ERRORS, code_of, unknown
 from .json_types import ApiObject, AwsClient
 from .read import boundary_of, pages_of, read_account, tags_in
@@ -23,14 +24,17 @@ def find_role(iam: AwsClient, name: str) -> RoleState | None:
     return _role_in(found)
 
 
-def read_rights(iam: AwsClient, name: str, role: RoleState) -> None:
+def read_rights(iam: AwsClient, name: str, role: RoleState, capabilities: Capabilities = AWS) -> None:
     """Fill in a role's policies. NoSuchEntity means here that IAM is not yet consistent.
+
+    In a store that does not know the managed policies of a role there are none.
 
     :raises UnknownStateError: when AWS does not return the state
     """
     try:
-        attached = pages_of(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=name)
-        role.attached = [item["PolicyArn"] for item in attached]
+        if not capabilities.lacks("ListAttachedRolePolicies"):
+            attached = pages_of(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+            role.attached = [item["PolicyArn"] for item in attached]
         role.policies = {
             policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
             for policy in pages_of(iam, "list_role_policies", "PolicyNames", RoleName=name)
@@ -39,12 +43,25 @@ def read_rights(iam: AwsClient, name: str, role: RoleState) -> None:
         raise unknown(f"read the rights of IAM role {name} (its policies)", error) from error
 
 
-def read_all_roles(iam: AwsClient) -> dict[str, RoleState]:
+def read_all_roles(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str, RoleState]:
     """Every role of the account with tags and policies.
 
     :raises UnknownStateError: when AWS does not return the state
     """
+    if capabilities.lacks("GetAccountAuthorizationDetails"):
+        return _read_each_role(iam, capabilities)
     return {item["RoleName"]: _role_in(item) for item in read_account(iam, "Role")}
+
+
+def _read_each_role(iam: AwsClient, capabilities: Capabilities) -> dict[str, RoleState]:
+    try:
+        names = [item["RoleName"] for item in pages_of(iam, "list_roles", "Roles")]
+    except AWS_ERRORS as error:
+        raise unknown("list the IAM roles (iam:ListRoles)", error) from error
+    roles = {name: role for name in names if (role := find_role(iam, name)) is not None}
+    for name, role in roles.items():
+        read_rights(iam, name, role, capabilities)
+    return roles
 
 
 def _role_in(found: ApiObject) -> RoleState:

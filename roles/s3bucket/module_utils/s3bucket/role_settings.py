@@ -275,18 +275,19 @@ class RoleSettings:
 
     @property
     def known_capabilities(self) -> Capabilities | None:
-        """What the endpoint can do, as far as it is known; None for a store that was not probed yet.
+        """What the endpoint can do, as far as it is known; None for a store that was not probed yet."""
+        return AWS if self.is_aws else self.capabilities
 
-        :raises ReconcileError: InvalidSpec for an account of AWS, which is never taken from a setting
+    def check(self) -> None:
+        """Refuse an account of AWS, which is never taken from a setting.
+
+        :raises ReconcileError: InvalidSpec
         """
-        if not self.is_aws:
-            return self.capabilities
-        if self.account_id:
+        if self.is_aws and self.account_id:
             raise invalid(
                 "s3bucket_account_id",
                 "is only for a store (s3bucket_provider: Other, --provider Other): leave it out, AWS shows the account",
             )
-        return AWS
 
     def external_name_at(self, endpoint: str) -> str:
         """The host that Services point to; empty to derive it from the region of an object, as at AWS.

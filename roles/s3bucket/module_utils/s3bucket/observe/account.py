@@ -28,16 +28,14 @@ def ask_account(
     :param sts_of: makes an STS client of a region; with None the region is never considered as the cause of an error
     :raises ReconcileError: NoSuchRegionError, or when AWS does not return the account
     """
-    if not capabilities.is_aws:
-        return capabilities.account
-    if not is_name_at_aws(wanted.region):
+    if capabilities.is_aws and not is_name_at_aws(wanted.region):
         raise NoSuchRegionError(
             f"spec.region: {wanted.region} is not the name of a region of AWS: at most 32 of a-z, 0-9 and '-', for "
             "example eu-west-1. It cannot be changed: delete the object and create it again with another one",
             wanted.home_region,
         )
     try:
-        return get_account(sts)
+        return get_account(sts, capabilities)
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         if sts_of is not None and code_of(refusal.__cause__ or refusal) in _UNKNOWN_KEY:
@@ -51,7 +49,7 @@ def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState |
     :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not return the state
     """
     try:
-        return read_bucket(sources.s3, wanted.bucket, sources.owner_of(account))
+        return read_bucket(sources.s3, wanted.bucket, sources.owner_of(account), is_aws=sources.capabilities.is_aws)
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise

@@ -11,7 +11,7 @@ from ..json_types import ApiObject, AwsClient
 from ..keys import Pair
 from ..outcome import Reason
 from ..policy import find_replaced
-from ..read import read_settings
+from ..read import is_empty, read_settings
 from ..setting import Comparison
 from ..settings import BY_NAME
 from ..spec import Wanted, check_tag_count
@@ -35,12 +35,33 @@ def wait_for_s3(wanted: Wanted, sources: Sources, found: Found) -> None:
     bucket, user = found.bucket, found.user
     if bucket is None or bucket.tags or user is None or not wanted.identity.is_owner(user.tags):
         return
-    is_creating = user.tags.get(owner.BUCKET) == wanted.bucket and not may_use(wanted.username, user, wanted.bucket)
-    if is_creating and sources.now - datetime.fromisoformat(user.created) < _CREATION:
+    if (
+        sources.capabilities.is_aws
+        and _is_creating(wanted, user)
+        and sources.now - datetime.fromisoformat(user.created) < _CREATION
+    ):
         raise ReconcileError(Reason.PENDING, f"bucket {wanted.bucket} was created, and S3 does not show its tags yet")
 
 
-def check_ownership(wanted: Wanted, found: Found, proof: Pair | None) -> bool:
+def _is_creating(wanted: Wanted, user: UserState) -> bool:
+    """Whether the user claims the bucket's name and has no rights on it yet. It gets them when the bucket is there."""
+    return user.tags.get(owner.BUCKET) == wanted.bucket and not may_use(wanted.username, user, wanted.bucket)
+
+
+def _is_left_untagged(wanted: Wanted, sources: Sources, found: Found) -> bool:
+    """Whether the bucket is one that an ended run created in a store that ignores the tags of that call.
+
+    Then IAM has the object's claim to the name, no user has rights on it through the claim, and the bucket is empty.
+    """
+    bucket, user = found.bucket, found.user
+    if sources.capabilities.is_aws or bucket is None or bucket.tags or user is None:
+        return False
+    if not (wanted.identity.is_owner(user.tags) and _is_creating(wanted, user)):
+        return False
+    return is_empty(sources.s3, wanted.bucket, sources.owner_of(found.account))
+
+
+def check_ownership(wanted: Wanted, sources: Sources, found: Found, proof: Pair | None) -> bool:
     """Return whether this run adopts the bucket. Returns only if the bucket may be created, changed or adopted.
 
     :param proof: the proof of Go-operator ownership (``legacy.find_proof``)
@@ -55,6 +76,9 @@ def check_ownership(wanted: Wanted, found: Found, proof: Pair | None) -> bool:
     is_planted = _is_planted(wanted, bucket, user)
     is_owned = wanted.identity.is_owner(bucket.tags) and not is_planted
     if is_owned or (proof is not None and not owner.has_owner_tag(bucket.tags)):
+        return False
+    if _is_left_untagged(wanted, sources, found):
+        _check_region(wanted, bucket)
         return False
     _check_adoption(wanted, bucket, is_planted, is_created=recorded_origin(wanted, user, proof) == owner.CREATED_ORIGIN)
     _check_region(wanted, bucket)

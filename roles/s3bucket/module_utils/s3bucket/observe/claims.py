@@ -48,7 +48,7 @@ def _check_roles(wanted: Wanted, sources: Sources) -> None:
     """Refuse a bucket name that another object's role may use: its Pods would reach what this object's users store."""
     if not sources.role_rules.is_enabled:
         return
-    for name, role in read_all_roles(sources.iam).items():
+    for name, role in read_all_roles(sources.iam, sources.capabilities).items():
         is_own = wanted.role is not None and name == wanted.role.name and wanted.identity.is_owner(role.tags)
         is_claim = policy_name_of(name, wanted.bucket) in role.policies or role.tags.get(owner.BUCKET) == wanted.bucket
         if is_claim and not is_own:

@@ -29,7 +29,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
             sources.users.read_rights(one.wanted.username, one.user)
     proof = find_proof(wanted, sources, found)
     bucket.wait_for_s3(wanted, sources, found)
-    is_adopting = bucket.check_ownership(wanted, found, proof)
+    is_adopting = bucket.check_ownership(wanted, sources, found, proof)
     for one in found.users[:1]:
         user.check_ownership(wanted, one, proof)
     check_claims(wanted, sources, found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .. import associations, owner, roles, service_accounts
 from ..associations import Association, Associations
+from ..capabilities import check_has_roles
 from ..errors import ReconcileError
 from ..json_types import ApiObject
 from ..outcome import Reason
@@ -76,12 +77,13 @@ def _find_role(wanted: Wanted, sources: Sources) -> RoleState | None:
     role = wanted.role
     if role is None:
         return None
+    check_has_roles(sources.capabilities)
     roles.check(role, sources.role_rules)
     roles.check_sizes(role, _trust_of(wanted, role, sources), wanted.role_policy(role))
     found = read_role(sources.iam, role.name)
     if found is not None:
         _check_ownership(wanted, role, found)
-        read_rights(sources.iam, role.name, found)
+        read_rights(sources.iam, role.name, found, sources.capabilities)
     return found
 
 
@@ -100,6 +102,7 @@ def compare_role(wanted: Wanted, sources: Sources, account: str, found: RoleStat
     role = wanted.role
     if role is None:
         return None
+    check_has_roles(sources.capabilities)
     mine = RoleObservation(
         role,
         found,

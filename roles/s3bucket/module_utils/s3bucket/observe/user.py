@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .. import children, owner, user_tags
+from .. import children, owner, user_record, user_tags
 from ..access import WantedUser
 from ..errors import ReconcileError
 from ..key_status import keys_now
@@ -81,7 +81,8 @@ def find_rights_problem(name: str, own: list[str], rules: UserRules, user: UserS
 
 def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> UserObservation:
     """The observation of a user, before it is compared."""
-    new_arn = sources.rules.arn_of(wanted.partition, account, one.wanted.username)
+    rules = user_record.rules_for(sources.rules, sources.capabilities, wanted.identity)
+    new_arn = rules.arn_of(wanted.partition, account, one.wanted.username)
     return UserObservation(
         one.wanted,
         one.user,
@@ -107,7 +108,9 @@ def compare_user(
         _compare_shared(wanted, sources, seen, mine)
         return
     _compare_tags(wanted, sources.rules, seen, mine, user)
-    seen.notes += sources.rules.notes_on(mine.wanted.username, user)
+    if sources.capabilities.user_tags:
+        # Otherwise the path has the owner.
+        seen.notes += sources.rules.notes_on(mine.wanted.username, user)
     mine.puts_policy = not is_same(user.policies.get(policy_name), wanted.policy_of(mine.wanted))
     own = [policy_name, *_compare_shared(wanted, sources, seen, mine)]
     if mine.puts_policy or mine.policies:

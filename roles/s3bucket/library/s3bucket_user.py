@@ -1,0 +1,111 @@
+#!/usr/bin/python
+# Copyright: s3-operator contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: s3bucket_user
+short_description: Tag or delete an IAM user of an S3-compatible store
+description:
+  - In place of C(amazon.aws.iam_user), which needs actions that such a store may lack. The role uses it only with
+    C(s3bucket_provider=Other).
+  - Where the store's users have no tags, they are kept in an inline policy.
+  - Creates no user; M(s3bucket_create) does.
+author: s3-operator contributors
+options:
+  name:
+    description: The user's name.
+    type: str
+    required: true
+  state:
+    description: Whether the user should exist.
+    type: str
+    choices: [present, absent]
+    default: present
+  tags:
+    description: Tags that the user should have.
+    type: dict
+    default: {}
+  purge_tags:
+    description: Whether its other tags are removed.
+    type: bool
+    default: true
+  boundary:
+    description: The ARN of its permissions boundary.
+    type: str
+    default: ""
+  settings:
+    description: The role's settings as JSON text, as C(s3bucket_info) returns them.
+    type: str
+    default: "{}"
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Tag the user
+  s3bucket_user:
+    name: photos
+    tags: {team: photos}
+    purge_tags: false
+    settings: "{{ seen.settings }}"
+"""
+
+RETURN = r"""
+s3bucket_reason:
+  description: Why the user was not changed.
+  type: str
+  returned: failure
+"""
+
+from typing import Any
+
+from ansible.module_utils.s3bucket import store_users
+from ansible.module_utils.s3bucket.capabilities import AWS, Capabilities
+from ansible.module_utils.s3bucket.errors import ReconcileError
+from ansible.module_utils.s3bucket.json_types import AwsClient
+from ansible.module_utils.s3bucket.module import make_iam_client, read_settings, refuse
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": {"type": "dict", "default": {}},
+    "purge_tags": {"type": "bool", "default": True},
+    "boundary": {"type": "str", "default": ""},
+    "settings": {"type": "str", "default": "{}"},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    given = module.params
+    if module.check_mode:
+        module.exit_json(changed=True)
+    try:
+        capabilities = read_settings(given["settings"]).known_capabilities or AWS
+        iam = make_iam_client(module)
+        is_changed = (
+            store_users.delete(iam, given["name"], capabilities)
+            if given["state"] == "absent"
+            else change(iam, given, capabilities)
+        )
+    except ReconcileError as refusal:
+        refuse(module, refusal)
+    module.exit_json(changed=is_changed)
+
+
+def change(iam: AwsClient, given: dict[str, Any], capabilities: Capabilities) -> bool:
+    """Set boundary and tags; return whether any of them differed."""
+    name, tags = given["name"], given["tags"]
+    has_boundary = bool(given["boundary"]) and store_users.set_boundary(iam, name, given["boundary"])
+    has_tags = store_users.write_tags(iam, name, tags, purges=given["purge_tags"], has_tags=capabilities.user_tags)
+    return has_boundary or has_tags
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Where the tags of users are kept in a store whose users have none."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3bucket import owner, user_record
+from s3bucket.owner import Identity
+from s3bucket.state import UserState
+
+UID = "0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a"
+PHOTOS = Identity("prod", "team", "photos", UID)
+
+
+@pytest.mark.parametrize("base", ["", "/", "/s3/", "/a/b/c/d/"])
+@pytest.mark.parametrize("identity", [PHOTOS, Identity("a/b %", "team", "x.y", UID), Identity("c", "n", "x", "")])
+def test_path_records_the_owner(base: str, identity: Identity) -> None:
+    path = user_record.path_of(base, identity)
+    assert path.startswith(base or "/")
+    assert user_record.owner_in(path) == identity.tags
+
+
+@pytest.mark.parametrize("path", ["/", "/s3/", "/a/b/c/d/", f"/{UID}/", f"/team/photos/{UID}/"])
+def test_other_path_records_no_owner(path: str) -> None:
+    assert user_record.owner_in(path) == {}
+
+
+TEXT = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.dictionaries(TEXT.filter(bool), TEXT, max_size=8))
+def test_policy_holds_all_tags_and_no_wildcard(tags: dict[str, str]) -> None:
+    policy = user_record.document(tags)
+    assert user_record.tags_in(policy) == tags
+    (statement,) = policy["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert not set("*?$") & set("".join(statement["Resource"]))
+    assert "".join(statement["Resource"]).isascii()
+
+
+@pytest.mark.parametrize("policy", [{}, {"Statement": []}, {"Statement": [{"Resource": "*"}]}, None])
+def test_other_policy_is_no_record(policy: dict[str, object] | None) -> None:
+    assert user_record.tags_in(policy) is None
+
+
+def made(path: str, tags: dict[str, str]) -> UserState:
+    return UserState(arn=f"arn:aws:iam::123456789012:user{path}photos", tags=tags)
+
+
+def test_policy_counts_before_tags_and_these_before_the_path() -> None:
+    path = user_record.path_of("/s3/", PHOTOS)
+    older = {**PHOTOS.tags, owner.UID: "older"}
+    by_policy, by_tags, by_path = made(path, older), made(path, older), made(path, {"team": "photos"})
+    user_record.unfold(by_policy, user_record.document({**PHOTOS.tags, owner.KEY: "AKIA:1"}))
+    user_record.unfold(by_tags, None)
+    user_record.unfold(by_path, None)
+    assert by_policy.tags == {**PHOTOS.tags, owner.KEY: "AKIA:1"}
+    assert by_tags.tags == older
+    assert by_path.tags == {"team": "photos", **PHOTOS.tags}
