@@ -1,7 +1,7 @@
 """An endpoint with a certificate of a private CA, behind a proxy that alone knows its host.
 
-So whatever reaches it has the endpoint, the CA bundle, the proxy and the addressing style from botocore's own settings,
-and whatever does not would fail: the name has no address, and no other CA has signed the certificate.
+So whatever reaches it has the endpoint, the CA bundle and the proxy from botocore's own settings, and whatever has one
+of them not fails: the name has no address, and no other CA has signed the certificate.
 """
 
 from __future__ import annotations
@@ -29,15 +29,12 @@ def test_every_client_reaches_a_private_endpoint_through_a_proxy(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     bucket = new_name("bucket")
-    certificate, bundle = make_certificate(tmp_path, HOST, f"{bucket}.{HOST}")
-    config = tmp_path / "config"
-    config.write_text("[default]\ns3 =\n    addressing_style = virtual\n")
+    certificate, bundle = make_certificate(tmp_path, HOST)
     endpoints = dict.fromkeys(SERVICES, world.aws.endpoint_url)
     with StoreProxy(endpoints, certificate=certificate) as proxy:
         environment = world.environment(
             AWS_ENDPOINT_URL=f"https://{HOST}",
             AWS_CA_BUNDLE=str(bundle),
-            AWS_CONFIG_FILE=str(config),
             AWS_REQUEST_CHECKSUM_CALCULATION="when_required",
             HTTPS_PROXY=proxy.url,
             # The API server's certificate is of another CA, and it is reached without the proxy.
@@ -62,8 +59,7 @@ def test_every_client_reaches_a_private_endpoint_through_a_proxy(
         wait_gone(world, cr)
         assert operator.stop() == 0
     assert {request.service for request in proxy.requests} == SERVICES
-    of_bucket = [request for request in proxy.requests if bucket in request.host + request.path]
-    assert {request.host for request in of_bucket} == {f"{bucket}.{HOST}"}
+    of_bucket = [request for request in proxy.requests if bucket in request.path]
     required = [request for request in of_bucket if request.method == "POST" or "?versioning" in request.path]
     headers = [{name.lower() for name in request.headers} for request in required if request.body]
     assert headers

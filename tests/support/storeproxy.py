@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-_SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 _TIMEOUT_S = 60.0
 # Of the connection, not of the request.
 _OF_A_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length"}
@@ -45,15 +45,11 @@ class Request:
     @property
     def service(self) -> str:
         """``s3``, ``iam`` or ``sts``; ``s3`` for a request without a signature."""
-        return self._scope[2]
+        return self._scope[1]
 
     @property
     def region(self) -> str:
         """The region that the request is signed for."""
-        return self._scope[1]
-
-    @property
-    def key_id(self) -> str:
         return self._scope[0]
 
     @property
@@ -67,9 +63,9 @@ class Request:
         return self.service == "s3" and self.method == "PUT" and "/" not in parts.path.strip("/") and not parts.query
 
     @property
-    def _scope(self) -> tuple[str, str, str]:
+    def _scope(self) -> tuple[str, str]:
         found = _SCOPE.search(self.headers.get("Authorization", ""))
-        return (found[1], found[2], found[3]) if found else ("", "", "s3")
+        return (found[1], found[2]) if found else ("", "s3")
 
 
 @dataclass(frozen=True)
@@ -108,21 +104,36 @@ class StoreProxy:
 
 
 def without_bucket_tags(key_id: str, secret_key: str) -> Rule:
-    """CreateBucket ignores its tags. Others' buckets are created as they are.
+    """CreateBucket ignores its tags.
 
     MinIO reads only the LocationConstraint of the body (``parseLocationConstraint`` in ``cmd/handler-utils.go``); Ceph
     RGW does the same (``RGWCreateBucket_ObjStore_S3::get_params``).
 
-    :param key_id: the key with which the changed request is signed again, which must be the operator's
+    :param key_id: the key with which the changed request is signed, whoever has sent it: the administrator's
     """
 
     def rule(request: Request) -> Request:
-        if not request.creates_bucket or request.key_id != key_id:
+        if not request.creates_bucket:
             return request
         body = re.sub(rb"<Tags>.*?</Tags>", b"", request.body, flags=re.DOTALL)
         if re.fullmatch(rb"<CreateBucketConfiguration[^>]*>\s*</CreateBucketConfiguration>", body):
             body = b""
         return _signed(replace(request, body=body), Credentials(key_id, secret_key))
+
+    return rule
+
+
+def without_user_tags(key_id: str, secret_key: str) -> Rule:
+    """CreateUser ignores its tags, as in Ceph RGW (``RGWCreateUser_IAM::init_processing`` in ``rgw_rest_iam_user.cc``).
+
+    :param key_id: as of :func:`without_bucket_tags`
+    """
+
+    def rule(request: Request) -> Request:
+        if request.action != "CreateUser":
+            return request
+        fields = [pair for pair in parse_qsl(request.body.decode()) if not pair[0].startswith("Tags.")]
+        return _signed(replace(request, body=urlencode(fields).encode()), Credentials(key_id, secret_key))
 
     return rule
 
@@ -139,16 +150,6 @@ def without_actions(*actions: str) -> Rule:
         return _error(400, "InvalidAction", f"Could not find operation {request.action}")
 
     return rule
-
-
-def without_sts(request: Request) -> Request | Answer:
-    """There is no STS: its requests are answered as by S3, which has no POST of ``/``.
-
-    SeaweedFS before 4.0 and stores with another administration, such as Garage, have no GetCallerIdentity.
-    """
-    if request.service != "sts":
-        return request
-    return _error(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
 
 
 def with_md5_only(request: Request) -> Request | Answer:
@@ -192,7 +193,8 @@ def _signed(request: Request, credentials: Credentials) -> Request:
         if name.lower() not in dropped and "checksum" not in name.lower()
     }
     new = AWSRequest(request.method, f"http://{request.host}{request.path}", kept, request.body)
-    S3SigV4Auth(credentials, "s3", request.region).add_auth(new)
+    auth = S3SigV4Auth if request.service == "s3" else SigV4Auth
+    auth(credentials, request.service, request.region).add_auth(new)
     return replace(request, headers=dict(new.headers.items()))
 
 

@@ -142,6 +142,10 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
+{{- define "s3-operator.checksums" -}}
+{{- default (ternary "when_required" "" (eq .Values.aws.provider "Other")) .Values.aws.checksums -}}
+{{- end -}}
+
 {{/* The volume with the certificates of the store's CAs; empty when none is given. */}}
 {{- define "s3-operator.caBundle" -}}
 {{- $bundle := .Values.aws.caBundle -}}
@@ -202,8 +206,8 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "AWS_ENDPOINT_URL_S3" .Values.aws.s3EndpointURL
   "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
   "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
-  "AWS_REQUEST_CHECKSUM_CALCULATION" .Values.aws.checksums
-  "AWS_RESPONSE_CHECKSUM_VALIDATION" .Values.aws.checksums
+  "AWS_REQUEST_CHECKSUM_CALCULATION" (include "s3-operator.checksums" .)
+  "AWS_RESPONSE_CHECKSUM_VALIDATION" (include "s3-operator.checksums" .)
   "HTTPS_PROXY" .Values.proxy.https
   "HTTP_PROXY" .Values.proxy.http
   "NO_PROXY" (include "s3-operator.noProxy" .)
