@@ -36,6 +36,7 @@ from runner.execution.warm.process import WarmProcess
 from runner.objects import Owned, S3Object
 from s3bucket import allowed, children, owner, read, secrets
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
+from s3bucket.capabilities import AWS
 from s3bucket.cluster import ApiServer
 from s3bucket.metadata import read_record
 from s3bucket.observe import Sources, observe
@@ -100,6 +101,13 @@ class World:
         self.account = str(self.sts.get_caller_identity()["Account"])
         # The role and the operator have only the documented permissions.
         self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
+        self.settings, self.capabilities = SETTINGS, AWS
+        self._run_numbers = itertools.count()
+        self._warm: WarmProcess | None = None
+        self.make_operator()
+
+    def make_operator(self) -> None:
+        """Create the key of the operator, with the documented permissions."""
         every = PolicySettings(
             self.account,
             settings=allowed.FIELDS,
@@ -107,9 +115,7 @@ class World:
             oidc_provider_arn=PROVIDER,
             eks_cluster_arn=EKS_CLUSTER,
         )
-        make_operator_key(aws, policy_for(every), self.operator_file)
-        self._run_numbers = itertools.count()
-        self._warm: WarmProcess | None = None
+        make_operator_key(self.aws, policy_for(every), self.operator_file)
 
     def close(self) -> None:
         if self._warm:
@@ -180,9 +186,9 @@ class World:
     ) -> Run:  # fmt: skip
         """Run the role on one object, passed as the operator passes it, with settings from its environment or these."""
         path = self.folder / f"extra-{cr['metadata']['name']}.json"
-        given = extra_vars(S3Object(cr), SETTINGS)
+        given = extra_vars(S3Object(cr), self.settings)
         # Not validated here: the role refuses invalid settings.
-        record = {**SETTINGS.to_record(), **of_environment(environment), **(settings or {})}
+        record = {**self.settings.to_record(), **of_environment(environment), **(settings or {})}
         given["s3bucket_operator_settings_json"] = {"__ansible_unsafe": json.dumps(record)}
         # The operator leaves out most of the metadata.
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
@@ -214,19 +220,20 @@ class World:
         cluster, now = ApiServer(self.core.api_client), datetime.now(UTC)
         return Sources(
             self.s3,
-            read.PerUserReader(self.iam),
+            read.PerUserReader(self.iam, self.capabilities),
             self.sts,
             cluster,
             clients_of,
             now,
             iam_propagation_s,
-            "s3.amazonaws.com",
+            self.settings.service_external_name or "s3.amazonaws.com",
             rules,
-            read_users=lambda: read.read_all_users(self.iam),
+            read_users=lambda: read.read_all_users(self.iam, self.capabilities),
             iam=self.iam,
             role_rules=role_rules,
             eks_of=lambda region: self.aws.client("eks", region_name=region),
             endpoint=self.s3.meta.endpoint_url,
+            capabilities=self.capabilities,
         )
 
     def differs(self, cr: dict[str, Any]) -> list[str]:
@@ -269,15 +276,15 @@ class World:
 
     def snapshot(self, cr: dict[str, Any]) -> dict[str, Any]:
         """Everything that AWS and Kubernetes have for the object, in a comparable form. Secrets are fingerprints."""
-        wanted = self.wanted(cr)
-        bucket = read.find_bucket(self.s3, wanted.bucket, self.account)
-        user = read.find_user(self.iam, wanted.username) if wanted.username else None
+        wanted, bucket_owner = self.wanted(cr), self.capabilities.owner_of(self.account)
+        bucket = read.find_bucket(self.s3, wanted.bucket, bucket_owner)
+        user = read.find_user(self.iam, wanted.username, self.capabilities) if wanted.username else None
         if user is not None:
-            read.read_rights(self.iam, wanted.username, user)
+            read.read_rights(self.iam, wanted.username, user, self.capabilities)
             # A key that replaces another one is not created at the same time.
             user.keys_created = {}
         if bucket is not None:
-            bucket.settings = read.read_settings(self.s3, wanted.bucket, self.account)
+            bucket.settings = read.read_settings(self.s3, wanted.bucket, bucket_owner)
         secret, service = self.secret(cr), self.service(cr)
         return {
             "bucket": asdict(bucket) if bucket else None,

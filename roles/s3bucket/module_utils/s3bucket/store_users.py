@@ -57,7 +57,7 @@ def write_tags(iam: AwsClient, name: str, tags: dict[str, str], *, purges: bool,
         own = dict(user.tags)
         user_record.unfold(user, record)
         wanted = dict(tags) if purges else {**user.tags, **tags}
-        if wanted == (own if has_tags and record is None else user.tags):
+        if wanted == user.tags and (record is not None or not has_tags or wanted == own):
             return False
         if not (has_tags and _tag(iam, name, own, wanted)):
             _put_record(iam, name, wanted)
