@@ -245,7 +245,7 @@ class StoreDemo(Demo):
         return {"data": str(self._folder / "store" / "data" / bucket)}
 
     def _show_end(self) -> None:
-        self._step("no Service of type ExternalName can point to the store here, an IP address, and the message of Ready states it")
+        self._step("the endpoint is an IP address here, so there are no Services, and the message of Ready states it")
         ready = self._kubectl(
             "get", "s3", "go-operator", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].message}"
         )

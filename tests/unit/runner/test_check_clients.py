@@ -12,7 +12,10 @@ import pytest
 
 from runner.drift import aws_clients
 from runner.drift.aws_clients import AWSClients
+from runner.drift.capabilities import EndpointCapabilities
 from runner.drift.check import DriftCheck
+from s3bucket.capabilities import AWS
+from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_object
@@ -79,3 +82,22 @@ def test_iam_and_sts_of_a_store_are_asked_in_its_own_region(
     found = [client._request_signer.region_name for client in (s3, iam, sts.sts)]
     assert tuple(found) == signed_for
     assert clients.get_iam()[0] == signed_for[1]
+
+
+def test_aws_is_never_probed_and_a_store_without_an_endpoint_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No request is sent in either case: there is no network here."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    requests: list[str] = []
+    clients = AWSClients(requests.append)
+    aws = EndpointCapabilities(clients, RoleSettings())
+    aws.try_get()
+    assert (aws.get(), aws.find(), clients.regions) == (AWS, None, [])
+    store = EndpointCapabilities(clients, RoleSettings(provider="Other"))
+    store.try_get()
+    assert [record.message for record in caplog.records] == ["the store was not probed"]
+    with pytest.raises(ReconcileError, match="s3bucket_provider: is Other, and no endpoint of a store is set"):
+        store.get()
+    assert requests == []

@@ -14,6 +14,7 @@ from runner.execution.job import AnsibleJob, _EventHandler, _Record, extra_vars
 from runner.execution.processes import read_stat, short_path
 from runner.execution.warm.process import WarmProcess
 from runner.objects import S3Object
+from s3bucket.capabilities import Capabilities
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_item, make_object
@@ -89,7 +90,7 @@ def test_event_handler_cuts_messages() -> None:
     assert len(handle(failed).failure) == 500
 
 
-def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
+def run_play(tmp_path: Path, *tasks: dict[str, Any], **options: Any) -> tuple[Outcome, Path]:
     """Run a playbook of these tasks as a worker does. Returns its outcome and the work directory."""
     playbooks, work = tmp_path / "playbooks", tmp_path / "work"
     playbooks.mkdir()
@@ -97,7 +98,7 @@ def run_play(tmp_path: Path, *tasks: dict[str, Any]) -> tuple[Outcome, Path]:
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
     (playbooks / "reconcile.yml").write_text(json.dumps([play]))
     outcomes: list[Outcome] = []
-    job = AnsibleJob(tmp_path, short_path(work), 60, RoleSettings())
+    job = AnsibleJob(tmp_path, short_path(work), 60, RoleSettings(), **options)
     worker = threading.Thread(target=lambda: outcomes.append(job.run(make_object())))
     worker.start()
     worker.join()
@@ -119,3 +120,11 @@ def test_run_of_a_playbook_that_fails_without_an_outcome_is_failed_not_absent(tm
     assert (outcome.is_done, outcome.reason, outcome.retry) == (False, Reason.RUN_FAILED, Retry.TRANSIENT)
     assert "Refuse: no" in outcome.message
     assert list(work.iterdir()) == []
+
+
+def test_run_gets_what_the_operator_has_found_out_about_the_store(tmp_path: Path) -> None:
+    shown = "{{ (s3bucket_operator_settings_json | from_json).capabilities.bucket_owner }}"
+    result = {**Outcome(True, Reason.READY).to_record(), "message": shown}
+    stats = {"ansible.builtin.set_stats": {"data": {"s3bucket_result": result}}}
+    store = Capabilities(is_aws=False, bucket_owner="id-of-the-store")
+    assert run_play(tmp_path, stats, find_capabilities=lambda: store)[0].message == "id-of-the-store"
