@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import Any
 
 import boto3
@@ -12,6 +13,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
 from s3bucket.checksums import use_md5
+from tests.support.world import ROLE
 
 POLICY = '{"Statement": []}'
 KEYS = {"Objects": [{"Key": "a"}]}
@@ -72,3 +74,9 @@ def test_botocores_checksums_stay_without_that_setting(operation: str, mode: str
         "x-amz-checksum-crc32",
         "x-amz-sdk-checksum-algorithm",
     }
+
+
+def test_modules_make_no_client_that_leaves_this_out() -> None:
+    # Nor one of IAM in the region of the bucket. s3bucket_orphan gets the region of IAM itself.
+    direct = [path.name for path in (ROLE / "library").glob("*.py") if re.search(r'\.client\("', path.read_text())]
+    assert sorted(direct) == ["s3bucket_association.py", "s3bucket_orphan.py"]
