@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from botocore.utils import validate_region_name
 from s3bucket import children, regions
 from s3bucket.capabilities import Capabilities
 from s3bucket.errors import NoSuchRegionError, ReconcileError, is_nowhere
+from s3bucket.module import make_iam_client
 from s3bucket.observe import ask_account
 from s3bucket.role_settings import RoleSettings
 from s3bucket.spec import wanted_of
@@ -158,3 +160,24 @@ def test_service_points_to_a_dns_name_or_is_not_there(given: str, host: str) -> 
 )
 def test_service_points_to_the_store(settings: dict[str, str], endpoint: str, host: str) -> None:
     assert RoleSettings(**settings).external_name_at(endpoint) == host  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("provider", "environment", "region"),
+    [
+        ("", {"AWS_DEFAULT_REGION": "home"}, "RegionOne"),
+        ("Other", {"AWS_DEFAULT_REGION": "home"}, "home"),
+        ("Other", {"AWS_DEFAULT_REGION": "home", "AWS_REGION": "first"}, "first"),
+        ("Other", {}, "us-east-1"),
+    ],
+)
+def test_iam_of_a_store_is_asked_in_the_region_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, provider: str, environment: dict[str, str], region: str
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = json.dumps({"provider": provider})
+    module = SimpleNamespace(region="RegionOne", params={"settings": settings}, client=lambda _, region: region)
+    assert make_iam_client(module) == region  # type: ignore[arg-type]
