@@ -20,6 +20,7 @@ import click
 
 from runner.commands.options import all_matching, matching
 from s3bucket import allowed
+from s3bucket.capabilities import PROVIDERS
 from s3bucket.json_types import Json, JsonObject
 from s3bucket.roles import CLUSTER, POD_IDENTITY_SERVICE, PROVIDER
 from s3bucket.settings import ALL as ALL_SETTINGS
@@ -48,6 +49,8 @@ _BUCKETS = (
 _OBJECTS = ("s3:AbortMultipartUpload", "s3:DeleteObjectVersion", "s3:GetObjectRetention")
 # Actions without a resource.
 _ACCOUNT = ("iam:GetAccountAuthorizationDetails", "s3:ListAllMyBuckets")
+# A store may have no request for all users at once.
+_ACCOUNT_OF_STORE = ("iam:ListUsers",)
 # Not limited by path: IAM cannot check the path of a user that does not exist yet, and a user with another path must be
 # reported as a Conflict.
 _ALL_USERS = (
@@ -122,6 +125,7 @@ class PolicySettings:
     :param oidc_provider_arn: the cluster's OIDC provider: with one the operator may create roles
     :param eks_cluster_arn: the EKS cluster: with one the operator may create roles and associate them
     :param key_rotation: whether keys are rotated without downtime
+    :param provider: one of ``capabilities.PROVIDERS``: a store needs other reads
     """
 
     account: str
@@ -135,6 +139,7 @@ class PolicySettings:
     oidc_provider_arn: str = ""
     eks_cluster_arn: str = ""
     key_rotation: bool = True
+    provider: str = PROVIDERS[0]
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
@@ -153,7 +158,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
         [
             _allow("Buckets", (*_BUCKETS, *_setting_actions(settings.settings)), buckets, in_account),
             _allow("Objects", _OBJECTS, f"{buckets}/*", in_account),
-            _allow("Account", _ACCOUNT, "*"),
+            _allow("Account", _ACCOUNT + (() if settings.provider == PROVIDERS[0] else _ACCOUNT_OF_STORE), "*"),
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
             _allow("Users", _USERS + (_ROTATION if settings.key_rotation else ()), managed),
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),
@@ -308,6 +313,8 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--key-rotation/--no-key-rotation", default=True, show_default=True,
               help="Whether keys are rotated without downtime (spec.iamUser.keyRotation and the annotation "
                    "agill.apps/rotate-key).")  # fmt: skip
+@click.option("--provider", type=click.Choice(PROVIDERS), default=PROVIDERS[0], show_default=True, envvar="PROVIDER",
+              show_envvar=True, help="The operator's own --provider: Other for an S3-compatible store.")  # fmt: skip
 @click.option("--part", type=click.IntRange(min=1), default=None,
               help="Print only this one of the policies, where several are needed. Default: all of them.")  # fmt: skip
 @click.option("--partition", default="aws", show_default=True, callback=matching(PARTITION),

@@ -104,7 +104,7 @@ class AnsibleJob:
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
-        return self._run("deactivate.yml", orphan_vars(user, cluster), user.key)
+        return self._run("deactivate.yml", orphan_vars(user, cluster, self._settings.provider), user.key)
 
     def _run(self, playbook: str, variables: JsonObject, key: Key) -> Outcome:
         if self._cancelled.is_set():
@@ -196,10 +196,10 @@ def extra_vars(s3: S3Object, settings: RoleSettings) -> JsonObject:
     }
 
 
-def orphan_vars(user: Owned, cluster: str) -> JsonObject:
+def orphan_vars(user: Owned, cluster: str, provider: str) -> JsonObject:
     """The extra-vars of a deactivation, in the same form."""
     owner = {"cluster": cluster, "namespace": user.namespace, "name": user.object_name, "uid": user.uid}
-    text = json.dumps({"user": user.name, "owner": owner, "region": user.region})
+    text = json.dumps({"user": user.name, "owner": owner, "region": user.region, "provider": provider})
     return {"s3bucket_orphan_json": {"__ansible_unsafe": text}, **_NEVER_FAILS}
 
 

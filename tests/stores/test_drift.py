@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,7 +11,8 @@ from botocore.exceptions import ClientError
 from dev.examples import example_fields
 from runner.drift.check import DriftCheck
 from s3bucket.settings import BY_NAME
-from tests.role.test_drift import EQUAL_FORMS, POLICY, ROWS, assert_repaired, lasting as lasting
+from tests.role.test_drift import EQUAL_FORMS, POLICY, ROWS, assert_repaired
+from tests.role.test_drift import lasting as lasting
 from tests.support.drift import cached, set_as_operator
 from tests.support.settings import OPTIONAL, Row, Subject
 from tests.support.store import StoreWorld, lack

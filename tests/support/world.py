@@ -201,7 +201,7 @@ class World:
         metadata = cr["metadata"]
         owned = Owned("user", user, metadata["namespace"], metadata["name"], metadata["uid"], "", "us-east-1")
         path = self.folder / f"orphan-{metadata['name']}.json"
-        path.write_text(json.dumps(orphan_vars(owned, CLUSTER)))
+        path.write_text(json.dumps(orphan_vars(owned, CLUSTER, self.settings.provider)))
         return self.playbook("deactivate.yml", "-e", f"@{path}", *arguments, cwd=PROJECT, **environment)
 
     def wanted(self, cr: dict[str, Any]) -> Wanted:

@@ -20,6 +20,10 @@ options:
     description: The owner that the user's tags must name, by C(cluster), C(namespace), C(name) and C(uid).
     type: dict
     required: true
+  provider:
+    description: C(Other) for an S3-compatible store, which may keep the user's tags in its path or in a policy.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -47,6 +51,7 @@ outcome:
   returned: success
 """
 
+from ansible.module_utils.s3bucket.capabilities import Capabilities
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
 from ansible.module_utils.s3bucket.module import refuse
@@ -62,13 +67,15 @@ def main() -> None:
         argument_spec={
             "user": {"type": "str", "required": True},
             "owner": {"type": "dict", "required": True},
+            "provider": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     owner = module.params["owner"]
     identity = Identity(owner["cluster"], owner["namespace"], owner["name"], owner["uid"])
     try:
-        keys = active_keys_of_owned(module.client("iam"), module.params["user"], identity)
+        capabilities = Capabilities(is_aws=module.params["provider"] != "Other")
+        keys = active_keys_of_owned(module.client("iam"), module.params["user"], identity, capabilities)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=False, active_keys=keys, outcome=outcome_for(keys, is_check=module.check_mode).to_record())
@@ -83,9 +90,9 @@ def outcome_for(keys: list[str], *, is_check: bool) -> Outcome:
     return Outcome(True, Reason.READY, changed=changed)
 
 
-def active_keys_of_owned(iam: AwsClient, name: str, identity: Identity) -> list[str]:
+def active_keys_of_owned(iam: AwsClient, name: str, identity: Identity, capabilities: Capabilities) -> list[str]:
     """The active keys of an IAM user that still has this owner."""
-    user = find_user(iam, name)
+    user = find_user(iam, name, capabilities)
     if user is None:
         return []
     if any(user.tags.get(key) != value for key, value in identity.tags.items()):
