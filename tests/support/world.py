@@ -45,6 +45,7 @@ from s3bucket.role_settings import RoleSettings, of_environment
 from s3bucket.roles import NO_ROLES, RoleRules
 from s3bucket.rotation import OldKey, Phase
 from s3bucket.spec import Wanted, wanted_of
+from s3bucket.state import UNSUPPORTED
 from s3bucket.users import NO_RULES, UserRules
 
 PROJECT = Path(__file__).parents[2]
@@ -284,7 +285,8 @@ class World:
             # A key that replaces another one is not created at the same time.
             user.keys_created = {}
         if bucket is not None:
-            bucket.settings = read.read_settings(self.s3, wanted.bucket, bucket_owner)
+            found = read.read_settings(self.s3, wanted.bucket, bucket_owner)
+            bucket.settings = {name: value for name, value in found.items() if value is not UNSUPPORTED}
         secret, service = self.secret(cr), self.service(cr)
         return {
             "bucket": asdict(bucket) if bucket else None,

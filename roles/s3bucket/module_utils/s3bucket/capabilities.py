@@ -58,6 +58,8 @@ OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
     "ListGroupsForUser": ("list_groups_for_user", {**_USER}),
     "ListUserTags": ("list_user_tags", {**_USER}),
 }
+# ListUsers, and reads of each user, give the same.
+_REPLACED = ("GetAccountAuthorizationDetails",)
 PROVIDERS = ("AWS", "Other")
 
 
@@ -247,12 +249,16 @@ def _check_account(found: str, given: str, *, has_iam: bool) -> str:
 
 
 def _lacks(iam: AwsClient, action: str) -> bool:
-    """Whether the store does not know an action. Any other answer, also a denial, shows that it does."""
+    """Whether the store does not know an action. Any other answer, also a denial, shows that it does.
+
+    A store may check the rights before the action's name. So an action that other reads replace is lacking when denied.
+    """
     method, arguments = OPTIONAL_READS[action]
     try:
         getattr(iam, method)(**arguments)
     except (*AWS_ERRORS, KeyError) as error:
-        if isinstance(error, KeyError) or is_absent(error):
+        is_denied = _status_of(error) == HTTPStatus.FORBIDDEN
+        if isinstance(error, KeyError) or is_absent(error) or (is_denied and action in _REPLACED):
             return True
         if not isinstance(error, ClientError) or _status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise unknown(f"find out what the store can do (iam:{action})", error) from error
