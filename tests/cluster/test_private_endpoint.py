@@ -53,7 +53,7 @@ def test_every_client_reaches_a_private_endpoint_through_a_proxy(
             [Path(sys.executable).parent / "s3-operator", "check", "--watch-namespace", cr["metadata"]["namespace"]],
             env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert "AWS credentials" in checked.stdout, checked.stdout + checked.stderr
+        assert "ok      AWS: account" in checked.stdout, checked.stdout + checked.stderr
         world.s3.put_object(Bucket=bucket, Key="a", Body=b"x")
         delete(world, cr)
         wait_gone(world, cr)
