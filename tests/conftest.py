@@ -48,6 +48,7 @@ _LONGEST = (
     "role/test_warm.py",
     "cluster/test_fairness.py",
     "role/test_drift.py",
+    "stores/test_drift.py",
     "cluster/test_claims.py",
     "direct/test_awx.py",
     "role/test_conformance.py",
