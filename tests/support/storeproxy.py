@@ -230,6 +230,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
         self.close_connection = False
 
+    def finish(self) -> None:
+        """Close the connection, and the TLS in it. The server closes only what is below."""
+        super().finish()
+        self.connection.close()
+
     def _pass(self) -> None:
         target = urlsplit(self.path)
         path = f"{target.path or '/'}{'?' + target.query if target.query else ''}"
