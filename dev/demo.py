@@ -56,7 +56,7 @@ class Place(Protocol):
 class Demo:
     """One demonstration in a temporary folder."""
 
-    name = "AWS (moto, with IAM enforced)"
+    name, short_name = "AWS (moto, with IAM enforced)", "AWS"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -130,7 +130,7 @@ class Demo:
         self._print(f"minimal-iam-secret: {', '.join(self._secret('minimal'))}")
 
     def _show_bucket(self) -> None:
-        self._step("the bucket of full, as its owner's requests show it")
+        self._step(f"the bucket of full, as {self.short_name} reports it")
         s3, name = self.aws.client("s3"), "s3-operator-example-full"
         report = {
             "region": s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1",
@@ -220,7 +220,7 @@ class Demo:
 class StoreDemo(Demo):
     """The same on versitygw."""
 
-    name = "versitygw (S3, IAM and STS, which keep their data in a folder)"
+    name, short_name = "versitygw (S3, IAM and STS, which keep their data in a folder)", "the store"
 
     def _make_place(self, folder: Path) -> Place:
         return Versitygw(folder / "store")
