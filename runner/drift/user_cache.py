@@ -85,8 +85,8 @@ class UserCache:
             self._requests += 1
             is_changed = any(self._changed_at.get(name, -math.inf) >= self._read_at for name in usernames)
             if not self._users or is_changed:
-                return read.PerUserReader(iam)
-            return read.BulkUserReader(iam, self._users)
+                return read.PerUserReader(iam, capabilities)
+            return read.BulkUserReader(iam, self._users, capabilities)
 
     def forget(self, usernames: Iterable[str]) -> None:
         """What was read of these users no longer holds."""

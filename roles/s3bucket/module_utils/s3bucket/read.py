@@ -261,19 +261,20 @@ class BulkUserReader:
     :param users: as :func:`read_all_users` returns them
     """
 
-    def __init__(self, iam: AwsClient, users: dict[str, UserState]) -> None:
+    def __init__(self, iam: AwsClient, users: dict[str, UserState], capabilities: Capabilities = AWS) -> None:
         self._iam = iam
         self._users = users
+        self._capabilities = capabilities
 
     def find(self, name: str) -> UserState | None:
         """The user as it was read. A user that did not exist then is read now."""
         user = self._users.get(name)
-        return copy.deepcopy(user) if user else find_user(self._iam, name)
+        return copy.deepcopy(user) if user else find_user(self._iam, name, self._capabilities)
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the keys; for a user that was read now, also all other rights."""
         if name not in self._users:
-            read_rights(self._iam, name, user)
+            read_rights(self._iam, name, user, self._capabilities)
             return
         try:
             _fill_keys(self._iam, name, user)
