@@ -25,6 +25,7 @@ from bench.all_settings import (
 )
 from bench.alone import measure_alone
 from bench.burst import measure_burst
+from bench.fair import Fairness, make_edited
 from bench.goals import STOCK, WARM, goal_rows
 from bench.latency import measure_latency, warm_up
 from bench.machine import describe
@@ -76,6 +77,8 @@ class Bench:
         place.make_namespace(_NEW)
         if self._asks("latency", "burst", "stock"):
             self._measure_new(place, WARM, self._asks("latency", "stock"), self._asks("burst", "stock"))
+        if self._asks("fair"):
+            self._measure_fairness(place)
         if self._asks("stock"):
             self._measure_new(place, STOCK, True, True)
         if self._asks("settings"):
@@ -96,6 +99,18 @@ class Bench:
                 count = self._settings.burst if executor == WARM else self._settings.stock_burst
                 burst = [f"{executor}-burst-{number}" for number in range(count)]
                 self._measure(f"burst {executor}", lambda: measure_burst(place, operator, _NEW, burst))
+
+    def _measure_fairness(self, place: Place) -> None:
+        settings = self._settings
+        edited = make_edited(place, settings.edited)
+        folder = self._folder / "fair"
+        with OperatorProcess(place, folder, WARM, settings.sync_period_s) as operator, self._with_log(operator):
+            fairness = Fairness(place, operator, settings.conflicting, edited)
+            self._measure("fair, alone", fairness.measure_alone)
+            self._measure("fair, conflicting objects are made", fairness.measure_creation)
+            self._measure("fair, they are deleted", fairness.measure_deletion)
+            self._measure("fair, specs are edited", fairness.measure_specs)
+            self._measure("fair, Secrets are edited", fairness.measure_secrets)
 
     def _measure_all_settings(self, place: Place) -> None:
         period_s = min(self._settings.sync_period_s, _SETTINGS_PERIOD_S)

@@ -42,6 +42,7 @@ def _ratio(one: float, other: float) -> float:
 
 
 _ALONE = ("latency_alone", WARM, "wall_median")
+_FAIR_ALONE = ("fair_alone", WARM, "wall_median")
 GOALS = (
     Goal("latency_alone", "wall_median", "s", 1.5, True, (_ALONE,)),
     Goal("latency_alone", "stock_over_warm", "x", 6, False, (("latency_alone", STOCK, "wall_median"), _ALONE), _ratio),
@@ -54,6 +55,10 @@ GOALS = (
     Goal(
         "latency_in_resync", "over_alone", "x", 1.5, True,
         (("latency_in_resync", WARM, "wall_median"), _ALONE), _ratio,
+    ),
+    *(
+        Goal(name, "over_alone", "x", 1.5, True, ((name, WARM, "wall_median"), _FAIR_ALONE), _ratio)
+        for name in ("fair_creation", "fair_deletion", "fair_specs", "fair_secrets")
     ),
     Goal("steady", "peak_pss", "MB", 250, True, (("steady", WARM, "peak_pss"),)),
     Goal("check_alone", "peak_pss", "MB", 600, True, (("check_alone", "check", "peak_pss"),)),

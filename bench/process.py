@@ -74,6 +74,11 @@ class OperatorProcess:
         """The runs of the role so far."""
         return self._counter("s3_operator_reconcile", "reason").total()
 
+    def progress(self) -> tuple[int, int]:
+        """The runs so far, and how many new, changed and differing objects wait. It changes as long as it works."""
+        depths = self._counter("s3_operator_queue_depth", "lane")
+        return self.runs(), depths["fresh"] + depths["repair"]
+
     def tail(self) -> str:
         """The end of its log."""
         return self._log.read_text(errors="replace")[-3000:]

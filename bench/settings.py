@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROJECT = Path(__file__).parents[1]
-GROUPS = ("latency", "burst", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory", "check")
+GROUPS = (
+    "latency", "burst", "fair", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory",
+    "check",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class Settings:
 
     objects: int
     burst: int
+    conflicting: int
+    edited: int
     sync_period_s: int
     is_long: bool
     rows: tuple[str, ...]
@@ -43,6 +48,8 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         objects=int(given.get("OBJECTS", 1000)),
         burst=int(given.get("BURST", 50)),
+        conflicting=int(given.get("CONFLICTING", 300)),
+        edited=int(given.get("EDITED", 60)),
         sync_period_s=int(given.get("BENCH_SYNC_PERIOD", 120)),
         is_long=given.get("LONG", "0") != "0",
         rows=rows,

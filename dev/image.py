@@ -23,6 +23,8 @@ _REGISTRY = ("registry-1.docker.io", 443)
 _REGISTRY_WAIT_S = 5
 # bookworm has Python 3.11, for which the lock is made.
 _SUITE = "bookworm"
+# Where buildah keeps layers, as root.
+_STORAGE = Path("/var/lib/containers")
 _BASES = ("localhost/s3-operator-base", "localhost/s3-operator-builder")
 # Never read at run time; debootstrap leaves it there.
 _UNUSED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
@@ -43,11 +45,29 @@ def find_tool() -> list[str]:
     :raises ImageError: when neither is usable
     """
     if shutil.which("buildah"):
-        # The vfs driver works everywhere; overlay needs a kernel and rights that a container may not have.
-        return ["buildah", *([] if os.environ.get("STORAGE_DRIVER") else ["--storage-driver", "vfs"])]
+        driver = "overlay" if can_overlay(_STORAGE) else "vfs"
+        return ["buildah", *([] if os.environ.get("STORAGE_DRIVER") else ["--storage-driver", driver])]
     if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
         return ["docker"]
     raise ImageError("neither buildah nor a running docker is on this machine")
+
+
+def can_overlay(folder: Path) -> bool:
+    """Whether this process may mount an overlay in a folder, by a trial. Without one, each layer is a whole copy."""
+    if os.geteuid() != 0:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="s3-operator-overlay-", dir=folder) as made:
+        parts = {name: Path(made) / name for name in ("lowerdir", "upperdir", "workdir", "merged")}
+        for part in parts.values():
+            part.mkdir()
+        merged = str(parts.pop("merged"))
+        options = ",".join(f"{name}={part}" for name, part in parts.items())
+        command = ["mount", "-t", "overlay", "overlay", "-o", options, merged]
+        is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        if is_mounted:
+            subprocess.run(["umount", merged], check=True)
+    return is_mounted
 
 
 def build(name: str) -> str:

@@ -45,14 +45,14 @@ disabled_plugins = [{disabled}]
   restrict_oom_score_adj = true
   tolerate_missing_hugetlb_controller = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
+    snapshotter = "{snapshotter}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
         BinaryName = "{runc}"
 """
-_SNAPSHOTTERS = ("overlayfs", "btrfs", "zfs", "aufs", "devmapper")
+_SNAPSHOTTERS = ("native", "overlayfs", "btrfs", "zfs", "aufs", "devmapper")
 
 
 def why_not() -> str:
@@ -76,6 +76,8 @@ class Node:
         self._plane = plane
         # Its own, with a short name: the path of a socket has at most 108 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="s3op-"))
+        # The native one copies the whole image for each container.
+        self._snapshotter = "overlayfs" if image.can_overlay(self.folder) else "native"
         self._children: dict[str, Child] = {}
 
     def __enter__(self) -> Node:
@@ -116,9 +118,14 @@ class Node:
     def start_runtime(self) -> None:
         """Start containerd (again); containers live on without it."""
         config = self.folder / "containerd.toml"
-        disabled = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in _SNAPSHOTTERS)
+        others = [name for name in _SNAPSHOTTERS if name != self._snapshotter]
+        disabled = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in others)
         runc = shutil.which("runc")
-        config.write_text(_CONTAINERD.format(folder=self.folder, disabled=disabled, pause=_PAUSE, runc=runc))
+        config.write_text(
+            _CONTAINERD.format(
+                folder=self.folder, disabled=disabled, pause=_PAUSE, runc=runc, snapshotter=self._snapshotter
+            )
+        )
         self._run("containerd", ["containerd", "--config", str(config)])
         self._children["containerd"].wait_until(lambda: "SERVER" in self._ctr("version").upper(), "containerd")
 
@@ -128,7 +135,7 @@ class Node:
 
     def import_image(self, archive: Path) -> None:
         """Make an image of a docker archive known to the kubelet."""
-        self._ctr("images", "import", "--snapshotter", "native", str(archive), is_checked=True)
+        self._ctr("images", "import", "--snapshotter", self._snapshotter, str(archive), is_checked=True)
 
     def container_pid(self, container: str) -> int:
         """The process id of a container's first process."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 from moto import settings
 from moto.backends import get_backend
+from moto.core import responses
+from moto.core.utils import method_names_from_class
 from moto.iam.models import AccessKey, iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -18,6 +21,20 @@ from .client import write_key
 from .gate import ADMIN, Gate
 
 _ADMIN_POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+class Dispatcher(DomainDispatcherApplication):
+    """Finds the service of a host once. moto searches its own folders for it twice a request: a third of the time."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._services: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The service, by moto's own search."""
+        if host not in self._services:
+            self._services[host] = super().get_backend_for_host(host)
+        return self._services[host]
 
 
 class QuietHandler(MotoRequestHandler):
@@ -61,7 +78,9 @@ def main() -> None:
 
     # From here on every request needs a right.
     settings.INITIAL_NO_AUTH_ACTION_COUNT = 0.0
-    gate = Gate(DomainDispatcherApplication(create_backend_app), reset)
+    # A class's methods do not change, and moto lists them for each request.
+    responses.method_names_from_class = functools.cache(method_names_from_class)  # type: ignore[attr-defined]
+    gate = Gate(Dispatcher(), reset)
     server = make_server(given.host, given.port, gate, threaded=True, request_handler=QuietHandler)
     host = f"[{given.host}]" if ":" in given.host else given.host
     print(json.dumps({"endpoint_url": f"http://{host}:{server.port}", "region": given.region}), flush=True)

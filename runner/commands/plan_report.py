@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-import yaml
-
 from runner.commands.options import RoleOptions
 from runner.control.status import reports_drift
 from runner.drift.check import DriftCheck, Plan
 from runner.kube.client import ConfigError, Kube, KubeError, load_config
 from runner.objects import S3Object
+from runner.settings import read_yaml
 from s3bucket.api import API_VERSION, KIND
 from s3bucket.cr_file import CrFileError, as_stored, check_size, read_documents
 from s3bucket.json_types import Json, JsonObject
@@ -204,7 +203,7 @@ def _plan_documents(documents: list[Document], kube: Kube | None, role: RoleOpti
 
 def plan_all(check: DriftCheck, documents: list[Document], project_dir: Path, has_cluster: bool) -> list[Planned]:
     """What would be done about each object."""
-    role = yaml.safe_load((project_dir / "roles" / "s3bucket" / "meta" / "argument_specs.yml").read_text())
+    role = read_yaml(project_dir / "roles" / "s3bucket" / "meta" / "argument_specs.yml")
     options: Options = role["argument_specs"]["object"]["options"]["s3bucket_cr"]["options"]["spec"]["options"]
     return [Planned(document, _plan(check, document, options, has_cluster)) for document in documents]
 

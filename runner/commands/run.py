@@ -31,10 +31,15 @@ _BEFORE_ROLE = [
                  help="Seconds after which every object is reconciled again, give or take 10 %."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
-                 help="Objects that are reconciled at a time. One namespace has at most one less."),
+                 help="Objects that are reconciled at a time."),
     click.option("--resync-workers", type=click.IntRange(min=1), default=8, show_default=True,
                  envvar="RESYNC_WORKERS", show_envvar=True,
                  help="Drift checks that run at a time. They wait for AWS most of the time."),
+    click.option("--reserved-workers", type=click.IntRange(min=0), default=1, show_default=True,
+                 envvar="RESERVED_WORKERS", show_envvar=True,
+                 help="Of the objects that are reconciled at a time, and of the drift checks that run at a time, one "
+                      "namespace has at most all but this number. It may have one in any case. Where a single "
+                      "namespace is watched, it may have all."),
     click.option("--run-timeout", "run_timeout_s", type=Seconds(min=1), default=600, show_default=True,
                  envvar="RUN_TIMEOUT", show_envvar=True, help="Seconds after which a run of the role is ended."),
     click.option("--executor", type=click.Choice(["warm", "stock"]), default="warm", show_default=True,

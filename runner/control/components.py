@@ -28,6 +28,7 @@ from runner.execution.warm.process import WarmProcess
 from runner.kube.cache import Caches
 from runner.kube.client import Kube, KubeError
 from runner.kube.schema import unstored_fields
+from runner.objects import Key
 from runner.settings import Settings
 from s3bucket.role_settings import RoleSettings
 
@@ -59,16 +60,24 @@ class Factory:
     """Makes the components.
 
     :param may_run: whether the Lease is held for certain
+    :param has_backlog: whether an object that is being processed is one of many of its namespace
     """
 
     def __init__(
-        self, settings: Settings, kube: Kube, caches: Caches, metrics: Metrics, may_run: Callable[[], bool]
+        self,
+        settings: Settings,
+        kube: Kube,
+        caches: Caches,
+        metrics: Metrics,
+        may_run: Callable[[], bool],
+        has_backlog: Callable[[Key], bool],
     ) -> None:
         self._settings = settings
         self._kube = kube
         self._caches = caches
         self._metrics = metrics
         self._may_run = may_run
+        self._has_backlog = has_backlog
 
     def make(self, cluster: str) -> Components:
         """Make the components, and start the warm process.
@@ -100,7 +109,9 @@ class Factory:
 
     def _make_job(self, role: RoleSettings, warm: WarmProcess | None, check: DriftCheck) -> AnsibleJob:
         settings, find = self._settings, check.capabilities.find
-        return AnsibleJob(settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, find)
+        return AnsibleJob(
+            settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, find, self._has_backlog
+        )
 
     def _make_orphans(self, check: DriftCheck, role: GuardedRole, cluster: str) -> Orphans:
         deactivates = self._settings.orphan_policy == "Deactivate"

@@ -21,18 +21,17 @@ from runner.control.probes import Probes, serve_probes
 from runner.control.queue import WorkQueue
 from runner.control.shutdown import END_S, WORKERS_S, Shutdown
 from runner.control.threads import Threads
+from runner.control.verifier import THREADS as VERIFY_THREADS
 from runner.control.watches import Watches
-from runner.control.workers import Workers, check_workers, run_workers
+from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.execution import processes
 from runner.kube.cache import Caches
 from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election, Terms, scope_of
-from runner.objects import S3Object
+from runner.objects import Key, S3Object
 from runner.settings import Settings
 
 _LOG = logging.getLogger(__name__)
-# They wait for AWS most of the time: enough for 50,000 keys an hour.
-_VERIFY_THREADS = 2
 # How often new reads of all IAM users are requested, at least.
 _ORPHAN_PERIOD_S = 60.0
 
@@ -47,7 +46,8 @@ class Operator:
         self._settings = settings
         self._kube = kube
         self._metrics = Metrics()
-        self._queue = WorkQueue()
+        self._workers = _make_workers(settings, kube)
+        self._queue = WorkQueue(pools={worker.pool for worker in self._workers})
         self._caches = Caches()
         self._threads = Threads()
         self._shutdown = Shutdown(settings.grace_period_s)
@@ -127,10 +127,16 @@ class Operator:
         )
         if not cluster:
             return None
-        factory = Factory(self._settings, self._kube, self._caches, self._metrics, self._leadership.may_run)
+        factory = Factory(
+            self._settings, self._kube, self._caches, self._metrics, self._leadership.may_run, self._has_backlog
+        )
         self._components = factory.make(cluster)
         self._leadership.cancel_runs = self._components.job.cancel
         return self._components
+
+    def _has_backlog(self, key: Key) -> bool:
+        # Fewer could be processed at once.
+        return self._queue.load_beside(key) >= self._settings.max_concurrent_reconciles
 
     def _start_work(self, components: Components) -> None:
         self._metrics.leading.set(1)
@@ -140,20 +146,13 @@ class Operator:
         orphans = components.orphans
         self._threads.start("orphaned-users", orphans.run, self._stopping, self._watches.is_synced, period_s)
         if components.verifier is not None:
-            for number in range(_VERIFY_THREADS):
+            for number in range(VERIFY_THREADS):
                 self._threads.start(f"verify-{number}", components.verifier.work)
         self._start_workers(components)
 
     def _start_workers(self, components: Components) -> None:
-        settings, namespaces = self._settings, self._kube.namespaces
-        # A single namespace that is watched keeps no other one waiting.
-        has_many = len(namespaces) > 1 or namespaces[0] is None
-        checks = settings.drift_check
-        found = run_workers(settings.max_concurrent_reconciles, has_many_namespaces=has_many, has_checkers=checks)
-        if checks:
-            found += check_workers(settings.resync_workers, has_many_namespaces=has_many)
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)
-        for worker in found:
+        for worker in self._workers:
             self._threads.start(worker.name, workers.work, worker)
 
     def _stop_work(self, components: Components) -> None:
@@ -177,6 +176,14 @@ class Operator:
         # What a worker that is not waited for any more may have left.
         processes.kill_own_runs(self._shutdown.left_s(END_S))
         processes.remove_own_folders(self._settings.work_dir)
+
+
+def _make_workers(settings: Settings, kube: Kube) -> list[Worker]:
+    # A single namespace that is watched keeps no other one waiting.
+    has_many = len(kube.namespaces) > 1 or kube.namespaces[0] is None
+    reserved, has_checkers = settings.reserved_workers if has_many else 0, settings.drift_check
+    found = run_workers(settings.max_concurrent_reconciles, reserved=reserved, has_checkers=has_checkers)
+    return found + (check_workers(settings.resync_workers, reserved=reserved) if has_checkers else [])
 
 
 def _make_election(settings: Settings, kube: Kube) -> Election:

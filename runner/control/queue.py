@@ -7,29 +7,32 @@ Three rules decide which object is next:
 
 - A worker names the lanes that it serves, in its order of preference. Resyncs have workers of their own, so that
   thousands of them delay no new object.
-- Within a lane the namespaces take turns (round robin), however much one of them has to do. Within a namespace the
-  object that has been due longest comes first; one that failed last time counts as due some time later.
+- Within a lane the namespaces take turns, however much one of them has to do; one with fewer workers is before one with
+  more (:mod:`runner.control.turns`). Within a namespace the object that has been due longest comes first; one that
+  failed counts as due later, the more often it failed in a row.
 - A namespace has at most as many workers of a pool as the pool allows. The objects that hit the time limit of their
   last run or check share one turn and one worker, whatever their namespace.
 
-Threads: any.
+Each operation takes O(log n) time for n objects. Threads: any.
 """
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
+from runner.control.turns import Heap, Ticket, Turns
 from runner.objects import Key
 
 # An object that failed waits behind those of its namespace that became due up to this much later. It is a time and not
 # a lane, so that it is served at last even where there is always something else to do.
 FAILED_WAITS_S = 60.0
+MAX_FAILED_WAITS_S = 600.0
 # No namespace has this name.
 _TIMED_OUT_GROUP = ""
 
@@ -52,73 +55,62 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True)
 class Pool:
-    """Workers that do the same kind of work. ``per_namespace``: how many of them one namespace may have at a time."""
+    """Workers that serve the same lanes. ``per_namespace``: how many of them one namespace may have at a time."""
 
-    name: str
+    lanes: tuple[Lane, ...]
     per_namespace: int
 
 
-_ANY = Pool("any", 1_000_000)
+_ANY = Pool(tuple(Lane), 1_000_000)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Wish(NamedTuple):
     due: float
     lane: Lane
 
 
-class _Turns:
-    """What is due in one lane: a heap for each group (a namespace), and the order in which the groups take turns."""
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """An object in the queue.
 
-    def __init__(self) -> None:
-        self._heaps: OrderedDict[str, list[tuple[float, float, Key]]] = OrderedDict()
+    :ivar delayed: its place among the delayed; None while it is being processed, or is due
+    :ivar ready: its group and its place in its lane, once it is due
+    """
 
-    def push(self, group: str, due: float, penalty_s: float, key: Key) -> None:
-        heapq.heappush(self._heaps.setdefault(group, []), (due + penalty_s, due, key))
-
-    def pop(self, is_free: Callable[[str], bool], is_valid: Callable[[Key, float], bool]) -> Key | None:
-        """The next object of the next group that may have a worker."""
-        for group in list(self._heaps):
-            if not is_free(group):
-                continue
-            heap = self._heaps[group]
-            found = None
-            while heap and found is None:
-                _, due, key = heapq.heappop(heap)
-                found = key if is_valid(key, due) else None
-            if heap:
-                self._heaps.move_to_end(group)
-            else:
-                del self._heaps[group]
-            if found is not None:
-                return found
-        return None
+    key: Key
+    wish: _Wish
+    delayed: Ticket[_Entry] | None = None
+    ready: tuple[str, Ticket[_Entry]] | None = None
 
 
 class WorkQueue:
-    """A delaying queue with lanes. ``clock`` gives seconds that only grow."""
+    """A delaying queue with lanes. ``clock`` gives seconds that only grow.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    :param pools: the pools of workers; no lane is in two of them
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, pools: Iterable[Pool] = (_ANY,)) -> None:
         self._clock = clock
         self._changed = threading.Condition()
+        self._pools = {lane: pool for pool in pools for lane in pool.lanes}
         self._entries: dict[Key, _Entry] = {}
-        # Heaps may hold outdated items: an item counts only while it equals the key's entry.
-        self._delayed: list[tuple[float, Lane, Key]] = []
-        self._ready: dict[Lane, _Turns] = {lane: _Turns() for lane in Lane}
+        self._delayed: Heap[_Entry] = Heap()
+        self._ready: dict[Lane, Turns[_Entry]] = {lane: Turns() for lane in Lane}
         # Pool and group of what is being processed.
-        self._running: dict[Key, tuple[str, str]] = {}
-        self._busy: Counter[tuple[str, str]] = Counter()
-        self._standings: dict[Key, Standing] = {}
+        self._running: dict[Key, tuple[Pool, str]] = {}
+        self._busy: Counter[tuple[Pool, str]] = Counter()
+        # How the last reconcile ended, unless it was good, and how many in a row ended so.
+        self._standings: dict[Key, tuple[Standing, int]] = {}
         self._is_shut = False
 
     def add(self, key: Key, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> None:
         """Have the object reconciled in ``delay_s`` seconds. A more urgent request replaces a waiting one."""
         with self._changed:
-            wish = _Entry(self._clock() + delay_s, lane)
-            standing = self._entries.get(key)
-            if standing:
-                wish = _Entry(min(wish.due, standing.due), min(wish.lane, standing.lane))
-                if wish == standing:
+            wish = _Wish(self._clock() + delay_s, lane)
+            entry = self._entries.get(key)
+            if entry:
+                wish = _Wish(min(wish.due, entry.wish.due), min(wish.lane, entry.wish.lane))
+                if wish == entry.wish:
                     return
             self._put(key, wish)
 
@@ -126,7 +118,7 @@ class WorkQueue:
         """After a reconcile: the next one comes later, unless an earlier one is requested already."""
         with self._changed:
             if key not in self._entries:
-                self._put(key, _Entry(self._clock() + delay_s, lane))
+                self._put(key, _Wish(self._clock() + delay_s, lane))
 
     def rank(self, key: Key, standing: Standing) -> None:
         """Record how the object's reconcile ended; before :meth:`done`."""
@@ -134,17 +126,15 @@ class WorkQueue:
             if standing is Standing.GOOD:
                 self._standings.pop(key, None)
             else:
-                self._standings[key] = standing
+                self._standings[key] = standing, self._standings.get(key, (standing, 0))[1] + 1
 
     def forget(self, key: Key) -> None:
         """The object no longer exists."""
         with self._changed:
-            self._entries.pop(key, None)
+            self._take_out(key)
             self._standings.pop(key, None)
 
-    def get(
-        self, timeout_s: float | None = None, lanes: tuple[Lane, ...] = tuple(Lane), pool: Pool = _ANY
-    ) -> tuple[Key, Lane] | None:
+    def get(self, timeout_s: float | None = None, lanes: tuple[Lane, ...] = tuple(Lane)) -> tuple[Key, Lane] | None:
         """The next object in these lanes that is due and not being processed.
 
         None after ``timeout_s``, or at shutdown.
@@ -152,7 +142,7 @@ class WorkQueue:
         deadline = None if timeout_s is None else self._clock() + timeout_s
         with self._changed:
             while not self._is_shut:
-                found = self._pop(lanes, pool)
+                found = self._pop(lanes)
                 if found:
                     return found
                 now = self._clock()
@@ -167,12 +157,10 @@ class WorkQueue:
         with self._changed:
             held = self._running.pop(key, None)
             if held:
-                self._busy[held] -= 1
-                if not self._busy[held]:
-                    del self._busy[held]
+                self._count_busy(held, -1)
             entry = self._entries.get(key)
-            if entry:
-                heapq.heappush(self._delayed, (entry.due, entry.lane, key))
+            if entry and not entry.delayed and not entry.ready:
+                entry.delayed = self._delayed.push(entry.wish.due, entry)
             self._changed.notify_all()
 
     def shut_down(self) -> None:
@@ -184,51 +172,82 @@ class WorkQueue:
     def depths(self) -> dict[Lane, int]:
         """How many objects are due in each lane."""
         with self._changed:
+            self._advance()
             now = self._clock()
-            due = [entry.lane for entry in self._entries.values() if entry.due <= now]
-        return {lane: due.count(lane) for lane in Lane}
+            found = Counter({lane: len(turns) for lane, turns in self._ready.items()})
+            # What was added for objects that are being processed: at most one a worker.
+            again = (self._entries[key].wish for key in self._running if key in self._entries)
+            found.update(wish.lane for wish in again if wish.due <= now)
+        return {lane: found[lane] for lane in Lane}
 
-    def _put(self, key: Key, entry: _Entry) -> None:
-        self._entries[key] = entry
+    def load_beside(self, key: Key) -> int:
+        """How many other objects of its namespace are due or being processed, in the pool that processes this one."""
+        with self._changed:
+            held = self._running.get(key)
+            if held is None:
+                return 0
+            self._advance()
+            pool, group = held
+            return self._busy[held] - 1 + sum(self._ready[lane].count_of(group) for lane in pool.lanes)
+
+    def _put(self, key: Key, wish: _Wish) -> None:
+        self._take_out(key)
+        entry = self._entries[key] = _Entry(key, wish)
         if key not in self._running:
-            heapq.heappush(self._delayed, (entry.due, entry.lane, key))
+            entry.delayed = self._delayed.push(wish.due, entry)
             self._changed.notify_all()
 
-    def _pop(self, lanes: tuple[Lane, ...], pool: Pool) -> tuple[Key, Lane] | None:
+    def _take_out(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry and entry.delayed:
+            self._delayed.remove(entry.delayed)
+        if entry and entry.ready:
+            group, ticket = entry.ready
+            self._ready[entry.wish.lane].remove(group, ticket)
+
+    def _advance(self) -> None:
+        """Give what has become due its place in its lane."""
         now = self._clock()
-        while self._delayed and self._delayed[0][0] <= now:
-            due, lane, key = heapq.heappop(self._delayed)
-            if self._entries.get(key) == _Entry(due, lane) and key not in self._running:
-                self._ready[lane].push(self._group_of(key), due, self._penalty_of(key), key)
+        while (first := self._delayed.find_first()) and first[0] <= now:
+            entry = self._delayed.pop()
+            lane, group = entry.wish.lane, self._group_of(entry.key)
+            order = entry.wish.due + self._penalty_of(entry.key)
+            ticket = self._ready[lane].push(group, self._level_of((self._pools[lane], group)), order, entry)
+            entry.delayed, entry.ready = None, (group, ticket)
+
+    def _pop(self, lanes: tuple[Lane, ...]) -> tuple[Key, Lane] | None:
+        self._advance()
         for lane in lanes:
-            key_or_none = self._ready[lane].pop(
-                lambda group: self._has_room(pool, group),
-                # Bound now: the lane changes with the loop.
-                lambda key, due, lane=lane: self._is_valid(key, due, lane),  # type: ignore[misc]
-            )
-            if key_or_none is not None:
-                self._start(key_or_none, pool)
-                return key_or_none, lane
+            pool = self._pools[lane]
+            entry = self._ready[lane].pop(pool.per_namespace)
+            if entry is not None and entry.ready is not None:
+                del self._entries[entry.key]
+                held = self._running[entry.key] = pool, entry.ready[0]
+                self._count_busy(held, 1)
+                return entry.key, lane
         return None
 
-    def _start(self, key: Key, pool: Pool) -> None:
-        del self._entries[key]
-        held = pool.name, self._group_of(key)
-        self._running[key] = held
-        self._busy[held] += 1
+    def _count_busy(self, held: tuple[Pool, str], change: int) -> None:
+        self._busy[held] += change
+        if not self._busy[held]:
+            del self._busy[held]
+        for lane in held[0].lanes:
+            self._ready[lane].move(held[1], self._level_of(held))
 
-    def _is_valid(self, key: Key, due: float, lane: Lane) -> bool:
-        return self._entries.get(key) == _Entry(due, lane) and key not in self._running
-
-    def _has_room(self, pool: Pool, group: str) -> bool:
-        limit = 1 if group == _TIMED_OUT_GROUP else pool.per_namespace
-        return self._busy[pool.name, group] < limit
+    def _level_of(self, held: tuple[Pool, str]) -> int:
+        pool, group = held
+        # One worker is all that they may have.
+        return self._busy[held] * (pool.per_namespace if group == _TIMED_OUT_GROUP else 1)
 
     def _group_of(self, key: Key) -> str:
-        return _TIMED_OUT_GROUP if self._standings.get(key) is Standing.TIMED_OUT else key[0]
+        return _TIMED_OUT_GROUP if self._standing_of(key)[0] is Standing.TIMED_OUT else key[0]
 
     def _penalty_of(self, key: Key) -> float:
-        return FAILED_WAITS_S if key in self._standings else 0.0
+        return min(MAX_FAILED_WAITS_S, FAILED_WAITS_S * self._standing_of(key)[1])
+
+    def _standing_of(self, key: Key) -> tuple[Standing, int]:
+        return self._standings.get(key, (Standing.GOOD, 0))
 
     def _next_due(self) -> float | None:
-        return self._delayed[0][0] if self._delayed else None
+        first = self._delayed.find_first()
+        return first[0] if first else None

@@ -22,6 +22,9 @@ from s3bucket.outcome import Outcome, Reason, Retry
 _FIRST_CONFLICT_S = 0.1
 _MAX_CONFLICT_S = 60.0
 _MAX_TIMEOUT_BACKOFF_S = 3600.0
+# What only a person can change is compared less and less often, but a repair by that person is noticed within this
+# number of sync periods.
+_MAX_SYNC_PERIODS = 4
 # What IAM has just stored, other services of AWS know within a minute, as a rule: for so long, every few seconds.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 _STEADY_IAM_RETRIES = 12
@@ -66,6 +69,8 @@ class Schedule:
         self._backoff = Backoff(periods.sync_s, chance=self._chance)
         self._iam_backoff = Backoff(periods.sync_s, chance=self._chance, steady=_STEADY_IAM_RETRIES)
         self._conflict_backoff = Backoff(_MAX_CONFLICT_S, _FIRST_CONFLICT_S, self._chance)
+        # The reason of the last failures of which none is tried again soon, and how many in a row had it.
+        self._failures: dict[Key, tuple[Reason, int]] = {}
         # Each further attempt may hold a worker for as long again.
         longest_s = max(periods.run_timeout_s, _MAX_TIMEOUT_BACKOFF_S)
         self._timeout_backoff = Backoff(longest_s, periods.run_timeout_s, self._chance)
@@ -90,6 +95,8 @@ class Schedule:
         if outcome is not None and outcome.reason is Reason.RUN_TIMEOUT:
             return Next(Lane.RESYNC, self._timeout_backoff.next_s(key), Standing.TIMED_OUT)
         self._timeout_backoff.reset(key)
+        if outcome is None or outcome.is_done or outcome.retry in (Retry.TRANSIENT, Retry.IMMEDIATE):
+            self._failures.pop(key, None)
         if outcome is not None and outcome.retry == Retry.TRANSIENT:
             is_iam = outcome.reason is Reason.WAITING_FOR_IAM
             backoff, other = (self._iam_backoff, self._backoff) if is_iam else (self._backoff, self._iam_backoff)
@@ -102,8 +109,10 @@ class Schedule:
         if outcome.retry == Retry.IMMEDIATE:
             # It made progress, and goes on in its namespace's next turn.
             return Next(Lane.REPAIR, 0.0, Standing.GOOD)
-        standing = Standing.GOOD if outcome.is_done else Standing.FAILED
-        return Next(Lane.RESYNC, jittered(self._periods.sync_s, self._chance), standing)
+        if outcome.is_done:
+            return Next(Lane.RESYNC, jittered(self._periods.sync_s, self._chance), Standing.GOOD)
+        periods = self._count_failure(key, outcome.reason)
+        return Next(Lane.RESYNC, periods * jittered(self._periods.sync_s, self._chance), Standing.FAILED)
 
     def after_error(self, key: Key, *, is_conflict: bool = False) -> Next:
         """When to try again after an error that no outcome reports.
@@ -114,8 +123,16 @@ class Schedule:
             return Next(Lane.FRESH, self._conflict_backoff.next_s(key))
         return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
 
+    def _count_failure(self, key: Key, reason: Reason) -> int:
+        """Count a failure that is not tried again soon. Returns after how many sync periods to compare the object."""
+        last, count = self._failures.get(key, (reason, 0))
+        count = count if last is reason else 0
+        self._failures[key] = reason, count + 1
+        return min(_MAX_SYNC_PERIODS, 1 << min(count, _MAX_SYNC_PERIODS))
+
     def forget(self, key: Key) -> None:
         """The object no longer exists."""
+        self._failures.pop(key, None)
         self._full_sync_at.pop(key, None)
         for backoff in (self._backoff, self._iam_backoff, self._conflict_backoff, self._timeout_backoff):
             backoff.reset(key)

@@ -2,8 +2,9 @@
 
 Workers report which objects there are (:meth:`Verifier.see`), so it does nothing in a replica that does not lead.
 Its own threads send the requests: an endpoint that does not answer keeps no worker. Namespaces take turns, as in the
-work queue. After a restart, all objects wait for a random part of the period. What is not True is published when two
-verifications in a row agree, since AWS may know neither key nor policy for some seconds.
+work queue, and one has at most all threads but one: the region of an object, which its namespace chooses, decides which
+endpoint is asked. After a restart, all objects wait for a random part of the period. What is not True is published when
+two verifications in a row agree, since AWS may know neither key nor policy for some seconds.
 
 Threads: those that run :meth:`Verifier.work`; the other methods are called by any.
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from runner.backoff import jittered
 from runner.control.metrics import Metrics
-from runner.control.queue import Lane, WorkQueue
+from runner.control.queue import Lane, Pool, WorkQueue
 from runner.control.status import is_observed
 from runner.control.verified import Verified, conditions_with, is_due, status_in
 from runner.kube.client import KubeError
@@ -27,6 +29,9 @@ from s3bucket.outcome import Outcome
 from s3bucket.verification import Verification
 
 _LOG = logging.getLogger(__name__)
+THREADS = 2
+"""They wait for AWS most of the time: enough for 50,000 keys an hour."""
+_POOL = Pool((Lane.RESYNC,), THREADS - 1)
 _KEY_ASPECTS = frozenset(("access_key", "secret"))
 # When Kubernetes does not answer, or another client has just written the object.
 _RETRY_S = 15.0
@@ -86,6 +91,11 @@ class _Record:
         return (self.uid, self.generation) == (s3.uid, s3.generation)
 
 
+def make_queue(clock: Callable[[], float] = time.monotonic) -> WorkQueue:
+    """The queue of the keys that are to be verified."""
+    return WorkQueue(clock, [_POOL])
+
+
 class Verifier:
     """Plans verifications, and publishes what they find."""
 
@@ -105,7 +115,7 @@ class Verifier:
         self._metrics = metrics
         self._now = now
         self._times = times
-        self._queue = queue or WorkQueue()
+        self._queue = queue or make_queue()
         self._chance = chance or random.Random()  # noqa: S311 - jitter
         self._records: dict[Key, _Record] = {}
 
@@ -147,7 +157,7 @@ class Verifier:
 
     def work(self) -> None:
         """The thread's body."""
-        while (found := self._queue.get()) is not None:
+        while (found := self._queue.get(lanes=_POOL.lanes)) is not None:
             self.verify(found[0])
 
     def verify(self, key: Key) -> None:

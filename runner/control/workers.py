@@ -1,8 +1,8 @@
 """The workers: each takes an object from the queue, has it reconciled, and puts it back for its next time.
 
 Run workers may run the role; check workers only compare, and hand on what differs. One namespace has at most all
-workers of a kind but one, so that no namespace waits for another one's long runs. Errors are caught here and nowhere
-else. Threads: one for each worker; :meth:`Workers.find_stuck` is called by any.
+workers of a kind but a number that is reserved for others, so that no namespace waits for another one's long runs.
+Errors are caught here and nowhere else. Threads: one for each worker; :meth:`Workers.find_stuck` is called by any.
 """
 
 from __future__ import annotations
@@ -33,29 +33,25 @@ class Worker:
     trigger: Trigger = Trigger.CHANGE
 
 
-def run_workers(count: int, *, has_many_namespaces: bool, has_checkers: bool) -> list[Worker]:
+def run_workers(count: int, *, reserved: int, has_checkers: bool) -> list[Worker]:
     """The workers that may run the role.
 
     Each serves every lane, so that what a namespace may have at most is the same in each. All but one prefer new and
     changed objects; one prefers repairs, which therefore never wait for all that is new.
 
-    :param has_many_namespaces: False lets one namespace have all workers, as no other one can wait for them
+    :param reserved: the workers that one namespace may not have; it may have one in any case
     :param has_checkers: False gives these workers the resyncs as well
     """
-    pool = _pool("run", count, has_many_namespaces)
     resyncs = () if has_checkers else (Lane.RESYNC,)
     fresh_first, repairs_first = (Lane.FRESH, Lane.REPAIR, *resyncs), (Lane.REPAIR, Lane.FRESH, *resyncs)
+    pool = Pool(fresh_first, max(1, count - reserved))
     return [Worker(f"worker-{number}", repairs_first if number == 1 else fresh_first, pool) for number in range(count)]
 
 
-def check_workers(count: int, *, has_many_namespaces: bool) -> list[Worker]:
+def check_workers(count: int, *, reserved: int) -> list[Worker]:
     """The workers that compare objects that were not changed."""
-    pool = _pool("check", count, has_many_namespaces)
+    pool = Pool((Lane.RESYNC,), max(1, count - reserved))
     return [Worker(f"worker-resync-{number}", (Lane.RESYNC,), pool, Trigger.RESYNC) for number in range(count)]
-
-
-def _pool(name: str, count: int, has_many_namespaces: bool) -> Pool:
-    return Pool(name, max(1, count - 1) if has_many_namespaces else count)
 
 
 class Workers:
@@ -81,7 +77,7 @@ class Workers:
     def work(self, worker: Worker) -> None:
         """The thread's body."""
         while not self._stopping.is_set():
-            found = self._queue.get(lanes=worker.lanes, pool=worker.pool)
+            found = self._queue.get(lanes=worker.lanes)
             if found is None:
                 return
             self._busy_since[worker.name] = self._clock()

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 import s3bucket
 from runner.drift.aws_clients import AWSClients, Client, make_tenant_clients
 from runner.drift.cached_children import Cached, CachedCluster
@@ -26,6 +24,7 @@ from runner.drift.user_cache import UserCache, UserReader
 from runner.drift.verification import KeyVerification
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
+from runner.settings import read_yaml
 from s3bucket import allowed, children, observe, prediction, read, recent, spec
 from s3bucket.change import Change
 from s3bucket.cluster import ApiServer, connect
@@ -242,7 +241,7 @@ class DriftCheck:
 def _defaults_of(project_dir: Path, settings: RoleSettings) -> JsonObject:
     """The role's ``s3bucket_defaults``, with those that the operator's settings replace."""
     path = project_dir / "roles" / "s3bucket" / "defaults" / "main.yml"
-    defaults = dict(yaml.safe_load(path.read_text())["s3bucket_defaults"])
+    defaults = dict(read_yaml(path)["s3bucket_defaults"])
     if settings.deletion_policy:
         defaults["deletionPolicy"] = settings.deletion_policy
     defaults[allowed.KEY] = list(settings.allowed_settings)

@@ -36,6 +36,8 @@ _TERM_GRACE_S = 5.0
 _MAX_MESSAGE = 500
 # Ansible writes modules and results in files of some KiB each. With less free space a run may fail in any of its tasks.
 _MIN_FREE = 64 * 1024
+# A tenth of the CPU that a run with normal priority gets, where there is not enough for both.
+_NICE = 10
 _RESULT = "s3bucket_result"
 # The role's first module, which decides what the other modules write.
 _READER = "s3bucket_info"
@@ -54,6 +56,15 @@ class _Record:
     end: Reason | None = None
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What is run, with which extra-vars, about which object."""
+
+    playbook: str
+    variables: JsonObject
+    key: Key
+
+
 class Warm(Protocol):
     """Provides warm runs, when they are available."""
 
@@ -70,7 +81,12 @@ class AnsibleJob:
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: the folder for the runs' folders; memory-backed, because a run's files hold secrets
     :param warm: None runs the stock ansible-playbook
-    :param find_capabilities: what is known of a store; None: the role finds it out in each run
+        settings = replace(self._settings, capabilities=self._find_capabilities())
+        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key))
+
+    def deactivate(self, user: Owned, cluster: str) -> Outcome:
+        """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
+        return self._run(_Request("deactivate.yml", orphan_vars(user, cluster, self._settings.provider), user.key))
     """
 
     def __init__(
@@ -81,8 +97,10 @@ class AnsibleJob:
         settings: RoleSettings,
         warm: Warm | None = None,
         find_capabilities: Callable[[], Capabilities | None] = lambda: None,
+        has_backlog: Callable[[Key], bool] = lambda _: False,
     ) -> None:
         self._find_capabilities = find_capabilities
+        self._has_backlog = has_backlog
         self._project_dir = project_dir
         self._work_dir = work_dir
         self._timeout_s = timeout_s
@@ -100,36 +118,36 @@ class AnsibleJob:
     def run(self, s3: S3Object) -> Outcome:
         """Run the role on an object and return the outcome. A failed run is an outcome, never an exception."""
         settings = replace(self._settings, capabilities=self._find_capabilities())
-        return self._run("reconcile.yml", extra_vars(s3, settings), s3.key)
+        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key))
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
-        return self._run("deactivate.yml", orphan_vars(user, cluster, self._settings.provider), user.key)
+        return self._run(_Request("deactivate.yml", orphan_vars(user, cluster, self._settings.provider), user.key))
 
-    def _run(self, playbook: str, variables: JsonObject, key: Key) -> Outcome:
+    def _run(self, request: _Request) -> Outcome:
         if self._cancelled.is_set():
             return Outcome.failure(Reason.RUN_CANCELLED, "the operator is stopping")
         run_id = f"{processes.operator_id()}-{next(self._numbers)}"
         record = _Record()
         try:
-            self._run_in_folder(run_id, playbook, variables, _EventHandler(key, run_id, record))
+            self._run_in_folder(run_id, request, _EventHandler(request.key, run_id, record))
         except OSError as error:
             record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
         return self._outcome(record)
 
-    def _run_in_folder(self, run_id: str, playbook: str, variables: JsonObject, handler: _EventHandler) -> None:
+    def _run_in_folder(self, run_id: str, request: _Request, handler: _EventHandler) -> None:
         folder = processes.own_folder(self._work_dir, "run", run_id.rpartition("-")[2])
         try:
-            _prepare(folder, variables)
-            self._start(folder, run_id, playbook, handler)
+            _prepare(folder, request.variables)
+            self._start(folder, run_id, request, handler)
             if not handler.record.outcome and _is_full(folder):
                 handler.record.failure = "the work directory is full: free space, or change --work-dir"
         finally:
             processes.kill_run(run_id)
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _start(self, folder: Path, run_id: str, playbook: str, handler: _EventHandler) -> None:
-        variables = self._envvars(folder, run_id)
+    def _start(self, folder: Path, run_id: str, request: _Request, handler: _EventHandler) -> None:
+        variables = self._envvars(folder, run_id, request.key)
         if self._cancelled.is_set():
             # Cancelled while it waited for the warm process.
             handler.record.end = Reason.RUN_CANCELLED
@@ -137,7 +155,7 @@ class AnsibleJob:
         ansible_runner.run(
             private_data_dir=str(folder),
             project_dir=str(self._project_dir),
-            playbook=str(self._project_dir / "playbooks" / playbook),
+            playbook=str(self._project_dir / "playbooks" / request.playbook),
             inventory="localhost,",
             ident="run",
             envvars=variables,
@@ -148,8 +166,9 @@ class AnsibleJob:
             settings={"suppress_env_files": True, "suppress_ansible_output": True},
         )
 
-    def _envvars(self, folder: Path, run_id: str) -> dict[str, str]:
-        environment = ansible_environment(self._project_dir, folder, run_id, {})
+    def _envvars(self, folder: Path, run_id: str, key: Key) -> dict[str, str]:
+        more = {processes.NICE: str(_NICE)} if self._has_backlog(key) else {}
+        environment = ansible_environment(self._project_dir, folder, run_id, more)
         shim = self._warm.find_path() if self._warm else None
         if shim:
             # ansible_runner.run(binary=...) would drop the playbook, so the shim is found by the PATH.

@@ -22,6 +22,8 @@ from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 RUN_ID = "S3_OPERATOR_RUN_ID"
+NICE = "S3_OPERATOR_NICE"
+"""How much lower the priority of a run is than that of others; see nice(2)."""
 _PR_SET_CHILD_SUBREAPER = 36
 # malloc.h
 _M_ARENA_MAX = -8

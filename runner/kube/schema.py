@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from runner.objects import JsonObject
+from runner.settings import read_yaml
 from s3bucket.api import VERSION
 
 _MAX_DEPTH = 12
@@ -21,7 +20,7 @@ def unstored_fields(crd: JsonObject, project_dir: Path) -> tuple[str, ...]:
     path = project_dir / "crds" / "s3s.agill.apps.yaml"
     if not path.exists():
         return ()
-    return missing_fields(fields_of(yaml.safe_load(path.read_text())), fields_of(crd))
+    return missing_fields(fields_of(read_yaml(path)), fields_of(crd))
 
 
 def fields_of(crd: JsonObject, version: str = VERSION) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from bench import BenchError
 from bench.accounting import CgroupTree, ProcTree, Tree, make_tree, pss_mb
 from bench.alone import measure_alone
 from bench.calls import KubernetesCalls, without_watches
+from bench.fair import times_while
 from bench.goals import goal_rows
 from bench.memory import first_minute_of_slope, memory_rows
 from bench.meter import Cost
@@ -294,10 +296,26 @@ def test_goals_have_rows_where_their_rows_are(tmp_path: Path) -> None:
     assert "NOT met" in table(results.rows)
 
 
+def test_new_object_counts_only_while_the_other_namespace_keeps_the_operator_busy() -> None:
+    loaded = itertools.chain([True] * 7, itertools.repeat(False))
+    assert times_while(lambda: next(loaded), iter([1.0, 2.0, 3.0, 4.0]).__next__) == [1.0, 2.0, 3.0]
+    loaded = itertools.chain([True] * 5, itertools.repeat(False))
+    with pytest.raises(BenchError, match="over after 2 new objects"):
+        times_while(lambda: next(loaded), iter([1.0, 2.0, 3.0]).__next__)
+
+
 def test_settings_come_from_the_environment() -> None:
-    given: dict[str, Any] = {"OBJECTS": "40", "BURST": "4", "ROWS": "latency,steady", "LONG": ""}
+    given: dict[str, Any] = {
+        "OBJECTS": "40",
+        "BURST": "4",
+        "CONFLICTING": "9",
+        "EDITED": "5",
+        "ROWS": "latency,steady",
+        "LONG": "",
+    }
     settings = settings_of(given)
     assert (settings.objects, settings.burst, settings.rows) == (40, 4, ("latency", "steady"))
+    assert (settings.conflicting, settings.edited) == (9, 5)
     assert (settings.stock_burst, settings.is_long) == (4, False)
     assert settings_of({}).rows == GROUPS
     with pytest.raises(ValueError, match="speed"):

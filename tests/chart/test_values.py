@@ -29,7 +29,7 @@ from tests.support.chart_values import (
 )
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
 GROUPS = {"together": TOGETHER, "apart": APART, "defaults": {}}
 
 
@@ -130,6 +130,7 @@ REFUSED = {
     "executor": ("executor=mitogen", "/executor"),
     "drift-check": ("driftCheck=sometimes", "/driftCheck"),
     "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),
+    "reserved-workers": ("reservedWorkers=-1", "/reservedWorkers"),
     "full-sync-period": ("fullSyncPeriod=24h", "/fullSyncPeriod"),
     "deletion-policy": ("deletionPolicy=Keep", "/deletionPolicy"),
     "orphan-policy": ("orphanPolicy=Delete", "/orphanPolicy"),

@@ -25,7 +25,7 @@ from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.spec import MAX_TAGS, UNMANAGED_FIELDS
 from tests.support.world import PROJECT, World
 
-CRD = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())
+CRD = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)
 EXAMPLES = sorted((PROJECT / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {"region": "eu-west-1", "bucketName": "good-bucket", "iamUser": {"username": "good"}}
 NAME = "name"

@@ -20,10 +20,16 @@ import yaml
 from dev.apigate import ApiGate, ApiRequest
 from dev.aws import Aws, admin_key_in
 from s3bucket.api import API_VERSION
-from tests.support.world import CLUSTER, PROJECT, World
+from tests.support.world import CLUSTER, PROJECT, World, caching
 
 BIN = Path(sys.executable).parent
 _RUN_TIMEOUT_S = 600
+# By default Ansible checks a thousand times a second whether a task has ended.
+_CONFIGURATION = """[defaults]
+roles_path = {}
+inventory = inventory/hosts.yml
+internal_poll_interval = 0.01
+"""
 
 
 class Cluster:
@@ -138,9 +144,11 @@ class Project:
         self.cluster, self.account, self._sides = cluster, account, sides
         self.program = BIN / "ansible-playbook"
         self._record = folder / "record.jsonl"
+        # Of all projects of the session.
+        self._cache = folder.parent / "cache"
         self.home.mkdir(parents=True)
         self.roles_path = PROJECT / "roles"
-        self.write("ansible.cfg", f"[defaults]\nroles_path = {self.roles_path}\ninventory = inventory/hosts.yml\n")
+        self.write("ansible.cfg", _CONFIGURATION.format(self.roles_path))
         self.write_inventory("localhost")
         interpreter = "{{ ansible_playbook_python }}"
         settings = {"s3bucket_cluster_name": CLUSTER, "s3bucket_iam_settle_s": 0}
@@ -205,6 +213,7 @@ class Project:
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
             "ANSIBLE_CALLBACKS_ENABLED": "record",
             "DIRECT_RECORD": str(self._record),
+            **caching(self._cache),
         }
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return {"PATH": path, "HOME": str(self.home), **recording}

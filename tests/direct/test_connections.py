@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -21,10 +22,12 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
+from runner.execution import processes
+from runner.execution.warm.process import WarmProcess
 from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.direct.project import Account, Cluster, Project, Run
 from tests.support.versions import COLLECTIONS
-from tests.support.world import PROJECT
+from tests.support.world import EXECUTOR, PROJECT, World
 
 # A word that no output may contain.
 SECRET = "secret-word"
@@ -45,6 +48,8 @@ class Two:
     project: Project
     cluster: Cluster
     account: Account
+    more: dict[str, str] = field(default_factory=dict)
+    """Further variables of the environment."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,6 +63,7 @@ class Two:
             "AWS_PROFILE": "account",
             # With pipelining, a run takes a fifth of the time.
             "ANSIBLE_PIPELINING": "1",
+            **self.more,
         }
 
     def run(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
@@ -95,6 +101,36 @@ class Two:
             texts.append({"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords})
         self.project.write("site.yml", texts)
         return crs
+
+
+@pytest.fixture
+def refusing(two: Two, world: World, tmp_path: Path) -> Iterator[Two]:
+    """The project with the ansible-playbook of a warm process, for plays that the role refuses.
+
+    The role's code refuses them, and warm and stock refuse alike (tests/role/test_warm.py). A stock run takes 4 s of
+    CPU a play. A warm process reads no ansible.cfg of a project, so this has it in its environment.
+    """
+    if EXECUTOR == "stock":
+        yield two
+        return
+    own = {
+        "ANSIBLE_ROLES_PATH": str(two.project.roles_path),
+        "ANSIBLE_INVENTORY": str(two.project.folder / "inventory" / "hosts.yml"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
+        # As long as the longest of its runs.
+        processes.RUN_ID: f"{processes.operator_id()}-refusing".ljust(64, "-"),
+    }
+    folder = tmp_path / "warm"
+    folder.mkdir(mode=0o700)
+    # The Kubernetes client keeps the KUBECONFIG with which it is imported.
+    warm = WarmProcess(folder, world.environment(**own, KUBECONFIG="/nosuch"))
+    warm.start()
+    path = warm.find_path()
+    assert path is not None, "the warm process reports that it is not supported"
+    two.project.program = path / "ansible-playbook"
+    two.more = {**own, processes.RUN_ID: f"{processes.operator_id()}-1"}
+    yield two
+    warm.stop()
 
 
 @pytest.fixture
@@ -149,7 +185,8 @@ def test_environment_k8s_auth_kubeconfig_and_aws_profile_name_the_connection(two
 
 
 def test_environment_that_awx_injects_names_the_connection(two: Two, new_name: Any) -> None:
-    crs = two.write_play(new_name("direct"), {"times": 2})
+    # tests/direct/test_awx.py has an object with a user.
+    crs = two.write_play(new_name("direct"), {})
     injected = {
         "K8S_AUTH_HOST": two.cluster.host,
         "K8S_AUTH_API_KEY": two.cluster.api_key,
@@ -183,7 +220,6 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
         {
             "environment": {"K8S_AUTH_KUBECONFIG": str(first.kubeconfig), **keys},
             "variables": {"s3bucket_kubeconfig": "other-kubeconfig", **profile},
-            "times": 2,
         },
         {"environment": {"AWS_SESSION_TOKEN": "none"}, "variables": host, "times": 2},
         {"variables": {"s3bucket_kubeconfig": content, **profile}},
@@ -208,8 +244,8 @@ def test_role_variables_name_the_connection_over_the_environment(two: Two, new_n
     assert_other_side_only(two, run, crs)
 
 
-def test_module_defaults_of_another_connection_are_refused_before_any_request(two: Two, new_name: Any) -> None:
-    other = str(two.cluster.kubeconfig)
+def test_module_defaults_of_another_connection_are_refused_before_any_request(refusing: Two, new_name: Any) -> None:
+    other = str(refusing.cluster.kubeconfig)
     # The defaults, the role's variable that the error names, and the other text that it names.
     leaks: list[tuple[dict[str, Any], str, str]] = [
         ({"group/kubernetes.core.k8s": {"kubeconfig": other}}, "s3bucket_kubeconfig", f"kubeconfig={other}"),
@@ -221,10 +257,10 @@ def test_module_defaults_of_another_connection_are_refused_before_any_request(tw
         ),
         ({"amazon.aws.iam_user": {"aws_secret_key": SECRET}}, "s3bucket_aws_secret_key", "aws_secret_key"),
     ]
-    two.write_play(new_name("direct"), *({"module_defaults": defaults} for defaults, _, _ in leaks))
-    run = two.run("site.yml", "-vvv")
+    refusing.write_play(new_name("direct"), *({"module_defaults": defaults} for defaults, _, _ in leaks))
+    run = refusing.run("site.yml", "-vvv")
     assert len(run.results()) == len(leaks), run.output
-    own = [f"KUBECONFIG={two.project.cluster.kubeconfig}"] * 2 + ["AWS_PROFILE=account"] * 2
+    own = [f"KUBECONFIG={refusing.project.cluster.kubeconfig}"] * 2 + ["AWS_PROFILE=account"] * 2
     for (_, remedy, named), mine, result in zip(leaks, own, run.results(), strict=True):
         assert not result["done"]
         assert all(text in result["message"] for text in (f"give {remedy} to the role", named, mine)), result
@@ -232,14 +268,14 @@ def test_module_defaults_of_another_connection_are_refused_before_any_request(tw
     assert SECRET not in run.output
 
 
-def test_connections_that_contradict_each_other_are_refused_before_any_write(two: Two, new_name: Any) -> None:
+def test_connections_that_contradict_each_other_are_refused_before_any_write(refusing: Two, new_name: Any) -> None:
     keys = {"s3bucket_aws_access_key": "a", "s3bucket_aws_secret_key": SECRET}
     plays: list[tuple[dict[str, str], dict[str, Any], str]] = [
         ({}, {"s3bucket_context": ""}, "s3bucket_context is empty"),
         ({}, {"s3bucket_aws_profile": "", **keys}, "s3bucket_aws_profile is empty"),
-        ({}, {"s3bucket_host": two.cluster.host}, "s3bucket_host has no effect beside a kubeconfig"),
+        ({}, {"s3bucket_host": refusing.cluster.host}, "s3bucket_host has no effect beside a kubeconfig"),
         ({}, {"s3bucket_api_key": SECRET}, "s3bucket_api_key has no effect beside a kubeconfig"),
-        ({"K8S_AUTH_HOST": two.cluster.host}, {}, "K8S_AUTH_HOST has no effect beside a kubeconfig"),
+        ({"K8S_AUTH_HOST": refusing.cluster.host}, {}, "K8S_AUTH_HOST has no effect beside a kubeconfig"),
         (
             {"K8S_AUTH_HOST": "https://127.0.0.1:1"},
             {"s3bucket_kubeconfig": "merged"},
@@ -263,9 +299,9 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
         (
             {},
             {
-                "s3bucket_host": two.cluster.host,
-                "s3bucket_api_key": two.cluster.api_key,
-                "s3bucket_ca_cert": two.project.cluster.ca_cert,
+                "s3bucket_host": refusing.cluster.host,
+                "s3bucket_api_key": refusing.cluster.api_key,
+                "s3bucket_ca_cert": refusing.project.cluster.ca_cert,
             },
             "the certificate of the API server is not accepted (",
         ),
@@ -280,9 +316,11 @@ def test_connections_that_contradict_each_other_are_refused_before_any_write(two
             "AWS_SECRET_ACCESS_KEY is given without AWS_ACCESS_KEY_ID",
         ),
     ]
-    two.project.write("vaulted", encrypted("apiVersion: v1"))
-    two.write_play(new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays))
-    run = two.run("site.yml", "-vvv")
+    refusing.project.write("vaulted", encrypted("apiVersion: v1"))
+    refusing.write_play(
+        new_name("direct"), *({"environment": of, "variables": variables} for of, variables, _ in plays)
+    )
+    run = refusing.run("site.yml", "-vvv")
     assert len(run.results()) == len(plays), run.output
     for (_, _, message), result in zip(plays, run.results(), strict=True):
         assert not result["done"]

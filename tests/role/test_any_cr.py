@@ -30,9 +30,9 @@ from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.settings import OPTIONAL, tables
 from tests.support.world import PROJECT, SETTINGS, World, deleting, requests_of
 
-SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
-    "schema"
-]["openAPIV3Schema"]["properties"]["spec"]
+SCHEMA: dict[str, Any] = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)["spec"][
+    "versions"
+][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 TEMPLATES = (
     "{{ lookup('pipe', 'id') }}",

@@ -20,9 +20,9 @@ from tests.support import ack
 from tests.support.settings import OPTIONAL, Case, reads_of_others, tables
 from tests.support.world import PROJECT, World, deleting, requests_of
 
-SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text())["spec"]["versions"][0][
-    "schema"
-]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+SCHEMA: dict[str, Any] = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)["spec"][
+    "versions"
+][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
 each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)
 
 

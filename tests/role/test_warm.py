@@ -375,6 +375,22 @@ def test_run_sees_nothing_of_the_one_before(warm: WarmProcess, world: World, tmp
     assert descriptors[0] == descriptors[1]
 
 
+def test_run_with_low_priority_leaves_later_ones_theirs(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    # A task that runs in the run's own process, as nearly all of the role do.
+    message = "nice={{ lookup('pipe', 'nice') }} {{ lookup('file', autogroup) }}"
+    task: dict[str, Any] = {"ansible.builtin.assert": {"that": ["true"], "success_msg": message}}
+    own = int(subprocess.run(["nice"], capture_output=True, check=True).stdout)
+    autogroup = {"vars": {"autogroup": "/proc/self/autogroup"}} if Path("/proc/self/autogroup").exists() else {}
+    task |= autogroup or {"vars": {"autogroup": "/dev/null"}}
+    low = Play(warm, world, tmp_path, task, **{processes.NICE: "7"}).output()
+    normal = Play(warm, world, tmp_path, task).output()
+    assert f"nice={own + 7} " in low
+    assert f"nice={own} " in normal
+    if autogroup:
+        assert re.search(r"nice=\d+ /autogroup-\d+ nice 7", low)
+        assert not re.search(r"nice=\d+ /autogroup-\d+ nice 7", normal)
+
+
 def test_what_is_no_request_harms_nobody(warm: WarmProcess, world: World, tmp_path: Path) -> None:
     path = warm.find_path()
     assert path is not None

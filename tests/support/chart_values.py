@@ -146,6 +146,7 @@ TOGETHER = {
     "verifyCredentials": Row(False, in_args("--no-verify"), ["--no-verify-credentials"]),
     "verifyPeriod": Row(600, in_args("--verify-period"), ["--verify-period=600"]),
     "resyncWorkers": Row(3, in_args("--resync"), ["--resync-workers=3"]),
+    "reservedWorkers": Row(0, in_args("--reserved"), ["--reserved-workers=0"]),
     "fullSyncPeriod": Row(3600, in_args("--full"), ["--full-sync-period=3600"]),
     "runTimeout": Row(30, in_args("--run-timeout"), ["--run-timeout=30"]),
     "watchNamespaces": Row(["a", "b"], in_env("WATCH_NAMESPACE"), ["a,b"] * TWICE),

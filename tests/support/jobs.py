@@ -11,6 +11,7 @@ from runner.execution import processes
 from runner.execution.environment import ansible_environment, make_folders
 from runner.execution.job import AnsibleJob, callback_environment
 from runner.execution.warm.process import WarmProcess
+from runner.objects import Key
 from s3bucket.outcome import Outcome
 from tests.support.world import PROJECT, SETTINGS, World
 
@@ -25,8 +26,8 @@ class GatedJob(AnsibleJob):
         super().__init__(PROJECT, work_dir, RUN_TIMEOUT_S, SETTINGS, warm)
         self._more = environment
 
-    def _envvars(self, folder: Path, run_id: str) -> dict[str, str]:
-        return {**super()._envvars(folder, run_id), **self._more}
+    def _envvars(self, folder: Path, run_id: str, key: Key) -> dict[str, str]:
+        return {**super()._envvars(folder, run_id, key), **self._more}
 
 
 def job_environment(world: World, kubeconfig: Path) -> dict[str, str]:

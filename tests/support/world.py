@@ -166,6 +166,7 @@ class World:
             # SETTINGS, in the form in which a user sets them for a playbook.
             "CLUSTER_NAME": CLUSTER,
             "IAM_SETTLE": "0",
+            **(caching(self.folder / "cache") if executor == "stock" else {}),
             **environment,
         }
         done = subprocess.run(
@@ -294,6 +295,11 @@ class World:
             "secret": {**secrets.reduced(secret["data"], read_record(secret)), **_kept(secret)} if secret else None,
             "service": {"spec": service["spec"], **_kept(service)} if service else None,
         }
+
+
+def caching(folder: Path) -> dict[str, str]:
+    """The environment with which stock runs share what Ansible packs and Python compiles (support/caching)."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "caching"), "S3_OPERATOR_TEST_CACHE": str(folder)}
 
 
 def make_old_key_older(world: World, user: str, days: float, phase: Phase | None = None) -> None:

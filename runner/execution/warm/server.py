@@ -198,12 +198,23 @@ class _Child:
             os.dup2(descriptor, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.setsid()
+        _lower_priority(int(environment.get(processes.NICE, "0")))
         _limit_memory()
         os.chdir(self._request["folder"])
         os.environ.clear()
         os.environ.update(environment)
         sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
         sys.argv = self._request["arguments"]
+
+
+def _lower_priority(nice: int) -> None:
+    if not nice:
+        return
+    os.nice(nice)
+    # Outside of a cgroup for CPU, thus not in a Pod, Linux compares sessions with each other, and the processes of each
+    # only among themselves: https://man7.org/linux/man-pages/man7/sched.7.html ("The autogroup feature").
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def _limit_memory() -> None:

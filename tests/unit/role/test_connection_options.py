@@ -19,7 +19,9 @@ from s3bucket.connection import find_kubeconfig
 from s3bucket.errors import ReconcileError
 from tests.support.world import PROJECT, ROLE
 
-SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
+SPECS = yaml.load((ROLE / "meta" / "argument_specs.yml").read_text(), yaml.CSafeLoader)["argument_specs"]["object"][
+    "options"
+]
 # Neither is a part of a connection: the region belongs to the object.
 NOT_GIVEN = {"region", "debug_botocore_endpoint_logs"}
 

@@ -33,7 +33,9 @@ from tests.support.world import ROLE
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
 CORE = ROLE / "module_utils" / "s3bucket"
-SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["object"]["options"]
+SPECS = yaml.load((ROLE / "meta" / "argument_specs.yml").read_text(), yaml.CSafeLoader)["argument_specs"]["object"][
+    "options"
+]
 
 
 def test_names_are_those_of_the_operator_the_role_and_the_table_of_the_readme() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runner.execution import processes
 from runner.execution.job import AnsibleJob, _EventHandler, _Record, extra_vars
 from runner.execution.processes import read_stat, short_path
 from runner.execution.warm.process import WarmProcess
@@ -64,6 +65,13 @@ def test_cancel_ends_the_wait_for_a_warm_process_that_is_not_ready(tmp_path: Pat
     run.join(30)
     assert [outcome.reason for outcome in outcomes] == [Reason.RUN_CANCELLED]
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_run_that_is_one_of_many_of_its_namespace_has_a_lower_priority(tmp_path: Path) -> None:
+    noisy, quiet = ("noisy", "a"), ("quiet", "a")
+    job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings(), has_backlog=lambda key: key == noisy)
+    assert processes.NICE not in job._envvars(tmp_path, "1", quiet)
+    assert int(job._envvars(tmp_path, "1", noisy)[processes.NICE]) > 0
 
 
 def handle(*events: dict[str, Any]) -> _Record:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from runner.control.queue import FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
+from runner.control.queue import FAILED_WAITS_S, MAX_FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
+from runner.control.turns import Heap
 
 A, B, C = ("ns", "a"), ("ns", "b"), ("ns", "c")
 
@@ -19,9 +21,9 @@ class Clock:
         return self.now
 
 
-def make() -> tuple[WorkQueue, Clock]:
+def make(per_namespace: int = 1000) -> tuple[WorkQueue, Clock]:
     clock = Clock()
-    return WorkQueue(clock), clock
+    return WorkQueue(clock, [Pool((Lane.FRESH, Lane.REPAIR), per_namespace), Pool((Lane.RESYNC,), 1000)]), clock
 
 
 def test_get_fresh_goes_before_resync_whatever_came_first() -> None:
@@ -126,13 +128,11 @@ def test_get_serves_only_the_lanes_it_is_asked_for() -> None:
     assert queue.get(0, (Lane.RESYNC,)) == (A, Lane.RESYNC)
 
 
-def drain(
-    queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), pool: Pool | None = None, at_most: int = 1000
-) -> list[str]:
+def drain(queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), at_most: int = 1000) -> list[str]:
     """The items that one worker gets, in order, as namespace/name."""
     served = []
     while len(served) < at_most:
-        found = queue.get(0, lanes, *([pool] if pool else []))
+        found = queue.get(0, lanes)
         if found is None:
             break
         served.append("/".join(found[0]))
@@ -174,31 +174,31 @@ def test_get_quiet_namespace_is_next_however_long_the_backlog_is() -> None:
     ("per_namespace", "noisy", "quiet"), [(1, 1, 1), (2, 2, 1), (7, 7, 1)], ids=["two-workers", "three", "eight"]
 )
 def test_get_namespace_has_at_most_its_share_of_a_pool(per_namespace: int, noisy: int, quiet: int) -> None:
-    queue, _ = make()
-    pool = Pool("run", per_namespace)
+    queue, _ = make(per_namespace)
     for number in range(20):
         queue.add(("noisy", f"o{number}"))
-    held = [queue.get(0, pool=pool) for _ in range(noisy)]
+    held = [queue.get(0) for _ in range(noisy)]
     assert None not in held
-    assert queue.get(0, pool=pool) is None
+    assert queue.get(0) is None
     queue.add(("quiet", "new"))
-    assert queue.get(0, pool=pool) == (("quiet", "new"), Lane.FRESH)
-    assert queue.get(0, pool=pool) is None
+    assert queue.get(0) == (("quiet", "new"), Lane.FRESH)
+    assert queue.get(0) is None
     # Another pool has workers of its own. A worker that finishes makes room in its pool.
-    assert queue.get(0, pool=Pool("check", 1)) is not None
+    queue.add(("noisy", "old"), Lane.RESYNC)
+    assert queue.get(0) == (("noisy", "old"), Lane.RESYNC)
+    assert queue.get(0) is None
     assert held[0] is not None
     queue.done(held[0][0])
-    assert queue.get(0, pool=pool) is not None
+    assert queue.get(0) is not None
 
 
 def test_done_wakes_a_worker_that_waits_for_room() -> None:
-    queue = WorkQueue()
-    pool = Pool("run", 1)
+    queue = WorkQueue(pools=[Pool(tuple(Lane), 1)])
     queue.add(A)
     queue.add(B)
-    assert queue.get(0, pool=pool) is not None
+    assert queue.get(0) is not None
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(queue.get, None, tuple(Lane), pool)
+        waiting = threads.submit(queue.get)
         queue.done(A)
         assert waiting.result(30) == (B, Lane.FRESH)
 
@@ -243,18 +243,17 @@ def test_get_object_that_failed_is_served_at_last_where_there_is_always_more_to_
 
 
 def test_get_objects_that_timed_out_share_one_worker_whatever_their_namespace() -> None:
-    queue, clock = make()
-    pool = Pool("run", 2)
+    queue, clock = make(2)
     slow = [(namespace, name) for namespace in "xyz" for name in "ab"]
     for key in slow:
         queue.rank(key, Standing.TIMED_OUT)
         queue.add(key)
     clock.now += 1
     queue.add(A)
-    held = [queue.get(0, pool=pool), queue.get(0, pool=pool), queue.get(0, pool=pool)]
+    held = [queue.get(0), queue.get(0), queue.get(0)]
     assert held == [(slow[0], Lane.FRESH), (A, Lane.FRESH), None]
     queue.done(slow[0])
-    assert queue.get(0, pool=pool) == (slow[1], Lane.FRESH)
+    assert queue.get(0) == (slow[1], Lane.FRESH)
 
 
 def test_forget_drops_how_an_object_ended() -> None:
@@ -264,6 +263,156 @@ def test_forget_drops_how_an_object_ended() -> None:
     queue.add(A)
     queue.rank(B, Standing.TIMED_OUT)
     queue.add(B)
-    pool = Pool("run", 2)
     # If A were still in the group of B, it would already use one of the group's workers.
-    assert {queue.get(0, pool=pool), queue.get(0, pool=pool)} == {(A, Lane.FRESH), (B, Lane.FRESH)}
+    assert {queue.get(0), queue.get(0)} == {(A, Lane.FRESH), (B, Lane.FRESH)}
+
+
+def test_get_namespace_without_a_worker_is_before_one_with_some() -> None:
+    queue, clock = make()
+    for name in ("1", "2", "3", "4"):
+        queue.add(("noisy", name))
+    clock.now += 1
+    queue.add(("other", "1"))
+    held = [queue.get(0) for _ in range(3)]
+    assert held == [(("noisy", "1"), Lane.FRESH), (("other", "1"), Lane.FRESH), (("noisy", "2"), Lane.FRESH)]
+    # Noisy has waited longer for its turn, but has a worker already.
+    clock.now += 1
+    queue.add(("quiet", "new"))
+    queue.done(("noisy", "1"))
+    assert queue.get(0) == (("quiet", "new"), Lane.FRESH)
+    assert queue.get(0) == (("noisy", "3"), Lane.FRESH)
+
+
+def test_get_turns_of_one_lane_are_not_spent_in_another() -> None:
+    queue, _ = make()
+    for namespace in "ab":
+        queue.add((namespace, "new"))
+        for number in "123":
+            queue.add((namespace, f"repair{number}"), Lane.REPAIR)
+    assert drain(queue, (Lane.FRESH,), at_most=1) == ["a/new"]
+    # The turn of a in this lane is still its own.
+    assert drain(queue, (Lane.REPAIR,), at_most=3) == ["a/repair1", "b/repair1", "a/repair2"]
+
+
+def test_get_object_that_fails_again_and_again_waits_behind_one_that_failed_once() -> None:
+    queue, clock = make()
+    for _ in range(2):
+        queue.rank(A, Standing.FAILED)
+    queue.rank(B, Standing.FAILED)
+    queue.add(A)
+    clock.now += FAILED_WAITS_S - 1
+    queue.add(B)
+    clock.now += FAILED_WAITS_S - 1
+    queue.add(C)
+    # Of the three, A is due first. It counts as due two minutes later, and B one minute later.
+    assert drain(queue) == ["ns/c", "ns/b", "ns/a"]
+
+
+def test_get_penalty_of_an_object_that_fails_for_ever_is_limited() -> None:
+    queue, clock = make()
+    for _ in range(1000):
+        queue.rank(A, Standing.FAILED)
+    queue.add(A)
+    clock.now += MAX_FAILED_WAITS_S + 1
+    queue.add(B)
+    assert drain(queue) == ["ns/a", "ns/b"]
+
+
+def test_load_beside_counts_what_its_namespace_has_due_or_in_process_in_the_same_pool() -> None:
+    queue, clock = make()
+    queue.add(A)
+    assert queue.load_beside(A) == 0
+    assert queue.get(0) == (A, Lane.FRESH)
+    assert queue.load_beside(A) == 0
+    queue.add(B)
+    queue.add(C, Lane.REPAIR)
+    queue.add(("ns", "old"), Lane.RESYNC)
+    queue.add(("other", "a"))
+    queue.add(("ns", "later"), delay_s=5)
+    assert queue.load_beside(A) == 2
+    assert queue.get(0, (Lane.REPAIR,)) == (C, Lane.REPAIR)
+    assert queue.load_beside(A) == 2
+    queue.done(C)
+    assert queue.load_beside(A) == 1
+    clock.now += 5
+    assert queue.load_beside(A) == 2
+
+
+def test_depths_count_what_is_due_again_while_it_is_processed() -> None:
+    queue, _ = make()
+    queue.add(A)
+    queue.get(0)
+    queue.add(A, Lane.FRESH)
+    assert queue.depths()[Lane.FRESH] == 1
+    queue.forget(A)
+    assert queue.depths()[Lane.FRESH] == 0
+
+
+def places(queue: WorkQueue) -> int:
+    """The places in memory that the queue uses for what waits."""
+    ready = [heap.size for turns in queue._ready.values() for heap in turns._values.values()]
+    turns = [heap.size for turns in queue._ready.values() for heap in turns._levels.values()]
+    return queue._delayed.size + sum(ready) + sum(turns)
+
+
+@pytest.mark.parametrize("delay_s", [0, 300], ids=["due", "delayed"])
+def test_memory_does_not_grow_with_objects_that_are_made_and_deleted_again(delay_s: float) -> None:
+    queue, _ = make(1)
+    queue.add(("ns", "long"))
+    assert queue.get(0) is not None
+    # What is removed is behind something that stays.
+    queue.add(("ns", "waits"))
+    queue.add(("ns", "later"), Lane.RESYNC, 100)
+    queue.depths()
+    for _ in range(2000):
+        queue.add(A, Lane.RESYNC, delay_s)
+        queue.add(A, Lane.FRESH, delay_s)
+        queue.depths()
+        queue.forget(A)
+    assert places(queue) < 100
+
+
+def steps_with(namespaces: int) -> int:
+    """The steps of a get for which no namespace has room, of a done, and of the next get."""
+    queue, _ = make(1)
+    for number in range(10 * namespaces):
+        queue.add((f"ns{number % namespaces}", f"o{number}"))
+    while queue.get(0):
+        pass
+    steps: list[str] = []
+    sys.setprofile(lambda _, event, __: steps.append(event))
+    try:
+        assert queue.get(0) is None
+        queue.done(("ns0", "o0"))
+        assert queue.get(0) is not None
+    finally:
+        sys.setprofile(None)
+    return len(steps)
+
+
+def test_get_does_not_visit_namespaces_that_may_have_no_more_workers() -> None:
+    assert steps_with(1000) == steps_with(10)
+
+
+def test_heap_takes_steps_in_the_logarithm_of_its_size() -> None:
+    compared = []
+
+    class Order(float):
+        def __lt__(self, other: float) -> bool:
+            compared.append(other)
+            return float.__lt__(self, other)
+
+        def __eq__(self, other: object) -> bool:
+            return float.__eq__(self, other)
+
+        __hash__ = float.__hash__
+
+    heap: Heap[int] = Heap()
+    tickets = [heap.push(Order(number * 7919 % 10_000), number) for number in range(10_000)]
+    for ticket in tickets[::2]:
+        heap.remove(ticket)
+    assert len(compared) < 10_000 * 30
+    compared.clear()
+    heap.push(Order(0.5), -1)
+    heap.pop()
+    assert len(compared) < 2 * 30

@@ -80,6 +80,7 @@ def test_text_is_evaluated_once_by_a_process_that_is_kept(monkeypatch: pytest.Mo
     before = children()
     sandbox.try_text('{"Statement": []}', ARN)
     [kept] = children() - before
+    assert os.getpriority(os.PRIO_PROCESS, kept) > os.getpriority(os.PRIO_PROCESS, 0), "runs of the role come first"
     os.kill(kept, signal.SIGSTOP)
     # No process is needed for known texts, for texts that are too long, and for an empty text.
     for text in ('{"Statement": []}', "x" * 20_481, ""):

@@ -20,8 +20,10 @@ from tests.support.world import PROJECT
 
 KEY = ("team", "photos")
 WITH_FINALIZER = {"finalizers": [FINALIZER]}
-KNOWN = fields_of(yaml.safe_load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text()))
-GO = fields_of(yaml.safe_load((PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml").read_text()))
+KNOWN = fields_of(yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader))
+GO = fields_of(
+    yaml.load((PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml").read_text(), yaml.CSafeLoader)
+)
 DIFFERS = replace(READY, drift=("tags",))
 
 

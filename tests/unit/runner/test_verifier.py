@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from runner.control.metrics import Metrics
-from runner.control.queue import WorkQueue
-from runner.control.verifier import Times, Verifier
+from runner.control.queue import Lane
+from runner.control.verifier import THREADS, Times, Verifier, make_queue
 from runner.objects import FINALIZER, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.verification import KeyState, Verification, verified
@@ -48,7 +48,7 @@ class Rig:
         item["spec"]["iamUser"] = {"username": "photos"}
         item["status"] = dict(HAS_KEY)
         self.kube = FakeKube(item)
-        self.queue = WorkQueue(lambda: self.time_s)
+        self.queue = make_queue(lambda: self.time_s)
         self.verifier = Verifier(
             self.keys, self.kube, self.metrics, lambda: "now", TIMES, queue=self.queue, chance=random.Random(seed)
         )
@@ -66,7 +66,7 @@ class Rig:
         before, end = len(self.keys.asked), self.time_s + seconds
         while self.time_s < end:
             self.time_s += 1
-            while found := self.queue.get(timeout_s=0):
+            while found := self.queue.get(0, (Lane.RESYNC,)):
                 self.verifier.verify(found[0])
         return len(self.keys.asked) - before
 
@@ -244,3 +244,13 @@ def test_metric_shows_the_condition_also_after_a_start() -> None:
     for metrics in (rig.metrics, again.metrics):
         assert sample in generate_latest(metrics.registry).decode()
     assert 's3_operator_verifications_total{result="refused"} 2.0' in generate_latest(rig.metrics.registry).decode()
+
+
+def test_namespace_with_endpoints_that_do_not_answer_leaves_a_thread_to_others() -> None:
+    queue = make_queue(lambda: 0.0)
+    for number in range(10):
+        queue.add(("noisy", f"o{number}"), Lane.RESYNC)
+    held = [queue.get(0, (Lane.RESYNC,)) for _ in range(THREADS)]
+    assert [found and found[0][0] for found in held] == ["noisy"] * (THREADS - 1) + [None]
+    queue.add(("quiet", "a"), Lane.RESYNC)
+    assert queue.get(0, (Lane.RESYNC,)) == (("quiet", "a"), Lane.RESYNC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import fields
@@ -10,7 +11,7 @@ import pytest
 
 from runner.control.once import OnePass
 from runner.control.operator import Operator
-from runner.control.queue import Lane, WorkQueue
+from runner.control.queue import Lane, Pool, WorkQueue
 from runner.control.shutdown import Shutdown
 from runner.control.threads import Threads
 from runner.control.workers import Worker, Workers, check_workers, run_workers
@@ -37,58 +38,70 @@ F, P, S = Lane.FRESH, Lane.REPAIR, Lane.RESYNC
 def test_run_workers_leave_one_to_others_and_more_than_one_repairs(
     count: int, lanes: list[tuple[Lane, ...]], per_namespace: int
 ) -> None:
-    found = run_workers(count, has_many_namespaces=True, has_checkers=True)
+    found = run_workers(count, reserved=1, has_checkers=True)
     assert [worker.lanes for worker in found] == lanes
     assert {worker.pool.per_namespace for worker in found} == {per_namespace}
 
 
-def test_run_workers_of_a_single_watched_namespace_are_all_its_own() -> None:
-    assert {worker.pool.per_namespace for worker in run_workers(2, has_many_namespaces=False, has_checkers=True)} == {2}
+@pytest.mark.parametrize(("reserved", "per_namespace"), [(0, 4), (1, 3), (3, 1), (4, 1), (9, 1)])
+def test_reserved_workers_are_not_for_one_namespace_which_may_have_one(reserved: int, per_namespace: int) -> None:
+    found = run_workers(4, reserved=reserved, has_checkers=True) + check_workers(4, reserved=reserved)
+    assert {worker.pool.per_namespace for worker in found} == {per_namespace}
+
+
+@pytest.mark.parametrize(("namespaces", "per_namespace"), [(("a",), {3, 8}), (("a", "b"), {1, 6}), ((), {1, 6})])
+def test_operator_reserves_no_worker_where_a_single_namespace_is_watched(
+    namespaces: tuple[str, ...], per_namespace: set[int]
+) -> None:
+    operator = make_operator(namespaces)
+    assert {worker.pool.per_namespace for worker in operator._workers} == per_namespace
 
 
 @pytest.mark.parametrize("lane", [F, P], ids=["new", "repair"])
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_namespace_with_long_runs_in_one_lane_leaves_a_worker_to_others_in_each(count: int, lane: Lane) -> None:
-    queue, workers = WorkQueue(), run_workers(count, has_many_namespaces=True, has_checkers=True)
+    workers = run_workers(count, reserved=1, has_checkers=True)
+    queue = WorkQueue(pools=[workers[0].pool])
     for number in range(20):
         queue.add(("noisy", f"o{number}"), lane)
-    held = [queue.get(0, worker.lanes, worker.pool) for worker in workers]
+    held = [queue.get(0, worker.lanes) for worker in workers]
     (free,) = [worker for worker, found in zip(workers, held, strict=True) if found is None]
     for quiet in ("new", "differs"):
         queue.add(("quiet", quiet), F if quiet == "new" else P)
-        found = queue.get(0, free.lanes, free.pool)
+        found = queue.get(0, free.lanes)
         assert found is not None
         assert found[0] == ("quiet", quiet)
         queue.done(found[0])
 
 
 def test_run_workers_without_checkers_do_the_resyncs_last() -> None:
-    found = run_workers(2, has_many_namespaces=True, has_checkers=False)
+    found = run_workers(2, reserved=1, has_checkers=False)
     assert [worker.lanes for worker in found] == [(F, P, S), (P, F, S)]
 
 
 def test_check_workers_are_a_pool_of_their_own() -> None:
-    found = check_workers(8, has_many_namespaces=True)
-    assert {(worker.lanes, worker.pool.name, worker.pool.per_namespace) for worker in found} == {((S,), "check", 7)}
+    found = check_workers(8, reserved=1)
+    assert {(worker.lanes, worker.pool) for worker in found} == {((S,), Pool((S,), 7))}
 
 
 class Rig:
     """One worker that the test runs step by step, with its own clock."""
 
-    def __init__(self, *outcomes: Outcome, checks: tuple[Outcome, ...] = (READY,)) -> None:
+    def __init__(self, *outcomes: Outcome, checks: tuple[Outcome, ...] = (READY,), pool: Pool | None = None) -> None:
         self.now = 0.0
-        self.queue = WorkQueue(lambda: self.now)
+        (self.worker,) = run_workers(1, reserved=1, has_checkers=True)
+        (self.checker,) = check_workers(1, reserved=1)
+        pools = [pool or self.worker.pool, self.checker.pool]
+        self.queue = WorkQueue(lambda: self.now, pools)
         self.kube = FakeKube(make_item())
         self.job = FakeJob(self.kube, *outcomes)
         self.reconciler = FakeParts(FakeCheck(*checks)).make_reconciler(self.kube, self.job)
         self.stopping = threading.Event()
         self.workers = Workers(self.queue, self.reconciler, stopping=self.stopping, clock=lambda: self.now)
-        (self.worker,) = run_workers(1, has_many_namespaces=True, has_checkers=True)
-        (self.checker,) = check_workers(1, has_many_namespaces=True)
 
     def serve(self, worker: Worker) -> None:
         """Let the worker serve one object, which must be due."""
-        found = self.queue.get(0, worker.lanes, worker.pool)
+        found = self.queue.get(0, worker.lanes)
         assert found is not None
         self.workers._serve(worker, found[0])
 
@@ -130,16 +143,15 @@ def test_check_that_hits_its_limit_waits_as_long() -> None:
 
 
 def test_timed_out_objects_leave_a_worker_to_others_when_they_are_edited() -> None:
-    rig = Rig(TIMED_OUT, checks=(DIFFERS,))
+    rig = Rig(TIMED_OUT, checks=(DIFFERS,), pool=run_workers(3, reserved=1, has_checkers=True)[0].pool)
     rig.queue.add(KEY)
     rig.serve(rig.worker)
-    pool = run_workers(3, has_many_namespaces=True, has_checkers=True)[0].pool
     rig.queue.add(("other", Retry.SLOW))
     rig.serve(rig.worker)
     rig.queue.add(KEY)
     rig.queue.add(("other", Retry.SLOW))
-    assert rig.queue.get(0, pool=pool) is not None
-    assert rig.queue.get(0, pool=pool) is None
+    assert rig.queue.get(0) is not None
+    assert rig.queue.get(0) is None
 
 
 def test_run_that_made_progress_is_followed_by_the_next_behind_other_namespaces() -> None:
@@ -198,10 +210,36 @@ def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | No
     assert 3 <= rig.waits(S) <= 5
 
 
-def make_operator() -> Operator:
+def make_operator(namespaces: tuple[str, ...] = ()) -> Operator:
     given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
-    given |= {"role": RoleSettings(), "renew_deadline_s": 60, "retry_period_s": 6}
-    return Operator(Settings(**given), Kube())  # type: ignore[arg-type]
+    given |= {"role": RoleSettings(), "renew_deadline_s": 60, "retry_period_s": 6, "drift_check": True}
+    given |= {"max_concurrent_reconciles": 3, "resync_workers": 8, "reserved_workers": 2}
+    return Operator(Settings(**given), Kube(namespaces))  # type: ignore[arg-type]
+
+
+def test_thread_that_waits_often_gets_the_interpreter_soon_beside_busy_checks() -> None:
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(0.005)
+        make_operator()
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_object_is_one_of_many_where_its_namespace_has_more_than_all_workers_could_take() -> None:
+    operator = make_operator()
+    for number in range(4):
+        operator._queue.add(("noisy", f"o{number}"))
+    operator._queue.add(("quiet", "new"))
+    held = [operator._queue.get(0, worker.lanes) for worker in operator._workers[:2]]
+    assert held == [(("noisy", "o0"), F), (("quiet", "new"), F)]
+    assert operator._has_backlog(("noisy", "o0"))
+    assert not operator._has_backlog(("quiet", "new"))
+    operator._queue.forget(("noisy", "o3"))
+    assert not operator._has_backlog(("noisy", "o0"))
+    # A single object is reconciled (`once`), without the queue.
+    assert not operator._has_backlog(("noisy", "o2"))
 
 
 def health(workers: Workers) -> str:
@@ -238,3 +276,21 @@ def test_worker_that_does_not_return_is_found_after_the_limit() -> None:
     leave.set()
     thread.join(30)
     assert rig.workers.find_stuck(0) == []
+
+
+CONFLICT = Outcome.failure(Reason.CONFLICT, "another object has it")
+NO_BUCKET = Outcome.failure(Reason.BUCKET_NOT_FOUND, "no such bucket")
+
+
+def test_object_that_only_a_person_can_repair_is_compared_less_often_each_time_it_fails_again() -> None:
+    checks = (CONFLICT, CONFLICT, CONFLICT, NO_BUCKET, NO_BUCKET, READY, NO_BUCKET)
+    rig = Rig(CONFLICT, checks=checks)
+    rig.queue.add(KEY)
+    rig.serve(rig.worker)
+    waits = [rig.waits(S)]
+    for _ in checks:
+        rig.serve(rig.checker)
+        waits.append(rig.waits(S))
+    # Another reason, and a success, begin anew.
+    for wait_s, periods in zip(waits, (1, 2, 4, 4, 1, 2, 1, 1), strict=True):
+        assert 0.9 * 300 * periods <= wait_s <= 1.1 * 300 * periods + 1, waits
