@@ -81,12 +81,9 @@ class AnsibleJob:
     :param project_dir: the folder that holds ``playbooks/`` and ``roles/``
     :param work_dir: the folder for the runs' folders; memory-backed, because a run's files hold secrets
     :param warm: None runs the stock ansible-playbook
-        settings = replace(self._settings, capabilities=self._find_capabilities())
-        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key))
-
-    def deactivate(self, user: Owned, cluster: str) -> Outcome:
-        """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
-        return self._run(_Request("deactivate.yml", orphan_vars(user, cluster, self._settings.provider), user.key))
+    :param find_capabilities: what is known of a store; None: the role finds it out in each run
+    :param has_backlog: whether the run for an object is one of many for its namespace. Such a run has a lower priority,
+        so that many of them do not make the run of another namespace slow. Warm runs only
     """
 
     def __init__(
