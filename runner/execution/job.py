@@ -86,7 +86,7 @@ class AnsibleJob:
         so that many of them do not make the run of another namespace slow. Warm runs only
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         project_dir: Path,
         work_dir: Path,
