@@ -9,7 +9,7 @@ in place of an object: a view answers with empty values where it finds something
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -141,6 +141,18 @@ class S3Object(KubeObject):
         return tuple(name for name in names if name)
 
     @property
+    def role_name(self) -> str:
+        """The IAM role that it asks for; empty where the spec names none."""
+        return str(_mapping(self.spec, "iamRole").get("name", ""))
+
+    @property
+    def associated_accounts(self) -> tuple[str, ...]:
+        """The ServiceAccounts for which it asks for an EKS Pod Identity association."""
+        role = _mapping(self.spec, "iamRole")
+        listed = role.get("serviceAccounts") if role.get("podIdentity") else ()
+        return tuple(map(str, listed)) if isinstance(listed, list) else ()
+
+    @property
     def also_used(self) -> frozenset[Key]:
         """The S3 objects with buckets that its user may use, too."""
         listed = _mapping(self.spec, "iamUser").get("alsoUses")
@@ -194,7 +206,11 @@ class Child(KubeObject):
 
 @dataclass(frozen=True)
 class Owned:
-    """``kind``: user or bucket; ``bucket``: the name that a user claims; ``region``: one to send requests to."""
+    """Something in AWS with owner tags.
+
+    ``kind``: user, bucket, role or association (of EKS Pod Identity, with its id as the name). ``bucket``: the name
+    that a user or role claims. ``region``: one to send requests to. ``service_account``: that of an association.
+    """
 
     kind: str
     name: str
@@ -203,6 +219,7 @@ class Owned:
     uid: str
     bucket: str
     region: str
+    service_account: str = ""
 
     @property
     def key(self) -> Key:
@@ -213,7 +230,13 @@ class Owned:
         """Whether an S3 object asks for it. One that was created again with other names does not."""
         if s3 is None:
             return False
-        return self.name in s3.usernames if self.kind == "user" else self.name == s3.bucket_name
+        named: dict[str, Iterable[str]] = {
+            "user": s3.usernames,
+            "bucket": (s3.bucket_name,),
+            "role": (s3.role_name,),
+            "association": s3.associated_accounts,
+        }
+        return (self.service_account or self.name) in named[self.kind]
 
 
 def _mapping(parent: JsonObject, name: str) -> JsonObject:

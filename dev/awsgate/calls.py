@@ -53,6 +53,11 @@ class Call:
         return not self.action.startswith(_READ_VERBS)
 
     @property
+    def role(self) -> str:
+        """The IAM role that it is about; empty for none."""
+        return self.query.get("RoleName", "") if self.service == "iam" else ""
+
+    @property
     def account(self) -> str:
         """The account of the key that signed it."""
         for account, partitions in list(iam_backends.items()):

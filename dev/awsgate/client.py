@@ -127,7 +127,7 @@ class Gate:
         self._ask("POST", "policy", {"access_key": access_key, "policy": policy})
 
     def arm(self, *about: str, action: str = "*", number: int = 0, when: str = "before") -> None:
-        """Hold writes about these buckets and users (:class:`dev.awsgate.holds.Hold`)."""
+        """Hold writes about these buckets, users and roles (:class:`dev.awsgate.holds.Hold`)."""
         self._ask("POST", "hold", {"about": about, "action": action, "number": number, "when": when})
 
     def wait_held(self, timeout_s: float) -> str:

@@ -103,7 +103,7 @@ class Gate:
             )
 
     def _held(self, call: Call, environ: dict[str, Any]) -> Answer:
-        when = self._holds.find(call.action, {call.bucket, call.user} - {""}) if call.is_write else ""
+        when = self._holds.find(call.action, {call.bucket, call.user, call.role} - {""}) if call.is_write else ""
         if when == "before" and self._holds.stay(call.action):
             return error(call, 500, "InternalFailure", "dropped by the test")
         answer = self._answer(call, environ)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 class Hold:
     """What to hold.
 
-    :param about: only writes about one of these (names of buckets and users; namespaces)
+    :param about: only writes about one of these (names of buckets, users and roles; namespaces)
     :param action: only this action; ``*`` is any
     :param number: only the n-th of them; 0 is each
     :param when: ``before`` or ``after`` it takes effect

@@ -219,8 +219,9 @@ def _principals(statement: dict[str, Any]) -> list[str]:
 def _is_principal(name: str) -> bool:
     if name == "*" or re.fullmatch(r"\d{12}|arn:aws:iam::\d{12}:root", name):
         return True
-    # A user of this account must be there; of others nothing is known here.
-    found = next((user.name for user in iam_backends[ACCOUNT]["aws"].users.values() if user.arn == name), "")
+    # A user or role of this account must be there; of others nothing is known here.
+    iam: Any = iam_backends[ACCOUNT]["aws"]
+    found = next((one.name for one in (*iam.users.values(), *iam.roles.values()) if one.arn == name), "")
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
     is_late = found in LATE_USERS
     LATE_USERS.discard(found)

@@ -15,7 +15,9 @@ from runner.commands.start import ComparingCommand, connect, private_environment
 @with_options([OUTPUT, WATCH_NAMESPACE])
 @with_role
 def orphans(role: RoleOptions, output: str, watch_namespaces: tuple[str, ...]) -> None:
-    """List IAM users and buckets with this cluster's owner tags whose S3 object no longer exists. Changes nothing.
+    """List what has this cluster's owner tags in AWS, and an S3 object that no longer exists. Changes nothing.
+
+    IAM users and roles, EKS Pod Identity associations (with --eks-cluster-arn), and buckets.
 
     Exit status 0: there are none; 2: there are some; 1: AWS or Kubernetes does not answer.
     """

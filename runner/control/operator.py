@@ -136,7 +136,8 @@ class Operator:
 
     def _has_backlog(self, key: Key) -> bool:
         # Fewer could be processed at once.
-        return self._queue.load_beside(key) >= self._settings.max_concurrent_reconciles
+        is_long = self._queue.load_beside(key) >= self._settings.max_concurrent_reconciles
+        return is_long and _has_many_namespaces(self._kube)
 
     def _start_work(self, components: Components) -> None:
         self._metrics.leading.set(1)
@@ -178,10 +179,13 @@ class Operator:
         processes.remove_own_folders(self._settings.work_dir)
 
 
+def _has_many_namespaces(kube: Kube) -> bool:
+    """Whether a namespace can keep another one waiting."""
+    return len(kube.namespaces) > 1 or kube.namespaces[0] is None
+
+
 def _make_workers(settings: Settings, kube: Kube) -> list[Worker]:
-    # A single namespace that is watched keeps no other one waiting.
-    has_many = len(kube.namespaces) > 1 or kube.namespaces[0] is None
-    reserved, has_checkers = settings.reserved_workers if has_many else 0, settings.drift_check
+    reserved, has_checkers = settings.reserved_workers if _has_many_namespaces(kube) else 0, settings.drift_check
     found = run_workers(settings.max_concurrent_reconciles, reserved=reserved, has_checkers=has_checkers)
     return found + (check_workers(settings.resync_workers, reserved=reserved) if has_checkers else [])
 

@@ -35,6 +35,9 @@ class LiveCluster(Protocol):
     def find_service_account(self, namespace: str, name: str) -> JsonObject | None:
         """A ServiceAccount; None when there is none."""
 
+    def list_secrets(self, namespace: str, name: str) -> list[JsonObject]:
+        """The metadata of the Secrets of an S3 object."""
+
     def find_object(self, namespace: str, name: str) -> JsonObject | None:
         """An S3 object; None when there is none."""
 
@@ -54,6 +57,8 @@ class CachedCluster:
         self.is_terminating = live.is_terminating
         # ConfigMaps are not watched. Only objects of the layout OBC have one.
         self.find_config_map = live.find_config_map
+        # Only while a Secret is moved.
+        self.list_secrets = live.list_secrets
         # ServiceAccounts are not watched, either. Only those that a role's annotate concerns are read.
         self.find_service_account = live.find_service_account
 

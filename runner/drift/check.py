@@ -84,7 +84,9 @@ class DriftCheck:
         self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
         self.capabilities = EndpointCapabilities(self._clients, settings)
         self._users = UserCache(period_s, clock, self._time_limit, self.capabilities.get)
-        self.owned = OwnedReader(self._clients, self._users, settings.cluster_name, self.capabilities.get)
+        self.owned = OwnedReader(
+            self._clients, self._users, settings.cluster_name, self.capabilities.get, settings.role_rules
+        )
         self._live: ApiServer | None = connect() if has_cluster else None
         self.keys = KeyVerification(self._clients, self._live, self.capabilities.get) if self._live else None
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live
@@ -118,7 +120,8 @@ class DriftCheck:
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, Retry.SLOW, status=status, drift=drift)
-        return Outcome(True, Reason.READY, "; ".join(seen.notes), status=status, drift=drift)
+        notes = [*seen.notes, *seen.due_rotations]
+        return Outcome(True, Reason.READY, "; ".join(notes), status=status, drift=drift)
 
     def compare_deletion(self, s3: S3Object) -> Outcome | None:
         """The outcome of the deletion of an object that owns nothing.

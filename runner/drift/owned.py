@@ -1,17 +1,21 @@
-"""What carries this cluster's owner tags in AWS: IAM users, and buckets. Reads only; for orphans."""
+"""What carries this cluster's owner tags in AWS: users, roles, associations and buckets. Reads only; for orphans."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from runner.drift.aws_clients import AWSClients, home_region
 from runner.drift.user_cache import UserCache
 from runner.objects import Owned, ReadError
 from s3bucket import errors, owner, read
 from s3bucket import users as user_rules
+from s3bucket.associations import find_all_associations
 from s3bucket.capabilities import Capabilities
 from s3bucket.errors import ReconcileError
+from s3bucket.read_roles import read_all_roles
+from s3bucket.roles import NO_ROLES, RoleRules
 
 # The number of buckets that have their tags read at a time.
 _AT_ONCE = 16
@@ -24,12 +28,18 @@ class OwnedReader:
     """
 
     def __init__(
-        self, clients: AWSClients, users: UserCache, cluster: str, get_capabilities: Callable[[], Capabilities]
+        self,
+        clients: AWSClients,
+        users: UserCache,
+        cluster: str,
+        get_capabilities: Callable[[], Capabilities],
+        roles: RoleRules = NO_ROLES,
     ) -> None:
         self._get_capabilities = get_capabilities
         self._clients = clients
         self._users = users
         self._cluster = cluster
+        self._roles = roles
 
     def find_users(self) -> tuple[float, list[Owned]] | None:
         """The IAM users with this cluster's owner tags, and when they were read; None when they are not read now.
@@ -52,6 +62,37 @@ class OwnedReader:
             for name, user in found[1].items()
         ]
         return found[0], [user for user in users if user is not None]
+
+    def find_roles(self) -> list[Owned]:
+        """The IAM roles with this cluster's owner tags. Also where the settings allow none any more.
+
+        :raises ReadError: when AWS does not return them
+        """
+        try:
+            region, iam = self._clients.get_iam()
+            found = read_all_roles(iam, self._get_capabilities())
+        except ReconcileError as refusal:
+            raise ReadError(refusal.message) from refusal
+        roles = [
+            self._owned("role", name, role.tags, region, role.tags.get(owner.BUCKET, ""))
+            for name, role in found.items()
+        ]
+        return [role for role in roles if role is not None]
+
+    def find_associations(self) -> list[Owned]:
+        """The EKS Pod Identity associations with this cluster's owner tags; none where the settings name no cluster.
+
+        :raises ReadError: when AWS does not return them
+        """
+        if not self._roles.eks_cluster:
+            return []
+        region = self._roles.eks_region
+        try:
+            found = find_all_associations(self._clients.get_eks(region), self._roles.eks_name)
+        except ReconcileError as refusal:
+            raise ReadError(refusal.message) from refusal
+        owned = [(item, self._owned("association", item.id, item.tags, region, "")) for item in found]
+        return [replace(one, service_account=item.service_account) for item, one in owned if one is not None]
 
     def has_active_key(self, user: Owned) -> bool:
         """Whether an IAM user has an active access key. A user that no longer exists has none.

@@ -38,6 +38,34 @@ WRITES = {
     ),
     "drain": ("aws:UpdateAccessKey#1", "aws:TagUser#1"),
     "drained": ("aws:DeleteAccessKey#1", "aws:UntagUser#1"),
+    # An additional user is added, and taken out again.
+    "user-added": (
+        "aws:TagUser#1",
+        "aws:TagUser#2",
+        "aws:CreateUser#1",
+        "aws:PutUserPolicy#1",
+        "aws:CreateAccessKey#1",
+        "aws:TagUser#3",
+        "kubernetes:POST secrets#1",
+        "aws:UntagUser#1",
+    ),
+    "user-removed": (
+        "aws:DeleteAccessKey#1",
+        "aws:DeleteUserPolicy#1",
+        "aws:DeleteUser#1",
+        "kubernetes:DELETE secrets#1",
+        "aws:TagUser#1",
+    ),
+    # The Secret gets another name, and a ConfigMap beside it.
+    "move": (
+        "aws:TagUser#1",
+        "kubernetes:POST secrets#1",
+        "kubernetes:POST configmaps#1",
+        "kubernetes:DELETE secrets#1",
+        "aws:TagUser#2",
+    ),
+    "role-added": ("aws:CreateRole#1", "aws:PutRolePolicy#1"),
+    "role-repaired": ("aws:UpdateAssumeRolePolicy#1", "aws:PutRolePolicy#1"),
     "repair": (
         "aws:PutUserPolicy#1",
         "aws:PutBucketVersioning#1",
@@ -73,6 +101,8 @@ WRITES = {
         "aws:DeleteAccessKey#1",
         "aws:DeleteUserPolicy#1",
         "aws:DeleteUser#1",
+        "aws:DeleteRolePolicy#1",
+        "aws:DeleteRole#1",
         "aws:PutBucketPolicy#1",
         "aws:PutPublicAccessBlock#1",
         "aws:DeleteObjects#1",

@@ -7,11 +7,13 @@ itself is killed, it is a separate process, and a second one is started with the
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,17 @@ from runner.execution import processes
 from runner.kube.client import FINALIZER
 from runner.objects import S3Object
 from s3bucket.api import GROUP, PLURAL, VERSION
+from s3bucket.observe import observe
+from s3bucket.roles import RoleRules
 from s3bucket.rotation import ROTATE_KEY, Phase
 from tests.chaos.cases import AWS, Case, Write
 from tests.chaos.unmanaged import Unmanaged
 from tests.support.jobs import GatedJob, Work, job_environment, make_warm, processes_of
 from tests.support.operator import Operator, condition, live, wait_gone, wait_ready
-from tests.support.world import World, deleting, make_old_key_older
+from tests.support.world import PROVIDER, SETTINGS, World, deleting, make_old_key_older
 
 _HELD_S = 0.2
+_ANYONE = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
 
 
 class Rig:
@@ -45,7 +50,7 @@ class Rig:
         settings = job_environment(world, self._api.kubeconfig)
         self._warm = make_warm(self._work_dir, settings)
         self._jobs = {
-            executor: GatedJob(self._work_dir, settings, warm)
+            executor: GatedJob(self._work_dir, settings, warm, replace(SETTINGS, oidc_provider_arn=PROVIDER))
             for executor, warm in (("warm", self._warm), ("stock", None))
         }
 
@@ -156,6 +161,7 @@ class Rig:
         folder = self._folder / f"{trial.namespace}-{name}"
         folder.mkdir()
         arguments = ("--watch-namespace", trial.namespace, "--no-leader-elect", "--executor", case.executor)
+        arguments = (*arguments, "--oidc-provider-arn", PROVIDER)
         environment = self._world.environment(KUBECONFIG=str(self._api.kubeconfig))
         return Operator(
             self._world, folder, *arguments, "--log-level", "debug", environment=environment, work_dir=work_dir
@@ -216,13 +222,21 @@ class _Trial:
         self._world, self._case = world, case
         name = f"chaos-{uuid.uuid4().hex[:8]}"
         self.namespace = name
-        self.names = (name,)
+        # That of an additional user, or of the role.
+        self._more = f"{name}-more"
+        self.names = (name, self._more)
         world.make_namespace(name)
         self._unmanaged = Unmanaged(world, name, f"{name}-unmanaged")
         self._unmanaged_keys: list[tuple[str, str]] = []
         self._old: tuple[Any, str] | None = None
         spec = {"region": "us-east-1", "bucketName": name, "iamUser": {"username": name}, "enableVersioning": True}
-        self.item = world.make_object(name, name, spec)
+        self.item = world.make_object(name, name, {**spec, **self._spec_before()})
+
+    def _spec_before(self) -> dict[str, Any]:
+        """What the object has beside bucket and user before the flow."""
+        role = {"iamRole": {"name": self._more, "serviceAccounts": ["app"]}}
+        users = {"additionalUsers": [{"username": self._more}]}
+        return {"user-removed": users, "role-repaired": role, "delete": role}.get(self._case.flow, {})
 
     @property
     def is_deletion(self) -> bool:
@@ -248,30 +262,52 @@ class _Trial:
 
     def disturb(self) -> None:
         """Change the Ready object so that the flow has something to do."""
-        name, world = self.namespace, self._world
-        if self._case.flow == "rotate":
-            world.core.delete_namespaced_secret(f"{name}-iam-secret", name)
-        elif self._case.flow == "overlap":
-            self.request_rotation()
-        elif self._case.flow == "drain":
-            self._age_old_key(Phase.OVERLAP, 8)
-        elif self._case.flow == "drained":
-            self._age_old_key(Phase.DRAINING, 2)
-        elif self._case.flow == "repair":
-            world.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
-            world.iam.delete_user_policy(UserName=name, PolicyName=f"{name}-{name}-s3-restricted")
-            world.core.patch_namespaced_secret(f"{name}-iam-secret", name, {"metadata": {"labels": None}})
-            world.core.delete_namespaced_service(name, name)
-        elif self._case.flow == "settings":
+        name, world, flow = self.namespace, self._world, self._case.flow
+        changed = self._changed_spec()
+        steps: dict[str, Callable[[], Any]] = {
+            "rotate": lambda: world.core.delete_namespaced_secret(f"{name}-iam-secret", name),
+            "overlap": self.request_rotation,
+            "drain": lambda: self._age_old_key(Phase.OVERLAP, 8),
+            "drained": lambda: self._age_old_key(Phase.DRAINING, 2),
+            "repair": self._break,
+            "role-repaired": self._break_role,
+        }
+        if flow == "settings":
             make_targets(world.s3, world.account)
-            self.item = self._with_spec(optional_settings(with_needy=True))
-        elif self._case.flow == "delete":
+        if flow in changed:
+            self.item = self._with_spec(changed[flow])
+        elif flow == "delete":
             world.s3.put_object(Bucket=name, Key="a", Body=b"data")
             self.item = deleting(self.item)
+        else:
+            steps[flow]()
         world.iam.tag_user(UserName=name, Tags=[{"Key": "team", "Value": "others"}])
         if self._case.has_unmanaged_key:
             made = world.iam.create_access_key(UserName=name)["AccessKey"]
             self._unmanaged_keys = [(made["AccessKeyId"], "Active")]
+
+    def _changed_spec(self) -> dict[str, dict[str, Any]]:
+        """The fields that a flow changes."""
+        return {
+            "settings": optional_settings(with_needy=True),
+            "user-added": {"additionalUsers": [{"username": self._more}]},
+            "user-removed": {"additionalUsers": []},
+            "move": {"secret": {"name": f"{self.namespace}-moved", "layout": "OBC"}},
+            "role-added": {"iamRole": {"name": self._more, "serviceAccounts": ["app"]}},
+        }
+
+    def _break(self) -> None:
+        name, world = self.namespace, self._world
+        world.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+        world.iam.delete_user_policy(UserName=name, PolicyName=f"{name}-{name}-s3-restricted")
+        world.core.patch_namespaced_secret(f"{name}-iam-secret", name, {"metadata": {"labels": None}})
+        world.core.delete_namespaced_service(name, name)
+
+    def _break_role(self) -> None:
+        iam, name = self._world.iam, self._more
+        document = json.dumps({"Version": "2012-10-17", "Statement": [_ANYONE]})
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=document)
+        iam.delete_role_policy(RoleName=name, PolicyName=f"{name}-{self.namespace}-s3-restricted")
 
     def _with_spec(self, fields: dict[str, Any]) -> dict[str, Any]:
         arguments = (GROUP, VERSION, self.namespace, PLURAL, self.namespace)
@@ -293,13 +329,16 @@ class _Trial:
         """Check the object and everything around it."""
         if self.is_deletion:
             assert not any(self._world.snapshot(self.item).values()), "something that the operator created is left"
+            roles = [role["RoleName"] for role in self._world.iam.list_roles()["Roles"]]
+            assert self._more not in roles, "the role is left"
         else:
             self._check_in_order()
         assert self._unmanaged.read() == self._unmanaged.before, "an unmanaged resource was changed"
 
     def _check_in_order(self) -> None:
         world, name = self._world, self.namespace
-        assert world.differs(self.item) == []
+        sources = world.sources(role_rules=RoleRules(PROVIDER))
+        assert observe(world.wanted(self.item), sources).differs == []
         listed = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
         keys = sorted((key["AccessKeyId"], key["Status"]) for key in listed)
         current = world.credentials(self.item)[0]
@@ -308,6 +347,19 @@ class _Trial:
         tags = {tag["Key"]: tag["Value"] for tag in world.iam.list_user_tags(UserName=name)["Tags"]}
         assert "agill.apps/foreign-keys" not in tags
         assert self._case.flow == "create" or tags["team"] == "others"
+        users = [user["UserName"] for user in world.iam.list_users()["Users"]]
+        assert (self._more in users) == (self._case.flow == "user-added")
+        self._check_children()
+
+    def _check_children(self) -> None:
+        """Check that there is no Secret and no ConfigMap beside those of the spec."""
+        wanted, names = self._world.wanted(self.item), (self.namespace, {"label_selector": "agill.apps/s3"})
+        core = self._world.core
+        secrets = core.list_namespaced_secret(names[0], **names[1]).items
+        maps = core.list_namespaced_config_map(names[0], **names[1]).items
+        assert {item.metadata.name for item in secrets} == {user.secret.name for user in wanted.users}
+        with_map = {user.secret.name for user in wanted.users if user.secret.has_config_map}
+        assert {item.metadata.name for item in maps} == with_map
 
     def _old_keys(self, current: str) -> list[tuple[str, str]]:
         """The old key and its status, as the flow leaves it."""

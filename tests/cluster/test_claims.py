@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from dev.wait import wait_until
 from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.operator import StartOperator, condition, delete, live, wait_gone, wait_ready
-from tests.support.world import CLUSTER, PROJECT, NewObject, World
+from tests.support.world import CLUSTER, EKS_CLUSTER, PROJECT, NewObject, World
 
 
 @pytest.fixture
@@ -186,27 +186,38 @@ def run_orphans(world: World, *arguments: str, **environment: str) -> subprocess
     )
 
 
-def test_orphans_command_lists_users_and_buckets_whose_object_is_gone(
-    world: World, namespace: str, new_object: NewObject, tmp_path: Path
+def test_orphans_command_lists_what_has_an_object_that_is_gone(
+    world: World, namespace: str, new_object: NewObject, new_name: Callable[[str], str]
 ) -> None:
-    kept, lost, half = new_object(), new_object(), new_object()
+    def with_role() -> dict[str, Any]:
+        name = new_name("role")
+        return new_object(iamRole={"name": name, "serviceAccounts": [name], "podIdentity": True})
+
+    kept, lost, half = with_role(), with_role(), with_role()
     for cr in (kept, lost, half):
-        assert world.reconcile(cr).outcome["done"]
-    only = ("--watch-namespace", namespace)
+        assert world.reconcile(cr, EKS_CLUSTER_ARN=EKS_CLUSTER).outcome["done"]
+    only = ("--watch-namespace", namespace, "--eks-cluster-arn", EKS_CLUSTER)
     done = run_orphans(world, *only, "-o", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["orphans"] == []
     strip_finalizer(world, lost)
     strip_finalizer(world, half)
-    # Create the object again with other names: what the first one created is unowned.
+    # Create the object again with another user and without a role: what the first one created is unowned.
     metadata = half["metadata"]
-    spec = {**half["spec"], "iamUser": {"username": f"{user_of(half)}-2"}}
+    spec = {"region": "us-east-1", "bucketName": bucket_of(half), "iamUser": {"username": f"{user_of(half)}-2"}}
     world.make_object(namespace, metadata["name"], spec)
     done = run_orphans(world, *only, "-o", "json")
     assert done.returncode == 2, done.stderr
-    found = {(row["kind"], row["name"]) for row in json.loads(done.stdout)["orphans"]}
-    assert found == {("user", user_of(lost)), ("bucket", bucket_of(lost)), ("user", user_of(half))}
+    rows = json.loads(done.stdout)["orphans"]
+    assert sorted((row["kind"], row.get("serviceAccount", row["name"])) for row in rows) == sorted(
+        [("bucket", bucket_of(lost))]
+        + [("user", user_of(cr)) for cr in (lost, half)]
+        + [(kind, cr["spec"]["iamRole"]["name"]) for kind in ("role", "association") for cr in (lost, half)]
+    )
     text = run_orphans(world, *only).stdout
+    name = lost["spec"]["iamRole"]["name"]
+    assert f"role {name}: of S3 object {namespace}/{lost['metadata']['name']}" in text
+    assert f" of ServiceAccount {name}: of S3 object {namespace}/{lost['metadata']['name']}" in text
     assert f"user {user_of(lost)}: of S3 object {namespace}/{lost['metadata']['name']}" in text
     assert f"claims bucket {bucket_of(lost)}" in text
 

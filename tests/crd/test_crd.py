@@ -194,6 +194,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "users-tag-value": (
         {"additionalUsers": [{"username": "bob", "tags": {"a": "*"}}]}, "a value of additionalUsers[].tags may",
     ),
+    "users-same-secret": (
+        {"additionalUsers": [{"username": "a", "secret": {"name": "x"}}, {"username": "b", "secret": {"name": "x"}}]},
+        "must not be the name of another user's Secret",
+    ),
+    "users-secret-of-first": (
+        {"secret": {"name": "x"}, "additionalUsers": [{"username": "a", "secret": {"name": "x"}}]},
+        "must not be the name of another user's Secret",
+    ),
     "users-none": ({"additionalUsers": [{}]}, "username: Required"),
     "users-many": ({"additionalUsers": [{"username": f"u{number}"} for number in range(11)]}, "at most 10 items"),
     "users-sum": (

@@ -107,6 +107,10 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "Contributing"): _MAKE,
     ("docs/quick-start.md", "Try it without AWS"): _MAKE,
     ("docs/guides/awx.md", "Execution environment"): "needs Podman and a registry; the context of the build is tested",
+    (
+        "docs/operations/orphans.md",
+        "Remove a role",
+    ): ("needs an EKS cluster; tests/cluster/test_claims.py lists such a role"),
     ("docs/guides/roles.md", "Allow roles"): (
         "needs an OIDC provider in IAM; tests/unit/runner/test_iam_policy.py prints the policy"
     ),

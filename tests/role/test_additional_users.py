@@ -155,12 +155,13 @@ def test_failure_for_one_user_heals_at_the_next_run(
     finally:
         world.aws.gate.clear_faults()
     assert failed.outcome["reason"] == "AccessDenied", failed.output
-    if action != "CreateUser":
-        # The users after it have their keys.
-        list_with_key(world, cr, carol)
-        assert [user.get("accessKeyID") for user in failed.outcome["status"]["users"]] == [
-            None, key_of(world, cr, carol)[0],
-        ]  # fmt: skip
+    # The first user and the users after it have their keys.
+    world.tenant(cr).list_objects_v2(Bucket=bucket_of(cr))
+    list_with_key(world, cr, carol)
+    assert [user.get("accessKeyID") for user in failed.outcome["status"]["users"]] == [
+        None, key_of(world, cr, carol)[0],
+    ]  # fmt: skip
+    assert owner.recorded_users(user_tags(world, user_of(cr))) == [bob, carol]
     healed = world.reconcile(cr)
     assert healed.outcome["done"], healed.output
     for name in (bob, carol):
@@ -168,6 +169,68 @@ def test_failure_for_one_user_heals_at_the_next_run(
         listed = world.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
         assert [key["AccessKeyId"] for key in listed] == [key_of(world, cr, name)[0]]
     assert world.differs(cr) == []
+
+
+def problem_of(world: World, cr: Cr) -> tuple[str, str, list[str]]:
+    """The reason and the message of the problem, and what is maintained all the same."""
+    seen = observe(world.wanted(cr), world.sources())
+    assert len(seen.deferred) == 1
+    return seen.deferred[0].reason, seen.deferred[0].message, seen.differs
+
+
+def test_problem_of_one_user_or_its_secret_keeps_no_other_from_being_maintained(
+    world: World, new_object: NewObject, new_name: NewName
+) -> None:
+    bob, carol = new_name("bob"), new_name("carol")
+    cr = with_users(new_object(), bob)
+    namespace, first_secret = cr["metadata"]["namespace"], f"{cr['metadata']['name']}-iam-secret"
+    assert world.reconcile(cr).outcome["done"]
+    world.s3.put_bucket_versioning(Bucket=bucket_of(cr), VersioningConfiguration={"Status": "Enabled"})
+
+    # A user that the operator may not read, as one with another path, in place of bob or beside it.
+    for action in ("GetUser", "ListAccessKeys"):
+        world.aws.gate.add_fault(action, "AccessDenied", status=403, user=bob)
+        try:
+            reason, message, differs = problem_of(world, cr)
+        finally:
+            world.aws.gate.clear_faults()
+        assert (reason, differs, bob in message) == ("AccessDenied", ["versioning"], True)
+    # A name that IAM takes for that of another user.
+    world.iam.create_user(UserName=carol.upper())
+    reason, message, differs = problem_of(world, with_users(cr, bob, carol))
+    assert (reason, differs) == ("Conflict", ["versioning", "user"]), "the new name is recorded, and not created"
+    assert f"choose another additionalUsers[{carol}].username" in message
+
+    # The first user's Secret is another one's, and bob's is missing.
+    key = world.credentials(cr)[0]
+    for name in (first_secret, secret_name(cr, bob)):
+        world.core.delete_namespaced_secret(name, namespace)
+    world.core.create_namespaced_secret(namespace, {"metadata": {"name": first_secret}, "stringData": {"a": "b"}})
+    run = world.reconcile(cr)
+    assert run.outcome["reason"] == "Conflict", run.output
+    assert f"Secret {first_secret} exists and does not belong to this S3 object" in run.outcome["message"]
+    assert run.changed == ["versioning", "access_key", "secret"]
+    list_with_key(world, cr, bob)
+    assert list((world.secret(cr) or {})["data"]) == ["a"]
+    listed = world.iam.list_access_keys(UserName=user_of(cr))["AccessKeyMetadata"]
+    assert [item["AccessKeyId"] for item in listed] == [key], "no key without a place for it"
+
+    # The first user's policy cannot be written, and bob's Secret is missing again.
+    world.core.delete_namespaced_secret(first_secret, namespace)
+    world.core.delete_namespaced_secret(secret_name(cr, bob), namespace)
+    world.iam.delete_user_policy(UserName=user_of(cr), PolicyName=f"{user_of(cr)}-{bucket_of(cr)}-s3-restricted")
+    world.aws.gate.add_fault("PutUserPolicy", "AccessDenied", status=403, user=user_of(cr))
+    try:
+        run = world.reconcile(cr)
+    finally:
+        world.aws.gate.clear_faults()
+    assert run.outcome["reason"] == "AccessDenied", run.output
+    list_with_key(world, cr, bob)
+    assert world.secret(cr) is None
+    healed = world.reconcile(cr)
+    assert healed.outcome["done"], healed.output
+    world.tenant(cr).list_objects_v2(Bucket=bucket_of(cr))
+    world.iam.delete_user(UserName=carol.upper())
 
 
 def test_recorded_name_deletes_no_user_of_another_owner(world: World, new_object: NewObject, new_name: NewName) -> None:

@@ -93,9 +93,18 @@ def test_grant_follows_the_other_object(world: World, pair: tuple[Cr, Cr]) -> No
     assert [(change.aspect, change.field, change.is_now) for change in changes] == [
         ("user_policy", f"iamUser.alsoUses.policy[{bucket_of(logs)}]", None)
     ]
+    # A grant that cannot be given does not keep the key from being issued again.
+    world.core.delete_namespaced_secret("also-app-iam-secret", NAMESPACE)
+    world.aws.gate.add_fault("PutUserPolicy", "AccessDenied", status=403, user=user_of(app))
+    try:
+        run = world.reconcile(app)
+    finally:
+        world.aws.gate.clear_faults()
+    assert (run.outcome["reason"], run.changed) == ("AccessDenied", ["access_key", "secret"]), run.output
+    tenant = world.tenant(app)
+    tenant.list_objects_v2(Bucket=bucket_of(app))
     run = world.reconcile(app)
     assert (run.outcome["done"], run.changed) == (True, ["user_policy"]), run.output
-    tenant = world.tenant(app)
     tenant.list_objects_v2(Bucket=bucket_of(logs))
     assert code_of(lambda: tenant.put_object(Bucket=bucket_of(logs), Key="a", Body=b"")) == "AccessDenied"
     tenant.put_object(Bucket=bucket_of(app), Key="a", Body=b"")

@@ -10,11 +10,24 @@ from typing import Any
 
 import pytest
 
+from runner.drift.check import DriftCheck
+from runner.objects import S3Object
 from s3bucket import owner
 from s3bucket.observe import Observation, observe, outcome_status
 from s3bucket.planned_changes import changes_of
 from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
-from tests.support.world import NewObject, Run, World, code_of, deleting, make_old_key_older, requests_of
+from tests.support.drift import set_as_operator
+from tests.support.world import (
+    PROJECT,
+    SETTINGS,
+    NewObject,
+    Run,
+    World,
+    code_of,
+    deleting,
+    make_old_key_older,
+    requests_of,
+)
 
 DAY = timedelta(days=1)
 LATER = DAY + timedelta(hours=4)
@@ -232,6 +245,32 @@ def test_failed_step_of_a_rotation_heals_at_the_next_run(world: World, new_objec
     }
     assert world.credentials(cr)[0] != first
     assert world.differs(cr) == []
+
+
+def test_due_rotation_is_only_reported_with_drift_policy_report(
+    world: World, new_object: NewObject, new_name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = new_name("bob")
+    cr = new_object(
+        driftPolicy="Report",
+        additionalUsers=[{"username": bob, "secret": {"name": "bob-keys"}, "keyRotation": {"interval": "1h"}}],
+    )
+    assert world.reconcile(cr).outcome["done"]
+    key = world.credentials(cr)[0]
+    set_as_operator(world, monkeypatch)
+    check, user = DriftCheck(PROJECT, SETTINGS), cr["spec"]["iamUser"]["username"]
+    annotated = {**cr, "metadata": {**cr["metadata"], "annotations": {ROTATE_KEY: "1"}}}
+    with requests_of(world) as requests:
+        found = check.compare(S3Object(annotated))
+        # The key works, so the object is Ready.
+        assert (found.is_done, found.drift) == (True, ("access_key",))
+        assert f"the rotation of access key {key} of IAM user {user} is due" in found.message
+        assert f"spec.additionalUsers[{bob}].keyRotation: interval is shorter than twice gracePeriod" in found.message
+        world.core.delete_namespaced_secret("bob-keys", cr["metadata"]["namespace"])
+        found = check.compare(S3Object(cr))
+        assert (found.is_done, found.drift) == (False, ("secret",))
+        assert "left as it is (driftPolicy: Report)" in found.message
+    assert [request["action"] for request in requests if request["write"]] == []
 
 
 def test_each_of_several_users_has_a_rotation_of_its_own(world: World, new_object: NewObject, new_name: Any) -> None:

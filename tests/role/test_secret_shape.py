@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client as k8s
+import kubernetes.config
 import pytest
 
 from dev.apigate import ApiGate
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket import secrets
+from s3bucket.cluster import ApiServer
 from s3bucket.keys import fingerprint_of
 from s3bucket.metadata import RECORD
+from s3bucket.observe import observe
 from tests.support.drift import cached, set_as_operator
 from tests.support.objects import user_of, user_tags
 from tests.support.world import PROJECT, SETTINGS, Run, World, deleting, requests_of
@@ -261,6 +266,33 @@ def test_move_that_was_interrupted_is_completed(shaped: Shaped, check: DriftChec
     assert user_tags(shaped.world, user_of(cr))["agill.apps/secret"] == "other-keys"
 
 
+@pytest.mark.parametrize("name", ["third-keys", "other-keys"], ids=["moved-again", "moved-back"])
+def test_secret_in_between_is_deleted_when_the_name_changes_twice(shaped: Shaped, check: DriftCheck, name: str) -> None:
+    """A run was killed before it had completed the first move."""
+    core, namespace, user = shaped.world.core, shaped.namespace, user_of(shaped.cr)
+    former, body = shaped.cr["spec"]["secret"]["name"], shaped.read()
+    metadata = {key: body["metadata"][key] for key in ("labels", "annotations", "ownerReferences")}
+    core.create_namespaced_secret(namespace, {**body, "metadata": {**metadata, "name": "between"}})
+    core.create_namespaced_config_map(namespace, {"metadata": {**metadata, "name": "between"}})
+    # Not owned, though it has the labels.
+    others = {"name": "others-copy", "labels": metadata["labels"]}
+    core.create_namespaced_secret(namespace, {"metadata": others})
+    shaped.world.iam.tag_user(UserName=user, Tags=[{"Key": "agill.apps/secret", "Value": f"{former}:"}])
+    cr = shaped.give(name=name, layout="OBC", **LABELS)
+    assert drift_of(check, cr) == ("secret",)
+    lines = check.plan(S3Object(cr)).lines
+    assert "secret[between]: there -> deleted" in lines
+    assert "configMap[between]: there -> deleted" in lines
+    shaped.reconcile()
+    label = {"label_selector": "agill.apps/s3=shaped"}
+    found = {item.metadata.name for item in core.list_namespaced_secret(namespace, **label).items}
+    assert found == {name, "others-copy"}
+    assert [item.metadata.name for item in core.list_namespaced_config_map(namespace, **label).items] == [name]
+    assert user_tags(shaped.world, user)["agill.apps/secret"] == name
+    assert drift_of(check, cr) == ()
+    core.delete_namespaced_secret("others-copy", namespace)
+
+
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
 def test_other_object_of_the_new_name_is_a_conflict(shaped: Shaped, kind: str) -> None:
     before, name = shaped.cr, f"others-{kind.lower()}"
@@ -274,6 +306,36 @@ def test_other_object_of_the_new_name_is_a_conflict(shaped: Shaped, kind: str) -
     assert "set another spec.secret.name" in outcome["message"]
     shaped.cr = before
     assert shaped.world.differs(before) == []
+
+
+def without_config_maps(shaped: Shaped) -> ApiServer:
+    """The API server for an operator whose chart has not set rbac.configMaps."""
+    kinds = ["secrets", "services", "s3s"]
+    rule = {"apiGroups": ["", "agill.apps"], "resources": kinds, "verbs": ["get", "list", "patch", "create"]}
+    api = kubernetes.config.new_client_from_config(str(shaped.world.kubeconfig))
+    rbac = k8s.RbacAuthorizationV1Api(api)
+    rbac.create_namespaced_role(shaped.namespace, {"metadata": {"name": "limited"}, "rules": [rule]})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"}
+    subjects = [{"kind": "User", "name": "limited", "apiGroup": "rbac.authorization.k8s.io"}]
+    binding = {"metadata": {"name": "limited"}, "roleRef": reference, "subjects": subjects}
+    rbac.create_namespaced_role_binding(shaped.namespace, binding)
+    api.set_default_header("Impersonate-User", "limited")
+    return ApiServer(api)
+
+
+def test_layout_that_needs_a_missing_right_keeps_nothing_else_from_being_maintained(shaped: Shaped) -> None:
+    before, world = shaped.cr, shaped.world
+    sources = dataclasses.replace(world.sources(), cluster=without_config_maps(shaped))
+    world.s3.put_bucket_versioning(Bucket=before["spec"]["bucketName"], VersioningConfiguration={"Status": "Enabled"})
+    cr = {**before, "spec": {**before["spec"], "secret": {"name": "limited-keys", "layout": "OBC"}}}
+    seen = observe(world.wanted(cr), sources)
+    assert [problem.reason for problem in seen.deferred] == ["KubernetesError"]
+    assert "set rbac.configMaps of its chart" in seen.deferred[0].message
+    assert seen.differs == ["versioning"]
+    # Without the right to list Secrets, those of an unfinished move are left.
+    assert sources.cluster is not None
+    assert sources.cluster.list_secrets("kube-system", "shaped") == []
+    world.s3.put_bucket_versioning(Bucket=before["spec"]["bucketName"], VersioningConfiguration={"Status": "Suspended"})
 
 
 def test_immutable_secret_is_replaced_with_the_same_key(shaped: Shaped) -> None:

@@ -10,14 +10,15 @@ import pytest
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.role_settings import RoleSettings
-from tests.support.world import CLUSTER, PROJECT, NewObject, World, requests_of
+from tests.support.world import CLUSTER, PROJECT, PROVIDER, NewObject, World, requests_of
 
 
-def own_user_policy(cr: dict[str, Any], account: str) -> str:
-    """A bucket policy that names the object's own user."""
+def own_user_policy(cr: dict[str, Any], account: str, *more: str) -> str:
+    """A bucket policy that names the object's own user, or others of it."""
+    names = more or (f"user/{cr['iamUser']['username']}",)
     statement = {
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{account}:user/{cr['iamUser']['username']}"},
+        "Principal": {"AWS": [f"arn:aws:iam::{account}:{name}" for name in names]},
         "Action": "s3:GetObject",
         "Resource": f"arn:aws:s3:::{cr['bucketName']}/*",
     }
@@ -49,6 +50,21 @@ def test_bucket_policy_with_an_unknown_principal_does_not_keep_the_key_back(
     assert run.outcome["status"]["bucketARN"]
     world.tenant(cr).list_objects_v2(Bucket=spec["bucketName"])
     healed = world.reconcile(cr)
+    assert (healed.outcome["done"], healed.changed) == (True, ["policy"]), healed.output
+
+
+def test_bucket_policy_may_name_a_user_and_a_role_that_the_same_run_creates_later(
+    world: World, new_object: NewObject, new_name: Any
+) -> None:
+    """They are created after the bucket's settings, and what AWS refuses for that is no error of the spec."""
+    bob, role = new_name("bob"), {"name": new_name("role"), "serviceAccounts": ["app"]}
+    spec = {"bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
+    policy = own_user_policy(spec, world.account, f"user/{bob}", f"role/{role['name']}")
+    cr = new_object(**spec, additionalUsers=[{"username": bob}], iamRole=role, bucketPolicy=policy)
+    settings = {"OIDC_PROVIDER_ARN": PROVIDER}
+    run = world.reconcile(cr, **settings)
+    assert (run.outcome["reason"], run.outcome["retry"]) == ("WaitingForIAM", "transient"), run.output
+    healed = world.reconcile(cr, **settings)
     assert (healed.outcome["done"], healed.changed) == (True, ["policy"]), healed.output
 
 

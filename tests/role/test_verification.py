@@ -97,6 +97,15 @@ def test_writing_leaves_nothing_in_the_bucket(tenant: Tenant, status: str) -> No
     assert actions_of(tenant, tenant.key["AccessKeyId"]) == WHOLE
 
 
+def test_versions_that_a_killed_verification_has_left_are_deleted(tenant: Tenant) -> None:
+    tenant.s3.put_bucket_versioning(Bucket=tenant.name, VersioningConfiguration={"Status": "Enabled"})
+    for key in (".s3-operator/u1", ".s3-operator/u1", ".s3-operator/u12"):
+        tenant.s3.put_object(Bucket=tenant.name, Key=key, Body=b"x")
+    tenant.s3.delete_object(Bucket=tenant.name, Key=".s3-operator/u1")
+    assert tenant.verify().ok
+    assert tenant.left == [".s3-operator/u12"]
+
+
 def test_access_reads_and_writes_no_object(tenant: Tenant) -> None:
     tenant.s3.put_object(Bucket=tenant.name, Key="precious", Body=b"x")
     tenant.aws.gate.clear_requests()

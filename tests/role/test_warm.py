@@ -375,7 +375,7 @@ def test_run_sees_nothing_of_the_one_before(warm: WarmProcess, world: World, tmp
     assert descriptors[0] == descriptors[1]
 
 
-def test_run_with_low_priority_leaves_later_ones_theirs(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+def test_run_with_low_priority_leaves_later_runs_unchanged(warm: WarmProcess, world: World, tmp_path: Path) -> None:
     # A task that runs in the run's own process, as nearly all of the role do.
     message = "nice={{ lookup('pipe', 'nice') }} {{ lookup('file', autogroup) }}"
     task: dict[str, Any] = {"ansible.builtin.assert": {"that": ["true"], "success_msg": message}}

@@ -13,6 +13,7 @@ from runner.execution.job import AnsibleJob, callback_environment
 from runner.execution.warm.process import WarmProcess
 from runner.objects import Key
 from s3bucket.outcome import Outcome
+from s3bucket.role_settings import RoleSettings
 from tests.support.world import PROJECT, SETTINGS, World
 
 RUN_TIMEOUT_S = 240.0
@@ -20,10 +21,12 @@ _GIVEN = ("AWS_", "KUBECONFIG")
 
 
 class GatedJob(AnsibleJob):
-    """A job with the settings of the tests. Its runs have additional environment variables."""
+    """A job with the settings of the tests, or others. Its runs have additional environment variables."""
 
-    def __init__(self, work_dir: Path, environment: dict[str, str], warm: WarmProcess | None) -> None:
-        super().__init__(PROJECT, work_dir, RUN_TIMEOUT_S, SETTINGS, warm)
+    def __init__(
+        self, work_dir: Path, environment: dict[str, str], warm: WarmProcess | None, settings: RoleSettings = SETTINGS
+    ) -> None:
+        super().__init__(PROJECT, work_dir, RUN_TIMEOUT_S, settings, warm)
         self._more = environment
 
     def _envvars(self, folder: Path, run_id: str, key: Key) -> dict[str, str]:

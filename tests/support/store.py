@@ -20,7 +20,16 @@ from tests.support.world import OPERATOR_USERS, SETTINGS, World
 HOST = "store.example.com"
 """The name that Services point to: a Service cannot point to an IP address."""
 
-_ON_USERS = ("*User", "*Users", "*UserPolicy", "*UserPolicies", "*AccessKey", "*AccessKeys", "*AccessKeyLastUsed")
+_ON_USERS = (
+    "*User",
+    "*Users",
+    "*UserPolicy",
+    "*UserPolicies",
+    "*AccessKey",
+    "*AccessKeys",
+    "*AccessKeyLastUsed",
+    "*Boundary",
+)
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [

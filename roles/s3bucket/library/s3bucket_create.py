@@ -43,7 +43,8 @@ options:
     elements: str
     default: []
   users_record:
-    description: Tags of the existing first user, with the names of all others. They are put before another is created.
+    description:
+      - Tags of the existing first user, with the names of all others. They are put before another user is created.
     type: dict
     default: {}
   origin:

@@ -242,7 +242,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
     users = [plan_user(wanted, user, sources) for user in seen.users]
     removed = plan_removed(wanted, seen)
     plan = {
-        "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users),
+        "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users[:1]),
         "bucket_exists": seen.bucket_exists,
         "bucket_arguments": seen.bucket_arguments,
         "users": users,
@@ -301,12 +301,17 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "boundary": sources.rules.boundary,
         "tags_after_rotation": {
             key: value
-            for key, value in {**wanted.identity.tags, **user.tags, **user.keys.record}.items()
+            for key, value in {
+                **wanted.identity.tags,
+                **user.tags,
+                **in_secret["moving_tags"],
+                **user.keys.record,
+            }.items()
             if key not in (owner.UNMANAGED_KEYS, *user.keys.removed_tags)
         },
         "key_tag": owner.KEY,
         "keys": user.keys.to_record(),
-        "step": "access",
+        "step": "access" if user.wanted.is_first else "users",
         "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
         "policy": wanted.policy_of(user.wanted),
         "puts_policy": user.puts_policy,
@@ -339,6 +344,7 @@ def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
             {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
             for kind, item in user.unwanted
         ],
+        "moving_tags": own.moving_tags(user.found.tags) if user.moves and user.writes_secret and user.found else {},
         "secret_tags": {owner.SECRET: own.name} if user.moves and user.writes_secret else {},
     }
     source = {

@@ -94,7 +94,7 @@ undone:
   elements: str
   returned: always
 stops:
-  description: Whether no further step runs, and the access step of no other user.
+  description: Whether no further step runs, and no step of another user.
   type: bool
   returned: always
 """
@@ -108,7 +108,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.errors import reason_of, with_field
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason, Retry
-from ansible.module_utils.s3bucket.steps import STOPS, aspects_of, removed_before, skipped_after
+from ansible.module_utils.s3bucket.steps import aspects_of, is_stopping, removed_before, skipped_after
 
 _MAX_MESSAGE = 600
 # Errors of Ansible for a variable that is undefined, or cannot be decrypted or read as JSON, as an argument or in
@@ -151,7 +151,7 @@ def main() -> None:
         outcome=outcome.to_record(),
         skips=skips,
         undone=aspects_of(skips),
-        stops=outcome.reason in STOPS,
+        stops=is_stopping(given["step"], outcome.reason),
         removed=removed_before(given["task"]),
     )
 

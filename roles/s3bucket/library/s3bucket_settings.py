@@ -66,6 +66,7 @@ s3bucket_reason:
   returned: failure
 """
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -103,7 +104,7 @@ _PUT_TAGS = Operation("put_bucket_tagging", "s3:PutBucketTagging")
 _ALREADY_DELETED = "NoSuchConfiguration"
 _LAG_CODES = ("NoSuchBucket", "OperationAborted")
 _LAG_PAUSES_S = (0.5, 1.0, 2.0)
-# For this time after its creation, S3 may not know a user. The operator tries again every few seconds.
+# For this time after its creation, S3 may not know a user or role. The operator tries again every few seconds.
 _NEW_USER_S = 60
 
 
@@ -113,12 +114,15 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(self, module: AnsibleAWSModule, wanted: Wanted, capabilities: Capabilities | None = None) -> None:
+    def __init__(
+        self, module: AnsibleAWSModule, wanted: Wanted, iam_path: str, capabilities: Capabilities | None = None
+    ) -> None:
         self._module = module
         self._capabilities = capabilities
         self._s3 = make_s3_client(module)
         self._iam = make_iam_client(module)
         self._wanted = wanted
+        self._path = iam_path
         self._name = wanted.bucket
         self._owner = str(module.params["bucket_owner"])
         self._endpoint = str(self._s3.meta.endpoint_url)
@@ -273,14 +277,12 @@ class Settings:
 
     def _explain(self, refusal: ReconcileError, policy: dict[str, Any]) -> ReconcileError:
         """Explain why AWS refuses a policy."""
-        text, wanted = refusal.message, self._wanted
-        if "Invalid principal" in text and wanted.username:
-            user = self._new_user()
-            if user and names_principal(policy, user["Arn"]):
-                return ReconcileError(
-                    Reason.WAITING_FOR_IAM,
-                    f"S3 does not know IAM user {wanted.username} yet, which spec.bucketPolicy names",
-                )
+        text = refusal.message
+        awaited = self._find_awaited(policy) if "Invalid principal" in text else ""
+        if awaited:
+            return ReconcileError(
+                Reason.WAITING_FOR_IAM, f"S3 does not know {awaited} yet, which spec.bucketPolicy names"
+            )
         if "BlockPublicPolicy" in text:
             return ReconcileError(
                 Reason.INVALID_SPEC,
@@ -288,14 +290,36 @@ class Settings:
             )
         return refusal
 
-    def _new_user(self) -> dict[str, Any] | None:
-        """The object's IAM user, if it was created within the last minute."""
+    def _find_awaited(self, policy: dict[str, Any]) -> str:
+        """A user or the role of the object that a policy names and that S3 may not know yet; empty for none.
+
+        Additional users and the role are created after the bucket's settings are written.
+        """
+        wanted, text = self._wanted, json.dumps(policy)
+        named = [("user", user.username) for user in wanted.users]
+        named += [("role", wanted.role.name)] if wanted.role else []
+        for kind, name in named:
+            if name in text and self._is_named(policy, kind, name):
+                return f"IAM {kind} {name}"
+        return ""
+
+    def _is_named(self, policy: dict[str, Any], kind: str, name: str) -> bool:
+        arn = self._arn_if_new(kind, name)
+        return bool(arn) and names_principal(policy, arn)
+
+    def _arn_if_new(self, kind: str, name: str) -> str:
+        """The ARN of a user or role that was created within the last minute, or is to be created; else empty."""
         try:
-            user: dict[str, Any] = self._iam.get_user(UserName=self._wanted.username)["User"]
+            if kind == "user":
+                found: dict[str, Any] = self._iam.get_user(UserName=name)["User"]
+            else:
+                found = self._iam.get_role(RoleName=name)["Role"]
         except AWS_ERRORS as error:
-            raise unknown(f"read IAM user {self._wanted.username} (iam:GetUser)", error) from error
-        age_s = (datetime.now(UTC) - user["CreateDate"]).total_seconds()
-        return user if age_s < _NEW_USER_S else None
+            if code_of(error) == "NoSuchEntity":
+                return f"arn:{self._wanted.partition}:iam::{self._owner}:{kind}{self._path or '/'}{name}"
+            raise unknown(f"read IAM {kind} {name} (iam:Get{kind.capitalize()})", error) from error
+        age_s = (datetime.now(UTC) - found["CreateDate"]).total_seconds()
+        return str(found["Arn"]) if age_s < _NEW_USER_S else ""
 
 
 def main() -> None:
@@ -308,7 +332,7 @@ def main() -> None:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})
-    settings = Settings(module, wanted, given.known_capabilities)
+    settings = Settings(module, wanted, given.rules.path, given.known_capabilities)
     problem = settings.write(module.params["arguments"])
     if problem is not None:
         module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)

@@ -8,6 +8,7 @@ folder that S3_OPERATOR_TEST_CACHE names. What runs is the same.
 from __future__ import annotations
 
 import _imp
+import gc
 import hashlib
 import marshal
 import os
@@ -47,13 +48,20 @@ def _pack_once(folder: Path) -> None:
     """Let the runs of ansible-playbook share packed modules, by the collections and roles that they are taken from."""
     from ansible import constants  # type: ignore[attr-defined]
 
-    paths = repr([constants.COLLECTIONS_PATHS, constants.DEFAULT_ROLES_PATH, sys.prefix])
-    shared = folder / f"packed-{hashlib.sha256(paths.encode()).hexdigest()}"
+    roles = constants.DEFAULT_ROLES_PATH
+    # Not those of before an edit that is made while tests run.
+    files = sorted(
+        (str(file), file.stat().st_mtime_ns) for role in roles for file in Path(role).glob("s3bucket/**/*.py")
+    )
+    key = repr([constants.COLLECTIONS_PATHS, roles, sys.prefix, files])
+    shared = folder / f"packed-{hashlib.sha256(key.encode()).hexdigest()}"
     shared.mkdir(exist_ok=True)
     (Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache").symlink_to(shared)
 
 
 if "S3_OPERATOR_TEST_CACHE" in os.environ:
+    # A task is short: a tenth of its CPU is the search for garbage.
+    gc.disable()
     _folder = Path(os.environ["S3_OPERATOR_TEST_CACHE"], f"python-{sys.version_info[0]}.{sys.version_info[1]}")
     _folder.mkdir(parents=True, exist_ok=True)
     _compile_once(_folder)

@@ -500,3 +500,20 @@ Rotations.TestCase.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRotations = Rotations.TestCase
+
+
+@pytest.mark.parametrize(
+    ("given", "is_short"),
+    [
+        ({}, False),
+        ({"interval": "90d"}, False),
+        ({"interval": "2d"}, False),
+        ({"interval": "47h"}, True),
+        ({"interval": "1h", "gracePeriod": "30m"}, False),
+        ({"interval": "90d", "gracePeriod": "90d"}, True),
+    ],
+)
+def test_interval_that_the_grace_periods_do_not_leave_room_for_is_short(given: dict[str, str], is_short: bool) -> None:
+    found = rotation_of(given, "spec.iamUser.keyRotation")
+    assert found is not None
+    assert found.is_interval_short is is_short

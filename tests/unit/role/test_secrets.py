@@ -244,4 +244,11 @@ def test_name_of_the_former_secret_comes_from_the_users_tags() -> None:
     assert moved.tags == {"agill.apps/secret": "keys"}
     assert moved.former_name({}) == "photos-iam-secret"
     assert moved.former_name({"agill.apps/secret": "other"}) == "other"
+    assert moved.is_moving({})
+    # From before the Secret is written until the former one is deleted, also where the name is changed back.
+    assert moved.moving_tags({}) == {"agill.apps/secret": "photos-iam-secret:"}
+    assert moved.moving_tags({"agill.apps/secret": "other:"}) == {"agill.apps/secret": "other:"}
+    assert moved.former_name({"agill.apps/secret": "keys:"}) == "keys"
+    assert moved.is_moving({"agill.apps/secret": "keys:"})
+    assert not moved.is_moving({"agill.apps/secret": "keys"})
     assert WantedSecret("photos-iam-secret", default_name="photos-iam-secret").tags == {}

@@ -7,7 +7,7 @@ import yaml
 
 from s3bucket.aspects import ASPECTS
 from s3bucket.outcome import Reason
-from s3bucket.steps import DELETION_STEPS, STEPS, STOPS, aspects_of, removed_before, skipped_after
+from s3bucket.steps import DELETION_STEPS, STEPS, STOPS, aspects_of, is_stopping, removed_before, skipped_after
 from tests.support.world import ROLE
 
 
@@ -22,6 +22,7 @@ def test_every_aspect_belongs_to_a_step() -> None:
         ("service", ["service"]),
         ("removal", ["removal"]),
         ("users", ["users"]),
+        ("also_uses", ["also_uses"]),
         ("access", ["access"]),
         ("role", ["role"]),
         ("rights", ["rights", "access"]),
@@ -32,13 +33,23 @@ def test_failed_step_skips_only_what_depends_on_it(step: str, skipped: list[str]
 
 
 def test_bucket_that_could_not_be_created_has_no_settings() -> None:
-    assert skipped_after("rights", Reason.ACCESS_DENIED, has_bucket=False) == ["rights", "settings", "access", "role"]
+    skipped = skipped_after("rights", Reason.ACCESS_DENIED, has_bucket=False)
+    assert skipped == ["rights", "settings", "users", "access", "role"]
 
 
 @pytest.mark.parametrize("reason", STOPS)
 def test_reason_that_stops_skips_all_later_steps(reason: Reason) -> None:
     assert skipped_after("rights", reason, has_bucket=True) == list(STEPS)
-    assert skipped_after("service", reason, has_bucket=True) == ["service", "removal", "users", "access", "role"]
+    later = ["service", "removal", "users", "also_uses", "access", "role"]
+    assert skipped_after("service", reason, has_bucket=True) == later
+    assert is_stopping("service", reason)
+
+
+@pytest.mark.parametrize("step", ["removal", "users", "also_uses", "access", "role"])
+def test_conflict_of_one_user_or_of_the_role_stops_nothing_else(step: str) -> None:
+    assert skipped_after(step, Reason.CONFLICT, has_bucket=True) == [step]
+    assert not is_stopping(step, Reason.CONFLICT)
+    assert is_stopping(step, Reason.THROTTLED)
 
 
 def test_steps_of_a_deletion_are_its_tasks() -> None:

@@ -242,6 +242,14 @@ def test_object_is_one_of_many_where_its_namespace_has_more_than_all_workers_cou
     assert not operator._has_backlog(("noisy", "o2"))
 
 
+def test_object_is_not_one_of_many_where_a_single_namespace_is_watched() -> None:
+    operator = make_operator(("noisy",))
+    for number in range(9):
+        operator._queue.add(("noisy", f"o{number}"))
+    assert operator._queue.get(0) == (("noisy", "o0"), F)
+    assert not operator._has_backlog(("noisy", "o0"))
+
+
 def health(workers: Workers) -> str:
     """The response of /healthz for an operator with these workers; empty when it is healthy."""
     operator = make_operator()

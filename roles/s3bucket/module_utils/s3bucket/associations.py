@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from .errors import AWS_ERRORS, ReconcileError, code_of, unknown
-from .json_types import AwsClient
+from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .owner import Identity
 
@@ -80,17 +80,28 @@ def find_associations(eks: AwsClient, cluster: str, namespace: str, names: Colle
 
     :raises UnknownStateError: when AWS does not return the state
     """
+    listed = _list(eks, cluster, namespace=namespace)
+    found = [_find(eks, cluster, item["associationId"]) for item in listed if item["serviceAccount"] in names]
+    return [item for item in found if item is not None]
+
+
+def find_all_associations(eks: AwsClient, cluster: str) -> list[Association]:
+    """Every association of the cluster: a request for each.
+
+    :raises UnknownStateError: when AWS does not return the state
+    """
+    found = [_find(eks, cluster, item["associationId"]) for item in _list(eks, cluster)]
+    return [item for item in found if item is not None]
+
+
+def _list(eks: AwsClient, cluster: str, **of: str) -> list[ApiObject]:
     try:
-        pages = eks.get_paginator("list_pod_identity_associations").paginate(clusterName=cluster, namespace=namespace)
-        ids = [
-            item["associationId"] for page in pages for item in page["associations"] if item["serviceAccount"] in names
-        ]
+        pages = eks.get_paginator("list_pod_identity_associations").paginate(clusterName=cluster, **of)
+        return [item for page in pages for item in page["associations"]]
     except AWS_ERRORS as error:
         raise unknown(
             f"list the associations of EKS cluster {cluster} (eks:ListPodIdentityAssociations)", error
         ) from error
-    found = [_find(eks, cluster, one) for one in ids]
-    return [item for item in found if item is not None]
 
 
 def _find(eks: AwsClient, cluster: str, id_: str) -> Association | None:

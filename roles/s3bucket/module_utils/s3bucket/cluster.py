@@ -15,7 +15,7 @@ from typing import Any
 
 from . import owner, secrets
 from .api import API_VERSION, PLURAL
-from .children import is_new
+from .children import LABEL_NAME, is_new
 from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
 from .json_text import parse_json
 from .json_types import ApiObject
@@ -39,6 +39,10 @@ _TIMEOUT_S = 30
 _CHUNK = 64 * 1024
 _FORBIDDEN = 403
 _MAX_MESSAGE = 400
+# More Secrets of one S3 object than the operator writes: anyone with rights in the namespace may write more.
+_MAX_SECRETS = 50
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables (PartialObjectMetadata)
+_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # The client library's error when neither a kubeconfig nor a Pod provides a configuration.
 _NO_CONFIGURATION = ("No configuration found", "Service host/port is not set")
 # A Secret of that name may be another application's and hold 1 MB, which takes many times that once parsed. So threads
@@ -60,6 +64,17 @@ class ApiServer:
     def find_secret(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:  # noqa: ARG002
         """The Secret, or None."""
         return self._find("Secret", "namespaces/{namespace}/secrets", name, namespace)
+
+    def list_secrets(self, namespace: str, name: str) -> list[ApiObject]:
+        """The metadata of the Secrets with the label of an S3 object; none without the right to list them."""
+        query = [("labelSelector", f"{LABEL_NAME}={name}"), ("limit", str(_MAX_SECRETS))]
+        path, names = "/api/v1/namespaces/{namespace}/secrets", {"namespace": namespace}
+        try:
+            text = self._get("Secrets", path, names, query, header_params={"Accept": _ONLY_METADATA})
+        except ForbiddenError:
+            return []
+        with _PARSING:
+            return list(parse_json(text or b"{}").get("items") or [])
 
     def find_service(self, namespace: str, name: str, *, is_wanted: bool = True) -> ApiObject | None:  # noqa: ARG002
         """The Service, or None."""
@@ -157,11 +172,13 @@ class ApiServer:
         with _PARSING:
             return _reduced(parse_json(text), kind)
 
-    def _get(self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]]) -> bytes | None:
+    def _get(
+        self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]], **more: object
+    ) -> bytes | None:
         namespace = names.get("namespace", "")
         try:
             answer = self._api.request(
-                "GET", path, path_params=names, query_params=query, serialize=False, _request_timeout=_TIMEOUT_S
+                "GET", path, path_params=names, query_params=query, serialize=False, _request_timeout=_TIMEOUT_S, **more
             )
             return _read(answer)
         except ApiException as error:

@@ -85,6 +85,11 @@ class Reason(_Text):
         """When to try again, unless the outcome itself has another value."""
         return _RETRY.get(self, Retry.TRANSIENT)
 
+    @property
+    def is_general(self) -> bool:
+        """Whether it is not about one resource: each further request would fail, or make it worse."""
+        return self in _GENERAL
+
     @classmethod
     def parse(cls, text: object) -> Reason:
         """The reason with this name; RunFailed for an unknown name."""
@@ -92,6 +97,7 @@ class Reason(_Text):
 
 
 _NAMES = frozenset(reason.value for reason in Reason)
+_GENERAL = frozenset({Reason.CREDENTIALS_INVALID, Reason.AWS_UNREACHABLE, Reason.THROTTLED})
 _RETRY_NAMES = frozenset(retry.value for retry in Retry)
 # All other reasons are transient.
 _RETRY = {

@@ -48,7 +48,8 @@ SERVICE_ACCOUNTS = PREFIX + "service-accounts"
 # On roles: the ServiceAccounts with an EKS Pod Identity association, in the same way.
 ASSOCIATIONS = PREFIX + "associations"
 
-# On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved.
+# On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved. In the
+# meantime a colon follows it (secrets.WantedSecret.moving_tags).
 SECRET = PREFIX + "secret"
 
 # The values of the tag ORIGIN for the origin of a bucket.

@@ -20,6 +20,7 @@ from .state import UserState
 from .users import due_tags, policy_name_of
 
 _MISSING, _CREATED, _THERE = "missing", "created", "there"
+_STRAYS = {"Secret": "secret", "ConfigMap": "configMap"}
 
 
 def changes_of(wanted: Wanted, seen: Observation, sources: Sources) -> list[Change]:
@@ -116,6 +117,10 @@ def _of_secret(wanted: Wanted, mine: UserObservation) -> list[Change]:
         manifest = children.secret_manifest(wanted, own, mine.secret)
         found += _of_metadata("secret", prefix, mine.secret, manifest)
         found += _of_entries(prefix, mine, manifest)
+    found += [
+        Change("secret", f"{mine.wanted.in_plan}{_STRAYS[kind]}[{item['metadata']['name']}]", _THERE, "deleted")
+        for kind, item in mine.strays
+    ]
     return found + _of_config_map(mine)
 
 

@@ -87,6 +87,11 @@ class Rotation:
         """When a key of this age is rotated; None for never."""
         return None if self.interval_s is None else created + timedelta(seconds=self.interval_s)
 
+    @property
+    def is_interval_short(self) -> bool:
+        """Whether the old key of a rotation still exists when the next one is due, which then has to wait."""
+        return self.interval_s is not None and self.interval_s < 2 * self.grace_s
+
 
 DEFAULT = Rotation()
 

@@ -49,6 +49,8 @@ _ENTRY = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,252}")
 _MAX_ENTRIES = 32
 # A longer text is not searched for a secret access key.
 _MAX_DOCUMENT = 8 * 1024
+# After the name of the Secret in the user's tag, while it is moved. No name has it.
+_MOVING = ":"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FILE_ID = re.compile(r"^aws_access_key_id *= *(\S+) *$", re.MULTILINE)
 _FILE_SECRET = re.compile(r"^aws_secret_access_key *= *(\S+) *$", re.MULTILINE)
@@ -79,7 +81,21 @@ class WantedSecret:
 
         :param tags: of the IAM user
         """
-        return tags.get(owner.SECRET) or self.default_name or self.name
+        return tags.get(owner.SECRET, "").removesuffix(_MOVING) or self.default_name or self.name
+
+    def is_moving(self, tags: Mapping[str, str]) -> bool:
+        """Whether earlier runs may have written Secrets of other names than these.
+
+        :param tags: of the IAM user
+        """
+        return self.former_name(tags) != self.name or tags.get(owner.SECRET, "").endswith(_MOVING)
+
+    def moving_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """The tag that records, before the Secret is written under another name, that a move has begun.
+
+        The name of an unfinished move may be replaced by yet another one, also by the first one.
+        """
+        return {owner.SECRET: self.former_name(tags) + _MOVING}
 
     @property
     def metadata(self) -> Metadata:

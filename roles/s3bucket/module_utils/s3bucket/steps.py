@@ -13,13 +13,14 @@ from .outcome import Reason
 
 # The steps in their order, and the aspects that each repairs. ``rights``: bucket, users and
 # the first user's policy exist. ``removal``: users that the spec no longer has.
-# ``users``: additional users with their policies, and the policies for buckets of other objects.
+# ``users``: additional users with their policies. ``also_uses``: the policies for buckets of other objects.
 STEPS: dict[str, tuple[str, ...]] = {
     "rights": ("bucket", "user", "user_policy"),
     "settings": (*SETTING_NAMES, "tags"),
     "service": ("service",),
     "removal": ("user", "secret"),
     "users": ("user", "user_policy", "access_key", "secret"),
+    "also_uses": ("user_policy",),
     "access": ("access_key", "secret"),
     "role": ("role",),
 }
@@ -44,6 +45,13 @@ STOPS = (
     Reason.AWS_UNREACHABLE,
     Reason.THROTTLED,
 )
+# The steps about one user or the role. Whether something else is owned is not in doubt after a conflict in one of them.
+_OF_ONE = ("removal", "users", "also_uses", "access", "role")
+
+
+def is_stopping(step: str, reason: Reason) -> bool:
+    """Whether no other step runs after a failure."""
+    return reason.is_general if step in _OF_ONE else reason in STOPS
 
 
 def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
@@ -52,12 +60,12 @@ def skipped_after(step: str, reason: Reason, *, has_bucket: bool) -> list[str]:
     :param has_bucket: whether the bucket existed before the run
     """
     later = list(STEPS)[list(STEPS).index(step) :]
-    if reason in STOPS:
+    if is_stopping(step, reason):
         return later
     if step != "rights":
         return [step]
-    # A key is created only for a user that has its rights.
-    return ["rights", "access"] if has_bucket else ["rights", "settings", "access", "role"]
+    # A key is created only for a user that has its rights. Additional users of an existing bucket have their rights.
+    return ["rights", "access"] if has_bucket else ["rights", "settings", "users", "access", "role"]
 
 
 def aspects_of(steps: list[str]) -> list[str]:

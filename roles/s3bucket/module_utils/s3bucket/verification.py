@@ -7,7 +7,7 @@ valid. The caller makes the client with the key pair. Nothing in here has a secr
 ``Access`` only reads: the list of the objects, or, for a user that may not list them, the bucket's region.
 ``ReadWrite`` writes one object, reads and deletes it, as far as the user's access mode allows that. In a bucket with
 versions, the user's deletion adds a delete marker. Then the operator deletes both versions with its own key, which may
-delete versions to empty buckets.
+list and delete versions to empty buckets, and also those that an operator has left that was killed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _MAY_NOT_LIST, _MAY_NOT_WRITE, _MAY_NOT_DELETE = ("WriteOnly",), ("ReadOnly",), 
 _NO_LOCK_CODES = ("ObjectLockConfigurationNotFoundError", *UNSUPPORTED_CODES)
 # The id of an object's only version in a bucket without versions.
 _NULL_VERSION = "null"
+# The versions of killed verifications that one verification deletes.
+_MAX_LEFT = 20
 _CONTENT = b"written by s3-operator to verify an access key\n"
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.25, 4.0
 # AWS answers them only after it has found out whom the key belongs to. A store may have its own codes.
@@ -131,9 +133,26 @@ def verify_writing(s3: AwsClient, operator: AwsClient, target: Target) -> Verifi
         written = s3.put_object(**target.of_object, Body=_CONTENT)
     except AWS_ERRORS as error:
         return failed("s3:PutObject", error)
+    has_versions = "VersionId" in written
     left = {str(written.get("VersionId") or _NULL_VERSION)}
-    found = _use_object(s3, target, left, has_versions="VersionId" in written)
+    found = _use_object(s3, target, left, has_versions=has_versions)
+    left |= _find_versions(operator, target) if has_versions else set()
     return _delete_versions(operator, target, left) or found
+
+
+def _find_versions(operator: AwsClient, target: Target) -> set[str]:
+    """The versions of the object that a killed operator has left; none where AWS does not list them.
+
+    Without this, each of them would stay, and a bucket with one of them is not empty. At most a few at a time: whoever
+    has the key may write any number of them.
+    """
+    key = target.of_object["Key"]
+    try:
+        listed = operator.list_object_versions(**target.owned, Prefix=key, MaxKeys=_MAX_LEFT)
+    except AWS_ERRORS:
+        return set()
+    items = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+    return {str(item["VersionId"]) for item in items if item["Key"] == key}
 
 
 def _find_obstacle(operator: AwsClient, target: Target) -> Verification | None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .. import children
 from ..access import WantedUser
 from ..errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
@@ -12,7 +14,7 @@ from ..outcome import Reason
 from ..spec import Wanted
 from ..state import UserState
 from .observation import Observation, UserObservation
-from .sources import Cluster, FoundUser, Sources
+from .sources import Cluster, Found, FoundUser, Sources
 
 _Child = ApiObject | None
 
@@ -32,17 +34,52 @@ def find_user(wanted: Wanted, sources: Sources, user: WantedUser, found: UserSta
     # A name that another user has now is not the former Secret's any more: it must not be deleted.
     if former_name not in (name, *(one.secret.name for one in wanted.users)):
         former = owned_only(wanted, cluster.find_secret(namespace, former_name))
-    has_config_map = user.secret.has_config_map or _has_config_map(wanted, secret)
-    return FoundUser(
-        user,
-        found,
-        secret,
-        former,
-        cluster.find_config_map(namespace, name) if has_config_map else None,
-        owned_only(wanted, cluster.find_config_map(namespace, former_name))
-        if _has_config_map(wanted, former)
-        else None,
-    )
+    one = FoundUser(user, found, secret, former)
+    try:
+        config_map, former_config_map = _find_config_maps(wanted, cluster, one, former_name)
+    except ForbiddenError as refusal:
+        # ConfigMaps are a right of their own, which only one layout needs.
+        return replace(one, problem=refusal)
+    return replace(one, config_map=config_map, former_config_map=former_config_map)
+
+
+def _find_config_maps(wanted: Wanted, cluster: Cluster, one: FoundUser, former_name: str) -> tuple[_Child, _Child]:
+    namespace, own = wanted.identity.namespace, one.wanted.secret
+    has_one = own.has_config_map or _has_config_map(wanted, one.secret)
+    former = cluster.find_config_map(namespace, former_name) if _has_config_map(wanted, one.former) else None
+    return cluster.find_config_map(namespace, own.name) if has_one else None, owned_only(wanted, former)
+
+
+def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
+    """The users, with the Secrets that an unfinished move has left, for one of the users with such a move.
+
+    The name of a Secret may be changed again before the first move is complete, and then no record names the Secret in
+    between. Nothing is read unless the tags of a user record a move, nor while one of the users is not known.
+    """
+    users, cluster = found.users, sources.cluster
+    moving = next((one for one in users if one.user and one.wanted.secret.is_moving(one.user.tags)), None)
+    if cluster is None or moving is None or any(one.refusal for one in users):
+        return found
+    kept = {one.wanted.secret.name for one in (*users, *found.removed)}
+    kept |= {one.wanted.secret.former_name(one.user.tags) for one in (*users, *found.removed) if one.user}
+    strays: list[tuple[str, ApiObject]] = []
+    for item in cluster.list_secrets(wanted.identity.namespace, wanted.identity.name):
+        if item["metadata"]["name"] in kept or owned_only(wanted, item) is None:
+            continue
+        strays.append(("Secret", item))
+        beside = _find_config_map_of(wanted, cluster, item)
+        strays += [("ConfigMap", beside)] if beside else []
+    return replace(found, users=tuple(replace(one, strays=tuple(strays)) if one is moving else one for one in users))
+
+
+def _find_config_map_of(wanted: Wanted, cluster: Cluster, secret: ApiObject) -> _Child:
+    if not _has_config_map(wanted, secret):
+        return None
+    try:
+        return owned_only(wanted, cluster.find_config_map(wanted.identity.namespace, secret["metadata"]["name"]))
+    except ForbiddenError:
+        # Then the operator has written none: anyone who may write the Secret may have written its record.
+        return None
 
 
 def owned_only(wanted: Wanted, item: _Child) -> _Child:
@@ -73,26 +110,36 @@ def find_children_of_deletion(
     https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
     """
     try:
-        return [find_user(wanted, sources, *user) for user in users], find_service(wanted, sources)
+        found = [find_user(wanted, sources, *user) for user in users]
+        for one in found:
+            if one.problem is not None:
+                raise one.problem
+        return found, find_service(wanted, sources)
     except ForbiddenError:
         if sources.cluster is None or not sources.cluster.is_terminating(wanted.identity.namespace):
             raise
         return [FoundUser(*user) for user in users], None
 
 
-def check_ownership(wanted: Wanted, users: tuple[FoundUser, ...], service: _Child) -> None:
-    """Return only if the Secrets and the Service may be created or changed.
+def check_service(wanted: Wanted, service: _Child) -> None:
+    """Return only if the Service may be created or changed.
 
     :raises ReconcileError: Conflict
     """
-    for one in users:
-        for kind, found in (("Secret", one.secret), ("ConfigMap", one.config_map)):
-            # A ConfigMap that is not wanted is only deleted if it is owned.
-            is_wanted = kind == "Secret" or one.wanted.secret.has_config_map
-            if found is not None and is_wanted and not children.is_owned(found, wanted):
-                raise _conflict(kind, one.wanted.secret.name, f"set another {one.wanted.secret_field}.name")
     if service is not None and not children.is_owned(service, wanted):
         raise _conflict("Service", wanted.identity.name, "rename the S3 object")
+
+
+def with_owned_secret(wanted: Wanted, one: FoundUser) -> FoundUser:
+    """The user with its Secret and ConfigMap if they may be created or changed; else without, and with the problem."""
+    for kind, found in (("Secret", one.secret), ("ConfigMap", one.config_map)):
+        # A ConfigMap that is not wanted is only deleted if it is owned.
+        is_wanted = kind == "Secret" or one.wanted.secret.has_config_map
+        if found is not None and is_wanted and not children.is_owned(found, wanted):
+            problem = _conflict(kind, one.wanted.secret.name, f"set another {one.wanted.secret_field}.name")
+            secret, config_map = owned_only(wanted, one.secret), owned_only(wanted, one.config_map)
+            return replace(one, secret=secret, config_map=config_map, problem=problem)
+    return one
 
 
 def _conflict(kind: str, name: str, remedy: str) -> ReconcileError:

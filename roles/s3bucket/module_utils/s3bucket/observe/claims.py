@@ -14,8 +14,10 @@ from ..users import claims, may_use, policy_name_of
 from .sources import Found, Sources
 
 
-def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
+def check_claims(wanted: Wanted, sources: Sources, found: Found) -> dict[str, ReconcileError]:
     """Refuse a bucket name that another IAM user claims, and a user name that IAM would not allow.
+
+    Returns why an additional user is not created, by its name. Everything else of the object is maintained.
 
     Nothing is created or taken over while another user's key would reach it. The bucket itself proves nothing: whoever
     has a key for it may delete it, create it again, and write any tags on it. The object's own user got its policy when
@@ -25,12 +27,24 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> None:
     """
     user = found.user
     is_in_use = found.bucket is not None and user is not None and may_use(wanted.username, user, wanted.bucket)
-    missing = [one.wanted for one in found.users if one.user is None]
+    missing = [one.wanted for one in found.users if one.user is None and one.refusal is None]
     if sources.read_users is None or (is_in_use and not missing):
-        return
-    users = sources.read_users()
-    for absent in missing:
-        _check_case(absent, users)
+        return {}
+    try:
+        users = sources.read_users()
+        _check_name(wanted, sources, found, users)
+    except ReconcileError as refusal:
+        if not is_in_use or refusal.reason.is_general:
+            raise
+        return {absent.username: refusal for absent in missing}
+    taken = {absent.username: problem for absent in missing if (problem := _find_taken_case(absent, users))}
+    if wanted.username in taken:
+        raise taken[wanted.username]
+    return taken
+
+
+def _check_name(wanted: Wanted, sources: Sources, found: Found, users: dict[str, UserState]) -> None:
+    user = found.user
     others = {
         name: other
         for name, other in users.items()
@@ -104,13 +118,14 @@ def _claimed(wanted: Wanted, others: dict[str, UserState]) -> ReconcileError:
     )
 
 
-def _check_case(absent: WantedUser, users: dict[str, UserState]) -> None:
+def _find_taken_case(absent: WantedUser, users: dict[str, UserState]) -> ReconcileError | None:
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html: names are case-insensitive.
     name = absent.username
     same = next((other for other in users if other.lower() == name.lower() and other != name), "")
-    if same:
-        raise ReconcileError(
-            Reason.CONFLICT,
-            f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another "
-            f"{absent.field}.username",
-        )
+    if not same:
+        return None
+    return ReconcileError(
+        Reason.CONFLICT,
+        f"IAM user {same} exists, and IAM does not distinguish user names by case: choose another "
+        f"{absent.field}.username",
+    )

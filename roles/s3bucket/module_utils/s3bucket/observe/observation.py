@@ -31,12 +31,13 @@ class UserObservation:
     ``policies``: by bucket, the policies for the buckets of other S3 objects that are written; None to delete it.
     ``stale_tags``: the keys of those that are to be removed.
     ``differs``: of user, user_policy, access_key and secret, those that differ.
-    ``former``, ``config_map``, ``former_config_map``: as of :class:`sources.FoundUser`.
+    ``former``, ``config_map``, ``former_config_map``, ``strays``: as of :class:`sources.FoundUser`.
     ``recorded``: the key pair on record. ``rewrites_data``: the entries of the Secret are written with this pair.
-    ``moves``: the Secret has another name than the user's tags record.
+    ``moves``: the Secret has another name than the user's tags record, or they record an unfinished move.
     ``turn``: what decided about a rotation of the key.
     ``shows_keys``: whether the status has the user's keys, because a rotation is managed or unfinished.
     ``shown_keys``: these keys, as they are; empty for a new user.
+    ``problem``: as of :class:`sources.FoundUser`.
     Only the Secret as read holds secret values. It is never passed on.
     """
 
@@ -62,6 +63,8 @@ class UserObservation:
     shows_keys: bool = False
     shown_keys: list[ApiObject] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
+    problem: ReconcileError | None = None
+    strays: tuple[tuple[str, ApiObject], ...] = ()
 
     @property
     def written(self) -> list[str]:
@@ -98,7 +101,7 @@ class UserObservation:
             return []
         config_map = None if self.wanted.secret.has_config_map else self.config_map
         found = (("Secret", self.former), ("ConfigMap", self.former_config_map), ("ConfigMap", config_map))
-        return [(kind, item) for kind, item in found if item is not None]
+        return [*((kind, item) for kind, item in found if item is not None), *self.strays]
 
 
 @dataclass
@@ -195,6 +198,15 @@ class Observation:
         found = {*of_users, *(("service",) if self.service_differs else ())}
         found |= {"role"} if self.role and self.role.differs else set()
         return [*self.bucket_differs, *(aspect for aspect in _ORDER if aspect in found)]
+
+    @property
+    def due_rotations(self) -> list[str]:
+        """The rotations that a run would begin, in words. Where drift is only reported, no run begins them."""
+        return [
+            f"the rotation of access key {user.keys.replaces} of IAM user {user.wanted.username} is due"
+            for user in self.users
+            if user.keys.replaces
+        ]
 
     @property
     def lacks(self) -> list[str]:

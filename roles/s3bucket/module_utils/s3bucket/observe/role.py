@@ -19,7 +19,7 @@ from ..service_accounts import Annotations
 from ..spec import Wanted
 from ..state import RoleState
 from ..users import policy_name_of
-from .sources import Sources
+from .sources import Found, Sources
 
 
 @dataclass
@@ -52,10 +52,6 @@ class RoleObservation:
         return self.found is None or self.sets or self.puts_policy or of_accounts
 
 
-# Why nothing can be done about the role of an object, while its bucket, users and keys can be maintained.
-_DEFERRED = (Reason.CONFLICT, Reason.INVALID_SPEC, Reason.ACCESS_DENIED)
-
-
 def find_role(wanted: Wanted, sources: Sources, *, has_bucket: bool) -> tuple[RoleState | None, ReconcileError | None]:
     """The role that the object requests, or why nothing is done about it.
 
@@ -68,7 +64,7 @@ def find_role(wanted: Wanted, sources: Sources, *, has_bucket: bool) -> tuple[Ro
     try:
         return _find_role(wanted, sources), None
     except ReconcileError as refusal:
-        if not has_bucket or refusal.reason not in _DEFERRED:
+        if not has_bucket or refusal.reason.is_general:
             raise
         return None, refusal
 
@@ -97,11 +93,24 @@ def _check_ownership(wanted: Wanted, role: WantedRole, found: RoleState) -> None
     raise ReconcileError(Reason.CONFLICT, f"IAM role {role.name} {owned_by}: choose another iamRole.name{hint}")
 
 
-def compare_role(wanted: Wanted, sources: Sources, account: str, found: RoleState | None) -> RoleObservation | None:
-    """The observation of the object's role; None for an object without one."""
-    role = wanted.role
-    if role is None:
-        return None
+def compare_role(wanted: Wanted, sources: Sources, found: Found) -> tuple[RoleObservation | None, list[ReconcileError]]:
+    """The observation of the object's role, and its problems. None where there is no role, or nothing is done about it.
+
+    :raises ReconcileError: for an object without a bucket
+    """
+    if wanted.role is None or found.role_problem:
+        return None, [found.role_problem] if found.role_problem else []
+    try:
+        mine = _compare(wanted, sources, wanted.role, found)
+    except ReconcileError as refusal:
+        if found.bucket is None or refusal.reason.is_general:
+            raise
+        return None, [refusal]
+    return mine, mine.problems
+
+
+def _compare(wanted: Wanted, sources: Sources, role: WantedRole, of_object: Found) -> RoleObservation:
+    found, account = of_object.role, of_object.account
     check_has_roles(sources.capabilities)
     mine = RoleObservation(
         role,

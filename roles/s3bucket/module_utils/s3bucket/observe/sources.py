@@ -49,6 +49,9 @@ class Cluster(Protocol):
     def find_service_account(self, namespace: str, name: str) -> ApiObject | None:
         """The ServiceAccount; None when there is none. No cache has ServiceAccounts."""
 
+    def list_secrets(self, namespace: str, name: str) -> list[ApiObject]:
+        """The metadata of the Secrets with the label of this S3 object. No cache is asked. None without the right."""
+
     def find_object(self, namespace: str, name: str) -> ApiObject | None:
         """The S3 object with its status; None when there is none."""
 
@@ -113,6 +116,8 @@ class FoundUser:
 
     ``former``: the owned Secret of the name that the user's tags record, while the spec gives another name.
     ``config_map``, ``former_config_map``: the ConfigMaps beside both, where there should be or was one.
+    ``strays``: kind and item of Secrets and ConfigMaps that an unfinished move of the object's Secrets has left.
+    ``problem``: why nothing is done about its key and its Secret. ``refusal``: why nothing at all is done about it.
     """
 
     wanted: WantedUser
@@ -121,6 +126,9 @@ class FoundUser:
     former: ApiObject | None = None
     config_map: ApiObject | None = None
     former_config_map: ApiObject | None = None
+    strays: tuple[tuple[str, ApiObject], ...] = ()
+    problem: ReconcileError | None = None
+    refusal: ReconcileError | None = None
 
     @property
     def with_key(self) -> ApiObject | None:

@@ -92,6 +92,8 @@ def begin(wanted: Wanted, sources: Sources, account: str, one: FoundUser) -> Use
         one.config_map,
         one.former_config_map,
         Facts(wanted.bucket, wanted.region, sources.endpoint, wanted.bucket_arn),
+        problem=one.problem,
+        strays=one.strays,
     )
 
 
@@ -120,7 +122,7 @@ def compare_user(
         unmanaged = ", ".join(mine.keys.unmanaged)
         seen.notes.append(f"IAM user {mine.wanted.username} has keys that the operator did not issue: {unmanaged}")
     seen.notes += _notes_on_rotation(mine)
-    for found in (problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
+    for found in (mine.problem, problem, find_rights_problem(mine.wanted.username, own, sources.rules, user)):
         if found is not None:
             seen.defer_key(mine, found)
 
@@ -216,7 +218,7 @@ def _is_secret_same(wanted: Wanted, mine: UserObservation, user: UserState) -> b
     )
     is_replaced = secret is not None and bool(secret.get("immutable")) and not (has_metadata and has_data)
     mine.rewrites_data = not mine.keys.create and (not has_data or is_replaced)
-    mine.moves = own.former_name(user.tags) != own.name
+    mine.moves = own.is_moving(user.tags)
     _compare_config_map(wanted, mine)
     return has_metadata and has_data and not (mine.moves or mine.former or mine.config_map_differs)
 
@@ -275,9 +277,14 @@ def _notes_on_rotation(mine: UserObservation) -> list[str]:
     """Notes for a person on a rotation that does not go on by itself, or not as expected."""
     plan, turn = mine.keys, mine.turn
     old, use = plan.old, turn.last_use or LastUse()
-    if old is None or plan.create:
-        return []
     notes = []
+    if turn.rotation.is_interval_short:
+        notes.append(
+            f"spec.{mine.wanted.field}.keyRotation: interval is shorter than twice gracePeriod, for which the old key "
+            "exists at least: the key is rotated less often"
+        )
+    if old is None or plan.create:
+        return notes
     if turn.answered:
         notes.append(f"the rotation that {ROTATE_KEY} requests waits until the old access key {old.id} is deleted")
     if turn.is_kept:
