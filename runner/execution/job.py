@@ -86,11 +86,7 @@ class AnsibleJob:
         so that many of them do not make the run of another namespace slow. Warm runs only
     """
 
-<<<<<<< HEAD
-    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
-=======
     def __init__(  # noqa: PLR0913 - what each run needs; each has one value in an operator
->>>>>>> owner
         self,
         project_dir: Path,
         work_dir: Path,

@@ -38,14 +38,9 @@ def write(module: Any, s3: Any, wanted: Wanted, arguments: dict[str, Any]) -> tu
     """Return the problem, and the operations that were requested."""
     requests: list[str] = []
     s3.meta.events.register("provide-client-params.s3", lambda model, **_: requests.append(model.name))
-<<<<<<< HEAD
     params = {"bucket_owner": BUCKET["ExpectedBucketOwner"], "settings": "{}"}
     owner = SimpleNamespace(client=lambda name, **_: s3, params=params, region="eu-west-1")
-    return module.Settings(owner, wanted).write(arguments), requests
-=======
-    owner = SimpleNamespace(client=lambda name: s3, params={"bucket_owner": BUCKET["ExpectedBucketOwner"]})
     return module.Settings(owner, wanted, "").write(arguments), requests
->>>>>>> owner
 
 
 def want(defaults: dict[str, Any], **spec: Any) -> Wanted:
