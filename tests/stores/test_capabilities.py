@@ -228,6 +228,18 @@ def test_object_without_a_user_needs_no_iam_and_one_with_a_user_is_refused(
     assert check.owned.find_users() is None
 
 
+def test_deletion_of_a_bucket_that_is_not_empty_is_predicted(
+    check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]
+) -> None:
+    tenant, s3 = Tenant(store, new_name("bucket"), has_user=False), store.client()
+    s3.put_object(Bucket=tenant.name, Key="a", Body=b"x")
+    tenant.item["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    tenant.item["spec"]["forceDelete"] = False
+    refused = check.plan(tenant.s3).refusal
+    assert refused is not None
+    assert refused.reason == Reason.BUCKET_NOT_EMPTY
+
+
 def test_orphans_are_found_by_their_tags(check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]) -> None:
     tenant = Tenant(store, new_name("bucket"))
     users = check.owned.find_users()

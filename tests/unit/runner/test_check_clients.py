@@ -14,11 +14,14 @@ from runner.drift import aws_clients
 from runner.drift.aws_clients import AWSClients
 from runner.drift.capabilities import EndpointCapabilities
 from runner.drift.check import DriftCheck
-from s3bucket.capabilities import AWS
+from runner.drift.time_limit import TimeLimit
+from runner.drift.user_cache import UserCache
+from s3bucket.capabilities import AWS, OPTIONAL_READS, Capabilities
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_object
+from tests.support.store_answers import StoreAnswers
 from tests.support.world import PROJECT
 
 
@@ -101,3 +104,13 @@ def test_aws_is_never_probed_and_a_store_without_an_endpoint_is_reported(
     with pytest.raises(ReconcileError, match="s3bucket_provider: is Other, and no endpoint of a store is set"):
         store.get()
     assert requests == []
+
+
+def test_users_of_a_store_are_read_one_by_one_for_a_check_and_all_for_orphans() -> None:
+    store, lacking = StoreAnswers(), Capabilities(is_aws=False, lacking_actions=frozenset(OPTIONAL_READS))
+    iam = store.client("iam")
+    users = UserCache(300, lambda: 0.0, TimeLimit(10, lambda: 0.0), lambda: lacking)
+    assert users.get_reader(iam, ["photos"]).find("photos") is None
+    assert store.requests == ["GetUser"]
+    users.read_all(iam)
+    assert store.requests == ["GetUser", "ListUsers"]
