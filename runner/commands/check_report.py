@@ -44,7 +44,7 @@ def checks(kube: Kube, election: Election, wait_s: float, role: RoleSettings) ->
     """Each check by name. A call of it returns what it found.
 
     :param wait_s: seconds in which an operator must have acquired its Lease
-    :param role: the settings that show whether the endpoint is AWS
+    :param role: the settings that name the provider
     """
     for namespace in kube.namespaces:
         place = f"namespace {namespace}" if namespace else "all namespaces"

@@ -109,8 +109,9 @@ class Factory:
 
     def _make_job(self, role: RoleSettings, warm: WarmProcess | None, check: DriftCheck) -> AnsibleJob:
         settings, find = self._settings, check.capabilities.find
+        folders = settings.project_dir, settings.work_dir
         return AnsibleJob(
-            settings.project_dir, settings.work_dir, settings.run_timeout_s, role, warm, find, self._has_backlog
+            *folders, settings.run_timeout_s, role, warm, find_capabilities=find, has_backlog=self._has_backlog
         )
 
     def _make_orphans(self, check: DriftCheck, role: GuardedRole, cluster: str) -> Orphans:

@@ -84,9 +84,7 @@ class DriftCheck:
         self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
         self.capabilities = EndpointCapabilities(self._clients, settings)
         self._users = UserCache(period_s, clock, self._time_limit, self.capabilities.get)
-        self.owned = OwnedReader(
-            self._clients, self._users, settings.cluster_name, self.capabilities.get, settings.role_rules
-        )
+        self.owned = OwnedReader(self._clients, self._users, settings, self.capabilities.get)
         self._live: ApiServer | None = connect() if has_cluster else None
         self.keys = KeyVerification(self._clients, self._live, self.capabilities.get) if self._live else None
         self._cluster = CachedCluster(cached, self._live) if cached and self._live else self._live

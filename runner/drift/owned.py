@@ -15,7 +15,7 @@ from s3bucket.associations import find_all_associations
 from s3bucket.capabilities import Capabilities
 from s3bucket.errors import ReconcileError
 from s3bucket.read_roles import read_all_roles
-from s3bucket.roles import NO_ROLES, RoleRules
+from s3bucket.role_settings import RoleSettings
 
 # The number of buckets that have their tags read at a time.
 _AT_ONCE = 16
@@ -24,22 +24,21 @@ _AT_ONCE = 16
 class OwnedReader:
     """Reads owner tags.
 
-    :param cluster: the cluster's name in owner tags
+    :param settings: have the cluster's name in owner tags, and the EKS cluster
     """
 
     def __init__(
         self,
         clients: AWSClients,
         users: UserCache,
-        cluster: str,
+        settings: RoleSettings,
         get_capabilities: Callable[[], Capabilities],
-        roles: RoleRules = NO_ROLES,
     ) -> None:
         self._get_capabilities = get_capabilities
         self._clients = clients
         self._users = users
-        self._cluster = cluster
-        self._roles = roles
+        self._cluster = settings.cluster_name
+        self._roles = settings.role_rules
 
     def find_users(self) -> tuple[float, list[Owned]] | None:
         """The IAM users with this cluster's owner tags, and when they were read; None when they are not read now.
@@ -70,7 +69,8 @@ class OwnedReader:
         """
         try:
             region, iam = self._clients.get_iam()
-            found = read_all_roles(iam, self._get_capabilities())
+            capabilities = self._get_capabilities()
+            found = {} if capabilities.lacks("GetRole") else read_all_roles(iam, capabilities)
         except ReconcileError as refusal:
             raise ReadError(refusal.message) from refusal
         roles = [

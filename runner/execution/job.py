@@ -86,13 +86,14 @@ class AnsibleJob:
         so that many of them do not make the run of another namespace slow. Warm runs only
     """
 
-    def __init__(  # noqa: PLR0913 - what each run needs; each has one value in an operator
+    def __init__(  # noqa: PLR0913 - options, each with a default
         self,
         project_dir: Path,
         work_dir: Path,
         timeout_s: float,
         settings: RoleSettings,
         warm: Warm | None = None,
+        *,
         find_capabilities: Callable[[], Capabilities | None] = lambda: None,
         has_backlog: Callable[[Key], bool] = lambda _: False,
     ) -> None:

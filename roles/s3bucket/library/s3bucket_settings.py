@@ -75,7 +75,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.aspects import extended_record
-from ansible.module_utils.s3bucket.capabilities import Capabilities, bucket_arguments
+from ansible.module_utils.s3bucket.capabilities import bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
     listed,
@@ -91,6 +91,7 @@ from ansible.module_utils.s3bucket.module import (
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
+from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.setting import Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
 from ansible.module_utils.s3bucket.spec import Wanted, check_tag_count
@@ -114,15 +115,13 @@ class Settings:
     :ivar user_tags: the tags that were put on the IAM user
     """
 
-    def __init__(
-        self, module: AnsibleAWSModule, wanted: Wanted, iam_path: str, capabilities: Capabilities | None = None
-    ) -> None:
+    def __init__(self, module: AnsibleAWSModule, wanted: Wanted, given: RoleSettings) -> None:
         self._module = module
-        self._capabilities = capabilities
+        self._capabilities = given.known_capabilities
         self._s3 = make_s3_client(module)
         self._iam = make_iam_client(module)
         self._wanted = wanted
-        self._path = iam_path
+        self._path = given.rules.path
         self._name = wanted.bucket
         self._owner = str(module.params["bucket_owner"])
         self._endpoint = str(self._s3.meta.endpoint_url)
@@ -332,7 +331,7 @@ def main() -> None:
         refuse(module, refusal)
     if module.check_mode:
         module.exit_json(changed=True, user_tags={})
-    settings = Settings(module, wanted, given.rules.path, given.known_capabilities)
+    settings = Settings(module, wanted, given)
     problem = settings.write(module.params["arguments"])
     if problem is not None:
         module.fail_json(msg=problem.message, s3bucket_reason=problem.reason.value, user_tags=settings.user_tags)

@@ -11,6 +11,7 @@ import pytest
 from ansible import module_utils
 from botocore.stub import Stubber
 
+from s3bucket.role_settings import RoleSettings
 from s3bucket.setting import Comparison
 from s3bucket.settings import BY_NAME
 from s3bucket.spec import MAX_BUCKET_TAGS, Wanted, wanted_of
@@ -40,7 +41,7 @@ def write(module: Any, s3: Any, wanted: Wanted, arguments: dict[str, Any]) -> tu
     s3.meta.events.register("provide-client-params.s3", lambda model, **_: requests.append(model.name))
     params = {"bucket_owner": BUCKET["ExpectedBucketOwner"], "settings": "{}"}
     owner = SimpleNamespace(client=lambda name, **_: s3, params=params, region="eu-west-1")
-    return module.Settings(owner, wanted, "").write(arguments), requests
+    return module.Settings(owner, wanted, RoleSettings()).write(arguments), requests
 
 
 def want(defaults: dict[str, Any], **spec: Any) -> Wanted:

@@ -111,7 +111,6 @@ def compare_role(wanted: Wanted, sources: Sources, found: Found) -> tuple[RoleOb
 
 def _compare(wanted: Wanted, sources: Sources, role: WantedRole, of_object: Found) -> RoleObservation:
     found, account = of_object.role, of_object.account
-    check_has_roles(sources.capabilities)
     mine = RoleObservation(
         role,
         found,
