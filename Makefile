@@ -30,8 +30,8 @@ setup-newest: ## make .venv-newest with the newest Python of this machine, ansib
 kubernetes: $(STAMP) ## find or build etcd, kube-apiserver, kube-controller-manager and kubectl
 	$(BIN)/python -m dev.binaries
 
-demo: kubernetes ## show the operator at work on a Kubernetes and an AWS on this machine
-	$(BIN)/python -m dev.demo
+demo: kubernetes ## show the operator at work on a Kubernetes and an AWS on this machine; STORE=versitygw: on a store in a folder
+	$(BIN)/python -m dev.demo $(STORE)
 
 image: $(STAMP) ## build the operator's image with buildah or docker; IMAGE names it, BASE its base, PLATFORM another platform
 	$(BIN)/python -m dev.image

@@ -1,5 +1,7 @@
 """``make demo``: the operator at work on a Kubernetes and an AWS on this machine, a step a line.
 
+With ``STORE=versitygw`` it is an S3-compatible store that keeps its data in a folder, in place of AWS.
+
 At a terminal everything stays up afterwards until Ctrl-C; otherwise it ends by itself, and its exit
 status is 0 only if every step did what it should. `make recording` shows a run of it as docs/demo.svg.
 """
@@ -15,13 +17,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import yaml
 
 from .aws import Aws
 from .binaries import find_binaries
 from .cluster import install_crd
 from .controlplane import ControlPlane
 from .processes import Child, plain_environment
+from .versitygw import Versitygw
 
 _PROJECT = Path(__file__).parents[1]
 _WAIT_S = 120.0
@@ -32,20 +37,46 @@ class DemoError(Exception):
     """A step did not do what it should."""
 
 
+class Place(Protocol):
+    """Where the buckets are."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    def stop(self) -> None:
+        """End it."""
+
+    def env(self) -> dict[str, str]:
+        """What a client needs in its environment."""
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client."""
+
+
 class Demo:
     """One demonstration in a temporary folder."""
+
+    name, short_name = "AWS (moto, with IAM enforced)", "AWS"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._started = time.monotonic()
         self.plane = ControlPlane(folder / "kubernetes")
-        self.aws = Aws(folder / "aws")
+        self.aws = self._make_place(folder)
         self._operator: Child | None = None
+
+    def _make_place(self, folder: Path) -> Place:
+        return Aws(folder / "aws")
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """What a user sets to talk to both, and the operator to work with them."""
+        return {**self.aws.env(), "KUBECONFIG": str(self.plane.kubeconfig)}
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a user sets to talk to both."""
-        return {**plain_environment(), **self.aws.env(), "KUBECONFIG": str(self.plane.kubeconfig)}
+        """The environment of all programs."""
+        return {**plain_environment(), **self.connection}
 
     def show(self) -> None:
         """All steps.
@@ -54,14 +85,14 @@ class Demo:
         """
         self._step("starting Kubernetes (etcd, kube-apiserver, kube-controller-manager)")
         self.plane.start()
-        self._step("starting AWS (moto, with IAM enforced)")
+        self._step(f"starting {self.name}")
         self.aws.start()
         self._step("installing the CRD")
         install_crd(self.plane.kubeconfig)
         self._step("starting the operator")
         self._start_operator()
         self._step(f"applying examples/: {', '.join(_READY)}")
-        self._kubectl("apply", "-f", str(_PROJECT / "examples"))
+        self._kubectl("apply", "-f", str(self._find_examples()))
         names = [f"s3/{name}" for name in _READY]
         self._kubectl("wait", "--for=condition=Ready", *names, f"--timeout={_WAIT_S:.0f}s")
         self._step("all are Ready")
@@ -71,6 +102,7 @@ class Demo:
         self._use_bucket()
         self._show_repair()
         self._show_deletion()
+        self._show_end()
         self._step("done: every step did what it should")
 
     def stop(self) -> None:
@@ -79,6 +111,12 @@ class Demo:
             self._operator.stop()
         self.aws.stop()
         self.plane.stop()
+
+    def _find_examples(self) -> Path:
+        return _PROJECT / "examples"
+
+    def _show_end(self) -> None:
+        """Show what is special about this place."""
 
     def _start_operator(self) -> None:
         command = [str(Path(sys.executable).parent / "s3-operator"), "run", "--iam-settle", "0", "--sync-period", "10"]
@@ -92,21 +130,22 @@ class Demo:
         self._print(f"minimal-iam-secret: {', '.join(self._secret('minimal'))}")
 
     def _show_bucket(self) -> None:
-        self._step("the bucket of full, as AWS reports it")
+        self._step(f"the bucket of full, as {self.short_name} reports it")
         s3, name = self.aws.client("s3"), "s3-operator-example-full"
         report = {
-            "region": s3.get_bucket_location(Bucket=name)["LocationConstraint"],
+            "region": s3.get_bucket_location(Bucket=name)["LocationConstraint"] or "us-east-1",
             "versioning": s3.get_bucket_versioning(Bucket=name).get("Status"),
-            "public access": "blocked" if all(self._access_block(name).values()) else "partly blocked",
+            **self._access_of(name),
             "policy": [item["Sid"] for item in json.loads(s3.get_bucket_policy(Bucket=name)["Policy"])["Statement"]],
             "tags": [f"{tag['Key']}={tag['Value']}" for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]],
         }
         self._print("\n".join(f"{key + ':':15}{_shown(value)}" for key, value in report.items()))
         self._check(report["versioning"] == "Enabled", "the bucket has versions")
 
-    def _access_block(self, bucket: str) -> dict[str, bool]:
+    def _access_of(self, bucket: str) -> dict[str, str]:
         answer = self.aws.client("s3").get_public_access_block(Bucket=bucket)
-        return dict(answer["PublicAccessBlockConfiguration"])
+        is_blocked = all(answer["PublicAccessBlockConfiguration"].values())
+        return {"public access": "blocked" if is_blocked else "partly blocked"}
 
     def _use_bucket(self) -> None:
         self._step("the Secret's credentials open this bucket and no other")
@@ -178,11 +217,54 @@ class Demo:
         print("\n".join(f"             {line}" for line in text.splitlines()), flush=True)
 
 
+class StoreDemo(Demo):
+    """The same on versitygw."""
+
+    name, short_name = "versitygw (S3, IAM and STS, which keep their data in a folder)", "the store"
+
+    def _make_place(self, folder: Path) -> Place:
+        return Versitygw(folder / "store")
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """As for AWS, and the setting that it is not AWS."""
+        return {**super().connection, "PROVIDER": "Other"}
+
+    def _find_examples(self) -> Path:
+        """The examples in the store's only region."""
+        folder = self._folder / "examples"
+        folder.mkdir()
+        for path in (_PROJECT / "examples").glob("*.yaml"):
+            cr = yaml.safe_load(path.read_text())
+            cr["spec"]["region"] = Versitygw.region
+            (folder / path.name).write_text(yaml.safe_dump(cr))
+        return folder
+
+    def _access_of(self, bucket: str) -> dict[str, str]:
+        # It has no public access block.
+        return {"data": str(self._folder / "store" / "data" / bucket)}
+
+    def _show_end(self) -> None:
+        self._step("the endpoint is an IP address here, so there are no Services, and the message of Ready states it")
+        ready = self._kubectl(
+            "get", "s3", "go-operator", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].message}"
+        )
+        self._print(f"Ready: {ready}")
+        self._check("is an IP address" in ready, "the status explains it")
+
+
+_DEMOS = {"": Demo, "versitygw": StoreDemo}
+
+
 def main() -> int:
     """Show it; at a terminal stay until Ctrl-C."""
+    store = sys.argv[1] if len(sys.argv) > 1 else ""
+    if store not in _DEMOS:
+        print(f"there is no demo of the store {store}: {', '.join(filter(None, _DEMOS))}", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="s3-operator-demo-") as folder:
-        demo = Demo(Path(folder))
+        demo = _DEMOS[store](Path(folder))
         try:
             demo.show()
             if sys.stdin.isatty() and sys.stdout.isatty():
@@ -204,8 +286,8 @@ def _shown(value: object) -> str:
 
 def _stay(demo: Demo) -> None:
     print("\nIt stays up until Ctrl-C. In another terminal:")
-    for name in ("KUBECONFIG", "AWS_ENDPOINT_URL", "AWS_SHARED_CREDENTIALS_FILE", "AWS_DEFAULT_REGION"):
-        print(f"  export {name}={demo.environment[name]}")
+    for name, value in demo.connection.items():
+        print(f"  export {name}={value}")
     print("  kubectl get s3", flush=True)
     signal.pause()
 

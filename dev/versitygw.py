@@ -121,6 +121,10 @@ class Versitygw:
             **settings,
         )
 
+    def admin_key(self) -> tuple[str, str]:
+        """The administrator's key id and secret access key."""
+        return self._key_id, self._secret_key
+
     def create_user(self, name: str, policy: dict[str, Any] | None = None) -> dict[str, str]:
         """Create an IAM user, with or without a policy. Return its access key, as the arguments of :meth:`client`."""
         iam = self.client("iam")

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from s3bucket import errors, regions, spec
 from s3bucket.outcome import Reason
+from s3bucket.regions import Partition
 
 _CONFIG = Config(
     connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=32
@@ -63,10 +64,12 @@ class AWSClients:
     """Makes and keeps clients.
 
     :param before_request: called before each request, with its operation; may raise, and the request is not sent
+    :param is_aws: False for a store, which has its IAM and STS in one region: that of the operator's settings
     """
 
-    def __init__(self, before_request: Callable[[str], None]) -> None:
+    def __init__(self, before_request: Callable[[str], None], *, is_aws: bool = True) -> None:
         self._before_request = before_request
+        self._is_aws = is_aws
         self._lock = threading.Lock()
         # S3 and STS by region, the one that was used last at the end; IAM by partition.
         self._regional: OrderedDict[str, tuple[Client, Identity]] = OrderedDict()
@@ -94,21 +97,22 @@ class AWSClients:
                 self._clear()
                 self._credentials = credentials
             if region not in self._regional:
-                s3, sts = (self._make(service, region, _CONFIG) for service in ("s3", "sts"))
+                s3 = self._make("s3", region, _CONFIG)
+                sts = self._make("sts", region if self._is_aws else regions.own_region(), _CONFIG)
                 self._regional[region] = s3, Identity(sts)
                 if len(self._regional) > MAX_REGIONS:
                     self._regional.popitem(last=False)
             self._regional.move_to_end(region)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
             if partition.name not in self._iam:
-                self._iam[partition.name] = self._make("iam", partition.home, _IAM_CONFIG)
+                self._iam[partition.name] = self._make("iam", self._region_of_iam(partition), _IAM_CONFIG)
             s3, identity = self._regional[region]
             return Clients(s3, self._iam[partition.name], identity)
 
     def get_iam(self) -> tuple[str, Client]:
         """An IAM client, and the region that it sends its requests to."""
         region = home_region()
-        return regions.partition_of(region).home, self.get(region).iam
+        return self._region_of_iam(regions.partition_of(region)), self.get(region).iam
 
     def get_eks(self, region: str) -> Client:
         """An EKS client of the region of the cluster.
@@ -148,6 +152,9 @@ class AWSClients:
         if not keys:
             client.meta.events.register("before-send", self._notice)
         return client
+
+    def _region_of_iam(self, partition: Partition) -> str:
+        return partition.home if self._is_aws else regions.own_region()
 
     def _notice(self, event_name: str, **_: object) -> None:
         # before-send.s3.HeadBucket

@@ -81,7 +81,7 @@ class DriftCheck:
     ) -> None:
         self._count_call = count_call
         self._time_limit = TimeLimit(limit_s, clock)
-        self._clients = AWSClients(self._before_request)
+        self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
         self.capabilities = EndpointCapabilities(self._clients, settings)
         self._users = UserCache(period_s, clock, self._time_limit, self.capabilities.get)
         self.owned = OwnedReader(self._clients, self._users, settings, self.capabilities.get)
@@ -211,7 +211,7 @@ class DriftCheck:
             clients_of=clients_of,
             now=datetime.now(UTC),
             iam_propagation_s=self._settings.iam_settle_s,
-            external_name=self._settings.service_external_name,
+            external_name=self._settings.external_name_at(str(s3.meta.endpoint_url)),
             endpoint=endpoint_of(str(s3.meta.endpoint_url), wanted.region),
             rules=self._rules,
             sts_of=sts_of,

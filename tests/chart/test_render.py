@@ -247,12 +247,13 @@ def test_network_policy_allows_only_what_is_listed(everything: list[dict[str, An
     assert not allowed(policy, "169.254.170.23", "TCP", 80)
 
 
-def test_network_policy_allows_the_ports_of_endpoints() -> None:
+def test_network_policy_allows_the_ports_of_endpoints_and_proxies() -> None:
     endpoints = (
         "aws.endpointURL=http://minio:9000,aws.iamEndpointURL=http://[fd00::1]:9001,aws.stsEndpointURL=http://sts"
     )
-    policy = find(render(f"--set=networkPolicy.enabled=true,{endpoints}"), "NetworkPolicy")
-    for port in (9000, 9001, 80):
+    proxies = "proxy.https=http://proxy:3128,proxy.http=http://[fd00::2]:3129"
+    policy = find(render(f"--set=networkPolicy.enabled=true,{endpoints},{proxies}"), "NetworkPolicy")
+    for port in (9000, 9001, 80, 3128, 3129):
         assert allowed(policy, "10.0.0.1", "TCP", port)
     assert not allowed(policy, "10.0.0.1", "TCP", 9002)
 

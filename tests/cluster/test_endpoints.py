@@ -38,6 +38,11 @@ SETTINGS = {
         "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
         "AWS_ENDPOINT_URL_IAM": "https://iam.example.com",
     },
+    # botocore has no variable for the addressing style.
+    "names-of-buckets-in-hosts": {
+        "AWS_ENDPOINT_URL_S3": "https://s3.example.com",
+        "AWS_CONFIG_FILE": "[default]\ns3 =\n    addressing_style = virtual\n",
+    },
 }
 
 
@@ -101,10 +106,12 @@ def hosts_of_a_check(proxy: Proxy) -> set[str]:
 def test_check_and_run_connect_to_the_same_hosts(
     monkeypatch: pytest.MonkeyPatch, proxy: Proxy, tmp_path: Path, settings: dict[str, str]
 ) -> None:
-    for name, value in settings.items():
+    (tmp_path / "config").write_text(settings.get("AWS_CONFIG_FILE", ""))
+    for name, value in {**settings, "AWS_CONFIG_FILE": str(tmp_path / "config")}.items():
         monkeypatch.setenv(name, value)
     wanted = hosts_of_a_check(proxy)
     assert len(wanted) == 3
+    assert ("photos-of-a-test.s3.example.com:443" in wanted) is ("AWS_CONFIG_FILE" in settings), wanted
     work_dir = tmp_path / "work"
     work_dir.mkdir()
     warm = make_warm(work_dir, {}) if EXECUTOR == "warm" else None

@@ -86,7 +86,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "name-dot": ({NAME: "a.b"}, "no dot: the Service"),
     "name-digit": ({NAME: "1a"}, "must begin with a letter"),
     "no-region": ({"region": None}, "spec.region: Required"),
-    "region-words": ({"region": "Ireland"}, "must be the name of a region"),
+    "region-words": ({"region": "West Europe"}, "must be the name of a region"),
+    "region-number": ({"region": "12"}, "must be the name of a region"),
+    "region-long": ({"region": "a" * 64}, "may not be more than 63"),
     "region-dash": ({"region": "eu-west-"}, "must be the name of a region"),
     "no-bucket": ({"bucketName": None}, "spec.bucketName: Required"),
     "bucket-short": ({"bucketName": "ab"}, "at least 3"),
@@ -625,9 +627,12 @@ def test_crd_refuses_with_a_message(world: World, room: str, row: str) -> None:
     assert message in json.loads(refused.value.body)["message"]
 
 
-@pytest.mark.parametrize("region", ["eusc-de-east-1", "us-isob-east-1", "us-gov-west-1", "garage", "default"])
+@pytest.mark.parametrize(
+    "region",
+    ["eusc-de-east-1", "us-isob-east-1", "us-gov-west-1", "garage", "default", "fr-par", "RegionOne", "a" * 63],
+)
 def test_crd_admits_regions_of_all_partitions_and_of_stores(world: World, room: str, region: str) -> None:
-    create(world, room, build(f"in-{region}", {"region": region}))
+    create(world, room, build(f"in-{region}"[:40].lower(), {"region": region}))
 
 
 @pytest.mark.parametrize("row", IMMUTABLE)

@@ -80,7 +80,10 @@ RUN = {
     ("docs/install/credentials.md", "IAM role for the ServiceAccount"): _E2E,
     ("docs/install/helm.md", "Build the image"): _E2E,
     ("docs/install/helm.md", "Install the chart"): _E2E,
-    ("docs/install/helm.md", "S3-compatible stores"): _E2E,
+    (
+        "docs/install/s3-compatible-stores.md",
+        "Install",
+    ): "tests/stores/test_values.py::test_documented_commands_install_the_operator_for_versitygw",
     ("docs/install/helm.md", "OpenShift"): _E2E,
     ("docs/install/namespaces.md", "Selected namespaces"): _E2E,
     ("docs/install/uninstall.md", "Keep the buckets"): _E2E,

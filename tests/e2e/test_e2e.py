@@ -221,7 +221,6 @@ DOCUMENTED = [
     ("docs/install/credentials.md", "Existing Secret"),
     ("docs/install/credentials.md", "IAM role for the ServiceAccount"),
     ("docs/install/aws-permissions.md", "Path and permissions boundary"),
-    ("docs/install/helm.md", "S3-compatible stores"),
     ("docs/install/namespaces.md", "Selected namespaces"),
     ("docs/install/helm.md", "OpenShift"),
     ("docs/guides/keep-the-data.md", "Keep all buckets of a cluster"),
@@ -243,7 +242,6 @@ def test_documented_commands_that_need_the_image_work(cluster: Cluster, tmp_path
     given = {
         "ROLE_ARN": "arn:aws:iam::123456789012:role/s3-operator",
         "BOUNDARY_ARN": "arn:aws:iam::123456789012:policy/s3-operator-tenant",
-        "ENDPOINT": cluster.world.aws.endpoint_url,
         "OLD_CLUSTER_NAME": "old-cluster",
     }
     accounts, pods = {}, {}

@@ -47,6 +47,13 @@ def pod(*path: str | int) -> Callable[[Objects], Any]:
     return at("Deployment", "spec", "template", "spec", *path)
 
 
+def in_file(name: str) -> Callable[[Objects], Any]:
+    """Returns a function that finds a file in the ConfigMap of the AWS config file."""
+    return lambda objects: next(
+        (get(item, "data", name) for item in objects if item["metadata"]["name"].endswith("-aws-config")), None
+    )
+
+
 def container(*path: str | int) -> Callable[[Objects], Any]:
     return pod("containers", 0, *path)
 
@@ -117,6 +124,21 @@ TOGETHER = {
     "aws.s3EndpointURL": Row("http://s3:1", in_env("AWS_ENDPOINT_URL_S3"), ["http://s3:1"] * TWICE),
     "aws.iamEndpointURL": Row("http://iam:1", in_env("AWS_ENDPOINT_URL_IAM"), ["http://iam:1"] * TWICE),
     "aws.stsEndpointURL": Row("http://sts:1", in_env("AWS_ENDPOINT_URL_STS"), ["http://sts:1"] * TWICE),
+    "aws.addressingStyle": Row(
+        "virtual", in_file("config"), "[profile prod]\ns3 =\n    addressing_style = virtual\n"
+    ),
+    "aws.checksums": Row(
+        "when_required", in_env("AWS_REQUEST_CHECKSUM_CALCULATION"), ["when_required"] * TWICE
+    ),
+    "aws.caBundle.configMap": Row("roots", volume("ca-bundle", "configMap", "name"), ["roots"] * TWICE),
+    "aws.caBundle.key": Row("root.pem", volume("ca-bundle", "configMap", "items", 0, "key"), ["root.pem"] * TWICE),
+    "proxy.https": Row("http://proxy:1", in_env("HTTPS_PROXY"), ["http://proxy:1"] * TWICE),
+    "proxy.http": Row("http://proxy:2", in_env("HTTP_PROXY"), ["http://proxy:2"] * TWICE),
+    "proxy.noProxy": Row(
+        ["store", ".internal"],
+        in_env("NO_PROXY"),
+        ["$(KUBERNETES_SERVICE_HOST),169.254.169.254,169.254.170.2,169.254.170.23,store,.internal"] * TWICE,
+    ),
     "syncPeriod": Row(60, in_args("--sync-period"), ["--sync-period=60"]),
     "maxConcurrentReconciles": Row(5, in_args("--max-con"), ["--max-concurrent-reconciles=5"]),
     "executor": Row("stock", in_args("--executor"), ["--executor=stock"]),
@@ -174,7 +196,7 @@ TOGETHER = {
         "1Gi", volume("work", "emptyDir"), [{"medium": "Memory", "sizeLimit": "1Gi"}] * TWICE,
     ),
     "emptyDir.tmp": Row("2Gi", volume("tmp", "emptyDir"), [{"sizeLimit": "2Gi"}] * TWICE),
-    "extraEnv": Row([{"name": "HTTPS_PROXY", "value": "http://p"}], in_env("HTTPS_PROXY"), ["http://p"] * TWICE),
+    "extraEnv": Row([{"name": "ALL_PROXY", "value": "http://p"}], in_env("ALL_PROXY"), ["http://p"] * TWICE),
     "extraEnvFrom": Row(
         [{"configMapRef": {"name": "proxy"}, "prefix": "X_"}],
         in_pods("containers", 0, "envFrom"),
@@ -186,7 +208,7 @@ TOGETHER = {
     ),
     "extraVolumeMounts": Row(
         [{"name": "ca", "mountPath": "/ca"}],
-        in_pods("containers", 0, "volumeMounts", 3),
+        in_pods("containers", 0, "volumeMounts", -1),
         [{"name": "ca", "mountPath": "/ca"}] * TWICE,
     ),
     "initContainers": Row([INIT], in_pods("initContainers"), [[INIT]] * TWICE),
@@ -220,7 +242,11 @@ TOGETHER = {
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "as-it-is"}, "data": {"a": "{{ .A }}"}},
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-x}",
         ],
-        lambda objects: [(item["metadata"]["name"], item.get("data")) for item in objects if "Config" in item["kind"]],
+        lambda objects: [
+            (item["metadata"]["name"], item.get("data"))
+            for item in objects
+            if "Config" in item["kind"] and "labels" not in item["metadata"]
+        ],
         [("as-it-is", {"a": "{{ .A }}"}), ("s3-operator-x", None)],
     ),
     "metrics.port": Row(9000, in_args("--metrics"), ["--metrics-bind-address=:9000"]),
@@ -301,6 +327,7 @@ TOGETHER = {
 APART = {
     "image.name": Row("all:1", in_pods("containers", 0, "image"), ["all:1"] * TWICE),
     "aws.existingSecret": Row("mine", volume("aws", "secret", "secretName"), ["mine"] * TWICE),
+    "aws.caBundle.secret": Row("mine", volume("ca-bundle", "secret", "secretName"), ["mine"] * TWICE),
     "aws.existingSecretKey": Row("file", volume("aws", "secret", "items", 0, "key"), ["file"] * TWICE),
     "serviceExternalName": Row("store.example", in_env("SERVICE_EXTERNAL_NAME"), ["store.example"] * TWICE),
     "devLogs": Row(True, in_args("--log"), ["--log-format=text", "--log-level=debug"]),

@@ -25,8 +25,8 @@
 {{/* Every template begins with this. --reuse-values leaves out what a new version of the chart has added, and Helm would report
      a nil pointer. */}}
 {{- define "s3-operator.checkValues" -}}
-{{- range list "aws" "crds" "emptyDir" "health" "iam" "image" "livenessProbe" "metrics" "metrics.podMonitor" "metrics.prometheusRule"
-  "metrics.service" "metrics.serviceMonitor" "networkPolicy" "podDisruptionBudget" "rbac" "readinessProbe" "serviceAccount"
+{{- range list "aws" "aws.caBundle" "crds" "emptyDir" "health" "iam" "image" "livenessProbe" "metrics" "metrics.podMonitor" "metrics.prometheusRule"
+  "metrics.service" "metrics.serviceMonitor" "networkPolicy" "podDisruptionBudget" "proxy" "rbac" "readinessProbe" "serviceAccount"
   "startupProbe" "testPod" "updateStrategy" -}}
 {{- $found := $.Values -}}
 {{- range splitList "." . -}}{{- $found = index $found . -}}{{- end -}}
@@ -129,11 +129,55 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* The TCP ports of the NetworkPolicy, as a JSON list: those that are given, and those of the endpoints. */}}
+{{/* The AWS config file, which alone can have the addressing style; empty when none is given. */}}
+{{- define "s3-operator.awsConfig" -}}
+{{- with .Values.aws.addressingStyle -}}
+{{- range $.Values.extraEnv -}}
+{{- if eq .name "AWS_CONFIG_FILE" -}}
+{{- fail "give either aws.addressingStyle or a config file of your own (AWS_CONFIG_FILE in extraEnv), not both: addressing_style belongs in that file" -}}
+{{- end -}}
+{{- end -}}
+{{- $profile := default "default" $.Values.aws.profile -}}
+{{- printf "[%s]\ns3 =\n    addressing_style = %s\n" (ternary $profile (printf "profile %s" $profile) (eq $profile "default")) . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "s3-operator.checksums" -}}
+{{- default (ternary "when_required" "" (eq .Values.aws.provider "Other")) .Values.aws.checksums -}}
+{{- end -}}
+
+{{/* The volume with the certificates of the store's CAs; empty when none is given. */}}
+{{- define "s3-operator.caBundle" -}}
+{{- $bundle := .Values.aws.caBundle -}}
+{{- if and $bundle.configMap $bundle.secret -}}
+{{- fail "give either aws.caBundle.configMap or aws.caBundle.secret, not both" -}}
+{{- else if $bundle.secret -}}
+secret:
+  secretName: {{ $bundle.secret | quote }}
+  defaultMode: 0440
+  items: [{key: {{ $bundle.key | quote }}, path: ca.crt}]
+{{- else if $bundle.configMap -}}
+configMap:
+  name: {{ $bundle.configMap | quote }}
+  items: [{key: {{ $bundle.key | quote }}, path: ca.crt}]
+{{- end -}}
+{{- end -}}
+
+{{/* The hosts that are reached without a proxy; empty where there is no proxy. Kubernetes puts the API server's address in. */}}
+{{- define "s3-operator.noProxy" -}}
+{{- if or .Values.proxy.https .Values.proxy.http -}}
+{{- concat (list "$(KUBERNETES_SERVICE_HOST)" "169.254.169.254" "169.254.170.2" "169.254.170.23") .Values.proxy.noProxy | join "," -}}
+{{- else if .Values.proxy.noProxy -}}
+{{- join "," .Values.proxy.noProxy -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The TCP ports of the NetworkPolicy, as a JSON list: those that are given, and those of the endpoints and proxies. */}}
 {{- define "s3-operator.egressPorts" -}}
 {{- $ports := list -}}
 {{- range .Values.networkPolicy.egressPorts -}}{{- $ports = append $ports (int .) -}}{{- end -}}
-{{- range list .Values.aws.endpointURL .Values.aws.s3EndpointURL .Values.aws.iamEndpointURL .Values.aws.stsEndpointURL -}}
+{{- range list .Values.aws.endpointURL .Values.aws.s3EndpointURL .Values.aws.iamEndpointURL .Values.aws.stsEndpointURL
+  .Values.proxy.https .Values.proxy.http -}}
 {{- with . -}}
 {{- $url := urlParse . -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
@@ -150,12 +194,23 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
 {{- if include "s3-operator.credentialsSecret" . -}}
 {{- $_ := set $own "AWS_SHARED_CREDENTIALS_FILE" "/etc/s3-operator/aws/credentials" -}}
 {{- end -}}
+{{- if include "s3-operator.awsConfig" . -}}
+{{- $_ := set $own "AWS_CONFIG_FILE" "/etc/s3-operator/config/config" -}}
+{{- end -}}
+{{- if include "s3-operator.caBundle" . -}}
+{{- $_ := set $own "AWS_CA_BUNDLE" "/etc/s3-operator/ca/ca.crt" -}}
+{{- end -}}
 {{- range $name, $value := dict
   "AWS_PROFILE" .Values.aws.profile
   "AWS_ENDPOINT_URL" .Values.aws.endpointURL
   "AWS_ENDPOINT_URL_S3" .Values.aws.s3EndpointURL
   "AWS_ENDPOINT_URL_IAM" .Values.aws.iamEndpointURL
   "AWS_ENDPOINT_URL_STS" .Values.aws.stsEndpointURL
+  "AWS_REQUEST_CHECKSUM_CALCULATION" (include "s3-operator.checksums" .)
+  "AWS_RESPONSE_CHECKSUM_VALIDATION" (include "s3-operator.checksums" .)
+  "HTTPS_PROXY" .Values.proxy.https
+  "HTTP_PROXY" .Values.proxy.http
+  "NO_PROXY" (include "s3-operator.noProxy" .)
   "PROVIDER" .Values.aws.provider
   "ACCOUNT_ID" .Values.aws.accountID
   "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
@@ -211,6 +266,16 @@ volumeMounts:
   {{- if include "s3-operator.credentialsSecret" . }}
   - name: aws
     mountPath: /etc/s3-operator/aws
+    readOnly: true
+  {{- end }}
+  {{- if include "s3-operator.awsConfig" . }}
+  - name: aws-config
+    mountPath: /etc/s3-operator/config
+    readOnly: true
+  {{- end }}
+  {{- if include "s3-operator.caBundle" . }}
+  - name: ca-bundle
+    mountPath: /etc/s3-operator/ca
     readOnly: true
   {{- end }}
   {{- with .Values.extraVolumeMounts }}
@@ -280,6 +345,15 @@ volumes:
       items:
         - key: {{ ternary $.Values.aws.existingSecretKey "credentials" (not (empty $.Values.aws.existingSecret)) | quote }}
           path: credentials
+  {{- end }}
+  {{- if include "s3-operator.awsConfig" . }}
+  - name: aws-config
+    configMap:
+      name: {{ include "s3-operator.fullname" . }}-aws-config
+  {{- end }}
+  {{- with include "s3-operator.caBundle" . }}
+  - name: ca-bundle
+    {{- . | nindent 4 }}
   {{- end }}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}

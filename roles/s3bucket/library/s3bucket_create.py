@@ -83,7 +83,16 @@ from ansible.module_utils.s3bucket import owner, store_users, user_record
 from ansible.module_utils.s3bucket.capabilities import AWS, bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
-from ansible.module_utils.s3bucket.module import listed, make_module, read_settings, read_wanted, refuse, tag_user
+from ansible.module_utils.s3bucket.module import (
+    listed,
+    make_iam_client,
+    make_module,
+    make_s3_client,
+    read_settings,
+    read_wanted,
+    refuse,
+    tag_user,
+)
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
@@ -119,7 +128,7 @@ def main() -> None:
         # bucket is left.
         create_users(module, wanted, settings)
         if module.params["creates_bucket"]:
-            s3, bucket_owner = module.client("s3"), module.params["bucket_owner"]
+            s3, bucket_owner = make_s3_client(module), module.params["bucket_owner"]
             if create_bucket(s3, wanted, is_aws=settings.is_aws) and not settings.is_aws:
                 tag_new_bucket(s3, wanted, bucket_owner)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, bucket_owner), time.monotonic, time.sleep)
@@ -216,7 +225,7 @@ def read_back(
 
 def create_users(module: AnsibleAWSModule, wanted: Wanted, settings: RoleSettings) -> None:
     """Create the missing users. An existing first user claims the name of a new bucket from now on."""
-    given, iam = module.params, module.client("iam")
+    given, iam = module.params, make_iam_client(module)
     tag = partial(tag_user, iam, capabilities=settings.known_capabilities)
     if given["users_record"]:
         # So that a user that exists is always on record.

@@ -62,7 +62,7 @@ import time
 
 from ansible.module_utils.s3bucket.emptying import Emptying
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of
-from ansible.module_utils.s3bucket.module import refuse, refuse_aws
+from ansible.module_utils.s3bucket.module import make_s3_client, refuse, refuse_aws
 from ansible.module_utils.s3bucket.regions import partition_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -81,7 +81,7 @@ def main() -> None:
         module.exit_json(changed=True, deleted=0, writers="")
     deadline = time.monotonic() + module.params["time_s"]
     emptying = Emptying(
-        module.client("s3"),
+        make_s3_client(module),
         module.params["name"],
         module.params["bucket_owner"],
         lambda: time.monotonic() > deadline,

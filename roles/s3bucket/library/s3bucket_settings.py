@@ -79,7 +79,9 @@ from ansible.module_utils.s3bucket.capabilities import bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
     listed,
+    make_iam_client,
     make_module,
+    make_s3_client,
     make_tagging_client,
     read_settings,
     read_wanted,
@@ -116,8 +118,8 @@ class Settings:
     def __init__(self, module: AnsibleAWSModule, wanted: Wanted, given: RoleSettings) -> None:
         self._module = module
         self._capabilities = given.known_capabilities
-        self._s3 = module.client("s3")
-        self._iam = module.client("iam")
+        self._s3 = make_s3_client(module)
+        self._iam = make_iam_client(module)
         self._wanted = wanted
         self._path = given.rules.path
         self._name = wanted.bucket

@@ -67,7 +67,7 @@ from ansible.module_utils.s3bucket import store_users
 from ansible.module_utils.s3bucket.capabilities import AWS, Capabilities
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
-from ansible.module_utils.s3bucket.module import read_settings, refuse
+from ansible.module_utils.s3bucket.module import make_iam_client, read_settings, refuse
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 ARGUMENTS: dict[str, Any] = {
@@ -88,7 +88,7 @@ def main() -> None:
         module.exit_json(changed=True)
     try:
         capabilities = read_settings(given["settings"]).known_capabilities or AWS
-        iam = module.client("iam")
+        iam = make_iam_client(module)
         is_changed = (
             store_users.delete(iam, given["name"], capabilities)
             if given["state"] == "absent"

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, InvalidRegionError
+from botocore.utils import validate_region_name
 
 from s3bucket import children, regions
-from s3bucket.errors import is_nowhere
-from tests.support.world import ROLE
+from s3bucket.capabilities import Capabilities
+from s3bucket.errors import NoSuchRegionError, ReconcileError, is_nowhere
+from s3bucket.module import make_iam_client
+from s3bucket.observe import ask_account
+from s3bucket.role_settings import RoleSettings
+from s3bucket.spec import wanted_of
+from tests.support.world import DEFAULTS, ROLE
+
+STORE = Capabilities(is_aws=False, account="9")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,46 @@ def test_home_region_is_in_its_partition() -> None:
 @pytest.mark.parametrize(("region", "is_known"), [("eusc-de-east-1", True), ("aws-global", False), ("moon-1", False)])
 def test_known_region_is_one_where_a_bucket_may_be(region: str, is_known: bool) -> None:
     assert regions.is_known(region) is is_known
+
+
+@pytest.mark.parametrize(
+    ("region", "is_valid", "is_valid_at_aws"),
+    [
+        ("eu-west-1", True, True),
+        ("garage", True, True),
+        ("RegionOne", True, False),
+        ("EU-West-1", True, False),
+        ("a" * 63, True, False),
+        ("a" * 64, False, False),
+        ("12", False, False),
+        ("eu-west-", False, False),
+        ("eu_west", False, False),
+    ],
+)
+def test_region_of_a_store_has_any_name_that_botocore_can_sign_for(
+    region: str, is_valid: bool, is_valid_at_aws: bool
+) -> None:
+    cr = {"metadata": {"name": "photos", "namespace": "team"}, "spec": {"region": region, "bucketName": "photos"}}
+    try:
+        validate_region_name(region)
+        wanted = wanted_of(cr, "cluster", DEFAULTS)
+    except (InvalidRegionError, ReconcileError):
+        assert not is_valid
+        with pytest.raises(InvalidRegionError):
+            validate_region_name(region)
+        with pytest.raises(ReconcileError, match=r"spec\.region: is not the name of a region: 1 to 63 letters"):
+            wanted_of(cr, "cluster", DEFAULTS)
+        return
+    assert is_valid
+    sts = SimpleNamespace(get_caller_identity=lambda: {"Account": "123456789012"})
+    assert ask_account(wanted, sts, None, STORE) == "9"
+    if is_valid_at_aws:
+        assert ask_account(wanted, sts) == "123456789012"
+        return
+    with pytest.raises(NoSuchRegionError, match="not the name of a region of AWS") as refused:
+        ask_account(wanted, sts)
+    # A deletion asks there, as nothing can be in that region.
+    assert (refused.value.reason, refused.value.elsewhere) == ("InvalidSpec", "us-east-1")
 
 
 @pytest.mark.parametrize(
@@ -96,3 +145,39 @@ def test_service_points_to_a_dns_name_or_is_not_there(given: str, host: str) -> 
     wanted = SimpleNamespace(service=True, region="eusc-de-east-1")
     assert children.service_host(wanted, given) == host
     assert children.service_host(SimpleNamespace(service=False, region="eu-west-1"), given) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "endpoint", "host"),
+    [
+        # At AWS the region decides, whatever endpoint the operator has.
+        ({}, "https://vpce-1.s3.eu-west-1.vpce.amazonaws.com", ""),
+        ({"provider": "Other"}, "https://Store.example:9000/s3", "store.example"),
+        ({"provider": "Other"}, "http://10.0.0.1:9000", "10.0.0.1"),
+        ({"provider": "Other"}, "http://[fd00::1]:9000", "fd00::1"),
+        ({"provider": "Other", "service_external_name": "public.example"}, "http://store:1", "public.example"),
+    ],
+)
+def test_service_points_to_the_store(settings: dict[str, str], endpoint: str, host: str) -> None:
+    assert RoleSettings(**settings).external_name_at(endpoint) == host  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("provider", "environment", "region"),
+    [
+        ("", {"AWS_DEFAULT_REGION": "home"}, "RegionOne"),
+        ("Other", {"AWS_DEFAULT_REGION": "home"}, "home"),
+        ("Other", {"AWS_DEFAULT_REGION": "home", "AWS_REGION": "first"}, "first"),
+        ("Other", {}, "us-east-1"),
+    ],
+)
+def test_iam_of_a_store_is_asked_in_the_region_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, provider: str, environment: dict[str, str], region: str
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = json.dumps({"provider": provider})
+    module = SimpleNamespace(region="RegionOne", params={"settings": settings}, client=lambda _, region: region)
+    assert make_iam_client(module) == region  # type: ignore[arg-type]

@@ -39,7 +39,8 @@ def write(module: Any, s3: Any, wanted: Wanted, arguments: dict[str, Any]) -> tu
     """Return the problem, and the operations that were requested."""
     requests: list[str] = []
     s3.meta.events.register("provide-client-params.s3", lambda model, **_: requests.append(model.name))
-    owner = SimpleNamespace(client=lambda name: s3, params={"bucket_owner": BUCKET["ExpectedBucketOwner"]})
+    params = {"bucket_owner": BUCKET["ExpectedBucketOwner"], "settings": "{}"}
+    owner = SimpleNamespace(client=lambda name, **_: s3, params=params, region="eu-west-1")
     return module.Settings(owner, wanted, RoleSettings()).write(arguments), requests
 
 

@@ -71,6 +71,22 @@ def test_setting_of_aws_that_cannot_work_is_named(
     assert value in seen.message
 
 
+@pytest.mark.parametrize(
+    ("is_aws", "signed_for"), [(True, ("RegionOne", "us-east-1", "RegionOne")), (False, ("RegionOne", "home", "home"))]
+)
+def test_iam_and_sts_of_a_store_are_asked_in_its_own_region(
+    monkeypatch: pytest.MonkeyPatch, is_aws: bool, signed_for: tuple[str, str, str]
+) -> None:
+    settings = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_DEFAULT_REGION": "home"}
+    for name, value in {**settings, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(name, value)
+    clients = AWSClients(lambda operation: None, is_aws=is_aws)
+    s3, iam, sts = clients.get("RegionOne")
+    found = [client._request_signer.region_name for client in (s3, iam, sts.sts)]
+    assert tuple(found) == signed_for
+    assert clients.get_iam()[0] == signed_for[1]
+
+
 def test_aws_is_never_probed_and_a_store_without_an_endpoint_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,13 +15,14 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from . import store_users
 from .aspects import OPERATIONS
 from .capabilities import AWS, Capabilities, probe
+from .checksums import use_md5
 from .children import values_in
 from .errors import ReconcileError, failing_to, unknown
 from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
 from .read import PerUserReader, read_all_users
-from .regions import partition_of
+from .regions import own_region, partition_of
 from .requirements import find_outdated
 from .role_settings import RoleSettings
 from .secrets import endpoint_of
@@ -74,24 +75,25 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
     settings.check()
-    iam, s3 = module.client("iam"), module.client("s3")
+    iam, s3 = make_iam_client(module), make_s3_client(module)
+    of_sts = region_of_iam(module)
     outdated = find_outdated(s3.meta.service_model, OPERATIONS)
     if outdated:
         raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
 
     def clients_of(secret: ApiObject) -> tuple[AwsClient, AwsClient]:
         pair = values_in(secret)
-        return make_client_of_key(module, "sts", *pair), make_client_of_key(module, "s3", *pair)
+        return make_client_of_key(module, "sts", *pair, region=of_sts), make_client_of_key(module, "s3", *pair)
 
     sources = Sources(
         s3=s3,
         users=PerUserReader(iam),
-        sts=module.client("sts"),
+        sts=module.client("sts", region=of_sts),
         cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
         iam_propagation_s=settings.iam_settle_s,
-        external_name=settings.service_external_name,
+        external_name=settings.external_name_at(str(s3.meta.endpoint_url)),
         endpoint=endpoint_of(str(s3.meta.endpoint_url), str(module.region)),
         rules=settings.rules,
         sts_of=lambda region: module.client("sts", region=region),
@@ -122,12 +124,34 @@ def probe_store(sources: Sources, settings: RoleSettings) -> RoleSettings:
     return replace(settings, capabilities=probe(sources.s3, sources.iam, sources.sts, settings.account_id))
 
 
-def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str) -> AwsClient:
+def make_s3_client(module: AnsibleAWSModule) -> AwsClient:
+    """An S3 client with the module's connection, and the checksums that its settings ask for."""
+    return use_md5(module.client("s3"))
+
+
+def make_iam_client(module: AnsibleAWSModule) -> AwsClient:
+    """An IAM client with the module's connection, of a module with the role's settings."""
+    return module.client("iam", region=region_of_iam(module))
+
+
+def region_of_iam(module: AnsibleAWSModule) -> str:
+    """The region that requests to IAM and STS are signed for.
+
+    AWS has IAM in all regions of a partition. A store has one region for it, which buckets need not be in; versitygw
+    refuses signatures for another one.
+    """
+    settings = read_settings(module.params["settings"])
+    return str(module.region) if settings.is_aws else own_region()
+
+
+def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str, **more: str) -> AwsClient:
     """A client with an access key of a user, and for the rest with the module's connection.
 
     A profile stays part of it: the profile may have the endpoint. Its credentials give way to the key.
     """
-    return module.client(service, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None)
+    return module.client(
+        service, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None, **more
+    )
 
 
 def make_tagging_client(module: AnsibleAWSModule) -> AwsClient:

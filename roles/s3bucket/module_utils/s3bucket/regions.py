@@ -15,6 +15,7 @@ from functools import cache
 from .json_types import ApiObject
 
 _DEFAULT = "aws"
+_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def partition_of(region: str) -> Partition:
         (item for item in found if region in item.regions),
         next((item for item in found if item.pattern.fullmatch(region)), partitions()[_DEFAULT]),
     )
+
+
+def is_name_at_aws(region: str) -> bool:
+    """Whether AWS can have a region of this name. Host names are the same in upper case, but signatures are not."""
+    return _NAME.fullmatch(region) is not None
 
 
 def is_known(region: str) -> bool:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Required, TypedDict, TypeVar, cast
+from urllib.parse import urlsplit
 
 from . import allowed, metadata
 from .capabilities import AWS, PROVIDERS, Capabilities
@@ -197,7 +198,8 @@ class RoleSettings:
     ))  # fmt: skip
     service_external_name: str = _setting("", Setting(
         "--service-external-name", "SERVICE_EXTERNAL_NAME",
-        "The host that Services point to. With an IP address there are no Services. Default: AWS's for the region.",
+        "The host that Services point to. With an IP address there are no Services. Default: the store's, or AWS's for "
+        "the region.",
         _text,
     ))  # fmt: skip
     iam_path: str = _setting("", Setting(
@@ -286,6 +288,13 @@ class RoleSettings:
                 "s3bucket_account_id",
                 "is only for a store (s3bucket_provider: Other, --provider Other): leave it out, AWS shows the account",
             )
+
+    def external_name_at(self, endpoint: str) -> str:
+        """The host that Services point to; empty to derive it from the region of an object, as at AWS.
+
+        :param endpoint: the URL of S3
+        """
+        return self.service_external_name or ("" if self.is_aws else urlsplit(endpoint).hostname or "")
 
     @property
     def rules(self) -> UserRules:

@@ -27,8 +27,9 @@ from .values import invalid as invalid  # used as spec.invalid too
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 MAX_POLICY_NAME = 128
-# Any label of a host name. Which regions exist, only botocore, or the endpoint that an operator sets, knows.
-REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+# What botocore can sign a request for (botocore.utils.validate_region_name). Which regions exist, only botocore, or the
+# endpoint that an operator sets, knows.
+REGION = re.compile(r"(?![0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
 ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-([a-z0-9-]+)-an", re.ASCII)
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/CostAllocTagging.html
@@ -343,7 +344,9 @@ def _check(wanted: Wanted, has_user: bool) -> None:
     if not wanted.region:
         raise invalid("spec.region", "is missing")
     if not REGION.fullmatch(wanted.region):
-        raise invalid("spec.region", "is not the name of a region: 1 to 32 of a-z, 0-9 and '-', for example eu-west-1")
+        raise invalid(
+            "spec.region", "is not the name of a region: 1 to 63 letters, digits and '-', for example eu-west-1"
+        )
     if not BUCKET_NAME.fullmatch(wanted.bucket):
         raise invalid("spec.bucketName", "is not a name that S3 allows: 3 to 63 of a-z, 0-9, '.' and '-'")
     _check_users(wanted, has_user)

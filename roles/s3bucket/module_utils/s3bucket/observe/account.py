@@ -11,7 +11,7 @@ from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
 from ..read import get_account
-from ..regions import own_region, partition_of
+from ..regions import is_name_at_aws, own_region, partition_of
 from ..spec import Wanted
 from ..state import BucketState
 from .sources import Sources
@@ -28,6 +28,12 @@ def ask_account(
     :param sts_of: makes an STS client of a region; with None the region is never considered as the cause of an error
     :raises ReconcileError: NoSuchRegionError, or when AWS does not return the account
     """
+    if capabilities.is_aws and not is_name_at_aws(wanted.region):
+        raise NoSuchRegionError(
+            f"spec.region: {wanted.region} is not the name of a region of AWS: at most 32 of a-z, 0-9 and '-', for "
+            "example eu-west-1. It cannot be changed: delete the object and create it again with another one",
+            wanted.home_region,
+        )
     try:
         return get_account(sts, capabilities)
     except UnknownStateError as refusal:
