@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from ansible import module_utils
+from botocore.exceptions import ClientError
 
 from dev.versitygw import Versitygw
 from s3bucket import owner
 from s3bucket.capabilities import Capabilities, probe
+from s3bucket.closing import Closing, is_closing
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import Sources
 from s3bucket.observe.bucket import check_ownership, wait_for_s3
@@ -146,3 +148,21 @@ def test_other_untagged_bucket_is_a_conflict(
     with pytest.raises(ReconcileError, match="without this operator's owner tags") as refused:
         left.check()
     assert refused.value.reason == Reason.CONFLICT
+
+
+def test_bucket_is_closed_to_writers_with_a_policy_that_the_store_accepts(
+    store: Versitygw, capabilities: Capabilities, new_name: Callable[[str], str]
+) -> None:
+    s3, name = store.client(), new_name("bucket")
+    arn = f"arn:aws:s3:::{name}"
+    s3.create_bucket(Bucket=name)
+    rights = {"Effect": "Allow", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
+    tenant = store.client(**store.create_user(new_name("tenant"), {"Version": "2012-10-17", "Statement": [rights]}))
+    tenant.put_object(Bucket=name, Key="before", Body=b"x")
+    closing = Closing(s3, name, str(capabilities.bucket_owner), arn)
+    closing.run()
+    assert closing.problem == ""
+    # So a later run that retains the bucket after all recognizes the policy.
+    assert is_closing(s3.get_bucket_policy(Bucket=name)["Policy"], arn)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        tenant.put_object(Bucket=name, Key="after", Body=b"x")

@@ -22,10 +22,12 @@ from .policy import is_same_text
 # Errors that are not about one call: no call can succeed now.
 STOPPING = (Reason.THROTTLED, Reason.CREDENTIALS_INVALID)
 _SID = "S3OperatorDeletesThisBucket"
+# versitygw 1.8.0 knows no actions of replication, and refuses a policy that names them.
+_ACTIONS = (("s3:PutObject*", "s3:Replicate*"), ("s3:PutObject*",))
 _BLOCK = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
 
-def closing_policy(bucket_arn: str) -> ApiObject:
+def closing_policy(bucket_arn: str, actions: tuple[str, ...] = _ACTIONS[0]) -> ApiObject:
     """The bucket policy that denies everyone to write objects, or to lock versions.
 
     It denies no action that reads, deletes, or changes the bucket's settings, so that the policy can be removed again.
@@ -35,7 +37,7 @@ def closing_policy(bucket_arn: str) -> ApiObject:
         "Sid": _SID,
         "Effect": "Deny",
         "Principal": "*",
-        "Action": ["s3:PutObject*", "s3:Replicate*"],
+        "Action": list(actions),
         "Resource": f"{bucket_arn}/*",
     }
     return {"Version": "2012-10-17", "Statement": [deny]}
@@ -44,7 +46,9 @@ def closing_policy(bucket_arn: str) -> ApiObject:
 def is_closing(text: object, bucket_arn: str) -> bool:
     """Whether a bucket's policy, as AWS returns it, is :func:`closing_policy`. False for a value that is not text."""
     # A quick test first, so that most policies are not parsed.
-    return isinstance(text, str) and _SID in text and is_same_text(text, closing_policy(bucket_arn))
+    if not isinstance(text, str) or _SID not in text:
+        return False
+    return any(is_same_text(text, closing_policy(bucket_arn, actions)) for actions in _ACTIONS)
 
 
 class Closing:
@@ -56,7 +60,7 @@ class Closing:
     def __init__(self, s3: AwsClient, name: str, owner: str, bucket_arn: str) -> None:
         self._s3 = s3
         self._of = bucket_arguments(name, owner)
-        self._policy = closing_policy(bucket_arn)
+        self._policies = [closing_policy(bucket_arn, actions) for actions in _ACTIONS]
         self.problem = ""
 
     def run(self) -> None:
@@ -66,7 +70,7 @@ class Closing:
 
         :raises botocore.exceptions.ClientError: when the bucket does not exist, or no call can succeed now
         """
-        refused = self._try("put_bucket_policy", Policy=json.dumps(self._policy))
+        refused = self._put_policy()
         if refused:
             # The bucket's policy may deny only one of the two calls.
             is_removed = not self._try("delete_bucket_policy")
@@ -77,6 +81,15 @@ class Closing:
                     "(s3:PutBucketPolicy)"
                 )
         self._try("put_public_access_block", PublicAccessBlockConfiguration=_BLOCK)
+
+    def _put_policy(self) -> Reason | None:
+        refused = None
+        for policy in self._policies:
+            refused = self._try("put_bucket_policy", Policy=json.dumps(policy))
+            if refused != Reason.INVALID_SPEC:
+                # Only a store that does not know an action refuses the document itself.
+                break
+        return refused
 
     def _try(self, method: str, **arguments: Any) -> Reason | None:
         """Make the call. Return the reason of the error; None for success."""
