@@ -70,6 +70,10 @@ class StoreAnswers:
         self.serve(client)
         return client
 
+    def answer(self, operation: str, answer: Answer) -> None:
+        """From now on, answer an operation in this way."""
+        self._answers[operation] = answer
+
     def serve(self, client: Any) -> None:
         """Answer the requests of this client."""
         client.meta.events.register("before-send", self._answer)

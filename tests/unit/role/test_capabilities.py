@@ -68,6 +68,41 @@ def test_store_that_cannot_answer_now_is_not_taken_for_one_that_lacks_something(
     assert refused.value.retry == "transient"
 
 
+# Of a store, or of a proxy in front of it. botocore cannot parse the last ones.
+OUTAGES = [
+    denied_by("Throttling", 400),
+    denied_by("SlowDown", 503),
+    (429, ""),
+    (429, "slow down"),
+    (502, "<!DOCTYPE html><title>Bad gateway"),
+    (503, "no healthy upstream"),
+]
+
+
+@pytest.mark.parametrize("answer", OUTAGES, ids=["Throttling", "SlowDown", "429", "429 text", "502 page", "503 text"])
+@pytest.mark.parametrize("action", ["GetUser", "ListGroupsForUser", "ListUsers", "GetCallerIdentity"])
+def test_outage_in_any_form_is_not_taken_for_a_store_without_iam_or_sts(action: str, answer: tuple[int, str]) -> None:
+    with pytest.raises(ReconcileError, match="failed to") as refused:
+        probe_of(StoreAnswers({action: answer}))
+    assert refused.value.retry == "transient"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_bucket_that_does_not_answer_now_decides_nothing_about_the_expected_owner(status: int) -> None:
+    store = StoreAnswers({"ListBuckets": buckets("owner", "a"), "HeadBucket": (status, "")})
+    with pytest.raises(ReconcileError, match="failed to read bucket a"):
+        probe_of(store)
+
+
+@pytest.mark.parametrize("answer", [*OUTAGES, denied_by("ServiceUnavailable", 503)])
+def test_with_a_given_account_sts_need_not_answer(answer: tuple[int, str]) -> None:
+    """SeaweedFS without STS answers 503."""
+    found = probe_of(StoreAnswers({"GetCallerIdentity": answer}), "RGW1")
+    assert (found.account, found.has_sts) == ("RGW1", False)
+    with pytest.raises(ReconcileError, match=r"if the store has no STS, give the account .*aws\.accountID"):
+        probe_of(StoreAnswers({"GetCallerIdentity": answer}))
+
+
 @pytest.mark.parametrize(
     ("compared", "listed", "owner"),
     [
@@ -191,8 +226,22 @@ def test_all_users_are_read_one_by_one_where_the_store_has_no_request_for_all() 
 
 
 def test_user_that_is_deleted_while_all_are_read_is_left_out() -> None:
-    for action in ("GetUser", "ListUserPolicies"):
-        assert read.read_all_users(StoreAnswers({**READS, action: NO_SUCH_ENTITY}).client("iam"), LACKING) == {}
+    assert read.read_all_users(StoreAnswers({**READS, "GetUser": NO_SUCH_ENTITY}).client("iam"), LACKING) == {}
+    store = StoreAnswers({**READS, "ListUserPolicies": NO_SUCH_ENTITY})
+    iam = store.client("iam")
+    iam.meta.events.register("before-call.iam.ListUserPolicies", lambda **_: store.answer("GetUser", NO_SUCH_ENTITY))
+    assert read.read_all_users(iam, LACKING) == {}
+
+
+def test_user_with_a_policy_that_is_deleted_while_all_are_read_still_counts() -> None:
+    """Otherwise another namespace could get the name of the bucket that the user claims."""
+    for action in ("ListUserPolicies", "GetUserPolicy"):
+        store = StoreAnswers({**READS, action: NO_SUCH_ENTITY})
+        with pytest.raises(ReconcileError, match="failed to read the policies of IAM user a"):
+            read.read_all_users(store.client("iam"), LACKING)
+
+
+def test_policies_of_users_that_are_denied_are_unknown() -> None:
     denied = StoreAnswers({**READS, "ListUserPolicies": denied_by("AccessDenied", 403)})
     with pytest.raises(ReconcileError, match="failed to read the policies of IAM user a"):
         read.read_all_users(denied.client("iam"), LACKING)

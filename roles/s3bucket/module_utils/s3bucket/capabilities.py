@@ -17,8 +17,18 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .errors import AWS_ERRORS, ClientError, ResponseParserError, code_of, not_implemented, unknown
+from .errors import (
+    AWS_ERRORS,
+    ClientError,
+    ResponseParserError,
+    UnknownStateError,
+    code_of,
+    not_implemented,
+    reason_of,
+    unknown,
+)
 from .json_types import ApiObject, AwsClient, JsonObject
+from .outcome import Reason
 from .regions import partitions
 from .values import invalid
 
@@ -35,6 +45,8 @@ _ABSENT_CODES = (
     "XNotImplemented",
 )
 _ABSENT_STATUSES = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+# The answers of a store, or of a proxy in front of it, that cannot answer now; so are all from 500.
+_PASSING_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 # Those of an endpoint that has S3 only: it takes a request of IAM or STS for one of S3.
 _OTHER_SERVICE_CODES = ("InvalidRequest", "NoSuchBucket", "NotFound", "404")
 # MinIO answers so to an action of STS that it does not have.
@@ -61,6 +73,10 @@ OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
 # ListUsers, and reads of each user, give the same.
 _REPLACED = ("GetAccountAuthorizationDetails",)
 PROVIDERS = ("AWS", "Other")
+_GIVE_ACCOUNT = (
+    "give the account that the ARNs of its users have (s3bucket_account_id of the role, --account-id of the operator, "
+    "aws.accountID of its chart)"
+)
 
 
 @dataclass(frozen=True)
@@ -165,10 +181,10 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
         )
     owner = _find_owner(s3, account)
     for client in (iam, sts):
-        client.meta.events.register("before-parse", _reject_absent, unique_id="before-parse-absent")
+        client.meta.events.register("before-parse", _prepare_error, unique_id="before-parse-absent")
     has_iam = not is_aws_endpoint(iam) and _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
     lacking = frozenset(action for action in OPTIONAL_READS if _lacks(iam, action)) if has_iam else frozenset()
-    found = "" if is_aws_endpoint(sts) else _find_account(sts)
+    found = "" if is_aws_endpoint(sts) else _find_account(sts, account)
     return Capabilities(
         is_aws=False,
         account=_check_account(found, account, has_iam=has_iam),
@@ -187,10 +203,29 @@ def is_absent(error: BaseException) -> bool:
     return code_of(error) in _ABSENT_CODES or _status_of(error) in _ABSENT_STATUSES
 
 
-def _reject_absent(response_dict: ApiObject, operation_model: Any, **_: object) -> None:
-    """Raise NotImplemented for a status that means this. Without it, botocore fails to parse such an answer's body."""
-    if response_dict["status_code"] in _ABSENT_STATUSES:
+def _prepare_error(response_dict: ApiObject, operation_model: Any, **_: object) -> None:
+    """Make errors of a status whose body botocore fails to parse, which may be that of a proxy.
+
+    NotImplemented is raised for a status that means this. The body of a status that passes is replaced. Otherwise an
+    outage would be taken for a store that does not have the service.
+    """
+    status, body = response_dict["status_code"], response_dict["body"]
+    if status in _ABSENT_STATUSES:
         raise not_implemented(operation_model.name, "the store does not know the request")
+    if _is_passing_status(status) and not (isinstance(body, bytes) and b"<Error" in body):
+        text = f"<ErrorResponse><Error><Code>{status}</Code><Message>no answer of the store</Message></Error>"
+        response_dict["body"] = f"{text}</ErrorResponse>".encode()
+
+
+def _is_passing_status(status: int) -> bool:
+    return status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _is_unanswered(error: BaseException) -> bool:
+    """Whether the store may answer later: it is not reached, has an error of its own, or slows the operator down."""
+    if not isinstance(error, ClientError):
+        return True
+    return _is_passing_status(_status_of(error)) or reason_of(code_of(error), "") == Reason.THROTTLED
 
 
 def _types_of(name: str) -> tuple[type, ...]:
@@ -212,6 +247,8 @@ def _is_other_service(error: BaseException) -> bool:
     """Whether the endpoint does not have the service at all. Its answer may be one that botocore cannot parse."""
     if isinstance(error, _UNPARSED) or is_absent(error):
         return True
+    if _is_unanswered(error):
+        return False
     return code_of(error) in _OTHER_SERVICE_CODES or _UNSUPPORTED_ACTION in str(error)
 
 
@@ -226,14 +263,18 @@ def _has_service(request: Callable[[], object], verb: str) -> bool:
     return True
 
 
-def _find_account(sts: AwsClient) -> str:
-    """The account as STS shows it; empty where there is no STS."""
+def _find_account(sts: AwsClient, given: str) -> str:
+    """The account as STS shows it; empty where there is no STS.
+
+    With a given account STS need not answer: SeaweedFS without STS answers 503, as in an outage.
+    """
     try:
         return str(sts.get_caller_identity()["Account"])
     except (*AWS_ERRORS, KeyError) as error:
-        if _is_other_service(error):
+        if given or _is_other_service(error):
             return ""
-        raise unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error) from error
+        refusal = unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error)
+        raise UnknownStateError(refusal.reason, f"{refusal.message}; if the store has no STS, {_GIVE_ACCOUNT}") from error
 
 
 def _check_account(found: str, given: str, *, has_iam: bool) -> str:
@@ -242,8 +283,7 @@ def _check_account(found: str, given: str, *, has_iam: bool) -> str:
     if has_iam and not found and not given:
         raise invalid(
             "s3bucket_account_id",
-            "is needed, as the store has IAM and no STS: give the account that the ARNs of its users have "
-            "(s3bucket_account_id of the role, --account-id of the operator, aws.accountID of its chart)",
+            f"is needed, as the store has IAM and no STS: {_GIVE_ACCOUNT}",
         )
     return found or given
 
@@ -260,7 +300,7 @@ def _lacks(iam: AwsClient, action: str) -> bool:
         is_denied = _status_of(error) == HTTPStatus.FORBIDDEN
         if isinstance(error, KeyError) or is_absent(error) or (is_denied and action in _REPLACED):
             return True
-        if not isinstance(error, ClientError) or _status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if _is_unanswered(error):
             raise unknown(f"find out what the store can do (iam:{action})", error) from error
     return False
 
@@ -270,9 +310,9 @@ def _has_paths(iam: AwsClient) -> bool:
     try:
         return not iam.list_users(PathPrefix=f"/{_NO_USER}/", MaxItems=1).get("Users")
     except AWS_ERRORS as error:
-        if isinstance(error, ClientError) and _status_of(error) < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return False
-        raise unknown("find out what the store can do (iam:ListUsers)", error) from error
+        if _is_unanswered(error):
+            raise unknown("find out what the store can do (iam:ListUsers)", error) from error
+        return False
 
 
 def _find_owner(s3: AwsClient, account: str) -> str | None:
@@ -303,9 +343,9 @@ def accepts_owner(s3: AwsClient, name: str, owner: str) -> bool:
     try:
         s3.head_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
-        if _status_of(error) in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR):
-            return False
-        raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
+        if _is_unanswered(error) or _status_of(error) < HTTPStatus.BAD_REQUEST:
+            raise unknown(f"read bucket {name} (s3:ListBucket)", error) from error
+        return False
     return True
 
 

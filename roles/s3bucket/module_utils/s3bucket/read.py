@@ -314,7 +314,12 @@ def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, Use
 
 
 def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -> UserState | None:
-    """The user without its keys; None for one that was deleted in the meantime."""
+    """The user without its keys; None for one that was deleted in the meantime.
+
+    One of its policies may be gone instead. Then the state is not known: the user may claim the name of a bucket.
+
+    :raises UnknownStateError: when the store does not return the state
+    """
     user = _find_user(iam, name)
     if user is None:
         return None
@@ -323,7 +328,7 @@ def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -
         user.policies = _inline_policies(iam, name)
         user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
     except AWS_ERRORS as error:
-        if code_of(error) == "NoSuchEntity":
+        if code_of(error) == "NoSuchEntity" and _find_user(iam, name) is None:
             return None
         raise unknown(f"read the policies of IAM user {name}", error) from error
     return user
