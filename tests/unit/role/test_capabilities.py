@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from s3bucket import read
 from s3bucket.capabilities import AWS, OPTIONAL_READS, Capabilities, bucket_arguments, check_has_iam, probe
 from s3bucket.errors import ReconcileError
+from s3bucket.keys import fingerprint_of
+from s3bucket.observe import observe_deletion
+from s3bucket.observe.sources import Sources
 from s3bucket.role_settings import RoleSettings
 from s3bucket.spec import wanted_of
 from tests.support.store_answers import (
@@ -200,6 +205,39 @@ def test_object_with_a_user_is_refused_by_a_store_without_iam(defaults: dict[str
     with pytest.raises(ReconcileError, match=r"spec.iamUser: the store has no IAM.*AWS_ENDPOINT_URL_IAM"):
         check(without, iamUser={"username": "photos"})
     check(AWS, iamUser={"username": "photos"})
+
+
+def test_deletion_from_a_store_that_shows_no_iam_any_more_does_not_leave_a_user_with_its_key(
+    defaults: dict[str, Any],
+) -> None:
+    """Such as one whose endpoint of IAM was taken out of the settings. An object that never had a key is deleted."""
+    metadata = {"name": "photos", "namespace": "team", "uid": "u", "deletionTimestamp": "2026-11-26T00:00:00Z"}
+    spec = {"region": "garage", "bucketName": "photos-bucket", "iamUser": {"username": "photos"}}
+    wanted = wanted_of({"metadata": metadata, "spec": spec}, "c", defaults)
+    pairs = [f"AKIAIOSFODNN7EXAMPLE:{fingerprint_of('x')}"]
+    owned = {"name": wanted.secret_name, "ownerReferences": [{"uid": "u", "controller": True}]}
+
+    def find(secret: dict[str, Any] | None) -> Any:
+        store = StoreAnswers({"HeadBucket": (404, "")})
+        cluster: Any = SimpleNamespace(
+            find_secret=lambda *_, **__: secret,
+            find_service=lambda *_, **__: None,
+            find_config_map=lambda *_: None,
+            list_secrets=lambda *_: [],
+        )
+        without = Capabilities(is_aws=False, has_iam=False)
+        users = read.PerUserReader(store.client("iam"), without)
+        sources = Sources(
+            store.client("s3"), users, None, cluster, lambda _: (None, None), datetime.now(UTC), 0, "",
+            capabilities=without,
+        )  # fmt: skip
+        return observe_deletion(wanted, sources)
+
+    with pytest.raises(ReconcileError, match=r"IAM user photos has a key in Secret .*AWS_ENDPOINT_URL_IAM") as refused:
+        find({"metadata": owned, "pairs": pairs})
+    assert refused.value.retry == "transient"
+    for harmless in (None, {"metadata": owned}, {"metadata": {"name": wanted.secret_name}, "pairs": pairs}):
+        assert not find(harmless).deletes_user
 
 
 TAGS = "<Tags><member><Key>k</Key><Value>v</Value></member></Tags>"

@@ -85,6 +85,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     """
     deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities))
     found = _read(wanted, sources, deletion)
+    _check_users_are_shown(sources, found)
     proof = find_proof(wanted, sources, found)
     for one in found.users:
         if one.user is None and USER_NAME.fullmatch(one.wanted.username):
@@ -121,6 +122,23 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
         for one in found
     ]
     return Found(deletion.account, bucket, tuple(owned), service)
+
+
+def _check_users_are_shown(sources: Sources, found: Found) -> None:
+    """Refuse where a store shows no IAM, and a Secret has the key of a user that it has had: the key may still work.
+
+    :raises UnknownStateError: naming the user and the remedy
+    """
+    if sources.capabilities.has_iam:
+        return
+    for one in found.users:
+        if one.wanted.username and manifests.pair_in(one.secret) is not None:
+            raise UnknownStateError(
+                Reason.AWS_ERROR,
+                f"IAM user {one.wanted.username} has a key in Secret {one.wanted.secret.name}, and the store shows no "
+                "IAM now: set the endpoint of its IAM again (AWS_ENDPOINT_URL_IAM; aws.iamEndpointURL of the "
+                "operator's chart), or, if the user no longer exists, delete the Secret",
+            )
 
 
 def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:
