@@ -41,7 +41,9 @@ def probe_of(store: StoreAnswers, account: str = "", **endpoints: str | None) ->
 def test_store_with_everything_is_probed_by_reads_alone() -> None:
     store = StoreAnswers()
     found = probe_of(store)
-    expected = Capabilities(is_aws=False, account=ACCOUNT, bucket_owner="owner", tags_in_create_bucket=None)
+    expected = Capabilities(
+        is_aws=False, account=ACCOUNT, bucket_owner="owner", is_owner_tried=False, tags_in_create_bucket=None
+    )
     assert found == expected
     assert not [name for name in store.requests if name.startswith(WRITES)]
     assert len(store.requests) == len(set(store.requests))
@@ -121,7 +123,8 @@ def test_with_a_given_account_sts_need_not_answer(answer: tuple[int, str]) -> No
 )
 def test_expected_owner_is_what_the_store_compares_with(compared: str, listed: list[str], owner: str | None) -> None:
     store = StoreAnswers({"ListBuckets": buckets("owner", *listed)}, compared=compared)
-    assert probe_of(store, ACCOUNT).bucket_owner == owner
+    found = probe_of(store, ACCOUNT)
+    assert (found.bucket_owner, found.is_owner_tried) == (owner, bool(listed))
 
 
 def test_aws_compares_the_account_and_a_store_its_own_id_or_nothing() -> None:

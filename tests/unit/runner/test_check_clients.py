@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
 from runner.drift import aws_clients
-from runner.drift.aws_clients import AWSClients
+from runner.drift.aws_clients import AWSClients, Clients, Identity
 from runner.drift.capabilities import EndpointCapabilities
 from runner.drift.check import DriftCheck
 from runner.drift.time_limit import TimeLimit
@@ -21,7 +22,7 @@ from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
 from tests.support.fakes import make_object
-from tests.support.store_answers import StoreAnswers
+from tests.support.store_answers import INVALID_ACTION, StoreAnswers, buckets
 from tests.support.world import PROJECT
 
 
@@ -114,3 +115,38 @@ def test_users_of_a_store_are_read_one_by_one_for_a_check_and_all_for_orphans() 
     assert store.requests == ["GetUser"]
     users.read_all(iam)
     assert store.requests == ["GetUser", "ListUsers"]
+
+
+class Clock:
+    """A clock that stands still."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_store_without_a_bucket_is_probed_again_because_only_a_bucket_shows_the_owner_that_it_compares() -> None:
+    store, clock = StoreAnswers(compared="account"), Clock()
+    clients: Any = SimpleNamespace(made=None)
+    clients.get = lambda _: clients.made
+
+    def make_anew() -> None:
+        clients.made = Clients(store.client("s3"), store.client("iam"), Identity(store.client("sts")))
+
+    make_anew()
+    found = EndpointCapabilities(clients, RoleSettings(provider="Other", account_id="account"), clock)
+    store.answer("GetCallerIdentity", INVALID_ACTION)
+    assert found.get().bucket_owner == "owner"
+    store.answer("ListBuckets", buckets("owner", "a"))
+    assert found.find() == found.get() != AWS, "not at each check"
+    clock.now = 61
+    assert found.find() is None, "a run finds it out by itself"
+    assert found.get().bucket_owner == "account"
+    clock.now = 1000
+    requests = len(store.requests)
+    assert found.find() == found.get()
+    assert len(store.requests) == requests, "once a bucket has shown it, never again"
+    make_anew()
+    assert found.find() is None, "with other credentials it is not known"
+    assert found.get() == found.find()

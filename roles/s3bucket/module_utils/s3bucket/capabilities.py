@@ -86,6 +86,7 @@ class Capabilities:
     :ivar is_aws: whether it is AWS, or behaves exactly as AWS does
     :ivar account: the account of a store; empty for AWS, which is asked, and for a store without IAM
     :ivar bucket_owner: the value of ExpectedBucketOwner for a store that compares it; None where it is left out
+    :ivar is_owner_tried: False where there was no bucket to try ``bucket_owner`` with
     :ivar has_iam: whether there are users
     :ivar has_sts: whether GetCallerIdentity is answered
     :ivar lacking_actions: the actions of IAM that read and that the store does not know, as ListGroupsForUser
@@ -97,6 +98,7 @@ class Capabilities:
     is_aws: bool = True
     account: str = ""
     bucket_owner: str | None = None
+    is_owner_tried: bool = True
     has_iam: bool = True
     has_sts: bool = True
     lacking_actions: frozenset[str] = frozenset()
@@ -179,7 +181,7 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
             "is Other, and no endpoint of a store is set: set AWS_ENDPOINT_URL (and AWS_ENDPOINT_URL_IAM and "
             "AWS_ENDPOINT_URL_STS where they differ), or s3bucket_provider: AWS (--provider)",
         )
-    owner = _find_owner(s3, account)
+    owner, is_tried = _find_owner(s3, account)
     for client in (iam, sts):
         client.meta.events.register("before-parse", _prepare_error, unique_id="before-parse-absent")
     has_iam = not is_aws_endpoint(iam) and _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
@@ -189,6 +191,7 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
         is_aws=False,
         account=_check_account(found, account, has_iam=has_iam),
         bucket_owner=owner,
+        is_owner_tried=is_tried,
         has_iam=has_iam,
         has_sts=bool(found),
         lacking_actions=lacking,
@@ -315,10 +318,11 @@ def _has_paths(iam: AwsClient) -> bool:
         return False
 
 
-def _find_owner(s3: AwsClient, account: str) -> str | None:
+def _find_owner(s3: AwsClient, account: str) -> tuple[str | None, bool]:
     """The id that the store compares ExpectedBucketOwner with; None where it compares with no id that is known.
 
-    Without a bucket to try it is the owner that ListBuckets shows. A store that does not compare ignores it.
+    Also whether a bucket has shown it. Without one it is the owner that ListBuckets shows. A store that does not compare
+    ignores it.
     """
     try:
         answer = s3.list_buckets()
@@ -327,12 +331,12 @@ def _find_owner(s3: AwsClient, account: str) -> str | None:
     ids = [one for one in (str(answer.get("Owner", {}).get("ID") or ""), account) if one]
     names = [bucket["Name"] for bucket in answer.get("Buckets", [])][:_MAX_BUCKETS]
     if not names:
-        return ids[0] if ids else None
+        return (ids[0] if ids else None), False
     for name in names:
         accepted = [one for one in (*ids, _NO_ACCOUNT) if accepts_owner(s3, name, one)]
         if accepted:
-            return None if _NO_ACCOUNT in accepted else accepted[0]
-    return None
+            return (None if _NO_ACCOUNT in accepted else accepted[0]), True
+    return None, True
 
 
 def accepts_owner(s3: AwsClient, name: str, owner: str) -> bool:
