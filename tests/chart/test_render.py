@@ -258,6 +258,31 @@ def test_network_policy_allows_the_ports_of_endpoints_and_proxies() -> None:
     assert not allowed(policy, "10.0.0.1", "TCP", 9002)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"proxy": {"https": "http://proxy:3128"}},
+        {"proxy": {"noProxy": ["store"]}},
+        {"extraEnv": [{"name": "HTTPS_PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}}]},
+    ],
+    ids=["value", "only exceptions", "proxy with a password"],
+)
+def test_api_server_is_never_reached_through_a_proxy(given: dict[str, Any], tmp_path: Path) -> None:
+    def no_proxy(given: dict[str, Any]) -> str:
+        (container,) = pods(render(values=given, folder=tmp_path))[0]["containers"]
+        return str({item["name"]: item.get("value") for item in container["env"]}.get("NO_PROXY"))
+
+    hosts = no_proxy(given).split(",")
+    assert {"$(KUBERNETES_SERVICE_HOST)", "169.254.169.254", *given.get("proxy", {}).get("noProxy", [])} <= {*hosts}
+    own = [*given.get("extraEnv", []), {"name": "NO_PROXY", "value": "mine"}]
+    assert no_proxy({**given, "extraEnv": own}) == "mine"
+
+
+def test_environment_has_no_proxy_by_default() -> None:
+    (container,) = pods(render())[0]["containers"]
+    assert not [item for item in container["env"] if "PROXY" in item["name"]]
+
+
 @pytest.mark.parametrize("helm", HELMS)
 def test_large_numbers_of_a_values_file_stay_numbers(helm: str, tmp_path: Path) -> None:
     # Helm reads numbers as floats, and Go prints floats from a million on as 1e+06.

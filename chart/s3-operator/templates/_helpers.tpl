@@ -163,12 +163,13 @@ configMap:
 {{- end -}}
 {{- end -}}
 
-{{/* The hosts that are reached without a proxy; empty where there is no proxy. Kubernetes puts the API server's address in. */}}
+{{/* The hosts that are reached without a proxy; empty where there is no proxy. Kubernetes puts the API server's address in.
+     A proxy with a password is in extraEnv. */}}
 {{- define "s3-operator.noProxy" -}}
-{{- if or .Values.proxy.https .Values.proxy.http -}}
+{{- $isUsed := or .Values.proxy.https .Values.proxy.http .Values.proxy.noProxy -}}
+{{- range .Values.extraEnv -}}{{- if has (upper .name) (list "HTTPS_PROXY" "HTTP_PROXY") -}}{{- $isUsed = true -}}{{- end -}}{{- end -}}
+{{- if $isUsed -}}
 {{- concat (list "$(KUBERNETES_SERVICE_HOST)" "169.254.169.254" "169.254.170.2" "169.254.170.23") .Values.proxy.noProxy | join "," -}}
-{{- else if .Values.proxy.noProxy -}}
-{{- join "," .Values.proxy.noProxy -}}
 {{- end -}}
 {{- end -}}
 
