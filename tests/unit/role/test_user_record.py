@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3bucket import owner, user_record
+from s3bucket import owner, store_users, user_record
 from s3bucket.owner import Identity
 from s3bucket.state import UserState
+from s3bucket.users import UserRules
+from tests.support.store_answers import StoreAnswers, answer_of
 
 UID = "0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a"
 PHOTOS = Identity("prod", "team", "photos", UID)
@@ -59,3 +61,18 @@ def test_policy_counts_before_tags_and_these_before_the_path() -> None:
     assert by_policy.tags == {**PHOTOS.tags, owner.KEY: "AKIA:1"}
     assert by_tags.tags == older
     assert by_path.tags == {"team": "photos", **PHOTOS.tags}
+
+
+@pytest.mark.parametrize("is_shown", [True, False], ids=["shown", "not shown"])
+def test_tags_that_the_store_takes_and_does_not_show_are_in_the_record(is_shown: bool) -> None:
+    """Otherwise the operator would take its own user for one of others, and never change or delete it again."""
+    shown = "<Tags><member><Key>team</Key><Value>a</Value></member></Tags>"
+    user = "<User><UserName>u</UserName><Path>/</Path><Arn>arn:aws:iam::1:user/u</Arn>{}</User>"
+    writes = {name: answer_of(name, "") for name in ("CreateUser", "TagUser", "PutUserPolicy")}
+    store = StoreAnswers({**writes, "GetUser": answer_of("GetUser", user.format(""))})
+    iam = store.client("iam")
+    if is_shown:
+        tagged = answer_of("GetUser", user.format(shown))
+        iam.meta.events.register("before-call.iam.TagUser", lambda **_: store.answer("GetUser", tagged))
+    store_users.create(iam, "u", {"team": "a"}, UserRules(), has_tags=True)
+    assert ("PutUserPolicy" in store.requests) is not is_shown

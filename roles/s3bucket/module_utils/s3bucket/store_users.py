@@ -2,7 +2,8 @@
 """Creates, tags and deletes IAM users in a store that may lack what ``amazon.aws.iam_user`` needs.
 
 Never used on AWS. The tags of a user are where the store keeps them (``user_record``). A write that the store does not
-know is an error, but for TagUser and UntagUser: then the tags are in an inline policy.
+know is an error, but for TagUser and UntagUser: then the tags are in an inline policy. So are tags that GetUser does not
+show after they were written.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def write_tags(iam: AwsClient, name: str, tags: dict[str, str], *, purges: bool,
         wanted = dict(tags) if purges else {**user.tags, **tags}
         if wanted == user.tags and (record is not None or not has_tags or wanted == own):
             return False
-        if not (has_tags and _tag(iam, name, own, wanted)):
+        if not (has_tags and _tag(iam, name, own, wanted) and _shows_tags(iam, name, wanted)):
             _put_record(iam, name, wanted)
         elif record is not None:
             iam.delete_user_policy(UserName=name, PolicyName=user_record.POLICY)
@@ -133,6 +134,11 @@ def _tag(iam: AwsClient, name: str, found: dict[str, str], wanted: dict[str, str
             return False
         raise
     return True
+
+
+def _shows_tags(iam: AwsClient, name: str, wanted: dict[str, str]) -> bool:
+    """Whether the reads of a user show its tags. Otherwise the operator would not know its own user again."""
+    return wanted.items() <= tags_in(iam.get_user(UserName=name)["User"].get("Tags") or []).items()
 
 
 def _put_record(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
