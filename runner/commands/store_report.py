@@ -33,8 +33,8 @@ _CONSEQUENCES = {
 
 def rows_of(found: Capabilities) -> Iterator[Row]:
     """What the store has, one row a capability."""
-    tried = "" if found.is_owner_tried else " (not tried yet: there is no bucket)"
-    yield "ExpectedBucketOwner", (found.bucket_owner or "not sent: the store ignores it, or compares an unknown id") + tried
+    owner_id = found.bucket_owner or "not sent: the store ignores it, or compares an unknown id"
+    yield "ExpectedBucketOwner", owner_id if found.is_owner_tried else f"{owner_id} (not tried: there is no bucket)"
     yield "IAM", "yes" if found.has_iam else "no: objects with spec.iamUser are refused"
     yield "STS", "yes" if found.has_sts else "no: the account is a setting (--account-id)"
     if not found.has_iam:

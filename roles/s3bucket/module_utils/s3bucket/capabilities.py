@@ -277,7 +277,9 @@ def _find_account(sts: AwsClient, given: str) -> str:
         if given or _is_other_service(error):
             return ""
         refusal = unknown("find the account of the operator's credentials (sts:GetCallerIdentity)", error)
-        raise UnknownStateError(refusal.reason, f"{refusal.message}; if the store has no STS, {_GIVE_ACCOUNT}") from error
+        raise UnknownStateError(
+            refusal.reason, f"{refusal.message}; if the store has no STS, {_GIVE_ACCOUNT}"
+        ) from error
 
 
 def _check_account(found: str, given: str, *, has_iam: bool) -> str:
@@ -321,7 +323,7 @@ def _has_paths(iam: AwsClient) -> bool:
 def _find_owner(s3: AwsClient, account: str) -> tuple[str | None, bool]:
     """The id that the store compares ExpectedBucketOwner with; None where it compares with no id that is known.
 
-    Also whether a bucket has shown it. Without one it is the owner that ListBuckets shows. A store that does not compare
+    Also whether a bucket has shown it. Without one it is the owner that ListBuckets shows. A store that compares none
     ignores it.
     """
     try:

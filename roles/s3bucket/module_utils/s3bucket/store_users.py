@@ -2,8 +2,8 @@
 """Creates, tags and deletes IAM users in a store that may lack what ``amazon.aws.iam_user`` needs.
 
 Never used on AWS. The tags of a user are where the store keeps them (``user_record``). A write that the store does not
-know is an error, but for TagUser and UntagUser: then the tags are in an inline policy. So are tags that GetUser does not
-show after they were written.
+know is an error, but for TagUser and UntagUser: then the tags are in an inline policy. So are tags that the store has
+taken and does not show.
 """
 
 from __future__ import annotations
