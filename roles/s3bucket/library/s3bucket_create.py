@@ -96,7 +96,7 @@ from ansible.module_utils.s3bucket.module import (
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
-from ansible.module_utils.s3bucket.read import get_bucket_tags, is_empty
+from ansible.module_utils.s3bucket.read import check_has_bucket_tags, get_bucket_tags, is_empty
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -124,6 +124,8 @@ def main() -> None:
         wanted = read_wanted(module, settings)
         if module.check_mode:
             module.exit_json(changed=True, bucket_arguments={})
+        if module.params["creates_bucket"] and not settings.is_aws:
+            check_has_bucket_tags(make_s3_client(module), wanted.bucket, module.params["bucket_owner"])
         # The users are first: they claim the bucket's name before the bucket exists. If IAM's quota is exceeded, no
         # bucket is left.
         create_users(module, wanted, settings)

@@ -243,6 +243,19 @@ def test_deletion_from_a_store_that_shows_no_iam_any_more_does_not_leave_a_user_
         assert not find(harmless).deletes_user
 
 
+@pytest.mark.parametrize("status", [405, 501])
+def test_bucket_is_not_created_in_a_store_whose_buckets_have_no_tags(status: int) -> None:
+    """Such as Garage: the bucket would have no owner, and would stay for good."""
+    for answer in ((status, ""), (status, "<Error><Code>NotImplemented</Code></Error>")):
+        s3 = StoreAnswers({"GetBucketTagging": answer}).client("s3")
+        with pytest.raises(ReconcileError, match=r"spec.bucketName: the store has no tags of buckets") as refused:
+            read.check_has_bucket_tags(s3, "photos", "")
+        assert refused.value.reason == "InvalidSpec"
+    for code, other in (("NoSuchBucket", 404), ("AccessDenied", 403), ("SlowDown", 503)):
+        store = StoreAnswers({"GetBucketTagging": (other, f"<Error><Code>{code}</Code></Error>")})
+        read.check_has_bucket_tags(store.client("s3"), "photos", "")
+
+
 TAGS = "<Tags><member><Key>k</Key><Value>v</Value></member></Tags>"
 READS = {
     operation: answer_of(operation, content)

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Any
 
 from . import settings, user_record
-from .capabilities import AWS, Capabilities, bucket_arguments
+from .capabilities import AWS, Capabilities, bucket_arguments, is_absent
 from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to, not_implemented, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
@@ -73,6 +73,23 @@ def get_bucket_tags(s3: AwsClient, name: str, owner: str) -> dict[str, str] | No
             return None
         raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
     return tags_in(answer.get("TagSet", []))
+
+
+def check_has_bucket_tags(s3: AwsClient, name: str, owner: str) -> None:
+    """Refuse to create a bucket in a store whose buckets have no tags, such as Garage: nothing could show its owner.
+
+    :param name: of a bucket that does not exist: the answer of a store that has tags is NoSuchBucket
+    :raises ReconcileError: InvalidSpec
+    """
+    try:
+        s3.get_bucket_tagging(**bucket_arguments(name, owner))
+    except AWS_ERRORS as error:
+        if is_absent(error):
+            raise ReconcileError(
+                Reason.INVALID_SPEC,
+                f"spec.bucketName: the store has no tags of buckets, which record the S3 object that bucket {name} "
+                "belongs to: nothing was created. Such a store cannot be used",
+            ) from error
 
 
 def is_empty(s3: AwsClient, name: str, owner: str) -> bool:
