@@ -43,7 +43,8 @@ class Deletion:
     ``role``: the name of a role that is deleted; empty for none. ``role_arn``: that of the role, also if it is gone.
     ``associations``: the ids of EKS Pod Identity associations that are deleted.
     ``accounts``: ServiceAccounts with the annotation of an earlier run, as they were read.
-    ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
+    ``deferred``: why the state of the bucket, or of ServiceAccounts, is not known. Everything else is deleted, and the
+    object is not done.
     """
 
     account: str
@@ -181,10 +182,17 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     own = found if found and wanted.identity.is_same_object(found.tags) else None
     deletion.role = name if own else ""
     deletion.role_arn = found.arn if found else arn_of(wanted, sources, deletion.account, name)
-    deletion.accounts, notes = former_accounts(wanted, sources, own)
-    deletion.notes += notes
-    deletion.associations, notes = former_associations(wanted, sources, own)
-    deletion.notes += notes
+    try:
+        deletion.accounts, notes = former_accounts(wanted, sources, own)
+        deletion.notes += notes
+        deletion.associations, notes = former_associations(wanted, sources, own)
+        deletion.notes += notes
+    except ReconcileError as refusal:
+        if refusal.reason in STOPS:
+            raise
+        # This must not keep the users' keys. The role stays: its tags record the ServiceAccounts.
+        deletion.deferred.append(refusal)
+        deletion.role = ""
     if found and not own:
         hint = wanted.identity.cluster_hint(found.tags)
         deletion.notes.append(f"IAM role {name} is not this object's and was left alone{hint}")
