@@ -27,7 +27,7 @@ from .bucket import is_adopted, recorded_origin
 from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
-from .removal import deletion_of, find_removed
+from .removal import deletion_of, existing, find_removed
 from .role import arn_of, former_accounts, former_associations
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
@@ -97,7 +97,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
     deletion.users = [_plan_user(wanted, deletion, one, proof) for one in found.users]
     _plan_role(wanted, deletion, sources)
-    removed = find_removed(wanted, sources, found.user)
+    removed = existing(find_removed(wanted, sources, found.user))
     deletion.users += [_plan_user(wanted, deletion, one, None) for one in removed]
     if found.service is not None and manifests.is_owned(found.service, wanted):
         deletion.service_uid = found.service["metadata"].get("uid", "")
