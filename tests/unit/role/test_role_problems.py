@@ -97,7 +97,7 @@ def test_role_is_maintained_although_its_service_accounts_cannot_be_read(default
     assert mine is not None
     # The trust policy that someone has changed, and the policy. The record still has the former ServiceAccount.
     assert (mine.sets, mine.puts_policy, mine.tags.get(first, "former")) == (True, True, "former")
-    assert not (mine.accounts.differs or mine.associations.differs)
+    assert (mine.accounts.differs, mine.associations.differs) == (False, False)
     assert len(problems) == 1
     with pytest.raises(ReconcileError):
         compare(wanted, sources, tags, has_bucket=False)

@@ -222,7 +222,8 @@ def former_associations(wanted: Wanted, sources: Sources, found: RoleState | Non
 def _is_own(wanted: Wanted, item: Association, role: RoleState | None) -> bool:
     """Whether an association is the object's own.
 
-    Nothing refreshes the uid in its tags: one with the object's own role stays as an earlier object of the name made it.
+    Nothing refreshes the uid in its tags: one with the object's own role stays as an earlier object of the name made
+    it.
     """
     is_of_role = role is not None and item.role_arn == role.arn and wanted.identity.is_owner(item.tags)
     return is_of_role or wanted.identity.is_same_object(item.tags)
