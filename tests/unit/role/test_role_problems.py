@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from s3bucket import owner
 from s3bucket.errors import ForbiddenError, ReconcileError
-from s3bucket.observe.deletion import Deletion, _plan_role
+from s3bucket.observe.deletion import Deletion, _plan_role_if_shown
 from s3bucket.observe.role import RoleObservation, compare_role
 from s3bucket.observe.sources import Found, Sources
 from s3bucket.outcome import Reason
@@ -114,18 +114,18 @@ def test_throttled_read_of_associations_is_not_only_a_problem_of_the_role(defaul
 def test_service_accounts_that_cannot_be_read_keep_no_key_from_being_deleted(
     defaults: dict[str, Any], kind: str
 ) -> None:
-    wanted, deletion = wanted_role(defaults, **{kind: True}), Deletion(ACCOUNT)
+    wanted, deletion = wanted_role(defaults, **{kind: True}), Deletion(ACCOUNT, deletes_bucket=True)
     sources = sources_of(AWS(wanted.own_tags, error="AccessDeniedException"), Cluster(FORBIDDEN))
-    _plan_role(wanted, deletion, sources)
-    # The role stays: its tags record what is left of it.
-    assert (deletion.role, len(deletion.deferred)) == ("", 1)
+    _plan_role_if_shown(wanted, deletion, sources)
+    # The role stays, as its tags record what is left of it; and with the role the bucket.
+    assert (deletion.role, len(deletion.deferred), deletion.deletes_bucket) == ("", 1, False)
 
 
 def test_service_accounts_of_a_terminating_namespace_do_not_keep_the_object(defaults: dict[str, Any]) -> None:
     """The operator's rights in it may be deleted first. The namespace would never end."""
     wanted, deletion = wanted_role(defaults, annotate=True), Deletion(ACCOUNT)
     sources = sources_of(AWS(wanted.own_tags), Cluster(FORBIDDEN, is_terminating=True))
-    _plan_role(wanted, deletion, sources)
+    _plan_role_if_shown(wanted, deletion, sources)
     assert (deletion.role, deletion.deferred) == ("photos", [])
 
 
@@ -133,7 +133,7 @@ def test_service_accounts_of_a_terminating_namespace_do_not_keep_the_object(defa
 def test_failure_of_every_request_ends_a_deletion(defaults: dict[str, Any], code: str) -> None:
     wanted = wanted_role(defaults, podIdentity=True)
     with pytest.raises(ReconcileError):
-        _plan_role(wanted, Deletion(ACCOUNT), sources_of(AWS(wanted.own_tags, error=code)))
+        _plan_role_if_shown(wanted, Deletion(ACCOUNT), sources_of(AWS(wanted.own_tags, error=code)))
 
 
 @pytest.mark.parametrize(
@@ -152,5 +152,5 @@ def test_deletion_removes_each_association_that_it_owns(
     """An object that was created again keeps the association, and nothing refreshes the uid in its tags."""
     wanted, deletion = wanted_role(defaults, podIdentity=True), Deletion(ACCOUNT)
     item = {"serviceAccount": "web", "roleArn": role, "tags": {**wanted.own_tags, **changed}}
-    _plan_role(wanted, deletion, sources_of(AWS(wanted.own_tags, association=item)))
+    _plan_role_if_shown(wanted, deletion, sources_of(AWS(wanted.own_tags, association=item)))
     assert deletion.associations == (["a-1"] if is_deleted else [])

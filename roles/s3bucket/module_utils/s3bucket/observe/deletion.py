@@ -43,8 +43,9 @@ class Deletion:
     ``role``: the name of a role that is deleted; empty for none. ``role_arn``: that of the role, also if it is gone.
     ``associations``: the ids of EKS Pod Identity associations that are deleted.
     ``accounts``: ServiceAccounts with the annotation of an earlier run, as they were read.
-    ``deferred``: why the state of the bucket, or of ServiceAccounts, is not known. Everything else is deleted, and the
-    object is not done.
+    ``deferred``: why the state of the bucket, or of the role and its ServiceAccounts, is not known. Everything else is
+    deleted, and the object is not done. The bucket stays while the role does: its Pods would reach the next bucket of
+    the name.
     """
 
     account: str
@@ -96,7 +97,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         is_kept = deletion.retained_tags is not None or (deletion.deletes_bucket and not wanted.force_delete)
         deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
     deletion.users = [_plan_user(wanted, deletion, one, proof) for one in found.users]
-    _plan_role(wanted, deletion, sources)
+    _plan_role_if_shown(wanted, deletion, sources)
     removed = existing(find_removed(wanted, sources, found.user))
     deletion.users += [_plan_user(wanted, deletion, one, None) for one in removed]
     if found.service is not None and manifests.is_owned(found.service, wanted):
@@ -174,6 +175,17 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
     return is_closing(text, wanted.bucket_arn)
 
 
+def _plan_role_if_shown(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
+    try:
+        _plan_role(wanted, deletion, sources)
+    except ReconcileError as refusal:
+        if refusal.reason in STOPS:
+            raise
+        # This must not keep the users' keys. The role stays: its tags record the ServiceAccounts.
+        deletion.deferred.append(refusal)
+        deletion.role, deletion.deletes_bucket = "", False
+
+
 def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     if wanted.role is None or sources.capabilities.lacks("GetRole"):
         return
@@ -182,17 +194,10 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     own = found if found and wanted.identity.is_same_object(found.tags) else None
     deletion.role = name if own else ""
     deletion.role_arn = found.arn if found else arn_of(wanted, sources, deletion.account, name)
-    try:
-        deletion.accounts, notes = former_accounts(wanted, sources, own)
-        deletion.notes += notes
-        deletion.associations, notes = former_associations(wanted, sources, own)
-        deletion.notes += notes
-    except ReconcileError as refusal:
-        if refusal.reason in STOPS:
-            raise
-        # This must not keep the users' keys. The role stays: its tags record the ServiceAccounts.
-        deletion.deferred.append(refusal)
-        deletion.role = ""
+    deletion.accounts, notes = former_accounts(wanted, sources, own)
+    deletion.notes += notes
+    deletion.associations, notes = former_associations(wanted, sources, own)
+    deletion.notes += notes
     if found and not own:
         hint = wanted.identity.cluster_hint(found.tags)
         deletion.notes.append(f"IAM role {name} is not this object's and was left alone{hint}")
@@ -205,8 +210,7 @@ def _find_role_if_shown(name: str, deletion: Deletion, sources: Sources) -> Role
         if sources.role_rules.is_enabled or refusal.reason in STOPS:
             raise
         # Where no roles are allowed any more, the operator may have no rights on them, or the store has none. That must
-        # not keep the object from being deleted. Otherwise the role goes: its Pods would reach the next bucket of the
-        # name.
+        # not keep the object from being deleted. Otherwise the object waits until the role is gone.
         deletion.notes.append(
             f"IAM role {name} was left alone: the operator's settings allow no roles any more, and AWS does not show "
             "it the role. Delete the role before another bucket gets this bucket's name"
