@@ -115,10 +115,16 @@ class WorkQueue:
             self._put(key, wish)
 
     def postpone(self, key: Key, lane: Lane, delay_s: float) -> None:
-        """After a reconcile: the next one comes later, unless an earlier one is requested already."""
+        """After a reconcile: the next one comes later, unless one is requested already.
+
+        A repair, or a run that is to go on, does not wait for a request that is due later.
+        """
         with self._changed:
-            if key not in self._entries:
-                self._put(key, _Wish(self._clock() + delay_s, lane))
+            wish, entry = _Wish(self._clock() + delay_s, lane), self._entries.get(key)
+            if entry is None:
+                self._put(key, wish)
+            elif lane is Lane.REPAIR and wish.due < entry.wish.due:
+                self._put(key, _Wish(wish.due, min(lane, entry.wish.lane)))
 
     def rank(self, key: Key, standing: Standing) -> None:
         """Record how the object's reconcile ended; before :meth:`done`."""

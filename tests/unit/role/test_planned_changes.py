@@ -248,3 +248,12 @@ def test_summary_names_each_user_that_changes(defaults: dict[str, Any]) -> None:
     assert summary_of(wanted, prediction) == (
         "create IAM user bob, delete IAM user dave, update the policy of IAM user carol"
     )
+
+
+def test_secret_of_another_name_that_a_removed_user_has_left_is_a_change(defaults: dict[str, Any]) -> None:
+    wanted = want(defaults, iamUser={"username": "photos"})
+    users = [UserObservation(wanted.users[0], UserState("arn", {}), keys=KeyPlan(live="A"))]
+    left = UserDeletion("dave", "additionalUsers[dave]", "photos-dave-iam-secret", "additionalUsers[dave].")
+    left.more = [{"kind": "Secret", "name": "daves", "uid": "s1"}]
+    seen = Observation("1", bucket_exists=True, settings=NEW_BUCKET, users=users, removed=[left])
+    assert (seen.differs, [change.aspect for change in changes_of(wanted, seen, sources())]) == (["secret"], ["secret"])

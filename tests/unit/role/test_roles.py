@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from s3bucket.errors import ReconcileError
 from s3bucket.grants import MAX_ROLE_POLICY
-from s3bucket.observe.deletion import Deletion, _plan_role
+from s3bucket.observe.deletion import Deletion, _plan_role, _plan_role_if_shown
 from s3bucket.observe.role import find_role
 from s3bucket.observe.sources import Sources
 from s3bucket.roles import (
@@ -223,24 +223,28 @@ def test_role_that_cannot_be_had_is_no_obstacle_to_a_bucket_that_exists(
 
 
 @pytest.mark.parametrize(
-    ("code", "rules", "is_noted"),
+    ("code", "rules", "becomes"),
     [
-        pytest.param("AccessDenied", NO_ROLES, True, id="not-allowed-to-read"),
-        pytest.param("NotImplemented", NO_ROLES, True, id="store-without-roles"),
-        pytest.param("Throttling", NO_ROLES, False, id="throttled"),
-        pytest.param("AccessDenied", RULES, False, id="roles-are-allowed"),
+        pytest.param("AccessDenied", NO_ROLES, "noted", id="not-allowed-to-read"),
+        pytest.param("NotImplemented", NO_ROLES, "noted", id="store-without-roles"),
+        pytest.param("Throttling", NO_ROLES, "refused", id="throttled"),
+        pytest.param("AccessDenied", RULES, "deferred", id="roles-are-allowed"),
+        pytest.param("InternalFailure", RULES, "deferred", id="passing"),
     ],
 )
 def test_deletion_waits_for_the_role_unless_roles_are_not_allowed_any_more(
-    defaults: dict[str, Any], code: str, rules: RoleRules, *, is_noted: bool
+    defaults: dict[str, Any], code: str, rules: RoleRules, becomes: str
 ) -> None:
-    deletion, sources, wanted = Deletion("111122223333"), sources_of(Iam(code), rules), wanted_role(defaults)
-    if is_noted:
-        _plan_role(wanted, deletion, sources)
-        assert "left alone" in deletion.notes[0]
-    else:
+    """It does not wait with the users, whose keys go at once. The bucket keeps its name while the role is there."""
+    deletion = Deletion("111122223333", deletes_bucket=True)
+    sources, wanted = sources_of(Iam(code), rules), wanted_role(defaults)
+    if becomes == "refused":
         with pytest.raises(ReconcileError):
-            _plan_role(wanted, deletion, sources)
+            _plan_role_if_shown(wanted, deletion, sources)
+        return
+    _plan_role_if_shown(wanted, deletion, sources)
+    assert [("left alone" in note) for note in deletion.notes] == [True] * (becomes == "noted")
+    assert (len(deletion.deferred), deletion.deletes_bucket) == ((1, False) if becomes == "deferred" else (0, True))
 
 
 @pytest.mark.parametrize("rules", [RULES, NO_ROLES], ids=["allowed", "not-any-more"])

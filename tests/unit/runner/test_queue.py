@@ -87,6 +87,25 @@ def test_postpone_gives_way_to_what_came_during_the_run() -> None:
     assert queue.get(0) == (A, Lane.FRESH)
 
 
+@pytest.mark.parametrize("lane", [Lane.FRESH, Lane.RESYNC])
+def test_what_is_to_go_on_does_not_wait_for_a_later_request(lane: Lane) -> None:
+    """Whoever edits a Secret or the spec again and again, at a limited rate, must not delay a repair or a deletion."""
+    queue, clock = make()
+    queue.add(A)
+    queue.get(0)
+    queue.add(A, lane, delay_s=120)
+    queue.postpone(A, Lane.REPAIR, 0)
+    queue.done(A)
+    assert queue.get(0) == (A, min(lane, Lane.REPAIR))
+    # A failure, and a conflict with whoever edits the object, give way to the request.
+    queue.add(A, lane, delay_s=120)
+    queue.postpone(A, Lane.RESYNC, 5)
+    queue.postpone(A, Lane.FRESH, 5)
+    queue.done(A)
+    clock.now += 60
+    assert queue.get(0) is None
+
+
 def test_forget_drops_a_waiting_object() -> None:
     queue, _ = make()
     queue.add(A)

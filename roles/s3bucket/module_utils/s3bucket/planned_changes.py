@@ -53,7 +53,8 @@ def changes_of_deletion(wanted: Wanted, deletion: Deletion) -> list[Change]:
 def _of_removed(users: list[UserDeletion]) -> list[Change]:
     becomes = "deleted, with its keys and policy"
     found = [Change("user", user.field, _THERE, becomes) for user in users if user.is_deleted]
-    return found + [Change("secret", f"{user.in_plan}secret", _THERE, "deleted") for user in users if user.secret_uid]
+    with_secret = [user for user in users if "secret" in user.differs]
+    return found + [Change("secret", f"{user.in_plan}secret", _THERE, "deleted") for user in with_secret]
 
 
 def _of_bucket(wanted: Wanted, seen: Observation) -> list[Change]:

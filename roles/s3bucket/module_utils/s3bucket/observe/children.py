@@ -51,17 +51,20 @@ def _find_config_maps(wanted: Wanted, cluster: Cluster, one: FoundUser, former_n
 
 
 def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
-    """The users, with the Secrets that an unfinished move has left, for one of the users with such a move.
+    """The users, with the Secrets that an unfinished move or removal has left, for one of the users with it.
 
     The name of a Secret may be changed again before the first move is complete, and then no record names the Secret in
-    between. Nothing is read unless the tags of a user record a move, nor while one of the users is not known.
+    between. Nor does one when a user is gone and its Secret is not. Nothing is read unless the tags of a user record
+    a move or such a user, nor while one of the users is not known.
     """
     users, cluster = found.users, sources.cluster
-    moving = next((one for one in users if one.user and one.wanted.secret.is_moving(one.user.tags)), None)
-    if cluster is None or moving is None or any(one.refusal for one in users):
+    everyone = (*users, *found.removed)
+    moving = next((one for one in everyone if one.user and one.wanted.secret.is_moving(one.user.tags)), None)
+    holder = moving or next((one for one in found.removed if one.user is None), None)
+    if cluster is None or holder is None or any(one.refusal for one in users):
         return found
-    kept = {one.wanted.secret.name for one in (*users, *found.removed)}
-    kept |= {one.wanted.secret.former_name(one.user.tags) for one in (*users, *found.removed) if one.user}
+    kept = {one.wanted.secret.name for one in everyone}
+    kept |= {one.wanted.secret.former_name(one.user.tags) for one in everyone if one.user}
     strays: list[tuple[str, ApiObject]] = []
     for item in cluster.list_secrets(wanted.identity.namespace, wanted.identity.name):
         if item["metadata"]["name"] in kept or owned_only(wanted, item) is None:
@@ -69,7 +72,8 @@ def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
         strays.append(("Secret", item))
         beside = _find_config_map_of(wanted, cluster, item)
         strays += [("ConfigMap", beside)] if beside else []
-    return replace(found, users=tuple(replace(one, strays=tuple(strays)) if one is moving else one for one in users))
+    held = [replace(one, strays=tuple(strays)) if one is holder else one for one in everyone]
+    return replace(found, users=tuple(held[: len(users)]), removed=tuple(held[len(users) :]))
 
 
 def _find_config_map_of(wanted: Wanted, cluster: Cluster, secret: ApiObject) -> _Child:

@@ -27,7 +27,7 @@ from .bucket import is_adopted, recorded_origin
 from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
-from .removal import deletion_of, find_removed
+from .removal import deletion_of, existing, find_removed
 from .role import arn_of, former_accounts, former_associations
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
@@ -43,7 +43,9 @@ class Deletion:
     ``role``: the name of a role that is deleted; empty for none. ``role_arn``: that of the role, also if it is gone.
     ``associations``: the ids of EKS Pod Identity associations that are deleted.
     ``accounts``: ServiceAccounts with the annotation of an earlier run, as they were read.
-    ``deferred``: why the state of the bucket is not known. Everything else is deleted, and the object is not done.
+    ``deferred``: why the state of the bucket, or of the role and its ServiceAccounts, is not known. Everything else is
+    deleted, and the object is not done. The bucket stays while the role does: its Pods would reach the next bucket of
+    the name.
     """
 
     account: str
@@ -96,8 +98,8 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
         is_kept = deletion.retained_tags is not None or (deletion.deletes_bucket and not wanted.force_delete)
         deletion.reopens_bucket = is_kept and _is_closed(wanted, sources, deletion.account)
     deletion.users = [_plan_user(wanted, deletion, one, proof) for one in found.users]
-    _plan_role(wanted, deletion, sources)
-    removed = find_removed(wanted, sources, found.user)
+    _plan_role_if_shown(wanted, deletion, sources)
+    removed = existing(find_removed(wanted, sources, found.user))
     deletion.users += [_plan_user(wanted, deletion, one, None) for one in removed]
     if found.service is not None and manifests.is_owned(found.service, wanted):
         deletion.service_uid = found.service["metadata"].get("uid", "")
@@ -191,6 +193,17 @@ def _is_closed(wanted: Wanted, sources: Sources, account: str) -> bool:
     return is_closing(text, wanted.bucket_arn)
 
 
+def _plan_role_if_shown(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
+    try:
+        _plan_role(wanted, deletion, sources)
+    except ReconcileError as refusal:
+        if refusal.reason in STOPS:
+            raise
+        # This must not keep the users' keys. The role stays: its tags record the ServiceAccounts.
+        deletion.deferred.append(refusal)
+        deletion.role, deletion.deletes_bucket = "", False
+
+
 def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     if wanted.role is None or sources.capabilities.lacks("GetRole"):
         return
@@ -215,8 +228,7 @@ def _find_role_if_shown(name: str, deletion: Deletion, sources: Sources) -> Role
         if sources.role_rules.is_enabled or refusal.reason in STOPS:
             raise
         # Where no roles are allowed any more, the operator may have no rights on them, or the store has none. That must
-        # not keep the object from being deleted. Otherwise the role goes: its Pods would reach the next bucket of the
-        # name.
+        # not keep the object from being deleted. Otherwise the object waits until the role is gone.
         deletion.notes.append(
             f"IAM role {name} was left alone: the operator's settings allow no roles any more, and AWS does not show "
             "it the role. Delete the role before another bucket gets this bucket's name"

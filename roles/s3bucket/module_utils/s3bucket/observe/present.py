@@ -16,7 +16,7 @@ from .account import ask_account, find_bucket
 from .claims import check_claims
 from .legacy import find_proof
 from .observation import Observation
-from .removal import deletion_of, find_removed
+from .removal import deletion_of, existing, find_removed
 from .sources import Found, FoundUser, Sources
 
 
@@ -66,7 +66,8 @@ def _read(wanted: Wanted, sources: Sources) -> Found:
     removed = find_removed(wanted, sources, users[0].user) if users else ()
     of_service = children.find_service(wanted, sources)
     of_role = role.find_role(wanted, sources, has_bucket=found is not None)
-    return children.with_strays(wanted, sources, Found(account, found, users, of_service, removed, *of_role))
+    read = children.with_strays(wanted, sources, Found(account, found, users, of_service, removed, *of_role))
+    return replace(read, removed=existing(read.removed))
 
 
 def _read_user(wanted: Wanted, sources: Sources, one: WantedUser) -> FoundUser:

@@ -8,6 +8,7 @@ it. Without such a record, nothing is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from .. import owner
@@ -22,14 +23,20 @@ from .sources import FoundUser, Sources
 def find_removed(wanted: Wanted, sources: Sources, first: UserState | None) -> tuple[FoundUser, ...]:
     """The recorded users that the spec does not have, each with its Secret. Resources of others are None.
 
+    A run that deleted a user may have ended before it deleted the Secret, of which the user's tags recorded the name.
+
     :param first: the first user
     """
     if first is None or not wanted.identity.is_owner(first.tags):
         return ()
     kept = {user.username for user in wanted.users}
     names = [name for name in owner.recorded_users(first.tags) if name not in kept and USER_NAME.fullmatch(name)]
-    found = [_find(wanted, sources, name) for name in names]
-    return tuple(one for one in found if one.user is not None or deletion_of(one, is_deleted=False).differs)
+    return tuple(_find(wanted, sources, name) for name in names)
+
+
+def existing(removed: Iterable[FoundUser]) -> tuple[FoundUser, ...]:
+    """Those of which something is left."""
+    return tuple(one for one in removed if one.user is not None or deletion_of(one, is_deleted=False).differs)
 
 
 def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
@@ -58,7 +65,7 @@ def deletion_of(one: FoundUser, *, is_deleted: bool) -> UserDeletion:
     found = (("Secret", one.former), ("ConfigMap", one.config_map), ("ConfigMap", one.former_config_map))
     plan.more = [
         {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
-        for kind, item in found
+        for kind, item in (*found, *one.strays)
         if item is not None
     ]
     return plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .. import associations, owner, roles, service_accounts
 from ..associations import Association, Associations
 from ..capabilities import check_has_roles
-from ..errors import ReconcileError
+from ..errors import ForbiddenError, ReconcileError
 from ..json_types import ApiObject
 from ..outcome import Reason
 from ..policy import is_same
@@ -100,12 +100,7 @@ def compare_role(wanted: Wanted, sources: Sources, found: Found) -> tuple[RoleOb
     """
     if wanted.role is None or found.role_problem:
         return None, [found.role_problem] if found.role_problem else []
-    try:
-        mine = _compare(wanted, sources, wanted.role, found)
-    except ReconcileError as refusal:
-        if found.bucket is None or refusal.reason.is_general:
-            raise
-        return None, [refusal]
+    mine = _compare(wanted, sources, wanted.role, found)
     return mine, mine.problems
 
 
@@ -120,8 +115,14 @@ def _compare(wanted: Wanted, sources: Sources, role: WantedRole, of_object: Foun
         wanted.role_policy(role),
         {key: value for key, value in wanted.own_tags.items() if wanted.identity.uid or key != owner.UID},
     )
-    _compare_accounts(wanted, sources, mine)
-    _compare_associations(wanted, sources, mine)
+    for compare in (_compare_accounts, _compare_associations):
+        try:
+            compare(wanted, sources, mine)
+        except ReconcileError as refusal:
+            if of_object.bucket is None or refusal.reason.is_general:
+                raise
+            # Who may assume the role, and what it allows, are maintained all the same.
+            mine.problems.append(refusal)
     if found is not None:
         boundary = sources.rules.boundary
         is_tagged = all(found.tags.get(key) == value for key, value in mine.tags.items())
@@ -143,16 +144,18 @@ def _compare_accounts(wanted: Wanted, sources: Sources, mine: RoleObservation) -
     if not sources.role_rules.annotates:
         mine.notes.append(_left_alone(recorded))
         return
-    mine.tags |= owner.replaced_record(owner.SERVICE_ACCOUNTS, tags, names)
     namespace, cluster = wanted.identity.namespace, sources.cluster
+    there = {
+        name: cluster.find_service_account(namespace, name) if cluster is not None else None
+        for name in sorted({*names, *recorded})
+    }
+    # Not before all are read: the record must keep those that are not known.
+    mine.tags |= owner.replaced_record(owner.SERVICE_ACCOUNTS, tags, names)
     if cluster is None:
         return
-    former = [cluster.find_service_account(namespace, name) for name in recorded if name not in names]
+    former = [account for name, account in there.items() if account is not None and name not in names]
     mine.accounts = service_accounts.compare(
-        {name: cluster.find_service_account(namespace, name) for name in names},
-        [account for account in former if account is not None],
-        mine.arn,
-        wanted.identity.name,
+        {name: there[name] for name in names}, former, mine.arn, wanted.identity.name
     )
     mine.notes += [
         f"ServiceAccount {name} does not exist: it gets its annotation in the next sync after it was created"
@@ -178,8 +181,9 @@ def _compare_associations(wanted: Wanted, sources: Sources, mine: RoleObservatio
     if not sources.role_rules.eks_cluster:
         mine.notes.append(_associations_left_alone(recorded))
         return
-    mine.tags |= owner.replaced_record(owner.ASSOCIATIONS, tags, names)
     found = _find_associations(wanted, sources, {*names, *recorded})
+    # Not before they are read, as the record of ServiceAccounts.
+    mine.tags |= owner.replaced_record(owner.ASSOCIATIONS, tags, names)
     mine.associations = associations.compare(names, found, mine.arn, wanted.identity)
     mine.problems += [
         ReconcileError(
@@ -211,8 +215,18 @@ def former_associations(wanted: Wanted, sources: Sources, found: RoleState | Non
         return [], []
     if not sources.role_rules.eks_cluster:
         return [], [_associations_left_alone(sorted(names))]
-    own = _find_associations(wanted, sources, names)
-    return [item.id for item in own if wanted.identity.is_same_object(item.tags)], []
+    there = _find_associations(wanted, sources, names)
+    return [item.id for item in there if _is_own(wanted, item, found)], []
+
+
+def _is_own(wanted: Wanted, item: Association, role: RoleState | None) -> bool:
+    """Whether an association is the object's own.
+
+    Nothing refreshes the uid in its tags: one with the object's own role stays as an earlier object of the name made
+    it.
+    """
+    is_of_role = role is not None and item.role_arn == role.arn and wanted.identity.is_owner(item.tags)
+    return is_of_role or wanted.identity.is_same_object(item.tags)
 
 
 def _associations_left_alone(names: list[str]) -> str:
@@ -234,7 +248,13 @@ def former_accounts(wanted: Wanted, sources: Sources, found: RoleState | None) -
         return [], []
     if not sources.role_rules.annotates:
         return [], [_left_alone(sorted(names))]
-    accounts = [cluster.find_service_account(wanted.identity.namespace, name) for name in sorted(names)]
+    try:
+        accounts = [cluster.find_service_account(wanted.identity.namespace, name) for name in sorted(names)]
+    except ForbiddenError:
+        # As for Secrets: the namespace's deletion may delete the operator's rights first, and deletes ServiceAccounts.
+        if not cluster.is_terminating(wanted.identity.namespace):
+            raise
+        return [], []
     own = [item for item in accounts if item is not None and service_accounts.is_set_by(item, wanted.identity.name)]
     return own, []
 

@@ -116,7 +116,8 @@ class FoundUser:
 
     ``former``: the owned Secret of the name that the user's tags record, while the spec gives another name.
     ``config_map``, ``former_config_map``: the ConfigMaps beside both, where there should be or was one.
-    ``strays``: kind and item of Secrets and ConfigMaps that an unfinished move of the object's Secrets has left.
+    ``strays``: kind and item of Secrets and ConfigMaps that an unfinished move of the object's Secrets, or removal of
+    its users, has left.
     ``problem``: why nothing is done about its key and its Secret. ``refusal``: why nothing at all is done about it.
     """
 
