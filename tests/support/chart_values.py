@@ -124,6 +124,8 @@ TOGETHER = {
     "aws.s3EndpointURL": Row("http://s3:1", in_env("AWS_ENDPOINT_URL_S3"), ["http://s3:1"] * TWICE),
     "aws.iamEndpointURL": Row("http://iam:1", in_env("AWS_ENDPOINT_URL_IAM"), ["http://iam:1"] * TWICE),
     "aws.stsEndpointURL": Row("http://sts:1", in_env("AWS_ENDPOINT_URL_STS"), ["http://sts:1"] * TWICE),
+    "aws.provider": Row("Other", in_env("PROVIDER"), ["Other"] * TWICE),
+    "aws.accountID": Row("RGW1", in_env("ACCOUNT_ID"), ["RGW1"] * TWICE),
     "aws.addressingStyle": Row(
         "virtual", in_file("config"), "[profile prod]\ns3 =\n    addressing_style = virtual\n"
     ),
