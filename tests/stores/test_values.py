@@ -54,7 +54,7 @@ def release(world: StoreWorld, new_name: Callable[[str], str], tmp_path: Path) -
 
 
 def test_documented_commands_install_the_operator_for_versitygw(
-    world: StoreWorld, release: Release, new_object: Callable[..., dict[str, Any]]
+    world: StoreWorld, release: Release, namespace: str, new_object: Callable[..., dict[str, Any]]
 ) -> None:
     # The addresses of this store. There is no node, so no Pod, and the cluster has the CRD already.
     aws = {"s3EndpointURL": world.aws.endpoint_url, "iamEndpointURL": world.aws.iam_endpoint_url}
@@ -63,6 +63,8 @@ def test_documented_commands_install_the_operator_for_versitygw(
     more = [
         f"--set={','.join(f'aws.{name}={url}' for name, url in aws.items())}",
         f"--set={ports},clusterName=values,crds.install=false",
+        # The cluster also has the objects of other tests.
+        f"--set=watchNamespaces={{{namespace}}}",
     ]
     programs = {name: str(path) for name, path in find_binaries(["helm", "kubectl"]).items()}
     environment = {**plain_environment(), "KUBECONFIG": str(world.kubeconfig)}
