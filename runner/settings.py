@@ -7,10 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import s3bucket
-from s3bucket.json_types import ApiObject
 from s3bucket.role_settings import RoleSettings
 
 
@@ -18,13 +15,6 @@ def default_project_dir() -> Path:
     """The folder with the role and the playbooks: of the wheel, or of the checkout that this program is in."""
     packaged = Path(__file__).with_name("project")
     return packaged if packaged.is_dir() else Path(__file__).parents[1]
-
-
-def read_yaml(path: Path) -> ApiObject:
-    """A YAML file of the project: by libyaml where it is installed, which takes a fifth of the time."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found: ApiObject = yaml.load(path.read_text(), loader)  # noqa: S506 - either is safe
-    return found
 
 
 def find_other_core(project_dir: Path) -> str:

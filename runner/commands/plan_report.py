@@ -19,7 +19,7 @@ from runner.control.status import reports_drift
 from runner.drift.check import DriftCheck, Plan
 from runner.kube.client import ConfigError, Kube, KubeError, load_config
 from runner.objects import S3Object
-from runner.settings import read_yaml
+from runner.yaml_file import read_yaml
 from s3bucket.api import API_VERSION, KIND
 from s3bucket.cr_file import CrFileError, as_stored, check_size, read_documents
 from s3bucket.json_types import Json, JsonObject

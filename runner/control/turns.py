@@ -1,4 +1,4 @@
-"""What waits in one lane of the work queue, and whose turn it is.
+"""What waits in one lane of the work queue, and what is next.
 
 A group is a namespace, or what takes turns as if it were one. The group with the fewest workers is next; among equal
 ones it is the one that was served longest ago. So a namespace that has no worker is before each one that has some.

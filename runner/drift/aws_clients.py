@@ -98,7 +98,7 @@ class AWSClients:
                 self._credentials = credentials
             if region not in self._regional:
                 s3 = self._make("s3", region, _CONFIG)
-                sts = self._make("sts", region if self._is_aws else regions.own_region(), _CONFIG)
+                sts = self._make("sts", regions.region_of_iam(region, is_aws=self._is_aws), _CONFIG)
                 self._regional[region] = s3, Identity(sts)
                 if len(self._regional) > MAX_REGIONS:
                     self._regional.popitem(last=False)
@@ -154,7 +154,7 @@ class AWSClients:
         return client
 
     def _region_of_iam(self, partition: Partition) -> str:
-        return partition.home if self._is_aws else regions.own_region()
+        return regions.region_of_iam(partition.home, is_aws=self._is_aws)
 
     def _notice(self, event_name: str, **_: object) -> None:
         # before-send.s3.HeadBucket

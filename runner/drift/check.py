@@ -24,7 +24,7 @@ from runner.drift.user_cache import UserCache, UserReader
 from runner.drift.verification import KeyVerification
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
-from runner.settings import read_yaml
+from runner.yaml_file import read_yaml
 from s3bucket import allowed, children, observe, prediction, read, recent, spec
 from s3bucket.change import Change
 from s3bucket.cluster import ApiServer, connect

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.objects import JsonObject
-from runner.settings import read_yaml
+from runner.yaml_file import read_yaml
 from s3bucket.api import VERSION
 
 _MAX_DEPTH = 12

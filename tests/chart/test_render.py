@@ -17,18 +17,19 @@ import yaml
 from runner import __version__
 from runner.cli import main
 from runner.control.metrics import Metrics
+from runner.yaml_file import read_yaml
 from s3bucket.role_settings import read_deployment, watches
-from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, pods, render, run_helm, settings
+from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, objects_in, pods, render, run_helm, settings
 from tests.support.world import PROJECT
 
 CRD = PROJECT / "crds" / "s3s.agill.apps.yaml"
-VALUES = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
+VALUES = read_yaml(CHART / "values.yaml")
 
 
 def test_crd_is_that_of_crds_and_stays(everything: list[dict[str, Any]]) -> None:
     rendered = find(everything, "CustomResourceDefinition")
     assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert rendered["spec"] == yaml.load(CRD.read_text(), yaml.CSafeLoader)["spec"]
+    assert rendered["spec"] == read_yaml(CRD)["spec"]
 
 
 def test_versions_are_those_of_the_operator(everything: list[dict[str, Any]]) -> None:
@@ -41,7 +42,7 @@ def test_artifact_hub_shows_this_image_crd_and_example() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     shown = {key.partition("/")[2]: yaml.safe_load(value) for key, value in chart["annotations"].items()}
     assert [item["image"] for item in shown["images"]] == [f"agill17/s3-operator:{__version__}"]
-    crd = yaml.load(CRD.read_text(), yaml.CSafeLoader)
+    crd = read_yaml(CRD)
     [version] = [item["name"] for item in crd["spec"]["versions"]]
     [named] = shown["crds"]
     assert (named["kind"], named["version"], named["name"]) == ("S3", version, crd["metadata"]["name"])
@@ -303,13 +304,13 @@ def test_names_that_yaml_takes_for_numbers_stay_text() -> None:
     arguments = ("2024", str(CHART), "--namespace=1e3", "--set=serviceAccount.create=false")
     done = run_helm("template", *arguments, "--set-string=serviceAccount.name=0,aws.existingSecret=8")
     assert done.returncode == 0, done.stdout
-    for item in [item for item in yaml.load_all(done.stdout, yaml.CSafeLoader) if item]:
+    for item in objects_in(done.stdout):
         assert item["metadata"].get("namespace") in (None, "1e3", "kube-system")
         assert all(isinstance(value, str) for value in item["metadata"]["labels"].values())
         assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "2024"
         for subject in item.get("subjects", []):
             assert (subject["name"], subject["namespace"]) == ("0", "1e3")
-    for pod in pods([item for item in yaml.load_all(done.stdout, yaml.CSafeLoader) if item]):
+    for pod in pods(objects_in(done.stdout)):
         assert pod["serviceAccountName"] == "0"
         assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"8"}
 
@@ -489,7 +490,7 @@ def test_monitor_selects_the_service_and_the_service_the_pod(everything: list[di
 def test_two_releases_share_no_object_of_the_cluster() -> None:
     def names(release: str, namespace: str) -> set[str]:
         done = run_helm("template", release, str(CHART), f"--namespace={namespace}", "--set=crds.install=false")
-        items = [item for item in yaml.load_all(done.stdout, yaml.CSafeLoader) if item]
+        items = objects_in(done.stdout)
         return {f"{item['kind']}/{item['metadata']['name']}" for item in items if item["kind"].startswith("Cluster")}
 
     first = names("s3-operator", "a")

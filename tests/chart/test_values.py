@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dev.chart_docs import find_stale
+from runner.yaml_file import read_yaml
 from s3bucket import allowed
 from tests.support.chart import CHART, HELMS, render, run_helm
 from tests.support.chart_values import (
@@ -29,7 +30,7 @@ from tests.support.chart_values import (
 )
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-VALUES = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
+VALUES = read_yaml(CHART / "values.yaml")
 GROUPS = {"together": TOGETHER, "apart": APART, "defaults": {}}
 
 

@@ -21,11 +21,12 @@ from dev.binaries import find_binaries
 from dev.cluster import install_crd
 from dev.controlplane import ControlPlane
 from dev.wait import wait_until
+from runner.yaml_file import read_yaml
 from s3bucket.api import API_VERSION, GROUP, PLURAL, VERSION
 from s3bucket.spec import MAX_TAGS, UNMANAGED_FIELDS
 from tests.support.world import PROJECT, World
 
-CRD = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)
+CRD = read_yaml(PROJECT / "crds" / "s3s.agill.apps.yaml")
 EXAMPLES = sorted((PROJECT / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {"region": "eu-west-1", "bucketName": "good-bucket", "iamUser": {"username": "good"}}
 NAME = "name"

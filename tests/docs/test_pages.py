@@ -10,6 +10,7 @@ import yaml
 from dev.site.generate import find_stale
 from runner.cli import main
 from runner.control.metrics import Metrics
+from runner.yaml_file import read_yaml
 from s3bucket.outcome import Reason
 from tests.support.docs import find_anchors, find_blocks, find_links, find_pages
 from tests.support.world import PROJECT
@@ -17,7 +18,7 @@ from tests.support.world import PROJECT
 # This reason exists only in check mode, and never in a status.
 REASONS = sorted(set(Reason) - {Reason.WOULD_CHANGE})
 ALERTS = yaml.safe_load((PROJECT / "chart" / "s3-operator" / "files" / "alerts.yaml").read_text())
-VALUES = yaml.load((PROJECT / "chart" / "s3-operator" / "values.yaml").read_text(), yaml.CSafeLoader)
+VALUES = read_yaml(PROJECT / "chart" / "s3-operator" / "values.yaml")
 PAGES = find_pages()
 
 

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
@@ -25,14 +24,15 @@ from kubernetes.client.exceptions import ApiException
 from dev.examples import example_fields, make_targets
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
+from runner.yaml_file import read_yaml
 from s3bucket.observe import observe_deletion
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.settings import OPTIONAL, tables
 from tests.support.world import PROJECT, SETTINGS, World, deleting, requests_of
 
-SCHEMA: dict[str, Any] = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)["spec"][
-    "versions"
-][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+SCHEMA: dict[str, Any] = read_yaml(PROJECT / "crds" / "s3s.agill.apps.yaml")["spec"]["versions"][0]["schema"][
+    "openAPIV3Schema"
+]["properties"]["spec"]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 TEMPLATES = (
     "{{ lookup('pipe', 'id') }}",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from botocore.exceptions import ClientError
 
 from dev.examples import example_fields, example_of, make_targets
+from runner.yaml_file import read_yaml
 from s3bucket.api import GROUP, PLURAL, VERSION
 from s3bucket.outcome import Reason
 from s3bucket.setting import Setting
@@ -20,9 +20,9 @@ from tests.support import ack
 from tests.support.settings import OPTIONAL, Case, reads_of_others, tables
 from tests.support.world import PROJECT, World, deleting, requests_of
 
-SCHEMA: dict[str, Any] = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)["spec"][
-    "versions"
-][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+SCHEMA: dict[str, Any] = read_yaml(PROJECT / "crds" / "s3s.agill.apps.yaml")["spec"]["versions"][0]["schema"][
+    "openAPIV3Schema"
+]["properties"]["spec"]["properties"]
 each_setting = pytest.mark.parametrize("setting", OPTIONAL, ids=lambda setting: setting.name)
 
 

@@ -31,7 +31,7 @@ from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Outcome, Reason
 from s3bucket.settings import ALL
 from tests.support.drift import cached, set_as_operator
-from tests.support.settings import Row, Subject, table_of
+from tests.support.settings import Row, Subject, make_subject, table_of
 from tests.support.world import PROJECT, SETTINGS, NewObject, Run, World, requests_of, without_keys
 
 POLICY = {
@@ -43,24 +43,24 @@ POLICY = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def subject(world: World, new_name: Callable[[str], str]) -> Subject:
-    make_targets(world.s3, world.account)
-    namespace, bucket = new_name("ns"), new_name("drift")
-    world.make_namespace(namespace)
-    spec = {
+def spec_to_break(new_name: Callable[[str], str]) -> dict[str, Any]:
+    """What the rows break, apart from the optional settings."""
+    bucket = new_name("drift")
+    return {
         "region": "us-east-1",
         "bucketName": bucket,
-        "bucketACL": "private",
         "enableVersioning": True,
         "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
         "tags": {"team": "photos"},
         "iamUser": {"username": new_name("user"), "tags": {"team": "photos"}},
-        **optional_settings(),
     }
-    subject = Subject(world, world.make_object(namespace, "drift", spec))
-    run = world.reconcile(subject.cr)
-    assert run.outcome["reason"] == "Ready", run.output
+
+
+@pytest.fixture(scope="module")
+def subject(world: World, new_name: Callable[[str], str]) -> Subject:
+    make_targets(world.s3, world.account)
+    spec = {**spec_to_break(new_name), "bucketACL": "private", **optional_settings()}
+    subject = make_subject(world, new_name, "drift", spec)
     # A tag of another tool must survive everything that follows.
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
     return subject
@@ -70,13 +70,8 @@ def subject(world: World, new_name: Callable[[str], str]) -> Subject:
 def needy_subject(world: World, new_name: Callable[[str], str]) -> Subject:
     """An object with all settings, among them those that need others, such as object lock."""
     make_targets(world.s3, world.account)
-    namespace = new_name("ns")
-    world.make_namespace(namespace)
     given = {"region": "us-east-1", "bucketName": new_name("needy"), "iamUser": {"username": new_name("user")}}
-    subject = Subject(world, world.make_object(namespace, "needy", {**given, **optional_settings(with_needy=True)}))
-    run = world.reconcile(subject.cr)
-    assert run.outcome["reason"] == "Ready", run.output
-    return subject
+    return make_subject(world, new_name, "needy", {**given, **optional_settings(with_needy=True)})
 
 
 def delete_user(subject: Subject) -> None:

@@ -309,7 +309,7 @@ def test_other_object_of_the_new_name_is_a_conflict(shaped: Shaped, kind: str) -
 
 
 def without_config_maps(shaped: Shaped) -> ApiServer:
-    """The API server for an operator whose chart has not set rbac.configMaps."""
+    """The API server for an operator without rbac.configMaps in the values of its chart."""
     kinds = ["secrets", "services", "s3s"]
     rule = {"apiGroups": ["", "agill.apps"], "resources": kinds, "verbs": ["get", "list", "patch", "create"]}
     api = kubernetes.config.new_client_from_config(str(shaped.world.kubeconfig))

@@ -23,6 +23,7 @@ from runner.drift.verification import KeyVerification
 from runner.objects import S3Object
 from s3bucket.capabilities import OPTIONAL_READS, Capabilities
 from s3bucket.outcome import Reason
+from s3bucket.read import listed
 from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
 from s3bucket.spec import wanted_of
@@ -68,10 +69,6 @@ class Tenant:
         pair = {"AWS_ACCESS_KEY_ID": self.key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": self.key["SecretAccessKey"]}
         data = {key: base64.b64encode(value.encode()).decode() for key, value in pair.items()}
         return {"metadata": {"ownerReferences": [{"uid": self.s3.uid, "controller": True}]}, "data": data}
-
-
-def listed(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 @pytest.fixture

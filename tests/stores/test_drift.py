@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import pytest
@@ -11,10 +10,10 @@ from botocore.exceptions import ClientError
 from dev.examples import example_fields
 from runner.drift.check import DriftCheck
 from s3bucket.settings import BY_NAME
-from tests.role.test_drift import EQUAL_FORMS, POLICY, ROWS, assert_repaired
+from tests.role.test_drift import EQUAL_FORMS, ROWS, assert_repaired, spec_to_break
 from tests.role.test_drift import lasting as lasting
 from tests.support.drift import cached, set_as_operator
-from tests.support.settings import OPTIONAL, Row, Subject
+from tests.support.settings import OPTIONAL, Row, Subject, make_subject
 from tests.support.store import StoreWorld, lack
 from tests.support.world import PROJECT
 
@@ -22,22 +21,10 @@ from tests.support.world import PROJECT
 @pytest.fixture(scope="module")
 def subject(world: StoreWorld, new_name: Callable[[str], str]) -> Subject:
     """An object with all settings that the store's buckets can have, but those that restrict others."""
-    namespace, bucket = new_name("ns"), new_name("drift")
-    world.make_namespace(namespace)
     examples = {item.name: example_fields(item.name) for item in OPTIONAL if item.name in world.supported}
     alone = {name: fields for name, fields in examples.items() if list(fields) == [BY_NAME[name].field]}
-    spec = {
-        "region": "us-east-1",
-        "bucketName": bucket,
-        "enableVersioning": True,
-        "bucketPolicy": json.dumps(POLICY).replace("{bucket}", bucket),
-        "tags": {"team": "photos"},
-        "iamUser": {"username": new_name("user"), "tags": {"team": "photos"}},
-        **{field: value for fields in alone.values() for field, value in fields.items()},
-    }
-    subject = Subject(world, world.make_object(namespace, "drift", spec))
-    run = world.reconcile(subject.cr)
-    assert run.outcome["reason"] == "Ready", run.output
+    optional = {field: value for fields in alone.values() for field, value in fields.items()}
+    subject = make_subject(world, new_name, "drift", {**spec_to_break(new_name), **optional})
     subject.retag(lambda tags: tags.update({"cost-center": "42"}))
     return subject
 

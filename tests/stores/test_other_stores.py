@@ -44,7 +44,7 @@ class Other:
 
     :ivar rule: of the proxy, for the administrator's key
     :ivar environment: what its user must set
-    :ivar sts: the service whose endpoint gets the requests of STS
+    :ivar sts: the service that has the endpoint for requests to STS
     """
 
     rule: Callable[[str, str], Rule] = lambda *_: lambda request: request

@@ -5,7 +5,6 @@ The store is versitygw with a client that leaves the tags out. What an ended run
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -13,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible import module_utils
 from botocore.exceptions import ClientError
 
 from dev.versitygw import Versitygw
@@ -25,10 +23,11 @@ from s3bucket.observe import Sources
 from s3bucket.observe.bucket import check_ownership, wait_for_s3
 from s3bucket.observe.sources import Found, FoundUser
 from s3bucket.outcome import Reason
-from s3bucket.read import PerUserReader, find_bucket, get_bucket_tags
+from s3bucket.read import PerUserReader, find_bucket, get_bucket_tags, listed
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.users import policy_name_of
-from tests.support.world import DEFAULTS, ROLE
+from tests.support.modules import load_module
+from tests.support.world import DEFAULTS
 
 NOW = datetime.now(UTC)
 UID = "0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a"
@@ -36,12 +35,7 @@ UID = "0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a"
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(module_utils, "__path__", [*module_utils.__path__, str(ROLE / "module_utils")])
-    spec = importlib.util.spec_from_file_location("s3bucket_create", ROLE / "library" / "s3bucket_create.py")
-    assert spec is not None and spec.loader is not None  # noqa: PT018
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return load_module("s3bucket_create", monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +91,7 @@ class Left:
         self.s3, self.iam = store.client(), store.client("iam")
         self.wanted, self.capabilities = wanted, capabilities
         tags = wanted.tags_of(wanted.users[0])
-        self.iam.create_user(UserName=wanted.username, Tags=[{"Key": key, "Value": tags[key]} for key in tags])
+        self.iam.create_user(UserName=wanted.username, Tags=listed(tags))
         self.s3.create_bucket(Bucket=wanted.bucket)
 
     def check(self) -> bool:

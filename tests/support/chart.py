@@ -54,8 +54,13 @@ def render(
         arguments = (*arguments, "-f", str(file))
     done = run_helm("template", "s3-operator", str(chart), "--namespace=s3-operator", *arguments, helm=helm)
     assert done.returncode == 0, done.stdout
-    # The CRD is in it, which takes 0.5 s without libyaml.
-    return [item for item in yaml.load_all(done.stdout, yaml.CSafeLoader) if item]
+    return objects_in(done.stdout)
+
+
+def objects_in(rendered: str) -> list[dict[str, Any]]:
+    """The objects in what Helm has rendered."""
+    # The CRD may be in it, which takes 0.5 s without libyaml.
+    return [item for item in yaml.load_all(rendered, yaml.CSafeLoader) if item]
 
 
 def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:

@@ -57,6 +57,16 @@ class Subject:
         self.world.s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tag_set})
 
 
+def make_subject(world: World, new_name: Callable[[str], str], name: str, spec: dict[str, Any]) -> Subject:
+    """The subject of a new object in a namespace of its own, once it is Ready."""
+    namespace = new_name("ns")
+    world.make_namespace(namespace)
+    subject = Subject(world, world.make_object(namespace, name, spec))
+    run = world.reconcile(subject.cr)
+    assert run.outcome["reason"] == "Ready", run.output
+    return subject
+
+
 # Edits the snapshots from before and after the repair. They must then be equal.
 Expect = Callable[[Subject, dict[str, Any], dict[str, Any]], Any]
 

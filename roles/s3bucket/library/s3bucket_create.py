@@ -84,7 +84,6 @@ from ansible.module_utils.s3bucket.capabilities import AWS, bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.module import (
-    listed,
     make_iam_client,
     make_module,
     make_s3_client,
@@ -96,7 +95,7 @@ from ansible.module_utils.s3bucket.module import (
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
 from ansible.module_utils.s3bucket.observe import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
-from ansible.module_utils.s3bucket.read import check_has_bucket_tags, get_bucket_tags, is_empty
+from ansible.module_utils.s3bucket.read import check_has_bucket_tags, get_bucket_tags, is_empty, listed
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.spec import Wanted
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -227,7 +226,7 @@ def read_back(
 
 def create_users(module: AnsibleAWSModule, wanted: Wanted, settings: RoleSettings) -> None:
     """Create the missing users. An existing first user claims the name of a new bucket from now on."""
-    given, iam = module.params, make_iam_client(module)
+    given, iam = module.params, make_iam_client(module, settings)
     tag = partial(tag_user, iam, capabilities=settings.known_capabilities)
     if given["users_record"]:
         # So that a user that exists is always on record.

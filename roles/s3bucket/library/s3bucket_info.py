@@ -166,7 +166,7 @@ from ansible.module_utils.s3bucket.observe import (
 )
 from ansible.module_utils.s3bucket.outcome import Outcome, OutcomeRecord, Reason
 from ansible.module_utils.s3bucket.prediction import Prediction, diff_of, predict, predict_deletion, result_of
-from ansible.module_utils.s3bucket.regions import own_region
+from ansible.module_utils.s3bucket.regions import region_of_iam
 from ansible.module_utils.s3bucket.spec import Wanted, metadata_defaults, wanted_of
 from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -256,7 +256,7 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "service_uid": unwanted_service(seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
-        "iam_region": wanted.region if sources.capabilities.is_aws else own_region(),
+        "iam_region": region_of_iam(wanted.region, is_aws=sources.capabilities.is_aws),
         "bucket_owner": sources.owner_of(seen.account),
     }
     return {
@@ -471,7 +471,7 @@ def answer_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> dic
         "bucket": wanted.bucket,
         "bucket_owner": sources.owner_of(deletion.account),
         "region": wanted.region,
-        "iam_region": wanted.region if sources.capabilities.is_aws else own_region(),
+        "iam_region": region_of_iam(wanted.region, is_aws=sources.capabilities.is_aws),
         "namespace": wanted.identity.namespace,
         "children": children_of(wanted, deletion),
         "force_delete": wanted.force_delete,

@@ -51,7 +51,6 @@ import json
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.json_types import AwsClient
 from ansible.module_utils.s3bucket.module import (
-    listed,
     make_iam_client,
     make_module,
     read_settings,
@@ -59,6 +58,7 @@ from ansible.module_utils.s3bucket.module import (
     refuse,
 )
 from ansible.module_utils.s3bucket.outcome import Reason
+from ansible.module_utils.s3bucket.read import listed
 from ansible.module_utils.s3bucket.read_roles import find_role
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.roles import WantedRole, trust_policy
@@ -74,7 +74,7 @@ def main() -> None:
         if wanted.role is None:
             raise invalid("spec.iamRole", "is missing")
         if not module.check_mode:
-            create_role(make_iam_client(module), wanted, wanted.role, settings)
+            create_role(make_iam_client(module, settings), wanted, wanted.role, settings)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True)

@@ -78,7 +78,6 @@ from ansible.module_utils.s3bucket.aspects import extended_record
 from ansible.module_utils.s3bucket.capabilities import bucket_arguments
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.module import (
-    listed,
     make_iam_client,
     make_module,
     make_s3_client,
@@ -90,7 +89,7 @@ from ansible.module_utils.s3bucket.module import (
 )
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
-from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags
+from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags, listed
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.setting import Operation, Setting
 from ansible.module_utils.s3bucket.settings import ALL, BY_NAME
@@ -119,9 +118,9 @@ class Settings:
         self._module = module
         self._capabilities = given.known_capabilities
         self._s3 = make_s3_client(module)
-        self._iam = make_iam_client(module)
+        self._iam = make_iam_client(module, given)
         self._wanted = wanted
-        self._path = given.rules.path
+        self._rules = given.rules
         self._name = wanted.bucket
         self._owner = str(module.params["bucket_owner"])
         self._endpoint = str(self._s3.meta.endpoint_url)
@@ -315,7 +314,7 @@ class Settings:
                 found = self._iam.get_role(RoleName=name)["Role"]
         except AWS_ERRORS as error:
             if code_of(error) == "NoSuchEntity":
-                return f"arn:{self._wanted.partition}:iam::{self._owner}:{kind}{self._path or '/'}{name}"
+                return self._rules.arn_of(self._wanted.partition, self._owner, name, kind=kind)
             raise unknown(f"read IAM {kind} {name} (iam:Get{kind.capitalize()})", error) from error
         age_s = (datetime.now(UTC) - found["CreateDate"]).total_seconds()
         return str(found["Arn"]) if age_s < _NEW_USER_S else ""

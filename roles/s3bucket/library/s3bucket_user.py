@@ -87,8 +87,8 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True)
     try:
-        capabilities = read_settings(given["settings"]).known_capabilities or AWS
-        iam = make_iam_client(module)
+        settings = read_settings(given["settings"])
+        capabilities, iam = settings.known_capabilities or AWS, make_iam_client(module, settings)
         is_changed = (
             store_users.delete(iam, given["name"], capabilities)
             if given["state"] == "absent"

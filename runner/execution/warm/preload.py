@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner.execution.warm import inprocess, internals
+from runner.yaml_file import read_document
 
 _IMPORTS = (
     "ansible.cli.playbook",
@@ -141,14 +140,9 @@ def _compile_templates() -> None:
     for role in _roles():
         for path in [*role.rglob("*.yml"), *role.parents[1].glob("playbooks/**/*.yml")]:
             # No run compiles the texts of the argument specs, and they are the longest file.
-            for text in _texts_of(_read(path)) if path.parent.name != "meta" else ():
+            for text in _texts_of(read_document(path)) if path.parent.name != "meta" else ():
                 if "{{" in text or "{%" in text:
                     templar._compile_template(text, engine.TemplateOptions.DEFAULT)
-
-
-def _read(path: Path) -> Any:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(), loader)  # noqa: S506 - either is safe
 
 
 def _texts_of(value: Any) -> Iterator[str]:

@@ -213,7 +213,7 @@ def test_object_with_a_user_is_refused_by_a_store_without_iam(defaults: dict[str
 def test_deletion_from_a_store_that_shows_no_iam_any_more_does_not_leave_a_user_with_its_key(
     defaults: dict[str, Any],
 ) -> None:
-    """Such as one whose endpoint of IAM was taken out of the settings. An object that never had a key is deleted."""
+    """Such as one that had an endpoint of IAM in the settings. An object that never had a key is deleted."""
     metadata = {"name": "photos", "namespace": "team", "uid": "u", "deletionTimestamp": "2026-11-26T00:00:00Z"}
     spec = {"region": "garage", "bucketName": "photos-bucket", "iamUser": {"username": "photos"}}
     wanted = wanted_of({"metadata": metadata, "spec": spec}, "c", defaults)

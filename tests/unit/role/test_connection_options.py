@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,24 +13,15 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
+from runner.yaml_file import read_yaml
 from s3bucket.connection import find_kubeconfig
 from s3bucket.errors import ReconcileError
+from tests.support.modules import load
 from tests.support.world import PROJECT, ROLE
 
-SPECS = yaml.load((ROLE / "meta" / "argument_specs.yml").read_text(), yaml.CSafeLoader)["argument_specs"]["object"][
-    "options"
-]
+SPECS = read_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]["object"]["options"]
 # Neither is a part of a connection: the region belongs to the object.
 NOT_GIVEN = {"region", "debug_botocore_endpoint_logs"}
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 ACTION = load(ROLE / "action_plugins" / "s3bucket_info.py")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -178,6 +177,5 @@ def test_iam_of_a_store_is_asked_in_the_region_of_the_environment(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    settings = json.dumps({"provider": provider})
-    module = SimpleNamespace(region="RegionOne", params={"settings": settings}, client=lambda _, region: region)
-    assert make_iam_client(module) == region  # type: ignore[arg-type]
+    module = SimpleNamespace(region="RegionOne", client=lambda _, region: region)
+    assert make_iam_client(module, RoleSettings(provider=provider)) == region  # type: ignore[arg-type]

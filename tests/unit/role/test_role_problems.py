@@ -14,6 +14,7 @@ from s3bucket.observe.deletion import Deletion, _plan_role_if_shown
 from s3bucket.observe.role import RoleObservation, compare_role
 from s3bucket.observe.sources import Found, Sources
 from s3bucket.outcome import Reason
+from s3bucket.read import listed
 from s3bucket.roles import role_rules_of
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.state import BucketState, RoleState
@@ -46,7 +47,7 @@ class AWS:
     """An account with the role, and with one association, or one that does not let anyone see it."""
 
     def __init__(self, tags: dict[str, str], *, association: dict[str, Any] | None = None, error: str = "") -> None:
-        self._tags = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self._tags = listed(tags)
         self._association = association
         self._error = error
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 import pytest
-import yaml
 
 from runner.commands.options import ROLE_OPTIONS
 from runner.commands.run import run
+from runner.yaml_file import read_yaml
 from s3bucket import allowed
 from s3bucket.errors import ReconcileError
 from s3bucket.role_settings import (
@@ -33,9 +33,7 @@ from tests.support.world import ROLE
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
 CORE = ROLE / "module_utils" / "s3bucket"
-SPECS = yaml.load((ROLE / "meta" / "argument_specs.yml").read_text(), yaml.CSafeLoader)["argument_specs"]["object"][
-    "options"
-]
+SPECS = read_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]["object"]["options"]
 
 
 def test_names_are_those_of_the_operator_the_role_and_the_table_of_the_readme() -> None:

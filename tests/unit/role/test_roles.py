@@ -14,6 +14,7 @@ from s3bucket.grants import MAX_ROLE_POLICY
 from s3bucket.observe.deletion import Deletion, _plan_role, _plan_role_if_shown
 from s3bucket.observe.role import find_role
 from s3bucket.observe.sources import Sources
+from s3bucket.read import listed
 from s3bucket.roles import (
     NO_ROLES,
     RoleRules,
@@ -177,7 +178,7 @@ class Iam:
 
     def __init__(self, error: str = "", tags: dict[str, str] | None = None) -> None:
         self._error = error
-        self._tags = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+        self._tags = listed(tags or {})
 
     def get_role(self, RoleName: str) -> dict[str, Any]:  # noqa: N803 - as in boto3
         if self._error:
@@ -235,7 +236,7 @@ def test_role_that_cannot_be_had_is_no_obstacle_to_a_bucket_that_exists(
 def test_deletion_waits_for_the_role_unless_roles_are_not_allowed_any_more(
     defaults: dict[str, Any], code: str, rules: RoleRules, becomes: str
 ) -> None:
-    """It does not wait with the users, whose keys go at once. The bucket keeps its name while the role is there."""
+    """It does not wait with the users: their keys go at once. The bucket keeps its name while the role is there."""
     deletion = Deletion("111122223333", deletes_bucket=True)
     sources, wanted = sources_of(Iam(code), rules), wanted_role(defaults)
     if becomes == "refused":

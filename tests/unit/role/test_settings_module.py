@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from ansible import module_utils
 from botocore.stub import Stubber
 
 from s3bucket.role_settings import RoleSettings
 from s3bucket.setting import Comparison
 from s3bucket.settings import BY_NAME
 from s3bucket.spec import MAX_BUCKET_TAGS, Wanted, wanted_of
-from tests.support.world import ROLE
+from tests.support.modules import load_module
 
 BUCKET = {"Bucket": "photos-bucket", "ExpectedBucketOwner": "123456789012"}
 
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(module_utils, "__path__", [*module_utils.__path__, str(ROLE / "module_utils")])
-    spec = importlib.util.spec_from_file_location("s3bucket_settings", ROLE / "library" / "s3bucket_settings.py")
-    assert spec is not None and spec.loader is not None  # noqa: PT018
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return load_module("s3bucket_settings", monkeypatch)
 
 
 @pytest.fixture

@@ -8,15 +8,14 @@ from typing import Any
 
 import yaml
 
+from runner.yaml_file import read_yaml
 from s3bucket.role_settings import TABLE
 from s3bucket.settings import ALL
 from tests.support.world import PROJECT, ROLE
 
-SPECS = yaml.load((ROLE / "meta" / "argument_specs.yml").read_text(), yaml.CSafeLoader)["argument_specs"]["object"][
-    "options"
-]
+SPECS = read_yaml(ROLE / "meta" / "argument_specs.yml")["argument_specs"]["object"]["options"]
 DEFAULTS = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
-CRD = yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader)
+CRD = read_yaml(PROJECT / "crds" / "s3s.agill.apps.yaml")
 CRD_SPEC = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 TYPES = {"string": "str", "boolean": "bool", "object": "dict", "array": "list"}
 

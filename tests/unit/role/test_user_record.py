@@ -1,4 +1,4 @@
-"""Where the tags of users are kept in a store whose users have none."""
+"""Where the tags of users are kept in a store that has no tags of users."""
 
 from __future__ import annotations
 

@@ -7,23 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import yaml
 
 from runner.control.queue import Lane
 from runner.control.reconcile import Reconciler
 from runner.control.stored import StoredObjects
 from runner.kube.schema import fields_of, lost_fields, missing_fields, without
 from runner.objects import FINALIZER, JsonObject, S3Object
+from runner.yaml_file import read_yaml
 from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, make_item
 from tests.support.world import PROJECT
 
 KEY = ("team", "photos")
 WITH_FINALIZER = {"finalizers": [FINALIZER]}
-KNOWN = fields_of(yaml.load((PROJECT / "crds" / "s3s.agill.apps.yaml").read_text(), yaml.CSafeLoader))
-GO = fields_of(
-    yaml.load((PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml").read_text(), yaml.CSafeLoader)
-)
+KNOWN = fields_of(read_yaml(PROJECT / "crds" / "s3s.agill.apps.yaml"))
+GO = fields_of(read_yaml(PROJECT / "tests" / "chart" / "go-operator" / "templates" / "crd.yaml"))
 DIFFERS = replace(READY, drift=("tags",))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from .errors import AWS_ERRORS, ReconcileError, code_of, unknown
+from .errors import AWS_ERRORS, ReconcileError, code_of, failing_to, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .owner import Identity
@@ -95,13 +95,9 @@ def find_all_associations(eks: AwsClient, cluster: str) -> list[Association]:
 
 
 def _list(eks: AwsClient, cluster: str, **of: str) -> list[ApiObject]:
-    try:
+    with failing_to(f"list the associations of EKS cluster {cluster} (eks:ListPodIdentityAssociations)"):
         pages = eks.get_paginator("list_pod_identity_associations").paginate(clusterName=cluster, **of)
         return [item for page in pages for item in page["associations"]]
-    except AWS_ERRORS as error:
-        raise unknown(
-            f"list the associations of EKS cluster {cluster} (eks:ListPodIdentityAssociations)", error
-        ) from error
 
 
 def _find(eks: AwsClient, cluster: str, id_: str) -> Association | None:

@@ -207,7 +207,7 @@ def is_absent(error: BaseException) -> bool:
 
 
 def _prepare_error(response_dict: ApiObject, operation_model: Any, **_: object) -> None:
-    """Make errors of a status whose body botocore fails to parse, which may be that of a proxy.
+    """Make errors of answers that botocore fails to parse, which may be those of a proxy.
 
     NotImplemented is raised for a status that means this. The body of a status that passes is replaced. Otherwise an
     outage would be taken for a store that does not have the service.

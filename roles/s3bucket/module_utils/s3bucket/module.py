@@ -21,8 +21,8 @@ from .errors import ReconcileError, failing_to, unknown
 from .json_types import ApiObject, AwsClient
 from .observe import Sources
 from .outcome import Reason
-from .read import PerUserReader, read_all_users
-from .regions import own_region, partition_of
+from .read import PerUserReader, listed, read_all_users
+from .regions import partition_of, region_of_iam
 from .requirements import find_outdated
 from .role_settings import RoleSettings
 from .secrets import endpoint_of
@@ -75,8 +75,8 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     :raises ReconcileError: MissingRequirement for a botocore that is too old
     """
     settings.check()
-    iam, s3 = make_iam_client(module), make_s3_client(module)
-    of_sts = region_of_iam(module)
+    iam, s3 = make_iam_client(module, settings), make_s3_client(module)
+    of_sts = region_of_iam(str(module.region), is_aws=settings.is_aws)
     outdated = find_outdated(s3.meta.service_model, OPERATIONS)
     if outdated:
         raise ReconcileError(Reason.MISSING_REQUIREMENT, outdated)
@@ -129,19 +129,9 @@ def make_s3_client(module: AnsibleAWSModule) -> AwsClient:
     return use_md5(module.client("s3"))
 
 
-def make_iam_client(module: AnsibleAWSModule) -> AwsClient:
-    """An IAM client with the module's connection, of a module with the role's settings."""
-    return module.client("iam", region=region_of_iam(module))
-
-
-def region_of_iam(module: AnsibleAWSModule) -> str:
-    """The region that requests to IAM and STS are signed for.
-
-    AWS has IAM in all regions of a partition. A store has one region for it, which buckets need not be in; versitygw
-    refuses signatures for another one.
-    """
-    settings = read_settings(module.params["settings"])
-    return str(module.region) if settings.is_aws else own_region()
+def make_iam_client(module: AnsibleAWSModule, settings: RoleSettings) -> AwsClient:
+    """An IAM client with the module's connection."""
+    return module.client("iam", region=region_of_iam(str(module.region), is_aws=settings.is_aws))
 
 
 def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str, **more: str) -> AwsClient:
@@ -181,11 +171,6 @@ def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:
 def refuse_aws(module: AnsibleAWSModule, verb: str, error: Exception) -> NoReturn:
     """Fail for a botocore error."""
     refuse(module, unknown(verb, error))
-
-
-def listed(tags: dict[str, str]) -> list[dict[str, str]]:
-    """Tags in the form of AWS's API."""
-    return [{"Key": key, "Value": text} for key, text in tags.items()]
 
 
 def tag_user(iam: AwsClient, name: str, tags: dict[str, str], capabilities: Capabilities | None) -> None:

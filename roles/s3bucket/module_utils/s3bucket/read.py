@@ -76,7 +76,7 @@ def get_bucket_tags(s3: AwsClient, name: str, owner: str) -> dict[str, str] | No
 
 
 def check_has_bucket_tags(s3: AwsClient, name: str, owner: str) -> None:
-    """Refuse to create a bucket in a store whose buckets have no tags, such as Garage: nothing could show its owner.
+    """Refuse to create a bucket in a store without tags of buckets, such as Garage: nothing could show its owner.
 
     :param name: of a bucket that does not exist: the answer of a store that has tags is NoSuchBucket
     :raises ReconcileError: InvalidSpec
@@ -411,8 +411,8 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception, *, is_aws: bo
     if is_listed:
         # The answer to HEAD has no body that would distinguish the two causes.
         raise UnknownStateError(Reason.ACCESS_DENIED, f"{_denied(name, is_aws)}: {error}") from error
-    whose = "AWS account" if is_aws else "account of the store"
-    message = f"bucket {name} belongs to another {whose}: choose another bucketName"
+    kind = "AWS account" if is_aws else "account of the store"
+    message = f"bucket {name} belongs to another {kind}: choose another bucketName"
     raise ReconcileError(Reason.BUCKET_NAME_TAKEN, message)
 
 
@@ -494,3 +494,8 @@ def pages_of(iam: AwsClient, method: str, key: str, **of: str) -> list[Any]:
 def tags_in(listed: list[dict[str, str]]) -> dict[str, str]:
     """The tags by their keys."""
     return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+def listed(tags: dict[str, str]) -> list[dict[str, str]]:
+    """Tags in the form of AWS's API."""
+    return [{"Key": key, "Value": text} for key, text in tags.items()]

@@ -79,6 +79,17 @@ def own_region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
+def region_of_iam(region: str, *, is_aws: bool) -> str:
+    """The region that requests to IAM and STS are signed for.
+
+    AWS has IAM in all regions of a partition. A store has one region for it, which buckets need not be in; versitygw
+    refuses signatures for another one.
+
+    :param region: the one of the request where the endpoint is AWS
+    """
+    return region if is_aws else own_region()
+
+
 def _partition(item: ApiObject) -> Partition:
     outputs = item["outputs"]
     # The pseudo region of global services (aws-global) cannot have buckets.

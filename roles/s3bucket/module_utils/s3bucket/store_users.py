@@ -15,7 +15,7 @@ from .capabilities import Capabilities, is_absent
 from .errors import AWS_ERRORS, ReconcileError, code_of, failing_to
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .read import boundary_of, find_record, list_keys, pages_of, tags_in
+from .read import boundary_of, find_record, list_keys, listed, pages_of, tags_in
 from .state import UserState
 from .users import UserRules
 
@@ -32,7 +32,7 @@ def create(iam: AwsClient, name: str, tags: dict[str, str], rules: UserRules, *,
     :param has_tags: whether the store's users have tags
     :raises ReconcileError: InvalidSpec for a store that ignores the boundary or the path: the user is deleted again
     """
-    given: ApiObject = {**rules.creation, **({"Tags": _listed(tags)} if has_tags else {})}
+    given: ApiObject = {**rules.creation, **({"Tags": listed(tags)} if has_tags else {})}
     with failing_to(f"create IAM user {name} (iam:CreateUser, iam:TagUser)"):
         iam.create_user(UserName=name, **given)
         made = iam.get_user(UserName=name)["User"]
@@ -126,7 +126,7 @@ def _tag(iam: AwsClient, name: str, found: dict[str, str], wanted: dict[str, str
     try:
         # What is added comes first: no moment has fewer records than before.
         if changed:
-            iam.tag_user(UserName=name, Tags=_listed(changed))
+            iam.tag_user(UserName=name, Tags=listed(changed))
         if removed:
             iam.untag_user(UserName=name, TagKeys=removed)
     except AWS_ERRORS as error:
@@ -144,7 +144,3 @@ def _shows_tags(iam: AwsClient, name: str, wanted: dict[str, str]) -> bool:
 def _put_record(iam: AwsClient, name: str, tags: dict[str, str]) -> None:
     text = json.dumps(user_record.document(tags))
     iam.put_user_policy(UserName=name, PolicyName=user_record.POLICY, PolicyDocument=text)
-
-
-def _listed(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": text} for key, text in tags.items()]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the tags of an IAM user are kept in a store whose users have none, or whose tags cannot be changed. Pure.
+"""Where the tags of an IAM user are kept in a store that has no tags of users, or cannot change them. Pure.
 
 Two places take their part, and no key that the operator creates can write to either:
 

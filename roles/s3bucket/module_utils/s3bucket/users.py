@@ -92,9 +92,9 @@ class UserRules:
         found += [f"policy {arn}" for arn in user.attached if arn not in self.allowed_policies or is_quarantine(arn)]
         return found + [f"policy {name}" for name in user.policies if name not in policy_names]
 
-    def arn_of(self, partition: str, account: str, name: str) -> str:
-        """The ARN of a user that does not exist yet."""
-        return f"arn:{partition}:iam::{account}:user{self.path or '/'}{name}"
+    def arn_of(self, partition: str, account: str, name: str, *, kind: str = "user") -> str:
+        """The ARN of a user that does not exist yet, or of a role, which has the same path."""
+        return f"arn:{partition}:iam::{account}:{kind}{self.path or '/'}{name}"
 
     @property
     def creation(self) -> dict[str, str]:

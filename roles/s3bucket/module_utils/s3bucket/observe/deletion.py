@@ -28,7 +28,7 @@ from .children import find_children_of_deletion, owned_only
 from .legacy import find_proof
 from .observation import UserDeletion
 from .removal import deletion_of, existing, find_removed
-from .role import arn_of, former_accounts, former_associations
+from .role import former_accounts, former_associations
 from .sources import Found, FoundUser, Sources
 from .user import wait_for_iam
 
@@ -211,7 +211,9 @@ def _plan_role(wanted: Wanted, deletion: Deletion, sources: Sources) -> None:
     found = _find_role_if_shown(name, deletion, sources)
     own = found if found and wanted.identity.is_same_object(found.tags) else None
     deletion.role = name if own else ""
-    deletion.role_arn = found.arn if found else arn_of(wanted, sources, deletion.account, name)
+    deletion.role_arn = (
+        found.arn if found else sources.rules.arn_of(wanted.partition, deletion.account, name, kind="role")
+    )
     deletion.accounts, notes = former_accounts(wanted, sources, own)
     deletion.notes += notes
     deletion.associations, notes = former_associations(wanted, sources, own)

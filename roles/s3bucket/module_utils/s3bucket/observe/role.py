@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from .. import associations, owner, roles, service_accounts
@@ -109,7 +110,7 @@ def _compare(wanted: Wanted, sources: Sources, role: WantedRole, of_object: Foun
     mine = RoleObservation(
         role,
         found,
-        found.arn if found else arn_of(wanted, sources, account, role.name),
+        found.arn if found else sources.rules.arn_of(wanted.partition, account, role.name, kind="role"),
         policy_name_of(role.name, wanted.bucket),
         _trust_of(wanted, role, sources),
         wanted.role_policy(role),
@@ -161,14 +162,7 @@ def _compare_accounts(wanted: Wanted, sources: Sources, mine: RoleObservation) -
         f"ServiceAccount {name} does not exist: it gets its annotation in the next sync after it was created"
         for name in mine.accounts.missing
     ]
-    mine.problems += [
-        ReconcileError(
-            Reason.CONFLICT,
-            f"spec.iamRole.annotate: {conflict}: remove the annotation, or take the ServiceAccount out of "
-            "iamRole.serviceAccounts",
-        )
-        for conflict in mine.accounts.conflicts
-    ]
+    mine.problems += _problems_of("annotate", mine.accounts.conflicts, "remove the annotation")
 
 
 def _compare_associations(wanted: Wanted, sources: Sources, mine: RoleObservation) -> None:
@@ -185,17 +179,15 @@ def _compare_associations(wanted: Wanted, sources: Sources, mine: RoleObservatio
     # Not before they are read, as the record of ServiceAccounts.
     mine.tags |= owner.replaced_record(owner.ASSOCIATIONS, tags, names)
     mine.associations = associations.compare(names, found, mine.arn, wanted.identity)
-    mine.problems += [
-        ReconcileError(
-            Reason.CONFLICT,
-            f"spec.iamRole.podIdentity: {conflict}: delete it, or take the ServiceAccount out of "
-            "iamRole.serviceAccounts",
-        )
-        for conflict in mine.associations.conflicts
-    ]
+    mine.problems += _problems_of("podIdentity", mine.associations.conflicts, "delete it")
 
 
-def _find_associations(wanted: Wanted, sources: Sources, names: set[str]) -> list[Association]:
+def _problems_of(field: str, conflicts: tuple[str, ...], remedy: str) -> list[ReconcileError]:
+    or_else = f"{remedy}, or take the ServiceAccount out of iamRole.serviceAccounts"
+    return [ReconcileError(Reason.CONFLICT, f"spec.iamRole.{field}: {conflict}: {or_else}") for conflict in conflicts]
+
+
+def _find_associations(wanted: Wanted, sources: Sources, names: Collection[str]) -> list[Association]:
     rules = sources.role_rules
     if sources.eks_of is None:
         return []
@@ -209,14 +201,18 @@ def former_associations(wanted: Wanted, sources: Sources, found: RoleState | Non
     :param found: the object's own role; None for none
     """
     role = wanted.role
-    names = set(owner.recorded_names(owner.ASSOCIATIONS, found.tags)) if found else set()
-    names |= set(role.service_accounts) if role and role.pod_identity else set()
+    names = _former_names(owner.ASSOCIATIONS, found, role.service_accounts if role and role.pod_identity else ())
     if not names:
         return [], []
     if not sources.role_rules.eks_cluster:
-        return [], [_associations_left_alone(sorted(names))]
+        return [], [_associations_left_alone(names)]
     there = _find_associations(wanted, sources, names)
     return [item.id for item in there if _is_own(wanted, item, found)], []
+
+
+def _former_names(record: str, found: RoleState | None, given: tuple[str, ...]) -> list[str]:
+    """The ServiceAccounts that the role's tags record, and those that the spec gives."""
+    return sorted({*(owner.recorded_names(record, found.tags) if found else ()), *given})
 
 
 def _is_own(wanted: Wanted, item: Association, role: RoleState | None) -> bool:
@@ -242,14 +238,13 @@ def former_accounts(wanted: Wanted, sources: Sources, found: RoleState | None) -
     :param found: the object's own role; None for none
     """
     role, cluster = wanted.role, sources.cluster
-    names = set(owner.recorded_names(owner.SERVICE_ACCOUNTS, found.tags)) if found else set()
-    names |= set(role.service_accounts) if role and role.annotate else set()
+    names = _former_names(owner.SERVICE_ACCOUNTS, found, role.service_accounts if role and role.annotate else ())
     if not names or cluster is None:
         return [], []
     if not sources.role_rules.annotates:
-        return [], [_left_alone(sorted(names))]
+        return [], [_left_alone(names)]
     try:
-        accounts = [cluster.find_service_account(wanted.identity.namespace, name) for name in sorted(names)]
+        accounts = [cluster.find_service_account(wanted.identity.namespace, name) for name in names]
     except ForbiddenError:
         # As for Secrets: the namespace's deletion may delete the operator's rights first, and deletes ServiceAccounts.
         if not cluster.is_terminating(wanted.identity.namespace):
@@ -264,11 +259,6 @@ def _left_alone(names: list[str]) -> str:
         f"the annotations of ServiceAccounts {', '.join(names)} were left alone: the operator may not annotate "
         "ServiceAccounts any more"
     )
-
-
-def arn_of(wanted: Wanted, sources: Sources, account: str, name: str) -> str:
-    """The ARN that the object's role has, or would have."""
-    return f"arn:{wanted.partition}:iam::{account}:role{sources.rules.path or '/'}{name}"
 
 
 def _trust_of(wanted: Wanted, role: WantedRole, sources: Sources) -> ApiObject:
