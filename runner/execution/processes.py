@@ -106,7 +106,15 @@ def kill_run(run_id: str) -> None:
 
 def kill_own_runs(timeout_s: float) -> bool:
     """End every process of every run of this operator at once. Return whether none is left."""
-    own, deadline = f"{operator_id()}-", time.monotonic() + timeout_s
+    return kill_runs_of(operator_id(), timeout_s)
+
+
+def kill_runs_of(operator: str, timeout_s: float) -> bool:
+    """End every process of every run of an operator at once. Return whether none is left.
+
+    :param operator: its :func:`operator_id`
+    """
+    own, deadline = f"{operator}-", time.monotonic() + timeout_s
     while pids := [pid for pid, run_id in _runs() if run_id.startswith(own) and pid != os.getpid()]:
         _signal(pids, signal.SIGKILL)
         if time.monotonic() > deadline:

@@ -1,0 +1,133 @@
+"""Several replicas that share the S3 objects (``--sharding``), and one that is stopped in the middle of a run."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.wait import wait_until
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.execution.processes import operator_id
+from runner.kube.shard_leases import SHARDS, shard_lease, shard_of
+from tests.support.operator import Operator, StartOperator, get, patch, wait_ready
+from tests.support.world import NewObject, World, make_operator_key
+
+_TERMS = ("--lease-duration", "12", "--renew-deadline", "8", "--retry-period", "0.5")
+_SHARDED = (*_TERMS, "--sharding", "--sync-period", "5")
+_RUN_S = 0.3
+
+
+def leases_of(world: World, namespace: str) -> dict[str, dict[str, Any]]:
+    """The Leases in a namespace, by name."""
+    found = world.custom.list_namespaced_custom_object("coordination.k8s.io", "v1", namespace, "leases")["items"]
+    return {item["metadata"]["name"]: item["spec"] for item in found}
+
+
+def holders(world: World, namespace: str) -> list[str]:
+    """Who holds each shard, as ``kubectl get lease`` shows it."""
+    leases = leases_of(world, namespace)
+    return [leases.get(shard_lease("s3-operator", n), {}).get("holderIdentity", "") for n in range(SHARDS)]
+
+
+def identity(operator: Operator) -> str:
+    return str(wait_until(lambda: operator.lines("leading"), "it works")[0]["identity"])
+
+
+def wait_shared(world: World, namespace: str, *operators: Operator) -> None:
+    """Wait until these, and no other, hold all shards, spread evenly."""
+    names = [identity(operator) for operator in operators]
+    least = SHARDS // len(names)
+
+    def check() -> bool:
+        counts = Counter(holders(world, namespace))
+        return set(counts) == set(names) and all(count in (least, least + 1) for count in counts.values())
+
+    wait_until(check, f"{SHARDS} shards shared by {len(names)}")
+
+
+def shard(cr: dict[str, Any]) -> int:
+    return shard_of(cr["metadata"]["uid"])
+
+
+def drift(world: World, cr: dict[str, Any]) -> None:
+    world.s3.delete_bucket_policy(Bucket=cr["spec"]["bucketName"])
+
+
+def is_whole(world: World, cr: dict[str, Any]) -> bool:
+    return world.differs(cr) == []
+
+
+def once(world: World, namespace: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "s3-operator"), "once", "--work-dir", str(folder / "once")]
+    command += ["--watch-namespace", namespace, "--leader-election-namespace", namespace]
+    return subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=120)
+
+
+def test_replicas_share_the_objects_and_take_over_from_each_other(
+    world: World, namespace: str, new_object: NewObject, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    first, second = start_operator(*_SHARDED), start_operator(*_SHARDED)
+    wait_shared(world, namespace, first, second)
+    objects = [new_object() for _ in range(6)]
+    for cr in objects:
+        wait_ready(world, cr)
+    held = holders(world, namespace)
+    for cr in objects:
+        runners = {identity(one) for one in (first, second) if one.runs_of(cr)}
+        assert runners == {held[shard(cr)]}
+
+    port = first.port("/metrics")
+    lines = get(port, "/metrics")[1].splitlines()
+    assert [f'{name}{{shard="{n}"}} {value}' for n in range(SHARDS) for name, value in (
+        ("s3_operator_shard_held", float(held[n] == identity(first))),
+        ("s3_operator_shard_objects", float(held[n] == identity(first) and sum(shard(cr) == n for cr in objects))),
+    ) if f'{name}{{shard="{n}"}} {value}' not in lines] == []  # fmt: skip
+    assert "s3_operator_replicas 2.0" in lines
+
+    # Nothing else of the same release may work: neither a single pass, nor a replica without shards.
+    done = once(world, namespace, tmp_path)
+    assert done.returncode == 2
+    assert "the operator of this release works with other replicas" in done.stdout + done.stderr
+    alone = start_operator(*_TERMS)
+    wait_until(lambda: alone.lines("not leading"), "the one without shards waits")
+    assert get(alone.port("/readyz"), "/readyz")[0] == 200
+
+    # After a kill -9 the shards of the killed one are taken over.
+    second.kill()
+    wait_shared(world, namespace, first)
+    for cr in objects:
+        patch(world, cr, {"spec": {"tags": {"round": "1"}}})
+    for cr in objects:
+        wait_ready(world, cr, 2)
+
+    # A new replica gets half of them, one at a time.
+    third = start_operator(*_SHARDED)
+    wait_shared(world, namespace, first, third)
+    moves = [line["msg"] for line in first.lines("shard is given up") + first.lines("shard released")]
+    assert Counter(moves) == {"shard is given up": 8, "shard released": 8}
+    order = [line["msg"] for line in map_lines(first) if line["msg"] in ("shard is given up", "shard released")]
+    assert order == ["shard is given up", "shard released"] * 8
+
+    # A stop releases all Leases: the other one has them before any could have expired.
+    assert first.stop() == 0
+    assert identity(first) not in [spec.get("holderIdentity") for spec in leases_of(world, namespace).values()]
+    wait_shared(world, namespace, third)
+    assert not alone.lines("leading")
+    assert third.stop() == 0
+    wait_until(lambda: alone.lines("leading"), "the one without shards works")
+    again = start_operator(*_SHARDED)
+    wait_until(lambda: again.lines("not leading"), "the one with shards waits")
+    assert not again.lines("shard taken")
+
+
+def map_lines(operator: Operator) -> list[dict[str, Any]]:
+    import json
+
+    text = operator.log_file.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
