@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,14 +14,12 @@ import pytest
 
 from dev.wait import wait_until
 from runner.commands.iam_policy import PolicySettings, policy_for
-from runner.execution.processes import operator_id
 from runner.kube.shard_leases import SHARDS, shard_lease, shard_of
 from tests.support.operator import Operator, StartOperator, get, patch, wait_ready
 from tests.support.world import NewObject, World, make_operator_key
 
 _TERMS = ("--lease-duration", "12", "--renew-deadline", "8", "--retry-period", "0.5")
 _SHARDED = (*_TERMS, "--sharding", "--sync-period", "5")
-_RUN_S = 0.3
 
 
 def leases_of(world: World, namespace: str) -> dict[str, dict[str, Any]]:
@@ -55,18 +54,16 @@ def shard(cr: dict[str, Any]) -> int:
     return shard_of(cr["metadata"]["uid"])
 
 
-def drift(world: World, cr: dict[str, Any]) -> None:
-    world.s3.delete_bucket_policy(Bucket=cr["spec"]["bucketName"])
-
-
-def is_whole(world: World, cr: dict[str, Any]) -> bool:
-    return world.differs(cr) == []
-
-
 def once(world: World, namespace: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "s3-operator"), "once", "--work-dir", str(folder / "once")]
     command += ["--watch-namespace", namespace, "--leader-election-namespace", namespace]
     return subprocess.run(command, env=world.environment(), capture_output=True, text=True, timeout=120)
+
+
+def map_lines(operator: Operator) -> list[dict[str, Any]]:
+    """All log lines, in their order."""
+    text = operator.log_file.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def test_replicas_share_the_objects_and_take_over_from_each_other(
@@ -126,8 +123,44 @@ def test_replicas_share_the_objects_and_take_over_from_each_other(
     assert not again.lines("shard taken")
 
 
-def map_lines(operator: Operator) -> list[dict[str, Any]]:
-    import json
-
-    text = operator.log_file.read_text().rpartition("\n")[0]
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+@pytest.mark.parametrize("mode", [(), ("--sharding",), ("--executor", "stock")], ids=["alone", "sharded", "stock"])
+def test_replica_that_is_stopped_beyond_its_lease_writes_nothing_after_the_other_one_began(
+    world: World, new_object: NewObject, start_operator: StartOperator, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    """Its runs are other processes, which go on while it is stopped: they must end before its Lease expires."""
+    second_key = make_operator_key(world.aws, policy_for(PolicySettings(world.account)), tmp_path / "second-key")
+    second_environment = world.environment(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "second-key"))
+    first = start_operator(*_TERMS, *mode)
+    identity(first)
+    if mode == ("--sharding",):
+        wait_until(lambda: len(first.lines("shard taken")) == SHARDS, "it has all shards")
+    world.aws.gate.clear_requests()
+    cr = new_object()
+    names = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    # A write that took effect, and was not answered yet. Whoever sent it would go on with the answer.
+    world.aws.gate.arm(*names, number=1, when="after")
+    try:
+        assert world.aws.gate.wait_held(120)
+        first.process.send_signal(signal.SIGSTOP)
+        # It comes after the stop, so that no shard was moved to it in good order.
+        second = start_operator(*_TERMS, *mode, environment=second_environment)
+        wait_until(lambda: second.lines("shard taken" if "--sharding" in mode else "leading"), "the second works")
+        if "--sharding" in mode:
+            taken = wait_until(lambda: len(second.lines("shard taken")) == SHARDS, "the second has all shards")
+            assert taken
+        world.aws.gate.arm(*names)
+        # The answer to the first one's write.
+        world.aws.gate.let_go()
+        assert world.aws.gate.wait_held(120)
+        first.process.send_signal(signal.SIGCONT)
+        # Killed while it was stopped; where it cannot be, as process 1, it ends when it goes on.
+        assert first.process.wait(60) in (-signal.SIGKILL, 1)
+    finally:
+        world.aws.gate.disarm()
+    wait_ready(world, cr)
+    key = second_key["aws_access_key_id"]
+    writers = [request["access_key"] == key for request in world.aws.gate.requests() if request["write"]]
+    assert set(writers) == {True, False}
+    assert writers == sorted(writers)
+    assert world.differs(cr) == []
+    assert second.stop() == 0
