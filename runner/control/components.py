@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runner.control.claims import Claims
+from runner.control.claims import CONSISTENCY_S, Claims
 from runner.control.guard import GuardedRole
 from runner.control.metrics import Metrics
 from runner.control.orphans import Orphans
@@ -19,6 +19,7 @@ from runner.control.publish import Publisher, utc_now
 from runner.control.reconcile import Reconciler
 from runner.control.schedule import Periods, Schedule
 from runner.control.shards import Work
+from runner.control.shared_claims import SharedRecords
 from runner.control.stored import StoredObjects
 from runner.control.verifier import Times, Verifier
 from runner.drift.check import DriftCheck
@@ -149,13 +150,20 @@ class Factory:
             objects,
             role,
             check,
-            Claims(self._caches.find_naming),
+            self._make_claims(),
             Publisher(objects, self._metrics, find_verified=verifier.find if verifier else None),
             Schedule(periods),
             drift_check=settings.drift_check,
             verifier=verifier,
             working=self._work.working,
         )
+
+    def _make_claims(self) -> Claims:
+        settings, find = self._settings, self._caches.find_naming
+        if not settings.sharding:
+            return Claims(find)
+        records = SharedRecords(self._kube, settings.leader_election_namespace, settings.lease_name)
+        return Claims(find, records=records, run_limit_s=settings.run_timeout_s + CONSISTENCY_S)
 
     def _find_unstored_fields(self) -> tuple[str, ...]:
         try:

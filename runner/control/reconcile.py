@@ -249,7 +249,7 @@ class Reconciler:
             return self._publisher.announce(found.s3)
         except KubeError:
             if found.decision.step is Step.RUN and not found.s3.is_deleting:
-                self._claims.end_run(found.s3, _NEVER_RAN)
+                self._end_claim(found.s3, _NEVER_RAN)
             raise
 
     def _run_role(self, s3: S3Object) -> Outcome:
@@ -258,7 +258,14 @@ class Reconciler:
             outcome = self._role.run(s3)
             return outcome
         finally:
+            self._end_claim(s3, outcome)
+
+    def _end_claim(self, s3: S3Object, outcome: Outcome | None) -> None:
+        try:
             self._claims.end_run(s3, outcome)
+        except KubeError as error:
+            # It expires by itself; what the run has done is published all the same.
+            _LOG.warning("claim not ended", extra={"namespace": s3.namespace, "name_": s3.name, "error": str(error)})
 
     def _after_comparison(self, key: Key, comparison: Outcome, outcome: Outcome) -> Outcome:
         self._schedule.postpone_full_sync(key)

@@ -50,7 +50,10 @@ class ShardedQueue:
         self._queue.forget(key)
 
     def gain(self, shard: int) -> None:
-        """Add what is known of a shard that was taken. The watch keeps an object in the cache before it asks who has its shard."""
+        """Add what is known of a shard that was taken.
+
+        Nothing is missed: the watch keeps an object in the cache before it asks who has its shard.
+        """
         for key in self._caches.find_marked(shard):
             s3 = self._caches.find_object(key)
             if s3 is not None:

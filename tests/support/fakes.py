@@ -204,6 +204,30 @@ class FakeLeases:
         return self.leases.get("s3-operator")
 
 
+class FakeConfigMaps:
+    """ConfigMaps in memory. ``before_write`` is called once, before the next write."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, tuple[dict[str, str], str]] = {}
+        self.before_write: Callable[[], None] = lambda: None
+        self.error: KubeError | None = None
+
+    def find_config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
+        if self.error:
+            raise self.error
+        return self.stored.get(name)
+
+    def write_config_map(self, namespace: str, name: str, data: dict[str, str], version: str) -> None:
+        if self.error:
+            raise self.error
+        before, self.before_write = self.before_write, lambda: None
+        before()
+        stored = self.stored[name][1] if name in self.stored else ""
+        if stored != version:
+            raise kube_error(409)
+        self.stored[name] = data, str(int(stored or "0") + 1)
+
+
 class FakeListing:
     """The items and the resourceVersion of a list. An exception is raised when the items are read."""
 
