@@ -199,9 +199,13 @@ class Operator:
             self._metrics.leading.set(1)
             return
         shards.kill_runs = lambda shard: components.job.kill(lambda uid: is_in(uid, shard))
-        shards.on_replicas = self._metrics.replicas.set
+        shards.on_replicas = partial(self._share, components)
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
         shards.start(self._threads, self._leadership.ended)
+
+    def _share(self, components: Components, replicas: int) -> None:
+        self._metrics.replicas.set(replicas)
+        components.check.share(replicas)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)

@@ -125,7 +125,7 @@ class Shards:
         self.on_gain: Callable[[int], None] = lambda _: None
         self.on_loss: Callable[[int], None] = lambda _: None
         self.on_replicas: Callable[[int], None] = lambda _: None
-        self.replicas = 1
+        self.replicas = 0
         self._leases = leases
         self._holds: list[Hold] = leases.shards
         self._identity = identity
@@ -232,7 +232,7 @@ class Shards:
             if self.is_empty():
                 self._emptied.set()
             return
-        seen = self._leases.look()
+        seen = self._leases.read()
         self._note_replicas(len(seen.replicas))
         if not self._is_member():
             return
@@ -271,7 +271,7 @@ class Shards:
         return True
 
     def _give_up(self, count: int) -> None:
-        """Begin no more work on so many shards; first on those without any, and last on the common one."""
+        """Begin no more work on a number of shards: first on those without any, and last on the common one."""
         held = [n for n in range(SHARDS) if self._states[n] is State.HELD]
         for shard in sorted(held, key=lambda n: (n == COMMON, self._busy[n], n))[:count]:
             with self._lock:

@@ -165,6 +165,10 @@ class DriftCheck:
         """The role was run on an object: what was read of its users no longer holds."""
         self._users.forget(s3.usernames)
 
+    def share(self, replicas: int) -> None:
+        """Share the rate that the account allows with other replicas; their number includes this one."""
+        self._clients.share(replicas)
+
     def close(self) -> None:
         """End the processes that this check has started."""
         self._sandbox.close()

@@ -90,7 +90,7 @@ class ShardLeases:
         self.shards = [Hold(leases, candidate, shard_lease(release, n), terms, clock) for n in range(SHARDS)]
         self._replicas = [Hold(leases, candidate, replica_lease(release, n), terms, clock) for n in range(SHARDS)]
 
-    def look(self) -> Seen:
+    def read(self) -> Seen:
         """Read all Leases of the release.
 
         :raises KubeError: when the API server does not answer, or does not admit the request

@@ -6,6 +6,7 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -147,6 +148,7 @@ class FakeParts:
     now: str = "2026-01-02T03:04:05Z"
     verifier: Any = None
     # This clock advances far on each read, so the waiting times after a run are over at once.
+    working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True)
     claims: Claims = field(default_factory=lambda: Claims(lambda bucket: [], count(step=1000.0).__next__))
 
     def make_reconciler(self, objects: Any, role: Role) -> Reconciler:
@@ -160,6 +162,7 @@ class FakeParts:
             Schedule(periods, lambda: self.time_s, chance),
             drift_check=self.drift_check,
             verifier=self.verifier,
+            working=self.working,
         )
 
 
