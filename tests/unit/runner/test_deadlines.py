@@ -45,7 +45,7 @@ class Operator:
         self.watchdog = int(self.process.stdout.readline())
         self.id = processes.operator_id(self.process.pid)
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(f"{line}\n")
@@ -66,8 +66,8 @@ def operator() -> Iterator[Operator]:
 
 
 def test_operator_that_is_stopped_is_killed_with_its_runs_at_its_deadline(operator: Operator) -> None:
-    operator.tell("0 600")
-    operator.tell("1 1.5")
+    operator.send("0 600")
+    operator.send("1 1.5")
     operator.process.send_signal(signal.SIGSTOP)
     assert operator.process.wait(60) == -signal.SIGKILL
     wait_until(lambda: not processes.find_runs_of(operator.id), "no run is left")
@@ -75,13 +75,13 @@ def test_operator_that_is_stopped_is_killed_with_its_runs_at_its_deadline(operat
 
 
 def test_deadline_that_is_moved_or_taken_away_kills_nothing(operator: Operator) -> None:
-    operator.tell("0 1")
-    operator.tell("0 600")
-    operator.tell("1 0.5")
-    operator.tell("1 inf")
+    operator.send("0 1")
+    operator.send("0 600")
+    operator.send("1 0.5")
+    operator.send("1 inf")
     with pytest.raises(subprocess.TimeoutExpired):
         operator.process.wait(2)
-    operator.tell("close")
+    operator.send("close")
     assert operator.process.wait(60) == 0
     wait_until(lambda: not operator.has_watchdog(), "no watchdog is left")
 
@@ -95,6 +95,6 @@ def test_runs_of_an_operator_that_is_killed_are_ended(operator: Operator) -> Non
 
 def test_watchdog_that_is_killed_is_started_again(operator: Operator) -> None:
     subprocess.run(["kill", "-9", str(operator.watchdog)], check=True)
-    operator.tell("0 1")
+    operator.send("0 1")
     operator.process.send_signal(signal.SIGCONT)
     assert operator.process.wait(60) == -signal.SIGKILL

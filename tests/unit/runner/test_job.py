@@ -53,7 +53,7 @@ def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_run_that_is_revoked_starts_nothing_and_is_known_before_it_asks(tmp_path: Path) -> None:
-    """Whoever kills the runs of a shard finds each that was not told before it starts."""
+    """Whoever kills the runs of a shard finds each run that does not know it yet."""
     known: list[list[str]] = []
 
     def is_revoked(uid: str) -> bool:
