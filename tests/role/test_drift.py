@@ -415,8 +415,8 @@ def test_check_reads_only_and_answers_as_a_run_that_changes_nothing(subject: Sub
     assert [request["action"] for request in requests if request["write"]] == []
 
 
-# Seven calls for an object without optional settings, and one for each optional setting that it has. One of the seven is
-# a page of the tags of many buckets, which not every check reads.
+# Seven calls for an object without optional settings, and one for each optional setting that it has. One of the seven
+# is a page of the tags of many buckets, which not every check reads.
 MAX_CALLS = 7
 MAX_CALLS_WITH_ALL = MAX_CALLS + len([setting for setting in ALL if setting.is_optional])
 IAM_CALLS = (
