@@ -26,6 +26,7 @@ from bench.goals import goal_rows
 from bench.memory import first_minute_of_slope, memory_rows
 from bench.meter import Cost
 from bench.objects import make
+from bench.peers import ack
 from bench.place import OBJECT, OPERATOR, Place
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, rows_of, table
@@ -320,3 +321,21 @@ def test_settings_come_from_the_environment() -> None:
     assert settings_of({}).rows == GROUPS
     with pytest.raises(ValueError, match="speed"):
         settings_of({"ROWS": "speed"})
+
+
+def test_user_of_peer_has_the_policy_that_the_operator_gives() -> None:
+    policies = ack.user("photos", "peers")["spec"]["inlinePolicies"]
+    (document,) = policies.values()
+    (statement,) = json.loads(document)["Statement"]
+    assert statement["Action"] == ["s3:*"]
+    assert statement["Resource"] == ["arn:aws:s3:::photos", "arn:aws:s3:::photos/*"]
+
+
+def test_peer_that_is_not_built_is_named(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="s3-controller/controller: PEERS names the folder"):
+        ack.install_crds(place, tmp_path)
+
+
+def test_rows_of_peers_are_measured_only_when_asked_for() -> None:
+    assert "peers" not in settings_of({}).rows
+    assert settings_of({"ROWS": "peers", "PEERS": "/built"}).peers == Path("/built")
