@@ -24,6 +24,10 @@ from s3bucket.regions import Partition
 _CONFIG = Config(
     connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=32
 )
+# What it returns saves requests, and nothing depends on it: an endpoint that cannot be reached must not take long.
+_TAGGING_CONFIG = _CONFIG.merge(
+    Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
+)
 # Clients are kept for this number of regions. A tenant may write any name of a region into any number of objects.
 MAX_REGIONS = 64
 
@@ -74,6 +78,7 @@ class AWSClients:
         self._regional: OrderedDict[str, tuple[Client, Identity]] = OrderedDict()
         self._iam: dict[str, Client] = {}
         self._eks: dict[str, Client] = {}
+        self._tagging: OrderedDict[str, Client] = OrderedDict()
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
         self._session: boto3.session.Session | None = None
@@ -127,6 +132,19 @@ class AWSClients:
                 self._eks[region] = self._make("eks", region, _CONFIG)
             return self._eks[region]
 
+    def get_tagging(self, region: str) -> Client:
+        """A client of the Resource Groups Tagging API.
+
+        :raises ReconcileError: as :meth:`get`
+        """
+        with self._lock:
+            if region not in self._tagging:
+                self._tagging[region] = self._make("resourcegroupstaggingapi", region, _TAGGING_CONFIG)
+                if len(self._tagging) > MAX_REGIONS:
+                    self._tagging.popitem(last=False)
+            self._tagging.move_to_end(region)
+            return self._tagging[region]
+
     def make_keyless(self, region: str, config: Config) -> Client:
         """An S3 client of a region without the operator's key. It is not kept, and its requests are not noticed.
 
@@ -178,6 +196,7 @@ class AWSClients:
         self._iam.clear()
         self._rates.clear()
         self._eks.clear()
+        self._tagging.clear()
         self._session = None
 
 
