@@ -155,7 +155,7 @@ class Factory:
             Schedule(periods),
             drift_check=settings.drift_check,
             verifier=verifier,
-            working=self._work.working,
+            work=self._work,
         )
 
     def _make_claims(self) -> Claims:
