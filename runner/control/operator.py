@@ -2,9 +2,9 @@
 
 ``run`` serves, ``once`` makes one pass. What reconciles objects is built in :mod:`runner.control.components`.
 
-Threads: one a watcher, one a worker, two that verify access keys, three for the Lease, one a HTTP server; the main
-thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release
-the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
+Threads: one a watcher, one a worker, two that verify access keys, one for events of AWS, three for the Lease, one a
+HTTP server; the main thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel
+them then, release the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import logging
 import socket
 import threading
 
+from runner.control.changes import Changes, Feed
 from runner.control.components import Components, Factory, wait_for_cluster_id
 from runner.control.leadership import Leadership
 from runner.control.metrics import Metrics
+from runner.control.names import Names
 from runner.control.once import OnePass, list_objects
 from runner.control.probes import Probes, serve_probes
 from runner.control.queue import WorkQueue
@@ -54,7 +56,9 @@ class Operator:
         self._stopping = self._shutdown.stopping
         election = _make_election(settings, kube)
         self._leadership = Leadership(election, self._threads, self._shutdown, is_elected=settings.leader_elect)
-        self._watches = Watches(kube, self._caches, self._queue, settings.sync_period_s)
+        self._names = Names() if settings.event_queue else None
+        self._feed = Feed()
+        self._watches = Watches(kube, self._caches, self._queue, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
 
@@ -128,7 +132,13 @@ class Operator:
         if not cluster:
             return None
         factory = Factory(
-            self._settings, self._kube, self._caches, self._metrics, self._leadership.may_run, self._has_backlog
+            self._settings,
+            self._kube,
+            self._caches,
+            self._metrics,
+            self._leadership.may_run,
+            self._has_backlog,
+            lambda: self._feed.is_live,
         )
         self._components = factory.make(cluster)
         self._leadership.cancel_runs = self._components.job.cancel
@@ -149,7 +159,25 @@ class Operator:
         if components.verifier is not None:
             for number in range(VERIFY_THREADS):
                 self._threads.start(f"verify-{number}", components.verifier.work)
+        self._receive_events(components)
         self._start_workers(components)
+
+    def _receive_events(self, components: Components) -> None:
+        url = self._settings.event_queue
+        if url is None or self._names is None:
+            return
+        check, period_s = components.check, self._settings.sync_period_s
+        changes = Changes(
+            check.make_event_queue(url),
+            self._queue,
+            self._names,
+            self._feed,
+            self._metrics.events,
+            forget=check.forget_names,
+            find_keys=self._caches.find_keys,
+            sync_period_s=period_s,
+        )
+        self._threads.start("events", changes.run, self._stopping)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)

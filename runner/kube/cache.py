@@ -7,6 +7,7 @@ it; threads that read: any.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -84,6 +85,10 @@ class Caches:
         """An S3 object; None when there is none."""
         found = (cache.find(key) for cache in self._objects)
         return next((s3 for s3 in found if s3 is not None), None)
+
+    def find_keys(self) -> list[Key]:
+        """All S3 objects."""
+        return list(itertools.chain.from_iterable(cache.keys() for cache in self._objects))
 
     def find_child(self, kind: str, namespace: str, name: str) -> JsonObject | None:
         """A Secret, a Service or an S3 object, as the role's code reads it; None when there is none."""
