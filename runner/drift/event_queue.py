@@ -73,9 +73,13 @@ class EventQueue:
             return
         entries = [{"Id": str(number), "ReceiptHandle": item.receipt} for number, item in enumerate(messages)]
         try:
-            self._client().delete_message_batch(QueueUrl=self._url.url, Entries=entries)
+            answer = self._client().delete_message_batch(QueueUrl=self._url.url, Entries=entries)
         except (ReconcileError, *errors.AWS_ERRORS) as error:
             raise self._failure("delete messages (sqs:DeleteMessage)", error) from error
+        failed = answer.get("Failed", [])
+        if len(failed) == len(entries):
+            code, text = failed[0].get("Code", ""), failed[0].get("Message", "")
+            raise QueueError(f"{self._url.name}: failed to delete messages: {text[:_MAX_MESSAGE]} ({code[:100]})")
 
     def get_caller(self) -> Caller:
         """Who the operator is. Asked once for the same credentials."""

@@ -1,4 +1,4 @@
-"""What messages about changes in AWS lead to: which objects are checked, how soon and how often, and in which period."""
+"""What messages about changes in AWS lead to: which objects are checked, how soon, how often, and in which period."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Queue:
 
 
 class Rig:
-    """A receiver with two objects, on a clock of its own. ``forgotten``: the names of which what was read is dropped."""
+    """A receiver with two objects, on a clock of its own. ``forgotten``: of which names what was read is dropped."""
 
     def __init__(self, *objects: S3Object) -> None:
         self.now = 1000.0
@@ -84,9 +84,7 @@ class Rig:
         self.work = WorkQueue(self.clock)
         self.forgotten: list[Name] = []
         caches = Caches()
-        self.handler = ObjectHandler(
-            self.work, SYNC_S, caches.add_objects(), random.Random(1), names=self.names
-        )  # fmt: skip
+        self.handler = ObjectHandler(self.work, SYNC_S, caches.add_objects(), random.Random(1), names=self.names)
         for s3 in objects or (an_object(PHOTOS), an_object(VIDEOS)):
             self.handler.change("ADDED", s3)
         self.served()

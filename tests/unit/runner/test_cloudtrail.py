@@ -11,7 +11,8 @@ from runner.drift.cloudtrail import MAX_CHARACTERS, Change, Ignored, Kind, Name,
 from tests.support.cloudtrail import ACCOUNT, PERSON, bucket_event, event, role_session, user_event
 
 PHOTOS, ALICE = Name(Kind.BUCKET, "photos"), Name(Kind.USER, "alice")
-# The names that CloudTrail gives the operations: https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
+# The names that CloudTrail gives the operations:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
 S3_EVENTS = {
     "CreateBucket": {},
     "DeleteBucket": {},
@@ -95,8 +96,11 @@ def test_event_of_iam_concerns_its_role(name: str) -> None:
 @pytest.mark.parametrize(
     ("body", "names"),
     [
-        pytest.param(user_event("UpdateUser", "alice", {"newUserName": "bob"}), {ALICE, Name(Kind.USER, "bob")}, id="rename"),
-        # A user's call for its own key names no user: https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateAccessKey.html
+        pytest.param(
+            user_event("UpdateUser", "alice", {"newUserName": "bob"}), {ALICE, Name(Kind.USER, "bob")}, id="rename"
+        ),
+        # A user's call for its own key names no user:
+        # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateAccessKey.html
         pytest.param(json.dumps(event("iam", "CreateAccessKey", None)), {ALICE}, id="own-key"),
         pytest.param(json.dumps(event("iam", "PutGroupPolicy", {"groupName": "admins"})), set(), id="group"),
         pytest.param(
