@@ -76,13 +76,13 @@ class Queue:
 
 
 class Rig:
-    """A receiver with two objects, on a clock of its own. ``forgotten``: of which names what was read is dropped."""
+    """A receiver with two objects, on a clock of its own. ``dropped``: of which names what was read is dropped."""
 
     def __init__(self, *objects: S3Object) -> None:
         self.now = 1000.0
         self.queue, self.feed, self.names, self.metrics = Queue(), Feed(), Names(), Metrics()
         self.work = WorkQueue(self.clock)
-        self.forgotten: list[Name] = []
+        self.dropped: list[Name] = []
         caches = Caches()
         self.handler = ObjectHandler(self.work, SYNC_S, caches.add_objects(), random.Random(1), names=self.names)
         for s3 in objects or (an_object(PHOTOS), an_object(VIDEOS)):
@@ -105,7 +105,7 @@ class Rig:
         return self.now
 
     def forget(self, names: Iterable[Name]) -> None:
-        self.forgotten += names
+        self.dropped += names
 
     def receive(self, *answer: str | Exception) -> float:
         """One request, which is answered with these messages or this error. Returns how long to wait for the next."""
@@ -160,7 +160,7 @@ def test_change_has_its_object_checked_at_once_and_what_was_read_of_it_is_droppe
     rig = Rig(an_object(PHOTOS, more=["one-more"], **status), an_object(VIDEOS))
     rig.receive(body)
     assert rig.served() == [(key, Lane.RESYNC)]
-    assert len(rig.forgotten) == 1
+    assert len(rig.dropped) == 1
     assert (rig.count(Result.CHECK), rig.queue.deleted) == (1, ["0"])
 
 
@@ -182,7 +182,7 @@ def test_message_that_concerns_no_object_is_counted_and_deleted(body: str, resul
     rig = Rig()
     rig.receive(body)
     assert rig.served() == []
-    assert rig.forgotten == []
+    assert rig.dropped == []
     assert (rig.count(result), rig.queue.deleted) == (1, ["0"])
 
 
@@ -243,9 +243,9 @@ def test_change_during_a_delay_drops_what_was_read_since() -> None:
     for _ in range(7):
         rig.receive(bucket_event("PutBucketTagging", "photos"))
     rig.served()
-    before = len(rig.forgotten)
+    before = len(rig.dropped)
     rig.receive(bucket_event("PutBucketTagging", "photos"))
-    assert len(rig.forgotten) == before + 1
+    assert len(rig.dropped) == before + 1
     assert rig.count(Result.COALESCED) == 2
 
 

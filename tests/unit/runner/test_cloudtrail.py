@@ -1,4 +1,4 @@
-"""What a message of the queue of events says, and that any text at all is read in bounded time."""
+"""What a message of the queue of events holds, and that any text at all is read in bounded time."""
 
 from __future__ import annotations
 
