@@ -31,10 +31,12 @@ from bench.latency import measure_latency, warm_up
 from bench.machine import describe
 from bench.memory import first_minute_of_slope, measure_memory
 from bench.objects import make
+from bench.peers import ack
+from bench.peers.measure import ACK_KINDS, OPERATOR_KINDS, RESYNC_S, Peer
 from bench.place import Place, bring_up
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, table
-from bench.settings import GROUPS, Settings, settings_of
+from bench.settings import GROUPS, PEERS, Settings, settings_of
 from bench.steady import measure_drift, measure_restart, measure_steady, measure_throttled
 
 _REPEATS = {WARM: 7, STOCK: 3}
@@ -56,12 +58,12 @@ class Bench:
         self._folder = folder
         self._results = results
         self._started = time.monotonic()
-        self._operator: OperatorProcess | None = None
+        self._operator: OperatorProcess | ack.AckProcess | None = None
         self.failures: list[str] = []
 
     def run(self) -> None:
         """All that is asked for."""
-        if self._asks(*(group for group in GROUPS if group != "check")):
+        if self._asks(PEERS, *(group for group in GROUPS if group != "check")):
             self._report("starting Kubernetes and AWS")
             plane, aws = bring_up(self._folder)
             try:
@@ -83,6 +85,9 @@ class Bench:
             self._measure_new(place, STOCK, True, True)
         if self._asks("settings"):
             self._measure_all_settings(place)
+        if self._asks(PEERS):
+            self._measure("this operator, beside its peers", lambda: self._measure_beside_peers(place))
+            self._measure("ACK's controllers", lambda: self._measure_ack(place))
         if self._asks("steady", "resync", "drift", "delay", "throttle", "memory"):
             self._measure_syncs(place)
 
@@ -111,6 +116,19 @@ class Bench:
             self._measure("fair, they are deleted", fairness.measure_deletion)
             self._measure("fair, specs are edited", fairness.measure_specs)
             self._measure("fair, Secrets are edited", fairness.measure_secrets)
+
+    def _measure_beside_peers(self, place: Place) -> list[Row]:
+        place.make_namespace(PEERS)
+        operator = OperatorProcess(place, self._folder / PEERS, WARM, RESYNC_S, PEERS)
+        with operator, self._with_log(operator):
+            return Peer(place, WARM, operator.meter, OPERATOR_KINDS, PEERS).measure(self._settings.burst)
+
+    def _measure_ack(self, place: Place) -> list[Row]:
+        ack.install_crds(place, self._settings.peers)
+        place.make_namespace(ack.ACK)
+        peer = ack.AckProcess(place, self._folder / ack.ACK, self._settings.peers, RESYNC_S)
+        with peer, self._with_log(peer):
+            return Peer(place, ack.ACK, peer.meter, ACK_KINDS, ack.ACK).measure(self._settings.burst)
 
     def _measure_all_settings(self, place: Place) -> None:
         period_s = min(self._settings.sync_period_s, _SETTINGS_PERIOD_S)
@@ -185,7 +203,7 @@ class Bench:
             self._report(f"NOT MEASURED: {self.failures[-1]}\n{self._operator.tail() if self._operator else ''}")
 
     @contextmanager
-    def _with_log(self, operator: OperatorProcess) -> Iterator[None]:
+    def _with_log(self, operator: OperatorProcess | ack.AckProcess) -> Iterator[None]:
         """Report the end of this operator's log when something goes wrong."""
         self._operator = operator
         try:
@@ -218,8 +236,8 @@ def main() -> int:
 
 
 def _shown(settings: Settings) -> dict[str, Any]:
-    # Where the results go is a path of this machine.
-    return {name: value for name, value in asdict(settings).items() if name != "results"}
+    # Paths are those of this machine.
+    return {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}
 
 
 def _accounting() -> str:

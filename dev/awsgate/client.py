@@ -99,7 +99,7 @@ class Gate:
         Or a bucket, which need not exist yet: its first reads are stale (``late-bucket``), or its tags are not
         shown (``unshown-bucket``), or AWS could not create its metadata tables (``failed-tables``); a user whom S3
         does not know at first (``late-user``), or with keys that S3 does not know (``late-key``); a quota of the
-        account (``used-quota``).
+        account (``used-quota``); a bucket that the Tagging API shows as it is now (``frozen-tags``).
         """
         self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
         try:

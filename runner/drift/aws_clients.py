@@ -25,6 +25,10 @@ _CONFIG = Config(
 )
 # IAM throttles per account: botocore's token bucket slows all of the operator's calls down once it does.
 _IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
+# What it returns saves requests, and nothing depends on it: an endpoint that cannot be reached must not take long.
+_TAGGING_CONFIG = _CONFIG.merge(
+    Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
+)
 # Clients are kept for this number of regions. A tenant may write any name of a region into any number of objects.
 MAX_REGIONS = 64
 
@@ -76,6 +80,7 @@ class AWSClients:
         self._iam: dict[str, Client] = {}
         self._eks: dict[str, Client] = {}
         self._sqs: dict[str, Client] = {}
+        self._tagging: OrderedDict[str, Client] = OrderedDict()
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
         self._session: boto3.session.Session | None = None
@@ -133,6 +138,19 @@ class AWSClients:
                 self._sqs[region] = self._make("sqs", region, _CONFIG)
             return self._sqs[region]
 
+    def get_tagging(self, region: str) -> Client:
+        """A client of the Resource Groups Tagging API.
+
+        :raises ReconcileError: as :meth:`get`
+        """
+        with self._lock:
+            if region not in self._tagging:
+                self._tagging[region] = self._make("resourcegroupstaggingapi", region, _TAGGING_CONFIG)
+                if len(self._tagging) > MAX_REGIONS:
+                    self._tagging.popitem(last=False)
+            self._tagging.move_to_end(region)
+            return self._tagging[region]
+
     def make_keyless(self, region: str, config: Config) -> Client:
         """An S3 client of a region without the operator's key. It is not kept, and its requests are not noticed.
 
@@ -180,6 +198,7 @@ class AWSClients:
         self._iam.clear()
         self._eks.clear()
         self._sqs.clear()
+        self._tagging.clear()
         self._session = None
 
 
