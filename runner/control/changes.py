@@ -23,9 +23,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from runner.backoff import Backoff, EditRate
+from runner.control.handlers import Requests
 from runner.control.metrics import EventMetrics
 from runner.control.names import Names
-from runner.control.queue import Lane, WorkQueue
+from runner.control.queue import Lane
 from runner.drift.cloudtrail import Change, Ignored, Name, change_in
 from runner.drift.event_queue import Caller, Message, QueueError
 from runner.objects import Key
@@ -114,12 +115,13 @@ class Changes:
     :param forget: what was read of these names does not hold any more
     :param find_keys: all S3 objects
     :param sync_period_s: the period of checks without a queue
+    :param forward: has the replica that works on an object check it in a number of seconds, if that is another one
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         queue: Queue,
-        work: WorkQueue,
+        work: Requests,
         names: Names,
         feed: Feed,
         metrics: EventMetrics,
@@ -127,10 +129,12 @@ class Changes:
         forget: Callable[[Iterable[Name]], None],
         find_keys: Callable[[], Iterable[Key]],
         sync_period_s: float,
+        forward: Callable[[Key, float], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
         self._queue = queue
+        self._forward = forward
         self._work = work
         self._names = names
         self._feed = feed
@@ -206,6 +210,7 @@ class Changes:
             return False
         for key in keys:
             self._work.add(key, Lane.RESYNC, delay_s)
+            self._forward(key, delay_s)
         return True
 
     def _remember(self, change: Change) -> None:
