@@ -88,6 +88,7 @@ class Rig:
         for s3 in objects or (an_object(PHOTOS), an_object(VIDEOS)):
             self.handler.change("ADDED", s3)
         self.served()
+        self.forwarded: list[tuple[Key, float]] = []
         self.changes = Changes(
             self.queue,
             self.work,
@@ -97,6 +98,7 @@ class Rig:
             forget=self.forget,
             find_keys=caches.find_keys,
             sync_period_s=SYNC_S,
+            forward=lambda key, delay_s: self.forwarded.append((key, delay_s)),
             clock=self.clock,
             chance=random.Random(1),
         )
@@ -191,6 +193,17 @@ def test_messages_between_malformed_ones_are_taken() -> None:
     rig.receive("x", bucket_event("PutBucketPolicy", "photos"), "[", bucket_event("PutBucketPolicy", "videos"))
     assert sorted(rig.served()) == [(VIDEOS, Lane.RESYNC), (PHOTOS, Lane.RESYNC)]
     assert (rig.count(Result.MALFORMED), len(rig.queue.deleted)) == (2, 4)
+
+
+def test_replica_that_works_on_the_object_is_reported_each_check_and_nothing_else() -> None:
+    rig = Rig()
+    rig.receive(bucket_event("PutBucketPolicy", "photos"), bucket_event("PutBucketPolicy", "no-one"))
+    assert rig.forwarded == [(PHOTOS, 0.0)]
+    # When the queue fails, each replica checks its own objects.
+    rig.receive(QueueError("no"))
+    rig.receive(QueueError("no"))
+    assert rig.feed.is_live is False
+    assert len(rig.forwarded) == 1
 
 
 def test_operator_that_does_not_know_itself_checks_its_own_changes_too() -> None:
