@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from runner.backoff import EditRate
@@ -17,10 +16,6 @@ from runner.objects import Child, Key, S3Object
 from s3bucket.rotation import KEEP_OLD_KEY, ROTATE_KEY
 
 REQUESTED_AT = "agill.apps/reconcile-requested-at"
-CHANGED_AT = "agill.apps/changed-in-aws-at"
-"""Written by the replica that received an event of AWS, for the one that works on the object: when to check it."""
-
-_MAX_DELAY_S = 3600.0
 # The annotations that request something.
 _REQUESTS = (REQUESTED_AT, ROTATE_KEY, KEEP_OLD_KEY)
 
@@ -94,7 +89,7 @@ class ObjectHandler:
     :param names: where what the objects own in AWS is kept; None where no events of AWS are received
     """
 
-    def __init__(  # noqa: PLR0913 - options, each with a default
+    def __init__(
         self,
         queue: Requests,
         sync_period_s: float,
@@ -102,11 +97,9 @@ class ObjectHandler:
         chance: random.Random | None = None,
         edits: EditRate | None = None,
         names: Names | None = None,
-        forget_read: Callable[[S3Object], None] = lambda _: None,
     ) -> None:
         self._queue = queue
         self._names = names
-        self._forget_read = forget_read
         self._sync_period_s = sync_period_s
         self._cache = cache
         self._edits = edits or EditRate()
@@ -146,10 +139,6 @@ class ObjectHandler:
             self._queue.add(s3.key, Lane.FRESH)
         elif _version_of(before) != _version_of(s3):
             self._queue.add(s3.key, Lane.FRESH, self._edits.next_s(s3.key))
-        elif before.annotations.get(CHANGED_AT) != s3.annotations.get(CHANGED_AT):
-            self._forget_read(s3)
-            delay_s = max(_delay_of(s3), self._edits.next_s(s3.key))
-            self._queue.add(s3.key, Lane.RESYNC, delay_s)
 
     def _keep(self, s3: S3Object) -> None:
         self._cache.put(s3)
@@ -221,16 +210,6 @@ class ChildHandler:
     def _resync_owner(self, child: Child) -> None:
         for key in child.controllers:
             self._queue.add(key, Lane.RESYNC, self._edits.next_s(key))
-
-
-def _delay_of(s3: S3Object) -> float:
-    """In how many seconds to check an object that was changed in AWS. Its namespace may have written anything."""
-    try:
-        delay_s = float(s3.annotations.get(CHANGED_AT, "")) - time.time()
-    except ValueError:
-        return 0.0
-    # NaN is not less than anything.
-    return delay_s if 0 < delay_s < _MAX_DELAY_S else 0.0
 
 
 def _usability_of(s3: S3Object) -> tuple[object, ...]:

@@ -13,7 +13,6 @@ import logging
 import math
 import socket
 import threading
-from collections.abc import Callable
 from functools import partial
 
 from runner.control.changes import Changes, Feed
@@ -25,7 +24,7 @@ from runner.control.names import Names
 from runner.control.once import OnePass, list_objects
 from runner.control.probes import Probes, serve_probes
 from runner.control.queue import WorkQueue
-from runner.control.sharded import Forwarder, ShardedQueue, mark_of
+from runner.control.sharded import ShardedQueue, mark_of
 from runner.control.shards import Shards, Whole, Work, is_in
 from runner.control.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
 from runner.control.threads import Threads
@@ -74,13 +73,11 @@ class Operator:
         )
         self._shards = self._make_shards() if settings.sharding else None
         self._work: Work = self._shards or Whole(self._leadership.may_run)
-        self._forward: Callable[[Key, float], None] = lambda *_: None
         self._requests: Requests = self._queue
         if self._shards is not None:
             self._requests = self._sharded = ShardedQueue(
                 self._queue, self._shards, self._caches, settings.sync_period_s
             )
-            self._forward = Forwarder(kube, self._shards, self._caches).forward
         self._names = Names() if settings.event_queue else None
         self._feed = Feed()
         self._watches = Watches(kube, self._caches, self._requests, settings.sync_period_s, self._names)
@@ -217,7 +214,6 @@ class Operator:
             self._metrics.leading.set(1)
             return
         shards.kill_runs = lambda shard: components.job.kill(lambda uid: is_in(uid, shard))
-        self._watches.forget_read = components.check.forget
         self._sharded.forget_read = components.check.forget_all
         shards.on_replicas = partial(self._share, components)
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
@@ -241,9 +237,14 @@ class Operator:
             forget=check.forget_names,
             find_keys=self._caches.find_keys,
             sync_period_s=period_s,
-            forward=self._forward,
+            has=self._has,
         )
         self._threads.start("events", changes.run, self._stopping)
+
+    def _has(self, key: Key) -> bool:
+        """Whether this replica works on an object."""
+        shard = self._caches.find_mark(key)
+        return self._shards is None or shard is None or self._shards.has(shard)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)

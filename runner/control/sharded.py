@@ -2,34 +2,20 @@
 
 All replicas watch all objects. What a watch reports of another replica's object is kept in the informer cache and adds
 nothing to the queue. When a shard is taken, its known objects are added, as at a start; when it is given up, what was
-kept of them is dropped. An event of AWS reaches one replica, whichever receives it: it passes it on by an annotation of
-the object, which all replicas watch. Threads: any.
+kept of them is dropped. Threads: any.
 """
 
 from __future__ import annotations
 
-import logging
 import random
-import time
 from collections.abc import Callable
-from typing import Protocol
 
-from runner.control.handlers import CHANGED_AT, add_known
+from runner.control.handlers import add_known
 from runner.control.queue import Lane, WorkQueue
 from runner.control.shards import Shards
 from runner.kube.cache import Caches
-from runner.kube.client import KubeError
 from runner.kube.shard_leases import shard_of
 from runner.objects import Key, S3Object
-
-_LOG = logging.getLogger(__name__)
-
-
-class Annotator(Protocol):
-    """The API server."""
-
-    def annotate(self, key: Key, name: str, text: str) -> None:
-        """Set an annotation of an S3 object."""
 
 
 def mark_of(s3: S3Object) -> int:
@@ -82,24 +68,3 @@ class ShardedQueue:
         for key in self._caches.find_marked(shard):
             self._queue.forget(key)
             self._queue.add(key, Lane.RESYNC)
-
-
-class Forwarder:
-    """Has other replicas check their objects."""
-
-    def __init__(self, kube: Annotator, shards: Shards, caches: Caches) -> None:
-        self._kube = kube
-        self._shards = shards
-        self._caches = caches
-
-    def forward(self, key: Key, delay_s: float) -> None:
-        """Have the replica that works on an object check it in ``delay_s`` seconds; nothing for an own object."""
-        shard = self._caches.find_mark(key)
-        if shard is None or self._shards.has(shard):
-            return
-        try:
-            self._kube.annotate(key, CHANGED_AT, f"{time.time() + delay_s:.3f}")
-        except KubeError as error:
-            # It is checked at the end of its sync period.
-            fields = {"namespace": key[0], "name_": key[1], "error": str(error)}
-            _LOG.warning("another replica does not know of a change in AWS", extra=fields)

@@ -25,7 +25,6 @@ class Watches:
     :param caches: where they keep what they see
     :param queue: gets the objects that are to be reconciled
     :param sync_period_s: objects that were Ready before are spread over it
-    :ivar forget_read: called for an object that was changed in AWS, as another replica knows; before :meth:`start`
     :param names: gets what the objects own in AWS; None where no events of AWS are received
     """
 
@@ -37,7 +36,6 @@ class Watches:
         self._queue = queue
         self._sync_period_s = sync_period_s
         self._names = names
-        self.forget_read: Callable[[S3Object], None] = lambda _: None
         self.namespaces: list[NamespaceWatch] = []
         self._objects: list[Watcher[S3Object]] = []
 
@@ -80,13 +78,7 @@ class Watches:
             f"S3 in {namespace or 'all namespaces'}",
             partial(self._kube.iterate_objects, namespace),
             partial(self._kube.watch_objects, namespace),
-            ObjectHandler(
-                self._queue,
-                self._sync_period_s,
-                self._caches.add_objects(),
-                names=self._names,
-                forget_read=self.forget_read,
-            ),
+            ObjectHandler(self._queue, self._sync_period_s, self._caches.add_objects(), names=self._names),
             stopping,
         )
 

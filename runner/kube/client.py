@@ -244,18 +244,6 @@ class Kube:
                     return None
                 raise
 
-    def annotate(self, key: Key, name: str, text: str) -> None:
-        """Set an annotation of an S3 object. One that no longer exists is left."""
-        body = {"metadata": {"annotations": {name: text}}}
-        with _failing_to(f"annotate {key[0]}/{key[1]}"):
-            try:
-                self._patch(
-                    _OBJECT_PATH, S3Object({"metadata": {"namespace": key[0], "name": key[1]}}), body, _MERGE_PATCH
-                )
-            except ApiException as error:
-                if error.status != 404:
-                    raise
-
     def write_conditions(self, s3: S3Object, conditions: list[JsonObject]) -> None:
         """Set the conditions of an object that is still as it was read, and nothing else of its status.
 

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import math
 import random
-import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from runner.control.handlers import CHANGED_AT, ObjectHandler
+from runner.control.handlers import ObjectHandler
 from runner.control.queue import Lane, WorkQueue
-from runner.control.sharded import Forwarder, ShardedQueue, mark_of
+from runner.control.sharded import ShardedQueue, mark_of
 from runner.control.shards import COMMON, Shards, State, is_in, wanted_shards
 from runner.kube.cache import Caches
 from runner.kube.client import KubeError
@@ -24,7 +23,7 @@ from runner.kube.hold import Candidate, Terms
 from runner.kube.leader import Election
 from runner.kube.lease import Lease, keep_lease, lease_body
 from runner.kube.shard_leases import SHARDS, ReplicaElection, ShardLeases, group_of, shard_lease, shard_of
-from runner.objects import Key, S3Object
+from runner.objects import S3Object
 from tests.support.fakes import FakeLeases, kube_error
 
 TERMS = Terms(15, 10, 2)
@@ -326,19 +325,9 @@ class Place:
         self.shards = self.replica.shards
         self.caches, self.queue = Caches(mark_of), WorkQueue(lambda: self.cluster.clock.now)
         self.sharded = ShardedQueue(self.queue, self.shards, self.caches, 300.0)
-        self.annotated: dict[str, str] = {}
-        self.errors: list[KubeError] = []
-        self.forwarder = Forwarder(self, self.shards, self.caches)
-        self.forgotten: list[list[str]] = []
-        self.sharded.forget_read = lambda objects: self.forgotten.append([s3.name for s3 in objects])
-        self.changed: list[str] = []
-        forget = lambda s3: self.changed.append(s3.name)  # noqa: E731
-        self.handler = ObjectHandler(self.sharded, 300.0, self.caches.add_objects(), forget_read=forget)
-
-    def annotate(self, key: Key, name: str, text: str) -> None:
-        if self.errors:
-            raise self.errors.pop()
-        self.annotated[key[1]] = name
+        self.dropped: list[list[str]] = []
+        self.sharded.forget_read = lambda objects: self.dropped.append([s3.name for s3 in objects])
+        self.handler = ObjectHandler(self.sharded, 300.0, self.caches.add_objects())
 
     def see(self, shard: int, **more: Any) -> None:
         name = f"in-{shard}"
@@ -378,42 +367,8 @@ def test_objects_of_a_shard_are_queued_when_it_is_taken_and_dropped_when_it_is_g
     place.shards.on_gain(4)
     assert place.names() == ["in-4"]
     # What was read before the other replica's last run does not answer the first check.
-    assert place.forgotten == [["in-4"]]
+    assert place.dropped == [["in-4"]]
     place.queue.add(("team", "in-4"), Lane.FRESH, 60.0)
     place.give_up(4)
     # At once, in the lane that runs no role: a worker finds that it is another replica's.
     assert place.queue.get(0) == (("team", "in-4"), Lane.RESYNC)
-
-
-def test_event_of_another_replicas_object_is_passed_on_by_an_annotation() -> None:
-    place = Place()
-    place.give_up(4)
-    for shard in (4, 5):
-        place.see(shard)
-        place.forwarder.forward(("team", f"in-{shard}"), 0.0)
-    place.forwarder.forward(("team", "unknown"), 0.0)
-    assert place.annotated == {"in-4": CHANGED_AT}
-    place.errors = [kube_error(500)]
-    place.forwarder.forward(("team", "in-4"), 0.0)
-    assert place.errors == []
-
-
-@pytest.mark.parametrize("text", ["0", "nan", "inf", "-inf", "1e300", "soon", "9" * 400])
-def test_object_whose_change_in_aws_another_replica_knows_is_checked_and_not_run(text: str) -> None:
-    place = Place()
-    place.see(5)
-    place.names()
-    place.see(5, annotations={CHANGED_AT: text})
-    # Anyone in its namespace may have written it.
-    assert place.queue.get(0) == (("team", "in-5"), Lane.RESYNC)
-    assert place.changed == ["in-5"]
-
-
-def test_change_that_is_to_be_checked_later_is() -> None:
-    place = Place()
-    place.see(5)
-    place.names()
-    place.see(5, annotations={CHANGED_AT: str(time.time() + 600)})
-    assert place.queue.get(0) is None
-    place.cluster.clock.now += 601
-    assert place.queue.get(0) == (("team", "in-5"), Lane.RESYNC)
