@@ -155,7 +155,9 @@ def test_role_is_installed_and_used_as_in_its_readme(
         project.write(f"crs/{name}.yaml", project.write_cr(name, namespace, **spec))
     project.write("site.yml", site)
     project.write("one_object.yml", one)
-    run = guide.run("ansible-playbook site.yml || test $? = 2")
+    project.roles_path = project.folder / "roles"
+    with guide.warm(world, tmp_path / "warm"):
+        run = guide.run("ansible-playbook site.yml || test $? = 2")
     results = run.facts("results")[-1]
     assert [(result["done"], result["reason"]) for result in results] == [
         (True, "Ready"),
