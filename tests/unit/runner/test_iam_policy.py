@@ -61,6 +61,29 @@ def test_documented_commands_allow_the_same_settings() -> None:
     assert "iam:PassRole" in done.output, done.output
 
 
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/444455556666/events"
+
+
+def test_rights_on_the_queue_of_events_are_there_only_with_it_and_for_it_alone() -> None:
+    plain = policy_of(**DOCUMENTED)
+    assert "sqs:" not in json.dumps(plain)
+    policy = policy_of(**DOCUMENTED, **{"--event-queue-url": QUEUE, "--partition": "aws-cn"})
+    (statement,) = [item for item in policy["Statement"] if "sqs:" in json.dumps(item)]
+    assert statement == {
+        "Sid": "EventQueue",
+        "Effect": "Allow",
+        "Action": ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Resource": "arn:aws-cn:sqs:eu-central-1:444455556666:events",
+    }
+    assert len(policy["Statement"]) == len(plain["Statement"]) + 1
+
+
+def test_policy_for_a_queue_in_an_unknown_region_is_refused_with_the_remedy() -> None:
+    code, output = printed(**DOCUMENTED, **{"--event-queue-url": "http://127.0.0.1:1/444455556666/events"})
+    assert code == 2
+    assert "give the URL with https://sqs.REGION.amazonaws.com/" in " ".join(output.split())
+
+
 METADATA_ACTIONS = {
     *(f"s3:{verb}BucketMetadataTableConfiguration" for verb in ("Create", "Delete", "Get")),
     *(f"s3:UpdateBucketMetadata{table}TableConfiguration" for table in ("Inventory", "Journal")),
@@ -266,9 +289,10 @@ def test_flags_and_role_take_the_same() -> None:
     assert (iam_policy.PATH, iam_policy.BOUNDARY) == (users.PATH, users.BOUNDARY)
 
 
-def test_policy_of_a_store_also_lists_users() -> None:
+def test_policy_of_a_store_lists_users_and_reads_no_tags_of_many() -> None:
     def actions(provider: str) -> set[str]:
         policy: Any = iam_policy.policy_for(iam_policy.PolicySettings("123456789012", provider=provider))
         return {action for item in policy["Statement"] for action in item["Action"]}
 
     assert actions("Other") - actions("AWS") == {"iam:ListUsers"}
+    assert actions("AWS") - actions("Other") == {"tag:GetResources"}
