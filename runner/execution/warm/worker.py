@@ -19,15 +19,20 @@ if TYPE_CHECKING:
     from ansible.executor.process.worker import WorkerProcess
     from ansible.playbook.play_context import PlayContext
     from ansible.playbook.task import Task
+    from ansible.plugins.strategy import StrategyBase
 
 from runner.execution.warm.inprocess import is_supported
 
 # These have no module. They only evaluate templates and use the results.
-_ACTIONS = frozenset({"assert", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
+_ACTIONS = frozenset({"assert", "debug", "fail", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
 # What the role's tasks have in place of a module: the name of one of two modules, of which both may run here.
 _TEMPLATE = "{{ _s3bucket_iam_user }}"
 _LOCAL = ("local", "ansible.builtin.local")
 _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
+
+
+# The strategy that runs a task now.
+_strategy: StrategyBase | None = None
 
 
 class _PassedOn:
@@ -43,10 +48,45 @@ class _PassedOn:
         return ""
 
 
+class _Results:
+    """A queue for results that passes them to the strategy of this process, without pickling them.
+
+    Stock Ansible's strategy gets them from a thread, and sleeps until then. The results of a loop's items are shown
+    here, too, and not by another thread while the module of the next item has the standard streams.
+    """
+
+    def __init__(self, queue: Any, strategy: StrategyBase) -> None:
+        self._queue = queue
+        self._strategy = strategy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    def send_task_result(self, task_result: Any) -> None:
+        with self._strategy._results_lock:
+            self._strategy._results.append(self._convert(task_result))
+
+    def send_callback(self, method_name: str, task_result: Any) -> None:
+        self._strategy._tqm.send_callback(method_name, self._convert(task_result))
+
+    def _convert(self, task_result: Any) -> Any:
+        return self._strategy._convert_wire_task_result_to_raw(task_result.as_wire_task_result())
+
+
+def remember_strategy(stock: Callable[..., None]) -> Callable[..., None]:
+    """``StrategyBase._queue_task``, which makes the WorkerProcess of a task and starts it."""
+
+    def queue_task(self: StrategyBase, *arguments: object) -> None:
+        global _strategy
+        _strategy = self
+        stock(self, *arguments)
+
+    return queue_task
+
+
 def is_for_here(task: Task, play_context: PlayContext) -> bool:
     """Whether a task runs without its own process."""
-    # A loop reports its items while it runs, from another thread, which must not write to a module's streams.
-    if task.loop is not None or task.loop_with or task.async_val or task.timeout or task.until:
+    if task.loop_with or task.async_val or task.timeout or task.until:
         return False
     if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:
         return False
@@ -79,13 +119,15 @@ def run_here(process: WorkerProcess) -> None:
     from ansible.executor.process import worker
 
     make_context = find_context_maker(TaskContext)
-    assert make_context is not None  # noqa: S101 - checked at start, by internals
+    # Checked at start by internals, and set by the caller of this function's caller.
+    assert make_context is not None and _strategy is not None  # noqa: PT018, S101
     host = process._host
     before = host.vars, host.groups, sys.stdout, sys.stderr
     # A worker's own copy of the task, because it replaces templates by values. The blocks above it are only read.
     parent = process._task._parent
     process._task = process._task.copy(exclude_parent=True)
     process._task._parent = parent
+    process._final_q = _Results(process._final_q, _strategy)
     sys.stdout, sys.stderr = _PassedOn(before[2]), _PassedOn(before[3])
     try:
         with make_context(process):
