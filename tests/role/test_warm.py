@@ -21,8 +21,10 @@ import pytest
 
 from dev.wait import wait_until
 from runner.execution import processes
+from runner.execution.job import extra_vars
 from runner.execution.warm.process import WarmProcess
-from tests.support.world import PROJECT, NewObject, World, deleting
+from runner.objects import S3Object
+from tests.support.world import PROJECT, SETTINGS, NewObject, World, deleting
 
 _WAIT_S = 30.0
 PLAY = {
@@ -189,7 +191,7 @@ def test_warm_and_stock_report_the_same_task_by_task_and_leave_the_same(world: W
     objects = {executor: new_object(**spec) for executor in ("warm", "stock")}
     first = {executor: report_of(world, cr, executor) for executor, cr in objects.items()}
     assert first["warm"] == first["stock"]
-    assert any("BUCKET" in line and line.startswith("changed") for line in first["warm"])
+    assert any("NAMESPACE" in line and line.startswith("changed") for line in first["warm"])
     for cr in objects.values():
         world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Suspended"})
     repaired = {executor: report_of(world, cr, executor) for executor, cr in objects.items()}
@@ -447,17 +449,20 @@ def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tm
 
 # Prints how many templates are compiled for each text, in a process that has imported everything.
 _COMPILED = """
-import jinja2, sys
+import jinja2, os, sys
 from runner.execution.warm import preload
 preload.import_all()
 from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
+from ansible.parsing.dataloader import DataLoader
 from ansible.template import trust_as_template
 compiled, stock = [], jinja2.Environment._generate
 def generate(self, *arguments, **more):
     compiled.append(1)
     return stock(self, *arguments, **more)
 jinja2.Environment._generate = generate
-engine = TemplateEngine(variables={"b": "c", "s3bucket_cr": {}})
+loader = DataLoader()
+loader.set_basedir(os.path.abspath("playbooks"))
+engine = TemplateEngine(loader, variables={"b": "c", "s3bucket_cr": {}})
 for text, options in eval(sys.stdin.read()):
     compiled.clear()
     result = engine.template(trust_as_template(text), options=TemplateOptions(**options))
@@ -494,3 +499,44 @@ def test_templates_of_the_role_are_compiled_before_any_run(world: World) -> None
         "1 a\\\\b",
         "1 a\\b",
     ]
+
+
+# Runs ansible-playbook with these arguments as a child of the warm process does, and prints what it has done.
+_COUNTED = """
+import collections, json, os, sys
+from runner.execution.warm import preload, server
+preload.import_all()
+import jinja2
+from ansible.parsing import dataloader
+done = {"compiled": [], "parsed": [], "forked": []}
+def count(owner, name, kind, what):
+    stock = getattr(owner, name)
+    def counted(*arguments, **more):
+        done[kind].append(what(*arguments, **more))
+        return stock(*arguments, **more)
+    setattr(owner, name, counted)
+count(jinja2.Environment, "compile", "compiled", lambda _, source, *more: str(source))
+count(dataloader, "from_yaml", "parsed", lambda data, file_name, **more: os.path.basename(str(file_name)))
+count(os, "fork", "forked", lambda: 1)
+code = server._playbook(["ansible-playbook", *sys.argv[1:]])
+print("\\n" + json.dumps({**done, "code": code}))
+"""
+
+
+def test_warm_run_of_a_new_object_compiles_parses_and_forks_nothing(
+    world: World, new_object: NewObject, tmp_path: Path
+) -> None:
+    cr, extra = new_object(), tmp_path / "extra.json"
+    extra.write_text(json.dumps(extra_vars(S3Object(cr), SETTINGS)))
+    arguments = ["-i", "localhost,", str(PROJECT / "playbooks" / "reconcile.yml"), "-e", f"@{extra}"]
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNTED, *arguments],
+        env=world.environment(ANSIBLE_ROLES_PATH=str(PROJECT / "roles")),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+    )
+    counted = json.loads(done.stdout.splitlines()[-1])
+    assert world.differs(cr) == []
+    assert counted == {"compiled": [], "parsed": ["extra.json"], "forked": [], "code": 0}

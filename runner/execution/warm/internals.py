@@ -19,8 +19,9 @@ import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
+from urllib.request import getproxies
 
-from runner.execution.warm import files, inprocess, templates, worker
+from runner.execution.warm import files, inprocess, reads, templates, worker
 
 _Function = Callable[..., Any]
 
@@ -322,12 +323,48 @@ INTERNALS = (
         saves="a tenth of a run's CPU",
     ),
     Internal(
+        "ansible.plugins.loader:PluginLoader.find_plugin_with_context",
+        "A run searches for each module and action of its tasks several times.",
+        parameters=("name", "mod_type", "ignore_deprecated", "check_aliases", "collection_list"),
+        replace=reads.keep_found_plugins,
+        saves="0.3 ms a search, 10 a task",
+    ),
+    Internal(
+        "kubernetes.dynamic.discovery:Discoverer._write_cache",
+        "It writes what the API server has to a file in the run's folder, which is removed with the run.",
+        replace=reads.skip,
+        saves="a few ms a client",
+    ),
+    Internal(
+        "yaml:safe_load",
+        "The client of Kubernetes reads a kubeconfig for each module.",
+        parameters=("stream",),
+        probe=lambda load: load("a: [1]") == {"a": [1]},
+        replace=reads.read_by_libyaml,
+        saves="nine tenths of the time that it takes to read a kubeconfig",
+    ),
+    Internal(
+        "botocore.utils:getproxies",
+        "It searches all variables of the environment for each client and request.",
+        probe=lambda find: find() == getproxies(),
+        replace=reads.find_proxies,
+        saves="1 ms a request",
+    ),
+    Internal(
         "ansible_collections.amazon.aws.plugins.module_utils.botocore:_boto3_conn",
         "The modules of a run share their clients and connections.",
         parameters=("conn_type", "region", "endpoint"),
         replace=_keep_clients,
         saves="six TLS handshakes of nine a run",
     ),
+    Internal(
+        "ansible.config.manager:NativeEnvironment",
+        "The defaults of twenty settings are templates.",
+        probe=lambda environment: environment().from_string("{{ [1] }}").render() == [1],
+        replace=reads.keep_defaults,
+        saves="1 ms a setting",
+    ),
+    Internal("ansible.constants:set_constant", "Sets what the environment of a run changes.", ("name", "value")),
     Internal("ansible.executor.module_common:_BuiltModule", "What ActionBase._configure_module returns."),
     Internal("ansible.plugins.action:ActionBase._compute_environment_string", "The environment of a task."),
     Internal("ansible.plugins.action:ActionBase._is_pipelining_enabled", "Whether a module may be given by a pipe."),

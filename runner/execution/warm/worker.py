@@ -12,6 +12,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
 
 
 # The strategy that runs a task now.
-_strategy: StrategyBase | None = None
+_strategy: ContextVar[StrategyBase] = ContextVar("strategy")
 
 
 class _PassedOn:
@@ -77,8 +78,7 @@ def remember_strategy(stock: Callable[..., None]) -> Callable[..., None]:
     """``StrategyBase._queue_task``, which makes the WorkerProcess of a task and starts it."""
 
     def queue_task(self: StrategyBase, *arguments: object) -> None:
-        global _strategy
-        _strategy = self
+        _strategy.set(self)
         stock(self, *arguments)
 
     return queue_task
@@ -119,15 +119,14 @@ def run_here(process: WorkerProcess) -> None:
     from ansible.executor.process import worker
 
     make_context = find_context_maker(TaskContext)
-    # Checked at start by internals, and set by the caller of this function's caller.
-    assert make_context is not None and _strategy is not None  # noqa: PT018, S101
+    assert make_context is not None  # noqa: S101 - checked at start, by internals
     host = process._host
     before = host.vars, host.groups, sys.stdout, sys.stderr
     # A worker's own copy of the task, because it replaces templates by values. The blocks above it are only read.
     parent = process._task._parent
     process._task = process._task.copy(exclude_parent=True)
     process._task._parent = parent
-    process._final_q = _Results(process._final_q, _strategy)
+    process._final_q = _Results(process._final_q, _strategy.get())
     sys.stdout, sys.stderr = _PassedOn(before[2]), _PassedOn(before[3])
     try:
         with make_context(process):
