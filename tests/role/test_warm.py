@@ -24,7 +24,7 @@ from runner.execution import processes
 from runner.execution.job import extra_vars
 from runner.execution.warm.process import WarmProcess
 from runner.objects import S3Object
-from tests.support.world import PROJECT, SETTINGS, NewObject, World, deleting
+from tests.support.world import PROJECT, SETTINGS, NewObject, World, deleting, requests_of
 
 _WAIT_S = 30.0
 PLAY = {
@@ -523,20 +523,25 @@ print("\\n" + json.dumps({**done, "code": code}))
 """
 
 
-def test_warm_run_of_a_new_object_compiles_parses_and_forks_nothing(
+def test_warm_run_of_a_new_object_does_once_what_it_must_and_nothing_that_can_be_done_before(
     world: World, new_object: NewObject, tmp_path: Path
 ) -> None:
     cr, extra = new_object(), tmp_path / "extra.json"
     extra.write_text(json.dumps(extra_vars(S3Object(cr), SETTINGS)))
     arguments = ["-i", "localhost,", str(PROJECT / "playbooks" / "reconcile.yml"), "-e", f"@{extra}"]
-    done = subprocess.run(
-        [sys.executable, "-c", _COUNTED, *arguments],
-        env=world.environment(ANSIBLE_ROLES_PATH=str(PROJECT / "roles")),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=PROJECT,
-    )
+    with requests_of(world) as requests:
+        done = subprocess.run(
+            [sys.executable, "-c", _COUNTED, *arguments],
+            env=world.environment(ANSIBLE_ROLES_PATH=str(PROJECT / "roles")),
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=PROJECT,
+        )
     counted = json.loads(done.stdout.splitlines()[-1])
     assert world.differs(cr) == []
     assert counted == {"compiled": [], "parsed": ["extra.json"], "forked": [], "code": 0}
+    (key,) = {item["access_key"] for item in requests if item["action"] == "CreateUser"}
+    by_operator = [item["action"] for item in requests if item["access_key"] == key]
+    assert len(by_operator) <= 18, by_operator
+    assert len(requests) - len(by_operator) == 1, "the new key is verified once"

@@ -98,9 +98,8 @@ def _import_role() -> None:
         for path in (role / "library").glob("*.py"):
             inprocess.preload(path)
         loaders = importlib.import_module("ansible.plugins.loader")
-        loaders.action_loader.add_directory(str(role / "action_plugins"))
+        loaders.add_all_plugin_dirs(str(role))
         loaders.action_loader.get("s3bucket_info", class_only=True)
-        loaders.filter_loader.add_directory(str(role / "filter_plugins"))
         core = role / "module_utils" / "s3bucket"
         for path in core.rglob("*.py"):
             if path.name != "__init__.py":

@@ -31,7 +31,7 @@ def keep_found_plugins(stock: _Function) -> _Function:
         key = self, tuple(self._extra_dirs), name, repr(given)
         if key not in found:
             context = stock(self, name, *arguments, **more)
-            if not context.resolved or context.deprecated or context.redirect_list[1:]:
+            if context.deprecated or context.pending_redirect:
                 return context
             found[key] = context
         # The caller's own.
@@ -81,6 +81,19 @@ def keep_defaults(stock: _Function) -> _Function:
         if _has_template(definition):
             kept.from_string(definition["default"])
     return lambda: kept
+
+
+def keep_models(stock: _Function) -> _Function:
+    """``ClientCreator._load_service_model``, which builds the model of a service anew for each client."""
+    kept: dict[Hashable, Any] = {}
+
+    def load(self: Any, service_name: str, api_version: str | None = None) -> Any:
+        key = service_name, api_version
+        if key not in kept:
+            kept[key] = stock(self, service_name, api_version)
+        return kept[key]
+
+    return load
 
 
 def skip(_: _Function) -> _Function:

@@ -12,7 +12,6 @@ import atexit
 import contextlib
 import ctypes
 import gc
-import json
 import os
 import resource
 import selectors
@@ -267,15 +266,29 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
             if not part:
                 raise ValueError("half a request")
             body += part
-        request = json.loads(body)
+        request = _parse(body)
         if not request["environment"].get(processes.RUN_ID):
             raise ValueError("no run id")
-    except (KeyError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         for descriptor in descriptors:
             os.close(descriptor)
         raise ValueError(str(error)) from error
     connection.settimeout(None)
     return request, list(descriptors)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """The arguments, the folder and the environment, as ``shim`` writes them.
+
+    :raises ValueError: for any other text
+    """
+    count, *texts = map(os.fsdecode, body.split(b"\0"))
+    arguments, (folder, *environment) = texts[: int(count)], texts[int(count) :]
+    return {
+        "arguments": arguments,
+        "folder": folder,
+        "environment": dict(item.split("=", 1) for item in environment),
+    }
 
 
 def _is_closed(connection: socket.socket) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -18,16 +19,23 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from ansible._internal._task import TaskContext
     from ansible.executor.process.worker import WorkerProcess
+    from ansible.executor.task_queue_manager import TaskQueueManager
     from ansible.playbook.play_context import PlayContext
     from ansible.playbook.task import Task
     from ansible.plugins.strategy import StrategyBase
 
+from runner.execution import processes
 from runner.execution.warm.inprocess import is_supported
 
 # These have no module. They only evaluate templates and use the results.
 _ACTIONS = frozenset({"assert", "debug", "fail", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
 # What the role's tasks have in place of a module: the name of one of two modules, of which both may run here.
 _TEMPLATE = "{{ _s3bucket_iam_user }}"
+# What the operator does not use: runner.execution.job.
+_UNUSED = frozenset(
+    {"v2_playbook_on_include", "v2_playbook_on_task_start", "v2_runner_on_skipped", "v2_runner_on_start"}
+)
+_OF_ITEMS = "v2_runner_item_"
 _LOCAL = ("local", "ansible.builtin.local")
 _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
 
@@ -82,6 +90,22 @@ def remember_strategy(stock: Callable[..., None]) -> Callable[..., None]:
         stock(self, *arguments)
 
     return queue_task
+
+
+def send_only_changes(stock: Callable[..., None]) -> Callable[..., None]:
+    """``TaskQueueManager.send_callback``, which passes events of the run to the operator, among others."""
+
+    def send_callback(self: TaskQueueManager, method_name: str, *arguments: Any, **more: Any) -> None:
+        if processes.ONLY_CHANGES not in os.environ or _is_about_change(method_name, arguments):
+            stock(self, method_name, *arguments, **more)
+
+    return send_callback
+
+
+def _is_about_change(method_name: str, arguments: tuple[Any, ...]) -> bool:
+    if method_name == "v2_runner_on_ok":
+        return bool(arguments[0].is_changed())
+    return method_name not in _UNUSED and not method_name.startswith(_OF_ITEMS)
 
 
 def is_for_here(task: Task, play_context: PlayContext) -> bool:
