@@ -12,6 +12,7 @@ import functools
 import inspect
 import os
 import sys
+import types
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from ansible._internal._task import TaskContext
     from ansible.executor.process.worker import WorkerProcess
-    from ansible.executor.task_queue_manager import TaskQueueManager
+    from ansible.executor.task_queue_manager import FinalQueue, TaskQueueManager
     from ansible.playbook.play_context import PlayContext
     from ansible.playbook.task import Task
     from ansible.plugins.strategy import StrategyBase
@@ -64,22 +65,39 @@ class _Results:
     here, too, and not by another thread while the module of the next item has the standard streams.
     """
 
-    def __init__(self, queue: Any, strategy: StrategyBase) -> None:
+    def __init__(self, queue: FinalQueue, strategy: StrategyBase) -> None:
         self._queue = queue
         self._strategy = strategy
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._queue, name)
+        found = getattr(self._queue, name)
+        # The methods of the queue, which all end with put, call the one below.
+        return types.MethodType(found.__func__, self) if isinstance(found, types.MethodType) else found
 
-    def send_task_result(self, task_result: Any) -> None:
-        with self._strategy._results_lock:
-            self._strategy._results.append(self._convert(task_result))
+    def put(self, value: Any) -> None:
+        if _is_result(value):
+            with self._strategy._results_lock:
+                self._strategy._results.append(self._convert(value))
+        elif _is_result(getattr(value, "wire_task_result", None)):
+            self._strategy._tqm.send_callback(value.method_name, self._convert(value.wire_task_result))
+        else:
+            self._queue.put(value)
 
-    def send_callback(self, method_name: str, task_result: Any) -> None:
-        self._strategy._tqm.send_callback(method_name, self._convert(task_result))
+    def _convert(self, result: Any) -> Any:
+        convert = find_converter(type(self._strategy))
+        assert convert is not None  # noqa: S101 - checked at start, by internals
+        return convert(self._strategy, result)
 
-    def _convert(self, task_result: Any) -> Any:
-        return self._strategy._convert_wire_task_result_to_raw(task_result.as_wire_task_result())
+
+def _is_result(value: object) -> bool:
+    return type(value).__name__.lstrip("_") == "WireTaskResult"
+
+
+def find_converter(strategy: type[StrategyBase]) -> Callable[..., Any] | None:
+    """What the thread of results does with a result that it gets; None for an unknown version."""
+    # ansible-core 2.21 has the first one, 2.19 the second.
+    names = ("_convert_wire_task_result_to_host_task_result", "_convert_wire_task_result_to_raw")
+    return next((getattr(strategy, name) for name in names if hasattr(strategy, name)), None)
 
 
 def remember_strategy(stock: Callable[..., None]) -> Callable[..., None]:
@@ -104,7 +122,8 @@ def send_only_changes(stock: Callable[..., None]) -> Callable[..., None]:
 
 def _is_about_change(method_name: str, arguments: tuple[Any, ...]) -> bool:
     if method_name == "v2_runner_on_ok":
-        return bool(arguments[0].is_changed())
+        # ansible-core 2.21, and 2.19.
+        return bool(arguments[0].utr.changed if hasattr(arguments[0], "utr") else arguments[0].is_changed())
     return method_name not in _UNUSED and not method_name.startswith(_OF_ITEMS)
 
 
