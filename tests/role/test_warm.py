@@ -239,6 +239,34 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     assert command != before, "what is not supported has a worker process"
 
 
+def test_loop_runs_in_the_run_process_and_shows_each_item(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    absent = {"api_version": "v1", "kind": "Secret", "name": "{{ item }}", "state": "absent"}
+    tasks = [
+        {"ansible.builtin.set_fact": {"before": "{{ lookup('pipe', 'echo $PPID') }}"}},
+        {**print_text("{{ item }}-{{ before == lookup('pipe', 'echo $PPID') }}"), "loop": ["one", "two"]},
+        {"kubernetes.core.k8s": absent, "loop": ["three", "four"]},
+    ]
+    play = Play(warm, world, tmp_path, *tasks)
+    output = play.output()
+    assert play.process.returncode == 0, output
+    assert re.findall(r"\(item=(\w+)\)", output) == ["one", "two", "three", "four"]
+    assert re.findall(r"\w+-True", output) == ["one-True", "two-True"]
+
+
+def test_run_of_the_operator_reports_only_changes_and_failures(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    tasks = [
+        {**print_text("unchanged"), "loop": ["one"]},
+        {"ansible.builtin.command": "echo changed"},
+        {**print_text("skipped"), "when": "false"},
+        {"ansible.builtin.fail": {"msg": "the reason"}},
+    ]
+    plays = [Play(warm, world, tmp_path, *tasks, **more) for more in ({}, {processes.ONLY_CHANGES: "1"})]
+    found = [re.findall(r"^(ok|changed|skipping|fatal|TASK)\b", play.output(), re.MULTILINE) for play in plays]
+    every = ["TASK", "ok", "TASK", "changed", "TASK", "skipping", "TASK", "fatal"]
+    # The callback shows the name of a task with its first result.
+    assert found == [every, ["TASK", "changed", "TASK", "fatal"]]
+
+
 def test_modules_of_a_run_share_their_connections(warm: WarmProcess, world: World, tmp_path: Path) -> None:
     with Sts() as sts:
         arguments: dict[str, Any] = {"endpoint_url": sts.url, "region": "us-east-1"}

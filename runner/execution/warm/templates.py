@@ -14,6 +14,8 @@ from typing import Any
 
 # The keywords that hold conditions, which are expressions without delimiters.
 _CONDITIONS = frozenset({"when", "changed_when", "failed_when", "that", "until"})
+# What ansible-core 2.21 itself evaluates for each task with a result.
+_OF_ANSIBLE = "_task.polymorphic_result"
 _KEPT = "_s3_operator_compiled"
 
 
@@ -66,6 +68,7 @@ def compile_all(folder: str, documents: list[Any]) -> None:
     loader.set_basedir(folder)
     engine = TemplateEngine(loader)
     as_condition = TemplateOptions(escape_backslashes=False)
+    engine._compile_expression(_OF_ANSIBLE, TemplateOptions.DEFAULT)
     for document in documents:
         for text, is_condition in _texts_of(document):
             if "{{" in text or "{%" in text:
