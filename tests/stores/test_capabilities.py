@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dev.versitygw import Versitygw
+from dev.store import Store
 from runner.cli import main
 from runner.drift.check import DriftCheck
 from runner.drift.verification import KeyVerification
@@ -42,7 +42,7 @@ LACKING = {
 class Tenant:
     """An S3 object with its bucket and, where it has one, its user with a key, as a run of the role leaves them."""
 
-    def __init__(self, store: Versitygw, name: str, *, has_user: bool = True) -> None:
+    def __init__(self, store: Store, name: str, *, has_user: bool = True) -> None:
         self.name = name
         user = {"iamUser": {"username": name}} if has_user else {}
         self.item = {
@@ -72,7 +72,7 @@ class Tenant:
 
 
 @pytest.fixture
-def environment(store: Versitygw, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def environment(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Make this process an operator of the store, with no cluster."""
     for name, value in {**store.env(), "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
@@ -80,7 +80,7 @@ def environment(store: Versitygw, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.fixture
-def without_iam(environment: None, store: Versitygw, monkeypatch: pytest.MonkeyPatch) -> None:
+def without_iam(environment: None, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with the process for S3 in place of IAM and STS, which it does not have."""
     for name in ("AWS_ENDPOINT_URL_IAM", "AWS_ENDPOINT_URL_STS"):
         monkeypatch.setenv(name, store.endpoint_url)
@@ -97,11 +97,11 @@ def probed(settings: RoleSettings = SETTINGS) -> Capabilities:
     return DriftCheck(PROJECT, settings, has_cluster=False).capabilities.get()
 
 
-def owner_id(store: Versitygw) -> str:
+def owner_id(store: Store) -> str:
     return str(store.client().list_buckets()["Owner"]["ID"])
 
 
-def test_versitygw_is_probed(environment: None, store: Versitygw, new_name: Callable[[str], str]) -> None:
+def test_versitygw_is_probed(environment: None, store: Store, new_name: Callable[[str], str]) -> None:
     expected = Capabilities(
         is_aws=False,
         account="000000000000",
@@ -115,7 +115,7 @@ def test_versitygw_is_probed(environment: None, store: Versitygw, new_name: Call
 
 @pytest.mark.parametrize("endpoint", ["S3", "AWS"])
 def test_process_for_s3_is_a_store_without_iam(
-    without_iam: None, store: Versitygw, monkeypatch: pytest.MonkeyPatch, endpoint: str
+    without_iam: None, store: Store, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     if endpoint == "AWS":
         # Only the endpoint of S3 is set, as for a store that has nothing else.
@@ -127,7 +127,7 @@ def test_process_for_s3_is_a_store_without_iam(
 
 def test_store_is_probed_once_and_again_with_another_key(
     check: DriftCheck,
-    store: Versitygw,
+    store: Store,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -146,7 +146,7 @@ def test_store_is_probed_once_and_again_with_another_key(
 
 
 def test_check_shows_a_table_of_what_the_store_has(
-    environment: None, store: Versitygw, new_name: Callable[[str], str]
+    environment: None, store: Store, new_name: Callable[[str], str]
 ) -> None:
     Tenant(store, new_name("bucket"), has_user=False)
     done = CliRunner().invoke(main, ["check", "--wait", "0", "--provider", "Other"])
@@ -159,7 +159,7 @@ def test_check_shows_a_table_of_what_the_store_has(
     assert f"ok      store: {store.endpoint_url}, account 000000000000" in done.output
 
 
-def test_check_reports_that_the_endpoint_is_not_aws(environment: None, store: Versitygw) -> None:
+def test_check_reports_that_the_endpoint_is_not_aws(environment: None, store: Store) -> None:
     done = CliRunner().invoke(main, ["check", "--wait", "0"])
     assert f"FAILED  AWS: {store.endpoint_url} is not AWS" in done.output
     assert "iam:ListGroupsForUser" in done.output
@@ -174,7 +174,7 @@ def test_check_without_a_provider_reports_a_store_without_sts() -> None:
 
 
 def test_existing_bucket_and_user_are_found_and_owned(
-    check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]
+    check: DriftCheck, store: Store, new_name: Callable[[str], str]
 ) -> None:
     tenant = Tenant(store, new_name("bucket"))
     plan = check.plan(tenant.s3)
@@ -188,7 +188,7 @@ def test_existing_bucket_and_user_are_found_and_owned(
 
 
 def test_other_owner_id_hides_the_bucket_and_the_message_is_about_the_store(
-    check: DriftCheck, store: Versitygw, new_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    check: DriftCheck, store: Store, new_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = Tenant(store, new_name("bucket"), has_user=False)
     other = dataclasses.replace(check.capabilities.get(), bucket_owner="someone-else")
@@ -200,9 +200,7 @@ def test_other_owner_id_hides_the_bucket_and_the_message_is_about_the_store(
     assert f"the store lists bucket {tenant.name} and denies the operator access to it" in refused.message
 
 
-def test_drift_of_an_existing_object_is_found(
-    check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]
-) -> None:
+def test_drift_of_an_existing_object_is_found(check: DriftCheck, store: Store, new_name: Callable[[str], str]) -> None:
     tenant = Tenant(store, new_name("bucket"))
     store.client("iam").delete_user_policy(UserName=tenant.name, PolicyName=policy_name_of(tenant.name, tenant.name))
     store.client().put_bucket_versioning(Bucket=tenant.name, VersioningConfiguration={"Status": "Enabled"})
@@ -212,7 +210,7 @@ def test_drift_of_an_existing_object_is_found(
 
 @pytest.mark.usefixtures("without_iam")
 def test_object_without_a_user_needs_no_iam_and_one_with_a_user_is_refused(
-    store: Versitygw, new_name: Callable[[str], str]
+    store: Store, new_name: Callable[[str], str]
 ) -> None:
     check = DriftCheck(PROJECT, SETTINGS, has_cluster=False)
     tenant = Tenant(store, new_name("bucket"), has_user=False)
@@ -226,7 +224,7 @@ def test_object_without_a_user_needs_no_iam_and_one_with_a_user_is_refused(
 
 
 def test_deletion_of_a_bucket_that_is_not_empty_is_predicted(
-    check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]
+    check: DriftCheck, store: Store, new_name: Callable[[str], str]
 ) -> None:
     tenant, s3 = Tenant(store, new_name("bucket"), has_user=False), store.client()
     s3.put_object(Bucket=tenant.name, Key="a", Body=b"x")
@@ -237,7 +235,7 @@ def test_deletion_of_a_bucket_that_is_not_empty_is_predicted(
     assert refused.reason == Reason.BUCKET_NOT_EMPTY
 
 
-def test_orphans_are_found_by_their_tags(check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]) -> None:
+def test_orphans_are_found_by_their_tags(check: DriftCheck, store: Store, new_name: Callable[[str], str]) -> None:
     tenant = Tenant(store, new_name("bucket"))
     users = check.owned.find_users()
     assert users is not None
@@ -248,7 +246,7 @@ def test_orphans_are_found_by_their_tags(check: DriftCheck, store: Versitygw, ne
     assert check.owned.has_active_key(next(user for user in users[1] if user.name == tenant.name))
 
 
-def test_access_key_is_verified(check: DriftCheck, store: Versitygw, new_name: Callable[[str], str]) -> None:
+def test_access_key_is_verified(check: DriftCheck, store: Store, new_name: Callable[[str], str]) -> None:
     tenant = Tenant(store, new_name("bucket"))
     tenant.item["spec"]["verify"] = "ReadWrite"
     keys = KeyVerification(check._clients, tenant, check.capabilities.get)  # type: ignore[arg-type]
@@ -263,7 +261,7 @@ def test_access_key_is_verified(check: DriftCheck, store: Versitygw, new_name: C
 
 
 def test_object_without_a_user_works_completely_in_a_store_without_iam(
-    world: World, store: Versitygw, new_object: NewObject
+    world: World, store: Store, new_object: NewObject
 ) -> None:
     cr = new_object(iamUser=None, enableVersioning=True, forceDelete=True, region=store.region)
     environment = {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dev.awsgate.client import write_key
-from dev.versitygw import Versitygw
-from s3bucket.capabilities import probe
+from dev.store import Store
+from s3bucket.capabilities import Capabilities, probe
 from s3bucket.read import read_settings
 from s3bucket.setting import Setting
 from s3bucket.settings import ALL
@@ -45,11 +45,21 @@ class StoreWorld(World):
     :ivar supported: the names of the settings that its buckets can have
     """
 
-    def __init__(self, kubeconfig: Path, store: Versitygw, folder: Path) -> None:
+    def __init__(self, kubeconfig: Path, store: Store, folder: Path) -> None:
         super().__init__(kubeconfig, store, folder)
-        self.capabilities = probe(self.s3, self.iam, self.sts)
-        self.settings = replace(SETTINGS, provider="Other", service_external_name=HOST)
+        self.capabilities = self.find_capabilities()
+        self.settings = replace(
+            SETTINGS, provider="Other", service_external_name=HOST, account_id=store.account or SETTINGS.account_id
+        )
         self.supported = self._find_supported()
+
+    def find_account(self) -> str:
+        """The account that users have in their ARNs."""
+        return str(self.aws.account) or super().find_account()
+
+    def find_capabilities(self) -> Capabilities:
+        """What the store has."""
+        return probe(self.s3, self.iam, self.sts, self.aws.account)
 
     def make_operator(self) -> None:
         """The operator is no administrator. All policies of a user may have 2,048 bytes, so these rights are wider."""
@@ -58,7 +68,7 @@ class StoreWorld(World):
 
     def environment(self, **more: str) -> dict[str, str]:
         """As for AWS, with what a user sets for a store."""
-        return super().environment(PROVIDER="Other", SERVICE_EXTERNAL_NAME=HOST, **more)
+        return super().environment(**self.aws.settings(), SERVICE_EXTERNAL_NAME=HOST, **more)
 
     def require(self, setting: Setting) -> None:
         """Skip the test where the store's buckets cannot have the setting."""

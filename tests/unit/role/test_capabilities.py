@@ -57,7 +57,8 @@ def test_store_with_everything_is_probed_by_reads_alone() -> None:
 @pytest.mark.parametrize("action", OPTIONAL_READS)
 def test_read_that_the_store_does_not_know_is_lacking(action: str, answer: tuple[int, str]) -> None:
     found = probe_of(StoreAnswers({action: answer}))
-    assert found.lacking_actions == {action}
+    # A store without roles is not asked for their policies.
+    assert found.lacking_actions == {action} | ({"ListAttachedRolePolicies"} if action == "GetRole" else set())
     assert found.lacks(action)
     assert found.last_used == (action != "GetAccessKeyLastUsed")
     assert found.user_tags == (action != "ListUserTags")
@@ -66,6 +67,19 @@ def test_read_that_the_store_does_not_know_is_lacking(action: str, answer: tuple
 def test_read_that_is_denied_is_not_lacking_but_where_other_reads_replace_it() -> None:
     answers = dict.fromkeys(OPTIONAL_READS, denied_by("AccessDenied", 403))
     assert probe_of(StoreAnswers(answers)).lacking_actions == {"GetAccountAuthorizationDetails"}
+
+
+@pytest.mark.parametrize("action", ["GetRole", "ListAttachedRolePolicies"])
+def test_store_that_fails_only_for_roles_has_none(action: str) -> None:
+    """SeaweedFS answers 500 where its roles are not configured. In an outage, other reads fail as well."""
+    failed = denied_by("ServiceFailure", 500)
+    store = StoreAnswers({action: failed})
+    assert "ListAttachedRolePolicies" in probe_of(store).lacking_actions
+    iam = store.client("iam")
+    iam.meta.events.register(f"before-call.iam.{action}", lambda **_: store.answer("GetUser", failed))
+    with pytest.raises(ReconcileError, match="failed to read IAM users") as refused:
+        probe(store.client("s3"), iam, store.client("sts"))
+    assert refused.value.retry == "transient"
 
 
 @pytest.mark.parametrize("action", ["ListBuckets", "GetUser", "ListGroupsForUser", "GetCallerIdentity"])

@@ -70,6 +70,9 @@ OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
     "ListGroupsForUser": ("list_groups_for_user", {**_USER}),
     "ListUserTags": ("list_user_tags", {**_USER}),
 }
+# Reads of roles, and how SeaweedFS answers to them, with status 500, where its roles are not configured.
+_ROLE_READS = ("GetRole", "ListAttachedRolePolicies")
+_UNCONFIGURED = "ServiceFailure"
 # ListUsers, and reads of each user, give the same.
 _REPLACED = ("GetAccountAuthorizationDetails",)
 PROVIDERS = ("AWS", "Other")
@@ -185,7 +188,7 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
     for client in (iam, sts):
         client.meta.events.register("before-parse", _prepare_error, unique_id="before-parse-absent")
     has_iam = not is_aws_endpoint(iam) and _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
-    lacking = frozenset(action for action in OPTIONAL_READS if _lacks(iam, action)) if has_iam else frozenset()
+    lacking = _find_lacking(iam) if has_iam else frozenset()
     found = "" if is_aws_endpoint(sts) else _find_account(sts, account)
     return Capabilities(
         is_aws=False,
@@ -293,6 +296,15 @@ def _check_account(found: str, given: str, *, has_iam: bool) -> str:
     return found or given
 
 
+def _find_lacking(iam: AwsClient) -> frozenset[str]:
+    """The reads that the store does not know. Of roles that it does not have, it is asked for nothing else."""
+    lacking: set[str] = set()
+    for action in OPTIONAL_READS:
+        if (action in _ROLE_READS and "GetRole" in lacking) or _lacks(iam, action):
+            lacking.add(action)
+    return frozenset(lacking)
+
+
 def _lacks(iam: AwsClient, action: str) -> bool:
     """Whether the store does not know an action. Any other answer, also a denial, shows that it does.
 
@@ -305,6 +317,9 @@ def _lacks(iam: AwsClient, action: str) -> bool:
         is_denied = _status_of(error) == HTTPStatus.FORBIDDEN
         if isinstance(error, KeyError) or is_absent(error) or (is_denied and action in _REPLACED):
             return True
+        if action in _ROLE_READS and code_of(error) == _UNCONFIGURED:
+            # In an outage reads of users fail as well.
+            return _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
         if _is_unanswered(error):
             raise unknown(f"find out what the store can do (iam:{action})", error) from error
     return False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dev.versitygw import Versitygw
+from dev.store import Store
 from s3bucket.grants import MODES, document, statements
 from tests.support.access import (
     ALLOWED,
@@ -24,7 +24,7 @@ NewTenant = Callable[..., Tenant]
 
 
 @pytest.fixture(scope="module")
-def new_tenant(store: Versitygw, new_name: Callable[[str], str]) -> NewTenant:
+def new_tenant(store: Store, new_name: Callable[[str], str]) -> NewTenant:
     """A bucket, and the client of a user with a policy of the statements of a mode."""
     admin = store.client()
 

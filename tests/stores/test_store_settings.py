@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dev.examples import example_fields
-from dev.versitygw import Versitygw
+from dev.store import Store
 from s3bucket import owner
 from s3bucket.aspects import arguments, differing, due_settings, unsupported
 from s3bucket.read import read_settings
@@ -62,7 +62,7 @@ class Bucket:
 
     def wanted(self, spec: dict[str, Any]) -> Wanted:
         metadata = {"name": "photos", "namespace": "team", "uid": "u"}
-        spec = {"region": Versitygw.region, "bucketName": self.name, **spec}
+        spec = {"region": Store.region, "bucketName": self.name, **spec}
         return wanted_of({"metadata": metadata, "spec": spec}, "cluster", DEFAULTS)
 
     def find(self, spec: dict[str, Any]) -> Comparison:
@@ -89,7 +89,7 @@ class Bucket:
 
 
 @pytest.fixture(scope="module")
-def s3(store: Versitygw) -> Any:
+def s3(store: Store) -> Any:
     return store.client()
 
 
