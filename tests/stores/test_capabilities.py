@@ -28,7 +28,7 @@ from s3bucket.role_settings import RoleSettings
 from s3bucket.settings import ALL
 from s3bucket.spec import wanted_of
 from s3bucket.users import policy_name_of
-from tests.stores.test_versitygw import HAVING
+from tests.stores.test_store_settings import HAVING
 from tests.support.world import DEFAULTS, PROJECT, NewObject, Run, World
 
 CLUSTER = "cluster"

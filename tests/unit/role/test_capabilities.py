@@ -284,12 +284,37 @@ READS = {
 LACKING = Capabilities(is_aws=False, lacking_actions=frozenset(OPTIONAL_READS))
 
 
-def test_all_users_are_read_one_by_one_where_the_store_has_no_request_for_all() -> None:
-    store = StoreAnswers(READS)
-    users = read.read_all_users(store.client("iam"), LACKING)
-    assert {name: (user.tags, user.policies, user.groups) for name, user in users.items()} == {
-        "a": ({"k": "v"}, {"p": {}}, [])
-    }
+def test_tags_that_get_user_does_not_return_are_requested() -> None:
+    """As in SeaweedFS. A store that returns them, or none, gets no further request; neither does AWS."""
+    untagged = {**READS, "GetUser": answer_of("GetUser", "<User><UserName>a</UserName><Arn>arn</Arn></User>")}
+    untagged["GetUserPolicy"] = NO_SUCH_ENTITY
+    store = StoreAnswers({**untagged, "ListUserTags": answer_of("ListUserTags", TAGS)})
+    with_tags = Capabilities(is_aws=False)
+    iam = store.client("iam")
+    each = dataclasses.replace(with_tags, lacking_actions=frozenset({"GetAccountAuthorizationDetails"}))
+    store.answer("ListUserPolicies", answer_of("ListUserPolicies", "<PolicyNames/>"))
+    for found in (read.find_user(iam, "a", with_tags), read.read_all_users(iam, each)["a"]):
+        assert found is not None
+        assert found.tags == {"k": "v"}
+    for capabilities in (AWS, dataclasses.replace(with_tags, user_tags=False)):
+        store.requests.clear()
+        found = read.find_user(iam, "a", capabilities)
+        assert found is not None
+        assert found.tags == {}
+        assert "ListUserTags" not in store.requests
+    denied = StoreAnswers({**untagged, "ListUserTags": denied_by("AccessDenied", 403)})
+    with pytest.raises(ReconcileError, match="iam:ListUserTags"):
+        read.find_user(denied.client("iam"), "a", with_tags)
+
+
+@pytest.mark.parametrize("lacking", [OPTIONAL_READS, ["GetAccountAuthorizationDetails"]], ids=["others", "one"])
+def test_all_users_are_read_one_by_one_where_the_store_has_no_request_for_all(lacking: list[str]) -> None:
+    """SeaweedFS lists its administrator, and answers NoSuchEntity to ListAttachedUserPolicies of it."""
+    store = StoreAnswers({**READS, "ListAttachedUserPolicies": NO_SUCH_ENTITY})
+    users = read.read_all_users(
+        store.client("iam"), dataclasses.replace(LACKING, lacking_actions=frozenset(lacking))
+    )
+    assert {name: (user.tags, user.policies) for name, user in users.items()} == {"a": ({"k": "v"}, {"p": {}})}
     assert store.requests == ["ListUsers", "GetUser", "ListUserPolicies", "GetUserPolicy"]
 
 
