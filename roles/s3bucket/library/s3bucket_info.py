@@ -99,6 +99,10 @@ settings:
   description: The settings as JSON text, with the cluster's name, for the tasks that follow.
   type: str
   returned: success
+iam_key:
+  description: The module for access keys, C(amazon.aws.iam_access_key) or C(s3bucket_key).
+  type: str
+  returned: success
 iam_user:
   description: The module that tags and deletes IAM users.
   type: str
@@ -209,6 +213,7 @@ def main() -> None:
         "is_deleting": wanted.is_deleting,
         "is_check": module.check_mode,
         "iam_user": "amazon.aws.iam_user" if settings.is_aws else "s3bucket_user",
+        "iam_key": "amazon.aws.iam_access_key" if settings.is_aws else "s3bucket_key",
     }
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
 

@@ -25,7 +25,7 @@ from runner.execution.warm.inprocess import is_supported
 # These have no module. They only evaluate templates and use the results.
 _ACTIONS = frozenset({"assert", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
 # What the role's tasks have in place of a module: the name of one of two modules, of which both may run here.
-_TEMPLATE = "{{ _s3bucket_iam_user }}"
+_TEMPLATES = ("{{ _s3bucket_iam_key }}", "{{ _s3bucket_iam_user }}")
 _LOCAL = ("local", "ansible.builtin.local")
 _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
 
@@ -51,7 +51,7 @@ def is_for_here(task: Task, play_context: PlayContext) -> bool:
     if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:
         return False
     name = task.action
-    if name == _TEMPLATE:
+    if name in _TEMPLATES:
         return True
     for prefix in _BUILTIN:
         name = name.removeprefix(prefix)
