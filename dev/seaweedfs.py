@@ -17,7 +17,6 @@ that created it.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from .binaries import find_binaries
 from .processes import Child, get_free_port, plain_environment

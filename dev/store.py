@@ -1,4 +1,4 @@
-"""An S3-compatible store on this machine, with all its data in a folder: what versitygw and SeaweedFS have in common."""
+"""An S3-compatible store on this machine, with its data in a folder: what versitygw and SeaweedFS have in common."""
 
 from __future__ import annotations
 

@@ -1,31 +1,25 @@
 """One store for a test session: an implementation of S3 and IAM that is independent of moto and the gate.
 
-It is versitygw, and with ``make test-stores`` SeaweedFS: ``S3_OPERATOR_TEST_STORE`` names it. Here ``world`` is a cluster with this store in place of AWS, so the fixtures and helpers that need a world work with it.
+It is versitygw, and with ``make test-stores`` SeaweedFS: ``S3_OPERATOR_TEST_STORE`` names it. Here ``world`` is a
+cluster with this store in place of AWS, so the fixtures and helpers that need a world work with it.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import kubernetes.config
 import pytest
 
 from dev.controlplane import ControlPlane
-from dev.seaweedfs import Seaweedfs
 from dev.store import Store
-from dev.versitygw import Versitygw
 from tests.cluster.conftest import start_operator as start_operator
-from tests.support.store import StoreWorld
-
-
-_STORES: dict[str, type[Store]] = {store.name: store for store in (Versitygw, Seaweedfs)}
+from tests.support.store import STORE_CLASS, StoreWorld
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    made = _STORES[os.environ.get("S3_OPERATOR_TEST_STORE", Versitygw.name)]
-    with made(tmp_path_factory.mktemp(made.name)) as store:
+    with STORE_CLASS(tmp_path_factory.mktemp(STORE_CLASS.name)) as store:
         yield store
 
 

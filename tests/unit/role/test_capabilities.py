@@ -311,9 +311,7 @@ def test_tags_that_get_user_does_not_return_are_requested() -> None:
 def test_all_users_are_read_one_by_one_where_the_store_has_no_request_for_all(lacking: list[str]) -> None:
     """SeaweedFS lists its administrator, and answers NoSuchEntity to ListAttachedUserPolicies of it."""
     store = StoreAnswers({**READS, "ListAttachedUserPolicies": NO_SUCH_ENTITY})
-    users = read.read_all_users(
-        store.client("iam"), dataclasses.replace(LACKING, lacking_actions=frozenset(lacking))
-    )
+    users = read.read_all_users(store.client("iam"), dataclasses.replace(LACKING, lacking_actions=frozenset(lacking)))
     assert {name: (user.tags, user.policies) for name, user in users.items()} == {"a": ({"k": "v"}, {"p": {}})}
     assert store.requests == ["ListUsers", "GetUser", "ListUserPolicies", "GetUserPolicy"]
 
