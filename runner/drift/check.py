@@ -178,7 +178,8 @@ class DriftCheck:
 
     def _wanted_of(self, s3: S3Object) -> Wanted:
         self._try_policy(s3)
-        return spec.wanted_of(s3.item, self._settings.cluster_name, self._defaults)
+        settings = self._settings
+        return spec.wanted_of(s3.item, settings.cluster_name, self._defaults, is_aws=settings.is_aws)
 
     def _try_policy(self, s3: S3Object) -> None:
         # A deletion does not need the policy. A file may have anything in its place.

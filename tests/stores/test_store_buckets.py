@@ -40,7 +40,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture(scope="module")
 def capabilities(store: Store) -> Capabilities:
-    return probe(store.client(), store.client("iam"), store.client("sts"))
+    return probe(store.client(), store.client("iam"), store.client("sts"), store.account)
 
 
 @pytest.fixture
@@ -92,6 +92,8 @@ class Left:
         self.wanted, self.capabilities = wanted, capabilities
         tags = wanted.tags_of(wanted.users[0])
         self.iam.create_user(UserName=wanted.username, Tags=listed(tags))
+        # SeaweedFS ignores them in the first call.
+        self.iam.tag_user(UserName=wanted.username, Tags=listed(tags))
         self.s3.create_bucket(Bucket=wanted.bucket)
 
     def check(self) -> bool:

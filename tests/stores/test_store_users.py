@@ -18,7 +18,9 @@ from s3bucket.capabilities import Capabilities, probe
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.users import UserRules
+from tests.support.store import STORE
 
+pytestmark = pytest.mark.skipif(STORE != "versitygw", reason="it is versitygw to which something is denied here")
 UID = "0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a"
 PHOTOS = owner.Identity("prod", "team", "photos", UID)
 BOUNDARY = "arn:aws:iam::000000000000:policy/boundary"

@@ -193,13 +193,13 @@ def main() -> None:
         defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
         defaults |= metadata_defaults(settings.resource_labels, settings.resource_annotations)
         cr = read_cr(given["cr"], given["state"])
-        wanted = wanted_of(cr, settings.cluster_name, defaults)
+        wanted = wanted_of(cr, settings.cluster_name, defaults, is_aws=settings.is_aws)
         sources = make_sources(module, settings)
         cluster, options = connect(module, given["kubernetes"])
         # The first request. Invalid values and old versions have been refused before.
         if not settings.cluster_name:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
-            wanted = wanted_of(cr, settings.cluster_name, defaults)
+            wanted = wanted_of(cr, settings.cluster_name, defaults, is_aws=settings.is_aws)
         settings = probe_store(sources, settings)
         sources = with_capabilities(replace(sources, cluster=cluster), settings.known_capabilities or AWS)
         answer = (compare_deletion if wanted.is_deleting else compare_present)(module, wanted, sources)

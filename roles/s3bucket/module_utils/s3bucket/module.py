@@ -66,7 +66,12 @@ def read_settings(text: str) -> RoleSettings:
 
 def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
     """What the CR asks for, in modules that get the settings from s3bucket_info."""
-    return wanted_of(read_cr(module.params["cr"], "present"), settings.cluster_name, module.params["defaults"])
+    return wanted_of(
+        read_cr(module.params["cr"], "present"),
+        settings.cluster_name,
+        module.params["defaults"],
+        is_aws=settings.is_aws,
+    )
 
 
 def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
