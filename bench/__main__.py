@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,13 @@ from bench.latency import measure_latency, warm_up
 from bench.machine import describe
 from bench.memory import first_minute_of_slope, measure_memory
 from bench.objects import make
+from bench.peers import ack
+from bench.peers.measure import ACK_KINDS, OPERATOR_KINDS, RESYNC_S, Peer
 from bench.place import Place, bring_up
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, table
-from bench.settings import GROUPS, Settings, settings_of
+from bench.settings import GROUPS, PEERS, Settings, settings_of
+from bench.shards import COUNTS, measure_shards
 from bench.steady import measure_drift, measure_restart, measure_steady, measure_throttled
 
 _REPEATS = {WARM: 7, STOCK: 3}
@@ -56,12 +60,13 @@ class Bench:
         self._folder = folder
         self._results = results
         self._started = time.monotonic()
-        self._operator: OperatorProcess | None = None
+        self._operator: OperatorProcess | ack.AckProcess | None = None
+        self._has_many = False
         self.failures: list[str] = []
 
     def run(self) -> None:
         """All that is asked for."""
-        if self._asks(*(group for group in GROUPS if group != "check")):
+        if self._asks(PEERS, *(group for group in GROUPS if group != "check")):
             self._report("starting Kubernetes and AWS")
             plane, aws = bring_up(self._folder)
             try:
@@ -83,8 +88,13 @@ class Bench:
             self._measure_new(place, STOCK, True, True)
         if self._asks("settings"):
             self._measure_all_settings(place)
+        if self._asks(PEERS):
+            self._measure("this operator, beside its peers", lambda: self._measure_beside_peers(place))
+            self._measure("ACK's controllers", lambda: self._measure_ack(place))
         if self._asks("steady", "resync", "drift", "delay", "throttle", "memory"):
             self._measure_syncs(place)
+        if self._asks("shards"):
+            self._measure_shards(place)
 
     def _measure_new(self, place: Place, executor: str, has_latency: bool, has_burst: bool) -> None:
         with OperatorProcess(place, self._folder / executor, executor, _QUIET_S) as operator, self._with_log(operator):
@@ -112,6 +122,19 @@ class Bench:
             self._measure("fair, specs are edited", fairness.measure_specs)
             self._measure("fair, Secrets are edited", fairness.measure_secrets)
 
+    def _measure_beside_peers(self, place: Place) -> list[Row]:
+        place.make_namespace(PEERS)
+        operator = OperatorProcess(place, self._folder / PEERS, WARM, RESYNC_S, PEERS)
+        with operator, self._with_log(operator):
+            return Peer(place, WARM, operator.meter, OPERATOR_KINDS, PEERS).measure(self._settings.burst)
+
+    def _measure_ack(self, place: Place) -> list[Row]:
+        ack.install_crds(place, self._settings.peers)
+        place.make_namespace(ack.ACK)
+        peer = ack.AckProcess(place, self._folder / ack.ACK, self._settings.peers, RESYNC_S)
+        with peer, self._with_log(peer):
+            return Peer(place, ack.ACK, peer.meter, ACK_KINDS, ack.ACK).measure(self._settings.burst)
+
     def _measure_all_settings(self, place: Place) -> None:
         period_s = min(self._settings.sync_period_s, _SETTINGS_PERIOD_S)
         with OperatorProcess(place, self._folder / "settings", WARM, _QUIET_S) as operator, self._with_log(operator):
@@ -126,10 +149,7 @@ class Bench:
     def _measure_syncs(self, place: Place) -> None:
         settings = self._settings
         count, period_s = settings.objects, settings.sync_period_s
-        self._report(f"making {count} objects that are Ready")
-        place.make_namespace(_MANY)
-        names = [f"bench-{number:06d}" for number in range(count)]
-        make(place, _MANY, names)
+        names = self._make_many(place)
         operator = OperatorProcess(place, self._folder / "syncs", WARM, period_s)
         try:
             with self._with_log(operator):
@@ -137,6 +157,22 @@ class Bench:
                 self._measure_running(place, operator, names)
         finally:
             operator.stop()
+
+    def _make_many(self, place: Place) -> list[str]:
+        """The names of objects that are Ready, made at the first call."""
+        names = [f"bench-{number:06d}" for number in range(self._settings.objects)]
+        if not self._has_many:
+            self._report(f"making {len(names)} objects that are Ready")
+            place.make_namespace(_MANY)
+            make(place, _MANY, names)
+        self._has_many = True
+        return names
+
+    def _measure_shards(self, place: Place) -> None:
+        count = len(self._make_many(place))
+        for replicas in COUNTS:
+            folder = self._folder / f"shards-{replicas}"
+            self._measure(f"shards, {replicas} replicas", partial(measure_shards, place, folder, WARM, count, replicas))
 
     def _measure_running(self, place: Place, operator: OperatorProcess, names: list[str]) -> None:
         count, period_s, gate = len(names), self._settings.sync_period_s, place.aws.gate
@@ -185,7 +221,7 @@ class Bench:
             self._report(f"NOT MEASURED: {self.failures[-1]}\n{self._operator.tail() if self._operator else ''}")
 
     @contextmanager
-    def _with_log(self, operator: OperatorProcess) -> Iterator[None]:
+    def _with_log(self, operator: OperatorProcess | ack.AckProcess) -> Iterator[None]:
         """Report the end of this operator's log when something goes wrong."""
         self._operator = operator
         try:
@@ -218,8 +254,8 @@ def main() -> int:
 
 
 def _shown(settings: Settings) -> dict[str, Any]:
-    # Where the results go is a path of this machine.
-    return {name: value for name, value in asdict(settings).items() if name != "results"}
+    # Paths are those of this machine.
+    return {name: value for name, value in asdict(settings).items() if not isinstance(value, Path)}
 
 
 def _accounting() -> str:

@@ -28,7 +28,7 @@ _REMOVE_S = 5.0
 
 
 class Tree(Protocol):
-    """A process that is started by :meth:`command`, with its descendants."""
+    """Processes that are started by :meth:`command`, with their descendants."""
 
     how: str
 
@@ -36,7 +36,7 @@ class Tree(Protocol):
         """The command that starts the process inside of the account."""
 
     def follow(self, pid: int) -> None:
-        """Account for this process, which was started."""
+        """Account for this process, which was started, too."""
 
     def cpu_s(self) -> float:
         """CPU seconds so far, user and system."""
@@ -117,15 +117,15 @@ class ProcTree:
     how = "/proc, with the times of children that were waited for"
 
     def __init__(self) -> None:
-        self._root = 0
+        self._roots: set[int] = set()
 
     def command(self, words: list[str]) -> list[str]:
         """As it is."""
         return words
 
     def follow(self, pid: int) -> None:
-        """The root of the tree."""
-        self._root = pid
+        """A root of the tree."""
+        self._roots.add(pid)
 
     def cpu_s(self) -> float:
         """Of all that live, and of those they waited for."""
@@ -140,7 +140,7 @@ class ProcTree:
 
     def _tree(self) -> dict[int, list[str]]:
         stats = dict(_stats())
-        found = {self._root} & set(stats)
+        found = self._roots & set(stats)
         while more := {pid for pid, fields in stats.items() if int(fields[_PPID]) in found} - found:
             found |= more
         return {pid: stats[pid] for pid in found}

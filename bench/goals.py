@@ -51,7 +51,7 @@ GOALS = (
         (("burst_create", WARM, "rate"), ("burst_create", STOCK, "rate")), _ratio,
     ),
     Goal("steady", "cpu_each", "s", 0.025, True, (("steady", WARM, "cpu_each"),)),
-    Goal("steady", "aws_calls_each", "requests", 10, True, (("steady", WARM, "aws_calls_each"),)),
+    Goal("steady", "aws_calls_each", "requests", 7, True, (("steady", WARM, "aws_calls_each"),)),
     Goal(
         "latency_in_resync", "over_alone", "x", 1.5, True,
         (("latency_in_resync", WARM, "wall_median"), _ALONE), _ratio,

@@ -49,6 +49,12 @@ def new_object(name: str, namespace: str, spec: Item | None = None) -> Item:
     }
 
 
+def policy_of(item: Item) -> Item:
+    """The inline policy that the user of a new object gets."""
+    found: Item = wanted_of(item, CLUSTER, DEFAULTS).user_policy
+    return found
+
+
 @dataclass(frozen=True)
 class ReadyMade:
     """One object with its key pair.

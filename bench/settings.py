@@ -10,8 +10,10 @@ from pathlib import Path
 _PROJECT = Path(__file__).parents[1]
 GROUPS = (
     "latency", "burst", "fair", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory",
-    "check",
+    "shards", "check",
 )  # fmt: skip
+PEERS = "peers"
+"""The group that only ``ROWS`` asks for: it needs the programs of others."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Settings:
     results: Path
     check_objects: int
     checks: int
+    peers: Path
 
     @property
     def stock_burst(self) -> int:
@@ -42,9 +45,9 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     given = {name: value for name, value in environment.items() if value}
     rows = tuple(given["ROWS"].split(",")) if "ROWS" in given else GROUPS
-    unknown = set(rows) - set(GROUPS)
+    unknown = set(rows) - {*GROUPS, PEERS}
     if unknown:
-        raise ValueError(f"ROWS names {', '.join(sorted(unknown))}: there are {', '.join(GROUPS)}")
+        raise ValueError(f"ROWS names {', '.join(sorted(unknown))}: there are {', '.join((*GROUPS, PEERS))}")
     return Settings(
         objects=int(given.get("OBJECTS", 1000)),
         burst=int(given.get("BURST", 50)),
@@ -56,4 +59,5 @@ def settings_of(environment: Mapping[str, str] = os.environ) -> Settings:
         results=Path(given.get("RESULTS", _PROJECT / "bench" / "results")),
         check_objects=int(given.get("CHECK_OBJECTS", 10_000)),
         checks=int(given.get("CHECKS", 2_000)),
+        peers=Path(given.get("PEERS", ".")).expanduser(),
     )

@@ -22,7 +22,7 @@ from runner.kube.client import FINALIZER
 
 ACCOUNT = "123456789012"
 NAMESPACE = "bench"
-_PAGE = 1000
+_PAGE, _PAGE_OF_TAGS = 1000, 100
 _IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 _TRUE = "<{0}>true</{0}>"
@@ -80,6 +80,21 @@ def answer_query(form: dict[str, list[str]], objects: int) -> str:
     if action == "GetAccountAuthorizationDetails":
         return _result(action, _IAM, _users(int(form.get("Marker", ["0"])[0]), objects))
     raise KeyError(action)
+
+
+def answer_resources(asked: dict[str, Any], objects: int) -> str:
+    """The body that answers a GetResources of the Resource Groups Tagging API."""
+    first = int(asked.get("PaginationToken") or 0)
+    after = min(first + _PAGE_OF_TAGS, objects)
+    token, listed = str(after) if after < objects else "", ", ".join(map(_resource, range(first, after)))
+    return f'{{"PaginationToken": "{token}", "ResourceTagMappingList": [{listed}]}}'
+
+
+@cache
+def _resource(number: int) -> str:
+    wanted = object_at(number).wanted
+    tags = [{"Key": key, "Value": text} for key, text in wanted.bucket_tags.items()]
+    return json.dumps({"ResourceARN": wanted.bucket_arn, "Tags": tags})
 
 
 def _named(name: str) -> ReadyMade:
@@ -141,7 +156,10 @@ def serve(objects: int) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._send(200, answer_query(parse_qs(body.decode()), objects))
+            if "X-Amz-Target" in self.headers:
+                self._send(200, answer_resources(json.loads(body), objects))
+            else:
+                self._send(200, answer_query(parse_qs(body.decode()), objects))
 
         def _send(self, status: int, body: str) -> None:
             data = body.encode()

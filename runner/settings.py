@@ -54,6 +54,7 @@ class Settings:
     orphan_grace_period_s: float
     role: RoleSettings
     leader_elect: bool
+    sharding: bool
     leader_election_namespace: str
     lease_name: str
     lease_duration_s: float

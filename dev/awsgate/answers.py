@@ -31,6 +31,11 @@ def error(call: Call, status: int, code: str, message: str = "", details: Mappin
         # https://docs.aws.amazon.com/eks/latest/APIReference/CommonErrors.html
         headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
         return Answer(status, json.dumps({"message": message or code}).encode(), headers)
+    if call.service == "tagging":
+        # https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/CommonErrors.html
+        code = f"{code}Exception" if code == "AccessDenied" else code
+        body = json.dumps({"__type": code, "message": message or code})
+        return Answer(status, body.encode(), {"Content-Type": "application/x-amz-json-1.1"})
     if call.service == "s3":
         more = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in (details or {}).items())
         body = f"<Error><Code>{name}</Code><Message>{text}</Message>{more}<RequestId>gate</RequestId></Error>"

@@ -81,6 +81,9 @@ def call_of(environ: dict[str, Any]) -> Call:
     if service == "eks":
         action, query = _eks_action(environ)
         return Call(service, action, access_key=access_key, query=query, headers=headers, body=body, region=region)
+    if service == "tagging":
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        return Call(service, action, access_key=access_key, headers=headers, body=body, region=region)
     form = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
     action = form.get("Action", "")
     user = form.get("UserName", "")

@@ -99,7 +99,7 @@ class Gate:
         Or a bucket, which need not exist yet: its first reads are stale (``late-bucket``), or its tags are not
         shown (``unshown-bucket``), or AWS could not create its metadata tables (``failed-tables``); a user whom S3
         does not know at first (``late-user``), or with keys that S3 does not know (``late-key``); a quota of the
-        account (``used-quota``).
+        account (``used-quota``); a bucket that the Tagging API shows as it is now (``frozen-tags``).
         """
         self._ask("POST", "marks", {"kind": kind, "name": name, "is_set": True})
         try:
@@ -133,6 +133,10 @@ class Gate:
     def wait_held(self, timeout_s: float) -> str:
         """Wait until a request is held. Returns the action of the one held longest; empty when none is."""
         return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
+
+    def held(self) -> list[str]:
+        """The actions of all requests that are held now, the one held longest first."""
+        return [str(action) for action in self._ask("GET", "all-held")]
 
     def let_go(self) -> None:
         """Release the request that :meth:`wait_held` named; the others and the hold stay."""

@@ -15,7 +15,7 @@ from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 from requests.structures import CaseInsensitiveDict
 
-from . import access, configurations, eks, rules
+from . import access, bulk, configurations, eks, rules
 from .answers import Answer, error
 from .calls import ACCOUNT, Call, call_of
 from .configurations.metadata_tables import FAILED_TABLES
@@ -25,7 +25,7 @@ from .rights import Right, rights_for
 
 _StartResponse = Callable[..., Any]
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 409: "Conflict"}
-_MARKS = {
+_MARKS: dict[str, Any] = {
     "access-points": rules.WITH_ACCESS_POINTS,
     "mfa-delete": rules.WITH_MFA_DELETE,
     "disabled-region": rules.DISABLED_REGIONS,
@@ -36,6 +36,7 @@ _MARKS = {
     "used-quota": rules.USED_QUOTAS,
     "closed-target": CLOSED_TARGETS,
     "failed-tables": FAILED_TABLES,
+    "frozen-tags": bulk.FROZEN_TAGS,
 }
 ADMIN = "admin"
 """The IAM user of the tests and, by default, of the operator."""
@@ -112,7 +113,7 @@ class Gate:
         return answer
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
-        for rule in (*rules.BEFORE, *configurations.BEFORE, eks.answer_association):
+        for rule in (*rules.BEFORE, *configurations.BEFORE, eks.answer_association, bulk.answer_resources):
             answer = rule(call)
             if answer is not None:
                 return answer
@@ -140,7 +141,7 @@ class Gate:
         if answer.status == 403 and not body and not call.action.startswith("Head"):
             return error(call, 403, "AccessDenied", "Access Denied")
         if answer.status < 300:
-            for rule in rules.AFTER:
+            for rule in (*rules.AFTER, bulk.list_in_pages):
                 rule(call, answer)
             if call.action == "DeleteBucket":
                 configurations.forget(call.bucket)
@@ -205,6 +206,7 @@ class Gate:
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "forget-users"): lambda: forget_users(body["kept_prefix"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
+                ("GET", "all-held"): self._holds.held,
                 ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
                 ("POST", "association"): lambda: eks.change_association(**body),
                 ("POST", "let-go"): lambda: self._holds.let_go(**body),

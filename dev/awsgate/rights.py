@@ -123,6 +123,9 @@ def rights_for(call: Call) -> list[Right]:
         return list(_s3_rights(call))
     if call.service == "eks" and call.action:
         return list(_eks_rights(call))
+    if call.service == "tagging":
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
+        return [Right(f"tag:{call.action}", "*")]
     # sts:GetCallerIdentity needs no permission, and cannot even be denied:
     # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
     return [] if call.action == "GetCallerIdentity" else [Right(UNKNOWN, call.action)]

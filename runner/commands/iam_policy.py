@@ -51,6 +51,8 @@ _OBJECTS = ("s3:AbortMultipartUpload", "s3:DeleteObjectVersion", "s3:GetObjectRe
 _ACCOUNT = ("iam:GetAccountAuthorizationDetails", "s3:ListAllMyBuckets")
 # A store may have no request for all users at once.
 _ACCOUNT_OF_STORE = ("iam:ListUsers",)
+# Saves two requests for each check. Only AWS has it.
+_ACCOUNT_OF_AWS = ("tag:GetResources",)
 # Not limited by path: IAM cannot check the path of a user that does not exist yet, and a user with another path must be
 # reported as a Conflict.
 _ALL_USERS = (
@@ -153,12 +155,13 @@ def policy_for(settings: PolicySettings) -> JsonObject:
     boundary = settings.permissions_boundary
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html#access_policies_boundaries-delegate
     is_bound: dict[str, dict[str, Json]] = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
+    of_provider = _ACCOUNT_OF_AWS if settings.provider == PROVIDERS[0] else _ACCOUNT_OF_STORE
     groups = [f"arn:{settings.partition}:iam::{settings.account}:group/{name}" for name in settings.allowed_groups]
     return _document(
         [
             _allow("Buckets", (*_BUCKETS, *_setting_actions(settings.settings)), buckets, in_account),
             _allow("Objects", _OBJECTS, f"{buckets}/*", in_account),
-            _allow("Account", _ACCOUNT + (() if settings.provider == PROVIDERS[0] else _ACCOUNT_OF_STORE), "*"),
+            _allow("Account", _ACCOUNT + of_provider, "*"),
             _allow("AllUsers", _ALL_USERS, f"{users}/*"),
             _allow("Users", _USERS + (_ROTATION if settings.key_rotation else ()), managed),
             _allow("UsersWithinTheirBoundary", _BOUND_USERS + (_BINDING if boundary else ()), managed, is_bound),

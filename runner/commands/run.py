@@ -103,8 +103,15 @@ def with_operator(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(_BEFORE_ROLE)(with_role(with_options(_AFTER_ROLE)(command)))
 
 
+_SHARDING = click.option(
+    "--sharding/--no-sharding", default=False, show_default=True, envvar="SHARDING", show_envvar=True,
+    help="Whether all replicas work, each on its share of the S3 objects. Otherwise one works, the others stand by.",
+)  # fmt: skip
+
+
 @click.command()
 @with_operator
+@_SHARDING
 def run(role: RoleOptions, log_format: str, log_level: str, **flags: object) -> None:
     """Watch and reconcile until SIGTERM, SIGINT or SIGHUP.
 
@@ -143,7 +150,10 @@ def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Op
 
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or find_own_namespace()
     paths = {"project_dir": role.project_dir, "work_dir": processes.short_path(base)}
-    settings = Settings.of({**flags, **paths, "role": role.settings})
+    # once works on all objects.
+    settings = Settings.of({"sharding": False, **flags, **paths, "role": role.settings})
+    if settings.sharding and not settings.leader_elect:
+        raise click.UsageError("--sharding needs Leases: leave out --no-leader-elect")
     try:
         return Operator(settings, connect(settings.watch_namespaces))
     except TermsError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Protocol
 
 from runner.backoff import EditRate
-from runner.control.queue import Lane, WorkQueue
+from runner.control.queue import Lane
 from runner.control.status import is_ready_in_generation, ready_condition
 from runner.kube.cache import Cache
 from runner.objects import Child, Key, S3Object
@@ -56,6 +57,27 @@ class References:
             del self._used[key]
 
 
+class Requests(Protocol):
+    """The work queue, as far as watches need it."""
+
+    def add(self, key: Key, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> None:
+        """Have an object reconciled."""
+
+    def forget(self, key: Key) -> None:
+        """The object no longer exists."""
+
+
+def add_known(queue: Requests, s3: S3Object, sync_period_s: float, chance: random.Random) -> None:
+    """Have an object reconciled that this process has not reconciled yet.
+
+    One that is Ready waits for its turn in the period, so that a start with thousands of objects is no burst.
+    """
+    if is_ready_in_generation(s3) and not s3.is_deleting:
+        queue.add(s3.key, Lane.RESYNC, chance.random() * sync_period_s)
+    else:
+        queue.add(s3.key, Lane.FRESH)
+
+
 class ObjectHandler:
     """S3 objects: a new, changed or deleted one is fresh; one that was Ready before a restart waits for its turn.
 
@@ -66,7 +88,7 @@ class ObjectHandler:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: Requests,
         sync_period_s: float,
         cache: Cache[S3Object],
         chance: random.Random | None = None,
@@ -88,8 +110,7 @@ class ObjectHandler:
             if is_new and is_ready_in_generation(s3) and not s3.is_deleting:
                 self._cache.put(s3)
                 self._references.put(s3)
-                # Spread over the period, so that a restart with thousands of objects is no burst.
-                self._queue.add(s3.key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
+                add_known(self._queue, s3, self._sync_period_s, self._chance)
             else:
                 self._see(s3)
         for key in set(self._cache.keys()) - present:
@@ -139,7 +160,7 @@ class ChildHandler:
     The rate of edits is limited by S3 object.
     """
 
-    def __init__(self, queue: WorkQueue, cache: Cache[Child], edits: EditRate | None = None) -> None:
+    def __init__(self, queue: Requests, cache: Cache[Child], edits: EditRate | None = None) -> None:
         self._queue = queue
         self._cache = cache
         self._edits = edits or EditRate()

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from runner.control.handlers import ChildHandler, ObjectHandler
-from runner.control.queue import WorkQueue
+from runner.control.handlers import ChildHandler, ObjectHandler, Requests
 from runner.control.threads import Threads
 from runner.kube.cache import Caches
 from runner.kube.client import Kube
@@ -27,7 +26,7 @@ class Watches:
     :param sync_period_s: objects that were Ready before are spread over it
     """
 
-    def __init__(self, kube: Kube, caches: Caches, queue: WorkQueue, sync_period_s: float) -> None:
+    def __init__(self, kube: Kube, caches: Caches, queue: Requests, sync_period_s: float) -> None:
         self._kube = kube
         self._caches = caches
         self._queue = queue

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import s3bucket
 from runner.drift.aws_clients import AWSClients, Client, make_tenant_clients
+from runner.drift.bucket_cache import BucketCache
 from runner.drift.cached_children import Cached, CachedCluster
 from runner.drift.capabilities import EndpointCapabilities
 from runner.drift.owned import OwnedReader
@@ -57,7 +58,7 @@ class DriftCheck:
     """Compares objects with what is in AWS and Kubernetes.
 
     :param project_dir: holds ``roles/``
-    :param period_s: how often all IAM users are read
+    :param period_s: the sync period: how often all IAM users are read, and buckets more often
     :param count_call: called for each request to AWS, with its operation
     :param cached: where Secrets and Services are read first; None: all are read from the API server
     :param limit_s: how long one check may take
@@ -84,6 +85,7 @@ class DriftCheck:
         self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
         self.capabilities = EndpointCapabilities(self._clients, settings)
         self._users = UserCache(period_s, clock, self._time_limit, self.capabilities.get)
+        self._buckets = BucketCache(self._clients, period_s, clock, settings.cluster_name, self.capabilities.get)
         self.owned = OwnedReader(self._clients, self._users, settings, self.capabilities.get)
         self._live: ApiServer | None = connect() if has_cluster else None
         self.keys = KeyVerification(self._clients, self._live, self.capabilities.get) if self._live else None
@@ -102,7 +104,7 @@ class DriftCheck:
         try:
             with self._time_limit.running():
                 wanted = self._wanted_of(s3)
-                seen = observe.observe(wanted, self._sources(wanted))
+                seen = self._observe(wanted)
         except ReconcileError as refusal:
             if refusal.reason == Reason.CREDENTIALS_INVALID:
                 self._clients.forget()
@@ -162,12 +164,33 @@ class DriftCheck:
         return None
 
     def forget(self, s3: S3Object) -> None:
-        """The role was run on an object: what was read of its users no longer holds."""
+        """An object may have changed in AWS, as after a run of the role: what was read of it no longer holds."""
         self._users.forget(s3.usernames)
+        self._buckets.forget([s3.bucket_name])
+
+    def share(self, replicas: int) -> None:
+        """Share the rate that the account allows with other replicas; their number includes this one."""
+        self._clients.share(replicas)
 
     def close(self) -> None:
         """End the processes that this check has started."""
         self._sandbox.close()
+
+    def _observe(self, wanted: Wanted) -> observe.Observation:
+        """Observe a present object; again with S3's own answers if those for many buckets may have been wrong."""
+        buckets = self._buckets.get_reader(wanted.region, wanted.bucket)
+        sources = self._sources(wanted)
+        try:
+            seen = observe.observe(wanted, replace(sources, buckets=buckets))
+        except ReconcileError:
+            if buckets is None or not buckets.is_used:
+                raise
+        else:
+            if buckets is None or not (buckets.is_used and "tags" in seen.bucket_differs):
+                self._buckets.note(wanted.bucket, is_misleading=False)
+                return seen
+        self._buckets.note(wanted.bucket, is_misleading=True)
+        return observe.observe(wanted, sources)
 
     def _predict(self, s3: S3Object) -> prediction.Prediction:
         wanted = self._wanted_of(s3)

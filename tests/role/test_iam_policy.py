@@ -215,6 +215,15 @@ def read_all_users(operator: Operator, make: NewObject) -> str:
     return "Ready"
 
 
+def read_tags_of_all_buckets(operator: Operator, make: NewObject) -> str:
+    client = operator.client("resourcegroupstaggingapi")
+    try:
+        client.get_resources(ResourceTypeFilters=["s3"])
+    except client.exceptions.ClientError as error:
+        return str(error.response["Error"]["Code"]).removesuffix("Exception")
+    return "Ready"
+
+
 def read_last_use_of_a_key(operator: Operator, make: NewObject) -> str:
     cr = make()
     make_owned(operator.world, cr)
@@ -358,7 +367,7 @@ def deactivate_keys_of_an_orphan(operator: Operator, make: NewObject) -> str:
 
 # Flows that start no Ansible come first: an action is tested with the first flow that uses it.
 FLOWS = (
-    compare, compare_bucket_of_another_account, read_all_users, read_last_use_of_a_key,
+    compare, compare_bucket_of_another_account, read_all_users, read_tags_of_all_buckets, read_last_use_of_a_key,
     delete_with_retain, deactivate_keys_of_an_orphan, repair_a_role, create_and_delete_a_role,
     write_every_optional_setting, repair_every_aspect, create_with_every_field,
     # The last ones: a bucket that cannot be closed to writers is emptied nevertheless.

@@ -173,13 +173,14 @@ TOGETHER = {
     "logFormat": Row("text", in_args("--log-format"), ["--log-format=text"]),
     "logLevel": Row("error", in_args("--log-level"), ["--log-level=error"]),
     "crds.install": Row(False, exists("CustomResourceDefinition"), False),
-    "rbac.configMaps": Row(True, lambda objects: str(objects).count("'configmaps'"), 2),
+    "rbac.configMaps": Row(True, lambda objects: str(objects).count("'get', 'create', 'patch', 'delete'"), 2),
     "rbac.aggregate": Row(False, lambda objects: str(objects).count("aggregate-to-"), 0),
     "serviceAccount.annotations": Row({"role": "arn"}, at("ServiceAccount", "metadata", "annotations", "role"), "arn"),
     "serviceAccount.labels": Row({"use": "yes"}, at("ServiceAccount", "metadata", "labels", "use"), "yes"),
     "serviceAccount.name": Row("own", in_pods("serviceAccountName"), ["own"] * TWICE),
     "serviceAccount.automount": Row(False, at("ServiceAccount", "automountServiceAccountToken"), False),
     "replicas": Row(2, at("Deployment", "spec", "replicas"), 2),
+    "sharding.enabled": Row(True, in_args("--sharding"), ["--sharding"]),
     "revisionHistoryLimit": Row(0, at("Deployment", "spec", "revisionHistoryLimit"), 0),
     "updateStrategy.rollingUpdate": Row(
         {"maxSurge": 1, "maxUnavailable": 0},
@@ -269,6 +270,7 @@ TOGETHER = {
     "metrics.prometheusRule.alerts.S3OperatorNotLeading": Row(
         {"severity": "page"}, rule("S3OperatorNotLeading", "labels", "severity"), "page"
     ),
+    "metrics.prometheusRule.alerts.S3ShardsNotHeld": Row({"for": "1h"}, rule("S3ShardsNotHeld", "for"), "1h"),
     "metrics.prometheusRule.alerts.S3NamespaceNotWatched": Row(
         {"runbookURL": "https://y/"}, rule("S3NamespaceNotWatched", "annotations", "runbook_url"), "https://y/"
     ),

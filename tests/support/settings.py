@@ -19,7 +19,10 @@ from s3bucket.settings import ALL, BY_NAME
 from tests.support.world import World
 
 # How many drift rows of each optional setting are run: all, or fewer in the samples of the Makefile.
+IS_SAMPLE = "S3_OPERATOR_TEST_ROWS" in os.environ
 _MOST_ROWS = int(os.environ.get("S3_OPERATOR_TEST_ROWS", "1000"))
+
+OPTIONAL = [setting for setting in ALL if setting.is_optional]
 
 
 @dataclass
@@ -79,6 +82,7 @@ class Row:
     :param field: a field that the plan names
     :param has_fresh_key: whether the repair rotates the access key; otherwise the Secret keeps its key
     :param expect: the only differences that a repair may leave
+    :param is_alone: it breaks or hides what other rows break, so none is broken with it
     """
 
     aspect: str
@@ -86,6 +90,40 @@ class Row:
     break_it: Callable[[Subject], Any]
     has_fresh_key: bool = False
     expect: Expect = lambda *_: None
+    is_alone: bool = False
+
+    @property
+    def part(self) -> str:
+        """What is broken: the access key and the Secret with it are one part."""
+        return "access_key" if self.aspect == "secret" else self.aspect
+
+
+Wave = dict[str, Row]
+"""Rows that are broken one after the other and repaired by one run, by their names."""
+
+
+def waves_of(rows: dict[str, Row]) -> dict[str, Wave]:
+    """Distribute the rows over waves. A run costs more than everything else of a row.
+
+    No wave breaks a part twice. The first row of each part that is no optional setting is alone, so that its repair is
+    seen to write nothing else (tests/role/test_optional_settings.py has that of each optional setting). A sample of the
+    tests has only those alone that must be.
+    """
+    waves: list[Wave] = []
+    shared: list[Wave] = []
+    seen = {setting.name for setting in OPTIONAL}
+    for name, row in rows.items():
+        is_first = row.part not in seen and not IS_SAMPLE
+        seen.add(row.part)
+        if row.is_alone or is_first:
+            waves.append({name: row})
+            continue
+        wave = next((wave for wave in shared if row.part not in [other.part for other in wave.values()]), None)
+        if wave is None:
+            shared.append(wave := {})
+            waves.append(wave)
+        wave[name] = row
+    return {"-and-".join(islice(wave, 2)) + ("-and-more" if len(wave) > 2 else ""): wave for wave in waves}
 
 
 @dataclass(frozen=True)
@@ -123,6 +161,3 @@ def table_of(kind: str, *, with_needy: bool = True) -> dict[str, Any]:
             rows = getattr(module, kind)
             found |= dict(islice(rows.items(), _MOST_ROWS)) if kind == "ROWS" else rows
     return found
-
-
-OPTIONAL = [setting for setting in ALL if setting.is_optional]

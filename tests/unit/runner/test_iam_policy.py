@@ -266,9 +266,10 @@ def test_flags_and_role_take_the_same() -> None:
     assert (iam_policy.PATH, iam_policy.BOUNDARY) == (users.PATH, users.BOUNDARY)
 
 
-def test_policy_of_a_store_also_lists_users() -> None:
+def test_policy_of_a_store_lists_users_and_reads_no_tags_of_many() -> None:
     def actions(provider: str) -> set[str]:
         policy: Any = iam_policy.policy_for(iam_policy.PolicySettings("123456789012", provider=provider))
         return {action for item in policy["Statement"] for action in item["Action"]}
 
     assert actions("Other") - actions("AWS") == {"iam:ListUsers"}
+    assert actions("AWS") - actions("Other") == {"tag:GetResources"}

@@ -156,3 +156,9 @@ def wanted_tags(wanted: Wanted, bucket: BucketState, is_adopted: bool) -> dict[s
     if not wanted.identity.uid and bucket.tags.get(owner.UID):
         tags[owner.UID] = bucket.tags[owner.UID]
     return tags
+
+
+def has_wanted_tags(wanted: Wanted, bucket: BucketState) -> bool:
+    """Return whether an owned bucket has all tags that it should have, as one that was adopted or as another one."""
+    is_owned = wanted.identity.is_owner(bucket.tags)
+    return is_owned and any(wanted_tags(wanted, bucket, adopted) == bucket.tags for adopted in (False, True))

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .. import aspects
 from ..capabilities import AWS, Capabilities
 from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
 from ..read import find_bucket as read_bucket
-from ..read import get_account
+from ..read import get_account, get_bucket_tags
 from ..regions import is_name_at_aws, own_region, partition_of
 from ..spec import Wanted
 from ..state import BucketState
@@ -46,13 +47,38 @@ def ask_account(
 def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
     """The object's bucket with its region and tags; None when there is none.
 
+    What ``sources.buckets`` knows saves requests for a bucket that is as it should be.
+
     :raises ReconcileError: BucketNameTaken, NoSuchRegionError, or when AWS does not return the state
     """
+    known = _find_known(wanted, sources, account)
+    if known is not None:
+        return known
     try:
         return read_bucket(sources.s3, wanted.bucket, sources.owner_of(account), is_aws=sources.capabilities.is_aws)
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise
+
+
+def _find_known(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
+    """The bucket without the request for its existence and region; None when that request has to be made.
+
+    The request for its tags confirms the existence, and the owner of the bucket (``ExpectedBucketOwner``).
+    """
+    if sources.buckets is None:
+        return None
+    known = sources.buckets.find(lambda bucket: aspects.has_wanted_tags(wanted, bucket))
+    if known is not None:
+        return known
+    region = sources.buckets.find_region()
+    if region != wanted.region:
+        return None
+    try:
+        tags = get_bucket_tags(sources.s3, wanted.bucket, sources.owner_of(account))
+    except UnknownStateError:
+        return None
+    return None if tags is None else BucketState(region, tags)
 
 
 def _check_region(wanted: Wanted, refusal: UnknownStateError) -> None:

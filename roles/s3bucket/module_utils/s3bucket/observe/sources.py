@@ -31,6 +31,16 @@ class Users(Protocol):
         """What AWS shows of the last use of an access key."""
 
 
+class Buckets(Protocol):
+    """The bucket of the object, as requests for many buckets returned it some time ago."""
+
+    def find(self, is_wanted: Callable[[BucketState], bool]) -> BucketState | None:
+        """The bucket with its region and tags, if it is known and is as it should be."""
+
+    def find_region(self) -> str:
+        """The region of the bucket; empty when it is not known."""
+
+
 class Cluster(Protocol):
     """Reads Secrets and Services: from the API server, or from the operator's informer caches.
 
@@ -80,6 +90,7 @@ class Sources:
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
     ``capabilities``: what the endpoint has.
+    ``buckets``: only for a caller that changes nothing, and that observes again without it where it was wrong.
     ``eks_of`` makes an EKS client of a region.
     ``iam``, ``role_rules``: for the IAM role of an object that requests one, and who may assume it.
     """
@@ -101,6 +112,7 @@ class Sources:
     role_rules: RoleRules = NO_ROLES
     eks_of: Callable[[str], AwsClient] | None = None
     capabilities: Capabilities = AWS
+    buckets: Buckets | None = None
 
     def owner_of(self, account: str) -> str:
         """The value of ExpectedBucketOwner; empty where it is left out.
