@@ -10,7 +10,7 @@ One process with one endpoint. What IAM has (``weed/s3api/s3api_embedded_iam.go`
 
 With its defaults IAM only reads, and each user may create keys for itself. Two options change that.
 
-In S3, CreateBucket ignores tags, and no request looks at ExpectedBucketOwner. The owner of a bucket is the identity
+In S3, CreateBucket ignores tags, and no request compares ExpectedBucketOwner. The owner of a bucket is the identity
 that created it.
 """
 

@@ -45,7 +45,7 @@ LACKING = {
 }[STORE]  # fmt: skip
 # What the bucket of a Tenant has not, where the store has public access blocks.
 LEFT = {"public_access_block"} if "GetPublicAccessBlock" in HAVING else set[str]()
-# SeaweedFS looks neither at ExpectedBucketOwner nor at the paths of users, and answers no request for STS.
+# SeaweedFS compares neither ExpectedBucketOwner nor the paths of users, and answers no request for STS.
 IS_SEAWEEDFS = STORE == "seaweedfs"
 
 

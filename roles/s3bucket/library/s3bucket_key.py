@@ -84,7 +84,7 @@ def main() -> None:
     user, key = given["user_name"], given["id"]
     try:
         if given["state"] == "absent":
-            result = {"changed": store_keys.delete(iam, user, key)}
+            result: dict[str, Any] = {"changed": store_keys.delete(iam, user, key)}
         elif key:
             result = {"changed": store_keys.set_status(iam, user, key, is_active=given["active"])}
         else:
