@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.drift.account_rate import AccountRate
 from s3bucket import errors, regions, spec
+from s3bucket.answers import check_answers
 from s3bucket.outcome import Reason
 from s3bucket.regions import Partition
 
@@ -182,7 +183,7 @@ class AWSClients:
             raise errors.UnknownStateError(Reason.AWS_UNREACHABLE, message) from error
         if not keys:
             client.meta.events.register("before-send", self._notice)
-        return client
+        return check_answers(client)
 
     def _region_of_iam(self, partition: Partition) -> str:
         return regions.region_of_iam(partition.home, is_aws=self._is_aws)

@@ -23,6 +23,7 @@ from .errors import (
     ResponseParserError,
     UnknownStateError,
     code_of,
+    content_of,
     not_implemented,
     reason_of,
     unknown,
@@ -346,7 +347,8 @@ def _find_owner(s3: AwsClient, account: str) -> tuple[str | None, bool]:
     except AWS_ERRORS as error:
         raise unknown("list the buckets (s3:ListAllMyBuckets)", error) from error
     ids = [one for one in (str(answer.get("Owner", {}).get("ID") or ""), account) if one]
-    names = [bucket["Name"] for bucket in answer.get("Buckets", [])][:_MAX_BUCKETS]
+    found = content_of(answer, "Buckets", "list the buckets (s3:ListAllMyBuckets)")
+    names = [bucket["Name"] for bucket in found][:_MAX_BUCKETS]
     if not names:
         return (ids[0] if ids else None), False
     for name in names:

@@ -19,7 +19,16 @@ from typing import Any
 
 from . import settings, user_record
 from .capabilities import AWS, Capabilities, bucket_arguments, is_absent
-from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to, not_implemented, unknown
+from .errors import (
+    AWS_ERRORS,
+    ReconcileError,
+    UnknownStateError,
+    code_of,
+    content_of,
+    failing_to,
+    not_implemented,
+    unknown,
+)
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .rotation import UNTRACKED, LastUse
@@ -72,7 +81,7 @@ def get_bucket_tags(s3: AwsClient, name: str, owner: str) -> dict[str, str] | No
         if code_of(error) == "NoSuchBucket":
             return None
         raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
-    return tags_in(answer.get("TagSet", []))
+    return tags_in(content_of(answer, "TagSet", f"read the tags of bucket {name} (s3:GetBucketTagging)"))
 
 
 def check_has_bucket_tags(s3: AwsClient, name: str, owner: str) -> None:
@@ -423,7 +432,8 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception, *, is_aws: bo
     # A 403 means that the bucket is another account's, or that the operator lacks the right. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
-        is_listed = any(bucket["Name"] == name for page in pages for bucket in page.get("Buckets", []))
+        verb = f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)"
+        is_listed = any(bucket["Name"] == name for page in pages for bucket in content_of(page, "Buckets", verb))
     except AWS_ERRORS as cause:
         raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:
