@@ -10,6 +10,7 @@ import click
 
 from runner import logs
 from runner.commands.options import (
+    EVENT_QUEUE,
     LEASE_NAME,
     LEASE_NAMESPACE,
     WATCH_NAMESPACE,
@@ -29,6 +30,11 @@ _BEFORE_ROLE = [
     click.option("--sync-period", "sync_period_s", type=Seconds(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
                  help="Seconds after which every object is reconciled again, give or take 10 %."),
+    EVENT_QUEUE,
+    click.option("--sync-period-with-events", "sync_period_with_events_s", type=Seconds(min=1), default=3600,
+                 show_default=True, envvar="SYNC_PERIOD_WITH_EVENTS", show_envvar=True,
+                 help="The sync period while the queue of --event-queue-url works, in seconds. It is never shorter "
+                      "than --sync-period."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
                  help="Objects that are reconciled at a time."),
@@ -148,6 +154,8 @@ def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Op
     from runner.kube.config import find_own_namespace
     from runner.kube.leader import TermsError
 
+    if flags["event_queue"] and not role.settings.is_aws:
+        raise click.UsageError("--event-queue-url needs AWS: with --provider Other, leave it out.")
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or find_own_namespace()
     paths = {"project_dir": role.project_dir, "work_dir": processes.short_path(base)}
     # once works on all objects.

@@ -63,9 +63,10 @@ class Factory:
 
     :param work: what this replica may work on
     :param has_backlog: whether an object that is being processed is one of many of its namespace
+    :param has_events: whether events of AWS are received now
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the operator and its components share
         self,
         settings: Settings,
         kube: Kube,
@@ -73,7 +74,9 @@ class Factory:
         metrics: Metrics,
         work: Work,
         has_backlog: Callable[[Key], bool],
+        has_events: Callable[[], bool],
     ) -> None:
+        self._has_events = has_events
         self._settings = settings
         self._kube = kube
         self._caches = caches
@@ -145,14 +148,15 @@ class Factory:
         self, check: DriftCheck, role: GuardedRole, objects: StoredObjects, verifier: Verifier | None
     ) -> Reconciler:
         settings = self._settings
-        periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s)
+        with_events_s = settings.sync_period_with_events_s
+        periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s, with_events_s)
         return Reconciler(
             objects,
             role,
             check,
             self._make_claims(),
             Publisher(objects, self._metrics, find_verified=verifier.find if verifier else None),
-            Schedule(periods),
+            Schedule(periods, has_events=self._has_events),
             drift_check=settings.drift_check,
             verifier=verifier,
             working=self._work.working,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from runner.backoff import EditRate
+from runner.control.names import Names
 from runner.control.queue import Lane
 from runner.control.status import is_ready_in_generation, ready_condition
 from runner.kube.cache import Cache
@@ -84,6 +85,8 @@ class ObjectHandler:
     Distinguishes a change that matters (spec, deletion, a requested reconcile) from the operator's own status writes.
     An object that is edited again and again is reconciled at a limited rate; a deletion is never delayed. Objects with
     users that may also use its bucket are checked when it becomes Ready, and when it is deleted.
+
+    :param names: where what the objects own in AWS is kept; None where no events of AWS are received
     """
 
     def __init__(
@@ -93,8 +96,10 @@ class ObjectHandler:
         cache: Cache[S3Object],
         chance: random.Random | None = None,
         edits: EditRate | None = None,
+        names: Names | None = None,
     ) -> None:
         self._queue = queue
+        self._names = names
         self._sync_period_s = sync_period_s
         self._cache = cache
         self._edits = edits or EditRate()
@@ -108,8 +113,7 @@ class ObjectHandler:
             present.add(s3.key)
             is_new = self._cache.find(s3.key) is None
             if is_new and is_ready_in_generation(s3) and not s3.is_deleting:
-                self._cache.put(s3)
-                self._references.put(s3)
+                self._keep(s3)
                 add_known(self._queue, s3, self._sync_period_s, self._chance)
             else:
                 self._see(s3)
@@ -128,8 +132,7 @@ class ObjectHandler:
 
     def _see(self, s3: S3Object) -> None:
         before = self._cache.find(s3.key)
-        self._cache.put(s3)
-        self._references.put(s3)
+        self._keep(s3)
         if before is None or _usability_of(before) != _usability_of(s3):
             self._check_users(s3.key)
         if before is None or (s3.is_deleting and not before.is_deleting):
@@ -137,9 +140,17 @@ class ObjectHandler:
         elif _version_of(before) != _version_of(s3):
             self._queue.add(s3.key, Lane.FRESH, self._edits.next_s(s3.key))
 
+    def _keep(self, s3: S3Object) -> None:
+        self._cache.put(s3)
+        self._references.put(s3)
+        if self._names is not None:
+            self._names.put(s3)
+
     def _forget(self, key: Key) -> None:
         self._cache.remove(key)
         self._references.remove(key)
+        if self._names is not None:
+            self._names.remove(key)
         self._check_users(key)
         self._queue.forget(key)
         self._edits.forget(key)

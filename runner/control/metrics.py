@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -68,6 +68,7 @@ class Metrics:
         for step in Result:
             self._rotations.labels(step.value)
         self._keys = KeyMetrics(registry)
+        self.events = EventMetrics(registry)
         self._checks = Counter(
             "s3_operator_drift_checks", "Drift checks, by what they found", ["result"], registry=registry
         )
@@ -282,6 +283,39 @@ class KeyMetrics:
     def _remove(self, labels: tuple[str, ...]) -> None:
         for gauge in (self._age, self._due, self._in_use):
             _remove(gauge, labels)
+
+
+class EventMetrics:
+    """The events of AWS that an SQS queue brings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = Counter(
+            "s3_operator_events", "Messages of the queue of AWS events, by what became of them", ["result"],
+            registry=registry,
+        )  # fmt: skip
+        self._last = Gauge(
+            "s3_operator_last_event_timestamp_seconds",
+            "When the last event of CloudTrail was received; NaN: none was",
+            registry=registry,
+        )
+        self._last.set(math.nan)
+        self.up = Gauge(
+            "s3_operator_event_queue_up",
+            "1 while events of AWS are received, 0 while all objects are checked each sync period; NaN: no queue",
+            registry=registry,
+        )
+        self.up.set(math.nan)
+
+    def prepare(self, results: Iterable[str]) -> None:
+        """Begin with zero: of a series that begins with its first message Prometheus sees no increase."""
+        for result in results:
+            self._messages.labels(result)
+
+    def count(self, result: str, *, is_event: bool = True) -> None:
+        """A message was received. ``is_event``: it is one of CloudTrail's events."""
+        self._messages.labels(result).inc()
+        if is_event:
+            self._last.set_to_current_time()
 
 
 def _remove(gauge: Gauge, labels: tuple[str, ...]) -> None:

@@ -2,9 +2,9 @@
 
 ``run`` serves, ``once`` makes one pass. What reconciles objects is built in :mod:`runner.control.components`.
 
-Threads: one a watcher, one a worker, two that verify access keys, three for the Lease, one a HTTP server; the main
-thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release
-the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
+Threads: one a watcher, one a worker, two that verify access keys, one for events of AWS, three for the Lease, one a
+HTTP server; the main thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel
+them then, release the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import socket
 import threading
 from functools import partial
 
+from runner.control.changes import Changes, Feed
 from runner.control.components import Components, Factory, wait_for_cluster_id
 from runner.control.leadership import Leadership
 from runner.control.metrics import Metrics
+from runner.control.names import Names
 from runner.control.once import OnePass, list_objects
 from runner.control.probes import Probes, serve_probes
 from runner.control.queue import WorkQueue
@@ -70,8 +72,10 @@ class Operator:
         )
         self._shards = self._make_shards() if settings.sharding else None
         self._work: Work = self._shards or Whole(self._leadership.may_run)
-        queue = self._queue if self._shards is None else self._make_sharded_queue(self._shards)
-        self._watches = Watches(kube, self._caches, queue, settings.sync_period_s)
+        queue = self._requests = self._queue if self._shards is None else self._make_sharded_queue(self._shards)
+        self._names = Names() if settings.event_queue else None
+        self._feed = Feed()
+        self._watches = Watches(kube, self._caches, queue, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
 
@@ -171,7 +175,15 @@ class Operator:
         )
         if not cluster:
             return None
-        factory = Factory(self._settings, self._kube, self._caches, self._metrics, self._work, self._has_backlog)
+        factory = Factory(
+            self._settings,
+            self._kube,
+            self._caches,
+            self._metrics,
+            self._work,
+            self._has_backlog,
+            lambda: self._feed.is_live,
+        )
         self._components = factory.make(cluster)
         self._leadership.cancel_runs = self._components.job.cancel
         return self._components
@@ -191,6 +203,7 @@ class Operator:
         if components.verifier is not None:
             for number in range(VERIFY_THREADS):
                 self._threads.start(f"verify-{number}", components.verifier.work)
+        self._receive_events(components)
         self._start_workers(components)
 
     def _start_shards(self, components: Components) -> None:
@@ -206,6 +219,29 @@ class Operator:
     def _share(self, components: Components, replicas: int) -> None:
         self._metrics.replicas.set(replicas)
         components.check.share(replicas)
+
+    def _receive_events(self, components: Components) -> None:
+        url = self._settings.event_queue
+        if url is None or self._names is None:
+            return
+        check, period_s = components.check, self._settings.sync_period_s
+        changes = Changes(
+            check.make_event_queue(url),
+            self._requests,
+            self._names,
+            self._feed,
+            self._metrics.events,
+            forget=check.forget_names,
+            find_keys=self._caches.find_keys,
+            sync_period_s=period_s,
+            has=self._has,
+        )
+        self._threads.start("events", changes.run, self._stopping)
+
+    def _has(self, key: Key) -> bool:
+        """Whether this replica works on an object."""
+        shard = self._caches.find_mark(key)
+        return self._shards is None or shard is None or self._shards.has(shard)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)

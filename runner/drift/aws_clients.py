@@ -79,6 +79,7 @@ class AWSClients:
         self._regional: OrderedDict[str, tuple[Client, Identity]] = OrderedDict()
         self._iam: dict[str, Client] = {}
         self._eks: dict[str, Client] = {}
+        self._sqs: dict[str, Client] = {}
         self._tagging: OrderedDict[str, Client] = OrderedDict()
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
@@ -100,10 +101,7 @@ class AWSClients:
         """
         partition = regions.partition_of(region)
         with self._lock:
-            credentials = _credentials_file()
-            if credentials != self._credentials:
-                self._clear()
-                self._credentials = credentials
+            self._renew()
             if region not in self._regional:
                 s3 = self._make("s3", region, _CONFIG)
                 sts = self._make("sts", regions.region_of_iam(region, is_aws=self._is_aws), _CONFIG)
@@ -132,6 +130,17 @@ class AWSClients:
             if region not in self._eks:
                 self._eks[region] = self._make("eks", region, _CONFIG)
             return self._eks[region]
+
+    def get_sqs(self, region: str) -> Client:
+        """An SQS client of the region of the queue of events.
+
+        :raises ReconcileError: as :meth:`get`
+        """
+        with self._lock:
+            self._renew()
+            if region not in self._sqs:
+                self._sqs[region] = self._make("sqs", region, _CONFIG)
+            return self._sqs[region]
 
     def get_tagging(self, region: str) -> Client:
         """A client of the Resource Groups Tagging API.
@@ -169,6 +178,12 @@ class AWSClients:
         with self._lock:
             self._clear()
 
+    def _renew(self) -> None:
+        credentials = _credentials_file()
+        if credentials != self._credentials:
+            self._clear()
+            self._credentials = credentials
+
     def _make(self, service: str, region: str, config: Config, **keys: str) -> Client:
         try:
             self._session = self._session or boto3.session.Session()
@@ -197,6 +212,7 @@ class AWSClients:
         self._iam.clear()
         self._rates.clear()
         self._eks.clear()
+        self._sqs.clear()
         self._tagging.clear()
         self._session = None
 

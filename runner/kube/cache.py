@@ -7,6 +7,7 @@ it; threads that read: any.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -106,6 +107,10 @@ class Caches:
     def count_marked(self, mark: int) -> int:
         """How many S3 objects have a mark."""
         return sum(list(cache.marks.values()).count(mark) for cache in self._objects)
+
+    def find_keys(self) -> list[Key]:
+        """All S3 objects."""
+        return list(itertools.chain.from_iterable(cache.keys() for cache in self._objects))
 
     def find_child(self, kind: str, namespace: str, name: str) -> JsonObject | None:
         """A Secret, a Service or an S3 object, as the role's code reads it; None when there is none."""

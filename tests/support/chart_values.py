@@ -96,6 +96,7 @@ class Row(NamedTuple):
 
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE"
 EKS_CLUSTER = "arn:aws:eks:us-east-1:123456789012:cluster/production"
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
@@ -141,7 +142,9 @@ TOGETHER = {
         in_env("NO_PROXY"),
         ["$(KUBERNETES_SERVICE_HOST),169.254.169.254,169.254.170.2,169.254.170.23,store,.internal"] * TWICE,
     ),
-    "syncPeriod": Row(60, in_args("--sync-period"), ["--sync-period=60"]),
+    "syncPeriod": Row(60, in_args("--sync-period="), ["--sync-period=60"]),
+    "eventQueueURL": Row(QUEUE, in_env("EVENT_QUEUE_URL"), [QUEUE] * TWICE),
+    "syncPeriodWithEvents": Row(7200, in_args("--sync-period-with"), ["--sync-period-with-events=7200"]),
     "maxConcurrentReconciles": Row(5, in_args("--max-con"), ["--max-concurrent-reconciles=5"]),
     "executor": Row("stock", in_args("--executor"), ["--executor=stock"]),
     "driftCheck": Row(False, in_args("--no-drift"), ["--no-drift-check"]),

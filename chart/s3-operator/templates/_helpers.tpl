@@ -220,6 +220,7 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
   "LEADER_ELECTION_NAMESPACE" (include "s3-operator.namespace" .)
   "LEASE_NAME" (include "s3-operator.fullname" .)
+  "EVENT_QUEUE_URL" .Values.eventQueueURL
   "CLUSTER_NAME" .Values.clusterName
   "DELETION_POLICY" .Values.deletionPolicy
   "IAM_PATH" .Values.iam.path
