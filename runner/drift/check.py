@@ -233,7 +233,7 @@ class DriftCheck:
             return self._clients.get(elsewhere).sts.sts
 
         def clients_of(secret: JsonObject) -> tuple[Client, Client]:
-            return make_tenant_clients(*self._find_key(secret), wanted.region)
+            return make_tenant_clients(*self._find_key(secret), wanted.region, is_aws=capabilities.is_aws)
 
         users: UserReader = read.PerUserReader(iam, capabilities)
         if reads_all_users and wanted.username:

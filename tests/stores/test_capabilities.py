@@ -124,7 +124,6 @@ def test_store_is_probed(environment: None, store: Store, new_name: Callable[[st
         lacking_actions=frozenset(LACKING),
         has_sts=not IS_SEAWEEDFS,
         user_paths=not IS_SEAWEEDFS,
-        tags_in_create_bucket=None,
     )
     store.client().create_bucket(Bucket=new_name("bucket"))
     assert probed() == expected

@@ -41,9 +41,7 @@ def probe_of(store: StoreAnswers, account: str = "", **endpoints: str | None) ->
 def test_store_with_everything_is_probed_by_reads_alone() -> None:
     store = StoreAnswers()
     found = probe_of(store)
-    expected = Capabilities(
-        is_aws=False, account=ACCOUNT, bucket_owner="owner", is_owner_tried=False, tags_in_create_bucket=None
-    )
+    expected = Capabilities(is_aws=False, account=ACCOUNT, bucket_owner="owner", is_owner_tried=False)
     assert found == expected
     assert not [name for name in store.requests if name.startswith(WRITES)]
     assert len(store.requests) == len(set(store.requests))

@@ -96,7 +96,6 @@ class Capabilities:
     :ivar lacking_actions: the actions of IAM that read and that the store does not know, as ListGroupsForUser
     :ivar user_tags: whether users have tags
     :ivar user_paths: whether the list of users can be restricted to a path
-    :ivar tags_in_create_bucket: whether a bucket is created with its tags; None: the write finds it out
     """
 
     is_aws: bool = True
@@ -108,7 +107,6 @@ class Capabilities:
     lacking_actions: frozenset[str] = frozenset()
     user_tags: bool = True
     user_paths: bool = True
-    tags_in_create_bucket: bool | None = True
 
     @property
     def last_used(self) -> bool:
@@ -201,7 +199,6 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
         lacking_actions=lacking,
         user_tags=has_iam and "ListUserTags" not in lacking,
         user_paths=has_iam and _has_paths(iam),
-        tags_in_create_bucket=None,
     )
 
 
@@ -240,7 +237,6 @@ def _types_of(name: str) -> tuple[type, ...]:
         "account": (str,),
         "bucket_owner": (str, type(None)),
         "lacking_actions": (frozenset,),
-        "tags_in_create_bucket": (bool, type(None)),
     }
     return others.get(name, (bool,))
 
