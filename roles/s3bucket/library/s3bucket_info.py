@@ -419,7 +419,7 @@ def plan_removed(wanted: Wanted, seen: Observation) -> list[dict[str, Any]]:
     plans = [{**asdict(user), "step": "removal", "tasks": "removed_user.yml", "record": {}} for user in seen.removed]
     if plans:
         first = seen.users[0]
-        plans[-1] |= {"record": owner.replaced_users_record(first.tags, wanted.additional_names)}
+        plans[-1] |= {"record": owner.replaced_users_record(first.tags, [*wanted.additional_names, *seen.unread])}
         plans[-1] |= {"first": first.wanted.username}
     return plans
 

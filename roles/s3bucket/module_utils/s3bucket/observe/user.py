@@ -134,7 +134,9 @@ def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user
     """The tags of the first user that record the others: also those that are still to be deleted."""
     if not mine.wanted.is_first:
         return {}
-    return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+    return owner.replaced_users_record(
+        user.tags, [*wanted.additional_names, *(one.name for one in seen.removed), *seen.unread]
+    )
 
 
 def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> list[str]:
