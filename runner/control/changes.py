@@ -164,8 +164,7 @@ class Changes:
 
     def run(self, stopped: threading.Event) -> None:
         """The thread's body: receive messages again and again."""
-        self._metrics.prepare(Result)
-        self._metrics.up.set(0)
+        self._metrics.start(Result)
         while not stopped.is_set():
             try:
                 wait_s = self.receive()

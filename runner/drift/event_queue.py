@@ -52,6 +52,8 @@ class EventQueue:
         self._clients = clients
         self._url = url
         self._wait_s = wait_s
+        # It reads files of the AWS configuration.
+        self._home = home_region()
 
     def receive(self) -> list[Message]:
         """The next messages, none after the waiting time.
@@ -108,13 +110,13 @@ class EventQueue:
     def get_caller(self) -> Caller:
         """Who the operator is. Asked once for the same credentials."""
         try:
-            found = self._clients.get(home_region()).sts.get_caller_identity()
+            found = self._clients.get(self._home).sts.get_caller_identity()
         except (ReconcileError, *errors.AWS_ERRORS):
             return Caller()
         return Caller(found["Account"], principal_of(found["Arn"]))
 
     def _client(self) -> Client:
-        return self._clients.get_sqs(self._url.region or home_region())
+        return self._clients.get_sqs(self._url.region or self._home)
 
     def _failure(self, what: str, error: Exception) -> QueueError:
         refusal = error if isinstance(error, ReconcileError) else errors.unknown(what, error)
