@@ -13,7 +13,7 @@ unexport PYTHONWARNINGS PYTHONPATH PYTHONDONTWRITEBYTECODE
 LINT := lint-python lint-types lint-imports lint-yaml lint-ansible lint-words lint-repository
 
 .DEFAULT_GOAL := help
-.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate generate-chart check-generated cluster cluster-down clean docs generate-docs
+.PHONY: hooks recording release-check help setup setup-newest kubernetes demo image lock e2e e2e-packages molecule chaos fuzz bench test test-unit test-role test-cluster test-chart test-stores test-matrix test-newest-sample test-stock-sample sample lint $(LINT) generate generate-chart check-generated cluster cluster-down clean docs generate-docs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ test-cluster: kubernetes ## run the tests of the operator process only
 test-chart: kubernetes ## run the tests of the chart only
 	$(BIN)/python -m dev.binaries helm helm3
 	$(PYTEST) tests/chart
+
+test-stores: kubernetes ## run the tests of S3-compatible stores on SeaweedFS, which is built once (6 min)
+	$(BIN)/python -m dev.binaries helm weed
+	S3_OPERATOR_TEST_STORE=seaweedfs $(PYTEST) tests/stores -rs
 
 test-matrix: ## run every test with both environments, warm and stock each
 	@for executor in warm stock; do \

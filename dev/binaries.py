@@ -1,4 +1,4 @@
-"""Where etcd, Kubernetes' programs, helm (4), helm3, helm-docs, actionlint and versitygw come from.
+"""Where etcd, Kubernetes' programs, helm (4), helm3, helm-docs, actionlint, versitygw and SeaweedFS come from.
 
 That is ``KUBEBUILDER_ASSETS``, the PATH, or a build from Go modules, done once.
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,8 @@ ACTIONLINT_VERSION = "1.7.12"
 HELM_DOCS_VERSION = "1.14.2"
 # renovate: datasource=go depName=github.com/versity/versitygw
 VERSITYGW_VERSION = "1.8.0"
+# No tag of it is a version of a Go module, which must have v4 in its name: so Renovate finds no newer one.
+SEAWEEDFS_VERSION = "0.0.0-20261109003541-7506e5f91cd6"
 _MODULE = Path(__file__).parent / "kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 # Programs with a module of their own: name -> project, package, version.
@@ -45,6 +49,10 @@ _STANDALONE = {
     "helm-docs": ("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS_VERSION),
     "versitygw": ("versitygw", "github.com/versity/versitygw/cmd/versitygw", VERSITYGW_VERSION),
 }
+# As _STANDALONE, for modules with replacements of other modules, which ``go install`` refuses.
+_REPLACING = {
+    "weed": ("seaweedfs", "github.com/seaweedfs/seaweedfs", SEAWEEDFS_VERSION),
+}
 # How a program of the machine prints its version, and what that must begin with.
 _VERSIONS = {
     "helm": ("version", "--short", f"v{HELM_VERSION.partition('.')[0]}."),
@@ -53,6 +61,7 @@ _VERSIONS = {
     "helm-docs": ("--version", f"helm-docs version {HELM_DOCS_VERSION}"),
     # Which bucket settings it has depends on the version.
     "versitygw": ("--version", f"Version  : v{VERSITYGW_VERSION}\n"),
+    "weed": ("version", "version 30GB 4.53 "),
 }
 # Name -> the package that is built. kubectl only where the machine has none.
 _PACKAGES = {
@@ -76,7 +85,7 @@ def cache_folder() -> Path:
 
 def _built_folder(name: str) -> Path:
     system, machine = platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-    project, _, version = _STANDALONE.get(name, ("kubernetes", "", KUBERNETES_VERSION))
+    project, _, version = {**_STANDALONE, **_REPLACING}.get(name, ("kubernetes", "", KUBERNETES_VERSION))
     return cache_folder() / f"{project}-v{version}-{system}-{machine}"
 
 
@@ -125,17 +134,41 @@ def _build(name: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _report(f"building {name} from Go modules (once; kept in {target.parent})")
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
-        if name in _STANDALONE:
-            _, package, version = _STANDALONE[name]
-            flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version} -X main.Version=v{version}"
-            command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
+        if name in _REPLACING:
+            _build_replacing(name, folder)
+        elif name in _STANDALONE:
+            _install(name, folder)
         else:
             command = [find_go(), "build", "-trimpath", "-mod=readonly", "-ldflags", _version_flags(), "-o", folder]
-            command.append(_PACKAGES[name])
-        _run(command, name, {"GOBIN": folder})
+            _run([*command, _PACKAGES[name]], name, {})
         # etcd's package is named server, and Helm 3's helm.
         next(Path(folder).iterdir()).rename(target)
     return target
+
+
+def _install(name: str, folder: str) -> None:
+    _, package, version = _STANDALONE[name]
+    flags = _helm3_flags() if name == "helm3" else f"-s -w -X main.version={version} -X main.Version=v{version}"
+    command = [find_go(), "install", "-trimpath", "-ldflags", flags, f"{package}@v{version}"]
+    _run(command, name, {"GOBIN": folder})
+
+
+def _build_replacing(name: str, folder: str) -> None:
+    """Build in a copy of the module: Go's cache of modules is not written to."""
+    _, module, version = _REPLACING[name]
+    download = [find_go(), "mod", "download", "-json", f"{module}@v{version}"]
+    done = subprocess.run(download, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout or "{}")
+    if "Dir" not in found:
+        raise RuntimeError(f"go mod download of {module} failed: {found.get('Error') or done.stderr}")
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as copy:
+        source = Path(copy) / name
+        shutil.copytree(found["Dir"], source)
+        # Everything in Go's cache is read-only, and so is a copy of it.
+        for path in (source, *source.rglob("*")):
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+        command = [find_go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", folder, f"./{name}"]
+        _run(command, name, {}, source)
 
 
 def _version_flags() -> str:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 import boto3
@@ -163,12 +164,17 @@ def _check_behavior(account: str) -> None:
 
 
 def _check_aws() -> str:
+    sts = boto3.client("sts", config=_CONFIG)
     try:
-        found = boto3.client("sts", config=_CONFIG).get_caller_identity()
+        found = sts.get_caller_identity()
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "unknown")
         if is_absent(error):
             raise CheckError(f"the endpoint is not AWS, as it has no STS ({code}): {_OTHER}") from error
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_aws_endpoint(sts):
+            endpoint = f"{sts.meta.endpoint_url} is not AWS, and its STS does not answer ({status})"
+            raise CheckError(f"{endpoint}: {_OTHER}") from error
         raise CheckError(
             f"AWS does not accept the operator's credentials ({code}): check the Secret or the IAM role"
         ) from error

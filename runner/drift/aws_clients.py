@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.drift.account_rate import AccountRate
 from s3bucket import errors, regions, spec
+from s3bucket.answers import check_answers
 from s3bucket.outcome import Reason
 from s3bucket.regions import Partition
 
@@ -197,7 +198,7 @@ class AWSClients:
             raise errors.UnknownStateError(Reason.AWS_UNREACHABLE, message) from error
         if not keys:
             client.meta.events.register("before-send", self._notice)
-        return client
+        return check_answers(client)
 
     def _region_of_iam(self, partition: Partition) -> str:
         return regions.region_of_iam(partition.home, is_aws=self._is_aws)
@@ -216,11 +217,11 @@ class AWSClients:
         self._session = None
 
 
-def make_tenant_clients(key_id: str, secret_key: str, region: str) -> tuple[Client, Client]:
+def make_tenant_clients(key_id: str, secret_key: str, region: str, *, is_aws: bool = True) -> tuple[Client, Client]:
     """STS and S3 clients with an access key of a tenant's Secret. They are not kept."""
     session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
-    sts, s3 = (session.client(service, region_name=region, config=_CONFIG) for service in ("sts", "s3"))
-    return sts, s3
+    sts = session.client("sts", region_name=regions.region_of_iam(region, is_aws=is_aws), config=_CONFIG)
+    return check_answers(sts), check_answers(session.client("s3", region_name=region, config=_CONFIG))
 
 
 def home_region() -> str:

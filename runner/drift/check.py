@@ -219,7 +219,8 @@ class DriftCheck:
 
     def _wanted_of(self, s3: S3Object) -> Wanted:
         self._try_policy(s3)
-        return spec.wanted_of(s3.item, self._settings.cluster_name, self._defaults)
+        settings = self._settings
+        return spec.wanted_of(s3.item, settings.cluster_name, self._defaults, is_aws=settings.is_aws)
 
     def _try_policy(self, s3: S3Object) -> None:
         # A deletion does not need the policy. A file may have anything in its place.
@@ -237,7 +238,7 @@ class DriftCheck:
             return self._clients.get(elsewhere).sts.sts
 
         def clients_of(secret: JsonObject) -> tuple[Client, Client]:
-            return make_tenant_clients(*self._find_key(secret), wanted.region)
+            return make_tenant_clients(*self._find_key(secret), wanted.region, is_aws=capabilities.is_aws)
 
         users: UserReader = read.PerUserReader(iam, capabilities)
         if reads_all_users and wanted.username:

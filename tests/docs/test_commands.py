@@ -83,7 +83,7 @@ RUN = {
     (
         "docs/install/s3-compatible-stores.md",
         "Install",
-    ): "tests/stores/test_values.py::test_documented_commands_install_the_operator_for_versitygw",
+    ): "tests/stores/test_values.py::test_documented_commands_install_the_operator_for_a_store",
     ("docs/install/helm.md", "OpenShift"): _E2E,
     ("docs/install/namespaces.md", "Selected namespaces"): _E2E,
     ("docs/install/uninstall.md", "Keep the buckets"): _E2E,

@@ -1,6 +1,7 @@
-"""One versitygw for a test session: an implementation of S3, IAM and STS that is independent of moto and the gate.
+"""One store for a test session: an implementation of S3 and IAM that is independent of moto and the gate.
 
-Here ``world`` is a cluster with this store in place of AWS, so the fixtures and helpers that need a world work with it.
+It is versitygw, and with ``make test-stores`` SeaweedFS: ``S3_OPERATOR_TEST_STORE`` names it. Here ``world`` is a
+cluster with this store in place of AWS, so the fixtures and helpers that need a world work with it.
 """
 
 from __future__ import annotations
@@ -11,21 +12,19 @@ import kubernetes.config
 import pytest
 
 from dev.controlplane import ControlPlane
-from dev.versitygw import Versitygw
+from dev.store import Store
 from tests.cluster.conftest import start_operator as start_operator
-from tests.support.store import StoreWorld
+from tests.support.store import STORE_CLASS, StoreWorld
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versitygw]:
-    with Versitygw(tmp_path_factory.mktemp("versitygw")) as store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with STORE_CLASS(tmp_path_factory.mktemp(STORE_CLASS.name)) as store:
         yield store
 
 
 @pytest.fixture(scope="session")
-def world(
-    control_plane: ControlPlane, store: Versitygw, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[StoreWorld]:
+def world(control_plane: ControlPlane, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreWorld]:
     made = StoreWorld(control_plane.kubeconfig, store, tmp_path_factory.mktemp("runs"))
     kubernetes.config.load_kube_config(str(control_plane.kubeconfig))
     yield made

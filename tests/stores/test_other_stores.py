@@ -18,11 +18,11 @@ import pytest
 from dev.controlplane import ControlPlane
 from dev.versitygw import Versitygw
 from dev.wait import wait_until
-from s3bucket.capabilities import probe
+from s3bucket.capabilities import Capabilities, probe
 from s3bucket.owner import Identity
 from tests.cluster.conftest import start_operator as start_operator
 from tests.support.operator import StartOperator, condition, delete, wait_gone, wait_ready
-from tests.support.store import HOST, StoreWorld
+from tests.support.store import HOST, STORE, StoreWorld
 from tests.support.storeproxy import (
     Rule,
     StoreProxy,
@@ -34,6 +34,7 @@ from tests.support.storeproxy import (
 )
 from tests.support.world import CLUSTER, code_of
 
+pytestmark = pytest.mark.skipif(STORE != "versitygw", reason="it is versitygw to which something is denied here")
 REGION, HOME = "RegionOne", "us-east-1"
 CHECKSUMS = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
 
@@ -102,11 +103,12 @@ class OtherWorld(StoreWorld):
     """A control plane, and a store that lacks something."""
 
     def __init__(self, kubeconfig: Path, store: ProxiedStore, folder: Path, environment: dict[str, str]) -> None:
+        self._more, self._store = environment, store
         super().__init__(kubeconfig, store, folder)
-        self._more = environment
-        self.capabilities = probe(
-            *(store.proxied_client(service) for service in ("s3", "iam", "sts")), environment.get("ACCOUNT_ID", "")
-        )
+
+    def find_capabilities(self) -> Capabilities:
+        clients = (self._store.proxied_client(service) for service in ("s3", "iam", "sts"))
+        return probe(*clients, self._more.get("ACCOUNT_ID", ""))
 
     def environment(self, **more: str) -> dict[str, str]:
         return super().environment(**self._more, **more)

@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from dev.versitygw import Versitygw
+from dev.store import Store
 from s3bucket import owner, read, store_users, user_record
 from s3bucket.capabilities import Capabilities, probe
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.users import UserRules
+from tests.support.store import STORE
 
+pytestmark = pytest.mark.skipif(STORE != "versitygw", reason="it is versitygw to which something is denied here")
 UID = "0b2a4f0e-7e0f-4d51-9d2b-0c8f0f0c3f3a"
 PHOTOS = owner.Identity("prod", "team", "photos", UID)
 BOUNDARY = "arn:aws:iam::000000000000:policy/boundary"
@@ -39,7 +41,7 @@ def drop_tags(params: dict[str, Any], **_: object) -> None:
     params["body"] = {key: text for key, text in params["body"].items() if not key.startswith("Tags.")}
 
 
-def iam_of(store: Versitygw, lack: str) -> tuple[Any, Capabilities]:
+def iam_of(store: Store, lack: str) -> tuple[Any, Capabilities]:
     iam = store.client("iam")
     if lack in (NO_TAG_USER, NO_TAGS):
         for action in ("TagUser", "UntagUser"):
@@ -52,7 +54,7 @@ def iam_of(store: Versitygw, lack: str) -> tuple[Any, Capabilities]:
 
 
 @pytest.mark.parametrize("lack", STORES)
-def test_tags_are_kept_where_the_store_can(store: Versitygw, new_name: Callable[[str], str], lack: str) -> None:
+def test_tags_are_kept_where_the_store_can(store: Store, new_name: Callable[[str], str], lack: str) -> None:
     name, (iam, capabilities) = new_name("user"), iam_of(store, lack)
     assert capabilities.user_tags == (lack != NO_TAGS)
     rules = user_record.rules_for(UserRules(path="/s3/"), capabilities, PHOTOS)
@@ -87,7 +89,7 @@ def test_tags_are_kept_where_the_store_can(store: Versitygw, new_name: Callable[
 
 
 def test_owner_is_known_before_the_first_tag_where_users_have_none(
-    store: Versitygw, new_name: Callable[[str], str]
+    store: Store, new_name: Callable[[str], str]
 ) -> None:
     """A run that is killed between the two requests leaves a user that is the object's."""
     name, (iam, capabilities) = new_name("user"), iam_of(store, NO_TAGS)
@@ -99,7 +101,7 @@ def test_owner_is_known_before_the_first_tag_where_users_have_none(
     store_users.delete(iam, name, capabilities)
 
 
-def test_tags_are_used_once_the_store_has_them(store: Versitygw, new_name: Callable[[str], str]) -> None:
+def test_tags_are_used_once_the_store_has_them(store: Store, new_name: Callable[[str], str]) -> None:
     name, (iam, capabilities) = new_name("user"), iam_of(store, NO_TAG_USER)
     store_users.create(iam, name, PHOTOS.tags, UserRules(), has_tags=True)
     store_users.write_tags(iam, name, {"team": "a"}, purges=False, has_tags=True)
@@ -111,7 +113,7 @@ def test_tags_are_used_once_the_store_has_them(store: Versitygw, new_name: Calla
     assert user.tags == {**PHOTOS.tags, "team": "b"}
 
 
-def test_boundary_that_the_store_ignores_is_an_error(store: Versitygw, new_name: Callable[[str], str]) -> None:
+def test_boundary_that_the_store_ignores_is_an_error(store: Store, new_name: Callable[[str], str]) -> None:
     name, (iam, capabilities) = new_name("user"), iam_of(store, FULL)
     with pytest.raises(ReconcileError, match=NO_BOUNDARIES) as refused:
         store_users.create(iam, name, PHOTOS.tags, UserRules(boundary=BOUNDARY), has_tags=True)

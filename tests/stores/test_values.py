@@ -1,10 +1,11 @@
-"""The values files of the documentation: Helm renders each, and versitygw really runs with its own."""
+"""The values files of the documentation: Helm renders each, and a store really runs with its own."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.support.chart import Release, render, run_helm, settings
 from tests.support.chart import pods as pods_of
 from tests.support.docs import commands
 from tests.support.operator import condition, delete, wait_gone, wait_ready
-from tests.support.store import StoreWorld
+from tests.support.store import STORE, StoreWorld
 from tests.support.world import PROJECT
 
 PAGE = "docs/install/s3-compatible-stores.md"
@@ -53,12 +54,14 @@ def release(world: StoreWorld, new_name: Callable[[str], str], tmp_path: Path) -
     made.stop()
 
 
-def test_documented_commands_install_the_operator_for_versitygw(
+def test_documented_commands_install_the_operator_for_a_store(
     world: StoreWorld, release: Release, namespace: str, new_object: Callable[..., dict[str, Any]]
 ) -> None:
     # The addresses of this store. There is no node, so no Pod, and the cluster has the CRD already.
     aws = {"s3EndpointURL": world.aws.endpoint_url, "iamEndpointURL": world.aws.iam_endpoint_url}
     aws["stsEndpointURL"] = world.aws.iam_endpoint_url
+    if STORE == "seaweedfs":
+        aws = {"endpointURL": world.aws.endpoint_url}
     ports = f"metrics.port={release.ports[0]},health.port={release.ports[1]}"
     more = [
         f"--set={','.join(f'aws.{name}={url}' for name, url in aws.items())}",
@@ -70,8 +73,9 @@ def test_documented_commands_install_the_operator_for_versitygw(
     environment = {**plain_environment(), "KUBECONFIG": str(world.kubeconfig)}
     *given, check = commands(PAGE, "Install")
     assert check.endswith("-- s3-operator check")
+    replaced = {"$CREDENTIALS_FILE": str(world.operator_file), "$IMAGE": "none:1", "versitygw.yaml": f"{STORE}.yaml"}
     for command in given:
-        words = shlex.split(command.replace("$CREDENTIALS_FILE", str(world.operator_file)).replace("$IMAGE", "none:1"))
+        words = shlex.split(reduce(lambda text, pair: text.replace(*pair), replaced.items(), command))
         own = {"--namespace=s3-operator": f"--namespace={release.namespace}"}
         if words[:3] == ["kubectl", "create", "namespace"]:
             own["s3-operator"] = release.namespace

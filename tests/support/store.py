@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,51 @@ from typing import Any
 import pytest
 
 from dev.awsgate.client import write_key
+from dev.seaweedfs import Seaweedfs
+from dev.store import Store
 from dev.versitygw import Versitygw
-from s3bucket.capabilities import probe
-from s3bucket.read import read_settings
+from s3bucket.capabilities import Capabilities, probe
 from s3bucket.setting import Setting
 from s3bucket.settings import ALL
-from s3bucket.state import UNSUPPORTED
 from tests.support.world import OPERATOR_USERS, SETTINGS, World
 
+STORE = os.environ.get("S3_OPERATOR_TEST_STORE", "versitygw")
+"""The name of the store of a test session."""
+STORE_CLASS: type[Store] = {store.name: store for store in (Versitygw, Seaweedfs)}[STORE]
 HOST = "store.example.com"
 """The name that Services point to: a Service cannot point to an IP address."""
+
+# The operations that a store has. https://github.com/versity/versitygw/blob/v1.8.0/s3api/router.go,
+# weed/s3api/s3api_server.go of SeaweedFS
+HAVING = {
+    "versitygw": {
+        "GetBucketAcl", "GetBucketCors", "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketVersioning",
+        "GetBucketWebsite", "GetObjectLockConfiguration",
+    },
+    "seaweedfs": {
+        "GetBucketAcl", "GetBucketCors", "GetBucketEncryption", "GetBucketLifecycleConfiguration",
+        "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketVersioning", "GetObjectLockConfiguration",
+        "GetPublicAccessBlock",
+    },
+}[STORE]  # fmt: skip
+# What can be read, as if nothing was set, and not written.
+READ_ONLY = {
+    "versitygw": set[str](),
+    "seaweedfs": {
+        "GetBucketAccelerateConfiguration", "GetBucketLogging", "GetBucketNotificationConfiguration",
+        "GetBucketReplication", "GetBucketRequestPayment", "GetBucketWebsite", "ListBucketAnalyticsConfigurations",
+        "ListBucketIntelligentTieringConfigurations", "ListBucketInventoryConfigurations",
+        "ListBucketMetricsConfigurations",
+    },
+}[STORE]  # fmt: skip
+# In place of the example, where the store has only a part of the setting.
+PARTS: dict[str, Any] = {
+    "versitygw": {},
+    "seaweedfs": {
+        "encryption": {"encryption": {"type": "aws:kms", "kmsKeyID": "arn:aws:kms:us-east-1:123456789012:key/1234"}},
+        "lifecycle": {"lifecycleRules": [{"id": "logs", "filter": {"prefix": "logs/"}, "expiration": {"days": 365}}]},
+    },
+}[STORE]
 
 _ON_USERS = (
     "*User",
@@ -28,6 +64,7 @@ _ON_USERS = (
     "*AccessKey",
     "*AccessKeys",
     "*AccessKeyLastUsed",
+    "ListUserTags",
     "*Boundary",
 )
 POLICY = {
@@ -45,11 +82,23 @@ class StoreWorld(World):
     :ivar supported: the names of the settings that its buckets can have
     """
 
-    def __init__(self, kubeconfig: Path, store: Versitygw, folder: Path) -> None:
+    def __init__(self, kubeconfig: Path, store: Store, folder: Path) -> None:
         super().__init__(kubeconfig, store, folder)
-        self.capabilities = probe(self.s3, self.iam, self.sts)
-        self.settings = replace(SETTINGS, provider="Other", service_external_name=HOST)
-        self.supported = self._find_supported()
+        self.capabilities = self.find_capabilities()
+        self.settings = replace(
+            SETTINGS, provider="Other", service_external_name=HOST, account_id=store.account or SETTINGS.account_id
+        )
+        self.supported = frozenset(
+            setting.name for setting in ALL if setting.read.operation.name in HAVING and setting.name not in PARTS
+        )
+
+    def find_account(self) -> str:
+        """The account that users have in their ARNs."""
+        return str(self.aws.account) or super().find_account()
+
+    def find_capabilities(self) -> Capabilities:
+        """What the store has."""
+        return probe(self.s3, self.iam, self.sts, self.aws.account)
 
     def make_operator(self) -> None:
         """The operator is no administrator. All policies of a user may have 2,048 bytes, so these rights are wider."""
@@ -58,19 +107,14 @@ class StoreWorld(World):
 
     def environment(self, **more: str) -> dict[str, str]:
         """As for AWS, with what a user sets for a store."""
-        return super().environment(PROVIDER="Other", SERVICE_EXTERNAL_NAME=HOST, **more)
+        return super().environment(**self.aws.settings(), SERVICE_EXTERNAL_NAME=HOST, **more)
 
     def require(self, setting: Setting) -> None:
         """Skip the test where the store's buckets cannot have the setting."""
+        if setting.name in PARTS:
+            lack(f"all of {setting.field}")
         if setting.name not in self.supported:
             lack(setting.read.operation.name)
-
-    def _find_supported(self) -> frozenset[str]:
-        self.s3.create_bucket(Bucket="s3-operator-probe", ObjectOwnership="BucketOwnerEnforced")
-        owner = self.capabilities.owner_of(self.account)
-        found = read_settings(self.s3, "s3-operator-probe", owner, ALL)
-        self.s3.delete_bucket(Bucket="s3-operator-probe")
-        return frozenset(name for name, value in found.items() if value is not UNSUPPORTED)
 
 
 def lack(capability: str) -> Any:

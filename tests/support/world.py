@@ -99,13 +99,17 @@ class World:
         self.s3 = aws.client("s3")
         self.iam = aws.client("iam")
         self.sts = aws.client("sts")
-        self.account = str(self.sts.get_caller_identity()["Account"])
+        self.account = self.find_account()
         # The role and the operator have only the documented permissions.
         self.operator_file = folder / f"operator-{uuid.uuid4().hex[:8]}"
         self.settings, self.capabilities = SETTINGS, AWS
         self._run_numbers = itertools.count()
         self._warm: WarmProcess | None = None
         self.make_operator()
+
+    def find_account(self) -> str:
+        """The account that users have in their ARNs."""
+        return str(self.sts.get_caller_identity()["Account"])
 
     def make_operator(self) -> None:
         """Create the key of the operator, with the documented permissions."""

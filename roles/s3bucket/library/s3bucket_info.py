@@ -99,6 +99,10 @@ settings:
   description: The settings as JSON text, with the cluster's name, for the tasks that follow.
   type: str
   returned: success
+iam_key:
+  description: The module for access keys, C(amazon.aws.iam_access_key) or C(s3bucket_key).
+  type: str
+  returned: success
 iam_user:
   description: The module that tags and deletes IAM users.
   type: str
@@ -189,13 +193,13 @@ def main() -> None:
         defaults = defaults_of(given["defaults"], settings.deletion_policy, settings.tags, settings.allowed_settings)
         defaults |= metadata_defaults(settings.resource_labels, settings.resource_annotations)
         cr = read_cr(given["cr"], given["state"])
-        wanted = wanted_of(cr, settings.cluster_name, defaults)
+        wanted = wanted_of(cr, settings.cluster_name, defaults, is_aws=settings.is_aws)
         sources = make_sources(module, settings)
         cluster, options = connect(module, given["kubernetes"])
         # The first request. Invalid values and old versions have been refused before.
         if not settings.cluster_name:
             settings = replace(settings, cluster_name=cluster.get_cluster_id())
-            wanted = wanted_of(cr, settings.cluster_name, defaults)
+            wanted = wanted_of(cr, settings.cluster_name, defaults, is_aws=settings.is_aws)
         settings = probe_store(sources, settings)
         sources = with_capabilities(replace(sources, cluster=cluster), settings.known_capabilities or AWS)
         answer = (compare_deletion if wanted.is_deleting else compare_present)(module, wanted, sources)
@@ -209,6 +213,7 @@ def main() -> None:
         "is_deleting": wanted.is_deleting,
         "is_check": module.check_mode,
         "iam_user": "amazon.aws.iam_user" if settings.is_aws else "s3bucket_user",
+        "iam_key": "amazon.aws.iam_access_key" if settings.is_aws else "s3bucket_key",
     }
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
 
@@ -422,7 +427,7 @@ def plan_removed(wanted: Wanted, seen: Observation) -> list[dict[str, Any]]:
     plans = [{**asdict(user), "step": "removal", "tasks": "removed_user.yml", "record": {}} for user in seen.removed]
     if plans:
         first = seen.users[0]
-        plans[-1] |= {"record": owner.replaced_users_record(first.tags, wanted.additional_names)}
+        plans[-1] |= {"record": owner.replaced_users_record(first.tags, [*wanted.additional_names, *seen.unread])}
         plans[-1] |= {"first": first.wanted.username}
     return plans
 

@@ -314,10 +314,18 @@ class Settings:
                 found = self._iam.get_role(RoleName=name)["Role"]
         except AWS_ERRORS as error:
             if code_of(error) == "NoSuchEntity":
-                return self._rules.arn_of(self._wanted.partition, self._owner, name, kind=kind)
+                return self._rules.arn_of(self._wanted.partition, self._account, name, kind=kind)
             raise unknown(f"read IAM {kind} {name} (iam:Get{kind.capitalize()})", error) from error
-        age_s = (datetime.now(UTC) - found["CreateDate"]).total_seconds()
-        return str(found["Arn"]) if age_s < _NEW_USER_S else ""
+        # SeaweedFS does not return it.
+        created = found.get("CreateDate")
+        is_new = created is not None and (datetime.now(UTC) - created).total_seconds() < _NEW_USER_S
+        return str(found["Arn"]) if is_new else ""
+
+    @property
+    def _account(self) -> str:
+        """The account in ARNs. AWS compares it as the owner of buckets; a store may compare another id, or none."""
+        found = self._capabilities
+        return self._owner if found is None or found.is_aws else found.account
 
 
 def main() -> None:

@@ -41,9 +41,7 @@ def probe_of(store: StoreAnswers, account: str = "", **endpoints: str | None) ->
 def test_store_with_everything_is_probed_by_reads_alone() -> None:
     store = StoreAnswers()
     found = probe_of(store)
-    expected = Capabilities(
-        is_aws=False, account=ACCOUNT, bucket_owner="owner", is_owner_tried=False, tags_in_create_bucket=None
-    )
+    expected = Capabilities(is_aws=False, account=ACCOUNT, bucket_owner="owner", is_owner_tried=False)
     assert found == expected
     assert not [name for name in store.requests if name.startswith(WRITES)]
     assert len(store.requests) == len(set(store.requests))
@@ -57,7 +55,8 @@ def test_store_with_everything_is_probed_by_reads_alone() -> None:
 @pytest.mark.parametrize("action", OPTIONAL_READS)
 def test_read_that_the_store_does_not_know_is_lacking(action: str, answer: tuple[int, str]) -> None:
     found = probe_of(StoreAnswers({action: answer}))
-    assert found.lacking_actions == {action}
+    # A store without roles is not asked for their policies.
+    assert found.lacking_actions == {action} | ({"ListAttachedRolePolicies"} if action == "GetRole" else set())
     assert found.lacks(action)
     assert found.last_used == (action != "GetAccessKeyLastUsed")
     assert found.user_tags == (action != "ListUserTags")
@@ -66,6 +65,19 @@ def test_read_that_the_store_does_not_know_is_lacking(action: str, answer: tuple
 def test_read_that_is_denied_is_not_lacking_but_where_other_reads_replace_it() -> None:
     answers = dict.fromkeys(OPTIONAL_READS, denied_by("AccessDenied", 403))
     assert probe_of(StoreAnswers(answers)).lacking_actions == {"GetAccountAuthorizationDetails"}
+
+
+@pytest.mark.parametrize("action", ["GetRole", "ListAttachedRolePolicies"])
+def test_store_that_fails_only_for_roles_has_none(action: str) -> None:
+    """SeaweedFS answers 500 where its roles are not configured. In an outage, other reads fail as well."""
+    failed = denied_by("ServiceFailure", 500)
+    store = StoreAnswers({action: failed})
+    assert "ListAttachedRolePolicies" in probe_of(store).lacking_actions
+    iam = store.client("iam")
+    iam.meta.events.register(f"before-call.iam.{action}", lambda **_: store.answer("GetUser", failed))
+    with pytest.raises(ReconcileError, match="failed to read IAM users") as refused:
+        probe(store.client("s3"), iam, store.client("sts"))
+    assert refused.value.retry == "transient"
 
 
 @pytest.mark.parametrize("action", ["ListBuckets", "GetUser", "ListGroupsForUser", "GetCallerIdentity"])
@@ -270,12 +282,35 @@ READS = {
 LACKING = Capabilities(is_aws=False, lacking_actions=frozenset(OPTIONAL_READS))
 
 
-def test_all_users_are_read_one_by_one_where_the_store_has_no_request_for_all() -> None:
-    store = StoreAnswers(READS)
-    users = read.read_all_users(store.client("iam"), LACKING)
-    assert {name: (user.tags, user.policies, user.groups) for name, user in users.items()} == {
-        "a": ({"k": "v"}, {"p": {}}, [])
-    }
+def test_tags_that_get_user_does_not_return_are_requested() -> None:
+    """As in SeaweedFS. A store that returns them, or none, gets no further request; neither does AWS."""
+    untagged = {**READS, "GetUser": answer_of("GetUser", "<User><UserName>a</UserName><Arn>arn</Arn></User>")}
+    untagged["GetUserPolicy"] = NO_SUCH_ENTITY
+    store = StoreAnswers({**untagged, "ListUserTags": answer_of("ListUserTags", TAGS)})
+    with_tags = Capabilities(is_aws=False)
+    iam = store.client("iam")
+    each = dataclasses.replace(with_tags, lacking_actions=frozenset({"GetAccountAuthorizationDetails"}))
+    store.answer("ListUserPolicies", answer_of("ListUserPolicies", "<PolicyNames/>"))
+    for found in (read.find_user(iam, "a", with_tags), read.read_all_users(iam, each)["a"]):
+        assert found is not None
+        assert found.tags == {"k": "v"}
+    for capabilities in (AWS, dataclasses.replace(with_tags, user_tags=False)):
+        store.requests.clear()
+        found = read.find_user(iam, "a", capabilities)
+        assert found is not None
+        assert found.tags == {}
+        assert "ListUserTags" not in store.requests
+    denied = StoreAnswers({**untagged, "ListUserTags": denied_by("AccessDenied", 403)})
+    with pytest.raises(ReconcileError, match="iam:ListUserTags"):
+        read.find_user(denied.client("iam"), "a", with_tags)
+
+
+@pytest.mark.parametrize("lacking", [OPTIONAL_READS, ["GetAccountAuthorizationDetails"]], ids=["others", "one"])
+def test_all_users_are_read_one_by_one_where_the_store_has_no_request_for_all(lacking: list[str]) -> None:
+    """SeaweedFS lists its administrator, and answers NoSuchEntity to ListAttachedUserPolicies of it."""
+    store = StoreAnswers({**READS, "ListAttachedUserPolicies": NO_SUCH_ENTITY})
+    users = read.read_all_users(store.client("iam"), dataclasses.replace(LACKING, lacking_actions=frozenset(lacking)))
+    assert {name: (user.tags, user.policies) for name, user in users.items()} == {"a": ({"k": "v"}, {"p": {}})}
     assert store.requests == ["ListUsers", "GetUser", "ListUserPolicies", "GetUserPolicy"]
 
 

@@ -23,6 +23,8 @@ from s3bucket.grants import (
     prefixes_of,
     statements,
 )
+from s3bucket.spec import wanted_of
+from tests.support.world import DEFAULTS
 
 BUCKET = "arn:aws:s3:::photos"
 FIELD = "spec.iamUser.prefixes"
@@ -38,6 +40,19 @@ def test_full_is_the_policy_of_the_go_operator_byte_for_byte() -> None:
         '"Resource": ["arn:aws:s3:::photos", "arn:aws:s3:::photos/*"]}]}'
     )
     assert json.dumps(policy("Full")) == text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_in_a_store_no_policy_names_what_stores_do_not_know(mode: str) -> None:
+    """SeaweedFS refuses a policy with s3:RestoreObject."""
+    in_store = document(statements(BUCKET, mode, (), is_aws=False))
+    assert "RestoreObject" not in json.dumps(in_store)
+    assert is_allowed(policy(mode), Right("s3:RestoreObject", f"{BUCKET}/a")) == (mode in ("Full", "ReadWrite"))
+    assert is_allowed(in_store, Right("s3:PutObject", f"{BUCKET}/a")) == (mode != "ReadOnly")
+    metadata = {"name": "photos", "namespace": "team", "uid": "u"}
+    spec = {"region": "us-east-1", "bucketName": "photos", "iamUser": {"username": "photos", "accessMode": mode}}
+    wanted = wanted_of({"metadata": metadata, "spec": spec}, "cluster", DEFAULTS, is_aws=False)
+    assert wanted.policy_of(wanted.users[0]) == in_store
 
 
 # What would let the holder of a key lock the operator out, take the bucket from it, or give others access.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, InvalidRegionError
 from botocore.utils import validate_region_name
@@ -166,7 +167,9 @@ def test_service_points_to_the_store(settings: dict[str, str], endpoint: str, ho
     [
         ("", {"AWS_DEFAULT_REGION": "home"}, "RegionOne"),
         ("Other", {"AWS_DEFAULT_REGION": "home"}, "home"),
-        ("Other", {"AWS_DEFAULT_REGION": "home", "AWS_REGION": "first"}, "first"),
+        # EKS sets the other variable. The drift check does not read it.
+        ("Other", {"AWS_DEFAULT_REGION": "home", "AWS_REGION": "of-the-node"}, "home"),
+        ("Other", {"AWS_REGION": "first"}, "first"),
         ("Other", {}, "us-east-1"),
     ],
 )
@@ -177,5 +180,8 @@ def test_iam_of_a_store_is_asked_in_the_region_of_the_environment(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    module = SimpleNamespace(region="RegionOne", client=lambda _, region: region)
-    assert make_iam_client(module, RoleSettings(provider=provider)) == region  # type: ignore[arg-type]
+    module = SimpleNamespace(
+        region="RegionOne", client=lambda service, region: boto3.client(service, region, endpoint_url="http://store")
+    )
+    found = make_iam_client(module, RoleSettings(provider=provider))  # type: ignore[arg-type]
+    assert found._request_signer._region_name == region

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from s3bucket import owner
+from s3bucket.errors import ReconcileError
 from s3bucket.observe.children import with_strays
+from s3bucket.observe.observation import Observation, UserObservation
 from s3bucket.observe.removal import deletion_of, existing, find_removed
 from s3bucket.observe.sources import Found, FoundUser, Sources
+from s3bucket.observe.user import _users_record
+from s3bucket.outcome import Reason
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.state import UserState
 
@@ -86,3 +90,40 @@ def test_each_secret_of_a_removed_user_is_deleted(
 def test_secrets_are_not_listed_while_no_user_is_removed(defaults: dict[str, Any]) -> None:
     cluster = Cluster(*SECRETS)
     assert (read(defaults, cluster, []), cluster.listed) == ([], 0)
+
+
+class DeniedUsers(Users):
+    """Users of which one cannot be read."""
+
+    def __init__(self, denied: str, reason: Reason, **users: UserState) -> None:
+        super().__init__(**users)
+        self._denied, self._reason = denied, reason
+
+    def find(self, name: str) -> UserState | None:
+        if name == self._denied:
+            raise ReconcileError(self._reason, "no")
+        return super().find(name)
+
+
+def test_removed_user_that_cannot_be_read_stays_on_record_and_stops_nothing_else(defaults: dict[str, Any]) -> None:
+    spec = {"region": "eu-west-1", "bucketName": "photos", "iamUser": {"username": "album"}}
+    metadata = {"name": "album", "namespace": "team", "uid": UID}
+    wanted: Wanted = wanted_of({"metadata": metadata, "spec": spec}, "cluster", defaults)
+    first = UserState("arn", {**wanted.identity.tags, **owner.users_record(["reader", "writer"])})
+    writer = UserState("arn", wanted.identity.tags)
+    none: Any = None
+
+    def sources(reason: Reason) -> Any:
+        users: Any = DeniedUsers("reader", reason, writer=writer)
+        return Sources(none, users, none, Cluster(*SECRETS), none, datetime.now(UTC), 0, "")  # type: ignore[arg-type]
+
+    removed = existing(find_removed(wanted, sources(Reason.ACCESS_DENIED), first))
+    assert [(one.wanted.username, one.refusal is not None) for one in removed] == [("reader", True), ("writer", False)]
+    # The Secrets without a user are not searched while it is not known which user exists.
+    found = Found("1", None, (FoundUser(wanted.users[0], first),), None, removed)
+    assert with_strays(wanted, sources(Reason.ACCESS_DENIED), found) is found
+    seen = Observation("1", unread=["reader"])
+    mine = UserObservation(wanted.users[0], first)
+    assert _users_record(wanted, seen, mine, first) == owner.replaced_users_record(first.tags, ["reader"])
+    with pytest.raises(ReconcileError):
+        find_removed(wanted, sources(Reason.CREDENTIALS_INVALID), first)

@@ -63,16 +63,18 @@ def test_policy_counts_before_tags_and_these_before_the_path() -> None:
     assert by_path.tags == {"team": "photos", **PHOTOS.tags}
 
 
-@pytest.mark.parametrize("is_shown", [True, False], ids=["shown", "not shown"])
-def test_tags_that_the_store_takes_and_does_not_show_are_in_the_record(is_shown: bool) -> None:
+@pytest.mark.parametrize("shown_by", ["GetUser", "ListUserTags", ""], ids=["GetUser", "ListUserTags", "not shown"])
+def test_tags_that_the_store_takes_and_does_not_show_are_in_the_record(shown_by: str) -> None:
     """Otherwise the operator would take its own user for one of others, and never change or delete it again."""
     shown = "<Tags><member><Key>team</Key><Value>a</Value></member></Tags>"
     user = "<User><UserName>u</UserName><Path>/</Path><Arn>arn:aws:iam::1:user/u</Arn>{}</User>"
     writes = {name: answer_of(name, "") for name in ("CreateUser", "TagUser", "PutUserPolicy")}
-    store = StoreAnswers({**writes, "GetUser": answer_of("GetUser", user.format(""))})
+    reads = {"GetUser": answer_of("GetUser", user.format("")), "ListUserTags": answer_of("ListUserTags", "<Tags/>")}
+    tagged = {"GetUser": user.format(shown), "ListUserTags": shown}
+    store = StoreAnswers({**writes, **reads})
     iam = store.client("iam")
-    if is_shown:
-        tagged = answer_of("GetUser", user.format(shown))
-        iam.meta.events.register("before-call.iam.TagUser", lambda **_: store.answer("GetUser", tagged))
+    if shown_by:
+        answer = answer_of(shown_by, tagged[shown_by])
+        iam.meta.events.register("before-call.iam.TagUser", lambda **_: store.answer(shown_by, answer))
     store_users.create(iam, "u", {"team": "a"}, UserRules(), has_tags=True)
-    assert ("PutUserPolicy" in store.requests) is not is_shown
+    assert ("PutUserPolicy" in store.requests) is not bool(shown_by)

@@ -1,7 +1,9 @@
-"""The tasks that tag IAM users, and those that delete them: by one of two modules, with the same arguments."""
+"""The tasks that tag IAM users, and those that delete them or change keys: these have one of two modules each."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,22 +23,32 @@ FOUND = [
 ]
 
 
+# The module for a store, by the variable that tasks have in its place, or by a part of their template.
+MODULES = {"_s3bucket_iam_user": "s3bucket_user", "_s3bucket_iam_key": "s3bucket_key", "'s3bucket_key'": "s3bucket_key"}
+
+
+def module_of(task: dict[str, Any]) -> str:
+    return next(module for text, module in MODULES.items() if text in task["action"])
+
+
 def test_no_task_names_the_module_of_aws() -> None:
-    assert [task["args"]["state"] for _, task in FOUND] == ["absent", "absent"]
-    texts = {path.name: path.read_text() for path in TASKS.glob("*.yml") if path.name != "main.yml"}
-    assert [name for name, text in texts.items() if "amazon.aws.iam_user:" in text] == []
+    assert Counter(module_of(task) for _, task in FOUND) == {"s3bucket_user": 2, "s3bucket_key": 5}
+    texts = {path.name: path.read_text() for path in TASKS.glob("*.yml")}
+    named = {name for name, text in texts.items() if re.search(r"^ +amazon\.aws\.iam_(user|access_key):$", text, re.M)}
+    assert named == set()
 
 
 @pytest.mark.parametrize(("file", "task"), FOUND, ids=[f"{file}-{task['name']}" for file, task in FOUND])
 def test_both_modules_have_the_arguments(file: str, task: dict[str, Any]) -> None:
-    text = (ROLE / "library" / "s3bucket_user.py").read_text()
+    text = (ROLE / "library" / f"{module_of(task)}.py").read_text()
     documentation = yaml.safe_load(text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])
     assert task["args"].keys() <= documentation["options"].keys()
 
 
-def test_warm_run_takes_these_tasks_into_its_own_process() -> None:
+@pytest.mark.parametrize("name", ["_s3bucket_iam_key", "_s3bucket_iam_user"])
+def test_warm_run_takes_these_tasks_into_its_own_process(name: str) -> None:
     """It decides before it knows the module, and a process for each of these tasks would make runs on AWS slower."""
-    (action,) = {task["action"] for _, task in FOUND}
+    (action,) = {task["action"] for _, task in FOUND if name in task["action"]}
     plain = {"loop": None, "loop_with": None, "async_val": 0, "timeout": 0, "until": None, "become": False}
     task: Any = SimpleNamespace(**plain, delegate_to=None, connection="local", collections=[], action=action)
     assert is_for_here(task, PlayContext())

@@ -23,6 +23,7 @@ from .errors import (
     ResponseParserError,
     UnknownStateError,
     code_of,
+    content_of,
     not_implemented,
     reason_of,
     unknown,
@@ -70,6 +71,9 @@ OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
     "ListGroupsForUser": ("list_groups_for_user", {**_USER}),
     "ListUserTags": ("list_user_tags", {**_USER}),
 }
+# Reads of roles, and how SeaweedFS answers to them, with status 500, where its roles are not configured.
+_ROLE_READS = ("GetRole", "ListAttachedRolePolicies")
+_UNCONFIGURED = "ServiceFailure"
 # ListUsers, and reads of each user, give the same.
 _REPLACED = ("GetAccountAuthorizationDetails",)
 PROVIDERS = ("AWS", "Other")
@@ -92,7 +96,6 @@ class Capabilities:
     :ivar lacking_actions: the actions of IAM that read and that the store does not know, as ListGroupsForUser
     :ivar user_tags: whether users have tags
     :ivar user_paths: whether the list of users can be restricted to a path
-    :ivar tags_in_create_bucket: whether a bucket is created with its tags; None: the write finds it out
     """
 
     is_aws: bool = True
@@ -104,7 +107,6 @@ class Capabilities:
     lacking_actions: frozenset[str] = frozenset()
     user_tags: bool = True
     user_paths: bool = True
-    tags_in_create_bucket: bool | None = True
 
     @property
     def last_used(self) -> bool:
@@ -185,7 +187,7 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
     for client in (iam, sts):
         client.meta.events.register("before-parse", _prepare_error, unique_id="before-parse-absent")
     has_iam = not is_aws_endpoint(iam) and _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
-    lacking = frozenset(action for action in OPTIONAL_READS if _lacks(iam, action)) if has_iam else frozenset()
+    lacking = _find_lacking(iam) if has_iam else frozenset()
     found = "" if is_aws_endpoint(sts) else _find_account(sts, account)
     return Capabilities(
         is_aws=False,
@@ -197,7 +199,6 @@ def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> C
         lacking_actions=lacking,
         user_tags=has_iam and "ListUserTags" not in lacking,
         user_paths=has_iam and _has_paths(iam),
-        tags_in_create_bucket=None,
     )
 
 
@@ -236,7 +237,6 @@ def _types_of(name: str) -> tuple[type, ...]:
         "account": (str,),
         "bucket_owner": (str, type(None)),
         "lacking_actions": (frozenset,),
-        "tags_in_create_bucket": (bool, type(None)),
     }
     return others.get(name, (bool,))
 
@@ -293,6 +293,15 @@ def _check_account(found: str, given: str, *, has_iam: bool) -> str:
     return found or given
 
 
+def _find_lacking(iam: AwsClient) -> frozenset[str]:
+    """The reads that the store does not know. Of roles that it does not have, it is asked for nothing else."""
+    lacking: set[str] = set()
+    for action in OPTIONAL_READS:
+        if (action in _ROLE_READS and "GetRole" in lacking) or _lacks(iam, action):
+            lacking.add(action)
+    return frozenset(lacking)
+
+
 def _lacks(iam: AwsClient, action: str) -> bool:
     """Whether the store does not know an action. Any other answer, also a denial, shows that it does.
 
@@ -305,6 +314,9 @@ def _lacks(iam: AwsClient, action: str) -> bool:
         is_denied = _status_of(error) == HTTPStatus.FORBIDDEN
         if isinstance(error, KeyError) or is_absent(error) or (is_denied and action in _REPLACED):
             return True
+        if action in _ROLE_READS and code_of(error) == _UNCONFIGURED:
+            # In an outage reads of users fail as well.
+            return _has_service(lambda: iam.get_user(**_USER), "read IAM users (iam:GetUser)")
         if _is_unanswered(error):
             raise unknown(f"find out what the store can do (iam:{action})", error) from error
     return False
@@ -331,7 +343,8 @@ def _find_owner(s3: AwsClient, account: str) -> tuple[str | None, bool]:
     except AWS_ERRORS as error:
         raise unknown("list the buckets (s3:ListAllMyBuckets)", error) from error
     ids = [one for one in (str(answer.get("Owner", {}).get("ID") or ""), account) if one]
-    names = [bucket["Name"] for bucket in answer.get("Buckets", [])][:_MAX_BUCKETS]
+    found = content_of(answer, "Buckets", "list the buckets (s3:ListAllMyBuckets)")
+    names = [bucket["Name"] for bucket in found][:_MAX_BUCKETS]
     if not names:
         return (ids[0] if ids else None), False
     for name in names:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
+from .json_types import ApiObject
 from .outcome import Outcome, Reason, Retry
 from .regions import is_known, partition_of
 
@@ -282,6 +284,16 @@ def unknown(verb: str, error: BaseException) -> UnknownStateError:
         return UnknownStateError(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
     code, text = code_of(error), f"{error}{_arguments_of(error)}"
     return UnknownStateError(reason_of(code, text), with_field(code, f"failed to {verb}: {text}"))
+
+
+def content_of(answer: ApiObject, name: str, verb: str) -> Any:
+    """A part that each answer to a request has. botocore leaves it out of an answer that was empty, as of a proxy.
+
+    :raises UnknownStateError: for an answer without it
+    """
+    if name not in answer:
+        raise UnknownStateError(Reason.AWS_ERROR, f"failed to {verb}: the answer has no {name}")
+    return answer[name]
 
 
 @contextmanager

@@ -38,6 +38,8 @@ _WRITE = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObjec
 # Not s3:DeleteObjectVersion: whoever steals the key of an application must not be able to remove the versions. Nor
 # ACLs, retention and legal holds, which give others access or keep the operator from deleting.
 _CHANGE = ("s3:DeleteObject", "s3:DeleteObjectTagging", "s3:PutObjectTagging", "s3:RestoreObject")
+# Left out in stores: SeaweedFS refuses a policy that names it.
+_ON_AWS_ONLY = ("s3:RestoreObject",)
 # By mode: the actions on objects, and those on the bucket that a condition limits to the prefixes.
 _ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     FULL: (("s3:*",), _LIST),
@@ -97,7 +99,7 @@ def _check_prefix(prefix: str, field: str) -> None:
         raise invalid(field, f"must end with /: {prefix} would also give access to keys such as {prefix}-other")
 
 
-def statements(bucket_arn: str, mode: str, prefixes: tuple[str, ...]) -> list[ApiObject]:
+def statements(bucket_arn: str, mode: str, prefixes: tuple[str, ...], *, is_aws: bool = True) -> list[ApiObject]:
     """The statements that give the rights of a mode on a bucket, or only on what is below the prefixes.
 
     ``Full`` with prefixes allows every action on the objects below them, and none on the bucket's configuration: with
@@ -106,6 +108,7 @@ def statements(bucket_arn: str, mode: str, prefixes: tuple[str, ...]) -> list[Ap
     if mode == FULL and not prefixes:
         return [_allow(("s3:*",), [bucket_arn, f"{bucket_arn}/*"])]
     on_objects, on_lists = _ACTIONS[mode]
+    on_objects = tuple(action for action in on_objects if is_aws or action not in _ON_AWS_ONLY)
     objects = [f"{bucket_arn}/{prefix}*" for prefix in prefixes or ("",)]
     found = [_allow(on_objects, objects)]
     if not prefixes:

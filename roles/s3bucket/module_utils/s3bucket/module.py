@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from . import store_users
+from .answers import check_answers
 from .aspects import OPERATIONS
 from .capabilities import AWS, Capabilities, probe
 from .checksums import use_md5
@@ -66,7 +67,12 @@ def read_settings(text: str) -> RoleSettings:
 
 def read_wanted(module: AnsibleAWSModule, settings: RoleSettings) -> Wanted:
     """What the CR asks for, in modules that get the settings from s3bucket_info."""
-    return wanted_of(read_cr(module.params["cr"], "present"), settings.cluster_name, module.params["defaults"])
+    return wanted_of(
+        read_cr(module.params["cr"], "present"),
+        settings.cluster_name,
+        module.params["defaults"],
+        is_aws=settings.is_aws,
+    )
 
 
 def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
@@ -126,12 +132,12 @@ def probe_store(sources: Sources, settings: RoleSettings) -> RoleSettings:
 
 def make_s3_client(module: AnsibleAWSModule) -> AwsClient:
     """An S3 client with the module's connection, and the checksums that its settings ask for."""
-    return use_md5(module.client("s3"))
+    return check_answers(use_md5(module.client("s3")))
 
 
 def make_iam_client(module: AnsibleAWSModule, settings: RoleSettings) -> AwsClient:
     """An IAM client with the module's connection."""
-    return module.client("iam", region=region_of_iam(str(module.region), is_aws=settings.is_aws))
+    return check_answers(module.client("iam", region=region_of_iam(str(module.region), is_aws=settings.is_aws)))
 
 
 def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str, **more: str) -> AwsClient:

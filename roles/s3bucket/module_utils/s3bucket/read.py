@@ -19,7 +19,16 @@ from typing import Any
 
 from . import settings, user_record
 from .capabilities import AWS, Capabilities, bucket_arguments, is_absent
-from .errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to, not_implemented, unknown
+from .errors import (
+    AWS_ERRORS,
+    ReconcileError,
+    UnknownStateError,
+    code_of,
+    content_of,
+    failing_to,
+    not_implemented,
+    unknown,
+)
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .rotation import UNTRACKED, LastUse
@@ -72,7 +81,7 @@ def get_bucket_tags(s3: AwsClient, name: str, owner: str) -> dict[str, str] | No
         if code_of(error) == "NoSuchBucket":
             return None
         raise _unknown_of_bucket(f"read the tags of bucket {name} (s3:GetBucketTagging)", name, error) from error
-    return tags_in(answer.get("TagSet", []))
+    return tags_in(content_of(answer, "TagSet", f"read the tags of bucket {name} (s3:GetBucketTagging)"))
 
 
 def check_has_bucket_tags(s3: AwsClient, name: str, owner: str) -> None:
@@ -139,20 +148,37 @@ def find_user(iam: AwsClient, name: str, capabilities: Capabilities = AWS) -> Us
 
     In a store the tags may be in one of its policies, or in its path.
     """
-    user = _find_user(iam, name)
+    user = _find_user(iam, name, may_list_tags=may_list_tags(capabilities))
     if user is not None and not capabilities.is_aws:
         with failing_to(f"read IAM user {name} (iam:GetUserPolicy)"):
             user_record.unfold(user, find_record(iam, name))
     return user
 
 
-def _find_user(iam: AwsClient, name: str) -> UserState | None:
+def may_list_tags(capabilities: Capabilities) -> bool:
+    """Whether the tags of users are requested where GetUser does not return them. It does on AWS."""
+    return not capabilities.is_aws and capabilities.user_tags
+
+
+def get_user(iam: AwsClient, name: str, *, may_list_tags: bool) -> ApiObject:
+    """The answer of GetUser with the user's tags, which SeaweedFS returns to ListUserTags only.
+
+    :raises botocore.exceptions.ClientError: for any error of the store
+    """
+    found: ApiObject = iam.get_user(UserName=name)["User"]
+    if may_list_tags and "Tags" not in found:
+        found["Tags"] = pages_of(iam, "list_user_tags", "Tags", UserName=name)
+    return found
+
+
+def _find_user(iam: AwsClient, name: str, *, may_list_tags: bool) -> UserState | None:
     try:
-        found = iam.get_user(UserName=name)["User"]
+        found = get_user(iam, name, may_list_tags=may_list_tags)
     except AWS_ERRORS as error:
         if code_of(error) == "NoSuchEntity":
             return None
-        raise unknown(f"read IAM user {name} (iam:GetUser)", error) from error
+        actions = "iam:GetUser, iam:ListUserTags" if may_list_tags else "iam:GetUser"
+        raise unknown(f"read IAM user {name} ({actions})", error) from error
     return UserState(
         arn=found["Arn"],
         tags=tags_in(found.get("Tags", [])),
@@ -306,14 +332,16 @@ class BulkUserReader:
 def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
 
-    A store that does not have the request for all of them is asked for each.
+    A store that does not have the request for all of them is asked for each. Then they have no groups and no managed
+    policies, which :class:`BulkUserReader` would need: SeaweedFS denies that its own administrator, whom it lists,
+    exists.
 
     :raises UnknownStateError: when AWS does not return the state
     """
     if not capabilities.has_iam:
         return {}
     if capabilities.lacks("GetAccountAuthorizationDetails"):
-        return _read_each_user(iam, capabilities)
+        return _read_each_user(iam, may_list_tags=may_list_tags(capabilities))
     users = {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
     if not capabilities.is_aws:
         for user in users.values():
@@ -321,31 +349,30 @@ def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str
     return users
 
 
-def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, UserState]:
+def _read_each_user(iam: AwsClient, *, may_list_tags: bool) -> dict[str, UserState]:
     try:
         names = [item["UserName"] for item in pages_of(iam, "list_users", "Users")]
     except AWS_ERRORS as error:
         raise unknown("list the IAM users (iam:ListUsers)", error) from error
-    users = {name: _find_with_policies(iam, name, capabilities) for name in names}
+    users = {name: _find_with_policies(iam, name, may_list_tags=may_list_tags) for name in names}
     return {name: user for name, user in users.items() if user is not None}
 
 
-def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -> UserState | None:
-    """The user without its keys; None for one that was deleted in the meantime.
+def _find_with_policies(iam: AwsClient, name: str, *, may_list_tags: bool) -> UserState | None:
+    """The user without its keys, groups and managed policies; None for one that was deleted in the meantime.
 
     One of its policies may be gone instead. Then the state is not known: the user may claim the name of a bucket.
 
     :raises UnknownStateError: when the store does not return the state
     """
-    user = _find_user(iam, name)
+    user = _find_user(iam, name, may_list_tags=may_list_tags)
     if user is None:
         return None
     try:
-        _fill_memberships(iam, name, user, capabilities)
         user.policies = _inline_policies(iam, name)
         user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
     except AWS_ERRORS as error:
-        if code_of(error) == "NoSuchEntity" and _find_user(iam, name) is None:
+        if code_of(error) == "NoSuchEntity" and _find_user(iam, name, may_list_tags=False) is None:
             return None
         raise unknown(f"read the policies of IAM user {name}", error) from error
     return user
@@ -405,7 +432,8 @@ def _explain_forbidden(s3: AwsClient, name: str, error: Exception, *, is_aws: bo
     # A 403 means that the bucket is another account's, or that the operator lacks the right. ListBuckets decides which.
     try:
         pages = s3.get_paginator("list_buckets").paginate(Prefix=name)
-        is_listed = any(bucket["Name"] == name for page in pages for bucket in page.get("Buckets", []))
+        verb = f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)"
+        is_listed = any(bucket["Name"] == name for page in pages for bucket in content_of(page, "Buckets", verb))
     except AWS_ERRORS as cause:
         raise unknown(f"find out whether bucket {name} belongs to this account (s3:ListAllMyBuckets)", cause) from cause
     if is_listed:

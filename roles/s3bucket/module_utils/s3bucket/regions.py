@@ -75,8 +75,12 @@ def s3_host_of(region: str) -> str:
 
 
 def own_region() -> str:
-    """The region that the environment sets for this process, or else AWS's first region."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    """The region that the environment sets for this process, or else AWS's first region.
+
+    boto3, and so the operator's drift check, reads AWS_DEFAULT_REGION alone. EKS sets AWS_REGION in Pods with an IAM
+    role, also where the chart's aws.region is the region of a store.
+    """
+    return os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "us-east-1"
 
 
 def region_of_iam(region: str, *, is_aws: bool) -> str:

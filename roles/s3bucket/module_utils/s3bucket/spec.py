@@ -81,6 +81,7 @@ class Wanted:
     operator_tags: dict[str, str] = field_of(default_factory=dict)
     overridden_tags: tuple[str, ...] = ()
     role: WantedRole | None = None
+    is_aws: bool = True
 
     @property
     def policy(self) -> ApiObject | None:
@@ -136,7 +137,7 @@ class Wanted:
 
     def policy_of(self, user: WantedUser) -> ApiObject:
         """The inline policy of one of the users."""
-        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes))
+        return grants.document(grants.statements(self.bucket_arn, user.mode, user.prefixes, is_aws=self.is_aws))
 
     @property
     def user_policy(self) -> ApiObject:
@@ -145,7 +146,7 @@ class Wanted:
 
     def role_policy(self, role: WantedRole) -> ApiObject:
         """The inline policy of the role."""
-        return grants.document(grants.statements(self.bucket_arn, role.mode, role.prefixes))
+        return grants.document(grants.statements(self.bucket_arn, role.mode, role.prefixes, is_aws=self.is_aws))
 
     @property
     def bucket_tags(self) -> dict[str, str]:
@@ -243,7 +244,7 @@ class Wanted:
         return self.deletion_policy
 
 
-def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
+def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject, *, is_aws: bool = True) -> Wanted:
     """Read a CR.
 
     :param cr: the S3 object, as Kubernetes or a file holds it
@@ -251,6 +252,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
     :param defaults: the role's ``s3bucket_defaults``: a value for each optional spec field; and, as ``operatorTags``,
         tags for every bucket and user, which override the CR's tags with the same keys; and, as ``allowedSettings``,
         the optional settings that the CR may give; and what :func:`metadata_defaults` returns
+    :param is_aws: False for a store, which may not know all actions of the policies of users
     :raises ReconcileError: InvalidSpec naming the field. For an object being deleted only what deletion needs is
         checked, so that a bad spec can always be deleted.
     """
@@ -290,6 +292,7 @@ def wanted_of(cr: ApiObject, cluster: str, defaults: ApiObject) -> Wanted:
         keeps_old_key=is_kept_by(_annotation(head, KEEP_OLD_KEY)),
         operator_tags=common,
         role=role_of(spec, is_deleting=is_deleting),
+        is_aws=is_aws,
         overridden_tags=tuple(sorted(key for key in common if tags.get(key, common[key]) != common[key])),
     )
     _check_identity(wanted)

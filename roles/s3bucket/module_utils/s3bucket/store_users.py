@@ -15,7 +15,7 @@ from .capabilities import Capabilities, is_absent
 from .errors import AWS_ERRORS, ReconcileError, code_of, failing_to
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .read import boundary_of, find_record, list_keys, listed, pages_of, tags_in
+from .read import boundary_of, find_record, get_user, list_keys, listed, pages_of, tags_in
 from .state import UserState
 from .users import UserRules
 
@@ -52,7 +52,7 @@ def write_tags(iam: AwsClient, name: str, tags: dict[str, str], *, purges: bool,
     :raises ReconcileError: for an error of the store
     """
     with failing_to(f"tag IAM user {name} (iam:TagUser, iam:UntagUser, iam:PutUserPolicy)"):
-        made = iam.get_user(UserName=name)["User"]
+        made = get_user(iam, name, may_list_tags=has_tags)
         record = find_record(iam, name)
         user = UserState(arn=made["Arn"], tags=tags_in(made.get("Tags") or []))
         own = dict(user.tags)
@@ -138,7 +138,7 @@ def _tag(iam: AwsClient, name: str, found: dict[str, str], wanted: dict[str, str
 
 def _shows_tags(iam: AwsClient, name: str, wanted: dict[str, str]) -> bool:
     """Whether the reads of a user show its tags. Otherwise the operator would not know its own user again."""
-    return wanted.items() <= tags_in(iam.get_user(UserName=name)["User"].get("Tags") or []).items()
+    return wanted.items() <= tags_in(get_user(iam, name, may_list_tags=True)["Tags"]).items()
 
 
 def _put_record(iam: AwsClient, name: str, tags: dict[str, str]) -> None:

@@ -24,6 +24,8 @@ from .sources import Found, Sources
 _CREATION = timedelta(minutes=5)
 # The number of names that a message shows.
 _MAX_NAMED = 2
+# In a store, the tags of a new bucket may be written in a second request.
+_LEFT_BUCKET = "; or, if it is empty because a run that created it was ended, delete it"
 
 
 def wait_for_s3(wanted: Wanted, sources: Sources, found: Found) -> None:
@@ -114,10 +116,12 @@ def _check_adoption(wanted: Wanted, bucket: BucketState, is_planted: bool, is_cr
         raise _created_before(wanted)
     if wanted.adoption_policy == "Never" or not identity.consents_to_adoption(bucket.tags):
         what = "with owner tags that nothing in IAM confirms" if is_planted else "without this operator's owner tags"
+        place = "this AWS account" if wanted.is_aws else "the store"
         raise ReconcileError(
             Reason.CONFLICT,
-            f"bucket {name} exists in this AWS account {what}: choose another bucketName, "
-            f"or, to hand it to this object, tag it {owner.ADOPT}={identity} and set spec.adoptionPolicy: IfExists",
+            f"bucket {name} exists in {place} {what}: choose another bucketName, "
+            f"or, to hand it to this object, tag it {owner.ADOPT}={identity} and set spec.adoptionPolicy: IfExists"
+            f"{'' if wanted.is_aws or bucket.tags else _LEFT_BUCKET}",
         )
 
 

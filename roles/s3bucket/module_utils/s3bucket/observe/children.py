@@ -61,7 +61,7 @@ def with_strays(wanted: Wanted, sources: Sources, found: Found) -> Found:
     everyone = (*users, *found.removed)
     moving = next((one for one in everyone if one.user and one.wanted.secret.is_moving(one.user.tags)), None)
     holder = moving or next((one for one in found.removed if one.user is None), None)
-    if cluster is None or holder is None or any(one.refusal for one in users):
+    if cluster is None or holder is None or any(one.refusal for one in everyone):
         return found
     kept = {one.wanted.secret.name for one in everyone}
     kept |= {one.wanted.secret.former_name(one.user.tags) for one in everyone if one.user}

@@ -139,7 +139,7 @@ class Observation:
     ``digests``: of the current values of the bucket's aspects that differ (``recent``).
     ``recorded``: the optional settings that earlier runs wrote, according to the bucket's tags.
     ``users``: without those that nothing is done about, for a reason in ``deferred``.
-    ``removed``: users that an earlier spec requested.
+    ``removed``: users that an earlier spec requested. ``unread``: the names of such users that could not be read.
     ``deferred``: problems that prevent some steps. What those steps would repair is not in ``differs``. Everything else
     of the object is maintained, and the object is not Ready.
     """
@@ -157,6 +157,7 @@ class Observation:
     digests: dict[str, str] = field(default_factory=dict)
     users: list[UserObservation] = field(default_factory=list)
     removed: list[UserDeletion] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     service: ApiObject | None = None
     service_host: str = ""

@@ -39,13 +39,15 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
     seen.origin = bucket.new_origin(found.bucket, is_adopting) or bucket.recorded_origin(wanted, found.user, proof)
     served = [one for one in found.users if one.refusal is None]
     seen.users = [user.begin(wanted, sources, found.account, one) for one in served]
-    seen.removed = [deletion_of(one, is_deleted=one.user is not None) for one in found.removed]
+    known = [one for one in found.removed if one.refusal is None]
+    seen.removed = [deletion_of(one, is_deleted=one.user is not None) for one in known]
+    seen.unread = [one.wanted.username for one in found.removed if one.refusal]
     bucket.compare_bucket(wanted, sources, seen, found)
     seen.notes += [f"{field} is not in force: the operator's own tag of this key is" for field in wanted.overridden]
     for mine in seen.users:
         user.compare_user(wanted, sources, seen, mine, proof)
     seen.role, problems = role.compare_role(wanted, sources, found)
-    for problem in [*problems, *(one.refusal for one in found.users if one.refusal)]:
+    for problem in [*problems, *(one.refusal for one in (*found.users, *found.removed) if one.refusal)]:
         seen.defer(problem)
     seen.notes += seen.role.notes if seen.role else []
     children.compare_service(wanted, sources, seen)

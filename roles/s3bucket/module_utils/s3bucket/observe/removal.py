@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from .. import owner
 from ..access import USER_NAME, additional_user
+from ..errors import ReconcileError
 from ..spec import Wanted
 from ..state import UserState
 from .children import find_user, owned_only
@@ -24,19 +25,34 @@ def find_removed(wanted: Wanted, sources: Sources, first: UserState | None) -> t
     """The recorded users that the spec does not have, each with its Secret. Resources of others are None.
 
     A run that deleted a user may have ended before it deleted the Secret, of which the user's tags recorded the name.
+    A user that cannot be read has a refusal, and stays on record.
 
     :param first: the first user
+    :raises ReconcileError: where everything else would fail, too
     """
     if first is None or not wanted.identity.is_owner(first.tags):
         return ()
     kept = {user.username for user in wanted.users}
     names = [name for name in owner.recorded_users(first.tags) if name not in kept and USER_NAME.fullmatch(name)]
-    return tuple(_find(wanted, sources, name) for name in names)
+    return tuple(_try_find(wanted, sources, name) for name in names)
 
 
 def existing(removed: Iterable[FoundUser]) -> tuple[FoundUser, ...]:
     """Those of which something is left."""
-    return tuple(one for one in removed if one.user is not None or deletion_of(one, is_deleted=False).differs)
+    return tuple(
+        one
+        for one in removed
+        if one.refusal is not None or one.user is not None or deletion_of(one, is_deleted=False).differs
+    )
+
+
+def _try_find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:
+    try:
+        return _find(wanted, sources, name)
+    except ReconcileError as refusal:
+        if refusal.reason.is_general:
+            raise
+        return FoundUser(additional_user(name, wanted.identity.name), None, refusal=refusal)
 
 
 def _find(wanted: Wanted, sources: Sources, name: str) -> FoundUser:

@@ -11,6 +11,7 @@ no other namespace gets a bucket of that name while the user could use it (``cla
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .. import grants, owner
@@ -78,7 +79,7 @@ class _Finder:
             if not bucket:
                 shared.notes.append(f"spec.{user.field}.alsoUses[{other.name}] is not in force: {reason}")
                 continue
-            document = _document(wanted, bucket, other.mode)
+            document = _document(wanted, bucket, other.mode, is_aws=wanted.is_aws)
             room -= grants.size_of(document)
             if room < 0 or len(policy_name_of(user.username, bucket)) > MAX_POLICY_NAME:
                 shared.problems.append(_too_large(user, other, bucket))
@@ -92,7 +93,7 @@ class _Finder:
             bucket = bucket_of_policy(self.user.username, name)
             if not bucket or bucket in kept:
                 continue
-            if any(is_same(policy, _document(self.wanted, bucket, mode)) for mode in grants.MODES):
+            if any(is_same(policy, document) for document in _documents(self.wanted, bucket)):
                 found.append(bucket)
         return found
 
@@ -147,8 +148,16 @@ def _mapping(parent: ApiObject, name: str) -> ApiObject:
     return found if isinstance(found, dict) else {}
 
 
-def _document(wanted: Wanted, bucket: str, mode: str) -> ApiObject:
-    return grants.document(grants.statements(f"arn:{wanted.partition}:s3:::{bucket}", mode, ()))
+def _document(wanted: Wanted, bucket: str, mode: str, *, is_aws: bool) -> ApiObject:
+    arn = f"arn:{wanted.partition}:s3:::{bucket}"
+    return grants.document(grants.statements(arn, mode, (), is_aws=is_aws))
+
+
+def _documents(wanted: Wanted, bucket: str) -> Iterator[ApiObject]:
+    """All policies that the operator writes. Earlier versions wrote those of AWS in stores, too."""
+    for mode in grants.MODES:
+        for is_aws in {True, wanted.is_aws}:
+            yield _document(wanted, bucket, mode, is_aws=is_aws)
 
 
 def _too_large(user: WantedUser, other: OtherBucket, bucket: str) -> ReconcileError:

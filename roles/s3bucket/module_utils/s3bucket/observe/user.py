@@ -38,6 +38,9 @@ def check_ownership(wanted: Wanted, one: FoundUser, proof: Pair | None) -> None:
         owned_by = f"belongs to S3 object {other}" if other else "exists and was not made for this S3 object"
         hint = identity.cluster_hint(user.tags)
         remedy = f"choose another {one.wanted.field}.username"
+        if not wanted.is_aws and not user.tags:
+            # The tags of a new user may be written in a second request.
+            remedy += ", or, if it has neither keys nor policies because a run that created it was ended, delete it"
         raise ReconcileError(Reason.CONFLICT, f"IAM user {name} {owned_by}: {remedy}{hint}")
 
 
@@ -131,7 +134,9 @@ def _users_record(wanted: Wanted, seen: Observation, mine: UserObservation, user
     """The tags of the first user that record the others: also those that are still to be deleted."""
     if not mine.wanted.is_first:
         return {}
-    return owner.replaced_users_record(user.tags, [*wanted.additional_names, *(one.name for one in seen.removed)])
+    return owner.replaced_users_record(
+        user.tags, [*wanted.additional_names, *(one.name for one in seen.removed), *seen.unread]
+    )
 
 
 def _compare_shared(wanted: Wanted, sources: Sources, seen: Observation, mine: UserObservation) -> list[str]:

@@ -1,8 +1,9 @@
-"""Each bucket setting against versitygw, an S3 implementation that is independent of moto and of the gate.
+"""Each bucket setting against a store, an S3 implementation that is independent of moto and of the gate.
 
 What it has is written, read back, compared and cleared, with the values of ``examples/settings/``. What it does not
 have must read as UNSUPPORTED, so that nothing is ever written: with a query parameter that it does not know, versitygw
-takes a PUT for CreateBucket and a DELETE for DeleteBucket, and answers a GET with a list of the objects.
+takes a PUT for CreateBucket and a DELETE for DeleteBucket, and answers a GET with a list of the objects. SeaweedFS
+answers some reads as if nothing was set, and refuses the writes.
 """
 
 from __future__ import annotations
@@ -11,31 +12,30 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from dev.examples import example_fields
-from dev.versitygw import Versitygw
+from dev.store import Store
 from s3bucket import owner
 from s3bucket.aspects import arguments, differing, due_settings, unsupported
+from s3bucket.errors import unknown
+from s3bucket.outcome import Reason
 from s3bucket.read import read_settings
 from s3bucket.setting import Comparison, Operation, Setting
 from s3bucket.settings import ALL, BY_NAME
 from s3bucket.spec import Wanted, wanted_of
 from s3bucket.state import UNSUPPORTED
+from tests.support.store import HAVING, PARTS, READ_ONLY, STORE
 from tests.support.world import DEFAULTS
 
-# The operations that versitygw 1.8.0 has. All others for the settings of a bucket are in LACKING, also those that no
-# setting uses yet. https://github.com/versity/versitygw/blob/v1.8.0/s3api/router.go
-HAVING = {
-    "GetBucketAcl", "GetBucketCors", "GetBucketOwnershipControls", "GetBucketPolicy", "GetBucketVersioning",
-    "GetBucketWebsite", "GetObjectLockConfiguration",
-}  # fmt: skip
+# All operations that read settings of a bucket, but for those; also such that no setting uses yet.
 LACKING = {
     "GetBucketAbac", "GetBucketAccelerateConfiguration", "GetBucketEncryption", "GetBucketLifecycleConfiguration",
     "GetBucketLogging", "GetBucketMetadataConfiguration", "GetBucketMetadataTableConfiguration",
     "GetBucketNotificationConfiguration", "GetBucketReplication", "GetBucketRequestPayment", "GetPublicAccessBlock",
     "ListBucketAnalyticsConfigurations", "ListBucketIntelligentTieringConfigurations",
     "ListBucketInventoryConfigurations", "ListBucketMetricsConfigurations",
-}  # fmt: skip
+} - HAVING - READ_ONLY  # fmt: skip
 PUBLIC = (
     '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",'
     ' "Resource": "arn:aws:s3:::%s/*"}]}'
@@ -43,12 +43,15 @@ PUBLIC = (
 # What the spec of a test must give for a setting that is not optional.
 VALUES = {
     "bucketACL": "public-read", "bucketPolicy": PUBLIC, "enableObjectLock": True, "enableTransferAcceleration": True,
-    "enableVersioning": True, "publicAccessBlock": {"blockPublicACLs": True},
+    "enableVersioning": True, "publicAccessBlock": {"blockPublicACLs": STORE == "versitygw"},
 }  # fmt: skip
 # Object lock can never be removed.
 KEPT = {"object_lock"}
+# As a new bucket of AWS has it.
+BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 HAD = [setting for setting in ALL if setting.read.operation.name in HAVING]
 LACKED = [setting for setting in ALL if setting.read.operation.name in LACKING]
+READ = [setting for setting in ALL if setting.read.operation.name in READ_ONLY]
 
 
 class Bucket:
@@ -62,7 +65,7 @@ class Bucket:
 
     def wanted(self, spec: dict[str, Any]) -> Wanted:
         metadata = {"name": "photos", "namespace": "team", "uid": "u"}
-        spec = {"region": Versitygw.region, "bucketName": self.name, **spec}
+        spec = {"region": Store.region, "bucketName": self.name, **spec}
         return wanted_of({"metadata": metadata, "spec": spec}, "cluster", DEFAULTS)
 
     def find(self, spec: dict[str, Any]) -> Comparison:
@@ -89,19 +92,21 @@ class Bucket:
 
 
 @pytest.fixture(scope="module")
-def s3(store: Versitygw) -> Any:
+def s3(store: Store) -> Any:
     return store.client()
 
 
 @pytest.fixture
 def new_bucket(s3: Any, new_name: Callable[[str], str]) -> Callable[[], Bucket]:
-    # versitygw compares ExpectedBucketOwner with its own id of the account.
+    # versitygw compares ExpectedBucketOwner with its own id of the account; SeaweedFS ignores it.
     account = s3.list_buckets()["Owner"]["ID"]
 
     def make() -> Bucket:
         name = new_name("bucket")
         # As a new bucket of AWS has it.
         s3.create_bucket(Bucket=name, ObjectOwnership="BucketOwnerEnforced")
+        if "GetPublicAccessBlock" in HAVING:
+            s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=BLOCKED)
         s3.put_object(Bucket=name, Key="kept", Body=b"x")
         return Bucket(s3, account, name)
 
@@ -111,7 +116,7 @@ def new_bucket(s3: Any, new_name: Callable[[str], str]) -> Callable[[], Bucket]:
 def spec_for(setting: Setting, bucket: str) -> dict[str, Any]:
     """A spec that gives a value for the setting, and what the setting needs."""
     if setting.is_optional:
-        return example_fields(setting.name)
+        return dict(PARTS.get(setting.name) or example_fields(setting.name))
     value = VALUES[setting.field]
     return {setting.field: value % bucket if setting.field == "bucketPolicy" else value}
 
@@ -123,9 +128,9 @@ def assert_is_kept(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("setting", ALL, ids=lambda setting: setting.name)
-def test_it_is_stated_whether_versitygw_has_the_setting(setting: Setting) -> None:
+def test_it_is_stated_whether_the_store_has_the_setting(setting: Setting) -> None:
     name = setting.read.operation.name
-    assert name in HAVING | LACKING, f"read with {name}: add {name} to HAVING or LACKING in {__file__}"
+    assert name in HAVING | READ_ONLY | LACKING, f"read with {name}: add {name} to HAVING or LACKING in {__file__}"
 
 
 @pytest.mark.parametrize("setting", HAD, ids=lambda setting: setting.name)
@@ -157,8 +162,8 @@ def test_all_settings_are_written_at_once_and_a_second_pass_writes_nothing(new_b
     assert_is_kept(bucket)
 
 
-@pytest.mark.parametrize("setting", LACKED, ids=lambda setting: setting.name)
-def test_setting_that_versitygw_lacks_is_unsupported_and_never_written(
+@pytest.mark.parametrize("setting", [*LACKED, *READ], ids=lambda setting: setting.name)
+def test_setting_that_the_store_lacks_is_refused_and_keeps_the_bucket(
     new_bucket: Callable[[], Bucket], setting: Setting
 ) -> None:
     bucket = new_bucket()
@@ -167,8 +172,18 @@ def test_setting_that_versitygw_lacks_is_unsupported_and_never_written(
     bucket.recorded = frozenset({setting.name}) if setting.is_optional else frozenset()
     for given, requested in (({}, []), (spec, [setting])):
         case = bucket.find(given)
-        assert case.found[setting.name] is UNSUPPORTED
-        assert unsupported(case) == requested
-        bucket.apply(given)
-    assert not set(bucket.sent) & set(setting.writes)
+        if setting in READ:
+            assert setting.differs(case) == bool(requested)
+        else:
+            assert case.found[setting.name] is UNSUPPORTED
+            assert unsupported(case) == requested
+        if setting in READ and requested:
+            with pytest.raises(ClientError) as refused:
+                bucket.apply(given)
+            error = unknown("write", refused.value)
+            error.__cause__ = refused.value
+            assert setting.refused(error, "the store").reason == Reason.INVALID_SPEC
+        else:
+            bucket.apply(given)
+            assert not set(bucket.sent) & set(setting.writes)
     assert_is_kept(bucket)
