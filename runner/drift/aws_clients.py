@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
+from runner.aws_data import make_session
 from s3bucket import errors, regions, spec
 from s3bucket.outcome import Reason
 from s3bucket.regions import Partition
@@ -157,7 +158,7 @@ class AWSClients:
 
     def _make(self, service: str, region: str, config: Config, **keys: str) -> Client:
         try:
-            self._session = self._session or boto3.session.Session()
+            self._session = self._session or make_session()
             client = self._session.client(service, region_name=region, config=config, **keys)
         except InvalidRegionError as error:
             raise spec.invalid("spec.region", str(error)) from error
@@ -188,7 +189,7 @@ class AWSClients:
 
 def make_tenant_clients(key_id: str, secret_key: str, region: str) -> tuple[Client, Client]:
     """STS and S3 clients with an access key of a tenant's Secret. They are not kept."""
-    session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
+    session = make_session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
     sts, s3 = (session.client(service, region_name=region, config=_CONFIG) for service in ("sts", "s3"))
     return sts, s3
 

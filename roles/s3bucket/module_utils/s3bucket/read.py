@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from . import settings, user_record
 from .capabilities import AWS, Capabilities, bucket_arguments, is_absent
@@ -28,6 +29,8 @@ from .state import UNSUPPORTED, BucketState, Unread, UserState
 
 # The answers of stores that do not have GetAccessKeyLastUsed.
 _UNTRACKED_CODES = (*UNSUPPORTED_CODES, "InvalidAction", "UnknownOperationException", "405", "501")
+# The events that a client's emitter has a handler for.
+_PREPARED: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 _LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
 
@@ -431,13 +434,19 @@ def _denied(name: str, is_aws: bool) -> str:
 
 def _request(s3: AwsClient, name: str, owner: str, how: Read) -> ApiObject | Exception:
     bucket = bucket_arguments(name, owner)
-    # Registered again, it has no effect.
-    event = f"before-parse.s3.{how.operation.name}"
-    s3.meta.events.register(event, _reject_listing, unique_id=event)
+    _prepare_answers(s3, f"before-parse.s3.{how.operation.name}")
     try:
         return how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket)
     except AWS_ERRORS as error:
         return error
+
+
+def _prepare_answers(s3: AwsClient, event: str) -> None:
+    prepared = _PREPARED.setdefault(s3.meta.events, set())
+    if event not in prepared:
+        # Registered again, it has no effect, but botocore inspects the function each time.
+        s3.meta.events.register(event, _reject_listing, unique_id=event)
+        prepared.add(event)
 
 
 def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
@@ -488,7 +497,20 @@ def pages_of(iam: AwsClient, method: str, key: str, **of: str) -> list[Any]:
 
     :param of: the user or role, as the argument of the request
     """
-    return [item for page in iam.get_paginator(method).paginate(**of) for item in page.get(key, [])]
+    # IAM has the same parameters for all its lists. botocore's paginator makes a class each time, which takes a tenth of
+    # the CPU of the request.
+    items: list[Any] = []
+    marker = ""
+    while True:
+        answer = getattr(iam, method)(**of, **({"Marker": marker} if marker else {}))
+        items += answer.get(key, [])
+        last, marker = marker, answer.get("Marker") if answer.get("IsTruncated") else ""
+        if not marker:
+            return items
+        if marker == last:
+            from botocore.exceptions import PaginationError
+
+            raise PaginationError(message=f"the same page again: {method}")
 
 
 def tags_in(listed: list[dict[str, str]]) -> dict[str, str]:
