@@ -11,9 +11,8 @@ none.
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -278,10 +277,10 @@ class PerUserReader:
 class BulkUserReader:
     """Returns users that were read all at once. Only their keys, which that answer does not have, are read when needed.
 
-    :param users: as :func:`read_all_users` returns them
+    :param users: as :func:`read_all_users` returns them. Each access returns an object of its own
     """
 
-    def __init__(self, iam: AwsClient, users: dict[str, UserState], capabilities: Capabilities = AWS) -> None:
+    def __init__(self, iam: AwsClient, users: Mapping[str, UserState], capabilities: Capabilities = AWS) -> None:
         self._iam = iam
         self._users = users
         self._capabilities = capabilities
@@ -289,7 +288,7 @@ class BulkUserReader:
     def find(self, name: str) -> UserState | None:
         """The user as it was read. A user that did not exist then is read now."""
         user = self._users.get(name)
-        return copy.deepcopy(user) if user else find_user(self._iam, name, self._capabilities)
+        return user or find_user(self._iam, name, self._capabilities)
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the keys; for a user that was read now, also all other rights."""
@@ -313,15 +312,21 @@ def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str
 
     :raises UnknownStateError: when AWS does not return the state
     """
+    return dict(iterate_users(iam, capabilities))
+
+
+def iterate_users(iam: AwsClient, capabilities: Capabilities = AWS) -> Iterator[tuple[str, UserState]]:
+    """As :func:`read_all_users`, with one page of users in memory at a time."""
     if not capabilities.has_iam:
-        return {}
+        return
     if capabilities.lacks("GetAccountAuthorizationDetails"):
-        return _read_each_user(iam, capabilities)
-    users = {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
-    if not capabilities.is_aws:
-        for user in users.values():
+        yield from _read_each_user(iam, capabilities).items()
+        return
+    for item in _iterate_account(iam, "User"):
+        user = _user_in(item)
+        if not capabilities.is_aws:
             user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
-    return users
+        yield item["UserName"], user
 
 
 def _read_each_user(iam: AwsClient, capabilities: Capabilities) -> dict[str, UserState]:
@@ -357,15 +362,23 @@ def _find_with_policies(iam: AwsClient, name: str, capabilities: Capabilities) -
 def read_account(iam: AwsClient, kind: str) -> list[ApiObject]:
     """Every user or role of the account, as IAM returns it with its policies.
 
-    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
     :param kind: ``User`` or ``Role``
     :raises UnknownStateError: when AWS does not return the state
+    """
+    return list(_iterate_account(iam, kind))
+
+
+def _iterate_account(iam: AwsClient, kind: str) -> Iterator[ApiObject]:
+    """As :func:`read_account`, one page after the other.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
     """
     pages = iam.get_paginator("get_account_authorization_details").paginate(
         Filter=[kind], PaginationConfig={"PageSize": 1000}
     )
     try:
-        return [item for page in pages for item in page[f"{kind}DetailList"]]
+        for page in pages:
+            yield from page[f"{kind}DetailList"]
     except AWS_ERRORS as error:
         raise unknown(f"read all IAM {kind.lower()}s (iam:GetAccountAuthorizationDetails)", error) from error
 
@@ -497,8 +510,8 @@ def pages_of(iam: AwsClient, method: str, key: str, **of: str) -> list[Any]:
 
     :param of: the user or role, as the argument of the request
     """
-    # IAM has the same parameters for all its lists. botocore's paginator makes a class each time, which takes a tenth of
-    # the CPU of the request.
+    # IAM has the same parameters for all its lists. botocore's paginator makes a class each time, which takes a tenth
+    # of the CPU of the request.
     items: list[Any] = []
     marker = ""
     while True:
