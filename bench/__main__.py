@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bench.all_settings import (
 )
 from bench.alone import measure_alone
 from bench.burst import measure_burst
+from bench.events import measure_events
 from bench.fair import Fairness, make_edited
 from bench.goals import STOCK, WARM, goal_rows
 from bench.latency import measure_latency, warm_up
@@ -37,6 +39,7 @@ from bench.place import Place, bring_up
 from bench.process import OperatorProcess
 from bench.rows import Results, Row, table
 from bench.settings import GROUPS, PEERS, Settings, settings_of
+from bench.shards import COUNTS, measure_shards
 from bench.steady import measure_drift, measure_restart, measure_steady, measure_throttled
 
 _REPEATS = {WARM: 7, STOCK: 3}
@@ -59,6 +62,7 @@ class Bench:
         self._results = results
         self._started = time.monotonic()
         self._operator: OperatorProcess | ack.AckProcess | None = None
+        self._has_many = False
         self.failures: list[str] = []
 
     def run(self) -> None:
@@ -90,6 +94,10 @@ class Bench:
             self._measure("ACK's controllers", lambda: self._measure_ack(place))
         if self._asks("steady", "resync", "drift", "delay", "throttle", "memory"):
             self._measure_syncs(place)
+        if self._asks("events"):
+            self._measure_events(place)
+        if self._asks("shards"):
+            self._measure_shards(place)
 
     def _measure_new(self, place: Place, executor: str, has_latency: bool, has_burst: bool) -> None:
         with OperatorProcess(place, self._folder / executor, executor, _QUIET_S) as operator, self._with_log(operator):
@@ -144,10 +152,7 @@ class Bench:
     def _measure_syncs(self, place: Place) -> None:
         settings = self._settings
         count, period_s = settings.objects, settings.sync_period_s
-        self._report(f"making {count} objects that are Ready")
-        place.make_namespace(_MANY)
-        names = [f"bench-{number:06d}" for number in range(count)]
-        make(place, _MANY, names)
+        names = self._make_many(place)
         operator = OperatorProcess(place, self._folder / "syncs", WARM, period_s)
         try:
             with self._with_log(operator):
@@ -155,6 +160,27 @@ class Bench:
                 self._measure_running(place, operator, names)
         finally:
             operator.stop()
+
+    def _make_many(self, place: Place) -> list[str]:
+        """The names of objects that are Ready, made at the first call."""
+        names = [f"bench-{number:06d}" for number in range(self._settings.objects)]
+        if not self._has_many:
+            self._report(f"making {len(names)} objects that are Ready")
+            place.make_namespace(_MANY)
+            make(place, _MANY, names)
+        self._has_many = True
+        return names
+
+    def _measure_events(self, place: Place) -> None:
+        names, period_s = self._make_many(place), self._settings.sync_period_s
+        folder = self._folder / "events"
+        self._measure("events", lambda: measure_events(place, folder, WARM, names, period_s))
+
+    def _measure_shards(self, place: Place) -> None:
+        count = len(self._make_many(place))
+        for replicas in COUNTS:
+            folder = self._folder / f"shards-{replicas}"
+            self._measure(f"shards, {replicas} replicas", partial(measure_shards, place, folder, WARM, count, replicas))
 
     def _measure_running(self, place: Place, operator: OperatorProcess, names: list[str]) -> None:
         count, period_s, gate = len(names), self._settings.sync_period_s, place.aws.gate

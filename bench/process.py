@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,9 +27,19 @@ class OperatorProcess:
 
     :param folder: for its log and its work; made
     :param only: the namespace that it watches; none: all
+    :param more: further options
     """
 
-    def __init__(self, place: Place, folder: Path, executor: str, sync_period_s: float, only: str = "") -> None:
+    def __init__(
+        self,
+        place: Place,
+        folder: Path,
+        executor: str,
+        sync_period_s: float,
+        only: str = "",
+        *,
+        more: Sequence[str] = (),
+    ) -> None:
         folder.mkdir()
         self.executor = executor
         self._place = place
@@ -42,6 +53,9 @@ class OperatorProcess:
         self._words += ["--metrics-bind-address", "127.0.0.1:0", "--health-probe-bind-address", "127.0.0.1:0"]
         self._words += ["--cluster-name", CLUSTER, "--work-dir", str(folder / "work")]
         self._words += ["--leader-election-namespace", OPERATOR, *(["--watch-namespace", only] if only else [])]
+        self._words += more
+        # With shards, several have some: that of a replica that started late may be none yet.
+        self._is_sharded = "--sharding" in more
         self._child: Child | None = None
 
     def __enter__(self) -> OperatorProcess:
@@ -66,6 +80,16 @@ class OperatorProcess:
             self._child = None
         self._tree.close()
 
+    def kill(self) -> None:
+        """End it as a failed node does."""
+        if self._child:
+            self._child.process.kill()
+            self._child.process.wait()
+
+    def shards(self) -> int:
+        """How many shards it has."""
+        return self._counter("s3_operator_shard_held").total()
+
     def checks(self) -> Counter[str]:
         """The drift checks so far by what they found."""
         return self._counter("s3_operator_drift_checks", "result")
@@ -85,7 +109,8 @@ class OperatorProcess:
 
     def _leads(self) -> bool:
         try:
-            return self._get("/readyz") == "ok" and self._counter("s3_operator_leader").total() == 1
+            works = self._is_sharded or self._counter("s3_operator_leader").total() == 1
+            return self._get("/readyz") == "ok" and works
         except (OSError, urllib.error.URLError, KeyError):
             return False
 

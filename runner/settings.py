@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import s3bucket
+from runner.queue_url import QueueURL
 from s3bucket.role_settings import RoleSettings
 
 
@@ -39,6 +40,8 @@ class Settings:
     """Flags of ``s3-operator run`` and ``once``. Times in seconds; an empty address turns a server off."""
 
     sync_period_s: float
+    event_queue: QueueURL | None
+    sync_period_with_events_s: float
     max_concurrent_reconciles: int
     resync_workers: int
     reserved_workers: int
@@ -54,6 +57,7 @@ class Settings:
     orphan_grace_period_s: float
     role: RoleSettings
     leader_elect: bool
+    sharding: bool
     leader_election_namespace: str
     lease_name: str
     lease_duration_s: float

@@ -72,7 +72,7 @@ def main() -> None:
     write_key(given.credentials_file, key.access_key_id, key.secret_access_key)
 
     def reset() -> None:
-        for service in ("s3", "iam", "sts"):
+        for service in ("s3", "iam", "sts", "sqs"):
             get_backend(service).reset()
         make_admin(key)
 

@@ -31,6 +31,10 @@ def error(call: Call, status: int, code: str, message: str = "", details: Mappin
         # https://docs.aws.amazon.com/eks/latest/APIReference/CommonErrors.html
         headers = {"Content-Type": "application/json", "x-amzn-ErrorType": code}
         return Answer(status, json.dumps({"message": message or code}).encode(), headers)
+    if call.service == "sqs":
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
+        headers = {"Content-Type": "application/x-amz-json-1.0"}
+        return Answer(status, json.dumps({"__type": code, "message": message or code}).encode(), headers)
     if call.service == "tagging":
         # https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/CommonErrors.html
         code = f"{code}Exception" if code == "AccessDenied" else code

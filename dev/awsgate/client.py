@@ -134,6 +134,10 @@ class Gate:
         """Wait until a request is held. Returns the action of the one held longest; empty when none is."""
         return str(self._ask("GET", "held", {"timeout_s": timeout_s}))
 
+    def held(self) -> list[str]:
+        """The actions of all requests that are held now, the one held longest first."""
+        return [str(action) for action in self._ask("GET", "all-held")]
+
     def let_go(self) -> None:
         """Release the request that :meth:`wait_held` named; the others and the hold stay."""
         self._ask("POST", "let-go", {})

@@ -206,6 +206,7 @@ class Gate:
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "forget-users"): lambda: forget_users(body["kept_prefix"]),
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
+                ("GET", "all-held"): self._holds.held,
                 ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
                 ("POST", "association"): lambda: eks.change_association(**body),
                 ("POST", "let-go"): lambda: self._holds.let_go(**body),

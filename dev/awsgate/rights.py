@@ -123,6 +123,10 @@ def rights_for(call: Call) -> list[Right]:
         return list(_s3_rights(call))
     if call.service == "eks" and call.action:
         return list(_eks_rights(call))
+    if call.service == "sqs":
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html: a batch has no action.
+        action = call.action.removesuffix("Batch")
+        return [Right(f"sqs:{action}", f"arn:aws:sqs:{call.region}:{ACCOUNT}:{call.query['QueueName']}")]
     if call.service == "tagging":
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
         return [Right(f"tag:{call.action}", "*")]

@@ -22,6 +22,7 @@ from runner.drift.aws_clients import Client, home_region
 from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election
 from runner.kube.schema import unstored_fields
+from runner.queue_url import QueueURL
 from runner.settings import default_project_dir
 from s3bucket.capabilities import is_absent, is_aws_endpoint, probe
 from s3bucket.errors import ReconcileError
@@ -31,6 +32,8 @@ _CONFIG = Config(connect_timeout=5, read_timeout=15, retries={"max_attempts": 2}
 _POLL_S = 1.0
 _SHOWN = 20
 Check = tuple[str, Callable[[], str]]
+_QUEUE_ATTRIBUTES = ("ApproximateNumberOfMessages", "MessageRetentionPeriod")
+_NO_SUCH_MESSAGE = ("ReceiptHandleIsInvalid", "InvalidParameterValue")
 _INDENT = " " * 8
 _OTHER = "give --provider Other (PROVIDER; aws.provider of the chart)"
 _PROJECT = Path(os.environ.get("PROJECT_DIR") or default_project_dir())
@@ -63,6 +66,12 @@ def checks_without_cluster(problem: str, role: RoleSettings) -> Iterator[Check]:
 
     yield "Kubernetes", fail
     yield _check_of_endpoint(role)
+
+
+def check_of_queue(url: QueueURL | None) -> Iterator[Check]:
+    """The check of the queue of events, if there is one."""
+    if url is not None:
+        yield "event queue", partial(_check_queue, url)
 
 
 def uninstall_warning(kube: Kube) -> str:
@@ -167,6 +176,38 @@ def _check_aws() -> str:
         raise CheckError(f"AWS is not reached or no credentials are found ({type(error).__name__})") from error
     _check_behavior(found["Account"])
     return f"account {found['Account']} as {found['Arn']}"
+
+
+def _check_queue(url: QueueURL) -> str:
+    """Try each right on the queue. A message that is received stays: it is visible to the operator at once."""
+    name = {"QueueUrl": url.url}
+    try:
+        sqs = boto3.client("sqs", region_name=url.region or home_region(), config=_CONFIG)
+        found = sqs.get_queue_attributes(**name, AttributeNames=list(_QUEUE_ATTRIBUTES))["Attributes"]
+        sqs.receive_message(**name, MaxNumberOfMessages=1, VisibilityTimeout=0, WaitTimeSeconds=0)
+        _try_without_message(partial(sqs.delete_message, **name))
+        _try_without_message(partial(sqs.change_message_visibility, **name, VisibilityTimeout=0))
+    except ClientError as error:
+        raise CheckError(f"{error}: {_remedy_of_queue(error)}") from error
+    except BotoCoreError as error:
+        raise CheckError(f"SQS is not reached or no credentials are found ({type(error).__name__})") from error
+    waiting, days = (int(found[attribute]) for attribute in _QUEUE_ATTRIBUTES)
+    return f"{url.name}: messages can be received and deleted; {waiting} wait, each is kept for {days / 86400:g} days"
+
+
+def _try_without_message(request: Callable[..., object]) -> None:
+    try:
+        request(ReceiptHandle="s3-operator-check")
+    except ClientError as error:
+        # The right is checked first; there is no message with this handle.
+        if error.response.get("Error", {}).get("Code") not in _NO_SUCH_MESSAGE:
+            raise
+
+
+def _remedy_of_queue(error: ClientError) -> str:
+    if "NonExistentQueue" in str(error) or "QueueDoesNotExist" in str(error):
+        return "create the queue, or correct --event-queue-url (EVENT_QUEUE_URL; eventQueueURL of the chart)"
+    return "give the operator the rights that s3-operator iam-policy --event-queue-url prints, if there is this queue"
 
 
 def _check_operator(election: Election, wait_s: float) -> str:

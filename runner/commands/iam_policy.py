@@ -18,7 +18,8 @@ from typing import Any, cast
 
 import click
 
-from runner.commands.options import all_matching, matching
+from runner.commands.options import EVENT_QUEUE, all_matching, matching, with_options
+from runner.queue_url import QueueURL
 from s3bucket import allowed
 from s3bucket.capabilities import PROVIDERS
 from s3bucket.json_types import Json, JsonObject
@@ -99,6 +100,14 @@ _BINDING_ROLES = ("iam:PutRolePermissionsBoundary",)
 _OF_CLUSTER = ("eks:CreatePodIdentityAssociation", "eks:ListPodIdentityAssociations")
 _ASSOCIATIONS = ("eks:DeletePodIdentityAssociation", "eks:DescribePodIdentityAssociation", "eks:TagResource")
 
+# ChangeMessageVisibility: with shards, a replica hands a message on to another one.
+_EVENT_QUEUE = (
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+)
+
 # AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144
 _REPLICATION, _METADATA_TABLES = "replication", "metadataTables"
@@ -127,6 +136,7 @@ class PolicySettings:
     :param oidc_provider_arn: the cluster's OIDC provider: with one the operator may create roles
     :param eks_cluster_arn: the EKS cluster: with one the operator may create roles and associate them
     :param key_rotation: whether keys are rotated without downtime
+    :param event_queue: the SQS queue of the events that the operator receives
     :param provider: one of ``capabilities.PROVIDERS``: a store needs other reads
     """
 
@@ -142,6 +152,7 @@ class PolicySettings:
     eks_cluster_arn: str = ""
     key_rotation: bool = True
     provider: str = PROVIDERS[0]
+    event_queue: QueueURL | None = None
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
@@ -170,6 +181,7 @@ def policy_for(settings: PolicySettings) -> JsonObject:
             *_roles(settings, is_bound),
             *_metadata_tables(settings),
             *_pass_role(settings),
+            *_event_queue(settings),
         ]
     )
 
@@ -269,6 +281,12 @@ def _pass_role(settings: PolicySettings) -> list[JsonObject]:
     return [_allow("ReplicationRoles", ("iam:PassRole",), [*settings.replication_roles], for_s3)]
 
 
+def _event_queue(settings: PolicySettings) -> list[JsonObject]:
+    """The rights on the queue of events. ``s3-operator check`` reads its attributes."""
+    queue = settings.event_queue
+    return [_allow("EventQueue", _EVENT_QUEUE, queue.arn(settings.partition))] if queue else []
+
+
 def _allow(
     sid: str,
     actions: tuple[str, ...],
@@ -316,6 +334,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--key-rotation/--no-key-rotation", default=True, show_default=True,
               help="Whether keys are rotated without downtime (spec.iamUser.keyRotation and the annotation "
                    "agill.apps/rotate-key).")  # fmt: skip
+@with_options([EVENT_QUEUE])
 @click.option("--provider", type=click.Choice(PROVIDERS), default=PROVIDERS[0], show_default=True, envvar="PROVIDER",
               show_envvar=True, help="The operator's own --provider: Other for an S3-compatible store.")  # fmt: skip
 @click.option("--part", type=click.IntRange(min=1), default=None,
@@ -331,6 +350,11 @@ def print_iam_policy(*, part: int | None, **limits: Limit) -> None:
     settings = PolicySettings(**limits)
     if (_REPLICATION in settings.settings) != bool(settings.replication_roles):
         raise click.UsageError(f"--settings {_REPLICATION} and --replication-role need each other.")
+    if settings.event_queue and not settings.event_queue.region:
+        raise click.UsageError(
+            "--event-queue-url: the policy names the queue's region, and this host does not show it: give the URL with "
+            "https://sqs.REGION.amazonaws.com/."
+        )
     own = f"arn:{settings.partition}:iam::{settings.account}:"
     for role in settings.replication_roles:
         if not role.startswith(own):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from runner.queue_url import QueueURL
 from runner.settings import default_project_dir, find_other_core
 from s3bucket.errors import ReconcileError
 from s3bucket.json_types import Json
@@ -100,6 +101,20 @@ LEASE_NAMESPACE = click.option(
 LEASE_NAME = click.option(
     "--lease-name", default="s3-operator", show_default=True, envvar="LEASE_NAME", show_envvar=True,
     help="The operator's Lease. Operators that watch different namespaces need different ones.",
+)  # fmt: skip
+
+
+def _queue_url(_: click.Context, __: click.Parameter, value: str) -> QueueURL | None:
+    try:
+        return QueueURL.parse(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+EVENT_QUEUE = click.option(
+    "--event-queue-url", "event_queue", default="", callback=_queue_url, envvar="EVENT_QUEUE_URL", show_envvar=True,
+    help="The SQS queue that brings CloudTrail's management events of S3 and IAM. An object that others change in AWS "
+         "is then checked at once. Default: none.",
 )  # fmt: skip
 OUTPUT = click.option(
     "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True,

@@ -10,6 +10,7 @@ import click
 
 from runner import logs
 from runner.commands.options import (
+    EVENT_QUEUE,
     LEASE_NAME,
     LEASE_NAMESPACE,
     WATCH_NAMESPACE,
@@ -29,6 +30,11 @@ _BEFORE_ROLE = [
     click.option("--sync-period", "sync_period_s", type=Seconds(min=1), default=300, show_default=True,
                  envvar=["syncPeriod", "SYNC_PERIOD"], show_envvar=True,
                  help="Seconds after which every object is reconciled again, give or take 10 %."),
+    EVENT_QUEUE,
+    click.option("--sync-period-with-events", "sync_period_with_events_s", type=Seconds(min=1), default=3600,
+                 show_default=True, envvar="SYNC_PERIOD_WITH_EVENTS", show_envvar=True,
+                 help="The sync period while the queue of --event-queue-url works, in seconds. It is never shorter "
+                      "than --sync-period."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
                  help="Objects that are reconciled at a time."),
@@ -103,8 +109,15 @@ def with_operator(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(_BEFORE_ROLE)(with_role(with_options(_AFTER_ROLE)(command)))
 
 
+_SHARDING = click.option(
+    "--sharding/--no-sharding", default=False, show_default=True, envvar="SHARDING", show_envvar=True,
+    help="Whether all replicas work, each on its share of the S3 objects. Otherwise one works, the others stand by.",
+)  # fmt: skip
+
+
 @click.command()
 @with_operator
+@_SHARDING
 def run(role: RoleOptions, log_format: str, log_level: str, **flags: object) -> None:
     """Watch and reconcile until SIGTERM, SIGINT or SIGHUP.
 
@@ -141,9 +154,14 @@ def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Op
     from runner.kube.config import find_own_namespace
     from runner.kube.leader import TermsError
 
+    if flags["event_queue"] and not role.settings.is_aws:
+        raise click.UsageError("--event-queue-url needs AWS: with --provider Other, leave it out.")
     flags["leader_election_namespace"] = flags["leader_election_namespace"] or find_own_namespace()
     paths = {"project_dir": role.project_dir, "work_dir": processes.short_path(base)}
-    settings = Settings.of({**flags, **paths, "role": role.settings})
+    # once works on all objects.
+    settings = Settings.of({"sharding": False, **flags, **paths, "role": role.settings})
+    if settings.sharding and not settings.leader_elect:
+        raise click.UsageError("--sharding needs Leases: leave out --no-leader-elect")
     try:
         return Operator(settings, connect(settings.watch_namespaces))
     except TermsError as error:

@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runner.control.claims import Claims
+from runner.control.claims import CONSISTENCY_S, Claims
 from runner.control.guard import GuardedRole
 from runner.control.metrics import Metrics
 from runner.control.orphans import Orphans
 from runner.control.publish import Publisher, utc_now
 from runner.control.reconcile import Reconciler
 from runner.control.schedule import Periods, Schedule
+from runner.control.shards import Work
+from runner.control.shared_claims import SharedRecords
 from runner.control.stored import StoredObjects
 from runner.control.verifier import Times, Verifier
 from runner.drift.check import DriftCheck
@@ -59,24 +61,27 @@ class Components:
 class Factory:
     """Makes the components.
 
-    :param may_run: whether the Lease is held for certain
+    :param work: what this replica may work on
     :param has_backlog: whether an object that is being processed is one of many of its namespace
+    :param has_events: whether events of AWS are received now
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the operator and its components share
         self,
         settings: Settings,
         kube: Kube,
         caches: Caches,
         metrics: Metrics,
-        may_run: Callable[[], bool],
+        work: Work,
         has_backlog: Callable[[Key], bool],
+        has_events: Callable[[], bool],
     ) -> None:
+        self._has_events = has_events
         self._settings = settings
         self._kube = kube
         self._caches = caches
         self._metrics = metrics
-        self._may_run = may_run
+        self._work = work
         self._has_backlog = has_backlog
 
     def make(self, cluster: str) -> Components:
@@ -90,7 +95,7 @@ class Factory:
         check = self._make_check(role)
         check.capabilities.try_get()
         job = self._make_job(role, warm, check)
-        guarded = GuardedRole(job, check.try_policy, self._may_run)
+        guarded = GuardedRole(job, check.try_policy, self._work.may_run)
         orphans = self._make_orphans(check, guarded, cluster)
         objects = StoredObjects(self._kube, self._caches.find_object, self._find_unstored_fields())
         verifier = self._make_verifier(check, objects)
@@ -111,7 +116,13 @@ class Factory:
         settings, find = self._settings, check.capabilities.find
         folders = settings.project_dir, settings.work_dir
         return AnsibleJob(
-            *folders, settings.run_timeout_s, role, warm, find_capabilities=find, has_backlog=self._has_backlog
+            *folders,
+            settings.run_timeout_s,
+            role,
+            warm,
+            find_capabilities=find,
+            has_backlog=self._has_backlog,
+            is_revoked=self._work.is_revoked,
         )
 
     def _make_orphans(self, check: DriftCheck, role: GuardedRole, cluster: str) -> Orphans:
@@ -123,6 +134,7 @@ class Factory:
             self._caches.find_object,
             (lambda user: role.deactivate(user, cluster)) if deactivates else None,
             grace_s=self._settings.orphan_grace_period_s,
+            working=self._work.working,
         )
 
     def _make_verifier(self, check: DriftCheck, objects: StoredObjects) -> Verifier | None:
@@ -130,23 +142,32 @@ class Factory:
         if not settings.verify_credentials or check.keys is None:
             return None
         times = Times(settings.verify_period_s, confirm_s=settings.role.iam_settle_s)
-        return Verifier(check.keys, objects, self._metrics, utc_now, times)
+        return Verifier(check.keys, objects, self._metrics, utc_now, times, working=self._work.working)
 
     def _make_reconciler(
         self, check: DriftCheck, role: GuardedRole, objects: StoredObjects, verifier: Verifier | None
     ) -> Reconciler:
         settings = self._settings
-        periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s)
+        with_events_s = settings.sync_period_with_events_s
+        periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s, with_events_s)
         return Reconciler(
             objects,
             role,
             check,
-            Claims(self._caches.find_naming),
+            self._make_claims(),
             Publisher(objects, self._metrics, find_verified=verifier.find if verifier else None),
-            Schedule(periods),
+            Schedule(periods, has_events=self._has_events),
             drift_check=settings.drift_check,
             verifier=verifier,
+            working=self._work.working,
         )
+
+    def _make_claims(self) -> Claims:
+        settings, find = self._settings, self._caches.find_naming
+        if not settings.sharding:
+            return Claims(find)
+        records = SharedRecords(self._kube, settings.leader_election_namespace, settings.lease_name)
+        return Claims(find, records=records, run_limit_s=settings.run_timeout_s + CONSISTENCY_S)
 
     def _find_unstored_fields(self) -> tuple[str, ...]:
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Protocol
 
 from runner.backoff import EditRate
-from runner.control.queue import Lane, WorkQueue
+from runner.control.names import Names
+from runner.control.queue import Lane
 from runner.control.status import is_ready_in_generation, ready_condition
 from runner.kube.cache import Cache
 from runner.objects import Child, Key, S3Object
@@ -56,23 +58,48 @@ class References:
             del self._used[key]
 
 
+class Requests(Protocol):
+    """The work queue, as far as watches need it."""
+
+    def add(self, key: Key, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> None:
+        """Have an object reconciled."""
+
+    def forget(self, key: Key) -> None:
+        """The object no longer exists."""
+
+
+def add_known(queue: Requests, s3: S3Object, sync_period_s: float, chance: random.Random) -> None:
+    """Have an object reconciled that this process has not reconciled yet.
+
+    One that is Ready waits for its turn in the period, so that a start with thousands of objects is no burst.
+    """
+    if is_ready_in_generation(s3) and not s3.is_deleting:
+        queue.add(s3.key, Lane.RESYNC, chance.random() * sync_period_s)
+    else:
+        queue.add(s3.key, Lane.FRESH)
+
+
 class ObjectHandler:
     """S3 objects: a new, changed or deleted one is fresh; one that was Ready before a restart waits for its turn.
 
     Distinguishes a change that matters (spec, deletion, a requested reconcile) from the operator's own status writes.
     An object that is edited again and again is reconciled at a limited rate; a deletion is never delayed. Objects with
     users that may also use its bucket are checked when it becomes Ready, and when it is deleted.
+
+    :param names: where what the objects own in AWS is kept; None where no events of AWS are received
     """
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: Requests,
         sync_period_s: float,
         cache: Cache[S3Object],
         chance: random.Random | None = None,
         edits: EditRate | None = None,
+        names: Names | None = None,
     ) -> None:
         self._queue = queue
+        self._names = names
         self._sync_period_s = sync_period_s
         self._cache = cache
         self._edits = edits or EditRate()
@@ -86,10 +113,8 @@ class ObjectHandler:
             present.add(s3.key)
             is_new = self._cache.find(s3.key) is None
             if is_new and is_ready_in_generation(s3) and not s3.is_deleting:
-                self._cache.put(s3)
-                self._references.put(s3)
-                # Spread over the period, so that a restart with thousands of objects is no burst.
-                self._queue.add(s3.key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
+                self._keep(s3)
+                add_known(self._queue, s3, self._sync_period_s, self._chance)
             else:
                 self._see(s3)
         for key in set(self._cache.keys()) - present:
@@ -107,8 +132,7 @@ class ObjectHandler:
 
     def _see(self, s3: S3Object) -> None:
         before = self._cache.find(s3.key)
-        self._cache.put(s3)
-        self._references.put(s3)
+        self._keep(s3)
         if before is None or _usability_of(before) != _usability_of(s3):
             self._check_users(s3.key)
         if before is None or (s3.is_deleting and not before.is_deleting):
@@ -116,9 +140,17 @@ class ObjectHandler:
         elif _version_of(before) != _version_of(s3):
             self._queue.add(s3.key, Lane.FRESH, self._edits.next_s(s3.key))
 
+    def _keep(self, s3: S3Object) -> None:
+        self._cache.put(s3)
+        self._references.put(s3)
+        if self._names is not None:
+            self._names.put(s3)
+
     def _forget(self, key: Key) -> None:
         self._cache.remove(key)
         self._references.remove(key)
+        if self._names is not None:
+            self._names.remove(key)
         self._check_users(key)
         self._queue.forget(key)
         self._edits.forget(key)
@@ -139,7 +171,7 @@ class ChildHandler:
     The rate of edits is limited by S3 object.
     """
 
-    def __init__(self, queue: WorkQueue, cache: Cache[Child], edits: EditRate | None = None) -> None:
+    def __init__(self, queue: Requests, cache: Cache[Child], edits: EditRate | None = None) -> None:
         self._queue = queue
         self._cache = cache
         self._edits = edits or EditRate()

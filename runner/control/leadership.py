@@ -1,7 +1,8 @@
 """The Lease as the operator uses it: acquired before any work, renewed during it, released after it.
 
 A lost Lease means: cancel and kill all runs at once, before another replica begins; the process exits with 1, and
-Kubernetes starts it anew. Threads: one renews, one watches the deadline, one reports other operators.
+Kubernetes starts it anew. The Lease is renewed until it is released, also while runs end after a request to stop.
+Threads: one renews, one watches the deadline, one reports other operators.
 """
 
 from __future__ import annotations
@@ -23,12 +24,24 @@ class Leadership:
     """The right to work.
 
     :param is_elected: False takes no Lease, and works at once (--no-leader-elect)
+    :param report_renewal: gets the time from which the Lease is known to be held, after each renewal
     :ivar is_lost: whether the Lease was lost
+    :ivar ended: set when the Lease is not renewed any more
     :ivar cancel_runs: ends all runs of the role, and starts none any more
     """
 
-    def __init__(self, election: Election, threads: Threads, shutdown: Shutdown, *, is_elected: bool) -> None:
+    def __init__(
+        self,
+        election: Election,
+        threads: Threads,
+        shutdown: Shutdown,
+        *,
+        is_elected: bool,
+        report_renewal: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._election = election
+        self._report_renewal = report_renewal
+        self.ended = threading.Event()
         self._threads = threads
         self._shutdown = shutdown
         self._is_elected = is_elected
@@ -43,6 +56,10 @@ class Leadership:
     def may_run(self) -> bool:
         """Whether the role may run: no other replica can have the Lease yet."""
         return not self._is_elected or self._election.is_leading()
+
+    def leave(self) -> None:
+        """Let other replicas know that this one is about to stop; at the next renewal."""
+        self._election.is_leaving = True
 
     def acquire(self, report_overlapping: Callable[[int], None]) -> bool:
         """Wait for the Lease, and renew it from then on; False when stopped first.
@@ -79,6 +96,7 @@ class Leadership:
         if not self._is_elected or self.is_lost:
             return
         # A renewal that is under way, or a later one, would take it again.
+        self.ended.set()
         self._shutdown.begin(is_graceful=False)
         for thread in self._threads.named("lease"):
             if thread.name == "lease":
@@ -87,8 +105,10 @@ class Leadership:
 
     def _renew(self) -> None:
         # At once: what comes before the work may take longer than a Lease lasts.
-        self._threads.start("lease", self._election.renew, self._shutdown.stopping)
-        self._threads.start("lease-deadline", self._election.watch_deadline, self._shutdown.stopping, self._lose)
+        self._election.report_renewal = self._report_renewal
+        self._report_renewal(self._election.renewed_at)
+        self._threads.start("lease", self._election.renew, self.ended)
+        self._threads.start("lease-deadline", self._election.watch_deadline, self.ended, self._lose)
 
     def _lose(self, left_s: float) -> None:
         """End all runs: the Lease is lost, and another replica may begin in ``left_s`` seconds."""

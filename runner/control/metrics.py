@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from runner import __version__
 from runner.control.queue import Lane, WorkQueue
 from runner.control.rotations import Result, current_key, has_keys, is_in_use, keys_of, parts_of
+from runner.kube.shard_leases import SHARDS
 from runner.objects import JsonObject, Key, S3Object
 from s3bucket.outcome import Outcome, Retry
 
@@ -66,6 +68,7 @@ class Metrics:
         for step in Result:
             self._rotations.labels(step.value)
         self._keys = KeyMetrics(registry)
+        self.events = EventMetrics(registry)
         self._checks = Counter(
             "s3_operator_drift_checks", "Drift checks, by what they found", ["result"], registry=registry
         )
@@ -121,6 +124,18 @@ class Metrics:
             registry=registry,
         )
         self.leading = Gauge("s3_operator_leader", "1 while this replica does the work", registry=registry)
+        self._shard_held = Gauge(
+            "s3_operator_shard_held", "1 for a shard that this replica works on", ["shard"], registry=registry
+        )
+        self._shard_objects = Gauge(
+            "s3_operator_shard_objects",
+            "S3 objects in a shard that this replica works on",
+            ["shard"],
+            registry=registry,
+        )
+        self.replicas = Gauge(
+            "s3_operator_replicas", "Replicas that share the S3 objects, as this one knows it", registry=registry
+        )
         build = Gauge("s3_operator_build_info", "The operator's version", ["version"], registry=registry)
         build.labels(__version__).set(1)
 
@@ -128,6 +143,13 @@ class Metrics:
         """Show the queue's depth at each scrape."""
         for lane in Lane:
             self._depth.labels(lane.name.lower()).set_function(partial(_depth_of, queue, lane))
+
+    def watch_shards(self, has: Callable[[int], bool], count: Callable[[int], int]) -> None:
+        """Show at each scrape which shards this replica has, and how many objects are in each of those."""
+        for shard in range(SHARDS):
+            self._shard_held.labels(str(shard)).set_function(partial(_is_held, has, shard))
+            self._shard_objects.labels(str(shard)).set_function(partial(_count_held, has, count, shard))
+        self.leading.set_function(lambda: float(any(has(n) for n in range(SHARDS))))
 
     def watch_namespace(self, namespace: NamespaceWatch) -> None:
         """Show at each scrape whether a namespace is watched."""
@@ -196,8 +218,12 @@ class Metrics:
         for kind, count in counts.items():
             self._orphans.labels(kind).set(count)
 
+    def forget_orphans(self) -> None:
+        """Another replica shows them."""
+        self._orphans.clear()
+
     def forget(self, key: Key) -> None:
-        """An object no longer exists."""
+        """An object no longer exists, or is another replica's."""
         namespace, name = key
         for gauge in (self._ready, self._synced):
             with contextlib.suppress(KeyError):
@@ -259,6 +285,42 @@ class KeyMetrics:
             _remove(gauge, labels)
 
 
+class EventMetrics:
+    """The events of AWS that an SQS queue brings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = Counter(
+            "s3_operator_events", "Messages of the queue of AWS events, by what became of them", ["result"],
+            registry=registry,
+        )  # fmt: skip
+        self._last = Gauge(
+            "s3_operator_last_event_timestamp_seconds",
+            "When the last event of CloudTrail was received, or at first when that began; NaN: no queue",
+            registry=registry,
+        )
+        self._last.set(math.nan)
+        self.up = Gauge(
+            "s3_operator_event_queue_up",
+            "1 while events of AWS are received, 0 while all objects are checked each sync period; NaN: no queue",
+            registry=registry,
+        )
+        self.up.set(math.nan)
+
+    def start(self, results: Iterable[str]) -> None:
+        """Begin with zero: of a series that begins with its first message Prometheus sees no increase."""
+        self.up.set(0)
+        # A queue that never gets an event must be noticed, too.
+        self._last.set_to_current_time()
+        for result in results:
+            self._messages.labels(result)
+
+    def count(self, result: str, *, is_event: bool = True) -> None:
+        """A message was received. ``is_event``: it is one of CloudTrail's events."""
+        self._messages.labels(result).inc()
+        if is_event:
+            self._last.set_to_current_time()
+
+
 def _remove(gauge: Gauge, labels: tuple[str, ...]) -> None:
     with contextlib.suppress(KeyError):
         gauge.remove(*labels)
@@ -270,6 +332,14 @@ def _seconds_of(key: JsonObject | None, name: str) -> float | None:
         return datetime.fromisoformat(str((key or {}).get(name))).timestamp()
     except ValueError:
         return None
+
+
+def _is_held(has: Callable[[int], bool], shard: int) -> float:
+    return float(has(shard))
+
+
+def _count_held(has: Callable[[int], bool], count: Callable[[int], int], shard: int) -> float:
+    return float(count(shard)) if has(shard) else 0.0
 
 
 def _depth_of(queue: WorkQueue, lane: Lane) -> float:

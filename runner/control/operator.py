@@ -2,32 +2,41 @@
 
 ``run`` serves, ``once`` makes one pass. What reconciles objects is built in :mod:`runner.control.components`.
 
-Threads: one a watcher, one a worker, two that verify access keys, three for the Lease, one a HTTP server; the main
-thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel them then, release
-the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
+Threads: one a watcher, one a worker, two that verify access keys, one for events of AWS, three for the Lease, one a
+HTTP server; the main thread waits for a signal. Stop means: stop watching, let runs finish for the grace period, cancel
+them then, release the Lease, exit 0. A lost Lease means: kill runs at once, exit 1 (:mod:`runner.control.leadership`).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
+from functools import partial
 
+from runner.control.changes import Changes, Feed
 from runner.control.components import Components, Factory, wait_for_cluster_id
 from runner.control.leadership import Leadership
 from runner.control.metrics import Metrics
+from runner.control.names import Names
 from runner.control.once import OnePass, list_objects
 from runner.control.probes import Probes, serve_probes
 from runner.control.queue import WorkQueue
-from runner.control.shutdown import END_S, WORKERS_S, Shutdown
+from runner.control.sharded import ShardedQueue, mark_of
+from runner.control.shards import Shards, Whole, Work, is_in
+from runner.control.shutdown import END_S, LEASE_S, WORKERS_S, Shutdown
 from runner.control.threads import Threads
 from runner.control.verifier import THREADS as VERIFY_THREADS
 from runner.control.watches import Watches
 from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.execution import processes
+from runner.execution.deadlines import Deadlines
 from runner.kube.cache import Caches
 from runner.kube.client import Kube, KubeError
-from runner.kube.leader import Election, Terms, scope_of
+from runner.kube.hold import Candidate, Terms
+from runner.kube.leader import Election, scope_of
+from runner.kube.shard_leases import SHARDS, ReplicaElection, ShardLeases, group_of
 from runner.objects import Key, S3Object
 from runner.settings import Settings
 
@@ -48,13 +57,25 @@ class Operator:
         self._metrics = Metrics()
         self._workers = _make_workers(settings, kube)
         self._queue = WorkQueue(pools={worker.pool for worker in self._workers})
-        self._caches = Caches()
+        self._caches = Caches(mark_of if settings.sharding else None)
         self._threads = Threads()
         self._shutdown = Shutdown(settings.grace_period_s)
         self._stopping = self._shutdown.stopping
-        election = _make_election(settings, kube)
-        self._leadership = Leadership(election, self._threads, self._shutdown, is_elected=settings.leader_elect)
-        self._watches = Watches(kube, self._caches, self._queue, settings.sync_period_s)
+        self._terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
+        self._deadlines = Deadlines(SHARDS + 1)
+        self._leadership = Leadership(
+            self._make_election(),
+            self._threads,
+            self._shutdown,
+            is_elected=settings.leader_elect,
+            report_renewal=partial(self._guard, SHARDS),
+        )
+        self._shards = self._make_shards() if settings.sharding else None
+        self._work: Work = self._shards or Whole(self._leadership.may_run)
+        queue = self._requests = self._queue if self._shards is None else self._make_sharded_queue(self._shards)
+        self._names = Names() if settings.event_queue else None
+        self._feed = Feed()
+        self._watches = Watches(kube, self._caches, queue, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
 
@@ -120,6 +141,33 @@ class Operator:
         """End what an earlier process of this work directory left behind, and become the parent of lost processes."""
         processes.become_subreaper()
         processes.sweep(self._settings.work_dir)
+        self._threads.start("watchdog", self._deadlines.keep_watchdog)
+
+    def _make_election(self) -> Election:
+        settings, kube, identity = self._settings, self._kube, _identity()
+        namespace, scope = settings.leader_election_namespace, scope_of(kube.namespaces)
+        if settings.sharding:
+            return ReplicaElection(kube, Candidate(namespace, identity, scope), settings.lease_name, self._terms)
+        return Election(kube, namespace, identity, self._terms, name=settings.lease_name, scope=scope)
+
+    def _make_shards(self) -> Shards:
+        settings, name = self._settings, self._settings.lease_name
+        scope = scope_of(self._kube.namespaces)
+        one = Candidate(settings.leader_election_namespace, _identity(), scope, group_of(name))
+        return Shards(
+            ShardLeases(self._kube, one, name, self._terms),
+            one.identity,
+            self._terms,
+            self._leadership.may_run,
+            self._guard,
+            drain_s=settings.grace_period_s,
+        )
+
+    def _make_sharded_queue(self, shards: Shards) -> ShardedQueue:
+        return ShardedQueue(self._queue, shards, self._caches, self._settings.sync_period_s)
+
+    def _guard(self, number: int, renewed_at: float) -> None:
+        self._deadlines.set(number, math.inf if renewed_at == -math.inf else renewed_at + self._terms.kill_s)
 
     def _make_components(self) -> Components | None:
         """The components; None when stopped before the cluster's name was known."""
@@ -129,7 +177,13 @@ class Operator:
         if not cluster:
             return None
         factory = Factory(
-            self._settings, self._kube, self._caches, self._metrics, self._leadership.may_run, self._has_backlog
+            self._settings,
+            self._kube,
+            self._caches,
+            self._metrics,
+            self._work,
+            self._has_backlog,
+            lambda: self._feed.is_live,
         )
         self._components = factory.make(cluster)
         self._leadership.cancel_runs = self._components.job.cancel
@@ -141,7 +195,7 @@ class Operator:
         return is_long and _has_many_namespaces(self._kube)
 
     def _start_work(self, components: Components) -> None:
-        self._metrics.leading.set(1)
+        self._start_shards(components)
         self._metrics.watch_queue(self._queue)
         self._watches.start(self._threads, self._stopping, self._metrics.watch_namespace)
         period_s = min(self._settings.sync_period_s, _ORPHAN_PERIOD_S)
@@ -150,7 +204,45 @@ class Operator:
         if components.verifier is not None:
             for number in range(VERIFY_THREADS):
                 self._threads.start(f"verify-{number}", components.verifier.work)
+        self._receive_events(components)
         self._start_workers(components)
+
+    def _start_shards(self, components: Components) -> None:
+        shards = self._shards
+        if shards is None:
+            self._metrics.leading.set(1)
+            return
+        shards.kill_runs = lambda shard: components.job.kill(lambda uid: is_in(uid, shard))
+        shards.on_replicas = partial(self._share, components)
+        self._metrics.watch_shards(shards.has, self._caches.count_marked)
+        shards.start(self._threads, self._leadership.ended)
+
+    def _share(self, components: Components, replicas: int) -> None:
+        self._metrics.replicas.set(replicas)
+        components.check.share(replicas)
+
+    def _receive_events(self, components: Components) -> None:
+        url = self._settings.event_queue
+        if url is None or self._names is None:
+            return
+        check, period_s = components.check, self._settings.sync_period_s
+        changes = Changes(
+            check.make_event_queue(url),
+            self._requests,
+            self._names,
+            self._feed,
+            self._metrics.events,
+            forget=check.forget_names,
+            find_keys=self._caches.find_keys,
+            sync_period_s=period_s,
+            has=self._has,
+        )
+        self._threads.start("events", changes.run, self._stopping)
+
+    def _has(self, key: Key) -> bool:
+        """Whether this replica works on an object."""
+        shard = self._caches.find_mark(key)
+        return self._shards is None or shard is None or self._shards.has(shard)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)
@@ -160,6 +252,9 @@ class Operator:
     def _stop_work(self, components: Components) -> None:
         _LOG.info("stopping", extra={"grace_s": self._settings.grace_period_s})
         self._queue.shut_down()
+        if self._shards is not None:
+            self._leadership.leave()
+            self._shards.stop()
         if components.verifier is not None:
             components.verifier.stop()
         timer = threading.Timer(self._shutdown.left_s(0), components.job.cancel)
@@ -169,6 +264,10 @@ class Operator:
         for thread in self._threads.named("worker-") + self._threads.named("verify-"):
             thread.join(self._shutdown.left_s(WORKERS_S))
         timer.cancel()
+        # Of a worker that is not waited for any more: another replica may begin as soon as a Lease is released.
+        components.job.kill(lambda _: True)
+        if self._shards is not None:
+            self._shards.join(self._shutdown.left_s(LEASE_S))
         self._metrics.leading.set(0)
 
     def _clean_up(self) -> None:
@@ -178,6 +277,7 @@ class Operator:
         # What a worker that is not waited for any more may have left.
         processes.kill_own_runs(self._shutdown.left_s(END_S))
         processes.remove_own_folders(self._settings.work_dir)
+        self._deadlines.close()
 
 
 def _has_many_namespaces(kube: Kube) -> bool:
@@ -191,12 +291,5 @@ def _make_workers(settings: Settings, kube: Kube) -> list[Worker]:
     return found + (check_workers(settings.resync_workers, reserved=reserved) if has_checkers else [])
 
 
-def _make_election(settings: Settings, kube: Kube) -> Election:
-    return Election(
-        kube,
-        settings.leader_election_namespace,
-        f"{socket.gethostname()}_{processes.operator_id()}",
-        Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s),
-        name=settings.lease_name,
-        scope=scope_of(kube.namespaces),
-    )
+def _identity() -> str:
+    return f"{socket.gethostname()}_{processes.operator_id()}"

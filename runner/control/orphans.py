@@ -17,6 +17,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,6 +67,7 @@ class Orphans:
 
     :param find_seen: an S3 object from the informer cache
     :param deactivate: runs the role on a user; None only reports
+    :param working: whether this replica is the one that searches for orphans (called without a uid)
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
@@ -77,6 +79,7 @@ class Orphans:
         deactivate: Callable[[Owned], Outcome] | None,
         *,
         grace_s: float = GRACE_S,
+        working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
@@ -85,6 +88,7 @@ class Orphans:
         self._find_seen = find_seen
         self._deactivate = deactivate
         self._grace_s = grace_s
+        self._working = working
         self._clock = clock
         self._records: dict[Owned, _Record] = {}
         self._read_at = -math.inf
@@ -99,7 +103,8 @@ class Orphans:
         while not stopped.wait(period_s):
             try:
                 if is_synced():
-                    self.search()
+                    with self._working("") as is_begun:
+                        (self.search if is_begun else self._forget)()
             except Exception:
                 _LOG.exception("orphans were not searched")
 
@@ -125,6 +130,12 @@ class Orphans:
         if self._deactivate and not self._is_mass(orphans, users):
             for record in orphans:
                 self._handle(record, self._deactivate)
+
+    def _forget(self) -> None:
+        """Another replica searches: what this one has published would stay."""
+        if self._read_at > -math.inf:
+            self._records, self._read_at, self._problem = {}, -math.inf, ""
+            self._metrics.forget_orphans()
 
     def _compare(self, users: list[Owned]) -> None:
         """Keep a record of each user that no S3 object names, from the second read on as confirmed."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -86,6 +88,7 @@ class Reconciler:
 
     :param drift_check: False compares only objects that report their drift, and runs the role for all others
     :param verifier: None where access keys are not verified
+    :param working: whether work on the object with a uid may begin; until its end no other replica begins any
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
@@ -99,7 +102,9 @@ class Reconciler:
         *,
         drift_check: bool = True,
         verifier: Verifier | None = None,
+        working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True),
     ) -> None:
+        self._working = working
         self._verifier = verifier
         self._objects = objects
         self._role = role
@@ -126,9 +131,19 @@ class Reconciler:
         :raises KubeError: when Kubernetes does not answer; the caller tries again
         """
         s3 = self._objects.find_seen(key)
-        if s3 is None:
-            self._forget(key)
-            return None
+        with self._begin(key, s3) as mine:
+            return None if mine is None else self._resync(mine)
+
+    @contextmanager
+    def _begin(self, key: Key, s3: S3Object | None) -> Iterator[S3Object | None]:
+        """The object, if there is work on it; None where it no longer exists, or is another replica's."""
+        with self._working(s3.uid) if s3 else nullcontext(enter_result=False) as is_begun:
+            if not is_begun:
+                self._forget(key)
+            yield s3 if is_begun else None
+
+    def _resync(self, s3: S3Object) -> Next | None:
+        key = s3.key
         found = self._decide(s3, Trigger.RESYNC)
         if found.decision.step is Step.HAND_ON or found.comparison is None:
             return Next(Lane.REPAIR, 0.0)
@@ -152,11 +167,8 @@ class Reconciler:
         :raises KubeError: when Kubernetes does not answer
         """
         # A live read: a stale cache could empty the bucket of a re-created object.
-        s3 = self._objects.find_object(*key)
-        if s3 is None:
-            self._forget(key)
-            return None
-        return self._carry_out(self._decide(s3, Trigger.CHANGE))
+        with self._begin(key, self._objects.find_object(*key)) as s3:
+            return None if s3 is None else self._carry_out(self._decide(s3, Trigger.CHANGE))
 
     def _decide(self, s3: S3Object, trigger: Trigger) -> _Decided:
         """Decide again and again, with what the steps find, until a step ends the reconcile.
@@ -237,7 +249,7 @@ class Reconciler:
             return self._publisher.announce(found.s3)
         except KubeError:
             if found.decision.step is Step.RUN and not found.s3.is_deleting:
-                self._claims.end_run(found.s3, _NEVER_RAN)
+                self._end_claim(found.s3, _NEVER_RAN)
             raise
 
     def _run_role(self, s3: S3Object) -> Outcome:
@@ -246,7 +258,14 @@ class Reconciler:
             outcome = self._role.run(s3)
             return outcome
         finally:
+            self._end_claim(s3, outcome)
+
+    def _end_claim(self, s3: S3Object, outcome: Outcome | None) -> None:
+        try:
             self._claims.end_run(s3, outcome)
+        except KubeError as error:
+            # It expires by itself; what the run has done is published all the same.
+            _LOG.warning("claim not ended", extra={"namespace": s3.namespace, "name_": s3.name, "error": str(error)})
 
     def _after_comparison(self, key: Key, comparison: Outcome, outcome: Outcome) -> Outcome:
         self._schedule.postpone_full_sync(key)

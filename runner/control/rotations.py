@@ -69,6 +69,11 @@ def has_keys(status: Mapping[str, object]) -> bool:
     return any(keys_of(part) for part in parts_of(status).values())
 
 
+def is_rotating(status: Mapping[str, object]) -> bool:
+    """Whether the rotation of a key of any user is unfinished."""
+    return any(_old(keys_of(part)) for part in parts_of(status).values())
+
+
 def results_of(s3: S3Object, outcome: Outcome) -> list[tuple[str, Result]]:
     """What the outcome has moved on: the users, by name, and what became of the rotation of each.
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from runner.backoff import Backoff, jittered
 from runner.control.queue import Lane, Standing
+from runner.control.rotations import is_rotating
 from runner.objects import Key
 from s3bucket.outcome import Outcome, Reason, Retry
 
@@ -46,6 +47,7 @@ class Periods:
     """Seconds.
 
     :param sync_s: until an object is reconciled again if nothing happens
+    :param with_events_s: the same while events of AWS report what others change
     :param full_sync_s: between two runs of the role although the drift check finds nothing
     :param run_timeout_s: how long an object waits, at first, after its run or check hit the time limit
     """
@@ -53,15 +55,24 @@ class Periods:
     sync_s: float
     full_sync_s: float = math.inf
     run_timeout_s: float = 600.0
+    with_events_s: float = 0.0
 
 
 class Schedule:
-    """Plans the next reconcile of each object."""
+    """Plans the next reconcile of each object.
+
+    :param has_events: whether events of AWS are received now
+    """
 
     def __init__(
-        self, periods: Periods, clock: Callable[[], float] = time.monotonic, chance: random.Random | None = None
+        self,
+        periods: Periods,
+        clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+        has_events: Callable[[], bool] = lambda: False,
     ) -> None:
         self._periods = periods
+        self._has_events = has_events
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - jitter
         # Of an object that was not seen yet, some time in the period.
@@ -110,7 +121,7 @@ class Schedule:
             # It made progress, and goes on in its namespace's next turn.
             return Next(Lane.REPAIR, 0.0, Standing.GOOD)
         if outcome.is_done:
-            return Next(Lane.RESYNC, jittered(self._periods.sync_s, self._chance), Standing.GOOD)
+            return Next(Lane.RESYNC, jittered(self._period_of(outcome), self._chance), Standing.GOOD)
         periods = self._count_failure(key, outcome.reason)
         return Next(Lane.RESYNC, periods * jittered(self._periods.sync_s, self._chance), Standing.FAILED)
 
@@ -122,6 +133,11 @@ class Schedule:
         if is_conflict:
             return Next(Lane.FRESH, self._conflict_backoff.next_s(key))
         return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
+
+    def _period_of(self, outcome: Outcome) -> float:
+        """Of an object that is done. Only time, and no event, moves the rotation of a key on."""
+        has_events = self._has_events() and not is_rotating(outcome.status)
+        return max(self._periods.sync_s, self._periods.with_events_s) if has_events else self._periods.sync_s
 
     def _count_failure(self, key: Key, reason: Reason) -> int:
         """Count a failure that is not tried again soon. Returns after how many sync periods to compare the object."""

@@ -15,6 +15,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -109,7 +110,9 @@ class Verifier:
         *,
         queue: WorkQueue | None = None,
         chance: random.Random | None = None,
+        working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True),
     ) -> None:
+        self._working = working
         self._keys = keys
         self._objects = objects
         self._metrics = metrics
@@ -184,6 +187,12 @@ class Verifier:
         if s3 is None or not is_due(s3) or record is None or not record.is_about(s3):
             # It is seen again when it was reconciled.
             return self._times.period_s
+        with self._working(s3.uid) as is_begun:
+            # Otherwise another replica has the object now.
+            return self._verify_key(s3, record) if is_begun else self._times.period_s
+
+    def _verify_key(self, s3: S3Object, record: _Record) -> float:
+        key = s3.key
         found = self._keys.verify(s3, may_write=record.may_write)
         if found is None:
             # Its Secret is missing. The drift check repairs that, and reports the new key.

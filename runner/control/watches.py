@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from runner.control.handlers import ChildHandler, ObjectHandler
-from runner.control.queue import WorkQueue
+from runner.control.handlers import ChildHandler, ObjectHandler, Requests
+from runner.control.names import Names
 from runner.control.threads import Threads
 from runner.kube.cache import Caches
 from runner.kube.client import Kube
@@ -25,13 +25,17 @@ class Watches:
     :param caches: where they keep what they see
     :param queue: gets the objects that are to be reconciled
     :param sync_period_s: objects that were Ready before are spread over it
+    :param names: gets what the objects own in AWS; None where no events of AWS are received
     """
 
-    def __init__(self, kube: Kube, caches: Caches, queue: WorkQueue, sync_period_s: float) -> None:
+    def __init__(
+        self, kube: Kube, caches: Caches, queue: Requests, sync_period_s: float, names: Names | None = None
+    ) -> None:
         self._kube = kube
         self._caches = caches
         self._queue = queue
         self._sync_period_s = sync_period_s
+        self._names = names
         self.namespaces: list[NamespaceWatch] = []
         self._objects: list[Watcher[S3Object]] = []
 
@@ -74,7 +78,7 @@ class Watches:
             f"S3 in {namespace or 'all namespaces'}",
             partial(self._kube.iterate_objects, namespace),
             partial(self._kube.watch_objects, namespace),
-            ObjectHandler(self._queue, self._sync_period_s, self._caches.add_objects()),
+            ObjectHandler(self._queue, self._sync_period_s, self._caches.add_objects(), names=self._names),
             stopping,
         )
 

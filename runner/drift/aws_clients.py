@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
 from runner.aws_data import make_session
+from runner.drift.account_rate import AccountRate
 from s3bucket import errors, regions, spec
 from s3bucket.outcome import Reason
 from s3bucket.regions import Partition
@@ -24,8 +25,6 @@ from s3bucket.regions import Partition
 _CONFIG = Config(
     connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=32
 )
-# IAM throttles per account: botocore's token bucket slows all of the operator's calls down once it does.
-_IAM_CONFIG = _CONFIG.merge(Config(retries={"mode": "adaptive", "max_attempts": 4}))
 # What it returns saves requests, and nothing depends on it: an endpoint that cannot be reached must not take long.
 _TAGGING_CONFIG = _CONFIG.merge(
     Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
@@ -80,11 +79,15 @@ class AWSClients:
         self._regional: OrderedDict[str, tuple[Client, Identity]] = OrderedDict()
         self._iam: dict[str, Client] = {}
         self._eks: dict[str, Client] = {}
+        self._sqs: dict[str, Client] = {}
         self._tagging: OrderedDict[str, Client] = OrderedDict()
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
         self._session: boto3.session.Session | None = None
         self._credentials: object = None
+        # By partition, as the clients of IAM: IAM throttles per account.
+        self._rates: dict[str, AccountRate] = {}
+        self._replicas = 1
 
     @property
     def regions(self) -> list[str]:
@@ -98,10 +101,7 @@ class AWSClients:
         """
         partition = regions.partition_of(region)
         with self._lock:
-            credentials = _credentials_file()
-            if credentials != self._credentials:
-                self._clear()
-                self._credentials = credentials
+            self._renew()
             if region not in self._regional:
                 s3 = self._make("s3", region, _CONFIG)
                 sts = self._make("sts", regions.region_of_iam(region, is_aws=self._is_aws), _CONFIG)
@@ -111,7 +111,8 @@ class AWSClients:
             self._regional.move_to_end(region)
             # One for all regions of a partition: its token bucket is for all of the account's calls.
             if partition.name not in self._iam:
-                self._iam[partition.name] = self._make("iam", self._region_of_iam(partition), _IAM_CONFIG)
+                iam = self._iam[partition.name] = self._make("iam", self._region_of_iam(partition), _CONFIG)
+                self._rates[partition.name] = AccountRate(iam)
             s3, identity = self._regional[region]
             return Clients(s3, self._iam[partition.name], identity)
 
@@ -129,6 +130,17 @@ class AWSClients:
             if region not in self._eks:
                 self._eks[region] = self._make("eks", region, _CONFIG)
             return self._eks[region]
+
+    def get_sqs(self, region: str) -> Client:
+        """An SQS client of the region of the queue of events.
+
+        :raises ReconcileError: as :meth:`get`
+        """
+        with self._lock:
+            self._renew()
+            if region not in self._sqs:
+                self._sqs[region] = self._make("sqs", region, _CONFIG)
+            return self._sqs[region]
 
     def get_tagging(self, region: str) -> Client:
         """A client of the Resource Groups Tagging API.
@@ -151,10 +163,26 @@ class AWSClients:
         with self._lock:
             return self._make("s3", region, config, aws_access_key_id=_NO_KEY, aws_secret_access_key=_NO_KEY)
 
+    def share(self, replicas: int) -> None:
+        """Share the rate that the account allows with other replicas.
+
+        :param replicas: how many use it from now on, this one included
+        """
+        with self._lock:
+            for rate in self._rates.values():
+                rate.share(self._replicas / replicas)
+            self._replicas = replicas
+
     def forget(self) -> None:
         """Make all clients anew."""
         with self._lock:
             self._clear()
+
+    def _renew(self) -> None:
+        credentials = _credentials_file()
+        if credentials != self._credentials:
+            self._clear()
+            self._credentials = credentials
 
     def _make(self, service: str, region: str, config: Config, **keys: str) -> Client:
         try:
@@ -182,7 +210,9 @@ class AWSClients:
     def _clear(self) -> None:
         self._regional.clear()
         self._iam.clear()
+        self._rates.clear()
         self._eks.clear()
+        self._sqs.clear()
         self._tagging.clear()
         self._session = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,8 @@ from runner.drift.aws_clients import AWSClients, Client, make_tenant_clients
 from runner.drift.bucket_cache import BucketCache
 from runner.drift.cached_children import Cached, CachedCluster
 from runner.drift.capabilities import EndpointCapabilities
+from runner.drift.cloudtrail import Kind, Name
+from runner.drift.event_queue import EventQueue
 from runner.drift.owned import OwnedReader
 from runner.drift.sandbox import GivenUpError, Sandbox
 from runner.drift.time_limit import CheckTimeoutError, TimeLimit
@@ -25,6 +27,7 @@ from runner.drift.user_cache import UserCache, UserReader
 from runner.drift.verification import KeyVerification
 from runner.kube.projection import oversized_message
 from runner.objects import JsonObject, S3Object
+from runner.queue_url import QueueURL
 from runner.yaml_file import read_yaml
 from s3bucket import allowed, children, observe, prediction, read, recent, spec
 from s3bucket.change import Change
@@ -167,6 +170,20 @@ class DriftCheck:
         """An object may have changed in AWS, as after a run of the role: what was read of it no longer holds."""
         self._users.forget(s3.usernames)
         self._buckets.forget([s3.bucket_name])
+
+    def share(self, replicas: int) -> None:
+        """Share the rate that the account allows with other replicas; their number includes this one."""
+        self._clients.share(replicas)
+
+    def forget_names(self, names: Iterable[Name]) -> None:
+        """Others have changed these: what was read of them no longer holds."""
+        found = list(names)
+        self._users.forget(name.name for name in found if name.kind is Kind.USER)
+        self._buckets.forget(name.name for name in found if name.kind is Kind.BUCKET)
+
+    def make_event_queue(self, url: QueueURL) -> EventQueue:
+        """The queue of events, which is read with the clients of this check."""
+        return EventQueue(self._clients, url)
 
     def close(self) -> None:
         """End the processes that this check has started."""

@@ -105,7 +105,7 @@ class UserCache:
             if self._clock() >= self._read_at + self._period_s:
                 self._renew(iam)
             self._requests += 1
-            is_changed = any(self._changed_at.get(name, -math.inf) >= self._read_at for name in usernames)
+            is_changed = any(self._changed_at.get(name.lower(), -math.inf) >= self._read_at for name in usernames)
             if not self._users or is_changed:
                 return read.PerUserReader(iam, capabilities)
             return read.BulkUserReader(iam, self._users, capabilities)
@@ -113,7 +113,8 @@ class UserCache:
     def forget(self, usernames: Iterable[str]) -> None:
         """What was read of these users no longer holds."""
         with self._lock:
-            self._changed_at |= dict.fromkeys(usernames, self._clock())
+            # IAM does not distinguish names by case, and an event may have another one than the spec.
+            self._changed_at |= dict.fromkeys((name.lower() for name in usernames), self._clock())
 
     def _renew(self, iam: Client) -> None:
         now = self._clock()

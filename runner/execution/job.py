@@ -63,6 +63,7 @@ class _Request:
     playbook: str
     variables: JsonObject
     key: Key
+    uid: str = ""
 
 
 class Warm(Protocol):
@@ -84,6 +85,7 @@ class AnsibleJob:
     :param find_capabilities: what is known of a store; None: the role finds it out in each run
     :param has_backlog: whether the run for an object is one of many for its namespace. Such a run has a lower priority,
         so that many of them do not make the run of another namespace slow. Warm runs only
+    :param is_revoked: whether the run on the object with a uid must end; empty for a run on no object
     """
 
     def __init__(  # noqa: PLR0913 - options, each with a default
@@ -96,7 +98,11 @@ class AnsibleJob:
         *,
         find_capabilities: Callable[[], Capabilities | None] = lambda: None,
         has_backlog: Callable[[Key], bool] = lambda _: False,
+        is_revoked: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._is_revoked = is_revoked
+        # The uids of the objects of the runs that go on, by run id.
+        self._running: dict[str, str] = {}
         self._find_capabilities = find_capabilities
         self._has_backlog = has_backlog
         self._project_dir = project_dir
@@ -113,10 +119,16 @@ class AnsibleJob:
         if self._warm:
             self._warm.end_waiting()
 
+    def kill(self, is_concerned: Callable[[str], bool]) -> None:
+        """Kill the runs on the objects with these uids at once. Returns when nothing is left of them."""
+        for run_id, uid in list(self._running.items()):
+            if is_concerned(uid):
+                processes.kill_run(run_id)
+
     def run(self, s3: S3Object) -> Outcome:
         """Run the role on an object and return the outcome. A failed run is an outcome, never an exception."""
         settings = replace(self._settings, capabilities=self._find_capabilities())
-        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key))
+        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key, s3.uid))
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""
@@ -124,13 +136,19 @@ class AnsibleJob:
 
     def _run(self, request: _Request) -> Outcome:
         if self._cancelled.is_set():
-            return Outcome.failure(Reason.RUN_CANCELLED, "the operator is stopping")
+            return Outcome.failure(
+                Reason.RUN_CANCELLED, "the operator is stopping, or another replica takes the object over"
+            )
         run_id = f"{processes.operator_id()}-{next(self._numbers)}"
         record = _Record()
+        # Before it asks whether the run is revoked: whoever kills the revoked ones then finds it, or it finds out.
+        self._running[run_id] = request.uid
         try:
             self._run_in_folder(run_id, request, _EventHandler(request.key, run_id, record))
         except OSError as error:
             record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
+        finally:
+            del self._running[run_id]
         return self._outcome(record)
 
     def _run_in_folder(self, run_id: str, request: _Request, handler: _EventHandler) -> None:
@@ -146,7 +164,7 @@ class AnsibleJob:
 
     def _start(self, folder: Path, run_id: str, request: _Request, handler: _EventHandler) -> None:
         variables = self._envvars(folder, run_id, request.key)
-        if self._cancelled.is_set():
+        if self._must_end(request.uid):
             # Cancelled while it waited for the warm process.
             handler.record.end = Reason.RUN_CANCELLED
             return
@@ -159,10 +177,13 @@ class AnsibleJob:
             envvars=variables,
             quiet=True,
             # In the main thread ansible-runner would replace the SIGTERM handler, unless it gets a cancel callback.
-            cancel_callback=_Deadline(run_id, self._timeout_s, self._cancelled, handler.record),
+            cancel_callback=_Deadline(run_id, self._timeout_s, lambda: self._must_end(request.uid), handler.record),
             event_handler=handler,
             settings={"suppress_env_files": True, "suppress_ansible_output": True},
         )
+
+    def _must_end(self, uid: str) -> bool:
+        return self._cancelled.is_set() or self._is_revoked(uid)
 
     def _envvars(self, folder: Path, run_id: str, key: Key) -> dict[str, str]:
         more = {processes.NICE: str(_NICE)} if self._has_backlog(key) else {}
@@ -181,7 +202,9 @@ class AnsibleJob:
             message = f"the run was ended after {self._timeout_s:g} s (--run-timeout)"
             return Outcome.failure(Reason.RUN_TIMEOUT, message)
         if record.end is Reason.RUN_CANCELLED:
-            return Outcome.failure(Reason.RUN_CANCELLED, "the operator is stopping")
+            return Outcome.failure(
+                Reason.RUN_CANCELLED, "the operator is stopping, or another replica takes the object over"
+            )
         return Outcome.failure(Reason.RUN_FAILED, record.failure or "the run ended without an outcome")
 
 
@@ -235,17 +258,17 @@ def _is_full(folder: Path) -> bool:
 class _Deadline:
     """ansible-runner calls it repeatedly to ask whether to cancel. The run gets SIGTERM first, and has 5 s to end."""
 
-    def __init__(self, run_id: str, timeout_s: float, cancelled: threading.Event, record: _Record) -> None:
+    def __init__(self, run_id: str, timeout_s: float, is_cancelled: Callable[[], bool], record: _Record) -> None:
         self._run_id = run_id
         self._deadline = time.monotonic() + timeout_s
-        self._cancelled = cancelled
+        self._is_cancelled = is_cancelled
         self._record = record
         self._killed_at: float | None = None
 
     def __call__(self) -> bool:
         now = time.monotonic()
-        if self._killed_at is None and (self._cancelled.is_set() or now > self._deadline):
-            self._record.end = Reason.RUN_CANCELLED if self._cancelled.is_set() else Reason.RUN_TIMEOUT
+        if self._killed_at is None and ((is_cancelled := self._is_cancelled()) or now > self._deadline):
+            self._record.end = Reason.RUN_CANCELLED if is_cancelled else Reason.RUN_TIMEOUT
             self._killed_at = now + _TERM_GRACE_S
             processes.terminate_run(self._run_id)
         return self._killed_at is not None and now > self._killed_at

@@ -120,8 +120,25 @@ def kill_run(run_id: str) -> None:
 
 def kill_own_runs(timeout_s: float) -> bool:
     """End every process of every run of this operator at once. Return whether none is left."""
-    own, deadline = f"{operator_id()}-", time.monotonic() + timeout_s
-    while pids := [pid for pid, run_id in _runs() if run_id.startswith(own) and pid != os.getpid()]:
+    return kill_runs_of(operator_id(), timeout_s)
+
+
+def find_runs_of(operator: str) -> list[int]:
+    """The live processes of all runs of an operator.
+
+    :param operator: its :func:`operator_id`
+    """
+    own = f"{operator}-"
+    return [pid for pid, run_id in _runs() if run_id.startswith(own) and pid != os.getpid()]
+
+
+def kill_runs_of(operator: str, timeout_s: float) -> bool:
+    """End every process of every run of an operator at once. Return whether none is left.
+
+    :param operator: its :func:`operator_id`
+    """
+    deadline = time.monotonic() + timeout_s
+    while pids := find_runs_of(operator):
         _signal(pids, signal.SIGKILL)
         if time.monotonic() > deadline:
             return False

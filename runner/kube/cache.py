@@ -7,6 +7,7 @@ it; threads that read: any.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -21,10 +22,13 @@ class Cache(Generic[_Object]):
     """The objects of one watch, by namespace and name.
 
     :param view: makes the view of an object
+    :param mark: a number by which objects are found again without parsing any
     """
 
-    def __init__(self, view: Callable[[JsonObject], _Object]) -> None:
+    def __init__(self, view: Callable[[JsonObject], _Object], mark: Callable[[_Object], int] | None = None) -> None:
         self._view = view
+        self._mark = mark
+        self.marks: dict[Key, int] = {}
         self._texts: dict[Key, bytes] = {}
 
     def put(self, found: _Object) -> bool:
@@ -32,6 +36,8 @@ class Cache(Generic[_Object]):
         text = _text_of(found.item)
         before = self._texts.get(found.key)
         self._texts[found.key] = text
+        if self._mark:
+            self.marks[found.key] = self._mark(found)
         return before is not None and before != text
 
     def find(self, key: Key) -> _Object | None:
@@ -47,6 +53,7 @@ class Cache(Generic[_Object]):
     def remove(self, key: Key) -> None:
         """The object no longer exists."""
         self._texts.pop(key, None)
+        self.marks.pop(key, None)
 
     def keys(self) -> list[Key]:
         """All objects there are."""
@@ -64,15 +71,19 @@ def _item_of(text: bytes) -> JsonObject:
 
 
 class Caches:
-    """The caches of all watches, by kind; of each kind one a namespace that is watched."""
+    """The caches of all watches, by kind; of each kind one a namespace that is watched.
 
-    def __init__(self) -> None:
+    :param mark: the mark of an S3 object; None where none is asked for
+    """
+
+    def __init__(self, mark: Callable[[S3Object], int] | None = None) -> None:
+        self._mark = mark
         self._objects: list[Cache[S3Object]] = []
         self._children: dict[str, list[Cache[Child]]] = defaultdict(list)
 
     def add_objects(self) -> Cache[S3Object]:
         """The cache of one more watch of S3 objects."""
-        self._objects.append(Cache(S3Object.from_item))
+        self._objects.append(Cache(S3Object.from_item, self._mark))
         return self._objects[-1]
 
     def add_children(self, kind: str) -> Cache[Child]:
@@ -84,6 +95,22 @@ class Caches:
         """An S3 object; None when there is none."""
         found = (cache.find(key) for cache in self._objects)
         return next((s3 for s3 in found if s3 is not None), None)
+
+    def find_mark(self, key: Key) -> int | None:
+        """The mark of an S3 object; None for one that is not known."""
+        return next((cache.marks[key] for cache in self._objects if key in cache.marks), None)
+
+    def find_marked(self, mark: int) -> list[Key]:
+        """The S3 objects with a mark."""
+        return [key for cache in self._objects for key, found in list(cache.marks.items()) if found == mark]
+
+    def count_marked(self, mark: int) -> int:
+        """How many S3 objects have a mark."""
+        return sum(list(cache.marks.values()).count(mark) for cache in self._objects)
+
+    def find_keys(self) -> list[Key]:
+        """All S3 objects."""
+        return list(itertools.chain.from_iterable(cache.keys() for cache in self._objects))
 
     def find_child(self, kind: str, namespace: str, name: str) -> JsonObject | None:
         """A Secret, a Service or an S3 object, as the role's code reads it; None when there is none."""

@@ -35,6 +35,7 @@ _PATHS = {
     "Service": ("/api/v1", "services"),
 }
 _OBJECT_PATH = f"/apis/{GROUP}/{VERSION}/namespaces/{{namespace}}/{PLURAL}/{{name}}"
+_CONFIG_MAPS = "/api/v1/namespaces/{namespace}/configmaps"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 _CHILD_SELECTOR = "app.kubernetes.io/managed-by=s3-operator"
 _TIMEOUT_S = (5, 30)
@@ -295,6 +296,32 @@ class Kube:
         body = lease_body(lease, old, datetime.now(UTC))
         with _failing_to(f"write Lease {lease.namespace}/{lease.name}"):
             self._request_lease(method, path, (lease.namespace, lease.name), timeout_s, body)
+
+    def find_config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
+        """The data of a ConfigMap, and its version; None when there is none."""
+        with _failing_to(f"read ConfigMap {namespace}/{name}"):
+            try:
+                found = self._get(f"{_CONFIG_MAPS}/{{name}}", namespace=namespace, name=name)
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+            return dict(found.get("data") or {}), str(found["metadata"]["resourceVersion"])
+
+    def write_config_map(self, namespace: str, name: str, data: dict[str, str], version: str) -> None:
+        """Write a ConfigMap that is still of this version; without a version, create it."""
+        method, path = ("PUT", f"{_CONFIG_MAPS}/{{name}}") if version else ("POST", _CONFIG_MAPS)
+        metadata = {"name": name, "namespace": namespace, **({"resourceVersion": version} if version else {})}
+        with _failing_to(f"write ConfigMap {namespace}/{name}"):
+            answer = self._raw.request(
+                method,
+                path,
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data},
+                path_params={"namespace": namespace, "name": name},
+                serialize=False,
+                _request_timeout=_TIMEOUT_S,
+            )
+            _read(answer, _MAX_OBJECT)
 
     def _request_lease(
         self, method: str, path: str, key: Key, timeout_s: float, body: JsonObject | None = None

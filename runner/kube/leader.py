@@ -1,9 +1,8 @@
 """Leader election by a Lease: one replica works, the others wait.
 
-The rules are those of client-go (tools/leaderelection): a Lease belongs to its holder until it was not seen to change
-for its duration, on our own clock; a leader that could not renew for the renew deadline stops before its
-Lease can expire. Each attempt, GET and PUT together, has one time limit, and the deadline is watched by a thread of its
-own: a call that hangs delays neither. The Lease is released at the end, so that the next replica need not wait.
+The rules of a Lease are in :mod:`runner.kube.hold`. A leader that could not renew for the renew deadline stops before
+its Lease can expire. The deadline is watched by a thread of its own: a call that hangs does not delay it. The Lease is
+released at the end, so that the next replica need not wait.
 
 Each release has a Lease of its own, which also names the namespaces that it watches: its scope. An operator does not
 work while another one in its own namespace holds a Lease with an overlapping scope. One in another namespace is only
@@ -16,14 +15,26 @@ import logging
 import math
 import random
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple
 
 from runner.kube.client import KubeError
+from runner.kube.hold import Candidate, Hold, Leases, Terms, TermsError, boot_time_s
 from runner.kube.lease import Lease
+
+__all__ = [
+    "EVERYTHING",
+    "LEASE",
+    "Election",
+    "Leases",
+    "Terms",
+    "TermsError",
+    "boot_time_s",
+    "is_overlapping",
+    "release_of",
+    "scope_of",
+]
 
 _LOG = logging.getLogger(__name__)
 LEASE = "s3-operator"
@@ -38,28 +49,8 @@ _OVERLAP_PERIOD_S = 60.0
 _SHOWN = 5
 # Any tenant may write a Lease, with a scope as long as an annotation.
 _MAX_SHOWN_SCOPE = 200
-# An attempt to renew takes at least so long: a Lease is a write to etcd.
-_MIN_ATTEMPT_S = 1.0
 # How often the deadline is compared with the clock, which goes on while the machine is suspended; waiting does not.
 _POLL_S = 1.0
-
-
-def boot_time_s() -> float:
-    """Seconds that only grow, also while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-class Leases(Protocol):
-    """Where Leases are kept. No call may take longer than ``timeout_s``; what does counts as not answered."""
-
-    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
-        """A Lease; None when there is none."""
-
-    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
-        """Write a Lease that is still the one in ``old``."""
-
-    def list_leases(self, namespace: str | None) -> Iterable[Lease]:
-        """The Leases of operators in a namespace; None: in all."""
 
 
 def scope_of(namespaces: Sequence[str | None]) -> str:
@@ -75,36 +66,17 @@ def is_overlapping(scope: str, other: str) -> bool:
     return bool(set(scope.split(",")) & set(other.split(",")))
 
 
-class TermsError(ValueError):
-    """Terms under which two replicas could work at the same time."""
+class _Refusal(NamedTuple):
+    """Why a Lease is not taken although it is free.
 
-
-@dataclass(frozen=True)
-class Terms:
-    """Seconds: how long a Lease lasts, for how long renewing may fail, how often it is tried.
-
-    :raises TermsError: unless each is less than the one before, as client-go demands
+    :ivar is_own: it is for an operator of the same release, which is about to be replaced by this one
     """
 
-    duration_s: float
-    renew_deadline_s: float
-    retry_period_s: float
-
-    def __post_init__(self) -> None:
-        if not self.duration_s > self.renew_deadline_s > self.retry_period_s > 0:
-            raise TermsError(
-                f"--lease-duration ({self.duration_s:g}) must be greater than --renew-deadline "
-                f"({self.renew_deadline_s:g}), and that greater than --retry-period ({self.retry_period_s:g}): "
-                "otherwise two replicas could work at the same time"
-            )
-
-    @property
-    def attempt_s(self) -> float:
-        """Seconds that one attempt to take or renew the Lease may take."""
-        return min(max(self.retry_period_s, _MIN_ATTEMPT_S), self.renew_deadline_s / 2)
+    text: str
+    is_own: bool
 
 
-class Election:
+class Election(Hold):
     """One candidate. ``clock`` gives seconds that only grow.
 
     One thread calls :meth:`acquire`; afterwards one :meth:`renew` and one :meth:`watch_deadline`. Any asks
@@ -112,6 +84,9 @@ class Election:
 
     :param name: of the Lease
     :param scope: as :func:`scope_of` makes it
+    :ivar refusal: why the Lease is not acquired although it is free; empty otherwise, or where the release itself is
+        the reason
+    :ivar report_renewal: gets :attr:`renewed_at` after each renewal
     """
 
     def __init__(  # noqa: PLR0913 - what distinguishes one candidate from another
@@ -124,61 +99,43 @@ class Election:
         *,
         name: str = LEASE,
         scope: str = EVERYTHING,
+        group: str = "",
     ) -> None:
-        self._name = name
-        self._scope = scope
+        super().__init__(leases, Candidate(namespace, identity, scope, group), name, terms, clock)
+        self._release_name = name
         self.refusal = ""
-        self._leases = leases
-        self._namespace = namespace
-        self._identity = identity
-        self._terms = terms
-        self._clock = clock
-        self._seen: tuple[object, float] = (None, 0.0)
-        self._renewed_at = -math.inf
-        self._lost = threading.Event()
-
-    def try_once(self) -> bool:
-        """Take or renew the Lease if it is free or this candidate has it. Takes no longer than :attr:`Terms.attempt_s`.
-
-        :raises KubeError: when the API server does not answer
-        """
-        # From before the first call: the Lease may be written long after it was requested.
-        started = self._clock()
-        old = self._find(started)
-        now = self._clock()
-        if old is not None:
-            observed = (old.holder, old.renewed)
-            if observed != self._seen[0]:
-                self._seen = (observed, now)
-            is_held = old.holder not in ("", self._identity)
-            if is_held and now < self._seen[1] + old.duration_s:
-                if self._renewed_at > -math.inf:
-                    self._lost.set()
-                return False
-        try:
-            self._write(self._identity, old, started)
-        except KubeError as error:
-            if error.is_conflict:
-                return False
-            raise
-        self._renewed_at = started
-        return True
+        self._waits_for = ""
+        self.is_leaving = False
+        self.report_renewal: Callable[[float], None] = lambda _: None
 
     def is_leading(self) -> bool:
         """Whether this candidate has the Lease for certain: no other can have taken it yet."""
-        return not self._lost.is_set() and self._clock() < self._renewed_at + self._terms.renew_deadline_s
+        return self.is_certain()
 
     def is_held_by_other(self) -> bool:
         """Whether another holds the Lease by its own dates. For commands that read it once."""
         return bool(self.find_holder())
 
     def find_holder(self) -> str:
-        """The other holder of the Lease by its own dates; empty for none."""
-        return self._holder_of(self._find(self._clock()))
+        """The other holder of the Lease, or of one of the release's shards, by its own dates; empty for none."""
+        return self._holder_of(self._find(self._clock())) or next(
+            (lease.holder for lease in self._list_own() if self._holder_of(lease)), ""
+        )
+
+    def _list_own(self) -> list[Lease]:
+        """The Leases that the replicas of this release share."""
+        try:
+            listed = list(self._leases.list_leases(self._candidate.namespace))
+        except KubeError as error:
+            if not error.is_denied:
+                raise
+            # Replicas that share Leases have that right, in the same namespace.
+            return []
+        return [lease for lease in listed if release_of(lease) == self._release_name and lease.group]
 
     def _holder_of(self, lease: Lease | None) -> str:
-        is_other = lease is not None and lease.holder != self._identity
-        return lease.holder if lease is not None and is_other and _is_held(lease) else ""
+        is_held = lease is not None and self.is_other(lease.holder) and _is_held(lease)
+        return lease.holder if lease is not None and is_held else ""
 
     def acquire_unless_held(self, stopped: threading.Event) -> str:
         """Take the Lease unless another holds it. Returns that holder; empty when this one has it, or when stopped.
@@ -197,10 +154,10 @@ class Election:
             if holder:
                 return holder
             if self._take():
-                _LOG.info("leading", extra={"identity": self._identity})
+                _LOG.info("leading", extra={"identity": self._candidate.identity})
                 return ""
-            if self.refusal:
-                return self.refusal
+            if self._waits_for:
+                return self._waits_for
             stopped.wait(self._terms.retry_period_s)
         return ""
 
@@ -209,7 +166,7 @@ class Election:
         while not stopped.is_set():
             try:
                 if self._take():
-                    _LOG.info("leading", extra={"identity": self._identity, "lease": self._name})
+                    _LOG.info("leading", extra={"identity": self._candidate.identity, "lease": self._name})
                     return True
             except KubeError as error:
                 _LOG.warning("lease not read or written", extra={"error": str(error)})
@@ -220,9 +177,18 @@ class Election:
     def find_overlapping(self, namespace: str | None) -> list[str]:
         """Other operators that hold a Lease with an overlapping scope, in a namespace (None: in all).
 
+        One for each release: its replicas share many Leases.
+
         :raises KubeError: when the API server does not answer, or does not admit the request
         """
-        return [_shown(lease) for lease in self._leases.list_leases(namespace) if self._is_rival(lease)]
+        return [_shown(lease) for lease in self._find_rivals(namespace)]
+
+    def _find_rivals(self, namespace: str | None) -> list[Lease]:
+        found: dict[tuple[str, str], Lease] = {}
+        for lease in self._leases.list_leases(namespace):
+            if self._is_rival(lease):
+                found.setdefault((lease.namespace, lease.group or lease.name), lease)
+        return list(found.values())
 
     def report_overlapping(self, stopped: threading.Event, publish: Callable[[int], None]) -> None:
         """Until stopped, log which other operators have an overlapping scope, whenever that changes.
@@ -251,42 +217,60 @@ class Election:
             return False
         if self._is_refused():
             self.release()
-            self._renewed_at = -math.inf
+            self.renewed_at = -math.inf
             return False
         # Unless reading the others took longer than this candidate has the Lease for certain.
         return self.is_leading()
 
     def _is_refused(self) -> bool:
         refusal = self._find_refusal()
-        if refusal and refusal != self.refusal:
-            _LOG.warning("not leading", extra={"reason": refusal})
-        self.refusal = refusal
-        return bool(refusal)
+        text = refusal.text if refusal else ""
+        if text and text != self._waits_for:
+            _LOG.warning("not leading", extra={"reason": text})
+        self._waits_for = text
+        self.refusal = "" if refusal is None or refusal.is_own else refusal.text
+        return bool(text)
 
-    def _find_refusal(self) -> str:
-        former = self._leases.find_lease(self._namespace, LEASE, self._terms.attempt_s) if self._name != LEASE else None
+    def _find_refusal(self) -> _Refusal | None:
+        namespace, attempt_s = self._candidate.namespace, self._terms.attempt_s
+        former = self._leases.find_lease(namespace, LEASE, attempt_s) if self._name != LEASE else None
         # An operator of a version without a scope in its Lease: the release before its upgrade, or another release.
         if former is not None and not former.scope and self._is_rival(former):
-            return f"an operator of an earlier version is working: {_shown(former)}: waiting until it has stopped"
+            return _Refusal(
+                f"an operator of an earlier version is working: {_shown(former)}: waiting until it has stopped", False
+            )
         try:
-            rivals = self.find_overlapping(self._namespace)
+            rivals = self._find_rivals(namespace)
         except KubeError as error:
-            if not error.is_denied:
+            if not error.is_denied or self._candidate.group:
                 raise
-            return ""
+            return None
         if not rivals:
-            return ""
-        return f"another operator watches the same namespaces: {rivals[0]}: waiting until it stops or watches others"
+            return None
+        others = [lease for lease in rivals if release_of(lease) != self._release_name]
+        shown = _shown((others or rivals)[0])
+        if not others:
+            return _Refusal(
+                f"the operator of this release works with other replicas: {shown}: waiting until they have stopped",
+                True,
+            )
+        return _Refusal(
+            f"another operator watches the same namespaces: {shown}: waiting until it stops or watches others", False
+        )
 
     def _is_rival(self, lease: Lease) -> bool:
-        is_own = (lease.namespace, lease.name) == (self._namespace, self._name)
-        return not is_own and _is_held(lease, _SKEW_S) and is_overlapping(self._scope, lease.scope)
+        if lease.namespace == self._candidate.namespace:
+            is_own = lease.group == self._candidate.group if lease.group else lease.name == self._name
+            if is_own:
+                return False
+        return _is_held(lease, _SKEW_S) and is_overlapping(self._candidate.scope, lease.scope)
 
     def renew(self, stopped: threading.Event) -> None:
         """Renew until stopped or lost. What comes of it :meth:`watch_deadline` sees."""
         while not stopped.wait(self._terms.retry_period_s) and not self._lost.is_set():
             try:
-                self.try_once()
+                if self.try_once(is_leaving=self.is_leaving):
+                    self.report_renewal(self.renewed_at)
             except KubeError as error:
                 _LOG.warning("lease not renewed", extra={"error": str(error)})
 
@@ -298,36 +282,25 @@ class Election:
         while not stopped.is_set():
             if not self.is_leading():
                 self._lost.set()
-                left_s = self._renewed_at + self._terms.duration_s - self._clock()
-                _LOG.error("lease lost", extra={"identity": self._identity, "left_s": round(left_s, 3)})
+                left_s = self.renewed_at + self._terms.duration_s - self._clock()
+                _LOG.error("lease lost", extra={"identity": self._candidate.identity, "left_s": round(left_s, 3)})
                 lose(left_s)
                 return
-            left_s = self._renewed_at + self._terms.renew_deadline_s - self._clock()
+            left_s = self.renewed_at + self._terms.renew_deadline_s - self._clock()
             # Waits less than it may, as whoever writes a Lease for us is noticed by the renewal, not by the clock.
             self._lost.wait(min(max(left_s, 0.01), _POLL_S))
 
     def release(self, timeout_s: float = math.inf) -> None:
-        """Let the next one have it at once. Takes no longer than an attempt to renew, nor than ``timeout_s``."""
+        """Let the next one have it at once, if the API server answers. Takes no longer than ``timeout_s``."""
         try:
-            # An attempt that began so early has that time left.
-            started = self._clock() - max(0.0, self._terms.attempt_s - timeout_s)
-            old = self._find(started)
-            if old is not None and old.holder == self._identity:
-                self._write("", old, started)
+            super().release(timeout_s)
         except KubeError as error:
             _LOG.warning("lease not released", extra={"error": str(error)})
 
-    def _find(self, started: float) -> Lease | None:
-        return self._leases.find_lease(self._namespace, self._name, self._left_s(started))
 
-    def _write(self, holder: str, old: Lease | None, started: float) -> None:
-        # Not less than the terms: others wait for what is written.
-        duration_s = math.ceil(self._terms.duration_s) if holder else 1
-        lease = Lease(self._namespace, self._name, holder, duration_s, self._scope)
-        self._leases.write_lease(lease, old, self._left_s(started))
-
-    def _left_s(self, started: float) -> float:
-        return max(0.01, started + self._terms.attempt_s - self._clock())
+def release_of(lease: Lease) -> str:
+    """The name of the Lease that the release has when one replica works alone."""
+    return lease.group.rpartition("/")[0] if lease.group else lease.name
 
 
 def _is_held(lease: Lease, skew_s: float = 0.0) -> bool:

@@ -1,6 +1,7 @@
 """A Lease of an operator, as Kubernetes stores it. Pure.
 
-Beside the fields of every Lease it has a scope: which namespaces its operator watches.
+Beside the fields of every Lease it has a scope: which namespaces its operator watches. The Leases that the replicas of
+one release share have a group.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from runner.objects import JsonObject
 
 # By this label, people and operators find the Leases of all operators; the annotation names what they watch.
 _LABEL, _KIND, _SCOPE = "agill.apps/lease", "operator", "agill.apps/watch-namespaces"
+_GROUP, _LEAVING = "agill.apps/lease-group", "agill.apps/leaving"
 LEASE_SELECTOR = f"{_LABEL}={_KIND}"
 # Any tenant may write a Lease.
 _MAX_TEXT, _MAX_SCOPE = 253, 64 * 1024
@@ -24,6 +26,8 @@ class Lease:
     :param holder: the operator's identity; empty when the Lease is released
     :param scope: the namespaces that the operator watches; empty where that is not known
     :param renewed: when it was renewed last; None where that is no time
+    :param group: the Leases that the replicas of one release share; empty for a Lease that one replica has alone
+    :param is_leaving: whether its holder is about to stop
     """
 
     namespace: str
@@ -34,12 +38,15 @@ class Lease:
     renewed: datetime | None = None
     transitions: int = 0
     version: str = ""
+    group: str = ""
+    is_leaving: bool = False
 
 
 def keep_lease(item: JsonObject) -> Lease:
     """What is kept of a Lease."""
     metadata, spec = item["metadata"], item.get("spec") or {}
-    scope = (metadata.get("annotations") or {}).get(_SCOPE, "")
+    annotations = metadata.get("annotations") or {}
+    scope = annotations.get(_SCOPE, "")
     return Lease(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -50,12 +57,15 @@ def keep_lease(item: JsonObject) -> Lease:
         renewed=_datetime(spec.get("renewTime")),
         transitions=spec.get("leaseTransitions") or 0,
         version=metadata["resourceVersion"],
+        group=annotations.get(_GROUP, "")[:_MAX_TEXT],
+        is_leaving=_LEAVING in annotations,
     )
 
 
 def lease_body(lease: Lease, old: Lease | None, now: datetime) -> JsonObject:
     """What is written to have a Lease in place of ``old``, which must still be the one that is stored."""
     is_taken_over = old is not None and old.holder != lease.holder and bool(lease.holder)
+    annotations = {_SCOPE: lease.scope, **({_GROUP: lease.group} if lease.group else {})}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -63,7 +73,7 @@ def lease_body(lease: Lease, old: Lease | None, now: datetime) -> JsonObject:
             "name": lease.name,
             "namespace": lease.namespace,
             "labels": {_LABEL: _KIND},
-            "annotations": {_SCOPE: lease.scope},
+            "annotations": {**annotations, **({_LEAVING: "true"} if lease.is_leaving else {})},
             **({"resourceVersion": old.version} if old else {}),
         },
         "spec": {

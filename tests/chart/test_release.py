@@ -103,14 +103,21 @@ def used(release: Release, rules: set[Rule], audit_log: Path) -> tuple[set[Rule]
     return needed, denied
 
 
-@pytest.mark.parametrize("scope", ["all-namespaces", "one-namespace"])
+def of_shards(release: Release, resource_names: str) -> set[Rule]:
+    """The rules for the Leases by which replicas share the objects."""
+    names = [f"s3-operator-{resource_names}-{number:02}" for number in range(16)]
+    return {(release.namespace, "leases", verb, name) for name in names for verb in ("get", "update")}
+
+
+@pytest.mark.parametrize("scope", ["all-namespaces", "one-namespace-with-shards"])
 def test_rights_are_just_what_the_operator_calls(
     own_release: Release, own_plane: ControlPlane, new_name: Callable[[str], str], scope: str
 ) -> None:
     # The release watches all namespaces, so the cluster must not have objects of other tests.
     world, namespace, release = own_release.world, "team", own_release
     world.make_namespace(namespace)
-    more = [f"--set=watchNamespaces={{{namespace}}}"] if scope == "one-namespace" else []
+    is_sharded = scope == "one-namespace-with-shards"
+    more = [f"--set=watchNamespaces={{{namespace}}}", "--set=sharding.enabled=true"] if is_sharded else []
     release.upgrade(*release.values, *more)
     operator = release.start()
     user = new_name("user")
@@ -145,7 +152,17 @@ def test_rights_are_just_what_the_operator_calls(
     # This rule is needed only where OwnerReferencesPermissionEnforcement is on (docs/explanation/chart-and-image.md).
     openshift = {rule for rule in rules if rule[1:3] == ("s3s/finalizers", "update")}
     assert len(openshift) == 1
-    assert rules - needed == openshift
+    shards, replicas = of_shards(release, "shard"), of_shards(release, "replica")
+    claims = {rule for rule in rules if "-claims-" in rule[3]}
+    assert len(claims) == 2 * 16 * is_sharded
+    alone = (release.namespace, "leases", "update", "s3-operator")
+    if is_sharded:
+        # A replica has the first of their Leases that is free.
+        others = {rule for rule in replicas if not rule[3].endswith("-00")}
+        assert rules - needed - claims == openshift | others | {alone}
+    else:
+        # Granted all the same: when sharding is turned off, Pods with the old value have them to release.
+        assert rules - needed == openshift | shards | replicas
 
 
 def test_viewer_and_editor_roles_reach_view_edit_and_admin(world: World, release: Release, namespace: str) -> None:

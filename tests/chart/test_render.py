@@ -17,6 +17,7 @@ import yaml
 from runner import __version__
 from runner.cli import main
 from runner.control.metrics import Metrics
+from runner.kube.shard_leases import SHARDS, replica_lease, shard_lease
 from runner.yaml_file import read_yaml
 from s3bucket.role_settings import read_deployment, watches
 from tests.support.chart import CHART, EVERYTHING, HELMS, OPENSHIFT, find, objects_in, pods, render, run_helm, settings
@@ -358,6 +359,28 @@ def test_extra_labels_are_on_everything(everything: list[dict[str, Any]]) -> Non
 def test_off_by_default(defaults: list[dict[str, Any]]) -> None:
     kinds = {item["kind"] for item in defaults}
     assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "Secret"}
+
+
+def test_replicas_that_all_work_are_spread_and_one_at_a_time_may_be_unavailable() -> None:
+    objects = render("--set=sharding.enabled=true,replicas=3")
+    deployment = find(objects, "Deployment")["spec"]
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    term = deployment["template"]["spec"]["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ][0]["podAffinityTerm"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert term["labelSelector"]["matchLabels"].items() <= deployment["template"]["metadata"]["labels"].items()
+    assert find(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    own = render("--set=sharding.enabled=true,affinity.nodeAffinity=null,topologySpreadConstraints[0].maxSkew=1")
+    assert "affinity" not in find(own, "Deployment")["spec"]["template"]["spec"]
+    assert "PodDisruptionBudget" not in {item["kind"] for item in own}
+
+
+def test_rights_to_leases_name_each_and_are_those_of_the_code() -> None:
+    role = next(item for item in render() if item["kind"] == "Role" and item["metadata"]["name"].endswith("-lease"))
+    names = {name for rule in role["rules"] if "update" in rule["verbs"] for name in rule["resourceNames"]}
+    shared = {name("s3-operator", number) for name in (shard_lease, replica_lease) for number in range(SHARDS)}
+    assert names == shared | {"s3-operator"}
 
 
 def test_watched_namespaces_have_a_role_each_and_secrets_no_other() -> None:

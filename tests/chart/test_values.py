@@ -128,6 +128,9 @@ REFUSED = {
     "misspelled-metrics": ("metrics.serviceMonitor.enable=true", "/metrics/serviceMonitor"),
     "sync-period-text": ("syncPeriod=5m", "/syncPeriod"),
     "sync-period-zero": ("syncPeriod=0", "/syncPeriod"),
+    "event-queue-arn": ("eventQueueURL=arn:aws:sqs:eu-west-1:123456789012:events", "/eventQueueURL"),
+    "event-queue-fifo": ("eventQueueURL=https://sqs.eu-west-1.amazonaws.com/123456789012/a.fifo", "/eventQueueURL"),
+    "sync-period-with-events": ("syncPeriodWithEvents=1h", "/syncPeriodWithEvents"),
     "executor": ("executor=mitogen", "/executor"),
     "drift-check": ("driftCheck=sometimes", "/driftCheck"),
     "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),
@@ -215,6 +218,7 @@ IMPOSSIBLE = {
     "one-key-only": ("AWS_ACCESS_KEY_ID=AKIA", "given together"),
     "two-sources-of-keys": ("AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b,aws.existingSecret=c", "not both"),
     "two-bundles": ("aws.caBundle.configMap=a,aws.caBundle.secret=b", "not both"),
+    "too-many-replicas": ("sharding.enabled=true,replicas=17", "replicas must be at most 16"),
     "two-config-files": (
         "aws.addressingStyle=path,extraEnv[0].name=AWS_CONFIG_FILE,extraEnv[0].value=/x",
         "belongs in that file",

@@ -96,6 +96,7 @@ class Row(NamedTuple):
 
 
 ARN = "arn:aws:iam::123456789012:policy/tenant"
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE"
 EKS_CLUSTER = "arn:aws:eks:us-east-1:123456789012:cluster/production"
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
@@ -141,7 +142,9 @@ TOGETHER = {
         in_env("NO_PROXY"),
         ["$(KUBERNETES_SERVICE_HOST),169.254.169.254,169.254.170.2,169.254.170.23,store,.internal"] * TWICE,
     ),
-    "syncPeriod": Row(60, in_args("--sync-period"), ["--sync-period=60"]),
+    "syncPeriod": Row(60, in_args("--sync-period="), ["--sync-period=60"]),
+    "eventQueueURL": Row(QUEUE, in_env("EVENT_QUEUE_URL"), [QUEUE] * TWICE),
+    "syncPeriodWithEvents": Row(7200, in_args("--sync-period-with"), ["--sync-period-with-events=7200"]),
     "maxConcurrentReconciles": Row(5, in_args("--max-con"), ["--max-concurrent-reconciles=5"]),
     "executor": Row("stock", in_args("--executor"), ["--executor=stock"]),
     "driftCheck": Row(False, in_args("--no-drift"), ["--no-drift-check"]),
@@ -173,13 +176,14 @@ TOGETHER = {
     "logFormat": Row("text", in_args("--log-format"), ["--log-format=text"]),
     "logLevel": Row("error", in_args("--log-level"), ["--log-level=error"]),
     "crds.install": Row(False, exists("CustomResourceDefinition"), False),
-    "rbac.configMaps": Row(True, lambda objects: str(objects).count("'configmaps'"), 2),
+    "rbac.configMaps": Row(True, lambda objects: str(objects).count("'get', 'create', 'patch', 'delete'"), 2),
     "rbac.aggregate": Row(False, lambda objects: str(objects).count("aggregate-to-"), 0),
     "serviceAccount.annotations": Row({"role": "arn"}, at("ServiceAccount", "metadata", "annotations", "role"), "arn"),
     "serviceAccount.labels": Row({"use": "yes"}, at("ServiceAccount", "metadata", "labels", "use"), "yes"),
     "serviceAccount.name": Row("own", in_pods("serviceAccountName"), ["own"] * TWICE),
     "serviceAccount.automount": Row(False, at("ServiceAccount", "automountServiceAccountToken"), False),
     "replicas": Row(2, at("Deployment", "spec", "replicas"), 2),
+    "sharding.enabled": Row(True, in_args("--sharding"), ["--sharding"]),
     "revisionHistoryLimit": Row(0, at("Deployment", "spec", "revisionHistoryLimit"), 0),
     "updateStrategy.rollingUpdate": Row(
         {"maxSurge": 1, "maxUnavailable": 0},
@@ -269,6 +273,7 @@ TOGETHER = {
     "metrics.prometheusRule.alerts.S3OperatorNotLeading": Row(
         {"severity": "page"}, rule("S3OperatorNotLeading", "labels", "severity"), "page"
     ),
+    "metrics.prometheusRule.alerts.S3ShardsNotHeld": Row({"for": "1h"}, rule("S3ShardsNotHeld", "for"), "1h"),
     "metrics.prometheusRule.alerts.S3NamespaceNotWatched": Row(
         {"runbookURL": "https://y/"}, rule("S3NamespaceNotWatched", "annotations", "runbook_url"), "https://y/"
     ),
@@ -276,6 +281,12 @@ TOGETHER = {
         {"for": "2h"}, rule("S3CredentialsRefused", "for"), "2h"
     ),
     "metrics.prometheusRule.alerts.S3OperatorsOverlap": Row({"for": "1h"}, rule("S3OperatorsOverlap", "for"), "1h"),
+    "metrics.prometheusRule.alerts.S3EventQueueDown": Row({"for": "1h"}, rule("S3EventQueueDown", "for"), "1h"),
+    "metrics.prometheusRule.alerts.S3EventsMissing": Row(
+        {"threshold": 3600},
+        rule("S3EventsMissing", "expr"),
+        "time() - s3_operator_last_event_timestamp_seconds > 3600",
+    ),
     "metrics.prometheusRule.alerts.S3ObjectNotReady": Row({"for": "2h"}, rule("S3ObjectNotReady", "for"), "2h"),
     "metrics.prometheusRule.alerts.S3OperatorAWSErrors": Row(
         {"threshold": 1000000},

@@ -6,6 +6,7 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -147,6 +148,7 @@ class FakeParts:
     now: str = "2026-01-02T03:04:05Z"
     verifier: Any = None
     # This clock advances far on each read, so the waiting times after a run are over at once.
+    working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True)
     claims: Claims = field(default_factory=lambda: Claims(lambda bucket: [], count(step=1000.0).__next__))
 
     def make_reconciler(self, objects: Any, role: Role) -> Reconciler:
@@ -160,6 +162,7 @@ class FakeParts:
             Schedule(periods, lambda: self.time_s, chance),
             drift_check=self.drift_check,
             verifier=self.verifier,
+            working=self.working,
         )
 
 
@@ -202,6 +205,30 @@ class FakeLeases:
     @property
     def lease(self) -> Lease | None:
         return self.leases.get("s3-operator")
+
+
+class FakeConfigMaps:
+    """ConfigMaps in memory. ``before_write`` is called once, before the next write."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, tuple[dict[str, str], str]] = {}
+        self.before_write: Callable[[], None] = lambda: None
+        self.error: KubeError | None = None
+
+    def find_config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
+        if self.error:
+            raise self.error
+        return self.stored.get(name)
+
+    def write_config_map(self, namespace: str, name: str, data: dict[str, str], version: str) -> None:
+        if self.error:
+            raise self.error
+        before, self.before_write = self.before_write, lambda: None
+        before()
+        stored = self.stored[name][1] if name in self.stored else ""
+        if stored != version:
+            raise kube_error(409)
+        self.stored[name] = data, str(int(stored or "0") + 1)
 
 
 class FakeListing:

@@ -27,7 +27,7 @@
 {{- define "s3-operator.checkValues" -}}
 {{- range list "aws" "aws.caBundle" "crds" "emptyDir" "health" "iam" "image" "livenessProbe" "metrics" "metrics.podMonitor" "metrics.prometheusRule"
   "metrics.service" "metrics.serviceMonitor" "networkPolicy" "podDisruptionBudget" "proxy" "rbac" "readinessProbe" "serviceAccount"
-  "startupProbe" "testPod" "updateStrategy" -}}
+  "sharding" "startupProbe" "testPod" "updateStrategy" -}}
 {{- $found := $.Values -}}
 {{- range splitList "." . -}}{{- $found = index $found . -}}{{- end -}}
 {{- if not (kindIs "map" $found) -}}
@@ -40,6 +40,9 @@
 {{- fail (printf "%s must not have %s: with annotations of Helm's, Helm would keep, delete or order objects in another way" $name $key) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.sharding.enabled (gt (int .Values.replicas) 16) -}}
+{{- fail "with sharding.enabled, replicas must be at most 16: there are 16 shards, and a further replica would have none" -}}
 {{- end -}}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
 {{- fail "metrics.port and health.port must differ: each is served by its own listener" -}}
@@ -217,6 +220,7 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "WATCH_NAMESPACE" (join "," .Values.watchNamespaces)
   "LEADER_ELECTION_NAMESPACE" (include "s3-operator.namespace" .)
   "LEASE_NAME" (include "s3-operator.fullname" .)
+  "EVENT_QUEUE_URL" .Values.eventQueueURL
   "CLUSTER_NAME" .Values.clusterName
   "DELETION_POLICY" .Values.deletionPolicy
   "IAM_PATH" .Values.iam.path

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from runner.control.claims import CONSISTENCY_S, Claims
+from runner.control.shared_claims import CONFIG_MAPS, SharedRecords
 from runner.kube.cache import Cache
 from runner.kube.client import KubeError
 from runner.objects import FINALIZER, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY, FakeKube, FakeParts, kube_error
+from tests.support.fakes import READY, FakeConfigMaps, FakeKube, FakeParts, kube_error
 
+RUN_LIMIT_S = 15_000.0
 FAILED = Outcome(False, Reason.AWS_ERROR, retry=Retry.TRANSIENT)
 REFUSED = Outcome(False, Reason.CONFLICT, retry=Retry.PERMANENT, is_untouched=True)
 
@@ -34,6 +36,12 @@ def item(name: str, *, bucket: str = "photos", has_bucket: bool = False, **metad
     )
 
 
+@pytest.fixture(autouse=True, params=["one-replica", "shards"])
+def _records(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same holds for claims in memory and for those that replicas share."""
+    monkeypatch.setattr(World, "is_sharded", request.param == "shards")
+
+
 class World:
     """Objects in a cache, a Reconciler without a drift check, and a clock that the test sets."""
 
@@ -44,7 +52,20 @@ class World:
         self._cache = Cache(S3Object.from_item)
         for other in others:
             self.store(other)
-        self.claims = Claims(lambda bucket: self._cache.find_all("bucketName", bucket), lambda: self.now)
+        self.maps = FakeConfigMaps()
+        self.claims = self.make_claims()
+
+    is_sharded = False
+
+    def make_claims(self) -> Claims:
+        """The claims as one more replica sees them."""
+
+        def find(bucket: str) -> list[S3Object]:
+            return self._cache.find_all("bucketName", bucket)
+
+        if not self.is_sharded:
+            return Claims(find, lambda: self.now)
+        return Claims(find, records=SharedRecords(self.maps, "ns", "rel", lambda: self.now), run_limit_s=RUN_LIMIT_S)
 
     def store(self, one: S3Object) -> None:
         self._cache.put(one)
@@ -243,3 +264,75 @@ def test_run_that_was_not_announced_keeps_no_name() -> None:
     with pytest.raises(KubeError):
         world.run(item("first"), write_error=kube_error(500))
     assert world.run(item("second")) is READY
+
+
+class TestReplicas:
+    """Two replicas, each with one of two objects that name one bucket."""
+
+    @pytest.fixture(autouse=True)
+    def _make(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(World, "is_sharded", True)
+        self.world = World(item("first"), item("second"))
+        self.first, self.second = self.world.make_claims(), self.world.make_claims()
+
+    def test_claim_of_the_one_is_read_by_the_other(self) -> None:
+        assert self.first.acquire(item("first"), self.first.find(item("first")))
+        found = self.second.find(item("second"))
+        assert found.claim is not None
+        assert found.claim.uid == "uid-first"
+
+    def test_of_two_that_claim_at_once_one_gets_the_name(self) -> None:
+        found = self.first.find(item("first")), self.second.find(item("second"))
+        answers: list[bool] = []
+        # Between the read and the write of the first one.
+        self.world.maps.before_write = lambda: answers.append(self.second.acquire(item("second"), found[1]))
+        assert not self.first.acquire(item("first"), found[0])
+        assert answers == [True]
+
+    def test_claim_of_a_replica_that_is_killed_in_a_run_expires(self) -> None:
+        self.first.acquire(item("first"), self.first.find(item("first")))
+        self.world.now = RUN_LIMIT_S - 1
+        assert self.second.find(item("second")).claim is not None
+        # Whoever takes the object over goes on with its claim.
+        assert self.second.acquire(item("first"), self.second.find(item("first")))
+        self.world.now += RUN_LIMIT_S
+        assert self.second.find(item("second")).claim is None
+
+    def test_expired_claims_are_removed_and_unchanged_ones_not_written(self) -> None:
+        names = [f"bucket-{number}" for number in range(100)]
+        for name in names:
+            one = item("first", bucket=name)
+            self.first.acquire(one, self.first.find(one))
+            self.first.end_run(one, READY)
+        assert len(self.world.maps.stored) == CONFIG_MAPS
+        size = sum(len(data["claims"]) for data, _ in self.world.maps.stored.values())
+        self.world.now = CONSISTENCY_S + 1
+        for name in names[:50]:
+            one = item("first", bucket=name)
+            self.first.acquire(one, self.first.find(one))
+            self.first.end_run(one, REFUSED)
+        assert sum(len(data["claims"]) for data, _ in self.world.maps.stored.values()) < size / 2
+        before = {name: version for name, (_, version) in self.world.maps.stored.items()}
+        self.first.end_run(item("second", bucket=names[0]), READY)
+        assert {name: version for name, (_, version) in self.world.maps.stored.items()} == before
+
+    def test_no_run_begins_when_the_claims_cannot_be_read_or_written(self) -> None:
+        self.world.maps.error = kube_error(500)
+        with pytest.raises(KubeError):
+            self.world.run(item("first"))
+
+    def test_outcome_is_published_although_the_claim_cannot_be_ended(self) -> None:
+        def fail() -> None:
+            self.world.maps.error = kube_error(500)
+
+        self.world.during = fail
+        assert self.world.run(item("first")) is READY
+
+    @pytest.mark.parametrize(
+        "text", ["", "[]", "{", '{"a": [1]}', '{"a": ["u", "n", "x", false, "soon", false, null]}']
+    )
+    def test_config_map_that_a_person_has_edited_does_not_stop_anything(self, text: str) -> None:
+        self.first.acquire(item("first"), self.first.find(item("first")))
+        name = next(iter(self.world.maps.stored))
+        self.world.maps.stored[name] = {"claims": text}, "7"
+        assert self.world.run(item("second")) is READY

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from runner.cli import main
+from runner.queue_url import QueueURL
 from runner.settings import find_other_core
 from tests.support.world import PROJECT
 
@@ -27,6 +28,50 @@ def test_time_that_never_passes_is_refused_by_its_flag(flag: str, value: str) ->
     assert refused.value.param is not None
     assert flag in refused.value.param.opts
     assert value in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("https://sqs.eu-central-1.amazonaws.com/123456789012/events", "eu-central-1"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/events", "cn-north-1"),
+        ("https://sqs-fips.us-gov-west-1.amazonaws.com/123456789012/events", "us-gov-west-1"),
+        ("https://sqs.us-east-1.api.aws/123456789012/events", "us-east-1"),
+        ("https://vpce-0a.sqs.us-east-1.vpce.amazonaws.com/123456789012/events", "us-east-1"),
+        ("https://eu-west-1.queue.amazonaws.com/123456789012/events", "eu-west-1"),
+        ("http://127.0.0.1:5000/123456789012/events", ""),
+        ("http://[::1]:5000/123456789012/events", ""),
+    ],
+)
+def test_url_of_a_queue_shows_its_region(url: str, region: str) -> None:
+    found = parse("--event-queue-url", url)["event_queue"]
+    assert found == QueueURL(url, region, "123456789012", "events")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "arn:aws:sqs:eu-central-1:123456789012:events",
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/events.fifo",
+        "https://sqs.eu-central-1.amazonaws.com/events",
+        "https://user:password@sqs.eu-central-1.amazonaws.com/123456789012/events",
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/events\n",
+        "events",
+    ],
+)
+def test_what_is_no_url_of_a_queue_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(
+        click.BadParameter, match="it must be the URL of a standard SQS queue, as https://sqs"
+    ) as refused:
+        parse("--event-queue-url", url)
+    assert "password" not in refused.value.message
+
+
+def test_queue_of_events_needs_aws() -> None:
+    url = "https://sqs.eu-central-1.amazonaws.com/123456789012/events"
+    done = CliRunner().invoke(main, ["run", "--event-queue-url", url, "--provider", "Other"])
+    assert done.exit_code == 2
+    assert "--event-queue-url needs AWS" in done.output
 
 
 def test_namespace_that_is_named_twice_is_watched_once() -> None:

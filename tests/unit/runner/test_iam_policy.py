@@ -61,6 +61,29 @@ def test_documented_commands_allow_the_same_settings() -> None:
     assert "iam:PassRole" in done.output, done.output
 
 
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/444455556666/events"
+
+
+def test_rights_on_the_queue_of_events_are_there_only_with_it_and_for_it_alone() -> None:
+    plain = policy_of(**DOCUMENTED)
+    assert "sqs:" not in json.dumps(plain)
+    policy = policy_of(**DOCUMENTED, **{"--event-queue-url": QUEUE, "--partition": "aws-cn"})
+    (statement,) = [item for item in policy["Statement"] if "sqs:" in json.dumps(item)]
+    assert statement == {
+        "Sid": "EventQueue",
+        "Effect": "Allow",
+        "Action": ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Resource": "arn:aws-cn:sqs:eu-central-1:444455556666:events",
+    }
+    assert len(policy["Statement"]) == len(plain["Statement"]) + 1
+
+
+def test_policy_for_a_queue_in_an_unknown_region_is_refused_with_the_remedy() -> None:
+    code, output = printed(**DOCUMENTED, **{"--event-queue-url": "http://127.0.0.1:1/444455556666/events"})
+    assert code == 2
+    assert "give the URL with https://sqs.REGION.amazonaws.com/" in " ".join(output.split())
+
+
 METADATA_ACTIONS = {
     *(f"s3:{verb}BucketMetadataTableConfiguration" for verb in ("Create", "Delete", "Get")),
     *(f"s3:UpdateBucketMetadata{table}TableConfiguration" for table in ("Inventory", "Journal")),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from runner.execution import processes
-from runner.execution.job import AnsibleJob, _EventHandler, _Record, extra_vars
+from runner.execution.job import AnsibleJob, _Deadline, _EventHandler, _Record, extra_vars
 from runner.execution.processes import read_stat, short_path
 from runner.execution.warm.process import WarmProcess
 from runner.objects import S3Object
@@ -48,6 +50,57 @@ def test_run_after_cancel_starts_nothing(tmp_path: Path) -> None:
     job.cancel()
     assert job.run(make_object()).reason is Reason.RUN_CANCELLED
     assert list(tmp_path.iterdir()) == []
+
+
+def test_run_that_is_revoked_starts_nothing_and_is_known_before_it_asks(tmp_path: Path) -> None:
+    """Whoever kills the runs of a shard finds each run that does not know it yet."""
+    known: list[list[str]] = []
+
+    def is_revoked(uid: str) -> bool:
+        known.append([uid, *job._running.values()])
+        return True
+
+    job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings(), is_revoked=is_revoked)
+    s3 = make_object()
+    outcome = job.run(s3)
+    assert outcome.reason is Reason.RUN_CANCELLED
+    assert known == [[s3.uid, s3.uid]]
+    assert job._running == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_that_is_revoked_later_is_ended() -> None:
+    record, answers = _Record(), [False, True]
+    deadline = _Deadline("1-1-1", 600, lambda: answers.pop(0), record)
+    assert not deadline()
+    assert record.end is None
+    assert not deadline(), "it has some time to end"
+    assert record.end is Reason.RUN_CANCELLED
+
+
+def test_kill_ends_the_runs_of_the_objects_that_it_is_about(tmp_path: Path) -> None:
+    job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings())
+    own = processes.operator_id()
+    runs = {f"{own}-{name}": Child(f"{own}-{name}") for name in ("a", "b")}
+    job._running = {f"{own}-a": "uid-a", f"{own}-b": "uid-b"}
+    with runs[f"{own}-a"], runs[f"{own}-b"]:
+        job.kill(lambda uid: uid == "uid-b")
+        assert processes.find_run(f"{own}-b") == []
+        assert len(processes.find_run(f"{own}-a")) == 1
+
+
+class Child:
+    """A process of a run."""
+
+    def __init__(self, run_id: str) -> None:
+        self._process = subprocess.Popen(["sleep", "600"], env={**os.environ, processes.RUN_ID: run_id})
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def test_cancel_ends_the_wait_for_a_warm_process_that_is_not_ready(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -257,3 +258,18 @@ def test_search_waits_until_the_caches_are_filled_and_survives_any_error() -> No
     place.find_users = fail  # type: ignore[method-assign]
     place.orphans.run(Stopped(), lambda: next(turns), PERIOD_S)  # type: ignore[arg-type]
     assert calls == ["wait"] * 4
+
+
+def test_replica_without_the_common_shard_searches_nothing_and_shows_nothing() -> None:
+    place, searches = Place(USER), [True, False]
+    place.orphans._working = lambda uid: nullcontext(enter_result=searches.pop(0) and not uid)
+
+    class Stopped:
+        def wait(self, period_s: float) -> bool:
+            return not searches
+
+    place.orphans.run(Stopped(), lambda: True, PERIOD_S)  # type: ignore[arg-type]
+    assert "s3_operator_orphans{" not in generate_latest(place.metrics.registry).decode()
+    place.error = AssertionError("nothing is read")
+    searches.append(False)
+    place.orphans.run(Stopped(), lambda: True, PERIOD_S)  # type: ignore[arg-type]

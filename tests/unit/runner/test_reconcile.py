@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -567,3 +569,31 @@ def test_object_that_no_longer_exists_leaves_nothing_behind() -> None:
     checked.kube.item = make_item()
     checked.job.run = lambda s3: DENIED  # type: ignore[method-assign]
     assert delay_of(checked.reconciler.reconcile(KEY)) <= FIRST_S
+
+
+@pytest.mark.parametrize("way", ["reconcile", "resync"])
+def test_object_of_another_replica_is_neither_compared_nor_run_and_what_is_kept_of_it_is_dropped(way: str) -> None:
+    kube, begun = FakeKube(make_item(**WITH_FINALIZER)), [True, False]
+    parts = FakeParts(drift_check=False, working=lambda _: nullcontext(enter_result=begun.pop(0)))
+    job = FakeJob(kube)
+    reconciler = parts.make_reconciler(kube, job)
+    reconciler.reconcile(KEY)
+    assert "s3_operator_resource_ready{" in generate_latest(parts.metrics.registry).decode()
+    kube.writes.clear()
+    assert getattr(reconciler, way)(KEY) is None
+    assert kube.writes == []
+    assert parts.check.comparisons == 0
+    assert "s3_operator_resource_ready{" not in generate_latest(parts.metrics.registry).decode()
+
+
+def test_work_on_an_object_ends_when_its_outcome_is_published() -> None:
+    kube, order = FakeKube(make_item(**WITH_FINALIZER)), []
+
+    @contextmanager
+    def working(uid: str) -> Iterator[bool]:
+        order.append(f"begin {uid}")
+        yield True
+        order.append(f"end after {kube.writes[-1]}")
+
+    FakeParts(drift_check=False, working=working).make_reconciler(kube, FakeJob(kube)).reconcile(KEY)
+    assert order == [f"begin {make_item()['metadata']['uid']}", "end after write_status"]

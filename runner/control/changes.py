@@ -1,0 +1,260 @@
+"""Changes that others make in AWS: CloudTrail's events trigger the check of the object that they concern at once.
+
+Each message ends in a counter. A change of something that an S3 object owns has the object checked: many changes at
+once lead to one check, and changes again and again to no more checks than the sync period makes without a queue. What
+was read before the message arrived does not answer such a check. Messages are deleted whatever is in them.
+
+With shards, each replica receives messages. One about an object of another replica is handed on: SQS gives it to the
+next replica that asks, until it is the right one.
+
+While the queue works, objects wait for the longer period (:class:`Feed`). When it fails, all objects are checked within
+one sync period, and the longer period begins again only after the queue has worked for a sync period: a queue that
+fails again and again costs no more checks than none.
+
+Threads: one, in :meth:`Changes.run`. :class:`Feed` and :class:`Names` are used by any.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from runner.backoff import Backoff, EditRate
+from runner.control.handlers import Requests
+from runner.control.metrics import EventMetrics
+from runner.control.names import Names
+from runner.control.queue import Lane
+from runner.drift.cloudtrail import Change, Ignored, Name, change_in
+from runner.drift.event_queue import Caller, Message, QueueError
+from runner.objects import Key
+
+_LOG = logging.getLogger(__name__)
+# Events whose repetition is recognized. SQS delivers a message again within minutes, if at all.
+_MAX_REMEMBERED = 10_000
+# One failure may be of the network: botocore has repeated the request already.
+_TOLERATED = 1
+_MAX_RETRY_S = 60.0
+# Between two requests that return messages: 200 messages a second, and never a loop that takes the interpreter.
+_PAUSE_S = 0.05
+# A queue that answers at once, although it has no message and should wait for one, is not asked more often.
+_LEAST_WAIT_S = 1.0
+_PRUNE_AT = 1000
+# A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
+_MAX_TIMES = 50
+
+
+class Result(StrEnum):
+    """What became of a message; the label of the metric."""
+
+    CHECK = "check"
+    """An object is checked."""
+    COALESCED = "coalesced"
+    """An object is checked anyway: for a change before this one."""
+    OWN = "own"
+    """The operator made the change."""
+    REPEATED = "repeated"
+    """The same event was received before."""
+    HANDED_ON = "handed_on"
+    """Another replica has the object: with shards."""
+    OTHER = Ignored.OTHER.value
+    """It is about something that no S3 object owns."""
+    READ_ONLY = Ignored.READ_ONLY.value
+    FAILED_CALL = Ignored.FAILED.value
+    MALFORMED = Ignored.MALFORMED.value
+
+
+class Queue(Protocol):
+    """The SQS queue."""
+
+    def receive(self) -> list[Message]:
+        """The next messages."""
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete messages."""
+
+    def hand_on(self, messages: Sequence[Message]) -> None:
+        """Let another replica receive messages."""
+
+    def get_caller(self) -> Caller:
+        """Who the operator is in AWS."""
+
+
+class Feed:
+    """Whether changes in AWS are reported by events, so that objects need to be checked less often.
+
+    :ivar is_live: False until the queue has answered, and while it fails
+    """
+
+    def __init__(self) -> None:
+        self.is_live = False
+
+
+class CheckRate:
+    """How soon a change leads to a check. In the long run one check a sync period, and a few at once.
+
+    Thread: the one that receives messages.
+    """
+
+    def __init__(self, sync_period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = EditRate(limit_s=max(2.0, sync_period_s), recovery_s=sync_period_s, clock=clock)
+        self._clock = clock
+        self._due: dict[Name, float] = {}
+
+    def find_delay_s(self, name: Name) -> float | None:
+        """In how many seconds to check what has a name; None where a check that is still to come will do."""
+        now = self._clock()
+        if self._due.get(name, 0.0) > now:
+            return None
+        delay_s = self._rate.next_s(name)
+        if delay_s:
+            self._due[name] = now + delay_s
+            if len(self._due) >= _PRUNE_AT:
+                self._due = {one: due for one, due in self._due.items() if due > now}
+        return delay_s
+
+
+class Changes:
+    """Receives messages, and has objects checked.
+
+    :param forget: what was read of these names does not hold any more
+    :param find_keys: all S3 objects
+    :param has: whether this replica works on an object
+    :param sync_period_s: the period of checks without a queue
+    """
+
+    def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
+        self,
+        queue: Queue,
+        work: Requests,
+        names: Names,
+        feed: Feed,
+        metrics: EventMetrics,
+        *,
+        forget: Callable[[Iterable[Name]], None],
+        find_keys: Callable[[], Iterable[Key]],
+        sync_period_s: float,
+        has: Callable[[Key], bool] = lambda _: True,
+        clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._has = has
+        self._queue = queue
+        self._work = work
+        self._names = names
+        self._feed = feed
+        self._metrics = metrics
+        self._forget = forget
+        self._find_keys = find_keys
+        self._sync_period_s = sync_period_s
+        self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 - jitter
+        self._rate = CheckRate(sync_period_s, clock)
+        self._backoff = Backoff(_MAX_RETRY_S, chance=self._chance)
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._failures = 0
+        # When the queue began to work again; None while it fails.
+        self._works_since: float | None = None
+        self._has_fallen_back = False
+
+    def run(self, stopped: threading.Event) -> None:
+        """The thread's body: receive messages again and again."""
+        self._metrics.start(Result)
+        while not stopped.is_set():
+            try:
+                wait_s = self.receive()
+            except Exception:
+                _LOG.exception("events were not received")
+                wait_s = _MAX_RETRY_S
+            stopped.wait(wait_s)
+
+    def receive(self) -> float:
+        """One request for messages, and what follows from them. Returns in how many seconds to ask for the next."""
+        started = self._clock()
+        try:
+            messages = self._queue.receive()
+            others = self._take_all(messages)
+            self._queue.delete([message for message in messages if message not in others])
+            self._queue.hand_on(others)
+        except QueueError as error:
+            self._fail(str(error))
+            return self._backoff.next_s()
+        self._work_again()
+        if messages:
+            return _PAUSE_S
+        return max(0.0, started + _LEAST_WAIT_S - self._clock())
+
+    def _take_all(self, messages: list[Message]) -> list[Message]:
+        """Returns the messages that are for other replicas."""
+        caller = self._queue.get_caller() if messages else Caller()
+        others = []
+        for message in messages:
+            result = self._take(message, caller)
+            self._metrics.count(result, is_event=result is not Result.MALFORMED)
+            if result is Result.HANDED_ON and message.times < _MAX_TIMES:
+                others.append(message)
+        return others
+
+    def _take(self, message: Message, caller: Caller) -> Result:
+        """What becomes of a message."""
+        change = change_in(message.body, caller.account)
+        if isinstance(change, Ignored):
+            return Result(change.value)
+        if caller.principal and change.principal == caller.principal:
+            return Result.OWN
+        if change.event_id in self._seen:
+            return Result.REPEATED
+        found = {name: keys for name in change.names if (keys := self._names.find(name))}
+        owned = {name: own for name, keys in found.items() if (own := [key for key in keys if self._has(key)])}
+        if not owned:
+            return Result.HANDED_ON if found else Result.OTHER
+        self._remember(change)
+        # Also where a check is still to come: what is read until then may be older than this change.
+        self._forget(owned)
+        checks = [self._check(name, keys) for name, keys in owned.items()]
+        return Result.CHECK if any(checks) else Result.COALESCED
+
+    def _check(self, name: Name, keys: Iterable[Key]) -> bool:
+        """Have objects checked. False where a check that is still to come will do."""
+        delay_s = self._rate.find_delay_s(name)
+        if delay_s is None:
+            return False
+        for key in keys:
+            self._work.add(key, Lane.RESYNC, delay_s)
+        return True
+
+    def _remember(self, change: Change) -> None:
+        self._seen[change.event_id] = None
+        if len(self._seen) > _MAX_REMEMBERED:
+            self._seen.popitem(last=False)
+
+    def _work_again(self) -> None:
+        now = self._clock()
+        self._failures = 0
+        self._backoff.reset()
+        self._works_since = now if self._works_since is None else self._works_since
+        if self._feed.is_live or (self._has_fallen_back and now < self._works_since + self._sync_period_s):
+            return
+        self._feed.is_live = True
+        self._metrics.up.set(1)
+        _LOG.info("events of AWS are received, and objects are checked in the longer period")
+
+    def _fail(self, problem: str) -> None:
+        self._failures += 1
+        self._works_since = None
+        if self._failures <= _TOLERATED or (self._has_fallen_back and not self._feed.is_live):
+            return
+        was_live, self._feed.is_live, self._has_fallen_back = self._feed.is_live, False, True
+        self._metrics.up.set(0)
+        _LOG.warning(
+            "events of AWS are not received: all objects are checked each sync period", extra={"error": problem}
+        )
+        if was_live:
+            # Each was to wait for the longer period.
+            for key in self._find_keys():
+                self._work.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)

@@ -1,0 +1,125 @@
+"""The SQS queue of CloudTrail events: receives and deletes messages. Knows nothing of what is in them.
+
+Long polling: a request waits for a message for up to 20 seconds, so an idle queue costs 4,320 requests a day.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+Threads: one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from runner.drift.aws_clients import AWSClients, Client, home_region
+from runner.drift.cloudtrail import principal_of
+from runner.queue_url import QueueURL
+from s3bucket import errors
+from s3bucket.errors import ReconcileError
+from s3bucket.outcome import Reason
+
+WAIT_S = 20
+BATCH = 10
+_MAX_MESSAGE = 600
+_TIMES = "ApproximateReceiveCount"
+
+
+class QueueError(Exception):
+    """The queue does not work; the message has the reason."""
+
+
+class Message(NamedTuple):
+    """A message. ``receipt``: what its deletion names; ``times``: how often it was received, this time included."""
+
+    body: str
+    receipt: str
+    times: int = 1
+
+
+class Caller(NamedTuple):
+    """The operator in AWS; both are empty where STS does not answer. ``principal``: as in a change."""
+
+    account: str = ""
+    principal: str = ""
+
+
+class EventQueue:
+    """One queue.
+
+    :param wait_s: seconds that a request waits for a message
+    """
+
+    def __init__(self, clients: AWSClients, url: QueueURL, *, wait_s: int = WAIT_S) -> None:
+        self._clients = clients
+        self._url = url
+        self._wait_s = wait_s
+        # It reads files of the AWS configuration.
+        self._home = home_region()
+
+    def receive(self) -> list[Message]:
+        """The next messages, none after the waiting time.
+
+        :raises QueueError: when the queue does not answer
+        """
+        try:
+            answer = self._client().receive_message(
+                QueueUrl=self._url.url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=self._wait_s,
+                MessageSystemAttributeNames=[_TIMES],
+            )
+        except (ReconcileError, *errors.AWS_ERRORS) as error:
+            raise self._failure("receive messages (sqs:ReceiveMessage)", error) from error
+        return [
+            Message(item.get("Body", ""), item["ReceiptHandle"], int(item.get("Attributes", {}).get(_TIMES, 1)))
+            for item in answer.get("Messages", [])
+        ]
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete at most :data:`BATCH` messages. One that stays is received again later.
+
+        :raises QueueError: when none can be deleted
+        """
+        if not messages:
+            return
+        entries = [{"Id": str(number), "ReceiptHandle": item.receipt} for number, item in enumerate(messages)]
+        try:
+            answer = self._client().delete_message_batch(QueueUrl=self._url.url, Entries=entries)
+        except (ReconcileError, *errors.AWS_ERRORS) as error:
+            raise self._failure("delete messages (sqs:DeleteMessage)", error) from error
+        failed = answer.get("Failed", [])
+        if len(failed) == len(entries):
+            code, text = failed[0].get("Code", ""), failed[0].get("Message", "")
+            raise QueueError(f"{self._url.name}: failed to delete messages: {text[:_MAX_MESSAGE]} ({code[:100]})")
+
+    def hand_on(self, messages: Sequence[Message]) -> None:
+        """Let another replica receive messages at once. Where that fails, it does so after their visibility timeout.
+
+        :raises QueueError: when none can be handed on
+        """
+        if not messages:
+            return
+        entries = [
+            {"Id": str(number), "ReceiptHandle": item.receipt, "VisibilityTimeout": 0}
+            for number, item in enumerate(messages)
+        ]
+        try:
+            self._client().change_message_visibility_batch(QueueUrl=self._url.url, Entries=entries)
+        except (ReconcileError, *errors.AWS_ERRORS) as error:
+            raise self._failure("hand messages on (sqs:ChangeMessageVisibility)", error) from error
+
+    def get_caller(self) -> Caller:
+        """Who the operator is. Asked once for the same credentials."""
+        try:
+            found = self._clients.get(self._home).sts.get_caller_identity()
+        except (ReconcileError, *errors.AWS_ERRORS):
+            return Caller()
+        return Caller(found["Account"], principal_of(found["Arn"]))
+
+    def _client(self) -> Client:
+        return self._clients.get_sqs(self._url.region or self._home)
+
+    def _failure(self, what: str, error: Exception) -> QueueError:
+        refusal = error if isinstance(error, ReconcileError) else errors.unknown(what, error)
+        if refusal.reason is Reason.CREDENTIALS_INVALID:
+            self._clients.forget()
+        return QueueError(f"{self._url.name}: {refusal.message[:_MAX_MESSAGE]}")

@@ -1,0 +1,188 @@
+"""One Lease, as one candidate for it sees it: taken, renewed, released.
+
+The rules are those of client-go (tools/leaderelection): a Lease belongs to its holder until it was not seen to change
+for its duration, on our own clock; whoever could not renew it for the renew deadline must end all work before it can
+expire. Each attempt, GET and PUT together, has one time limit. Threads: one takes and renews; any asks
+:meth:`Hold.is_certain`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.kube.client import KubeError
+from runner.kube.lease import Lease
+
+# An attempt to renew takes at least so long: a Lease is a write to etcd.
+_MIN_ATTEMPT_S = 1.0
+
+
+def boot_time_s() -> float:
+    """Seconds that only grow, also while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Leases(Protocol):
+    """Where Leases are kept. No call may take longer than ``timeout_s``; what does counts as not answered."""
+
+    def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
+        """A Lease; None when there is none."""
+
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
+        """Write a Lease that is still the one in ``old``."""
+
+    def list_leases(self, namespace: str | None) -> Iterable[Lease]:
+        """The Leases of operators in a namespace; None: in all."""
+
+
+class TermsError(ValueError):
+    """Terms under which two replicas could work at the same time."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Seconds: how long a Lease lasts, for how long renewing may fail, how often it is tried.
+
+    :raises TermsError: unless each is less than the one before, as client-go demands
+    """
+
+    duration_s: float
+    renew_deadline_s: float
+    retry_period_s: float
+
+    def __post_init__(self) -> None:
+        if not self.duration_s > self.renew_deadline_s > self.retry_period_s > 0:
+            raise TermsError(
+                f"--lease-duration ({self.duration_s:g}) must be greater than --renew-deadline "
+                f"({self.renew_deadline_s:g}), and that greater than --retry-period ({self.retry_period_s:g}): "
+                "otherwise two replicas could work at the same time"
+            )
+
+    @property
+    def attempt_s(self) -> float:
+        """Seconds that one attempt to take or renew the Lease may take."""
+        return min(max(self.retry_period_s, _MIN_ATTEMPT_S), self.renew_deadline_s / 2)
+
+    @property
+    def kill_s(self) -> float:
+        """Seconds after the last renewal in which a process that has not ended its work itself is killed."""
+        return (self.renew_deadline_s + self.duration_s) / 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Who takes Leases, and what is written into them.
+
+    :param scope: the watched namespaces, as :func:`runner.kube.leader.scope_of` makes them
+    :param group: the Leases that the replicas of one release share; empty for a Lease that one replica has alone
+    """
+
+    namespace: str
+    identity: str
+    scope: str
+    group: str = ""
+
+
+class Hold:
+    """One Lease. ``clock`` gives seconds that only grow.
+
+    :ivar renewed_at: from before the last successful attempt began; -inf while the Lease is not held
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        candidate: Candidate,
+        name: str,
+        terms: Terms,
+        clock: Callable[[], float] = boot_time_s,
+    ) -> None:
+        self.renewed_at = -math.inf
+        self._name = name
+        self._leases = leases
+        self._candidate = candidate
+        self._terms = terms
+        self._clock = clock
+        self._seen: tuple[object, float] = (None, 0.0)
+        self._lost = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """The name of the Lease."""
+        return self._name
+
+    @property
+    def last_seen(self) -> tuple[object, float]:
+        """Holder and time of the last renewal that was read, and when they were seen to change."""
+        return self._seen
+
+    def observe(self, lease: Lease) -> bool:
+        """Note the Lease as it was just read. Returns whether another may have it."""
+        now, observed = self._clock(), (lease.holder, lease.renewed)
+        if observed != self._seen[0]:
+            self._seen = (observed, now)
+        return self.is_other(lease.holder) and now < self._seen[1] + lease.duration_s
+
+    def is_other(self, holder: str) -> bool:
+        """Whether the holder of a Lease is another candidate."""
+        return holder not in ("", self._candidate.identity)
+
+    def try_once(self, *, is_leaving: bool = False) -> bool:
+        """Take or renew the Lease if it is free or this candidate has it. Takes no longer than :attr:`Terms.attempt_s`.
+
+        :param is_leaving: publish that this replica is about to stop
+        :raises KubeError: when the API server does not answer
+        """
+        # From before the first call: the Lease may be written long after it was requested.
+        started = self._clock()
+        old = self._find(started)
+        if old is not None and self.observe(old):
+            if self.renewed_at > -math.inf:
+                self._lost.set()
+            return False
+        try:
+            self._write(self._candidate.identity, old, started, is_leaving=is_leaving)
+        except KubeError as error:
+            if error.is_conflict:
+                return False
+            raise
+        self.renewed_at = started
+        return True
+
+    def is_certain(self) -> bool:
+        """Whether this candidate has the Lease for certain: no other can have taken it yet."""
+        return not self._lost.is_set() and self._clock() < self.renewed_at + self._terms.renew_deadline_s
+
+    def release(self, timeout_s: float = math.inf) -> None:
+        """Let the next one have it at once. Takes no longer than an attempt to renew, nor than ``timeout_s``.
+
+        :raises KubeError: when the API server does not answer
+        """
+        # An attempt that began so early has that time left.
+        started = self._clock() - max(0.0, self._terms.attempt_s - timeout_s)
+        old = self._find(started)
+        if old is not None and old.holder == self._candidate.identity:
+            self._write("", old, started)
+
+    def reset(self) -> None:
+        """Count as one that does not have the Lease, and may take it again."""
+        self.renewed_at = -math.inf
+        self._lost.clear()
+
+    def _find(self, started: float) -> Lease | None:
+        return self._leases.find_lease(self._candidate.namespace, self._name, self._left_s(started))
+
+    def _write(self, holder: str, old: Lease | None, started: float, *, is_leaving: bool = False) -> None:
+        one = self._candidate
+        # Not less than the terms: others wait for what is written.
+        duration_s = math.ceil(self._terms.duration_s) if holder else 1
+        lease = Lease(one.namespace, self._name, holder, duration_s, one.scope, group=one.group, is_leaving=is_leaving)
+        self._leases.write_lease(lease, old, self._left_s(started))
+
+    def _left_s(self, started: float) -> float:
+        return max(0.01, started + self._terms.attempt_s - self._clock())

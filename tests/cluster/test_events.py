@@ -1,0 +1,178 @@
+"""A change in AWS behind the operator's back is repaired at once when a queue brings CloudTrail's events.
+
+The events are written by the test, in the shape that AWS documents: moto has no CloudTrail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from dev.aws import admin_key_in
+from dev.wait import wait_until
+from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.queue_url import QueueURL
+from tests.support.cloudtrail import bucket_event, user_event
+from tests.support.operator import Operator, StartOperator, get, wait_ready
+from tests.support.world import NewObject, World, make_operator_key
+
+_SYNC_S = 5
+WORKS = "events of AWS are received, and objects are checked in the longer period"
+FAILS = "events of AWS are not received: all objects are checked each sync period"
+
+
+class Queue:
+    """An SQS queue as a test writes to it."""
+
+    def __init__(self, sqs: Any, name: str) -> None:
+        self._sqs = sqs
+        self.url = str(sqs.create_queue(QueueName=name)["QueueUrl"])
+
+    def send(self, *bodies: str) -> None:
+        for body in bodies:
+            self._sqs.send_message(QueueUrl=self.url, MessageBody=body)
+
+    def is_empty(self) -> bool:
+        """Whether all messages were received and deleted."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return all(found[name] == "0" for name in names)
+
+    def delete(self) -> None:
+        self._sqs.delete_queue(QueueUrl=self.url)
+
+
+@pytest.fixture
+def queue(world: World, new_name: Callable[[str], str]) -> Iterator[Queue]:
+    made = Queue(world.aws.client("sqs"), new_name("events"))
+    yield made
+    with contextlib.suppress(ClientError):
+        made.delete()
+
+
+@pytest.fixture
+def environment(world: World, queue: Queue, tmp_path: Path) -> dict[str, str]:
+    """That of an operator with the documented permissions, those on the queue included. It names the queue."""
+    account, name = queue.url.split("/")[-2:]
+    permissions = PolicySettings(account, event_queue=QueueURL(queue.url, world.aws.region, account, name))
+    make_operator_key(world.aws, policy_for(permissions), tmp_path / "key")
+    return world.environment(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "key"), EVENT_QUEUE_URL=queue.url)
+
+
+def identity_of(world: World, file: str) -> dict[str, str]:
+    """The userIdentity of the events of a user with a key."""
+    key_id, secret = admin_key_in(Path(file))
+    sts = world.aws.client("sts", aws_access_key_id=key_id, aws_secret_access_key=secret)
+    return {"type": "IAMUser", "arn": sts.get_caller_identity()["Arn"]}
+
+
+def counts_of(operator: Operator) -> dict[str, float]:
+    """How many messages had each result."""
+    found = re.findall(
+        r's3_operator_events_total\{result="(\w+)"\} (\S+)', get(operator.port("/metrics"), "/metrics")[1]
+    )
+    return {result: float(count) for result, count in found if float(count)}
+
+
+def test_changes_are_repaired_at_once_and_without_the_queue_within_the_sync_period(
+    world: World, queue: Queue, environment: dict[str, str], new_object: NewObject, start_operator: StartOperator
+) -> None:
+    # The first answer of the queue does not wait for a message.
+    queue.send("no event")
+    periods = ["--sync-period", str(_SYNC_S), "--sync-period-with-events", "3600"]
+    operator = start_operator(*periods, environment=environment)
+    wait_until(lambda: operator.lines(WORKS), "the queue")
+    cr = new_object(iamUser={"username": "events"})
+    wait_ready(world, cr)
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+
+    # A change of each that others make is repaired after its message, and the operator's own lead to nothing.
+    before = len(operator.reconciles_of(cr))
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    queue.send(bucket_event("PutBucketVersioning", bucket))
+    wait_until(lambda: "versioning" not in world.differs(cr), "the repair of the bucket")
+    policy = world.iam.list_user_policies(UserName=user)["PolicyNames"][0]
+    world.iam.delete_user_policy(UserName=user, PolicyName=policy)
+    queue.send(user_event("DeleteUserPolicy", user, {"policyName": policy}))
+    wait_until(lambda: world.differs(cr) == [], "the repair of the user")
+    own = identity_of(world, environment["AWS_SHARED_CREDENTIALS_FILE"])
+    queue.send(bucket_event("PutBucketVersioning", bucket, userIdentity=own), "x" * 1000)
+    queue.send(bucket_event("PutBucketPolicy", "not-managed"), bucket_event("GetBucketAcl", bucket, readOnly=True))
+    wait_until(queue.is_empty, "the end of the messages")
+    assert counts_of(operator) == {"check": 2, "own": 1, "malformed": 2, "other": 1, "read_only": 1}
+    # A check and a run for each change; a check that a period asks for would be one more.
+    wait_until(lambda: len(operator.reconciles_of(cr)) >= before + 4, "the log")
+    assert len(operator.reconciles_of(cr)) == before + 4
+
+    queue.delete()
+    wait_until(lambda: operator.lines(FAILS), "the end of the queue")
+    assert "NonExistentQueue" in operator.lines(FAILS)[0]["error"]
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    wait_until(lambda: world.differs(cr) == [], "a repair without a message")
+
+
+def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
+    world: World, queue: Queue, environment: dict[str, str], new_object: NewObject, start_operator: StartOperator
+) -> None:
+    queue.send("no event", "no event")
+    sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300"]
+    operators = [start_operator(*sharded, environment=environment) for _ in range(2)]
+    for operator in operators:
+        wait_until(lambda operator=operator: len(operator.lines("shard taken")) >= 8, "its shards")
+    objects = [new_object() for _ in range(2)]
+    for cr in objects:
+        wait_ready(world, cr)
+    buckets, sent = [cr["spec"]["bucketName"] for cr in objects], 0
+
+    def totals() -> Counter[str]:
+        return sum((Counter(counts_of(operator)) for operator in operators), Counter())
+
+    def is_handed_on() -> bool:
+        nonlocal sent
+        queue.send(*(bucket_event("PutBucketTagging", bucket) for bucket in buckets))
+        sent += len(buckets)
+        return totals()["handed_on"] > 0
+
+    wait_until(is_handed_on, "a message that the other replica is to get")
+    world.s3.put_bucket_versioning(Bucket=buckets[0], VersioningConfiguration={"Status": "Enabled"})
+    queue.send(bucket_event("PutBucketVersioning", buckets[0]))
+    wait_until(lambda: totals()["check"] + totals()["coalesced"] == sent + 1, "each message where its object is")
+    wait_until(queue.is_empty, "the end of the messages")
+    wait_until(lambda: world.differs(objects[0]) == [], "the repair")
+
+
+def test_check_proves_each_right_on_the_queue(
+    world: World, queue: Queue, environment: dict[str, str], tmp_path: Path
+) -> None:
+    command = [str(Path(sys.executable).parent / "s3-operator"), "check", "--wait", "0"]
+
+    def check(**more: str) -> str:
+        done = subprocess.run(
+            command, env={**environment, **more}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        )
+        return next(line for line in done.stdout.splitlines() if "event queue" in line)
+
+    queue.send(bucket_event("PutBucketPolicy", "photos"))
+    assert "messages can be received and deleted; 1 wait, each is kept for 4 days" in check()
+    assert not queue.is_empty(), "the message is left for the operator"
+    account, name = queue.url.split("/")[-2:]
+    policy = policy_for(PolicySettings(account, event_queue=QueueURL(queue.url, world.aws.region, account, name)))
+    statement = next(item for item in policy["Statement"] if item["Sid"] == "EventQueue")  # type: ignore[index,call-overload,union-attr]
+    actions = statement["Action"]
+    for action in actions:
+        statement["Action"] = [other for other in actions if other != action]
+        make_operator_key(world.aws, policy, tmp_path / "less")
+        found = check(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "less"))
+        assert found.startswith("FAILED"), action
+        assert "s3-operator iam-policy --event-queue-url" in found
+    queue.delete()
+    assert "create the queue, or correct --event-queue-url" in check()

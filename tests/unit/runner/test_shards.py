@@ -1,0 +1,285 @@
+"""Shards on a clock that the tests set, with any number of replicas."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import random
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from runner.control.shards import COMMON, Shards, State, is_in, wanted_shards
+from runner.kube.client import KubeError
+from runner.kube.hold import Candidate, Terms
+from runner.kube.leader import Election
+from runner.kube.lease import keep_lease, lease_body
+from runner.kube.shard_leases import SHARDS, ReplicaElection, ShardLeases, group_of, shard_lease, shard_of
+from tests.support.fakes import FakeLeases, kube_error
+
+TERMS = Terms(15, 10, 2)
+UIDS = {n: next(f"uid-{m}" for m in range(1000) if shard_of(f"uid-{m}") == n) for n in range(SHARDS)}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Replica:
+    """One replica, each of whose threads a test runs step by step."""
+
+    def __init__(self, name: str, leases: FakeLeases, clock: Clock) -> None:
+        self.name = name
+        one = Candidate("ns", name, "*", group_of("s3-operator"))
+        self.election = ReplicaElection(leases, one, "s3-operator", TERMS, clock)
+        self.guards: dict[int, float] = {}
+        self.shards = Shards(
+            ShardLeases(leases, one, "s3-operator", TERMS, clock),
+            name,
+            TERMS,
+            self.election.is_leading,
+            self.guards.__setitem__,
+            clock,
+        )
+        self.killed: list[int] = []
+        self.shards.kill_runs = self.killed.append
+        self.is_member = False
+
+    def step(self) -> None:
+        """What the threads do in a retry period."""
+        if not self.is_member:
+            self.is_member = self.election._take()
+        else:
+            self.election.try_once(is_leaving=self.election.is_leaving)
+        for shard in range(SHARDS):
+            self.shards.renew(shard)
+        self.shards.end_lost()
+        if self.is_member:
+            self.shards.balance()
+
+    @property
+    def held(self) -> set[int]:
+        return {n for n in range(SHARDS) if self.shards.may_run(UIDS[n])}
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.leases = FakeLeases()
+        self.replicas: list[Replica] = []
+
+    def join(self, name: str) -> Replica:
+        self.replicas.append(Replica(name, self.leases, self.clock))
+        return self.replicas[-1]
+
+    def steps(self, count: int, *paused: Replica) -> None:
+        for _ in range(count):
+            self.clock.now += TERMS.retry_period_s
+            for replica in self.replicas:
+                if replica not in paused:
+                    replica.step()
+            held = Counter(shard for replica in self.replicas for shard in replica.held)
+            assert not [shard for shard, count in held.items() if count > 1]
+
+    def counts(self) -> list[int]:
+        return sorted(len(replica.held) for replica in self.replicas)
+
+
+def test_shard_of_an_object_is_the_same_in_each_process_and_version() -> None:
+    uids = ("7d1a3c0e-53e4-4a5e-9d35-0d8c2b6d2f11", "00000000-0000-0000-0000-000000000000", "")
+    assert [shard_of(uid) for uid in uids] == [5, 9, 0]
+    spread = Counter(shard_of(f"uid-{number}") for number in range(16_000))
+    assert len(spread) == SHARDS
+    assert all(900 < count < 1100 for count in spread.values())
+
+
+@pytest.mark.parametrize("count", range(1, 17))
+def test_all_replicas_should_have_as_many_shards_or_one_more(count: int) -> None:
+    names = [f"r{n}" for n in range(count)]
+    wanted = [wanted_shards(names, name) for name in names]
+    assert sum(wanted) == SHARDS
+    assert max(wanted) - min(wanted) <= 1
+
+
+def test_replica_without_a_lease_of_its_own_should_have_none() -> None:
+    assert wanted_shards(["r1"], "r2") == 0
+    assert wanted_shards([], "r2") == 0
+
+
+def test_shards_are_spread_when_replicas_join_one_at_a_time_each() -> None:
+    cluster = Cluster()
+    first = cluster.join("first")
+    cluster.steps(2)
+    assert cluster.counts() == [16]
+    cluster.join("second")
+    lost: list[set[int]] = [first.held]
+    for _ in range(20):
+        cluster.steps(1)
+        lost.append(first.held)
+    assert all(len(before - after) <= 1 for before, after in itertools.pairwise(lost))
+    assert cluster.counts() == [8, 8]
+    cluster.join("third")
+    cluster.steps(20)
+    assert cluster.counts() == [5, 5, 6]
+
+
+def test_shards_of_a_dead_replica_are_taken_over_when_its_leases_have_expired() -> None:
+    cluster = Cluster()
+    first, second = cluster.join("first"), cluster.join("second")
+    cluster.steps(20)
+    cluster.steps(math.ceil((TERMS.duration_s + 2 * TERMS.retry_period_s) / TERMS.retry_period_s), second)
+    assert len(first.held) == 16
+    assert second.held == set()
+
+
+def test_replica_that_leaves_gives_its_shards_to_the_others_at_once() -> None:
+    cluster = Cluster()
+    first, second = cluster.join("first"), cluster.join("second")
+    cluster.steps(20)
+    second.election.is_leaving = True
+    second.shards.stop()
+    cluster.steps(3)
+    assert second.shards.is_empty()
+    assert len(first.held) == 16
+    # Its own Lease is not released yet: nothing else of the release may begin.
+    assert second.election.is_leading()
+
+
+def test_no_two_replicas_ever_have_a_shard_whatever_happens() -> None:
+    chance = random.Random(20261126)
+    cluster = Cluster()
+    for number in range(3):
+        cluster.join(f"r{number}")
+    for round_ in range(60):
+        paused = [replica for replica in cluster.replicas if chance.random() < 0.2]
+        if chance.random() < 0.3 and len(cluster.replicas) < 7:
+            cluster.join(f"new-{round_}")
+        if chance.random() < 0.2 and len(cluster.replicas) > 1:
+            cluster.replicas.remove(chance.choice(cluster.replicas))
+        cluster.leases.error = kube_error(500) if chance.random() < 0.1 else None
+        # The API server may fail in any step.
+        with contextlib.suppress(KubeError):
+            cluster.steps(chance.randint(1, 12), *paused)
+    cluster.leases.error = None
+    for replica in list(cluster.replicas):
+        if replica.is_member and not replica.election.is_leading():
+            # Such a process ends.
+            cluster.replicas.remove(replica)
+    if not cluster.replicas:
+        cluster.join("last")
+    cluster.steps(40)
+    assert sum(cluster.counts()) == SHARDS
+    assert max(cluster.counts()) - min(cluster.counts()) <= 1
+
+
+def alone() -> tuple[Cluster, Replica]:
+    cluster = Cluster()
+    replica = cluster.join("first")
+    cluster.steps(2)
+    return cluster, replica
+
+
+def test_shard_is_given_up_when_the_work_that_has_begun_has_ended() -> None:
+    cluster, first = alone()
+    with first.shards.working(UIDS[3]) as is_begun:
+        assert is_begun
+        first.shards.stop()
+        cluster.steps(2)
+        assert first.shards.state_of(3) is State.DRAINING
+        assert [n for n in range(SHARDS) if first.shards.state_of(n) is not State.FREE] == [3]
+        # What has begun may run the role, nothing new begins.
+        assert first.shards.may_run(UIDS[3])
+        with first.shards.working(UIDS[3]) as is_new:
+            assert not is_new
+        assert not first.shards.is_revoked(UIDS[3])
+        cluster.clock.now += 20
+        assert first.shards.is_revoked(UIDS[3])
+    cluster.steps(1)
+    assert first.shards.is_empty()
+    assert {lease.holder for name, lease in cluster.leases.leases.items() if "shard" in name} == {""}
+
+
+def test_shard_that_is_not_renewed_is_ended_alone_and_before_its_lease_expires() -> None:
+    cluster, first = alone()
+    lost: list[int] = []
+    first.shards.on_loss = lost.append
+    name = shard_lease("s3-operator", 5)
+    find = cluster.leases.find_lease
+
+    def fail(namespace: str, asked: str, timeout_s: float) -> object:
+        if asked == name:
+            raise kube_error(500)
+        return find(namespace, asked, timeout_s)
+
+    cluster.leases.find_lease = fail  # type: ignore[method-assign,assignment]
+    with first.shards.working(UIDS[5]):
+        start = cluster.clock.now
+        while not first.killed:
+            cluster.steps(1)
+        assert cluster.clock.now - start <= TERMS.duration_s
+        assert (first.killed, lost) == ([5], [5])
+        assert first.shards.is_revoked(UIDS[5])
+        assert not first.shards.may_run(UIDS[5])
+        assert first.held == set(range(SHARDS)) - {5}
+        # Its end need not be watched any more.
+        assert first.guards[5] == -math.inf
+    cluster.leases.find_lease = find  # type: ignore[method-assign]
+    cluster.steps(12)
+    assert len(first.held) == 16
+
+
+def test_each_renewal_moves_the_time_at_which_the_watchdog_would_act() -> None:
+    cluster, first = alone()
+    before = dict(first.guards)
+    cluster.steps(4)
+    assert all(first.guards[n] > before[n] for n in range(SHARDS))
+    assert cluster.clock.now - min(first.guards.values()) < TERMS.renew_deadline_s
+
+
+def test_what_is_done_once_is_in_one_shard() -> None:
+    assert is_in("", COMMON)
+    assert not any(is_in("", n) for n in range(SHARDS) if n != COMMON)
+
+
+def test_operators_with_and_without_shards_exclude_each_other() -> None:
+    cluster, _ = alone()
+    single = Election(cluster.leases, "ns", "single", TERMS, cluster.clock)
+    assert not single._take()
+    # A standby of the same release is no problem to report.
+    assert single.refusal == ""
+    assert single.find_holder() == "first"
+    other = Election(cluster.leases, "ns", "other", TERMS, cluster.clock, name="other")
+    assert not other._take()
+    assert "another operator watches the same namespaces" in other.refusal
+    assert len(other.find_overlapping(None)) == 1
+    second = cluster.join("second")
+    cluster.leases.leases.clear()
+    assert single._take()
+    assert not second.election._take()
+    assert second.election.refusal == ""
+
+
+def test_lease_of_a_shard_keeps_its_group_and_scope() -> None:
+    cluster, _ = alone()
+    lease = cluster.leases.leases[shard_lease("s3-operator", 0)]
+    body = lease_body(lease, None, datetime.now(UTC))
+    # As every Lease of an operator: by them playbooks, and earlier versions, find that it is at work.
+    assert body["metadata"]["labels"] == {"agill.apps/lease": "operator"}
+    assert body["metadata"]["annotations"]["agill.apps/watch-namespaces"] == "*"
+    kept = keep_lease({**body, "metadata": {**body["metadata"], "resourceVersion": "1"}})
+    assert (kept.group, kept.scope, kept.is_leaving) == ("s3-operator/16", "*", False)
+
+
+def test_lease_of_another_release_with_the_name_of_a_shard_is_no_shard() -> None:
+    cluster = Cluster()
+    Election(cluster.leases, "ns", "odd", TERMS, cluster.clock, name=shard_lease("s3-operator", 1))._take()
+    first = cluster.join("first")
+    cluster.steps(3)
+    assert first.held == set()
+    assert "another operator watches the same namespaces" in first.election.refusal
