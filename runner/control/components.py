@@ -159,7 +159,7 @@ class Factory:
             Schedule(periods, has_events=self._has_events),
             drift_check=settings.drift_check,
             verifier=verifier,
-            working=self._work.working,
+            work=self._work,
         )
 
     def _make_claims(self) -> Claims:

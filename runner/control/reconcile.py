@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from runner.control.publish import Publisher
 from runner.control.queue import Lane
 from runner.control.rotations import Result, has_keys, is_only_rotation, results_of
 from runner.control.schedule import Next, Schedule
+from runner.control.shards import ALL, Work
 from runner.control.status import is_applied
 from runner.kube.client import KubeError
 from runner.objects import Key, S3Object
@@ -88,7 +89,7 @@ class Reconciler:
 
     :param drift_check: False compares only objects that report their drift, and runs the role for all others
     :param verifier: None where access keys are not verified
-    :param working: whether work on the object with a uid may begin; until its end no other replica begins any
+    :param work: what this replica may work on
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
@@ -102,9 +103,9 @@ class Reconciler:
         *,
         drift_check: bool = True,
         verifier: Verifier | None = None,
-        working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True),
+        work: Work = ALL,
     ) -> None:
-        self._working = working
+        self._work = work
         self._verifier = verifier
         self._objects = objects
         self._role = role
@@ -137,7 +138,7 @@ class Reconciler:
     @contextmanager
     def _begin(self, key: Key, s3: S3Object | None) -> Iterator[S3Object | None]:
         """The object, if there is work on it; None where it no longer exists, or is another replica's."""
-        with self._working(s3.uid) if s3 else nullcontext(enter_result=False) as is_begun:
+        with self._work.working(s3.uid) if s3 else nullcontext(enter_result=False) as is_begun:
             if not is_begun:
                 self._forget(key)
             yield s3 if is_begun else None
@@ -153,7 +154,7 @@ class Reconciler:
             if live is None or not live.is_same_object(s3):
                 # The watch will report it too, in time.
                 return Next(Lane.FRESH, 0.0)
-            self._publisher.publish(live, found.comparison)
+            self._publish(live, found.comparison)
         self._see(s3, found.comparison, is_change=False)
         return self._schedule.after_outcome(key, found.comparison)
 
@@ -214,9 +215,14 @@ class Reconciler:
         if outcome.is_done and s3.is_deleting:
             self._end_deletion(s3, outcome)
             return None
-        self._publisher.publish(s3, outcome)
+        self._publish(s3, outcome)
         self._see(s3, outcome, is_change=True)
         return outcome
+
+    def _publish(self, s3: S3Object, outcome: Outcome) -> None:
+        """Publish an outcome, unless another replica may have published a newer one by now."""
+        if self._work.may_run(s3.uid):
+            self._publisher.publish(s3, outcome)
 
     def _see(self, s3: S3Object, outcome: Outcome, *, is_change: bool) -> None:
         if self._verifier is not None:
@@ -284,7 +290,7 @@ class Reconciler:
         _LOG.debug("checked", extra={"namespace": key[0], "name_": key[1], **fields})
 
     def _end_deletion(self, s3: S3Object, outcome: Outcome) -> None:
-        self._publisher.publish(s3, outcome)
+        self._publish(s3, outcome)
         live = self._objects.find_object(*s3.key)
         if live is not None and live.uid == s3.uid:
             self._objects.remove_finalizer(live)

@@ -98,6 +98,10 @@ class Whole:
         return contextlib.nullcontext(enter_result=True)
 
 
+ALL = Whole(lambda: True)
+"""Of a process that works without a Lease."""
+
+
 class Shards:
     """The shards of one replica.
 

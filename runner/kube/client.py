@@ -290,12 +290,15 @@ class Kube:
         lister = partial(self._raw.request, "GET", path, serialize=False, label_selector=LEASE_SELECTOR)
         return Listing("list Leases", keep_lease, lister)
 
-    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
-        """Take, renew or (with an empty holder) release a Lease that is still the one in ``old``."""
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        """Take, renew or (with an empty holder) release a Lease that is still the one in ``old``.
+
+        Returns it as it is stored.
+        """
         method, path = ("PUT", f"{_LEASES}/{{name}}") if old else ("POST", _LEASES)
         body = lease_body(lease, old, datetime.now(UTC))
         with _failing_to(f"write Lease {lease.namespace}/{lease.name}"):
-            self._request_lease(method, path, (lease.namespace, lease.name), timeout_s, body)
+            return keep_lease(self._request_lease(method, path, (lease.namespace, lease.name), timeout_s, body))
 
     def find_config_map(self, namespace: str, name: str) -> tuple[dict[str, str], str] | None:
         """The data of a ConfigMap, and its version; None when there is none."""

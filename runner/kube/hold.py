@@ -18,6 +18,7 @@ from typing import Protocol
 from runner.kube.client import KubeError
 from runner.kube.lease import Lease
 
+_NOT_FOUND = 404
 # An attempt to renew takes at least so long: a Lease is a write to etcd.
 _MIN_ATTEMPT_S = 1.0
 
@@ -33,8 +34,8 @@ class Leases(Protocol):
     def find_lease(self, namespace: str, name: str, timeout_s: float) -> Lease | None:
         """A Lease; None when there is none."""
 
-    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
-        """Write a Lease that is still the one in ``old``."""
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        """Write a Lease that is still the one in ``old``. Returns it as it is stored."""
 
     def list_leases(self, namespace: str | None) -> Iterable[Lease]:
         """The Leases of operators in a namespace; None: in all."""
@@ -109,6 +110,10 @@ class Hold:
         self._terms = terms
         self._clock = clock
         self._seen: tuple[object, float] = (None, 0.0)
+        # Until when another may have it, also if a person deletes the Lease.
+        self._taken_until = -math.inf
+        # As it was written last: it is renewed without a read, unless another client has written it since.
+        self._written: Lease | None = None
         self._lost = threading.Event()
 
     @property
@@ -121,12 +126,16 @@ class Hold:
         """Holder and time of the last renewal that was read, and when they were seen to change."""
         return self._seen
 
-    def observe(self, lease: Lease) -> bool:
-        """Note the Lease as it was just read. Returns whether another may have it."""
-        now, observed = self._clock(), (lease.holder, lease.renewed)
+    def observe(self, lease: Lease | None) -> bool:
+        """Note the Lease as it was just read; None: there is none. Returns whether another may have it."""
+        now = self._clock()
+        if lease is None:
+            return now < self._taken_until
+        observed = lease.holder, lease.renewed
         if observed != self._seen[0]:
             self._seen = (observed, now)
-        return self.is_other(lease.holder) and now < self._seen[1] + lease.duration_s
+        self._taken_until = self._seen[1] + lease.duration_s if self.is_other(lease.holder) else -math.inf
+        return now < self._taken_until
 
     def is_other(self, holder: str) -> bool:
         """Whether the holder of a Lease is another candidate."""
@@ -139,16 +148,23 @@ class Hold:
         :raises KubeError: when the API server does not answer
         """
         # From before the first call: the Lease may be written long after it was requested.
-        started = self._clock()
+        started, written = self._clock(), self._written
+        if written is not None and self._put(written, started, is_leaving=is_leaving):
+            return True
         old = self._find(started)
-        if old is not None and self.observe(old):
+        if self.observe(old):
             if self.renewed_at > -math.inf:
                 self._lost.set()
             return False
+        return self._put(old, started, is_leaving=is_leaving)
+
+    def _put(self, old: Lease | None, started: float, *, is_leaving: bool) -> bool:
+        """Write the Lease; False when another client has written it since it was ``old``."""
+        self._written = None
         try:
-            self._write(self._candidate.identity, old, started, is_leaving=is_leaving)
+            self._written = self._write(self._candidate.identity, old, started, is_leaving=is_leaving)
         except KubeError as error:
-            if error.is_conflict:
+            if error.is_conflict or (old is not None and error.status == _NOT_FOUND):
                 return False
             raise
         self.renewed_at = started
@@ -165,6 +181,7 @@ class Hold:
         """
         # An attempt that began so early has that time left.
         started = self._clock() - max(0.0, self._terms.attempt_s - timeout_s)
+        self._written = None
         old = self._find(started)
         if old is not None and old.holder == self._candidate.identity:
             self._write("", old, started)
@@ -172,17 +189,18 @@ class Hold:
     def reset(self) -> None:
         """Count as one that does not have the Lease, and may take it again."""
         self.renewed_at = -math.inf
+        self._written = None
         self._lost.clear()
 
     def _find(self, started: float) -> Lease | None:
         return self._leases.find_lease(self._candidate.namespace, self._name, self._left_s(started))
 
-    def _write(self, holder: str, old: Lease | None, started: float, *, is_leaving: bool = False) -> None:
+    def _write(self, holder: str, old: Lease | None, started: float, *, is_leaving: bool = False) -> Lease:
         one = self._candidate
         # Not less than the terms: others wait for what is written.
         duration_s = math.ceil(self._terms.duration_s) if holder else 1
         lease = Lease(one.namespace, self._name, holder, duration_s, one.scope, group=one.group, is_leaving=is_leaving)
-        self._leases.write_lease(lease, old, self._left_s(started))
+        return self._leases.write_lease(lease, old, self._left_s(started))
 
     def _left_s(self, started: float) -> float:
         return max(0.01, started + self._terms.attempt_s - self._clock())

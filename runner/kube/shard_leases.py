@@ -47,12 +47,10 @@ class Seen:
 
     :param replicas: who lives, in the order of their Leases; without those that are about to stop
     :param free: the shards that no other replica may have
-    :param holders: who has which shard, by the dates of no clock: as it is written
     """
 
     replicas: tuple[str, ...]
     free: frozenset[int]
-    holders: dict[int, str]
 
 
 class ReplicaElection(Election):
@@ -68,7 +66,7 @@ class ReplicaElection(Election):
 
     def _take(self) -> bool:
         listed = {lease.name: lease for lease in self._leases.list_leases(self._candidate.namespace)}
-        free = [hold for hold in self._others if hold.name not in listed or not hold.observe(listed[hold.name])]
+        free = [hold for hold in self._others if not hold.observe(listed.get(hold.name))]
         if not free:
             return False
         # Its own observations decide again whether the Lease is free.
@@ -98,12 +96,8 @@ class ShardLeases:
         listed = self._leases.list_leases(self._candidate.namespace)
         found = {lease.name: lease for lease in listed if lease.group == self._candidate.group}
         replicas = [found[hold.name] for hold in self._replicas if self._is_live(hold, found.get(hold.name))]
-        held = {n for n, hold in enumerate(self.shards) if hold.name in found and hold.observe(found[hold.name])}
-        return Seen(
-            tuple(lease.holder for lease in replicas if not lease.is_leaving),
-            frozenset(range(SHARDS)) - held,
-            {n: found[hold.name].holder for n, hold in enumerate(self.shards) if hold.name in found},
-        )
+        free = [n for n, hold in enumerate(self.shards) if not hold.observe(found.get(hold.name))]
+        return Seen(tuple(lease.holder for lease in replicas if not lease.is_leaving), frozenset(free))
 
     def _is_live(self, hold: Hold, lease: Lease | None) -> bool:
         if lease is None:

@@ -6,7 +6,6 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -17,6 +16,7 @@ from runner.control.metrics import Metrics
 from runner.control.publish import Publisher
 from runner.control.reconcile import Reconciler, Role
 from runner.control.schedule import Periods, Schedule
+from runner.control.shards import ALL, Work
 from runner.kube.client import FINALIZER, KubeError, WatchEvent
 from runner.kube.events import Event
 from runner.kube.lease import Lease
@@ -148,7 +148,7 @@ class FakeParts:
     now: str = "2026-01-02T03:04:05Z"
     verifier: Any = None
     # This clock advances far on each read, so the waiting times after a run are over at once.
-    working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True)
+    work: Work = ALL
     claims: Claims = field(default_factory=lambda: Claims(lambda bucket: [], count(step=1000.0).__next__))
 
     def make_reconciler(self, objects: Any, role: Role) -> Reconciler:
@@ -162,7 +162,7 @@ class FakeParts:
             Schedule(periods, lambda: self.time_s, chance),
             drift_check=self.drift_check,
             verifier=self.verifier,
-            working=self.working,
+            work=self.work,
         )
 
 
@@ -185,7 +185,7 @@ class FakeLeases:
             raise self.error
         return self.leases.get(name)
 
-    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> None:
+    def write_lease(self, lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
         self.timeouts.append(timeout_s)
         self.before_call()
         if self.error:
@@ -194,7 +194,8 @@ class FakeLeases:
         if (stored.version if stored else None) != (old.version if old else None):
             raise kube_error(409)
         self._version += 1
-        self.leases[lease.name] = replace(lease, version=str(self._version), renewed=datetime.now(UTC))
+        kept = self.leases[lease.name] = replace(lease, version=str(self._version), renewed=datetime.now(UTC))
+        return kept
 
     def list_leases(self, namespace: str | None) -> list[Lease]:
         if self.list_error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -573,13 +573,14 @@ def test_object_that_no_longer_exists_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize("way", ["reconcile", "resync"])
 def test_object_of_another_replica_is_neither_compared_nor_run_and_what_is_kept_of_it_is_dropped(way: str) -> None:
-    kube, begun = FakeKube(make_item(**WITH_FINALIZER)), [True, False]
-    parts = FakeParts(drift_check=False, working=lambda _: nullcontext(enter_result=begun.pop(0)))
+    kube, work = FakeKube(make_item(**WITH_FINALIZER)), FakeWork()
+    parts = FakeParts(drift_check=False, work=work)
     job = FakeJob(kube)
     reconciler = parts.make_reconciler(kube, job)
     reconciler.reconcile(KEY)
     assert "s3_operator_resource_ready{" in generate_latest(parts.metrics.registry).decode()
     kube.writes.clear()
+    work.is_begun = False
     assert getattr(reconciler, way)(KEY) is None
     assert kube.writes == []
     assert parts.check.comparisons == 0
@@ -587,13 +588,42 @@ def test_object_of_another_replica_is_neither_compared_nor_run_and_what_is_kept_
 
 
 def test_work_on_an_object_ends_when_its_outcome_is_published() -> None:
-    kube, order = FakeKube(make_item(**WITH_FINALIZER)), []
+    kube, work = FakeKube(make_item(**WITH_FINALIZER)), FakeWork()
+    work.writes = kube.writes
+    FakeParts(drift_check=False, work=work).make_reconciler(kube, FakeJob(kube)).reconcile(KEY)
+    assert work.order == [f"begin {make_item()['metadata']['uid']}", "end after write_status"]
+
+
+def test_outcome_is_not_published_by_a_replica_that_has_lost_the_object_meanwhile() -> None:
+    kube, work = FakeKube(make_item(**WITH_FINALIZER)), FakeWork()
+    job = FakeJob(kube)
+    job.run = lambda s3: work.lose() or READY  # type: ignore[method-assign]
+    reconciler = FakeParts(drift_check=False, work=work).make_reconciler(kube, job)
+    reconciler.reconcile(KEY)
+    # The one status from before the run, and no Event of its end.
+    assert kube.writes == ["write_status"]
+    assert reasons(kube) == ["CREATING"]
+
+
+class FakeWork:
+    """One replica that gains or loses all objects."""
+
+    def __init__(self) -> None:
+        self.is_begun = self.is_certain = True
+        self.order: list[str] = []
+        self.writes: list[str] = [""]
+
+    def may_run(self, uid: str) -> bool:
+        return self.is_certain
+
+    def is_revoked(self, uid: str) -> bool:
+        return not self.is_certain
+
+    def lose(self) -> None:
+        self.is_certain = False
 
     @contextmanager
-    def working(uid: str) -> Iterator[bool]:
-        order.append(f"begin {uid}")
-        yield True
-        order.append(f"end after {kube.writes[-1]}")
-
-    FakeParts(drift_check=False, working=working).make_reconciler(kube, FakeJob(kube)).reconcile(KEY)
-    assert order == [f"begin {make_item()['metadata']['uid']}", "end after write_status"]
+    def working(self, uid: str) -> Iterator[bool]:
+        self.order.append(f"begin {uid}")
+        yield self.is_begun
+        self.order.append(f"end after {self.writes[-1]}")

@@ -7,16 +7,23 @@ import itertools
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from runner.control.handlers import ObjectHandler
+from runner.control.queue import Lane, WorkQueue
+from runner.control.sharded import ShardedQueue, mark_of
 from runner.control.shards import COMMON, Shards, State, is_in, wanted_shards
+from runner.kube.cache import Caches
 from runner.kube.client import KubeError
 from runner.kube.hold import Candidate, Terms
 from runner.kube.leader import Election
-from runner.kube.lease import keep_lease, lease_body
+from runner.kube.lease import Lease, keep_lease, lease_body
 from runner.kube.shard_leases import SHARDS, ReplicaElection, ShardLeases, group_of, shard_lease, shard_of
+from runner.objects import S3Object
 from tests.support.fakes import FakeLeases, kube_error
 
 TERMS = Terms(15, 10, 2)
@@ -210,26 +217,25 @@ def test_shard_that_is_not_renewed_is_ended_alone_and_before_its_lease_expires()
     lost: list[int] = []
     first.shards.on_loss = lost.append
     name = shard_lease("s3-operator", 5)
-    find = cluster.leases.find_lease
+    write = cluster.leases.write_lease
 
-    def fail(namespace: str, asked: str, timeout_s: float) -> object:
-        if asked == name:
+    def fail(lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        if lease.name == name:
             raise kube_error(500)
-        return find(namespace, asked, timeout_s)
+        return write(lease, old, timeout_s)
 
-    cluster.leases.find_lease = fail  # type: ignore[method-assign,assignment]
+    cluster.leases.write_lease = fail  # type: ignore[method-assign]
     with first.shards.working(UIDS[5]):
         start = cluster.clock.now
-        while not first.killed:
+        while not first.killed and cluster.clock.now - start <= TERMS.duration_s:
             cluster.steps(1)
-        assert cluster.clock.now - start <= TERMS.duration_s
         assert (first.killed, lost) == ([5], [5])
         assert first.shards.is_revoked(UIDS[5])
         assert not first.shards.may_run(UIDS[5])
         assert first.held == set(range(SHARDS)) - {5}
         # Its end need not be watched any more.
         assert first.guards[5] == -math.inf
-    cluster.leases.find_lease = find  # type: ignore[method-assign]
+    cluster.leases.write_lease = write  # type: ignore[method-assign]
     cluster.steps(12)
     assert len(first.held) == 16
 
@@ -283,3 +289,86 @@ def test_lease_of_another_release_with_the_name_of_a_shard_is_no_shard() -> None
     cluster.steps(3)
     assert first.held == set()
     assert "another operator watches the same namespaces" in first.election.refusal
+
+
+def test_lease_that_a_person_deletes_is_not_taken_before_it_could_have_expired() -> None:
+    cluster = Cluster()
+    first, second = cluster.join("first"), cluster.join("second")
+    cluster.steps(20)
+    for name in [name for name in cluster.leases.leases if "shard" in name]:
+        del cluster.leases.leases[name]
+    # What a replica has it writes anew, with its next renewal.
+    cluster.steps(6)
+    assert cluster.counts() == [8, 8]
+    assert len([name for name in cluster.leases.leases if "shard" in name]) == SHARDS
+    assert first.killed == second.killed == []
+
+
+def test_renewal_needs_one_request_until_another_client_writes_the_lease() -> None:
+    cluster, first = alone()
+    hold = first.shards._holds[2]
+    requests = len(cluster.leases.timeouts)
+    assert hold.try_once()
+    assert len(cluster.leases.timeouts) == requests + 1
+    name = hold.name
+    cluster.leases.leases[name] = replace(cluster.leases.leases[name], version="as annotated by a person")
+    assert hold.try_once()
+    assert hold.try_once()
+    assert len(cluster.leases.timeouts) == requests + 5
+
+
+class Place:
+    """One replica with its queue. It has all shards."""
+
+    def __init__(self) -> None:
+        self.cluster, self.replica = alone()
+        self.shards = self.replica.shards
+        self.caches, self.queue = Caches(mark_of), WorkQueue(lambda: self.cluster.clock.now)
+        self.sharded = ShardedQueue(self.queue, self.shards, self.caches, 300.0)
+        self.dropped: list[list[str]] = []
+        self.sharded.forget_read = lambda objects: self.dropped.append([s3.name for s3 in objects])
+        self.handler = ObjectHandler(self.sharded, 300.0, self.caches.add_objects())
+
+    def see(self, shard: int, **more: Any) -> None:
+        name = f"in-{shard}"
+        metadata = {"namespace": "team", "name": name, "uid": UIDS[shard], **more}
+        self.handler.change("ADDED", S3Object({"metadata": metadata, "spec": {}}))
+
+    def give_up(self, shard: int) -> None:
+        self.shards._states[shard] = State.FREE
+        self.shards.on_loss(shard)
+
+    def names(self) -> list[str]:
+        found = []
+        while taken := self.queue.get(0):
+            found.append(taken[0][1])
+            self.queue.done(taken[0])
+        return found
+
+
+def test_only_objects_of_own_shards_are_queued() -> None:
+    place = Place()
+    place.give_up(4)
+    place.see(4)
+    place.see(5)
+    assert place.names() == ["in-5"]
+    assert place.caches.count_marked(4) == 1
+    # What no longer exists is dropped wherever something may be kept of it.
+    place.handler.change("DELETED", S3Object({"metadata": {"namespace": "team", "name": "in-4", "uid": UIDS[4]}}))
+    assert place.names() == ["in-4"]
+    assert place.caches.count_marked(4) == 0
+
+
+def test_objects_of_a_shard_are_queued_when_it_is_taken_and_dropped_when_it_is_given_up() -> None:
+    place = Place()
+    place.give_up(4)
+    place.see(4)
+    place.shards._states[4] = State.HELD
+    place.shards.on_gain(4)
+    assert place.names() == ["in-4"]
+    # What was read before the other replica's last run does not answer the first check.
+    assert place.dropped == [["in-4"]]
+    place.queue.add(("team", "in-4"), Lane.FRESH, 60.0)
+    place.give_up(4)
+    # At once, in the lane that runs no role: a worker finds that it is another replica's.
+    assert place.queue.get(0) == (("team", "in-4"), Lane.RESYNC)
