@@ -111,6 +111,7 @@ class Operator:
         if not self._leadership.acquire(self._metrics.overlapping.set):
             return 0
         components = self._make_components()
+        processes.collect_less()
         if components is not None and not self._stopping.is_set():
             self._start_work(components)
             self._stopping.wait()

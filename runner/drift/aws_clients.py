@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
+from runner.aws_data import make_session
 from runner.drift.account_rate import AccountRate
 from s3bucket import errors, regions, spec
 from s3bucket.answers import check_answers
@@ -186,7 +187,7 @@ class AWSClients:
 
     def _make(self, service: str, region: str, config: Config, **keys: str) -> Client:
         try:
-            self._session = self._session or boto3.session.Session()
+            self._session = self._session or make_session()
             client = self._session.client(service, region_name=region, config=config, **keys)
         except InvalidRegionError as error:
             raise spec.invalid("spec.region", str(error)) from error
@@ -219,7 +220,7 @@ class AWSClients:
 
 def make_tenant_clients(key_id: str, secret_key: str, region: str, *, is_aws: bool = True) -> tuple[Client, Client]:
     """STS and S3 clients with an access key of a tenant's Secret. They are not kept."""
-    session = boto3.session.Session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
+    session = make_session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
     sts = session.client("sts", region_name=regions.region_of_iam(region, is_aws=is_aws), config=_CONFIG)
     return check_answers(sts), check_answers(session.client("s3", region_name=region, config=_CONFIG))
 

@@ -273,7 +273,7 @@ class DriftCheck:
 
     def _read_all_users(self, iam: Client) -> dict[str, UserState]:
         found = self._users.read_all(iam)
-        return found[1] if found else read.read_all_users(iam, self.capabilities.get())
+        return dict(found[1]) if found else read.read_all_users(iam, self.capabilities.get())
 
     def _before_request(self, operation: str) -> None:
         self._time_limit.get_left_s()

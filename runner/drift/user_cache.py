@@ -7,10 +7,11 @@ Threads: any; one reads all users, the others wait for it.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from runner.drift.aws_clients import Client
 from runner.drift.time_limit import TimeLimit
@@ -26,6 +27,27 @@ _MAX_MESSAGE = 600
 _CALLS_A_USER = 4
 _USERS_A_PAGE = 1000
 _READ_ALL = "GetAccountAuthorizationDetails"
+
+
+class PackedUsers(Mapping[str, UserState]):
+    """Users without their keys, as compact JSON: thousands of dicts would take several times the memory."""
+
+    def __init__(self, users: Iterable[tuple[str, UserState]] = ()) -> None:
+        self._texts = {name: _pack(user) for name, user in users}
+
+    def __getitem__(self, name: str) -> UserState:
+        return UserState(**json.loads(self._texts[name].decode(errors="surrogatepass")))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
+def _pack(user: UserState) -> bytes:
+    return json.dumps(vars(user), separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+
 
 UserReader = read.PerUserReader | read.BulkUserReader
 
@@ -49,14 +71,14 @@ class UserCache:
         self._period_s = period_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._users: dict[str, UserState] = {}
+        self._users = PackedUsers()
         self._read_at = -math.inf
         self._changed_at: dict[str, float] = {}
         # How many users were needed since all were read.
         self._requests = 0
         self._refusal: ReconcileError | None = None
 
-    def read_all(self, iam: Client) -> tuple[float, dict[str, UserState]] | None:
+    def read_all(self, iam: Client) -> tuple[float, Mapping[str, UserState]] | None:
         """All users by name, and when they were read; None when they are read one by one in this period.
 
         :raises ReconcileError: when AWS does not return the users, or denies the right to read them
@@ -109,11 +131,11 @@ class UserCache:
         self._refusal = None
         try:
             # An account that was too large is read again only when enough users are needed to be worth it.
-            self._users = read.read_all_users(iam, capabilities) if is_worth_it else {}
+            self._users = PackedUsers(read.iterate_users(iam, capabilities) if is_worth_it else ())
         except ReconcileError as refusal:
             if refusal.reason != Reason.ACCESS_DENIED:
                 raise
-            self._users, self._refusal = {}, refusal
+            self._users, self._refusal = PackedUsers(), refusal
             _LOG.warning("IAM users are read one by one", extra={"error": refusal.message[:_MAX_MESSAGE]})
         self._read_at = now
         self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}

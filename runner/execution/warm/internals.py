@@ -161,6 +161,16 @@ def _has_cache(stock: _Function) -> bool:
     return bool(loader._cache == {})
 
 
+def _small_loader(_: _Function) -> _Function:
+    from runner.aws_data import SmallFileLoader
+
+    return SmallFileLoader
+
+
+def _loads_files(loader: Any) -> bool:
+    return callable(getattr(loader, "load_file", None)) and callable(getattr(loader, "exists", None))
+
+
 def _knows_arguments(accepts_kwargs: _Function) -> bool:
     return bool(accepts_kwargs(_has_keywords)) and not accepts_kwargs(_has_none)
 
@@ -283,6 +293,13 @@ INTERNALS = (
         probe=_has_cache,
         replace=_share_data,
         saves="0.1 s a client",
+    ),
+    Internal(
+        "botocore.loaders:Loader.FILE_LOADER_CLASS",
+        "The service descriptions have no documentation, and the endpoints are those of the services that are used.",
+        probe=_loads_files,
+        replace=_small_loader,
+        saves="10 MB, and a part of the 0.1 s",
     ),
     Internal(
         "botocore.hooks:accepts_kwargs",

@@ -16,11 +16,12 @@ from runner.drift.aws_clients import AWSClients, Clients, Identity
 from runner.drift.capabilities import EndpointCapabilities
 from runner.drift.check import DriftCheck
 from runner.drift.time_limit import TimeLimit
-from runner.drift.user_cache import UserCache
+from runner.drift.user_cache import PackedUsers, UserCache
 from s3bucket.capabilities import AWS, OPTIONAL_READS, Capabilities
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
+from s3bucket.state import UserState
 from tests.support.fakes import make_object
 from tests.support.store_answers import INVALID_ACTION, StoreAnswers, buckets
 from tests.support.world import PROJECT
@@ -150,3 +151,15 @@ def test_store_without_a_bucket_is_probed_again_because_only_a_bucket_shows_the_
     make_anew()
     assert found.find() is None, "with other credentials it is not known"
     assert found.get() == found.find()
+
+
+def test_packed_user_is_the_user_and_each_access_returns_another_one() -> None:
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "é*"}]}
+    user = UserState(
+        "arn:aws:iam::123456789012:user/a", {"team": "f\u00fcr \ud800"}, {"p": policy}, ["arn:aws:iam::aws:policy/x"],
+        ["g"], boundary="b", created="2026-01-01 00:00:00+00:00",
+    )  # fmt: skip
+    packed = PackedUsers([("a", user)])
+    assert (dict(packed), len(packed), packed.get("b")) == ({"a": user}, 1, None)
+    packed["a"].tags.clear()
+    assert packed["a"] == user

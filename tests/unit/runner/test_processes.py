@@ -143,3 +143,12 @@ def having(run_id: str) -> set[str]:
             if f"{processes.RUN_ID}={run_id}".encode() in file.read_bytes().split(b"\0"):
                 found.add(file.parent.name)
     return found
+
+
+def test_what_the_start_has_made_is_not_searched_for_garbage_any_more() -> None:
+    code = (
+        "import gc; from runner.execution import processes; processes.collect_less(); "
+        "print(gc.get_freeze_count() > 1000, gc.get_threshold()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "5000"]

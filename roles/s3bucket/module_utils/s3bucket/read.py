@@ -11,11 +11,11 @@ none.
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from . import settings, user_record
 from .capabilities import AWS, Capabilities, bucket_arguments, is_absent
@@ -37,6 +37,8 @@ from .state import UNSUPPORTED, BucketState, Unread, UserState
 
 # The answers of stores that do not have GetAccessKeyLastUsed.
 _UNTRACKED_CODES = (*UNSUPPORTED_CODES, "InvalidAction", "UnknownOperationException", "405", "501")
+# The events that a client's emitter has a handler for.
+_PREPARED: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 _LISTING = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<ListBucketResult\b")
 
 
@@ -301,10 +303,10 @@ class PerUserReader:
 class BulkUserReader:
     """Returns users that were read all at once. Only their keys, which that answer does not have, are read when needed.
 
-    :param users: as :func:`read_all_users` returns them
+    :param users: as :func:`read_all_users` returns them. Each access returns an object of its own
     """
 
-    def __init__(self, iam: AwsClient, users: dict[str, UserState], capabilities: Capabilities = AWS) -> None:
+    def __init__(self, iam: AwsClient, users: Mapping[str, UserState], capabilities: Capabilities = AWS) -> None:
         self._iam = iam
         self._users = users
         self._capabilities = capabilities
@@ -312,7 +314,7 @@ class BulkUserReader:
     def find(self, name: str) -> UserState | None:
         """The user as it was read. A user that did not exist then is read now."""
         user = self._users.get(name)
-        return copy.deepcopy(user) if user else find_user(self._iam, name, self._capabilities)
+        return user or find_user(self._iam, name, self._capabilities)
 
     def read_rights(self, name: str, user: UserState) -> None:
         """Fill in the keys; for a user that was read now, also all other rights."""
@@ -338,15 +340,21 @@ def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str
 
     :raises UnknownStateError: when AWS does not return the state
     """
+    return dict(iterate_users(iam, capabilities))
+
+
+def iterate_users(iam: AwsClient, capabilities: Capabilities = AWS) -> Iterator[tuple[str, UserState]]:
+    """As :func:`read_all_users`, with one page of users in memory at a time."""
     if not capabilities.has_iam:
-        return {}
+        return
     if capabilities.lacks("GetAccountAuthorizationDetails"):
-        return _read_each_user(iam, may_list_tags=may_list_tags(capabilities))
-    users = {item["UserName"]: _user_in(item) for item in read_account(iam, "User")}
-    if not capabilities.is_aws:
-        for user in users.values():
+        yield from _read_each_user(iam, may_list_tags=may_list_tags(capabilities)).items()
+        return
+    for item in _iterate_account(iam, "User"):
+        user = _user_in(item)
+        if not capabilities.is_aws:
             user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
-    return users
+        yield item["UserName"], user
 
 
 def _read_each_user(iam: AwsClient, *, may_list_tags: bool) -> dict[str, UserState]:
@@ -381,15 +389,23 @@ def _find_with_policies(iam: AwsClient, name: str, *, may_list_tags: bool) -> Us
 def read_account(iam: AwsClient, kind: str) -> list[ApiObject]:
     """Every user or role of the account, as IAM returns it with its policies.
 
-    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
     :param kind: ``User`` or ``Role``
     :raises UnknownStateError: when AWS does not return the state
+    """
+    return list(_iterate_account(iam, kind))
+
+
+def _iterate_account(iam: AwsClient, kind: str) -> Iterator[ApiObject]:
+    """As :func:`read_account`, one page after the other.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
     """
     pages = iam.get_paginator("get_account_authorization_details").paginate(
         Filter=[kind], PaginationConfig={"PageSize": 1000}
     )
     try:
-        return [item for page in pages for item in page[f"{kind}DetailList"]]
+        for page in pages:
+            yield from page[f"{kind}DetailList"]
     except AWS_ERRORS as error:
         raise unknown(f"read all IAM {kind.lower()}s (iam:GetAccountAuthorizationDetails)", error) from error
 
@@ -459,13 +475,19 @@ def _denied(name: str, is_aws: bool) -> str:
 
 def _request(s3: AwsClient, name: str, owner: str, how: Read) -> ApiObject | Exception:
     bucket = bucket_arguments(name, owner)
-    # Registered again, it has no effect.
-    event = f"before-parse.s3.{how.operation.name}"
-    s3.meta.events.register(event, _reject_listing, unique_id=event)
+    _prepare_answers(s3, f"before-parse.s3.{how.operation.name}")
     try:
         return how.fetch(s3, bucket) if how.fetch else getattr(s3, how.operation.method)(**bucket)
     except AWS_ERRORS as error:
         return error
+
+
+def _prepare_answers(s3: AwsClient, event: str) -> None:
+    prepared = _PREPARED.setdefault(s3.meta.events, set())
+    if event not in prepared:
+        # Registered again, it has no effect, but botocore inspects the function each time.
+        s3.meta.events.register(event, _reject_listing, unique_id=event)
+        prepared.add(event)
 
 
 def _taken(answer: ApiObject | Exception, name: str, setting: Setting) -> Any:
@@ -516,7 +538,20 @@ def pages_of(iam: AwsClient, method: str, key: str, **of: str) -> list[Any]:
 
     :param of: the user or role, as the argument of the request
     """
-    return [item for page in iam.get_paginator(method).paginate(**of) for item in page.get(key, [])]
+    # IAM has the same parameters for all its lists. botocore's paginator makes a class each time, which takes a tenth
+    # of the CPU of the request.
+    items: list[Any] = []
+    marker = ""
+    while True:
+        answer = getattr(iam, method)(**of, **({"Marker": marker} if marker else {}))
+        items += answer.get(key, [])
+        last, marker = marker, answer.get("Marker") if answer.get("IsTruncated") else ""
+        if not marker:
+            return items
+        if marker == last:
+            from botocore.exceptions import PaginationError
+
+            raise PaginationError(message=f"the same page again: {method}")
 
 
 def tags_in(listed: list[dict[str, str]]) -> dict[str, str]:

@@ -184,9 +184,8 @@ class Setting:
 
     def is_managed(self, wanted: Wanted, is_adopted: bool) -> bool:
         """Whether the setting is compared and written."""
-        is_given = any(name.split(".")[0] == self.field for name in wanted.given)
         if is_adopted:
-            return is_given
+            return any(name.split(".")[0] == self.field for name in wanted.given)
         return not self.is_optional or wanted.settings[self.name] is not None
 
     def is_unmanaged(self, wanted: Wanted, fields: frozenset[str]) -> bool:

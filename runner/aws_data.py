@@ -1,0 +1,61 @@
+"""botocore's data files without what no client of the operator needs: a client then takes a third of the memory.
+
+They are its descriptions of services, with documentation for each operation and field, and the legacy endpoints of 300
+services. A client has no documentation and sends the same requests. Used by the operator and by the warm process.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.loaders import JSONFileLoader, create_loader
+
+SERVICES = frozenset({"eks", "events", "iam", "s3", "s3-control", "sqs", "sts", "tagging"})
+"""The services that the operator and the role use, by their names in ``endpoints.json``."""
+_OPENERS: dict[str, Callable[[Path], Any]] = {".json": lambda path: path.open("rb"), ".json.gz": gzip.open}
+
+
+class SmallFileLoader(JSONFileLoader):  # type: ignore[misc] # botocore has no types
+    """Reads a data file, with plain dicts and without documentation."""
+
+    def load_file(self, file_path: str) -> Any:
+        """The content of a file, of which the path has no extension; None when there is none."""
+        for extension, open_file in _OPENERS.items():
+            path = Path(f"{file_path}{extension}")
+            if path.is_file():
+                with open_file(path) as file:
+                    found = json.loads(file.read(), object_hook=_without_documentation)
+                return _of_services(found) if path.stem == "endpoints" else found
+        return None
+
+
+def make_session(**keys: str) -> boto3.session.Session:
+    """A session of boto3 that reads its data files in this way.
+
+    :param keys: an access key, as the arguments of the session; none: as botocore finds it
+    """
+    session = botocore.session.get_session()
+    loader = create_loader(session.get_config_variable("data_path"))
+    loader.file_loader = SmallFileLoader()
+    session.register_component("data_loader", loader)
+    return boto3.session.Session(botocore_session=session, **keys)
+
+
+def _without_documentation(item: dict[str, Any]) -> dict[str, Any]:
+    # Of a field that is called so the value is a description, and no text.
+    if isinstance(item.get("documentation"), str):
+        item["documentation"] = ""
+    return item
+
+
+def _of_services(endpoints: dict[str, Any]) -> dict[str, Any]:
+    for partition in endpoints.get("partitions", []):
+        services = partition.get("services", {})
+        partition["services"] = {name: item for name, item in services.items() if name in SERVICES}
+    return endpoints

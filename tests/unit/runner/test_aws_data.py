@@ -1,0 +1,67 @@
+"""Clients with small data files send the same requests to the same endpoints as botocore's own."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+
+from runner.aws_data import SERVICES, SmallFileLoader, make_session
+
+KEYS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "x"}
+REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-5", "cn-north-1", "us-gov-west-1", "xx-nowhere-1")
+# A read of each service, which has no required arguments, or one.
+READS: dict[str, tuple[str, dict[str, str]]] = {
+    "s3": ("get_bucket_acl", {"Bucket": "photos.example"}),
+    "iam": ("list_users", {}),
+    "sts": ("get_caller_identity", {}),
+    "resourcegroupstaggingapi": ("get_resources", {}),
+    "sqs": ("list_queues", {}),
+    "eks": ("list_clusters", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def sessions() -> tuple[Any, Any]:
+    return make_session(**KEYS), boto3.session.Session(**KEYS)
+
+
+def request_of(session: Any, service: str, region: str) -> tuple[str, str, list[str]]:
+    """Endpoint, host with path, and scope of the signature of a request."""
+    client, (operation, arguments) = session.client(service, region_name=region), READS[service]
+    url = urlsplit(client.generate_presigned_url(operation, arguments))
+    query = parse_qs(url.query)
+    # S3 may sign in the old way, without a scope.
+    scope = query.get("X-Amz-Credential", ["/"])[0].split("/")
+    return client.meta.endpoint_url, f"{url.scheme}://{url.netloc}{url.path}", [*scope[2:], *sorted(query)]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("service", READS)
+def test_request_is_that_of_stock_botocore(sessions: tuple[Any, Any], service: str, region: str) -> None:
+    small, stock = sessions
+    assert request_of(small, service, region) == request_of(stock, service, region)
+
+
+def test_descriptions_have_no_documentation_and_all_operations(sessions: tuple[Any, Any]) -> None:
+    small, stock = (one.client("s3", region_name="us-east-1").meta.service_model for one in sessions)
+    assert small.operation_names == stock.operation_names
+    assert small.shape_names == stock.shape_names
+    assert small.operation_model("GetBucketAcl").documentation == ""
+    assert stock.operation_model("GetBucketAcl").documentation != ""
+
+
+def test_endpoints_are_of_the_services_in_use(sessions: tuple[Any, Any]) -> None:
+    endpoints = sessions[0]._loader.load_data("endpoints")
+    assert {name for item in endpoints["partitions"] for name in item["services"]} <= SERVICES
+    assert {item["partition"] for item in endpoints["partitions"]} >= {"aws", "aws-cn", "aws-us-gov"}
+
+
+def test_file_that_does_not_exist_is_none() -> None:
+    assert SmallFileLoader().load_file("/nosuch/file") is None
+
+
+def test_key_of_the_session_is_used() -> None:
+    assert make_session(**KEYS).get_credentials().access_key == KEYS["aws_access_key_id"]
