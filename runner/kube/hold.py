@@ -121,10 +121,9 @@ class Hold:
         """The name of the Lease."""
         return self._name
 
-    @property
-    def last_seen(self) -> tuple[object, float]:
-        """Holder and time of the last renewal that was read, and when they were seen to change."""
-        return self._seen
+    def become(self, other: Hold) -> None:
+        """Be about the Lease of another one, with what that has observed."""
+        self._name, self._seen, self._taken_until = other._name, other._seen, other._taken_until
 
     def observe(self, lease: Lease | None) -> bool:
         """Note the Lease as it was just read; None: there is none. Returns whether another may have it."""

@@ -69,8 +69,11 @@ class ReplicaElection(Election):
         free = [hold for hold in self._others if not hold.observe(listed.get(hold.name))]
         if not free:
             return False
+        # First the one that it has already, from an attempt that was written and not answered in time.
+        identity = self._candidate.identity
+        free.sort(key=lambda hold: hold.name not in listed or listed[hold.name].holder != identity)
         # Its own observations decide again whether the Lease is free.
-        self._name, self._seen = free[0].name, free[0].last_seen
+        self.become(free[0])
         return super()._take()
 
 
@@ -97,7 +100,9 @@ class ShardLeases:
         found = {lease.name: lease for lease in listed if lease.group == self._candidate.group}
         replicas = [found[hold.name] for hold in self._replicas if self._is_live(hold, found.get(hold.name))]
         free = [n for n, hold in enumerate(self.shards) if not hold.observe(found.get(hold.name))]
-        return Seen(tuple(lease.holder for lease in replicas if not lease.is_leaving), frozenset(free))
+        # Each counts once, whatever an attempt has left that was written and not answered in time.
+        holders = dict.fromkeys(lease.holder for lease in replicas if not lease.is_leaving)
+        return Seen(tuple(holders), frozenset(free))
 
     def _is_live(self, hold: Hold, lease: Lease | None) -> bool:
         if lease is None:
