@@ -215,6 +215,7 @@ class Operator:
         shards.on_replicas = partial(self._share, components)
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
         shards.start(self._threads, self._leadership.ended)
+        self._leadership.join()
 
     def _share(self, components: Components, replicas: int) -> None:
         self._metrics.replicas.set(replicas)

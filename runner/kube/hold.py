@@ -143,7 +143,7 @@ class Hold:
     def try_once(self, *, is_leaving: bool = False) -> bool:
         """Take or renew the Lease if it is free or this candidate has it. Takes no longer than :attr:`Terms.attempt_s`.
 
-        :param is_leaving: publish that this replica is about to stop
+        :param is_leaving: publish that this replica takes no work
         :raises KubeError: when the API server does not answer
         """
         # From before the first call: the Lease may be written long after it was requested.

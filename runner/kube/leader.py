@@ -84,6 +84,7 @@ class Election(Hold):
 
     :param name: of the Lease
     :param scope: as :func:`scope_of` makes it
+    :ivar is_leaving: whether other replicas are to know, with the next renewal, that this one takes no work
     :ivar refusal: why the Lease is not acquired although it is free; empty otherwise, or where the release itself is
         the reason
     :ivar report_renewal: gets :attr:`renewed_at` after each renewal
@@ -218,7 +219,7 @@ class Election(Hold):
         """
         # An attempt that took too long left a Lease that another may have taken since: nothing is lost by that.
         self.reset()
-        if self._is_refused() or not self.try_once():
+        if self._is_refused() or not self.try_once(is_leaving=self.is_leaving):
             return False
         if self._is_refused():
             self.release()

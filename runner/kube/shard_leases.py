@@ -45,7 +45,7 @@ def replica_lease(release: str, number: int) -> str:
 class Seen:
     """The Leases of all replicas at one moment.
 
-    :param replicas: who lives, in the order of their Leases; without those that are about to stop
+    :param replicas: who lives, in the order of their Leases; without those that do not work yet, or are about to stop
     :param free: the shards that no other replica may have
     """
 
@@ -61,6 +61,8 @@ class ReplicaElection(Election):
     ) -> None:
         namespace, identity, scope = candidate.namespace, candidate.identity, candidate.scope
         super().__init__(leases, namespace, identity, terms, clock, name=release, scope=scope, group=group_of(release))
+        # Until its work begins: nothing would be done about what others give up for it.
+        self.is_leaving = True
         # When each was seen to change: a replica that was killed released nothing.
         self._others = [Hold(leases, self._candidate, replica_lease(release, n), terms, clock) for n in range(SHARDS)]
 

@@ -62,17 +62,21 @@ class Replica:
         self.killed: list[int] = []
         self.shards.kill_runs = self.killed.append
         self.is_member = False
+        # Between its Lease and its work.
+        self.is_stuck = False
 
     def step(self) -> None:
         """What the threads do in a retry period."""
         if not self.is_member:
             self.is_member = self.election._take()
+            if self.is_member and not self.is_stuck:
+                self.election.is_leaving = False
         else:
             self.election.try_once(is_leaving=self.election.is_leaving)
         for shard in range(SHARDS):
             self.shards.renew(shard)
         self.shards.end_lost()
-        if self.is_member:
+        if self.is_member and not self.is_stuck:
             self.shards.balance()
 
     @property
@@ -370,7 +374,7 @@ def test_api_server_that_does_not_answer_is_asked_for_one_shard_at_a_time() -> N
     first.shards.stop()
     cluster.steps(2)
     second = cluster.join("second")
-    second.is_member = second.election._take()
+    second.is_member = second.election._take() and second.election.try_once()
     cluster.leases.error = kube_error(0)
     requests = len(cluster.leases.timeouts)
     with pytest.raises(KubeError):
@@ -468,3 +472,18 @@ def test_check_of_an_installed_operator_does_not_take_its_replicas_for_another_o
     assert len(other.find_overlapping(None)) == 1
     elsewhere = Election(cluster.leases, "elsewhere", "check", TERMS, cluster.clock)
     assert len(elsewhere.find_overlapping(None)) == 1
+
+
+def test_replica_that_has_its_lease_and_does_not_work_yet_is_given_nothing() -> None:
+    """It may wait for the cluster's id, or for AWS: nothing would be done about what the others give up for it."""
+    cluster, first = alone()
+    given_up: list[int] = []
+    first.shards.on_loss = given_up.append
+    second = cluster.join("second")
+    second.is_stuck = True
+    cluster.steps(20)
+    assert second.is_member
+    assert given_up == []
+    second.is_stuck = second.election.is_leaving = False
+    cluster.steps(20)
+    assert cluster.counts() == [8, 8]
