@@ -26,6 +26,7 @@ from bench.all_settings import (
 )
 from bench.alone import measure_alone
 from bench.burst import measure_burst
+from bench.events import measure_events
 from bench.fair import Fairness, make_edited
 from bench.goals import STOCK, WARM, goal_rows
 from bench.latency import measure_latency, warm_up
@@ -93,6 +94,8 @@ class Bench:
             self._measure("ACK's controllers", lambda: self._measure_ack(place))
         if self._asks("steady", "resync", "drift", "delay", "throttle", "memory"):
             self._measure_syncs(place)
+        if self._asks("events"):
+            self._measure_events(place)
         if self._asks("shards"):
             self._measure_shards(place)
 
@@ -167,6 +170,11 @@ class Bench:
             make(place, _MANY, names)
         self._has_many = True
         return names
+
+    def _measure_events(self, place: Place) -> None:
+        names, period_s = self._make_many(place), self._settings.sync_period_s
+        folder = self._folder / "events"
+        self._measure("events", lambda: measure_events(place, folder, WARM, names, period_s))
 
     def _measure_shards(self, place: Place) -> None:
         count = len(self._make_many(place))

@@ -61,6 +61,11 @@ GOALS = (
         for name in ("fair_creation", "fair_deletion", "fair_specs", "fair_secrets")
     ),
     Goal("steady", "peak_pss", "MB", 250, True, (("steady", WARM, "peak_pss"),)),
+    Goal("events", "requests_a_day", "requests", 300, True, (("events", WARM, "requests_a_day"),)),
+    Goal(
+        "events", "repaired_after_run", "s", 2, True,
+        (("events", WARM, "repaired_median"), _ALONE), lambda repaired, run: repaired - run,
+    ),
     Goal("check_alone", "peak_pss", "MB", 600, True, (("check_alone", "check", "peak_pss"),)),
     Goal("memory", "pss_slope", "MB/min", _FLAT_MB_MIN, True, (("memory", WARM, "pss_slope"),)),
 )  # fmt: skip

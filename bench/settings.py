@@ -10,7 +10,7 @@ from pathlib import Path
 _PROJECT = Path(__file__).parents[1]
 GROUPS = (
     "latency", "burst", "fair", "stock", "settings", "steady", "resync", "drift", "delay", "throttle", "memory",
-    "shards", "check",
+    "events", "shards", "check",
 )  # fmt: skip
 PEERS = "peers"
 """The group that only ``ROWS`` asks for: it needs the programs of others."""

@@ -50,6 +50,21 @@ _ROWS = [
         "{steady/warm/peak_pss:.0f} MB; {burst_delete/warm/peak_pss:.0f} MB in a burst of deletions",
     ),
     (
+        "requests to AWS per object and day, with a queue of events",
+        "",
+        "{events/warm/requests_a_day:.0f}; without {events/warm/requests_a_day_without_queue:,.0f}",
+    ),
+    (
+        "requests to AWS for 10,000 objects in a month, with a queue of events",
+        "",
+        "{events/warm/dollars_a_month:.0f} dollars; without {events/warm/dollars_a_month_without_queue:.0f}",
+    ),
+    (
+        "a change in AWS, from the message until it is repaired",
+        "",
+        "{events/warm/repaired_median:.1f} s",
+    ),
+    (
         "the drift check alone with {check_alone/check/objects} objects, per object",
         "",
         "CPU {check_alone/check/cpu_each:.3f} s; {check_alone/check/peak_pss:.0f} MB in all",
@@ -62,7 +77,7 @@ _SHORT = (0, 1, 3, 4, 9)
 def table() -> str:
     """All figures, as a Markdown table."""
     lines = ["| what | `executor: stock` | `executor: warm` |", "|---|---|---|"]
-    rows = [f"| {' | '.join(cells)} |" for cells in _filled()]
+    rows = [f"| {' | '.join(cells)} |" for cells in _filled() if cells]
     return "\n".join([*lines, *rows, "", f"Measured {_measured_at()}."]) + "\n"
 
 
@@ -81,8 +96,16 @@ def _measured_at() -> str:
 
 
 def _filled() -> list[tuple[str, ...]]:
+    """The rows with their values; empty for one that the results do not have."""
     measured = _measured()
-    return [tuple(cell.format_map(measured) for cell in row) for row in _ROWS]
+    return [_fill(row, measured) for row in _ROWS]
+
+
+def _fill(row: tuple[str, ...], measured: dict[str, float | str]) -> tuple[str, ...]:
+    try:
+        return tuple(cell.format_map(measured) for cell in row)
+    except KeyError:
+        return ()
 
 
 def _measured() -> dict[str, float | str]:

@@ -185,7 +185,8 @@ def _check_queue(url: QueueURL) -> str:
         sqs = boto3.client("sqs", region_name=url.region or home_region(), config=_CONFIG)
         found = sqs.get_queue_attributes(**name, AttributeNames=list(_QUEUE_ATTRIBUTES))["Attributes"]
         sqs.receive_message(**name, MaxNumberOfMessages=1, VisibilityTimeout=0, WaitTimeSeconds=0)
-        _try_deletion(sqs, name)
+        _try_without_message(partial(sqs.delete_message, **name))
+        _try_without_message(partial(sqs.change_message_visibility, **name, VisibilityTimeout=0))
     except ClientError as error:
         raise CheckError(f"{error}: {_remedy_of_queue(error)}") from error
     except BotoCoreError as error:
@@ -194,9 +195,9 @@ def _check_queue(url: QueueURL) -> str:
     return f"{url.name}: messages can be received and deleted; {waiting} wait, each is kept for {days / 86400:g} days"
 
 
-def _try_deletion(sqs: Client, name: dict[str, str]) -> None:
+def _try_without_message(request: Callable[..., object]) -> None:
     try:
-        sqs.delete_message(**name, ReceiptHandle="s3-operator-check")
+        request(ReceiptHandle="s3-operator-check")
     except ClientError as error:
         # The right is checked first; there is no message with this handle.
         if error.response.get("Error", {}).get("Code") not in _NO_SUCH_MESSAGE:

@@ -100,7 +100,13 @@ _BINDING_ROLES = ("iam:PutRolePermissionsBoundary",)
 _OF_CLUSTER = ("eks:CreatePodIdentityAssociation", "eks:ListPodIdentityAssociations")
 _ASSOCIATIONS = ("eks:DeletePodIdentityAssociation", "eks:DescribePodIdentityAssociation", "eks:TagResource")
 
-_EVENT_QUEUE = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+# ChangeMessageVisibility: with shards, a replica hands a message on to another one.
+_EVENT_QUEUE = (
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+)
 
 # AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144

@@ -4,6 +4,9 @@ Each message ends in a counter. A change of something that an S3 object owns has
 once lead to one check, and changes again and again to no more checks than the sync period makes without a queue. What
 was read before the message arrived does not answer such a check. Messages are deleted whatever is in them.
 
+With shards, each replica receives messages. One about an object of another replica is handed on: SQS gives it to the
+next replica that asks, until it is the right one.
+
 While the queue works, objects wait for the longer period (:class:`Feed`). When it fails, all objects are checked within
 one sync period, and the longer period begins again only after the queue has worked for a sync period: a queue that
 fails again and again costs no more checks than none.
@@ -23,9 +26,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from runner.backoff import Backoff, EditRate
+from runner.control.handlers import Requests
 from runner.control.metrics import EventMetrics
 from runner.control.names import Names
-from runner.control.queue import Lane, WorkQueue
+from runner.control.queue import Lane
 from runner.drift.cloudtrail import Change, Ignored, Name, change_in
 from runner.drift.event_queue import Caller, Message, QueueError
 from runner.objects import Key
@@ -41,6 +45,8 @@ _PAUSE_S = 0.05
 # A queue that answers at once, although it has no message and should wait for one, is not asked more often.
 _LEAST_WAIT_S = 1.0
 _PRUNE_AT = 1000
+# A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
+_MAX_TIMES = 50
 
 
 class Result(StrEnum):
@@ -54,6 +60,8 @@ class Result(StrEnum):
     """The operator made the change."""
     REPEATED = "repeated"
     """The same event was received before."""
+    HANDED_ON = "handed_on"
+    """Another replica has the object: with shards."""
     OTHER = Ignored.OTHER.value
     """It is about something that no S3 object owns."""
     READ_ONLY = Ignored.READ_ONLY.value
@@ -69,6 +77,9 @@ class Queue(Protocol):
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete messages."""
+
+    def hand_on(self, messages: Sequence[Message]) -> None:
+        """Let another replica receive messages."""
 
     def get_caller(self) -> Caller:
         """Who the operator is in AWS."""
@@ -113,13 +124,14 @@ class Changes:
 
     :param forget: what was read of these names does not hold any more
     :param find_keys: all S3 objects
+    :param has: whether this replica works on an object
     :param sync_period_s: the period of checks without a queue
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
         self,
         queue: Queue,
-        work: WorkQueue,
+        work: Requests,
         names: Names,
         feed: Feed,
         metrics: EventMetrics,
@@ -127,9 +139,11 @@ class Changes:
         forget: Callable[[Iterable[Name]], None],
         find_keys: Callable[[], Iterable[Key]],
         sync_period_s: float,
+        has: Callable[[Key], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
+        self._has = has
         self._queue = queue
         self._work = work
         self._names = names
@@ -150,8 +164,7 @@ class Changes:
 
     def run(self, stopped: threading.Event) -> None:
         """The thread's body: receive messages again and again."""
-        self._metrics.prepare(Result)
-        self._metrics.up.set(0)
+        self._metrics.start(Result)
         while not stopped.is_set():
             try:
                 wait_s = self.receive()
@@ -165,8 +178,9 @@ class Changes:
         started = self._clock()
         try:
             messages = self._queue.receive()
-            self._take_all(messages)
-            self._queue.delete(messages)
+            others = self._take_all(messages)
+            self._queue.delete([message for message in messages if message not in others])
+            self._queue.hand_on(others)
         except QueueError as error:
             self._fail(str(error))
             return self._backoff.next_s()
@@ -175,11 +189,16 @@ class Changes:
             return _PAUSE_S
         return max(0.0, started + _LEAST_WAIT_S - self._clock())
 
-    def _take_all(self, messages: list[Message]) -> None:
+    def _take_all(self, messages: list[Message]) -> list[Message]:
+        """Returns the messages that are for other replicas."""
         caller = self._queue.get_caller() if messages else Caller()
+        others = []
         for message in messages:
             result = self._take(message, caller)
             self._metrics.count(result, is_event=result is not Result.MALFORMED)
+            if result is Result.HANDED_ON and message.times < _MAX_TIMES:
+                others.append(message)
+        return others
 
     def _take(self, message: Message, caller: Caller) -> Result:
         """What becomes of a message."""
@@ -190,9 +209,10 @@ class Changes:
             return Result.OWN
         if change.event_id in self._seen:
             return Result.REPEATED
-        owned = {name: keys for name in change.names if (keys := self._names.find(name))}
+        found = {name: keys for name in change.names if (keys := self._names.find(name))}
+        owned = {name: own for name, keys in found.items() if (own := [key for key in keys if self._has(key)])}
         if not owned:
-            return Result.OTHER
+            return Result.HANDED_ON if found else Result.OTHER
         self._remember(change)
         # Also where a check is still to come: what is read until then may be older than this change.
         self._forget(owned)

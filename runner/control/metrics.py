@@ -295,7 +295,7 @@ class EventMetrics:
         )  # fmt: skip
         self._last = Gauge(
             "s3_operator_last_event_timestamp_seconds",
-            "When the last event of CloudTrail was received; NaN: none was",
+            "When the last event of CloudTrail was received, or at first when that began; NaN: no queue",
             registry=registry,
         )
         self._last.set(math.nan)
@@ -306,8 +306,11 @@ class EventMetrics:
         )
         self.up.set(math.nan)
 
-    def prepare(self, results: Iterable[str]) -> None:
+    def start(self, results: Iterable[str]) -> None:
         """Begin with zero: of a series that begins with its first message Prometheus sees no increase."""
+        self.up.set(0)
+        # A queue that never gets an event must be noticed, too.
+        self._last.set_to_current_time()
         for result in results:
             self._messages.labels(result)
 

@@ -72,7 +72,7 @@ class Operator:
         )
         self._shards = self._make_shards() if settings.sharding else None
         self._work: Work = self._shards or Whole(self._leadership.may_run)
-        queue = self._queue if self._shards is None else self._make_sharded_queue(self._shards)
+        queue = self._requests = self._queue if self._shards is None else self._make_sharded_queue(self._shards)
         self._names = Names() if settings.event_queue else None
         self._feed = Feed()
         self._watches = Watches(kube, self._caches, queue, settings.sync_period_s, self._names)
@@ -228,15 +228,21 @@ class Operator:
         check, period_s = components.check, self._settings.sync_period_s
         changes = Changes(
             check.make_event_queue(url),
-            self._queue,
+            self._requests,
             self._names,
             self._feed,
             self._metrics.events,
             forget=check.forget_names,
             find_keys=self._caches.find_keys,
             sync_period_s=period_s,
+            has=self._has,
         )
         self._threads.start("events", changes.run, self._stopping)
+
+    def _has(self, key: Key) -> bool:
+        """Whether this replica works on an object."""
+        shard = self._caches.find_mark(key)
+        return self._shards is None or shard is None or self._shards.has(shard)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)

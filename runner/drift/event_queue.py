@@ -20,6 +20,7 @@ from s3bucket.outcome import Reason
 WAIT_S = 20
 BATCH = 10
 _MAX_MESSAGE = 600
+_TIMES = "ApproximateReceiveCount"
 
 
 class QueueError(Exception):
@@ -27,10 +28,11 @@ class QueueError(Exception):
 
 
 class Message(NamedTuple):
-    """A message. ``receipt``: what its deletion names."""
+    """A message. ``receipt``: what its deletion names; ``times``: how often it was received, this time included."""
 
     body: str
     receipt: str
+    times: int = 1
 
 
 class Caller(NamedTuple):
@@ -50,6 +52,8 @@ class EventQueue:
         self._clients = clients
         self._url = url
         self._wait_s = wait_s
+        # It reads files of the AWS configuration.
+        self._home = home_region()
 
     def receive(self) -> list[Message]:
         """The next messages, none after the waiting time.
@@ -58,11 +62,17 @@ class EventQueue:
         """
         try:
             answer = self._client().receive_message(
-                QueueUrl=self._url.url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=self._wait_s
+                QueueUrl=self._url.url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=self._wait_s,
+                MessageSystemAttributeNames=[_TIMES],
             )
         except (ReconcileError, *errors.AWS_ERRORS) as error:
             raise self._failure("receive messages (sqs:ReceiveMessage)", error) from error
-        return [Message(item.get("Body", ""), item["ReceiptHandle"]) for item in answer.get("Messages", [])]
+        return [
+            Message(item.get("Body", ""), item["ReceiptHandle"], int(item.get("Attributes", {}).get(_TIMES, 1)))
+            for item in answer.get("Messages", [])
+        ]
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete at most :data:`BATCH` messages. One that stays is received again later.
@@ -81,16 +91,32 @@ class EventQueue:
             code, text = failed[0].get("Code", ""), failed[0].get("Message", "")
             raise QueueError(f"{self._url.name}: failed to delete messages: {text[:_MAX_MESSAGE]} ({code[:100]})")
 
+    def hand_on(self, messages: Sequence[Message]) -> None:
+        """Let another replica receive messages at once. Where that fails, it does so after their visibility timeout.
+
+        :raises QueueError: when none can be handed on
+        """
+        if not messages:
+            return
+        entries = [
+            {"Id": str(number), "ReceiptHandle": item.receipt, "VisibilityTimeout": 0}
+            for number, item in enumerate(messages)
+        ]
+        try:
+            self._client().change_message_visibility_batch(QueueUrl=self._url.url, Entries=entries)
+        except (ReconcileError, *errors.AWS_ERRORS) as error:
+            raise self._failure("hand messages on (sqs:ChangeMessageVisibility)", error) from error
+
     def get_caller(self) -> Caller:
         """Who the operator is. Asked once for the same credentials."""
         try:
-            found = self._clients.get(home_region()).sts.get_caller_identity()
+            found = self._clients.get(self._home).sts.get_caller_identity()
         except (ReconcileError, *errors.AWS_ERRORS):
             return Caller()
         return Caller(found["Account"], principal_of(found["Arn"]))
 
     def _client(self) -> Client:
-        return self._clients.get_sqs(self._url.region or home_region())
+        return self._clients.get_sqs(self._url.region or self._home)
 
     def _failure(self, what: str, error: Exception) -> QueueError:
         refusal = error if isinstance(error, ReconcileError) else errors.unknown(what, error)

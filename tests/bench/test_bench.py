@@ -21,6 +21,7 @@ from bench import BenchError
 from bench.accounting import CgroupTree, ProcTree, Tree, make_tree, pss_mb
 from bench.alone import measure_alone
 from bench.calls import KubernetesCalls, without_watches
+from bench.events import figures as events_figures
 from bench.fair import times_while
 from bench.goals import goal_rows
 from bench.memory import first_minute_of_slope, memory_rows
@@ -97,6 +98,17 @@ def test_cpu_of_orphan_that_another_reaped_is_counted_by_cgroup(cgroup: CgroupTr
         process.communicate()
     assert cgroup.cpu_s() > _BURN_S
     cgroup.close()
+
+
+def test_figures_of_a_day_follow_from_the_checks_and_from_what_is_read_for_all() -> None:
+    # 100 objects, each checked once in two sync periods: 5 requests of S3, one of IAM, and in each period one for all.
+    calls = Counter({"GetBucketAcl": 500, "GetUser": 100, "GetResources": 2, "ReceiveMessage": 30})
+    found = {name: value for name, value, _ in events_figures(calls, 100, 2, 100)}
+    assert found["requests_a_day_without_queue"] == pytest.approx(288 * 6 + 288 / 100)
+    assert found["requests_a_day"] == pytest.approx(24 * 6 + 288 / 100 + 4320 / 100)
+    s3 = 30 * 10_000 * 5 * 0.0004 / 1000
+    assert found["dollars_a_month_without_queue"] == pytest.approx(288 * s3)
+    assert found["dollars_a_month"] == pytest.approx(24 * s3 + 30 * 4320 * 0.4 / 1e6)
 
 
 def test_what_is_left_in_a_cgroup_ends_with_it(cgroup: CgroupTree) -> None:

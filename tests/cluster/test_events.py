@@ -9,6 +9,7 @@ import contextlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,36 @@ def test_changes_are_repaired_at_once_and_without_the_queue_within_the_sync_peri
     assert "NonExistentQueue" in operator.lines(FAILS)[0]["error"]
     world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     wait_until(lambda: world.differs(cr) == [], "a repair without a message")
+
+
+def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
+    world: World, queue: Queue, environment: dict[str, str], new_object: NewObject, start_operator: StartOperator
+) -> None:
+    queue.send("no event", "no event")
+    sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300"]
+    operators = [start_operator(*sharded, environment=environment) for _ in range(2)]
+    for operator in operators:
+        wait_until(lambda operator=operator: len(operator.lines("shard taken")) >= 8, "its shards")
+    objects = [new_object() for _ in range(2)]
+    for cr in objects:
+        wait_ready(world, cr)
+    buckets, sent = [cr["spec"]["bucketName"] for cr in objects], 0
+
+    def totals() -> Counter[str]:
+        return sum((Counter(counts_of(operator)) for operator in operators), Counter())
+
+    def is_handed_on() -> bool:
+        nonlocal sent
+        queue.send(*(bucket_event("PutBucketTagging", bucket) for bucket in buckets))
+        sent += len(buckets)
+        return totals()["handed_on"] > 0
+
+    wait_until(is_handed_on, "a message that the other replica is to get")
+    world.s3.put_bucket_versioning(Bucket=buckets[0], VersioningConfiguration={"Status": "Enabled"})
+    queue.send(bucket_event("PutBucketVersioning", buckets[0]))
+    wait_until(lambda: totals()["check"] + totals()["coalesced"] == sent + 1, "each message where its object is")
+    wait_until(queue.is_empty, "the end of the messages")
+    wait_until(lambda: world.differs(objects[0]) == [], "the repair")
 
 
 def test_check_proves_each_right_on_the_queue(

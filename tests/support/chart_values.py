@@ -281,6 +281,12 @@ TOGETHER = {
         {"for": "2h"}, rule("S3CredentialsRefused", "for"), "2h"
     ),
     "metrics.prometheusRule.alerts.S3OperatorsOverlap": Row({"for": "1h"}, rule("S3OperatorsOverlap", "for"), "1h"),
+    "metrics.prometheusRule.alerts.S3EventQueueDown": Row({"for": "1h"}, rule("S3EventQueueDown", "for"), "1h"),
+    "metrics.prometheusRule.alerts.S3EventsMissing": Row(
+        {"threshold": 3600},
+        rule("S3EventsMissing", "expr"),
+        "time() - s3_operator_last_event_timestamp_seconds > 3600",
+    ),
     "metrics.prometheusRule.alerts.S3ObjectNotReady": Row({"for": "2h"}, rule("S3ObjectNotReady", "for"), "2h"),
     "metrics.prometheusRule.alerts.S3OperatorAWSErrors": Row(
         {"threshold": 1000000},

@@ -57,6 +57,8 @@ class Queue:
     def __init__(self) -> None:
         self.answers: list[list[str] | Exception] = []
         self.deleted: list[str] = []
+        self.handed_on: list[str] = []
+        self.times = 1
         self.caller = OPERATOR
         self.deletion_error: QueueError | None = None
 
@@ -64,12 +66,15 @@ class Queue:
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Exception):
             raise answer
-        return [Message(body, str(number)) for number, body in enumerate(answer)]
+        return [Message(body, str(number), self.times) for number, body in enumerate(answer)]
 
     def delete(self, messages: Sequence[Message]) -> None:
         if self.deletion_error:
             raise self.deletion_error
         self.deleted += [message.receipt for message in messages]
+
+    def hand_on(self, messages: Sequence[Message]) -> None:
+        self.handed_on += [message.receipt for message in messages]
 
     def get_caller(self) -> Caller:
         return self.caller
@@ -83,6 +88,7 @@ class Rig:
         self.queue, self.feed, self.names, self.metrics = Queue(), Feed(), Names(), Metrics()
         self.work = WorkQueue(self.clock)
         self.dropped: list[Name] = []
+        self.elsewhere: set[Key] = set()
         caches = Caches()
         self.handler = ObjectHandler(self.work, SYNC_S, caches.add_objects(), random.Random(1), names=self.names)
         for s3 in objects or (an_object(PHOTOS), an_object(VIDEOS)):
@@ -97,6 +103,7 @@ class Rig:
             forget=self.forget,
             find_keys=caches.find_keys,
             sync_period_s=SYNC_S,
+            has=lambda key: key not in self.elsewhere,
             clock=self.clock,
             chance=random.Random(1),
         )
@@ -262,6 +269,23 @@ def test_object_that_only_asks_for_a_bucket_is_not_checked_for_it() -> None:
     rig = Rig(an_object(PHOTOS), an_object(("attacker", "photos"), has_bucket=False))
     rig.receive(bucket_event("PutBucketTagging", "photos"))
     assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+
+
+def test_message_about_an_object_of_another_replica_is_handed_on_until_it_was_received_too_often() -> None:
+    rig = Rig()
+    rig.elsewhere = {VIDEOS}
+    messages = [bucket_event("PutBucketTagging", name) for name in ("videos", "photos", "not-managed")]
+    rig.receive(*messages)
+    assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+    assert (rig.queue.handed_on, rig.queue.deleted) == (["0"], ["1", "2"])
+    assert [name.name for name in rig.dropped] == ["photos"]
+    # The shard has come here meanwhile: the message is not taken for a repeated one.
+    rig.elsewhere.clear()
+    rig.receive(messages[0])
+    assert rig.served() == [(VIDEOS, Lane.RESYNC)]
+    rig.elsewhere, rig.queue.times = {VIDEOS}, 50
+    rig.receive(bucket_event("PutBucketTagging", "videos"))
+    assert (rig.queue.handed_on, rig.count(Result.HANDED_ON)) == (["0"], 2)
 
 
 def test_names_follow_the_object_until_it_is_deleted() -> None:

@@ -72,7 +72,7 @@ def test_rights_on_the_queue_of_events_are_there_only_with_it_and_for_it_alone()
     assert statement == {
         "Sid": "EventQueue",
         "Effect": "Allow",
-        "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Action": ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
         "Resource": "arn:aws-cn:sqs:eu-central-1:444455556666:events",
     }
     assert len(policy["Statement"]) == len(plain["Statement"]) + 1
