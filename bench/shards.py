@@ -19,7 +19,7 @@ from bench.rows import Row
 from runner.kube.shard_leases import SHARDS
 
 COUNTS = (1, 2, 4)
-_PERIOD_S = 5
+_PERIOD_S = 15
 _STRETCH_S = 30.0
 _SHARED_S = 120.0
 _POLL_S = 0.2

@@ -17,6 +17,7 @@ from functools import partial
 
 from runner.control.changes import Changes, Feed
 from runner.control.components import Components, Factory, wait_for_cluster_id
+from runner.control.handlers import Requests
 from runner.control.leadership import Leadership
 from runner.control.metrics import Metrics
 from runner.control.names import Names
@@ -73,10 +74,14 @@ class Operator:
         )
         self._shards = self._make_shards() if settings.sharding else None
         self._work: Work = self._shards or Whole(self._leadership.may_run)
-        queue = self._requests = self._queue if self._shards is None else self._make_sharded_queue(self._shards)
+        self._requests: Requests = self._queue
+        if self._shards is not None:
+            self._requests = self._sharded = ShardedQueue(
+                self._queue, self._shards, self._caches, settings.sync_period_s
+            )
         self._names = Names() if settings.event_queue else None
         self._feed = Feed()
-        self._watches = Watches(kube, self._caches, queue, settings.sync_period_s, self._names)
+        self._watches = Watches(kube, self._caches, self._requests, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
 
@@ -164,9 +169,6 @@ class Operator:
             drain_s=settings.grace_period_s,
         )
 
-    def _make_sharded_queue(self, shards: Shards) -> ShardedQueue:
-        return ShardedQueue(self._queue, shards, self._caches, self._settings.sync_period_s)
-
     def _guard(self, number: int, renewed_at: float) -> None:
         self._deadlines.set(number, math.inf if renewed_at == -math.inf else renewed_at + self._terms.kill_s)
 
@@ -214,6 +216,7 @@ class Operator:
             self._metrics.leading.set(1)
             return
         shards.kill_runs = lambda shard: components.job.kill(lambda uid: is_in(uid, shard))
+        self._sharded.forget_read = components.check.forget_all
         shards.on_replicas = partial(self._share, components)
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
         shards.start(self._threads, self._leadership.ended)

@@ -171,6 +171,11 @@ class DriftCheck:
         self._users.forget(s3.usernames)
         self._buckets.forget([s3.bucket_name])
 
+    def forget_all(self, objects: Iterable[S3Object]) -> None:
+        """Another replica worked on these objects until now: what was read before may be older than its runs."""
+        self._users.expire()
+        self._buckets.forget(s3.bucket_name for s3 in objects)
+
     def share(self, replicas: int) -> None:
         """Share the rate that the account allows with other replicas; their number includes this one."""
         self._clients.share(replicas)

@@ -94,6 +94,11 @@ class UserCache:
             # IAM does not distinguish names by case, and an event may have another one than the spec.
             self._changed_at |= dict.fromkeys((name.lower() for name in usernames), self._clock())
 
+    def expire(self) -> None:
+        """What was read of all users no longer holds."""
+        with self._lock:
+            self._read_at = -math.inf
+
     def _renew(self, iam: Client) -> None:
         now = self._clock()
         pages = 1 + len(self._users) // _USERS_A_PAGE

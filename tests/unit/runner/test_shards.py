@@ -10,12 +10,17 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from dev.wait import wait_until
+from runner.control.handlers import ObjectHandler
+from runner.control.queue import Lane, WorkQueue
+from runner.control.sharded import ShardedQueue, mark_of
 from runner.control.shards import COMMON, Shards, State, is_in, wanted_shards
 from runner.control.threads import Threads
+from runner.kube.cache import Caches
 from runner.kube.client import KubeError
 from runner.kube.hold import Candidate, Terms
 from runner.kube.leader import Election
@@ -29,6 +34,7 @@ from runner.kube.shard_leases import (
     shard_lease,
     shard_of,
 )
+from runner.objects import S3Object
 from tests.support.fakes import FakeLeases, kube_error
 
 TERMS = Terms(15, 10, 2)
@@ -487,3 +493,60 @@ def test_replica_that_has_its_lease_and_does_not_work_yet_is_given_nothing() -> 
     second.is_stuck = second.election.is_leaving = False
     cluster.steps(20)
     assert cluster.counts() == [8, 8]
+
+
+class Place:
+    """One replica with its queue. It has all shards."""
+
+    def __init__(self) -> None:
+        self.cluster, self.replica = alone()
+        self.shards = self.replica.shards
+        self.caches, self.queue = Caches(mark_of), WorkQueue(lambda: self.cluster.clock.now)
+        self.sharded = ShardedQueue(self.queue, self.shards, self.caches, 300.0)
+        self.dropped: list[list[str]] = []
+        self.sharded.forget_read = lambda objects: self.dropped.append([s3.name for s3 in objects])
+        self.handler = ObjectHandler(self.sharded, 300.0, self.caches.add_objects())
+
+    def see(self, shard: int, **more: Any) -> None:
+        name = f"in-{shard}"
+        metadata = {"namespace": "team", "name": name, "uid": UIDS[shard], **more}
+        self.handler.change("ADDED", S3Object({"metadata": metadata, "spec": {}}))
+
+    def give_up(self, shard: int) -> None:
+        self.shards._states[shard] = State.FREE
+        self.shards.on_loss(shard)
+
+    def names(self) -> list[str]:
+        found = []
+        while taken := self.queue.get(0):
+            found.append(taken[0][1])
+            self.queue.done(taken[0])
+        return found
+
+
+def test_only_objects_of_own_shards_are_queued() -> None:
+    place = Place()
+    place.give_up(4)
+    place.see(4)
+    place.see(5)
+    assert place.names() == ["in-5"]
+    assert place.caches.count_marked(4) == 1
+    # What no longer exists is dropped wherever something may be kept of it.
+    place.handler.change("DELETED", S3Object({"metadata": {"namespace": "team", "name": "in-4", "uid": UIDS[4]}}))
+    assert place.names() == ["in-4"]
+    assert place.caches.count_marked(4) == 0
+
+
+def test_objects_of_a_shard_are_queued_when_it_is_taken_and_dropped_when_it_is_given_up() -> None:
+    place = Place()
+    place.give_up(4)
+    place.see(4)
+    place.shards._states[4] = State.HELD
+    place.shards.on_gain(4)
+    assert place.names() == ["in-4"]
+    # What was read before the other replica's last run does not answer the first check.
+    assert place.dropped == [["in-4"]]
+    place.queue.add(("team", "in-4"), Lane.FRESH, 60.0)
+    place.give_up(4)
+    # At once, in the lane that runs no role: a worker finds that it is another replica's.
+    assert place.queue.get(0) == (("team", "in-4"), Lane.RESYNC)
