@@ -45,6 +45,8 @@ _PAUSE_S = 0.05
 # A queue that answers at once, although it has no message and should wait for one, is not asked more often.
 _LEAST_WAIT_S = 1.0
 _PRUNE_AT = 1000
+# As if it had been due for so long.
+_AHEAD_S = 3600.0
 # A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
 _MAX_TIMES = 50
 
@@ -225,7 +227,8 @@ class Changes:
         if delay_s is None:
             return False
         for key in keys:
-            self._work.add(key, Lane.RESYNC, delay_s)
+            # Before the periodic checks of its namespace that are due; the turns of the namespaces stay.
+            self._work.add(key, Lane.RESYNC, delay_s or -_AHEAD_S)
         return True
 
     def _remember(self, change: Change) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import ansible_runner
 from ansible_runner.utils import get_callback_dir
@@ -189,7 +189,10 @@ class AnsibleJob:
         return self._cancelled.is_set() or self._is_revoked(uid)
 
     def _envvars(self, folder: Path, run_id: str, key: Key) -> dict[str, str]:
-        more = {processes.NICE: str(_NICE)} if self._has_backlog(key) else {}
+        # _EventHandler uses no other events.
+        more = {processes.ONLY_CHANGES: "1"}
+        if self._has_backlog(key):
+            more[processes.NICE] = str(_NICE)
         environment = ansible_environment(self._project_dir, folder, run_id, more)
         shim = self._warm.find_path() if self._warm else None
         if shim:
@@ -209,6 +212,20 @@ class AnsibleJob:
                 Reason.RUN_CANCELLED, "the operator is stopping, or another replica takes the object over"
             )
         return Outcome.failure(Reason.RUN_FAILED, record.failure or "the run ended without an outcome")
+
+
+def _close_at_once(stock: Callable[..., None]) -> Callable[..., None]:
+    """The ``close`` of pexpect, which sleeps 0.1 s. ansible-runner calls it when the process has ended."""
+
+    def close(self: Any, force: bool = True) -> None:
+        self.ptyproc.delayafterclose = 0
+        stock(self, force)
+
+    return close
+
+
+_spawn = ansible_runner.runner.pexpect.spawn
+_spawn.close = _close_at_once(_spawn.close)
 
 
 def callback_environment() -> dict[str, str]:

@@ -24,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 RUN_ID = "S3_OPERATOR_RUN_ID"
 NICE = "S3_OPERATOR_NICE"
 """How much lower the priority of a run is than that of others; see nice(2)."""
+ONLY_CHANGES = "S3_OPERATOR_ONLY_CHANGES"
+"""Set for a run that reports only the tasks that changed something or failed, and its end."""
 _PR_SET_CHILD_SUBREAPER = 36
 # malloc.h
 _M_ARENA_MAX = -8

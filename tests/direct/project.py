@@ -10,7 +10,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ import yaml
 
 from dev.apigate import ApiGate, ApiRequest
 from dev.aws import Aws, admin_key_in
+from runner.execution import processes
+from runner.execution.warm.process import WarmProcess
 from s3bucket.api import API_VERSION
-from tests.support.world import CLUSTER, PROJECT, World, caching
+from tests.support.world import CLUSTER, EXECUTOR, PROJECT, World, caching
 
 BIN = Path(sys.executable).parent
+_CALLBACKS = Path(__file__).parent / "callback_plugins"
 _RUN_TIMEOUT_S = 600
 # By default Ansible checks a thousand times a second whether a task has ended.
 _CONFIGURATION = """[defaults]
@@ -210,13 +214,42 @@ class Project:
 
     def _base_environment(self) -> dict[str, str]:
         recording = {
-            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
             "ANSIBLE_CALLBACKS_ENABLED": "record",
             "DIRECT_RECORD": str(self._record),
             **caching(self._cache),
         }
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return {"PATH": path, "HOME": str(self.home), **recording}
+
+
+@contextmanager
+def warm_ansible(project: Project, environment: dict[str, str], folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The ansible-playbook of a warm process, and the environment that a run of it needs besides the user's.
+
+    For runs in which the stock program is not what the test is about: such a run takes 5 to 20 s of CPU. Both report
+    and leave the same (tests/role/test_warm.py). A warm process reads no ansible.cfg of a project.
+
+    :param environment: of a child process
+    """
+    if EXECUTOR == "stock":
+        yield project.program, {}
+        return
+    own = {
+        "ANSIBLE_ROLES_PATH": str(project.roles_path),
+        "ANSIBLE_INVENTORY": str(project.folder / "inventory" / "hosts.yml"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
+        # As long as the longest of its runs.
+        processes.RUN_ID: f"{processes.operator_id()}-direct".ljust(64, "-"),
+    }
+    folder.mkdir(mode=0o700)
+    # The Kubernetes client keeps the KUBECONFIG with which it is imported.
+    warm = WarmProcess(folder, {**environment, **own, "KUBECONFIG": "/nosuch"})
+    warm.start()
+    path = warm.find_path()
+    assert path is not None, "the warm process reports that it is not supported"
+    yield path / "ansible-playbook", {**own, processes.RUN_ID: f"{processes.operator_id()}-1"}
+    warm.stop()
 
 
 CR = "{{ lookup('file', 'crs/' ~ %s ~ '.yml') | from_yaml }}"

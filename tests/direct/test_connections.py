@@ -22,12 +22,10 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from runner.execution import processes
-from runner.execution.warm.process import WarmProcess
 from s3bucket.api import GROUP, PLURAL, VERSION
-from tests.direct.project import Account, Cluster, Project, Run
+from tests.direct.project import Account, Cluster, Project, Run, warm_ansible
 from tests.support.versions import COLLECTIONS
-from tests.support.world import EXECUTOR, PROJECT, World
+from tests.support.world import PROJECT, World
 
 # A word that no output may contain.
 SECRET = "secret-word"
@@ -105,32 +103,10 @@ class Two:
 
 @pytest.fixture
 def refusing(two: Two, world: World, tmp_path: Path) -> Iterator[Two]:
-    """The project with the ansible-playbook of a warm process, for plays that the role refuses.
-
-    The role's code refuses them, and warm and stock refuse alike (tests/role/test_warm.py). A stock run takes 4 s of
-    CPU a play. A warm process reads no ansible.cfg of a project, so this has it in its environment.
-    """
-    if EXECUTOR == "stock":
+    """The project with the ansible-playbook of a warm process, for plays that the role refuses: its code does that."""
+    with warm_ansible(two.project, world.environment(), tmp_path / "warm") as (program, environment):
+        two.project.program, two.more = program, environment
         yield two
-        return
-    own = {
-        "ANSIBLE_ROLES_PATH": str(two.project.roles_path),
-        "ANSIBLE_INVENTORY": str(two.project.folder / "inventory" / "hosts.yml"),
-        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback_plugins"),
-        # As long as the longest of its runs.
-        processes.RUN_ID: f"{processes.operator_id()}-refusing".ljust(64, "-"),
-    }
-    folder = tmp_path / "warm"
-    folder.mkdir(mode=0o700)
-    # The Kubernetes client keeps the KUBECONFIG with which it is imported.
-    warm = WarmProcess(folder, world.environment(**own, KUBECONFIG="/nosuch"))
-    warm.start()
-    path = warm.find_path()
-    assert path is not None, "the warm process reports that it is not supported"
-    two.project.program = path / "ansible-playbook"
-    two.more = {**own, processes.RUN_ID: f"{processes.operator_id()}-1"}
-    yield two
-    warm.stop()
 
 
 @pytest.fixture

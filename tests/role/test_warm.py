@@ -21,8 +21,10 @@ import pytest
 
 from dev.wait import wait_until
 from runner.execution import processes
+from runner.execution.job import extra_vars
 from runner.execution.warm.process import WarmProcess
-from tests.support.world import PROJECT, NewObject, World, deleting
+from runner.objects import S3Object
+from tests.support.world import PROJECT, SETTINGS, NewObject, World, deleting, requests_of
 
 _WAIT_S = 30.0
 PLAY = {
@@ -189,7 +191,7 @@ def test_warm_and_stock_report_the_same_task_by_task_and_leave_the_same(world: W
     objects = {executor: new_object(**spec) for executor in ("warm", "stock")}
     first = {executor: report_of(world, cr, executor) for executor, cr in objects.items()}
     assert first["warm"] == first["stock"]
-    assert any("BUCKET" in line and line.startswith("changed") for line in first["warm"])
+    assert any("NAMESPACE" in line and line.startswith("changed") for line in first["warm"])
     for cr in objects.values():
         world.s3.put_bucket_versioning(Bucket=cr["spec"]["bucketName"], VersioningConfiguration={"Status": "Suspended"})
     repaired = {executor: report_of(world, cr, executor) for executor, cr in objects.items()}
@@ -235,6 +237,34 @@ def test_modules_of_the_role_and_of_collections_run_in_the_run_process(
     before, user, command, after = found.groups()
     assert before == user == after
     assert command != before, "what is not supported has a worker process"
+
+
+def test_loop_runs_in_the_run_process_and_shows_each_item(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    absent = {"api_version": "v1", "kind": "Secret", "name": "{{ item }}", "state": "absent"}
+    tasks = [
+        {"ansible.builtin.set_fact": {"before": "{{ lookup('pipe', 'echo $PPID') }}"}},
+        {**print_text("{{ item }}-{{ before == lookup('pipe', 'echo $PPID') }}"), "loop": ["one", "two"]},
+        {"kubernetes.core.k8s": absent, "loop": ["three", "four"]},
+    ]
+    play = Play(warm, world, tmp_path, *tasks)
+    output = play.output()
+    assert play.process.returncode == 0, output
+    assert re.findall(r"\(item=(\w+)\)", output) == ["one", "two", "three", "four"]
+    assert re.findall(r"\w+-True", output) == ["one-True", "two-True"]
+
+
+def test_run_of_the_operator_reports_only_changes_and_failures(warm: WarmProcess, world: World, tmp_path: Path) -> None:
+    tasks = [
+        {**print_text("unchanged"), "loop": ["one"]},
+        {"ansible.builtin.command": "echo changed"},
+        {**print_text("skipped"), "when": "false"},
+        {"ansible.builtin.fail": {"msg": "the reason"}},
+    ]
+    plays = [Play(warm, world, tmp_path, *tasks, **more) for more in ({}, {processes.ONLY_CHANGES: "1"})]
+    found = [re.findall(r"^(ok|changed|skipping|fatal|TASK)\b", play.output(), re.MULTILINE) for play in plays]
+    every = ["TASK", "ok", "TASK", "changed", "TASK", "skipping", "TASK", "fatal"]
+    # The callback shows the name of a task with its first result.
+    assert found == [every, ["TASK", "changed", "TASK", "fatal"]]
 
 
 def test_modules_of_a_run_share_their_connections(warm: WarmProcess, world: World, tmp_path: Path) -> None:
@@ -447,17 +477,20 @@ def test_end_of_the_operator_ends_the_warm_process_and_its_runs(world: World, tm
 
 # Prints how many templates are compiled for each text, in a process that has imported everything.
 _COMPILED = """
-import jinja2, sys
+import jinja2, os, sys
 from runner.execution.warm import preload
 preload.import_all()
 from ansible._internal._templating._engine import TemplateEngine, TemplateOptions
+from ansible.parsing.dataloader import DataLoader
 from ansible.template import trust_as_template
 compiled, stock = [], jinja2.Environment._generate
 def generate(self, *arguments, **more):
     compiled.append(1)
     return stock(self, *arguments, **more)
 jinja2.Environment._generate = generate
-engine = TemplateEngine(variables={"b": "c", "s3bucket_cr": {}})
+loader = DataLoader()
+loader.set_basedir(os.path.abspath("playbooks"))
+engine = TemplateEngine(loader, variables={"b": "c", "s3bucket_cr": {}})
 for text, options in eval(sys.stdin.read()):
     compiled.clear()
     result = engine.template(trust_as_template(text), options=TemplateOptions(**options))
@@ -494,3 +527,49 @@ def test_templates_of_the_role_are_compiled_before_any_run(world: World) -> None
         "1 a\\\\b",
         "1 a\\b",
     ]
+
+
+# Runs ansible-playbook with these arguments as a child of the warm process does, and prints what it has done.
+_COUNTED = """
+import collections, json, os, sys
+from runner.execution.warm import preload, server
+preload.import_all()
+import jinja2
+from ansible.parsing import dataloader
+done = {"compiled": [], "parsed": [], "forked": []}
+def count(owner, name, kind, what):
+    stock = getattr(owner, name)
+    def counted(*arguments, **more):
+        done[kind].append(what(*arguments, **more))
+        return stock(*arguments, **more)
+    setattr(owner, name, counted)
+count(jinja2.Environment, "compile", "compiled", lambda _, source, *more: str(source))
+count(dataloader, "from_yaml", "parsed", lambda data, file_name, **more: os.path.basename(str(file_name)))
+count(os, "fork", "forked", lambda: 1)
+code = server._playbook(["ansible-playbook", *sys.argv[1:]])
+print("\\n" + json.dumps({**done, "code": code}))
+"""
+
+
+def test_warm_run_of_a_new_object_does_once_what_it_must_and_nothing_that_can_be_done_before(
+    world: World, new_object: NewObject, tmp_path: Path
+) -> None:
+    cr, extra = new_object(), tmp_path / "extra.json"
+    extra.write_text(json.dumps(extra_vars(S3Object(cr), SETTINGS)))
+    arguments = ["-i", "localhost,", str(PROJECT / "playbooks" / "reconcile.yml"), "-e", f"@{extra}"]
+    with requests_of(world) as requests:
+        done = subprocess.run(
+            [sys.executable, "-c", _COUNTED, *arguments],
+            env=world.environment(ANSIBLE_ROLES_PATH=str(PROJECT / "roles")),
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=PROJECT,
+        )
+    counted = json.loads(done.stdout.splitlines()[-1])
+    assert world.differs(cr) == []
+    assert counted == {"compiled": [], "parsed": ["extra.json"], "forked": [], "code": 0}
+    (key,) = {item["access_key"] for item in requests if item["action"] == "CreateUser"}
+    by_operator = [item["action"] for item in requests if item["access_key"] == key]
+    assert len(by_operator) <= 18, by_operator
+    assert len(requests) - len(by_operator) == 1, "the new key is verified once"

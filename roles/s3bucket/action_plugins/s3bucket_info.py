@@ -138,7 +138,12 @@ class ActionModule(NormalAction):
             return refusal
         # Ansible runs modules in the playbook's folder. A relative KUBECONFIG would be another file there, or none.
         self._task.args["working_directory"] = str(Path.cwd())
-        return dict(super().run(tmp, task_vars))
+        result = dict(super().run(tmp, task_vars))
+        if not result.get("failed"):
+            # The tasks that follow need not find it out again, each for itself.
+            is_aws = [name.startswith("s3bucket_aws_") for name in given]
+            result |= {"gives_no_aws": not any(is_aws), "gives_no_kubernetes": all(is_aws)}
+        return result
 
     def _given(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """The role's connection variables that are set."""

@@ -10,6 +10,7 @@ short_description: Create an S3 object's bucket and IAM users, never touching on
 description:
   - The call that creates a bucket or user sets its owner tags, so that neither ever exists without them. The users are
     created first. With them the object claims the bucket's name in IAM, where no key of a tenant can write.
+  - The users that it creates get their inline policies, after the bucket.
   - C(amazon.aws.s3_bucket) tags afterwards and takes over an existing bucket; C(amazon.aws.iam_user) takes
     over an existing user. This module fails with reason Conflict instead.
   - Returns what C(s3bucket_settings) has to change in a bucket that was just created.
@@ -75,6 +76,7 @@ bucket_arguments:
   returned: success
 """
 
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -98,6 +100,7 @@ from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import check_has_bucket_tags, get_bucket_tags, is_empty, listed
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.spec import Wanted
+from ansible.module_utils.s3bucket.users import policy_name_of
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 # S3 reads are consistent for objects, but not for buckets: "you might see an old configuration for a short time".
@@ -133,6 +136,8 @@ def main() -> None:
             if create_bucket(s3, wanted, is_aws=settings.is_aws) and not settings.is_aws:
                 tag_new_bucket(s3, wanted, bucket_owner)
             arguments = read_back(lambda: arguments_of_new(s3, wanted, bucket_owner), time.monotonic, time.sleep)
+        # Last, as IAM may not know a user at once.
+        put_policies(module, wanted, settings)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True, bucket_arguments=arguments)
@@ -239,6 +244,16 @@ def create_users(module: AnsibleAWSModule, wanted: Wanted, settings: RoleSetting
         elif given["creates_bucket"] and user.is_first:
             # It is owned. Another user of the spec may belong to another object.
             tag(user.username, {owner.BUCKET: wanted.bucket})
+
+
+def put_policies(module: AnsibleAWSModule, wanted: Wanted, settings: RoleSettings) -> None:
+    """Give the users that were created their policies. A new user has none, so nothing is read."""
+    iam = make_iam_client(module, settings)
+    for user in wanted.users:
+        if user.username in module.params["users"]:
+            name, text = policy_name_of(user.username, wanted.bucket), json.dumps(wanted.policy_of(user))
+            with failing_to(f"put the policy of IAM user {user.username} (iam:PutUserPolicy)"):
+                iam.put_user_policy(UserName=user.username, PolicyName=name, PolicyDocument=text)
 
 
 def create_user(

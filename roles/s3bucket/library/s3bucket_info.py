@@ -314,7 +314,8 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         "step": "access" if user.wanted.is_first else "users",
         "policy_name": policy_name_of(user.wanted.username, wanted.bucket),
         "policy": wanted.policy_of(user.wanted),
-        "puts_policy": user.puts_policy,
+        # A new user gets its policy from s3bucket_create.
+        "puts_policy": user.puts_policy and not creates_user(user),
         "policies": plan_policies(user),
         "needs_access": user.writes_secret
         or user.keys.differs
@@ -322,10 +323,17 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         or not (user.wanted.is_first or user.differs == user.written == []),
         "status": user_status(user, shows_key=True, is_after=True),
         **in_secret,
-        "tasks": "access_of_several.yml"
-        if len(wanted.users) > 1 or in_secret["has_more"] or user.policies
-        else "access.yml",
+        "tasks": tasks_for(wanted, user, in_secret),
     }
+
+
+def tasks_for(wanted: Wanted, user: UserObservation, in_secret: dict[str, Any]) -> str:
+    """The file with the tasks for the key and the Secret of one IAM user."""
+    if len(wanted.users) > 1 or in_secret["has_more"] or user.policies:
+        return "access_of_several.yml"
+    keys = user.keys
+    has_old = keys.delete_first or keys.delete_after or keys.activate or keys.deactivate
+    return "access.yml" if has_old or in_secret["recreate_secret_uid"] else "access_new.yml"
 
 
 def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3bucket_user
-short_description: Tag or delete an IAM user of an S3-compatible store
+short_description: Tag an IAM user, or delete one of an S3-compatible store
 description:
-  - In place of C(amazon.aws.iam_user), which needs actions that such a store may lack. The role uses it only with
-    C(s3bucket_provider=Other).
-  - Where the store's users have no tags, they are kept in an inline policy.
+  - In place of C(amazon.aws.iam_user), which makes five requests for a tag, and creates a user that does not exist.
+  - A store may also lack actions that C(amazon.aws.iam_user) needs to delete a user. On AWS the role deletes users with
+    C(amazon.aws.iam_user), because a user may have credentials that a store does not know.
+  - Where a store's users have no tags, they are kept in an inline policy.
   - Creates no user; M(s3bucket_create) does.
 author: s3-operator contributors
 options:
@@ -63,7 +64,7 @@ s3bucket_reason:
 
 from typing import Any
 
-from ansible.module_utils.s3bucket import store_users
+from ansible.module_utils.s3bucket import aws_users, store_users
 from ansible.module_utils.s3bucket.capabilities import AWS, Capabilities
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
@@ -102,9 +103,12 @@ def main() -> None:
 def change(iam: AwsClient, given: dict[str, Any], capabilities: Capabilities) -> bool:
     """Set boundary and tags; return whether any of them differed."""
     name, tags = given["name"], given["tags"]
-    has_boundary = bool(given["boundary"]) and store_users.set_boundary(iam, name, given["boundary"])
-    has_tags = store_users.write_tags(iam, name, tags, purges=given["purge_tags"], has_tags=capabilities.user_tags)
-    return has_boundary or has_tags
+    boundary, purges = given["boundary"], given["purge_tags"]
+    if capabilities.is_aws:
+        has_boundary = bool(boundary) and aws_users.set_boundary(iam, name, boundary)
+        return aws_users.write_tags(iam, name, tags, purges=purges) or has_boundary
+    has_boundary = bool(boundary) and store_users.set_boundary(iam, name, boundary)
+    return store_users.write_tags(iam, name, tags, purges=purges, has_tags=capabilities.user_tags) or has_boundary
 
 
 if __name__ == "__main__":

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from runner.execution.warm import inprocess, internals
-from runner.yaml_file import read_document
+from runner.execution.warm import files, inprocess, internals, templates
 
 _IMPORTS = (
     "ansible.cli.playbook",
@@ -72,7 +69,7 @@ def import_all() -> None:
     _import_role()
     internals.install()
     _make_clients()
-    _compile_templates()
+    _read_files()
     _forget_warnings()
 
 
@@ -101,9 +98,8 @@ def _import_role() -> None:
         for path in (role / "library").glob("*.py"):
             inprocess.preload(path)
         loaders = importlib.import_module("ansible.plugins.loader")
-        loaders.action_loader.add_directory(str(role / "action_plugins"))
+        loaders.add_all_plugin_dirs(str(role))
         loaders.action_loader.get("s3bucket_info", class_only=True)
-        loaders.filter_loader.add_directory(str(role / "filter_plugins"))
         core = role / "module_utils" / "s3bucket"
         for path in core.rglob("*.py"):
             if path.name != "__init__.py":
@@ -133,21 +129,10 @@ def _make_clients() -> None:
         )
 
 
-def _compile_templates() -> None:
-    """Compile the role's templates once. A run has about a hundred of them, and each takes 0.1 ms to a few ms."""
-    engine = importlib.import_module("ansible._internal._templating._engine")
-    templar = engine.TemplateEngine()
+def _read_files() -> None:
+    """Parse the role's and the playbooks' files, and compile their templates."""
     for role in _roles():
-        for path in [*role.rglob("*.yml"), *role.parents[1].glob("playbooks/**/*.yml")]:
-            # No run compiles the texts of the argument specs, and they are the longest file.
-            for text in _texts_of(read_document(path)) if path.parent.name != "meta" else ():
-                if "{{" in text or "{%" in text:
-                    templar._compile_template(text, engine.TemplateOptions.DEFAULT)
-
-
-def _texts_of(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _texts_of(child)
+        playbooks = role.parents[1] / "playbooks"
+        # No run compiles the texts of the argument specs, and they are the longest file.
+        paths = [path for path in role.rglob("*.yml") if path.name != "argument_specs.yml"]
+        templates.compile_all(str(playbooks), files.preload([*paths, *playbooks.rglob("*.yml")]))

@@ -12,8 +12,6 @@ import atexit
 import contextlib
 import ctypes
 import gc
-import importlib
-import json
 import os
 import resource
 import selectors
@@ -27,12 +25,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from runner.execution import processes
-from runner.execution.warm import internals, preload
+from runner.execution.warm import internals, preload, reads
 
 EXIT_UNSUPPORTED = 3
 _MAX_REQUEST = 4 * 1024 * 1024
 _REQUEST_S = 5.0
 _BACKLOG = 64
+# What ansible-core reads when it is imported.
+_ENVIRONMENT = dict(os.environ)
 _ENV_START_FIELD = 47
 # The limit for each process of a run. The fork itself accounts for 0.1 GiB of it. A run that leaks memory gets a
 # MemoryError. Without the limit the kernel would end the container, with all its runs.
@@ -234,9 +234,7 @@ def _playbook(arguments: list[str]) -> int:
 
     # The warm process's own temporary folder must not be removed by a run.
     atexit.unregister(cleanup_tmp_file)
-    constants = importlib.import_module("ansible.constants")
-    for name in constants.config.get_configuration_definitions():
-        constants.set_constant(name, constants.config.get_config_value(name, variables=vars(constants)))
+    reads.update_constants(_ENVIRONMENT)
     try:
         PlaybookCLI.cli_executor(arguments)
     except SystemExit as ended:
@@ -268,15 +266,29 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
             if not part:
                 raise ValueError("half a request")
             body += part
-        request = json.loads(body)
+        request = _parse(body)
         if not request["environment"].get(processes.RUN_ID):
             raise ValueError("no run id")
-    except (KeyError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         for descriptor in descriptors:
             os.close(descriptor)
         raise ValueError(str(error)) from error
     connection.settimeout(None)
     return request, list(descriptors)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """The arguments, the folder and the environment, as ``shim`` writes them.
+
+    :raises ValueError: for any other text
+    """
+    count, *texts = map(os.fsdecode, body.split(b"\0"))
+    arguments, (folder, *environment) = texts[: int(count)], texts[int(count) :]
+    return {
+        "arguments": arguments,
+        "folder": folder,
+        "environment": dict(item.split("=", 1) for item in environment),
+    }
 
 
 def _is_closed(connection: socket.socket) -> bool:

@@ -216,6 +216,15 @@ def test_event_that_is_delivered_again_is_only_counted() -> None:
     assert (rig.count(Result.CHECK), rig.count(Result.REPEATED)) == (1, 99)
 
 
+def test_check_after_a_change_comes_before_the_periodic_checks_of_its_namespace() -> None:
+    rig = Rig()
+    for number in range(50):
+        rig.work.add(("team", f"due-{number}"), Lane.RESYNC)
+    rig.now += SYNC_S
+    rig.receive(bucket_event("PutBucketPolicy", "photos"))
+    assert rig.work.get(0) == (PHOTOS, Lane.RESYNC)
+
+
 def test_many_changes_of_one_object_are_one_check() -> None:
     rig = Rig()
     rig.receive(*(bucket_event("PutBucketTagging", "photos") for _ in range(5)))

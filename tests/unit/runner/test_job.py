@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import ansible_runner
 import pytest
 
 from runner.execution import processes
@@ -201,3 +202,14 @@ def test_run_gets_what_the_operator_has_found_out_about_the_store(tmp_path: Path
     stats = {"ansible.builtin.set_stats": {"data": {"s3bucket_result": result}}}
     store = Capabilities(is_aws=False, bucket_owner="id-of-the-store")
     assert run_play(tmp_path, stats, find_capabilities=lambda: store)[0].message == "id-of-the-store"
+
+
+def test_end_of_a_process_is_not_followed_by_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ansible-runner starts and closes each run. pexpect would sleep for 0.1 s."""
+    slept: list[float] = []
+    child = ansible_runner.runner.pexpect.spawn(sys.executable, ["-c", ""])
+    child.expect(ansible_runner.runner.pexpect.EOF)
+    assert not child.isalive()
+    monkeypatch.setattr("ptyprocess.ptyprocess.time.sleep", slept.append)
+    child.close()
+    assert slept == [0]

@@ -1,0 +1,85 @@
+"""What a warm run does not read again, and when it does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from runner.execution.warm import files, reads
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[[], Any]:
+    """Loads a file that was parsed before, as Ansible loads the role's; the stock function returns None."""
+    path = tmp_path / "main.yml"
+    path.write_text("[first]")
+    files.preload([path])
+    loader = SimpleNamespace(path_dwim=str)
+    replaced = files.give_parsed(lambda *_, **__: None)
+    return lambda: replaced(loader, str(path), trusted_as_template=True)
+
+
+def test_first_load_of_a_file_gets_what_was_parsed(load: Callable[[], Any]) -> None:
+    assert load() == ["first"]
+    assert load() is None, "the first one may have changed it"
+
+
+def test_file_that_was_changed_is_parsed_again(load: Callable[[], Any], tmp_path: Path) -> None:
+    (tmp_path / "main.yml").write_text("[another]")
+    assert load() is None
+
+
+def test_yaml_is_read_by_libyaml_and_its_errors_are_the_stock_ones(tmp_path: Path) -> None:
+    load = reads.read_by_libyaml(yaml.safe_load)
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text("a: [1]")
+    bad.write_text("a: [1")
+    with good.open() as stream:
+        assert load(stream) == load(good.read_text()) == {"a": [1]}
+    errors = []
+    for read in (load, yaml.safe_load):
+        with bad.open() as stream, pytest.raises(yaml.YAMLError) as error:
+            read(stream)
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]
+    assert str(bad) in errors[0]
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "Https_Proxy"])
+def test_proxies_are_searched_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for other in [other for other in os.environ if other.lower().endswith("_proxy")]:
+        monkeypatch.delenv(other)
+    find = reads.find_proxies(lambda: {"https": "found"})
+    assert find() == {}
+    monkeypatch.setenv(name, "http://proxy")
+    assert find() == {"https": "found"}
+
+
+class Loader:
+    """A PluginLoader, as far as the search needs one."""
+
+    def __init__(self) -> None:
+        self._extra_dirs: list[str] = []
+
+
+def test_plugin_is_searched_once_until_there_is_another_folder() -> None:
+    searched: list[str] = []
+
+    def search(self: Any, name: str, *_: Any) -> Any:
+        searched.append(name)
+        return SimpleNamespace(deprecated=False, pending_redirect=None, of=self)
+
+    find, loader = reads.keep_found_plugins(search), Loader()
+    assert find(loader, "copy").of is find(loader, "copy").of is loader
+    assert find(loader, "copy") is not find(loader, "copy")
+    assert searched == ["copy"]
+    loader._extra_dirs.append("library")
+    find(loader, "copy")
+    find(loader, "copy", "other")
+    assert searched == ["copy"] * 3
