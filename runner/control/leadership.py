@@ -57,6 +57,10 @@ class Leadership:
         """Whether the role may run: no other replica can have the Lease yet."""
         return not self._is_elected or self._election.is_leading()
 
+    def join(self) -> None:
+        """Let other replicas know that this one works; at the next renewal."""
+        self._election.is_leaving = False
+
     def leave(self) -> None:
         """Let other replicas know that this one is about to stop; at the next renewal."""
         self._election.is_leaving = True

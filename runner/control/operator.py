@@ -44,6 +44,7 @@ from runner.settings import Settings
 _LOG = logging.getLogger(__name__)
 # How often new reads of all IAM users are requested, at least.
 _ORPHAN_PERIOD_S = 60.0
+_JOIN_POLL_S = 0.2
 
 
 class Operator:
@@ -114,6 +115,7 @@ class Operator:
         processes.collect_less()
         if components is not None and not self._stopping.is_set():
             self._start_work(components)
+            self._join()
             self._stopping.wait()
             self._stop_work(components)
         self._leadership.release()
@@ -219,6 +221,13 @@ class Operator:
         shards.on_replicas = partial(self._share, components)
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
         shards.start(self._threads, self._leadership.ended)
+
+    def _join(self) -> None:
+        """Have a share of the shards, as soon as the objects are known, and not before that."""
+        while self._shards is not None and self._watches.find_problem():
+            if self._stopping.wait(_JOIN_POLL_S):
+                return
+        self._leadership.join()
 
     def _share(self, components: Components, replicas: int) -> None:
         self._metrics.replicas.set(replicas)

@@ -267,6 +267,9 @@ class Reconciler:
             self._end_claim(s3, outcome)
 
     def _end_claim(self, s3: S3Object, outcome: Outcome | None) -> None:
+        if not self._work.may_run(s3.uid):
+            # Whoever has the object now may be in a run, with the same claim. It expires by itself.
+            return
         try:
             self._claims.end_run(s3, outcome)
         except KubeError as error:

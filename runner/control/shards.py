@@ -28,8 +28,6 @@ from runner.kube.shard_leases import SHARDS, Seen, ShardLeases, shard_of
 _LOG = logging.getLogger(__name__)
 COMMON = 0
 """Who has this shard also does what is to be done once for all objects."""
-# Attempts to renew wait for the API server: no shard waits for more than a few others.
-_RENEWERS = 4
 _POLL_S = 1.0
 
 
@@ -152,8 +150,9 @@ class Shards:
 
     def start(self, threads: Threads, ended: threading.Event) -> None:
         """Take and renew shards until ``ended`` is set."""
-        for number in range(_RENEWERS):
-            threads.start(f"shard-renew-{number}", self._renew, number, ended)
+        # Attempts to renew wait for the API server: none waits for that of another shard.
+        for shard in range(SHARDS):
+            threads.start(f"shard-renew-{shard}", self._renew, shard, ended)
         threads.start("shard-deadline", self._watch_deadlines, ended)
         threads.start("shards", self._balance, ended)
 
@@ -190,7 +189,7 @@ class Shards:
         """Whether a run on an object must end now: its shard is lost, or is to be given up and its time is over."""
         shard = _of(uid)
         is_late = self._clock() >= self._drain_until.get(shard, math.inf)
-        return is_late or self._states[shard] in (State.LOST, State.FREE)
+        return is_late or not self._may_go_on(shard)
 
     @contextlib.contextmanager
     def working(self, uid: str) -> Iterator[bool]:
@@ -265,7 +264,14 @@ class Shards:
     def _try(self, shard: int) -> bool:
         hold = self._holds[shard]
         hold.reset()
-        if not hold.try_once():
+        try:
+            if not hold.try_once():
+                return False
+        except KubeError as error:
+            if not error.status:
+                # Others would not be answered either.
+                raise
+            _LOG.warning("shard not taken", extra={"shard": shard, "error": str(error)})
             return False
         with self._lock:
             self._states[shard] = State.HELD
@@ -308,10 +314,9 @@ class Shards:
 
     # Renewal
 
-    def _renew(self, number: int, ended: threading.Event) -> None:
+    def _renew(self, shard: int, ended: threading.Event) -> None:
         while not ended.wait(self._terms.retry_period_s):
-            for shard in range(number, SHARDS, _RENEWERS):
-                self.renew(shard)
+            self.renew(shard)
 
     def renew(self, shard: int) -> None:
         """Renew a shard's Lease, unless that was done a moment ago."""
@@ -337,12 +342,7 @@ class Shards:
 
     def end_lost(self) -> None:
         """End the work on each shard that was not renewed for the renew deadline, or that another has taken."""
-        lost = []
-        for shard, state in enumerate(self._states):
-            if state in (State.HELD, State.DRAINING) and not self._holds[shard].is_certain():
-                with self._lock:
-                    self._states[shard] = State.LOST
-                lost.append(shard)
+        lost = [shard for shard in range(SHARDS) if self._lose(shard)]
         for shard in lost:
             _LOG.error("shard lost", extra={"shard": shard})
             self.kill_runs(shard)
@@ -351,3 +351,14 @@ class Shards:
             self.on_loss(shard)
         if lost:
             self._changed.set()
+        for shard in range(SHARDS):
+            if shard not in lost and self._states[shard] is State.LOST and self._busy[shard]:
+                # A run that was just about to begin had no process yet when the others were killed.
+                self.kill_runs(shard)
+
+    def _lose(self, shard: int) -> bool:
+        with self._lock:
+            is_lost = self._states[shard] in (State.HELD, State.DRAINING) and not self._holds[shard].is_certain()
+            if is_lost:
+                self._states[shard] = State.LOST
+            return is_lost

@@ -2,8 +2,8 @@
 
 They are kept in ConfigMaps in the operator's namespace, by a hash of the bucket's name, so that replicas seldom write
 the same one at once. Each is written only as it was read (resourceVersion): of two replicas that claim a name, one
-reads the other's claim. Expired claims are removed with the next write. The times are those of UTC, as the clocks of
-nodes agree to much less than a claim is kept. Threads: any.
+reads the other's claim. The workers of one replica take turns. Expired claims are removed with the next write. The
+times are those of UTC, as the clocks of nodes agree to much less than a claim is kept. Threads: any.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import hashlib
 import json
 import logging
 import math
+import random
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -24,7 +26,9 @@ from runner.kube.client import KubeError
 _LOG = logging.getLogger(__name__)
 CONFIG_MAPS = 16
 _KEY = "claims"
-_ATTEMPTS = 5
+_ATTEMPTS = 8
+# Seconds, at most, before the second attempt; twice as many before the third. A write takes less.
+_FIRST_WAIT_S = 0.02
 
 
 class ConfigMaps(Protocol):
@@ -48,6 +52,7 @@ class SharedRecords:
         self._kube = kube
         self._namespace = namespace
         self._release = release
+        self._turns = [threading.Lock() for _ in range(CONFIG_MAPS)]
 
     def find(self, bucket: str) -> Record | None:
         """The claim on a bucket's name that has not expired.
@@ -61,26 +66,30 @@ class SharedRecords:
 
         :raises KubeError: when the API server does not answer, or others were faster again and again
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            records, version = self._read(bucket)
-            before, key = dict(records), _key_of(bucket)
-            record = change(records.pop(key, None))
-            if record is not None:
-                records[key] = record
-            if records == before:
-                return
+        with self._turns[_number_of(bucket)]:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    self._try(bucket, change)
+                except KubeError as error:
+                    if not error.is_conflict or attempt == _ATTEMPTS:
+                        raise
+                    # With jitter: replicas that write one ConfigMap again and again do not meet each time.
+                    time.sleep(random.random() * attempt * _FIRST_WAIT_S)  # noqa: S311 - jitter
+                else:
+                    return
+
+    def _try(self, bucket: str, change: Callable[[Record | None], Record | None]) -> None:
+        records, version = self._read(bucket)
+        before, key = dict(records), _key_of(bucket)
+        record = change(records.pop(key, None))
+        if record is not None:
+            records[key] = record
+        if records != before:
             text = json.dumps({name: _item_of(one) for name, one in records.items()}, separators=(",", ":"))
-            try:
-                self._kube.write_config_map(self._namespace, self._name_of(bucket), {_KEY: text}, version)
-            except KubeError as error:
-                if not error.is_conflict or attempt == _ATTEMPTS:
-                    raise
-            else:
-                return
+            self._kube.write_config_map(self._namespace, self._name_of(bucket), {_KEY: text}, version)
 
     def _name_of(self, bucket: str) -> str:
-        number = zlib.crc32(bucket.encode(errors="surrogatepass")) % CONFIG_MAPS
-        return f"{self._release}-claims-{number:02}"
+        return f"{self._release}-claims-{_number_of(bucket):02}"
 
     def _read(self, bucket: str) -> tuple[dict[str, Record], str]:
         found = self._kube.find_config_map(self._namespace, self._name_of(bucket))
@@ -88,6 +97,10 @@ class SharedRecords:
             return {}, ""
         records = _records_of(found[0].get(_KEY, ""))
         return {name: one for name, one in records.items() if one.expires_at > self.now()}, found[1]
+
+
+def _number_of(bucket: str) -> int:
+    return zlib.crc32(bucket.encode(errors="surrogatepass")) % CONFIG_MAPS
 
 
 def _key_of(bucket: str) -> str:
@@ -106,7 +119,7 @@ def _records_of(text: str) -> dict[str, Record]:
     try:
         items = json.loads(text) if text else {}
         return {name: _record_of(*item) for name, item in items.items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, RecursionError, TypeError, ValueError) as error:
         _LOG.warning("claims not read", extra={"error": str(error)[:200]})
         return {}
 

@@ -73,7 +73,10 @@ class UserCache:
         self._lock = threading.Lock()
         self._users = PackedUsers()
         self._read_at = -math.inf
+        # What others note must not wait for AWS: a lock of its own.
+        self._notes = threading.Lock()
         self._changed_at: dict[str, float] = {}
+        self._expired_at = -math.inf
         # How many users were needed since all were read.
         self._requests = 0
         self._refusal: ReconcileError | None = None
@@ -85,7 +88,7 @@ class UserCache:
         """
         with self._lock:
             self._requests += 1
-            if self._clock() >= self._read_at + self._period_s:
+            if self._is_old():
                 self._renew(iam)
             if self._refusal:
                 raise self._refusal
@@ -102,24 +105,27 @@ class UserCache:
         if capabilities.lacks(_READ_ALL):
             return read.PerUserReader(iam, capabilities)
         with self._time_limit.holding(self._lock):
-            if self._clock() >= self._read_at + self._period_s:
+            if self._is_old():
                 self._renew(iam)
             self._requests += 1
-            is_changed = any(self._changed_at.get(name.lower(), -math.inf) >= self._read_at for name in usernames)
+            with self._notes:
+                is_changed = any(self._changed_at.get(name.lower(), -math.inf) >= self._read_at for name in usernames)
             if not self._users or is_changed:
                 return read.PerUserReader(iam, capabilities)
             return read.BulkUserReader(iam, self._users, capabilities)
 
     def forget(self, usernames: Iterable[str]) -> None:
-        """What was read of these users no longer holds."""
-        with self._lock:
+        """What was read of these users no longer holds. Does not wait for AWS."""
+        with self._notes:
             # IAM does not distinguish names by case, and an event may have another one than the spec.
             self._changed_at |= dict.fromkeys((name.lower() for name in usernames), self._clock())
 
     def expire(self) -> None:
-        """What was read of all users no longer holds."""
-        with self._lock:
-            self._read_at = -math.inf
+        """What was read of all users until now no longer holds. Does not wait for AWS."""
+        self._expired_at = self._clock()
+
+    def _is_old(self) -> bool:
+        return self._clock() >= self._read_at + self._period_s or self._expired_at >= self._read_at
 
     def _renew(self, iam: Client) -> None:
         now = self._clock()
@@ -138,4 +144,5 @@ class UserCache:
             self._users, self._refusal = PackedUsers(), refusal
             _LOG.warning("IAM users are read one by one", extra={"error": refusal.message[:_MAX_MESSAGE]})
         self._read_at = now
-        self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}
+        with self._notes:
+            self._changed_at = {name: at for name, at in self._changed_at.items() if at >= now}

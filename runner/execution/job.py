@@ -149,6 +149,9 @@ class AnsibleJob:
             record.failure = f"the work directory cannot be used: {error.strerror}: free space, or change --work-dir"
         finally:
             del self._running[run_id]
+        if not record.failure and record.end is None and self._must_end(request.uid):
+            # It was killed from outside, and not asked again whether to end.
+            record.end = Reason.RUN_CANCELLED
         return self._outcome(record)
 
     def _run_in_folder(self, run_id: str, request: _Request, handler: _EventHandler) -> None:

@@ -59,6 +59,9 @@ _PAGES_WAIT_S = 120.0
 # JSON takes up to twenty times its bytes once it is parsed, so one large text is at a time.
 _PARSING = threading.Lock()
 _SMALL = 64 * 1024
+# So many threads renew Leases at once, where replicas share the objects. A further connection would be closed after
+# each request.
+_LEASE_CONNECTIONS = 18
 
 
 def merge_patch(old: JsonObject, new: JsonObject) -> JsonObject:
@@ -164,7 +167,7 @@ class Kube:
         # Plain JSON by path. CoreV1Api would import 20 MB of models, and make one of each object that a watch reads.
         self._raw = _connect()
         # Connections of its own: a Lease does not wait for, or break with, any other call.
-        self._lease_raw = _connect()
+        self._lease_raw = _connect(_LEASE_CONNECTIONS)
 
     def get_cluster_id(self) -> str:
         """The uid of kube-system."""
@@ -429,8 +432,10 @@ class _TooLargeError(_AnswerError):
     """An answer has more bytes than are read of one."""
 
 
-def _connect() -> DynamicClient:
+def _connect(connections: int | None = None) -> DynamicClient:
     settings = client.Configuration.get_default_copy()
+    if connections:
+        settings.connection_pool_maxsize = connections
     # By default urllib3 sends a GET or PUT that is not answered four times, each with the whole time-out.
     settings.retries = False
     # Of the dynamic client only its requests by path; what it would discover is known.

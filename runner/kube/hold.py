@@ -121,10 +121,9 @@ class Hold:
         """The name of the Lease."""
         return self._name
 
-    @property
-    def last_seen(self) -> tuple[object, float]:
-        """Holder and time of the last renewal that was read, and when they were seen to change."""
-        return self._seen
+    def become(self, other: Hold) -> None:
+        """Be about the Lease of another one, with what that has observed."""
+        self._name, self._seen, self._taken_until = other._name, other._seen, other._taken_until
 
     def observe(self, lease: Lease | None) -> bool:
         """Note the Lease as it was just read; None: there is none. Returns whether another may have it."""
@@ -144,7 +143,7 @@ class Hold:
     def try_once(self, *, is_leaving: bool = False) -> bool:
         """Take or renew the Lease if it is free or this candidate has it. Takes no longer than :attr:`Terms.attempt_s`.
 
-        :param is_leaving: publish that this replica is about to stop
+        :param is_leaving: publish that this replica takes no work
         :raises KubeError: when the API server does not answer
         """
         # From before the first call: the Lease may be written long after it was requested.

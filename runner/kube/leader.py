@@ -84,6 +84,7 @@ class Election(Hold):
 
     :param name: of the Lease
     :param scope: as :func:`scope_of` makes it
+    :ivar is_leaving: whether other replicas are to know, with the next renewal, that this one takes no work
     :ivar refusal: why the Lease is not acquired although it is free; empty otherwise, or where the release itself is
         the reason
     :ivar report_renewal: gets :attr:`renewed_at` after each renewal
@@ -131,7 +132,7 @@ class Election(Hold):
                 raise
             # Replicas that share Leases have that right, in the same namespace.
             return []
-        return [lease for lease in listed if release_of(lease) == self._release_name and lease.group]
+        return [lease for lease in listed if self._is_of_release(lease) and lease.group]
 
     def _holder_of(self, lease: Lease | None) -> str:
         is_held = lease is not None and self.is_other(lease.holder) and _is_held(lease)
@@ -177,11 +178,14 @@ class Election(Hold):
     def find_overlapping(self, namespace: str | None) -> list[str]:
         """Other operators that hold a Lease with an overlapping scope, in a namespace (None: in all).
 
-        One for each release: its replicas share many Leases.
+        One for each other release: its replicas share many Leases.
 
         :raises KubeError: when the API server does not answer, or does not admit the request
         """
-        return [_shown(lease) for lease in self._find_rivals(namespace)]
+        return [_shown(lease) for lease in self._find_rivals(namespace) if not self._is_of_release(lease)]
+
+    def _is_of_release(self, lease: Lease) -> bool:
+        return lease.namespace == self._candidate.namespace and release_of(lease) == self._release_name
 
     def _find_rivals(self, namespace: str | None) -> list[Lease]:
         found: dict[tuple[str, str], Lease] = {}
@@ -213,7 +217,9 @@ class Election(Hold):
 
         Each writes its Lease before it reads the others': of two that begin at once, at least one sees the other.
         """
-        if self._is_refused() or not self.try_once():
+        # An attempt that took too long left a Lease that another may have taken since: nothing is lost by that.
+        self.reset()
+        if self._is_refused() or not self.try_once(is_leaving=self.is_leaving):
             return False
         if self._is_refused():
             self.release()
@@ -247,7 +253,7 @@ class Election(Hold):
             return None
         if not rivals:
             return None
-        others = [lease for lease in rivals if release_of(lease) != self._release_name]
+        others = [lease for lease in rivals if not self._is_of_release(lease)]
         shown = _shown((others or rivals)[0])
         if not others:
             return _Refusal(

@@ -27,7 +27,7 @@ class Lease:
     :param scope: the namespaces that the operator watches; empty where that is not known
     :param renewed: when it was renewed last; None where that is no time
     :param group: the Leases that the replicas of one release share; empty for a Lease that one replica has alone
-    :param is_leaving: whether its holder is about to stop
+    :param is_leaving: whether its holder does not work yet, or is about to stop
     """
 
     namespace: str

@@ -45,7 +45,7 @@ def replica_lease(release: str, number: int) -> str:
 class Seen:
     """The Leases of all replicas at one moment.
 
-    :param replicas: who lives, in the order of their Leases; without those that are about to stop
+    :param replicas: who lives, in the order of their Leases; without those that do not work yet, or are about to stop
     :param free: the shards that no other replica may have
     """
 
@@ -61,6 +61,8 @@ class ReplicaElection(Election):
     ) -> None:
         namespace, identity, scope = candidate.namespace, candidate.identity, candidate.scope
         super().__init__(leases, namespace, identity, terms, clock, name=release, scope=scope, group=group_of(release))
+        # Until its work begins: nothing would be done about what others give up for it.
+        self.is_leaving = True
         # When each was seen to change: a replica that was killed released nothing.
         self._others = [Hold(leases, self._candidate, replica_lease(release, n), terms, clock) for n in range(SHARDS)]
 
@@ -69,8 +71,11 @@ class ReplicaElection(Election):
         free = [hold for hold in self._others if not hold.observe(listed.get(hold.name))]
         if not free:
             return False
+        # First the one that it has already, from an attempt that was written and not answered in time.
+        identity = self._candidate.identity
+        free.sort(key=lambda hold: hold.name not in listed or listed[hold.name].holder != identity)
         # Its own observations decide again whether the Lease is free.
-        self._name, self._seen = free[0].name, free[0].last_seen
+        self.become(free[0])
         return super()._take()
 
 
@@ -97,7 +102,9 @@ class ShardLeases:
         found = {lease.name: lease for lease in listed if lease.group == self._candidate.group}
         replicas = [found[hold.name] for hold in self._replicas if self._is_live(hold, found.get(hold.name))]
         free = [n for n, hold in enumerate(self.shards) if not hold.observe(found.get(hold.name))]
-        return Seen(tuple(lease.holder for lease in replicas if not lease.is_leaving), frozenset(free))
+        # Each counts once, whatever an attempt has left that was written and not answered in time.
+        holders = dict.fromkeys(lease.holder for lease in replicas if not lease.is_leaving)
+        return Seen(tuple(holders), frozenset(free))
 
     def _is_live(self, hold: Hold, lease: Lease | None) -> bool:
         if lease is None:

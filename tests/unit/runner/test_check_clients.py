@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,6 +117,30 @@ def test_users_of_a_store_are_read_one_by_one_for_a_check_and_all_for_orphans() 
     assert store.requests == ["GetUser"]
     users.read_all(iam)
     assert store.requests == ["GetUser", "ListUsers"]
+
+
+def test_what_no_longer_holds_is_noted_while_all_users_are_read_and_they_are_read_again() -> None:
+    """Whoever takes and releases Leases, or receives events, must not wait for AWS."""
+    store, lacking = StoreAnswers(), Capabilities(is_aws=False, lacking_actions=frozenset(OPTIONAL_READS))
+    iam, asked, answer = store.client("iam"), threading.Event(), threading.Event()
+    users = UserCache(300, lambda: 0.0, TimeLimit(10, lambda: 0.0), lambda: lacking)
+
+    def hold(**_: object) -> None:
+        asked.set()
+        answer.wait()
+
+    iam.meta.events.register("before-call", hold)
+    reading = threading.Thread(target=users.read_all, args=(iam,), daemon=True)
+    reading.start()
+    asked.wait()
+    noting = threading.Thread(target=lambda: users.forget(["photos"]) or users.expire(), daemon=True)  # type: ignore[func-returns-value]
+    noting.start()
+    noting.join(30)
+    assert not noting.is_alive()
+    answer.set()
+    reading.join()
+    users.read_all(iam)
+    assert store.requests == ["ListUsers", "ListUsers"]
 
 
 class Clock:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from runner.control.claims import CONSISTENCY_S, Claims
+from runner.control.decide import NameClaims
 from runner.control.shared_claims import CONFIG_MAPS, SharedRecords
 from runner.kube.cache import Cache
 from runner.kube.client import KubeError
@@ -289,6 +294,36 @@ class TestReplicas:
         assert not self.first.acquire(item("first"), found[0])
         assert answers == [True]
 
+    def test_runs_of_one_replica_do_not_fail_by_each_other(self) -> None:
+        """Names with one ConfigMap, as a tenant may choose them: each write would find another version than it read."""
+        names = [name for number in range(200) if crc32((name := f"bucket-{number}").encode()) % CONFIG_MAPS == 0][:10]
+        objects = [item("first", bucket=name) for name in names]
+        read, find = threading.Barrier(len(objects)), self.world.maps.find_config_map
+        write, refused = self.world.maps.write_config_map, []
+
+        def find_together(namespace: str, name: str) -> tuple[dict[str, str], str] | None:
+            found = find(namespace, name)
+            # As many as may read before one writes.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                read.wait(0.2)
+            return found
+
+        def write_and_count(*arguments: Any) -> None:
+            try:
+                write(*arguments)
+            except KubeError:
+                refused.append(arguments)
+                raise
+
+        self.world.maps.find_config_map = find_together  # type: ignore[method-assign]
+        self.world.maps.write_config_map = write_and_count  # type: ignore[method-assign]
+        with ThreadPoolExecutor(len(objects)) as pool:
+            done = list(pool.map(lambda one: self.first.acquire(one, NameClaims()), objects))
+        assert done == [True] * len(objects)
+        assert refused == []
+        self.world.maps.find_config_map = find  # type: ignore[method-assign]
+        assert all(self.second.find(one).claim for one in objects)
+
     def test_claim_of_a_replica_that_is_killed_in_a_run_expires(self) -> None:
         self.first.acquire(item("first"), self.first.find(item("first")))
         self.world.now = RUN_LIMIT_S - 1
@@ -329,7 +364,17 @@ class TestReplicas:
         assert self.world.run(item("first")) is READY
 
     @pytest.mark.parametrize(
-        "text", ["", "[]", "{", '{"a": [1]}', '{"a": ["u", "n", "x", false, "soon", false, null]}']
+        "text",
+        [
+            "",
+            "[]",
+            "{",
+            '{"a": [1]}',
+            '{"a": ["u", "n", "x", false, "soon", false, null]}',
+            "[" * 100_000,
+            '{"a": ["u", "n", "x", false, 1' + 400 * "0" + ", false, null]}",
+        ],
+        ids=range(7),
     )
     def test_config_map_that_a_person_has_edited_does_not_stop_anything(self, text: str) -> None:
         self.first.acquire(item("first"), self.first.find(item("first")))

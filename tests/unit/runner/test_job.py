@@ -79,6 +79,18 @@ def test_run_that_is_revoked_later_is_ended() -> None:
     assert record.end is Reason.RUN_CANCELLED
 
 
+def test_run_that_was_killed_because_it_was_revoked_is_no_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked: list[bool] = [False, True]
+    job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings(), is_revoked=lambda _: revoked.pop(0))
+    # It returns when nothing is left of the run, and does not ask again whether to cancel it.
+    monkeypatch.setattr("ansible_runner.run", lambda **_: None)
+    assert job.run(make_object()).reason is Reason.RUN_CANCELLED
+    revoked[:] = [False, False]
+    assert job.run(make_object()).reason is Reason.RUN_FAILED
+
+
 def test_kill_ends_the_runs_of_the_objects_that_it_is_about(tmp_path: Path) -> None:
     job = AnsibleJob(tmp_path, tmp_path, 1, RoleSettings())
     own = processes.operator_id()

@@ -605,6 +605,25 @@ def test_outcome_is_not_published_by_a_replica_that_has_lost_the_object_meanwhil
     assert reasons(kube) == ["CREATING"]
 
 
+def test_claim_is_left_as_it_is_by_a_replica_that_has_lost_the_object_meanwhile() -> None:
+    """The one that has the object now may be in a run, with the same claim."""
+    kube, work = FakeKube(make_item(**WITH_FINALIZER)), FakeWork()
+    job, parts = FakeJob(kube), FakeParts(drift_check=False, work=work)
+    reconciler = parts.make_reconciler(kube, job)
+    run = job.run
+    job.run = lambda s3: work.lose() or run(s3)  # type: ignore[method-assign]
+    reconciler.reconcile(KEY)
+    name = make_item()["spec"]["bucketName"]
+    found = parts.claims._records.find(name)
+    assert found is not None
+    assert found.is_running
+    work.is_certain = True
+    job.run = run  # type: ignore[method-assign]
+    reconciler.reconcile(KEY)
+    found = parts.claims._records.find(name)
+    assert found is None or not found.is_running
+
+
 class FakeWork:
     """One replica that gains or loses all objects."""
 

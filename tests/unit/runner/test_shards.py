@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import random
+import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,16 +14,26 @@ from typing import Any
 
 import pytest
 
+from dev.wait import wait_until
 from runner.control.handlers import ObjectHandler
 from runner.control.queue import Lane, WorkQueue
 from runner.control.sharded import ShardedQueue, mark_of
 from runner.control.shards import COMMON, Shards, State, is_in, wanted_shards
+from runner.control.threads import Threads
 from runner.kube.cache import Caches
 from runner.kube.client import KubeError
 from runner.kube.hold import Candidate, Terms
 from runner.kube.leader import Election
 from runner.kube.lease import Lease, keep_lease, lease_body
-from runner.kube.shard_leases import SHARDS, ReplicaElection, ShardLeases, group_of, shard_lease, shard_of
+from runner.kube.shard_leases import (
+    SHARDS,
+    ReplicaElection,
+    ShardLeases,
+    group_of,
+    replica_lease,
+    shard_lease,
+    shard_of,
+)
 from runner.objects import S3Object
 from tests.support.fakes import FakeLeases, kube_error
 
@@ -57,17 +68,21 @@ class Replica:
         self.killed: list[int] = []
         self.shards.kill_runs = self.killed.append
         self.is_member = False
+        # Between its Lease and its work.
+        self.is_stuck = False
 
     def step(self) -> None:
         """What the threads do in a retry period."""
         if not self.is_member:
             self.is_member = self.election._take()
+            if self.is_member and not self.is_stuck:
+                self.election.is_leaving = False
         else:
             self.election.try_once(is_leaving=self.election.is_leaving)
         for shard in range(SHARDS):
             self.shards.renew(shard)
         self.shards.end_lost()
-        if self.is_member:
+        if self.is_member and not self.is_stuck:
             self.shards.balance()
 
     @property
@@ -315,6 +330,169 @@ def test_renewal_needs_one_request_until_another_client_writes_the_lease() -> No
     assert hold.try_once()
     assert hold.try_once()
     assert len(cluster.leases.timeouts) == requests + 5
+
+
+def test_run_that_was_about_to_begin_when_its_shard_was_lost_is_killed_too() -> None:
+    """What kills the runs finds no process of one that is just being started."""
+    cluster, first = alone()
+    with first.shards.working(UIDS[5]):
+        cluster.clock.now += TERMS.renew_deadline_s
+        first.shards.end_lost()
+        assert 5 in first.killed
+        first.killed.clear()
+        first.shards.end_lost()
+        assert first.killed == [5]
+    first.shards.end_lost()
+    assert first.killed == [5]
+
+
+def test_no_run_goes_on_from_the_moment_at_which_the_lease_is_not_certain() -> None:
+    cluster, first = alone()
+    with first.shards.working(UIDS[5]):
+        assert not first.shards.is_revoked(UIDS[5])
+        cluster.clock.now += TERMS.renew_deadline_s
+        # The thread that watches the deadlines has not seen it yet.
+        assert first.shards.state_of(5) is State.HELD
+        assert first.shards.is_revoked(UIDS[5])
+
+
+def test_lease_that_cannot_be_written_keeps_no_other_shard_from_being_taken() -> None:
+    cluster = Cluster()
+    name = shard_lease("s3-operator", shard_of("first"))
+    write = cluster.leases.write_lease
+
+    def fail(lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        if lease.name == name:
+            raise kube_error(400)
+        return write(lease, old, timeout_s)
+
+    cluster.leases.write_lease = fail  # type: ignore[method-assign]
+    first = cluster.join("first")
+    with contextlib.suppress(KubeError):
+        cluster.steps(1)
+    with contextlib.suppress(KubeError):
+        cluster.steps(1)
+    assert first.held == set(range(SHARDS)) - {shard_of("first")}
+
+
+def test_api_server_that_does_not_answer_is_asked_for_one_shard_at_a_time() -> None:
+    cluster, first = alone()
+    first.shards.stop()
+    cluster.steps(2)
+    second = cluster.join("second")
+    second.is_member = second.election._take() and second.election.try_once()
+    cluster.leases.error = kube_error(0)
+    requests = len(cluster.leases.timeouts)
+    with pytest.raises(KubeError):
+        second.shards.balance()
+    assert len(cluster.leases.timeouts) == requests + 1
+
+
+def test_no_shard_waits_for_the_renewal_of_another() -> None:
+    """An API server that does not answer for some seconds must not cost the shards that were asked about last."""
+    cluster, first = alone()
+    together, ended = threading.Barrier(SHARDS, timeout=30), threading.Event()
+    write = cluster.leases.write_lease
+
+    def meet(lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        together.wait()
+        return write(lease, old, timeout_s)
+
+    cluster.leases.write_lease = meet  # type: ignore[method-assign]
+    cluster.clock.now += TERMS.renew_deadline_s / 2
+    first.shards._terms = Terms(0.03, 0.02, 0.01)
+    first.shards.start(Threads(), ended)
+    wait_until(lambda: all(hold.renewed_at == cluster.clock.now for hold in first.shards._holds), "all are renewed")
+    ended.set()
+
+
+def test_replica_whose_written_lease_was_not_answered_counts_once() -> None:
+    cluster = Cluster()
+    dead = cluster.join("dead")
+    cluster.steps(2)
+    cluster.replicas.remove(dead)
+    write = cluster.leases.write_lease
+
+    def write_only(lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        write(lease, old, timeout_s)
+        raise kube_error(0)
+
+    second = cluster.join("second")
+    cluster.leases.write_lease = write_only  # type: ignore[method-assign]
+    with pytest.raises(KubeError):
+        cluster.steps(1)
+    cluster.leases.write_lease = write  # type: ignore[method-assign]
+    # The Lease of the dead one is free, too, and is the first.
+    cluster.leases.leases[replica_lease("s3-operator", 0)] = replace(
+        cluster.leases.leases[replica_lease("s3-operator", 0)], holder=""
+    )
+    cluster.steps(1)
+    held = [lease.name for lease in cluster.leases.leases.values() if "replica" in lease.name and lease.holder]
+    assert held == [replica_lease("s3-operator", 1)]
+    # And whatever is left of it, with a Lease that it took before:
+    stale = replace(cluster.leases.leases[replica_lease("s3-operator", 1)], name=replica_lease("s3-operator", 7))
+    cluster.leases.leases[stale.name] = stale
+    third = cluster.join("third")
+    cluster.steps(30)
+    assert cluster.counts() == [8, 8]
+    assert second.is_member
+    assert third.is_member
+
+
+def test_replica_that_could_not_begin_in_time_begins_with_another_lease() -> None:
+    """Reading what others hold took longer than it had its Lease for certain, and another one took that."""
+    cluster = Cluster()
+    first = cluster.join("first")
+
+    def be_slow(namespace: str | None) -> list[Lease]:
+        found = list_leases(namespace)
+        cluster.clock.now += TERMS.renew_deadline_s
+        return found
+
+    list_leases = cluster.leases.list_leases
+    cluster.leases.list_leases = be_slow  # type: ignore[method-assign]
+    find = cluster.leases.find_lease
+    assert not first.election._take()
+
+    def be_late(namespace: str, name: str, timeout_s: float) -> Lease | None:
+        taken = find(namespace, name, timeout_s)
+        if taken is None:
+            return None
+        # Another replica was faster.
+        cluster.leases.leases[name] = replace(taken, holder="second", version="taken", renewed=datetime.now(UTC))
+        return cluster.leases.leases[name]
+
+    cluster.leases.list_leases = list_leases  # type: ignore[method-assign]
+    cluster.leases.find_lease = be_late  # type: ignore[method-assign]
+    assert not first.election._take()
+    cluster.leases.find_lease = find  # type: ignore[method-assign]
+    assert first.election._take()
+    assert first.election.is_leading()
+
+
+def test_check_of_an_installed_operator_does_not_take_its_replicas_for_another_one() -> None:
+    cluster, _ = alone()
+    asks = Election(cluster.leases, "ns", "check", TERMS, cluster.clock)
+    assert asks.find_overlapping(None) == []
+    other = Election(cluster.leases, "ns", "check", TERMS, cluster.clock, name="other")
+    assert len(other.find_overlapping(None)) == 1
+    elsewhere = Election(cluster.leases, "elsewhere", "check", TERMS, cluster.clock)
+    assert len(elsewhere.find_overlapping(None)) == 1
+
+
+def test_replica_that_has_its_lease_and_does_not_work_yet_is_given_nothing() -> None:
+    """It may wait for the cluster's id, or for AWS: nothing would be done about what the others give up for it."""
+    cluster, first = alone()
+    given_up: list[int] = []
+    first.shards.on_loss = given_up.append
+    second = cluster.join("second")
+    second.is_stuck = True
+    cluster.steps(20)
+    assert second.is_member
+    assert given_up == []
+    second.is_stuck = second.election.is_leaving = False
+    cluster.steps(20)
+    assert cluster.counts() == [8, 8]
 
 
 class Place:

@@ -16,6 +16,7 @@ from runner.control.shutdown import Shutdown
 from runner.control.threads import Threads
 from runner.control.workers import Worker, Workers, check_workers, run_workers
 from runner.kube.client import Kube
+from runner.kube.watch import NamespaceWatch
 from runner.objects import S3Object
 from runner.settings import Settings
 from s3bucket.outcome import Outcome, Reason, Retry
@@ -210,10 +211,11 @@ def test_error_is_tried_again_with_back_off(break_it: Callable[[Rig], None] | No
     assert 3 <= rig.waits(S) <= 5
 
 
-def make_operator(namespaces: tuple[str, ...] = ()) -> Operator:
+def make_operator(namespaces: tuple[str, ...] = (), *, sharding: bool = False) -> Operator:
     given = {field.name: 600 if field.type == "float" else "" for field in fields(Settings)}
     given |= {"role": RoleSettings(), "renew_deadline_s": 60, "retry_period_s": 6, "drift_check": True}
     given |= {"max_concurrent_reconciles": 3, "resync_workers": 8, "reserved_workers": 2}
+    given["sharding"] = sharding
     return Operator(Settings(**given), Kube(namespaces))  # type: ignore[arg-type]
 
 
@@ -248,6 +250,24 @@ def test_object_is_not_one_of_many_where_a_single_namespace_is_watched() -> None
         operator._queue.add(("noisy", f"o{number}"))
     assert operator._queue.get(0) == (("noisy", "o0"), F)
     assert not operator._has_backlog(("noisy", "o0"))
+
+
+class FakeWatched:
+    """A watch that has not listed yet."""
+
+    def __init__(self) -> None:
+        self.synced, self.denial, self.idle_s = threading.Event(), "", 0.0
+
+
+def test_replica_has_a_share_of_the_shards_when_it_knows_the_objects() -> None:
+    operator, watched = make_operator(sharding=True), FakeWatched()
+    operator._watches.namespaces.append(NamespaceWatch(None, [watched]))
+    operator._stopping.set()
+    operator._join()
+    assert operator._leadership._election.is_leaving
+    watched.synced.set()
+    operator._join()
+    assert not operator._leadership._election.is_leaving
 
 
 def health(workers: Workers) -> str:
