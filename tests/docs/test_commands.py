@@ -124,6 +124,8 @@ NOT_RUN = {
     ("docs/guides/roles.md", "Let the operator annotate ServiceAccounts"): (
         "upgrades a release; tests/chart/test_values.py renders the value, tests/role/test_annotate.py has the rest"
     ),
+    ("docs/operations/shards.md", "Turn it on"): "upgrades a release; tests/chart/test_release.py renders the value",
+    ("docs/operations/shards.md", "Who has what"): "tests/cluster/test_shards.py reads these Leases",
     ("docs/guides/restore-clone-rebuild.md", "Leave Secrets and Services out of backups"): "needs Velero",
     ("docs/guides/without-the-operator.md", "Requirements"): (
         "installs from PyPI and Galaxy; test_execution_environment.py compares the versions"
