@@ -371,7 +371,7 @@ def test_replicas_that_all_work_are_spread_and_one_at_a_time_may_be_unavailable(
     assert term["topologyKey"] == "kubernetes.io/hostname"
     assert term["labelSelector"]["matchLabels"].items() <= deployment["template"]["metadata"]["labels"].items()
     assert find(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
-    own = render("--set=sharding.enabled=true,affinity.nodeAffinity=null,topologySpreadConstraints[0].maxSkew=1")
+    own = render("--set=sharding.enabled=true,topologySpreadConstraints[0].maxSkew=1")
     assert "affinity" not in find(own, "Deployment")["spec"]["template"]["spec"]
     assert "PodDisruptionBudget" not in {item["kind"] for item in own}
 

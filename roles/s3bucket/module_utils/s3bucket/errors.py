@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from .json_types import ApiObject
@@ -286,14 +285,15 @@ def unknown(verb: str, error: BaseException) -> UnknownStateError:
     return UnknownStateError(reason_of(code, text), with_field(code, f"failed to {verb}: {text}"))
 
 
-def content_of(answer: ApiObject, name: str, verb: str) -> Any:
-    """A part that each answer to a request has. botocore leaves it out of an answer that was empty, as of a proxy.
+def content_of(answer: ApiObject, name: str, verb: str) -> list[ApiObject]:
+    """A list that each answer to a request has. botocore leaves it out of an answer that was empty, as of a proxy.
 
     :raises UnknownStateError: for an answer without it
     """
     if name not in answer:
         raise UnknownStateError(Reason.AWS_ERROR, f"failed to {verb}: the answer has no {name}")
-    return answer[name]
+    found: list[ApiObject] = answer[name]
+    return found
 
 
 @contextmanager
