@@ -16,8 +16,6 @@ import boto3
 import botocore.session
 from botocore.loaders import JSONFileLoader, create_loader
 
-from runner.objects import JsonObject
-
 SERVICES = frozenset({"eks", "events", "iam", "s3", "s3-control", "sqs", "sts", "tagging"})
 """The services that the operator and the role use, by their names in ``endpoints.json``."""
 _OPENERS: dict[str, Callable[[Path], Any]] = {".json": lambda path: path.open("rb"), ".json.gz": gzip.open}
@@ -26,7 +24,7 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {".json": lambda path: path.open("r
 class SmallFileLoader(JSONFileLoader):  # type: ignore[misc] # botocore has no types
     """Reads a data file, with plain dicts and without documentation."""
 
-    def load_file(self, file_path: str) -> JsonObject | None:
+    def load_file(self, file_path: str) -> dict[str, Any] | None:
         """The content of a file, of which the path has no extension; None when there is none."""
         for extension, open_file in _OPENERS.items():
             path = Path(f"{file_path}{extension}")
