@@ -72,7 +72,7 @@ test-chart: kubernetes ## run the tests of the chart only
 	$(BIN)/python -m dev.binaries helm helm3
 	$(PYTEST) tests/chart
 
-test-stores: kubernetes ## run the tests of S3-compatible stores on SeaweedFS, which is built once (6 min)
+test-stores: kubernetes ## run the tests of S3-compatible stores on SeaweedFS, which is built once (8 min)
 	$(BIN)/python -m dev.binaries helm weed
 	S3_OPERATOR_TEST_STORE=seaweedfs $(PYTEST) tests/stores -rs
 
