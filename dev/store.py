@@ -27,7 +27,7 @@ class Store:
     The key of the administrator is generated at each start.
 
     :cvar name: of the product
-    :cvar account: the account that its user must set; empty for a store whose STS returns it
+    :cvar account: the account that its user must set; empty where the STS of the store returns it
     :param is_tied: whether it ends with this process
     """
 

@@ -23,7 +23,7 @@ _PAGE_OF_RESOURCES = 50
 
 
 class FrozenTags(dict[str, dict[str, str]]):
-    """Buckets whose tags GetResources shows as they were when they were added: it lags behind S3."""
+    """Buckets with the tags that GetResources shows: those of the time when the bucket was added. It lags behind S3."""
 
     def add(self, name: str) -> None:
         """From now on the bucket is shown as it is now, also when it is deleted."""

@@ -98,7 +98,7 @@ def change_in(body: str, account: str) -> Change | Ignored:
 
 
 def principal_of(arn: str) -> str:
-    """Whose calls are those of an ARN: of an assumed role all sessions are one, as each process has one of its own.
+    """The principal of an ARN. All sessions of an assumed role are one principal: each process has its own session.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
     """

@@ -65,7 +65,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket.associations import create_association, delete_association
 from ansible.module_utils.s3bucket.errors import ReconcileError
-from ansible.module_utils.s3bucket.module import make_module, read_settings, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import make_client, make_module, read_settings, read_wanted, refuse
 
 _ARGUMENTS: dict[str, Any] = {
     "role_arn": {"type": "str", "default": ""},
@@ -81,7 +81,7 @@ def main() -> None:
     try:
         settings = read_settings(given["settings"])
         wanted, rules = read_wanted(module, settings), settings.role_rules
-        eks = module.client("eks", region=rules.eks_region)
+        eks = make_client(module, "eks", region=rules.eks_region)
         for id_ in [] if module.check_mode else given["deleted"]:
             delete_association(eks, rules.eks_name, id_)
         for name in [] if module.check_mode else given["created"]:

@@ -62,7 +62,7 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import store_keys
 from ansible.module_utils.s3bucket.errors import ReconcileError
-from ansible.module_utils.s3bucket.module import refuse
+from ansible.module_utils.s3bucket.module import make_client, refuse
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 ARGUMENTS: dict[str, Any] = {
@@ -80,7 +80,7 @@ def main() -> None:
     )
     if module.check_mode:
         module.exit_json(changed=True)
-    given, iam = module.params, module.client("iam")
+    given, iam = module.params, make_client(module, "iam")
     user, key = given["user_name"], given["id"]
     try:
         if given["state"] == "absent":

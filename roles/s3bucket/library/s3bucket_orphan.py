@@ -54,7 +54,7 @@ outcome:
 from ansible.module_utils.s3bucket.capabilities import Capabilities
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
-from ansible.module_utils.s3bucket.module import refuse
+from ansible.module_utils.s3bucket.module import make_client, refuse
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason
 from ansible.module_utils.s3bucket.owner import Identity
 from ansible.module_utils.s3bucket.read import find_active_keys, find_user
@@ -75,7 +75,7 @@ def main() -> None:
     identity = Identity(owner["cluster"], owner["namespace"], owner["name"], owner["uid"])
     try:
         capabilities = Capabilities(is_aws=module.params["provider"] != "Other")
-        keys = active_keys_of_owned(module.client("iam"), module.params["user"], identity, capabilities)
+        keys = active_keys_of_owned(make_client(module, "iam"), module.params["user"], identity, capabilities)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=False, active_keys=keys, outcome=outcome_for(keys, is_check=module.check_mode).to_record())

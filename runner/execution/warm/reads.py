@@ -17,7 +17,7 @@ import yaml
 
 _Function = Callable[..., Any]
 
-# Types of settings whose value depends on the current folder, or is a folder that is made for the process.
+# Types of settings with a value that depends on the current folder, or that is a folder made for the process.
 _PLACES = frozenset({"path", "pathlist", "pathspec", "temp", "temppath", "tmp", "tmppath"})
 _MARK = b"_proxy"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
 from tests.support.modules import load_module
 from tests.support.store_answers import StoreAnswers, answer_of
+from tests.support.world import ROLE
 
 STORE = Capabilities(is_aws=False, lacking_actions=frozenset(OPTIONAL_READS))
 # botocore takes the second one, which is also XML, for an answer without content.
@@ -83,3 +85,9 @@ def test_modules_check_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = type("Module", (), {"client": lambda *_: store.client("s3")})()
     with pytest.raises(Exception, match="the endpoint redirects to"):
         make_s3_client(module).head_bucket(Bucket="photos")
+
+
+def test_all_clients_of_modules_refuse_what_is_no_answer() -> None:
+    files = [*(ROLE / "library").glob("*.py"), *(ROLE / "module_utils").rglob("*.py")]
+    made = [path.name for path in files for _ in re.findall(r"\bmodule\.client\(", path.read_text())]
+    assert made == ["module.py"], "only make_client makes clients"

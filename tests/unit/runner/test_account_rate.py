@@ -35,7 +35,7 @@ def throttled() -> tuple[AccountRate, Answer]:
     client.meta.events.register("before-send", answer)
     assert rate.limit is None
     rate.share(0.5)
-    assert rate.limit is None, "nobody knows what the account allows"
+    assert rate.limit is None, "what the account allows is not known"
     with pytest.raises(ClientError, match="Throttling"):
         client.get_user(UserName="a")
     # A rate to measure changes by: it was measured over less than a second.

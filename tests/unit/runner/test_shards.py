@@ -50,7 +50,7 @@ class Clock:
 
 
 class Replica:
-    """One replica, each of whose threads a test runs step by step."""
+    """One replica. A test runs each of its threads step by step."""
 
     def __init__(self, name: str, leases: FakeLeases, clock: Clock) -> None:
         self.name = name

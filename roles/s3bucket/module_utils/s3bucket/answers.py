@@ -3,7 +3,7 @@
 
 botocore takes a web page with status 200 for an answer without content, as of a bucket without tags. To a redirect
 without a region it sends HeadBucket, and to its redirect another one, until Python's stack is full. So both are errors,
-for every client whose endpoint is not AWS's own.
+for every client of an endpoint that is not AWS's own.
 """
 
 from __future__ import annotations

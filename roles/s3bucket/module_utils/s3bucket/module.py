@@ -94,7 +94,7 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
     sources = Sources(
         s3=s3,
         users=PerUserReader(iam),
-        sts=module.client("sts", region=of_sts),
+        sts=make_client(module, "sts", region=of_sts),
         cluster=None,
         clients_of=clients_of,
         now=datetime.now(UTC),
@@ -102,10 +102,10 @@ def make_sources(module: AnsibleAWSModule, settings: RoleSettings) -> Sources:
         external_name=settings.external_name_at(str(s3.meta.endpoint_url)),
         endpoint=endpoint_of(str(s3.meta.endpoint_url), str(module.region)),
         rules=settings.rules,
-        sts_of=lambda region: module.client("sts", region=region),
+        sts_of=lambda region: make_client(module, "sts", region=region),
         iam=iam,
         role_rules=settings.role_rules,
-        eks_of=lambda region: module.client("eks", region=region),
+        eks_of=lambda region: make_client(module, "eks", region=region),
     )
     return with_capabilities(sources, settings.known_capabilities or AWS)
 
@@ -130,14 +130,19 @@ def probe_store(sources: Sources, settings: RoleSettings) -> RoleSettings:
     return replace(settings, capabilities=probe(sources.s3, sources.iam, sources.sts, settings.account_id))
 
 
+def make_client(module: AnsibleAWSModule, service: str, **more: str | None) -> AwsClient:
+    """A client with the module's connection, which refuses what is no answer of a store."""
+    return check_answers(module.client(service, **more))
+
+
 def make_s3_client(module: AnsibleAWSModule) -> AwsClient:
     """An S3 client with the module's connection, and the checksums that its settings ask for."""
-    return check_answers(use_md5(module.client("s3")))
+    return use_md5(make_client(module, "s3"))
 
 
 def make_iam_client(module: AnsibleAWSModule, settings: RoleSettings) -> AwsClient:
     """An IAM client with the module's connection."""
-    return check_answers(module.client("iam", region=region_of_iam(str(module.region), is_aws=settings.is_aws)))
+    return make_client(module, "iam", region=region_of_iam(str(module.region), is_aws=settings.is_aws))
 
 
 def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secret: str, **more: str) -> AwsClient:
@@ -145,8 +150,8 @@ def make_client_of_key(module: AnsibleAWSModule, service: str, key_id: str, secr
 
     A profile stays part of it: the profile may have the endpoint. Its credentials give way to the key.
     """
-    return module.client(
-        service, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None, **more
+    return make_client(
+        module, service, aws_access_key_id=key_id, aws_secret_access_key=secret, aws_session_token=None, **more
     )
 
 
@@ -156,7 +161,7 @@ def make_tagging_client(module: AnsibleAWSModule) -> AwsClient:
     At AWS's own endpoint the account is the first part of the host name. boto3 puts it before any host, but that of
     another endpoint may be an IP address.
     """
-    client = module.client("s3control")
+    client = make_client(module, "s3control")
     host, partition = urlsplit(str(client.meta.endpoint_url)).hostname or "", partition_of(module.region or "")
     if not host.endswith((partition.dns_suffix, partition.dual_stack_suffix)):
         client.meta.events.register("before-call.s3-control", remove_account)
