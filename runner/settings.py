@@ -42,6 +42,7 @@ class Settings:
     sync_period_s: float
     event_queue: QueueURL | None
     sync_period_with_events_s: float
+    event_delay_s: float
     max_concurrent_reconciles: int
     resync_workers: int
     reserved_workers: int

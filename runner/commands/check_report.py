@@ -5,6 +5,7 @@ Reads only. One thread. Every problem is reported with its remedy; no output eve
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runner.commands import store_report
 from runner.control.stored import HINT
 from runner.drift.aws_clients import Client, home_region
+from runner.drift.event_queue import MAX_TIMES
 from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election
 from runner.kube.schema import unstored_fields
@@ -34,6 +36,7 @@ _POLL_S = 1.0
 _SHOWN = 20
 Check = tuple[str, Callable[[], str]]
 _QUEUE_ATTRIBUTES = ("ApproximateNumberOfMessages", "MessageRetentionPeriod")
+_REDRIVE = "RedrivePolicy"
 _NO_SUCH_MESSAGE = ("ReceiptHandleIsInvalid", "InvalidParameterValue")
 _INDENT = " " * 8
 _OTHER = "give --provider Other (PROVIDER; aws.provider of the chart)"
@@ -69,10 +72,10 @@ def checks_without_cluster(problem: str, role: RoleSettings) -> Iterator[Check]:
     yield _check_of_endpoint(role)
 
 
-def check_of_queue(url: QueueURL | None) -> Iterator[Check]:
+def check_of_queue(url: QueueURL | None, *, is_sharded: bool) -> Iterator[Check]:
     """The check of the queue of events, if there is one."""
     if url is not None:
-        yield "event queue", partial(_check_queue, url)
+        yield "event queue", partial(_check_queue, url, is_sharded)
 
 
 def uninstall_warning(kube: Kube) -> str:
@@ -184,21 +187,35 @@ def _check_aws() -> str:
     return f"account {found['Account']} as {found['Arn']}"
 
 
-def _check_queue(url: QueueURL) -> str:
+def _check_queue(url: QueueURL, is_sharded: bool) -> str:
     """Try each right on the queue. A message that is received stays: it is visible to the operator at once."""
     name = {"QueueUrl": url.url}
     try:
         sqs = boto3.client("sqs", region_name=url.region or home_region(), config=_CONFIG)
-        found = sqs.get_queue_attributes(**name, AttributeNames=list(_QUEUE_ATTRIBUTES))["Attributes"]
+        found = sqs.get_queue_attributes(**name, AttributeNames=[*_QUEUE_ATTRIBUTES, _REDRIVE])["Attributes"]
         sqs.receive_message(**name, MaxNumberOfMessages=1, VisibilityTimeout=0, WaitTimeSeconds=0)
         _try_without_message(partial(sqs.delete_message, **name))
-        _try_without_message(partial(sqs.change_message_visibility, **name, VisibilityTimeout=0))
+        if is_sharded:
+            _try_without_message(partial(sqs.change_message_visibility, **name, VisibilityTimeout=0))
     except ClientError as error:
         raise CheckError(f"{error}: {_remedy_of_queue(error)}") from error
     except BotoCoreError as error:
         raise CheckError(f"SQS is not reached or no credentials are found ({type(error).__name__})") from error
+    if is_sharded:
+        _check_redrive(found.get(_REDRIVE, "{}"))
     waiting, days = (int(found[attribute]) for attribute in _QUEUE_ATTRIBUTES)
     return f"{url.name}: messages can be received and deleted; {waiting} wait, each is kept for {days / 86400:g} days"
+
+
+def _check_redrive(policy: str) -> None:
+    """Check that a message is not moved to a dead-letter queue before it has reached the replica that it is for."""
+    times = int(json.loads(policy).get("maxReceiveCount", MAX_TIMES))
+    if times < MAX_TIMES:
+        raise CheckError(
+            f"with shards, replicas hand messages on up to {MAX_TIMES} times, and maxReceiveCount of the queue's "
+            f"redrive policy is {times}: messages are lost in the dead-letter queue. Set it to at least {MAX_TIMES}, "
+            "or remove the redrive policy"
+        )
 
 
 def _try_without_message(request: Callable[..., object]) -> None:
@@ -213,7 +230,10 @@ def _try_without_message(request: Callable[..., object]) -> None:
 def _remedy_of_queue(error: ClientError) -> str:
     if "NonExistentQueue" in str(error) or "QueueDoesNotExist" in str(error):
         return "create the queue, or correct --event-queue-url (EVENT_QUEUE_URL; eventQueueURL of the chart)"
-    return "give the operator the rights that s3-operator iam-policy --event-queue-url prints, if there is this queue"
+    return (
+        "give the operator the rights that s3-operator iam-policy --event-queue-url prints, with shards also with "
+        "--sharding, if there is this queue"
+    )
 
 
 def _check_operator(election: Election, wait_s: float) -> str:

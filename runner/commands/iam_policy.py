@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import click
 
-from runner.commands.options import EVENT_QUEUE, all_matching, matching, with_options
+from runner.commands.options import EVENT_QUEUE, SHARDING, all_matching, matching, with_options
 from runner.queue_url import QueueURL
 from s3bucket import allowed
 from s3bucket.capabilities import PROVIDERS
@@ -101,12 +101,8 @@ _OF_CLUSTER = ("eks:CreatePodIdentityAssociation", "eks:ListPodIdentityAssociati
 _ASSOCIATIONS = ("eks:DeletePodIdentityAssociation", "eks:DescribePodIdentityAssociation", "eks:TagResource")
 
 # ChangeMessageVisibility: with shards, a replica hands a message on to another one.
-_EVENT_QUEUE = (
-    "sqs:ChangeMessageVisibility",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "sqs:ReceiveMessage",
-)
+_HAND_ON = "sqs:ChangeMessageVisibility"
+_EVENT_QUEUE = ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
 
 # AWS does not count white space: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_SIZE = 6144
@@ -137,6 +133,7 @@ class PolicySettings:
     :param eks_cluster_arn: the EKS cluster: with one the operator may create roles and associate them
     :param key_rotation: whether keys are rotated without downtime
     :param event_queue: the SQS queue of the events that the operator receives
+    :param sharding: whether several replicas work, which hand messages of that queue on
     :param provider: one of ``capabilities.PROVIDERS``: a store needs other reads
     """
 
@@ -153,6 +150,7 @@ class PolicySettings:
     key_rotation: bool = True
     provider: str = PROVIDERS[0]
     event_queue: QueueURL | None = None
+    sharding: bool = False
 
 
 def policy_for(settings: PolicySettings) -> JsonObject:
@@ -284,7 +282,8 @@ def _pass_role(settings: PolicySettings) -> list[JsonObject]:
 def _event_queue(settings: PolicySettings) -> list[JsonObject]:
     """The rights on the queue of events. ``s3-operator check`` reads its attributes."""
     queue = settings.event_queue
-    return [_allow("EventQueue", _EVENT_QUEUE, queue.arn(settings.partition))] if queue else []
+    actions = (_HAND_ON, *_EVENT_QUEUE) if settings.sharding else _EVENT_QUEUE
+    return [_allow("EventQueue", actions, queue.arn(settings.partition))] if queue else []
 
 
 def _allow(
@@ -334,7 +333,7 @@ def _settings(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--key-rotation/--no-key-rotation", default=True, show_default=True,
               help="Whether keys are rotated without downtime (spec.iamUser.keyRotation and the annotation "
                    "agill.apps/rotate-key).")  # fmt: skip
-@with_options([EVENT_QUEUE])
+@with_options([EVENT_QUEUE, SHARDING])
 @click.option("--provider", type=click.Choice(PROVIDERS), default=PROVIDERS[0], show_default=True, envvar="PROVIDER",
               show_envvar=True, help="The operator's own --provider: Other for an S3-compatible store.")  # fmt: skip
 @click.option("--part", type=click.IntRange(min=1), default=None,

@@ -116,6 +116,10 @@ EVENT_QUEUE = click.option(
     help="The SQS queue that brings CloudTrail's management events of S3 and IAM. An object that others change in AWS "
          "is then checked at once. Default: none.",
 )  # fmt: skip
+SHARDING = click.option(
+    "--sharding/--no-sharding", default=False, show_default=True, envvar="SHARDING", show_envvar=True,
+    help="Whether all replicas work, each on its share of the S3 objects. Otherwise one works, the others stand by.",
+)  # fmt: skip
 OUTPUT = click.option(
     "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="The format of the output.",

@@ -13,6 +13,7 @@ from runner.commands.options import (
     EVENT_QUEUE,
     LEASE_NAME,
     LEASE_NAMESPACE,
+    SHARDING,
     WATCH_NAMESPACE,
     RoleOptions,
     Seconds,
@@ -35,6 +36,11 @@ _BEFORE_ROLE = [
                  show_default=True, envvar="SYNC_PERIOD_WITH_EVENTS", show_envvar=True,
                  help="The sync period while the queue of --event-queue-url works, in seconds. It is never shorter "
                       "than --sync-period."),
+    click.option("--event-delay", "event_delay_s", type=Seconds(min=0), default=1800, show_default=True,
+                 envvar="EVENT_DELAY", show_envvar=True,
+                 help="Seconds within which an event must arrive after the operator has changed a bucket. Otherwise a "
+                      "rule, a trail or a policy does not work, and objects are checked each --sync-period until one "
+                      "arrives. CloudTrail takes about 5 minutes, sometimes more. 0: this is not checked."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
                  help="Objects that are reconciled at a time."),
@@ -109,15 +115,9 @@ def with_operator(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(_BEFORE_ROLE)(with_role(with_options(_AFTER_ROLE)(command)))
 
 
-_SHARDING = click.option(
-    "--sharding/--no-sharding", default=False, show_default=True, envvar="SHARDING", show_envvar=True,
-    help="Whether all replicas work, each on its share of the S3 objects. Otherwise one works, the others stand by.",
-)  # fmt: skip
-
-
 @click.command()
 @with_operator
-@_SHARDING
+@with_options([SHARDING])
 def run(role: RoleOptions, log_format: str, log_level: str, **flags: object) -> None:
     """Watch and reconcile until SIGTERM, SIGINT or SIGHUP.
 

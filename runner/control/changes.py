@@ -9,7 +9,8 @@ next replica that asks, until it is the right one.
 
 While the queue works, objects wait for the longer period (:class:`Feed`). When it fails, all objects are checked within
 one sync period, and the longer period begins again only after the queue has worked for a sync period: a queue that
-fails again and again costs no more checks than none.
+fails again and again costs no more checks than none. A region whose events do not arrive
+(:mod:`runner.control.canary`) is a failure, too. It ends with the first event from there.
 
 Threads: one, in :meth:`Changes.run`. :class:`Feed` and :class:`Names` are used by any.
 """
@@ -26,12 +27,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from runner.backoff import Backoff, EditRate
+from runner.control.canary import Canary, Silence
 from runner.control.handlers import Requests
 from runner.control.metrics import EventMetrics
 from runner.control.names import Names
 from runner.control.queue import Lane
-from runner.drift.cloudtrail import Change, Ignored, Name, change_in
-from runner.drift.event_queue import Caller, Message, QueueError
+from runner.drift.cloudtrail import Change, Ignored, Kind, Name, change_in
+from runner.drift.event_queue import BATCH, MAX_TIMES, Caller, Message, QueueError
 from runner.objects import Key
 
 _LOG = logging.getLogger(__name__)
@@ -47,8 +49,11 @@ _LEAST_WAIT_S = 1.0
 _PRUNE_AT = 1000
 # As if it had been due for so long.
 _AHEAD_S = 3600.0
-# A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
-_MAX_TIMES = 50
+_REMEDY = (
+    "in this region, check that a trail records write management events and is logging, that the EventBridge rule is "
+    "enabled and matches s3.amazonaws.com, the operator's own changes included, and that the policies of its target "
+    "and of the queue let the events through"
+)
 
 
 class Result(StrEnum):
@@ -90,7 +95,7 @@ class Queue(Protocol):
 class Feed:
     """Whether changes in AWS are reported by events, so that objects need to be checked less often.
 
-    :ivar is_live: False until the queue has answered, and while it fails
+    :ivar is_live: False until the queue has answered, while it fails, and while events do not arrive
     """
 
     def __init__(self) -> None:
@@ -124,6 +129,7 @@ class CheckRate:
 class Changes:
     """Receives messages, and has objects checked.
 
+    :param canary: finds out whether events arrive
     :param forget: what was read of these names does not hold any more
     :param find_keys: all S3 objects
     :param has: whether this replica works on an object
@@ -138,6 +144,7 @@ class Changes:
         feed: Feed,
         metrics: EventMetrics,
         *,
+        canary: Canary,
         forget: Callable[[Iterable[Name]], None],
         find_keys: Callable[[], Iterable[Key]],
         sync_period_s: float,
@@ -146,6 +153,7 @@ class Changes:
         chance: random.Random | None = None,
     ) -> None:
         self._has = has
+        self._canary = canary
         self._queue = queue
         self._work = work
         self._names = names
@@ -162,7 +170,8 @@ class Changes:
         self._failures = 0
         # When the queue began to work again; None while it fails.
         self._works_since: float | None = None
-        self._has_fallen_back = False
+        self._works = False
+        self._has_failed = False
 
     def run(self, stopped: threading.Event) -> None:
         """The thread's body: receive messages again and again."""
@@ -187,6 +196,10 @@ class Changes:
             self._fail(str(error))
             return self._backoff.next_s()
         self._work_again()
+        if len(messages) < BATCH:
+            # No message waits that arrived before the request.
+            self._report_silence(self._canary.find_silent(started))
+        self._update()
         if messages:
             return _PAUSE_S
         return max(0.0, started + _LEAST_WAIT_S - self._clock())
@@ -198,7 +211,7 @@ class Changes:
         for message in messages:
             result = self._take(message, caller)
             self._metrics.count(result, is_event=result is not Result.MALFORMED)
-            if result is Result.HANDED_ON and message.times < _MAX_TIMES:
+            if result is Result.HANDED_ON and message.times < MAX_TIMES:
                 others.append(message)
         return others
 
@@ -207,8 +220,10 @@ class Changes:
         change = change_in(message.body, caller.account)
         if isinstance(change, Ignored):
             return Result(change.value)
+        self._canary.hear(change.region, change.names)
         if caller.principal and change.principal == caller.principal:
-            return Result.OWN
+            # The replica that made the change waits for its event.
+            return Result.HANDED_ON if self._is_elsewhere(change) else Result.OWN
         if change.event_id in self._seen:
             return Result.REPEATED
         found = {name: keys for name in change.names if (keys := self._names.find(name))}
@@ -220,6 +235,11 @@ class Changes:
         self._forget(owned)
         checks = [self._check(name, keys) for name, keys in owned.items()]
         return Result.CHECK if any(checks) else Result.COALESCED
+
+    def _is_elsewhere(self, change: Change) -> bool:
+        """Whether another replica works on the object whose bucket was changed."""
+        keys = [key for name in change.names if name.kind is Kind.BUCKET for key in self._names.find(name)]
+        return bool(keys) and not any(self._has(key) for key in keys)
 
     def _check(self, name: Name, keys: Iterable[Key]) -> bool:
         """Have objects checked. False where a check that is still to come will do."""
@@ -241,23 +261,37 @@ class Changes:
         self._failures = 0
         self._backoff.reset()
         self._works_since = now if self._works_since is None else self._works_since
-        if self._feed.is_live or (self._has_fallen_back and now < self._works_since + self._sync_period_s):
-            return
-        self._feed.is_live = True
-        self._metrics.up.set(1)
-        _LOG.info("events of AWS are received, and objects are checked in the longer period")
+        self._works = self._works or not self._has_failed or now >= self._works_since + self._sync_period_s
 
     def _fail(self, problem: str) -> None:
         self._failures += 1
         self._works_since = None
-        if self._failures <= _TOLERATED or (self._has_fallen_back and not self._feed.is_live):
+        if self._failures <= _TOLERATED or (self._has_failed and not self._works):
             return
-        was_live, self._feed.is_live, self._has_fallen_back = self._feed.is_live, False, True
-        self._metrics.up.set(0)
+        self._works, self._has_failed = False, True
+        self._canary.forget()
         _LOG.warning(
             "events of AWS are not received: all objects are checked each sync period", extra={"error": problem}
         )
-        if was_live:
-            # Each was to wait for the longer period.
-            for key in self._find_keys():
-                self._work.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
+        self._update()
+
+    def _report_silence(self, found: Iterable[Silence]) -> None:
+        for region, bucket in found:
+            _LOG.warning(
+                "events of the operator's own changes do not arrive: all objects are checked each sync period",
+                extra={"region": region, "bucket": bucket, "remedy": _REMEDY},
+            )
+
+    def _update(self) -> None:
+        """Begin or end the longer period."""
+        is_live = self._works and not self._canary.silent
+        self._metrics.up.set(is_live)
+        if is_live == self._feed.is_live:
+            return
+        self._feed.is_live = is_live
+        if is_live:
+            _LOG.info("events of AWS are received, and objects are checked in the longer period")
+            return
+        # Each was to wait for the longer period.
+        for key in self._find_keys():
+            self._work.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)

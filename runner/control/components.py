@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from runner.control.canary import Canary, CanaryRole
 from runner.control.claims import CONSISTENCY_S, Claims
 from runner.control.guard import GuardedRole
 from runner.control.metrics import Metrics
@@ -64,6 +65,7 @@ class Factory:
     :param work: what this replica may work on
     :param has_backlog: whether an object that is being processed is one of many of its namespace
     :param has_events: whether events of AWS are received now
+    :param canary: gets what the role changes in AWS
     """
 
     def __init__(  # noqa: PLR0913 - what the operator and its components share
@@ -75,7 +77,9 @@ class Factory:
         work: Work,
         has_backlog: Callable[[Key], bool],
         has_events: Callable[[], bool],
+        canary: Canary,
     ) -> None:
+        self._canary = canary
         self._has_events = has_events
         self._settings = settings
         self._kube = kube
@@ -152,7 +156,7 @@ class Factory:
         periods = Periods(settings.sync_period_s, settings.full_sync_period_s, settings.run_timeout_s, with_events_s)
         return Reconciler(
             objects,
-            role,
+            CanaryRole(role, self._canary),
             check,
             self._make_claims(),
             Publisher(objects, self._metrics, find_verified=verifier.find if verifier else None),

@@ -15,6 +15,7 @@ import socket
 import threading
 from functools import partial
 
+from runner.control.canary import Canary
 from runner.control.changes import Changes, Feed
 from runner.control.components import Components, Factory, wait_for_cluster_id
 from runner.control.handlers import Requests
@@ -31,6 +32,7 @@ from runner.control.threads import Threads
 from runner.control.verifier import THREADS as VERIFY_THREADS
 from runner.control.watches import Watches
 from runner.control.workers import Worker, Workers, check_workers, run_workers
+from runner.drift.cloudtrail import Name
 from runner.execution import processes
 from runner.execution.deadlines import Deadlines
 from runner.kube.cache import Caches
@@ -81,6 +83,7 @@ class Operator:
             )
         self._names = Names() if settings.event_queue else None
         self._feed = Feed()
+        self._canary = Canary(settings.event_delay_s if settings.event_queue else 0.0, self._is_owned)
         self._watches = Watches(kube, self._caches, self._requests, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
@@ -188,6 +191,7 @@ class Operator:
             self._work,
             self._has_backlog,
             lambda: self._feed.is_live,
+            self._canary,
         )
         self._components = factory.make(cluster)
         self._leadership.cancel_runs = self._components.job.cancel
@@ -244,6 +248,7 @@ class Operator:
             self._names,
             self._feed,
             self._metrics.events,
+            canary=self._canary,
             forget=check.forget_names,
             find_keys=self._caches.find_keys,
             sync_period_s=period_s,
@@ -255,6 +260,10 @@ class Operator:
         """Whether this replica works on an object."""
         shard = self._caches.find_mark(key)
         return self._shards is None or shard is None or self._shards.has(shard)
+
+    def _is_owned(self, key: Key, name: Name) -> bool:
+        """Whether an object that this replica works on owns this in AWS."""
+        return self._names is not None and key in self._names.find(name) and self._has(key)
 
     def _start_workers(self, components: Components) -> None:
         workers = self.probes.workers = Workers(self._queue, components.reconciler, stopping=self._stopping)

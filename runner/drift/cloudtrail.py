@@ -63,11 +63,12 @@ class Ignored(StrEnum):
 class Change:
     """A call that AWS carried out.
 
-    ``event_id`` is unique; ``principal``: who called, as :func:`principal_of` has it
+    ``event_id`` is unique; ``principal``: who called, as :func:`principal_of` has it; ``region``: where
     """
 
     event_id: str
     principal: str
+    region: str
     names: frozenset[Name]
 
 
@@ -92,7 +93,8 @@ def change_in(body: str, account: str) -> Change | Ignored:
         if detail.get("errorCode"):
             return Ignored.FAILED
         names = frozenset(_buckets_of(detail) if source == _S3 else _iam_names_of(detail))
-        return Change(_text(detail, "eventID", _MAX_ID), _principal_in(detail), names)
+        event_id, region = _text(detail, "eventID", _MAX_ID), _text(detail, "awsRegion", _MAX_NAME)
+        return Change(event_id, _principal_in(detail), region, names)
     except _MalformedError:
         return Ignored.MALFORMED
 

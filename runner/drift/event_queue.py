@@ -19,6 +19,8 @@ from s3bucket.outcome import Reason
 
 WAIT_S = 20
 BATCH = 10
+# A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
+MAX_TIMES = 50
 _MAX_MESSAGE = 600
 _TIMES = "ApproximateReceiveCount"
 

@@ -131,6 +131,7 @@ REFUSED = {
     "event-queue-arn": ("eventQueueURL=arn:aws:sqs:eu-west-1:123456789012:events", "/eventQueueURL"),
     "event-queue-fifo": ("eventQueueURL=https://sqs.eu-west-1.amazonaws.com/123456789012/a.fifo", "/eventQueueURL"),
     "sync-period-with-events": ("syncPeriodWithEvents=1h", "/syncPeriodWithEvents"),
+    "event-delay": ("eventDelay=-1", "/eventDelay"),
     "executor": ("executor=mitogen", "/executor"),
     "drift-check": ("driftCheck=sometimes", "/driftCheck"),
     "resync-workers": ("resyncWorkers=0", "/resyncWorkers"),

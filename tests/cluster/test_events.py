@@ -6,6 +6,7 @@ The events are written by the test, in the shape that AWS documents: moto has no
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tests.support.world import NewObject, World, make_operator_key
 
 _SYNC_S = 5
 WORKS = "events of AWS are received, and objects are checked in the longer period"
+SILENT = "events of the operator's own changes do not arrive: all objects are checked each sync period"
 FAILS = "events of AWS are not received: all objects are checked each sync period"
 
 
@@ -47,6 +49,13 @@ class Queue:
         found = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return all(found[name] == "0" for name in names)
 
+    def set_redrive(self, times: int) -> None:
+        """Have messages moved to a dead-letter queue after this number of receives."""
+        target = self._sqs.create_queue(QueueName=f"{self.url.rpartition('/')[2]}-dead")["QueueUrl"]
+        (arn,) = self._sqs.get_queue_attributes(QueueUrl=target, AttributeNames=["QueueArn"])["Attributes"].values()
+        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": times})
+        self._sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"RedrivePolicy": policy})
+
     def delete(self) -> None:
         self._sqs.delete_queue(QueueUrl=self.url)
 
@@ -59,12 +68,16 @@ def queue(world: World, new_name: Callable[[str], str]) -> Iterator[Queue]:
         made.delete()
 
 
+def policy_with(queue: Queue, world: World, *, sharding: bool = False) -> Any:
+    account, name = queue.url.split("/")[-2:]
+    url = QueueURL(queue.url, world.aws.region, account, name)
+    return policy_for(PolicySettings(account, event_queue=url, sharding=sharding))
+
+
 @pytest.fixture
 def environment(world: World, queue: Queue, tmp_path: Path) -> dict[str, str]:
     """That of an operator with the documented permissions, those on the queue included. It names the queue."""
-    account, name = queue.url.split("/")[-2:]
-    permissions = PolicySettings(account, event_queue=QueueURL(queue.url, world.aws.region, account, name))
-    make_operator_key(world.aws, policy_for(permissions), tmp_path / "key")
+    make_operator_key(world.aws, policy_with(queue, world), tmp_path / "key")
     return world.environment(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "key"), EVENT_QUEUE_URL=queue.url)
 
 
@@ -75,11 +88,13 @@ def identity_of(world: World, file: str) -> dict[str, str]:
     return {"type": "IAMUser", "arn": sts.get_caller_identity()["Arn"]}
 
 
+def metrics_of(operator: Operator) -> str:
+    return get(operator.port("/metrics"), "/metrics")[1]
+
+
 def counts_of(operator: Operator) -> dict[str, float]:
     """How many messages had each result."""
-    found = re.findall(
-        r's3_operator_events_total\{result="(\w+)"\} (\S+)', get(operator.port("/metrics"), "/metrics")[1]
-    )
+    found = re.findall(r's3_operator_events_total\{result="(\w+)"\} (\S+)', metrics_of(operator))
     return {result: float(count) for result, count in found if float(count)}
 
 
@@ -120,9 +135,44 @@ def test_changes_are_repaired_at_once_and_without_the_queue_within_the_sync_peri
     wait_until(lambda: world.differs(cr) == [], "a repair without a message")
 
 
-def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
+def test_own_changes_without_an_event_end_the_longer_period_until_one_arrives(
     world: World, queue: Queue, environment: dict[str, str], new_object: NewObject, start_operator: StartOperator
 ) -> None:
+    queue.send("no event")
+    periods = ["--sync-period", str(_SYNC_S), "--sync-period-with-events", "3600", "--event-delay", "1"]
+    operator = start_operator(*periods, environment=environment)
+    wait_until(lambda: operator.lines(WORKS), "the queue")
+    cr = new_object()
+    wait_ready(world, cr)
+    bucket = cr["spec"]["bucketName"]
+
+    def is_silent() -> bool:
+        # A message ends the request that waits for one.
+        queue.send(user_event("TagUser", "not-managed"))
+        return bool(operator.lines(SILENT))
+
+    wait_until(is_silent, "the events that do not arrive")
+    (line,) = operator.lines(SILENT)
+    assert (line["region"], line["bucket"]) == (cr["spec"]["region"], bucket)
+    assert "EventBridge rule" in line["remedy"]
+    world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    wait_until(lambda: "versioning" not in world.differs(cr), "a repair without a message")
+    # The repair has no event either.
+    wait_until(lambda: "s3_operator_event_queue_up 0.0" in metrics_of(operator), "the metric")
+    own = identity_of(world, environment["AWS_SHARED_CREDENTIALS_FILE"])
+    queue.send(bucket_event("PutBucketVersioning", bucket, userIdentity=own, awsRegion=cr["spec"]["region"]))
+    wait_until(lambda: len(operator.lines(WORKS)) == 2, "the longer period")
+
+
+def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
+    world: World,
+    queue: Queue,
+    environment: dict[str, str],
+    new_object: NewObject,
+    start_operator: StartOperator,
+    tmp_path: Path,
+) -> None:
+    make_operator_key(world.aws, policy_with(queue, world, sharding=True), tmp_path / "key")
     queue.send("no event", "no event")
     sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300"]
     operators = [start_operator(*sharded, environment=environment) for _ in range(2)]
@@ -150,29 +200,47 @@ def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
     wait_until(lambda: world.differs(objects[0]) == [], "the repair")
 
 
+@pytest.mark.parametrize("is_sharded", [False, True], ids=["alone", "sharded"])
 def test_check_proves_each_right_on_the_queue(
-    world: World, queue: Queue, environment: dict[str, str], tmp_path: Path
+    world: World, queue: Queue, environment: dict[str, str], tmp_path: Path, is_sharded: bool
 ) -> None:
-    command = [str(Path(sys.executable).parent / "s3-operator"), "check", "--wait", "0"]
-
-    def check(**more: str) -> str:
-        done = subprocess.run(
-            command, env={**environment, **more}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
-        )
-        return next(line for line in done.stdout.splitlines() if "event queue" in line)
-
+    environment = {**environment, "SHARDING": str(is_sharded).lower()}
+    policy = policy_with(queue, world, sharding=is_sharded)
+    make_operator_key(world.aws, policy, tmp_path / "all")
+    environment["AWS_SHARED_CREDENTIALS_FILE"] = str(tmp_path / "all")
     queue.send(bucket_event("PutBucketPolicy", "photos"))
-    assert "messages can be received and deleted; 1 wait, each is kept for 4 days" in check()
+    assert "messages can be received and deleted; 1 wait, each is kept for 4 days" in check_queue(environment)
     assert not queue.is_empty(), "the message is left for the operator"
-    account, name = queue.url.split("/")[-2:]
-    policy = policy_for(PolicySettings(account, event_queue=QueueURL(queue.url, world.aws.region, account, name)))
-    statement = next(item for item in policy["Statement"] if item["Sid"] == "EventQueue")  # type: ignore[index,call-overload,union-attr]
+    statement = next(item for item in policy["Statement"] if item["Sid"] == "EventQueue")
     actions = statement["Action"]
+    assert ("sqs:ChangeMessageVisibility" in actions) is is_sharded
     for action in actions:
         statement["Action"] = [other for other in actions if other != action]
         make_operator_key(world.aws, policy, tmp_path / "less")
-        found = check(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "less"))
+        found = check_queue({**environment, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "less")})
         assert found.startswith("FAILED"), action
         assert "s3-operator iam-policy --event-queue-url" in found
     queue.delete()
-    assert "create the queue, or correct --event-queue-url" in check()
+    assert "create the queue, or correct --event-queue-url" in check_queue(environment)
+
+
+@pytest.mark.parametrize(
+    ("times", "sharding", "is_well"), [(49, "true", False), (50, "true", True), (49, "false", True)]
+)
+def test_check_refuses_a_redrive_policy_that_loses_messages_between_replicas(
+    world: World, queue: Queue, environment: dict[str, str], tmp_path: Path, times: int, sharding: str, is_well: bool
+) -> None:
+    make_operator_key(world.aws, policy_with(queue, world, sharding=True), tmp_path / "key")
+    queue.set_redrive(times)
+    found = check_queue({**environment, "SHARDING": sharding})
+    assert found.startswith("ok") is is_well, found
+    assert ("maxReceiveCount" in found and "at least 50" in found) is not is_well
+
+
+def check_queue(environment: dict[str, str]) -> str:
+    """The line about the queue that the command prints."""
+    command = [str(Path(sys.executable).parent / "s3-operator"), "check", "--wait", "0"]
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    return next(line for line in done.stdout.splitlines() if "event queue" in line)

@@ -145,6 +145,7 @@ TOGETHER = {
     "syncPeriod": Row(60, in_args("--sync-period="), ["--sync-period=60"]),
     "eventQueueURL": Row(QUEUE, in_env("EVENT_QUEUE_URL"), [QUEUE] * TWICE),
     "syncPeriodWithEvents": Row(7200, in_args("--sync-period-with"), ["--sync-period-with-events=7200"]),
+    "eventDelay": Row(900, in_args("--event-delay"), ["--event-delay=900"]),
     "maxConcurrentReconciles": Row(5, in_args("--max-con"), ["--max-concurrent-reconciles=5"]),
     "executor": Row("stock", in_args("--executor"), ["--executor=stock"]),
     "driftCheck": Row(False, in_args("--no-drift"), ["--no-drift-check"]),
@@ -183,7 +184,7 @@ TOGETHER = {
     "serviceAccount.name": Row("own", in_pods("serviceAccountName"), ["own"] * TWICE),
     "serviceAccount.automount": Row(False, at("ServiceAccount", "automountServiceAccountToken"), False),
     "replicas": Row(2, at("Deployment", "spec", "replicas"), 2),
-    "sharding.enabled": Row(True, in_args("--sharding"), ["--sharding"]),
+    "sharding.enabled": Row(True, in_env("SHARDING"), ["true"] * TWICE),
     "revisionHistoryLimit": Row(0, at("Deployment", "spec", "revisionHistoryLimit"), 0),
     "updateStrategy.rollingUpdate": Row(
         {"maxSurge": 1, "maxUnavailable": 0},

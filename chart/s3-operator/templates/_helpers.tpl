@@ -221,6 +221,7 @@ warn-uninstall) are here and not among the arguments of `run`, so that they hold
   "LEADER_ELECTION_NAMESPACE" (include "s3-operator.namespace" .)
   "LEASE_NAME" (include "s3-operator.fullname" .)
   "EVENT_QUEUE_URL" .Values.eventQueueURL
+  "SHARDING" (ternary "true" "" .Values.sharding.enabled)
   "CLUSTER_NAME" .Values.clusterName
   "DELETION_POLICY" .Values.deletionPolicy
   "IAM_PATH" .Values.iam.path

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from runner.control import changes
+from runner.control.canary import Canary
 from runner.control.changes import Changes, Feed, Result
 from runner.control.handlers import ObjectHandler
 from runner.control.metrics import Metrics
@@ -27,7 +28,7 @@ from s3bucket.outcome import Outcome, Reason, Retry
 from tests.support.cloudtrail import ACCOUNT, bucket_event, event, role_session, user_event
 from tests.support.fakes import READY
 
-SYNC_S, WITH_EVENTS_S = 300.0, 3600.0
+SYNC_S, WITH_EVENTS_S, DELAY_S = 300.0, 3600.0, 1800.0
 PHOTOS, VIDEOS = ("team", "photos"), ("other", "videos")
 OPERATOR = Caller(ACCOUNT, f"arn:aws:sts::{ACCOUNT}:assumed-role/operator")
 
@@ -94,12 +95,14 @@ class Rig:
         for s3 in objects or (an_object(PHOTOS), an_object(VIDEOS)):
             self.handler.change("ADDED", s3)
         self.served()
+        self.canary = Canary(DELAY_S, self.is_owned, self.clock)
         self.changes = Changes(
             self.queue,
             self.work,
             self.names,
             self.feed,
             self.metrics.events,
+            canary=self.canary,
             forget=self.forget,
             find_keys=caches.find_keys,
             sync_period_s=SYNC_S,
@@ -110,6 +113,9 @@ class Rig:
 
     def clock(self) -> float:
         return self.now
+
+    def is_owned(self, key: Key, name: Name) -> bool:
+        return key in self.names.find(name) and key not in self.elsewhere
 
     def forget(self, names: Iterable[Name]) -> None:
         self.dropped += names

@@ -29,14 +29,14 @@ DOCUMENTED = {
 MAX_SIZE = 6144
 
 
-def printed(**settings: str) -> tuple[int, str]:
-    arguments = [text for name, value in settings.items() for text in (name, value)]
+def printed(*flags: str, **settings: str) -> tuple[int, str]:
+    arguments = [*flags, *(text for name, value in settings.items() for text in (name, value))]
     done = CliRunner().invoke(main, ["iam-policy", *arguments])
     return done.exit_code, done.output
 
 
-def policy_of(**settings: str) -> dict[str, Any]:
-    code, output = printed(**settings)
+def policy_of(*flags: str, **settings: str) -> dict[str, Any]:
+    code, output = printed(*flags, **settings)
     assert code == 0, output
     return dict(json.loads(output))
 
@@ -64,15 +64,18 @@ def test_documented_commands_allow_the_same_settings() -> None:
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/444455556666/events"
 
 
-def test_rights_on_the_queue_of_events_are_there_only_with_it_and_for_it_alone() -> None:
-    plain = policy_of(**DOCUMENTED)
+@pytest.mark.parametrize(("sharding", "more"), [([], []), (["--sharding"], ["sqs:ChangeMessageVisibility"])])
+def test_rights_on_the_queue_of_events_are_there_only_with_it_and_for_it_alone(
+    sharding: list[str], more: list[str]
+) -> None:
+    plain = policy_of(*sharding, **DOCUMENTED)
     assert "sqs:" not in json.dumps(plain)
-    policy = policy_of(**DOCUMENTED, **{"--event-queue-url": QUEUE, "--partition": "aws-cn"})
+    policy = policy_of(*sharding, **DOCUMENTED, **{"--event-queue-url": QUEUE, "--partition": "aws-cn"})
     (statement,) = [item for item in policy["Statement"] if "sqs:" in json.dumps(item)]
     assert statement == {
         "Sid": "EventQueue",
         "Effect": "Allow",
-        "Action": ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Action": [*more, "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
         "Resource": "arn:aws-cn:sqs:eu-central-1:444455556666:events",
     }
     assert len(policy["Statement"]) == len(plain["Statement"]) + 1

@@ -1,0 +1,150 @@
+"""The operator's own changes of buckets as canaries: whether their events arrive.
+
+A disabled EventBridge rule, a stopped trail or a queue policy that refuses the rule is no failure of the queue:
+messages only stop. But CloudTrail reports the operator's own changes like those of others. A region is *silent* when
+the operator has changed a bucket there, and no event of a change of any bucket in it came within the limit. It is until
+one comes.
+Without an own change nothing can be concluded, and what was before the start, or while the queue failed, shows nothing.
+
+Counted are buckets only: the events of IAM come from one region, whichever the buckets are in. An object that was
+deleted since, or that another replica works on, shows nothing: its events may go there.
+
+Threads: workers note changes; the thread that receives messages asks.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from runner.drift.cloudtrail import Kind, Name
+from runner.objects import Key, S3Object
+from s3bucket.outcome import Outcome
+
+# Aspects whose repair is a call for which CloudTrail has an event in every region and partition.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
+_WRITTEN = frozenset({"bucket", "tags", "policy", "versioning", "public_access_block", "encryption", "lifecycle"})
+_DEFAULT_REGION = "us-east-1"
+# AWS has fewer regions. A message is text that others can influence.
+_MAX_REGIONS = 100
+# Unanswered changes of a region: many of a burst may be of objects that are deleted before the limit.
+_MAX_CHANGES = 1000
+
+
+class Role(Protocol):
+    """Runs the role."""
+
+    def run(self, s3: S3Object) -> Outcome:
+        """Run the role on an object."""
+
+
+class Silence(NamedTuple):
+    """No event of a change in this region came; ``bucket``: one that the operator changed."""
+
+    region: str
+    bucket: str
+
+
+class _Changed(NamedTuple):
+    at: float
+    key: Key
+
+
+class Canary:
+    """The operator's changes without an event so far.
+
+    :param limit_s: seconds within which an event must arrive; 0: nothing is ever concluded
+    :param is_owned: whether an object that this replica works on owns a bucket
+    :ivar silent: the regions from which events do not arrive; each with the buckets that showed it
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        is_owned: Callable[[Key, Name], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit_s = limit_s or math.inf
+        self._is_owned = is_owned
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._heard: dict[str, float] = {}
+        self._changed: dict[str, dict[Name, _Changed]] = {}
+        self.silent: dict[str, frozenset[Name]] = {}
+
+    def now(self) -> float:
+        """The time on this canary's clock."""
+        return self._clock()
+
+    def note(self, s3: S3Object, outcome: Outcome, started: float) -> None:
+        """The role was run on an object.
+
+        :param started: when the run began: an event may come before it ends
+        """
+        if (
+            self._limit_s == math.inf
+            or s3.is_deleting
+            or not outcome.is_done
+            or not _WRITTEN.intersection(outcome.changed)
+        ):
+            return
+        region = str(s3.spec.get("region") or _DEFAULT_REGION)
+        with self._lock:
+            changed = self._changed.setdefault(region, {})
+            if self._heard.get(region, -math.inf) < started and len(changed) < _MAX_CHANGES:
+                changed.setdefault(Name.of(Kind.BUCKET, s3.bucket_name), _Changed(self._clock(), s3.key))
+
+    def hear(self, region: str, names: Iterable[Name]) -> None:
+        """An event of a change of these buckets came. ``region``: that of the event."""
+        buckets = {name for name in names if name.kind is Kind.BUCKET}
+        if not buckets:
+            return
+        with self._lock:
+            if region in self._heard or len(self._heard) < _MAX_REGIONS:
+                self._heard[region] = self._clock()
+            # Should AWS name another region than the spec, the bucket shows the same.
+            for other in {region, *(one for one, changed in self._changed.items() if buckets & changed.keys())}:
+                self._changed.pop(other, None)
+            for other in [one for one, shown in self.silent.items() if one == region or buckets & shown]:
+                del self.silent[other]
+
+    def find_silent(self, asked_at: float) -> list[Silence]:
+        """The regions that are silent from now on.
+
+        :param asked_at: when the queue was asked for the messages of which none, or no further one, waits
+        """
+        found = []
+        with self._lock:
+            for region in [region for region in self._changed if region not in self.silent]:
+                changed = self._changed[region]
+                late = {name: one for name, one in changed.items() if one.at + self._limit_s <= asked_at}
+                shown = {name for name, one in late.items() if self._is_owned(one.key, name)}
+                if shown:
+                    self.silent[region] = frozenset(shown)
+                    found.append(Silence(region, min(shown).name))
+                for name in late:
+                    del changed[name]
+        return found
+
+    def forget(self) -> None:
+        """The queue failed: an event may be lost."""
+        with self._lock:
+            self._changed.clear()
+
+
+class CanaryRole:
+    """Runs the role, and notes what it changed."""
+
+    def __init__(self, role: Role, canary: Canary) -> None:
+        self._role = role
+        self._canary = canary
+
+    def run(self, s3: S3Object) -> Outcome:
+        """Run the role on an object."""
+        started = self._canary.now()
+        outcome = self._role.run(s3)
+        self._canary.note(s3, outcome, started)
+        return outcome
