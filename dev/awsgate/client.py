@@ -72,7 +72,7 @@ class Gate:
         self._ask("POST", "faults", {**fault, **{name: value for name, value in given.items() if value is not None}})
 
     def clear_faults(self) -> None:
-        """No more injected errors."""
+        """No more injected errors. Requests that are delayed now are answered."""
         self._ask("DELETE", "faults")
 
     def set_iam_lag(self, seconds: float) -> None:

@@ -55,6 +55,8 @@ class Gate:
         # By access key, then by action.
         self._counts: dict[str, Counter[str]] = {}
         self._faults: list[dict[str, Any]] = []
+        # Set when the faults of now are cleared.
+        self._cleared = threading.Event()
         self._iam_lag_s = 0.0
         self._before_writes: list[tuple[float, Any]] = []
         # Access key -> the policy that its requests are judged by, instead of moto's own enforcement alone.
@@ -175,7 +177,9 @@ class Gate:
                 fault["times"] -= 1
                 if not fault["times"]:
                     self._faults.remove(fault)
-        time.sleep(fault.get("delay_s", 0))
+            cleared = self._cleared
+        # Nobody waits for the rest of a delay once the faults are cleared.
+        cleared.wait(fault.get("delay_s", 0))
         if "body" in fault:
             return Answer(200, fault["body"].encode(), {"Content-Type": "text/xml"})
         if "code" not in fault:
@@ -197,7 +201,7 @@ class Gate:
                 ("GET", "counts"): lambda: {key: dict(counts) for key, counts in self._counts.items()},
                 ("POST", "log"): lambda: self._set_log(body["keeps_requests"]),
                 ("POST", "faults"): lambda: self._faults.append(body),
-                ("DELETE", "faults"): self._faults.clear,
+                ("DELETE", "faults"): self._clear_faults,
                 ("POST", "lag"): lambda: self._set_lag(body["iam_lag_s"]),
                 ("POST", "bucket-elsewhere"): lambda: make_bucket_elsewhere(**body),
                 ("POST", "user-elsewhere"): lambda: make_user_elsewhere(**body),
@@ -226,13 +230,18 @@ class Gate:
     def _set_log(self, keeps_requests: bool) -> None:
         self._keeps_requests = keeps_requests
 
+    def _clear_faults(self) -> None:
+        self._faults.clear()
+        self._cleared.set()
+        self._cleared = threading.Event()
+
     def _set_lag(self, seconds: float) -> None:
         self._iam_lag_s, self._before_writes = seconds, []
 
     def _reset_all(self) -> None:
         self._requests.clear()
         self._counts.clear()
-        self._faults.clear()
+        self._clear_faults()
         self._policies.clear()
         self._holds.disarm()
         self._set_lag(0.0)

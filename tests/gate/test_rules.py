@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from dev.aws import Aws
 from dev.awsgate.client import OTHER_ACCOUNT
+from dev.wait import wait_until
 from tests.support.gate import code_of, make_user
 
 Names = Callable[[str], str]
@@ -416,6 +417,17 @@ def test_faults_are_injected_so_many_times_and_requests_are_logged(aws: Aws, s3:
     s3.put_object(Bucket=bucket, Key="a", Body=b"x")
     seen = [(item["action"], item["write"], item["status"]) for item in aws.gate.requests()]
     assert seen == [("GetBucketAcl", False, 403), ("GetBucketAcl", False, 200), ("PutObject", True, 200)]
+
+
+def test_delayed_request_is_answered_once_the_faults_are_cleared(aws: Aws, s3: Any, bucket: str) -> None:
+    aws.gate.add_fault("GetBucketAcl", delay_s=3600, times=1, bucket=bucket)
+    answers: list[str] = []
+    delayed = threading.Thread(target=lambda: answers.append(code_of(lambda: s3.get_bucket_acl(Bucket=bucket))))
+    delayed.start()
+    wait_until(lambda: aws.gate.leftovers() == [], "the fault is in use")
+    aws.gate.clear_faults()
+    delayed.join(30)
+    assert answers == ["allowed"]
 
 
 def test_secret_has_the_signs_that_are_encoded_elsewhere_and_works(aws: Aws, iam: Any, new_name: Names) -> None:
