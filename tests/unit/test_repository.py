@@ -55,7 +55,8 @@ def test_hooks_are_the_checks_of_make_lint() -> None:
 
 
 def test_workflow_of_ci_calls_what_ci_runs() -> None:
-    expected = called_targets((_PROJECT / ".ci" / "run").read_text())
+    # The other targets set up what they need.
+    expected = called_targets((_PROJECT / ".ci" / "run").read_text()) - {"setup-newest"}
     assert {"lint", "test"} <= expected
     assert expected <= workflow_targets(_PROJECT / ".github" / "workflows" / "ci.yml")
 
