@@ -141,8 +141,9 @@ def _leaves_nothing(pytestconfig: pytest.Config) -> Iterator[None]:
     leftovers = pytestconfig.stash.get(_LEFTOVERS, None)
     found = leftovers.find_new() if leftovers else []
     if leftovers:
-        # Runs and checks read all users of the account: not those of the files before, too.
+        # Runs and checks read all users and buckets of the account: not those of the files before, too.
         leftovers.gate.forget_users(OPERATOR_USERS)
+        leftovers.gate.forget_buckets()
     assert not found, "the tests of this file leave behind what those of other files find: " + ", ".join(found)
 
 

@@ -209,6 +209,7 @@ class Gate:
                 ("POST", "fill"): lambda: fill_bucket(**body),
                 ("POST", "root-delete-policy"): lambda: delete_policy_as_root(body["bucket"]),
                 ("POST", "forget-users"): lambda: forget_users(body["kept_prefix"]),
+                ("POST", "forget-buckets"): forget_buckets,
                 ("POST", "policy"): lambda: self._policies.update({body["access_key"]: body["policy"]}),
                 ("GET", "all-held"): self._holds.held,
                 ("POST", "hold"): lambda: self._holds.arm(Hold(**body)),
@@ -316,6 +317,16 @@ def forget_users(kept_prefix: str) -> None:
         backend.tagger.delete_all_tags_for_resource(user.arn)
         for key in user.access_keys:
             backend.access_keys.pop(key.access_key_id, None)
+
+
+def forget_buckets() -> None:
+    """Remove all buckets of the account, with what is in them."""
+    backend = s3_backends[ACCOUNT]["aws"]
+    for name, bucket in list(backend.buckets.items()):
+        del backend.buckets[name]
+        s3_backends.bucket_accounts.pop(name, None)
+        backend.tagger.delete_all_tags_for_resource(bucket.arn)
+        configurations.forget(name)
 
 
 def _json(value: Any) -> Answer:

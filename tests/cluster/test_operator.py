@@ -286,18 +286,19 @@ def test_restart_changes_nothing(world: World, new_object: NewObject, start_oper
 
 
 def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
-    world: World, new_object: NewObject, start_operator: StartOperator
+    world: World, new_object: NewObject, new_name: Callable[[str], str], start_operator: StartOperator
 ) -> None:
     terms = ("--lease-duration", "10", "--renew-deadline", "8", "--retry-period", "0.5")
     first = start_operator(*terms)
     # The run hangs in AWS. A stock run hangs in a worker that left the process group of ansible-playbook, a warm one in
     # its own process.
-    cr = new_object()
-    world.aws.gate.add_fault("PutUserPolicy", delay_s=60, user=cr["spec"]["iamUser"]["username"])
+    user = new_name("user")
+    world.aws.gate.arm(user, action="PutUserPolicy", number=1)
+    cr = new_object(iamUser={"username": user})
     try:
-        wait_until(lambda: first.lines("task changed something"), "the run is under way")
-        run = first.lines("task changed something")[-1]["run"]
-        wait_until(lambda: len(processes.find_run(run)) > (1 if EXECUTOR == "warm" else 2), "the hanging module")
+        wait_until(lambda: world.aws.gate.wait_held(1), "the run hangs")
+        run = f"{processes.operator_id(first.process.pid)}-0"
+        assert len(processes.find_run(run)) > (1 if EXECUTOR == "warm" else 2), "the hanging module"
         first.kill()
         # A warm run ends soon after its operator.
         assert EXECUTOR == "warm" or processes.find_run(run), "the run outlives its operator"
@@ -306,7 +307,7 @@ def test_operator_killed_in_a_run_leaves_no_writer_and_heals(
         assert processes.find_run(run) == []
         assert run not in " ".join(path.name for path in first.work_dir.iterdir())
     finally:
-        world.aws.gate.clear_faults()
+        world.aws.gate.disarm(is_dropped=True)
     wait_ready(world, cr)
     keys = world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in keys] == [world.credentials(cr)[0]]
