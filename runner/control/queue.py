@@ -3,7 +3,7 @@
 One object is processed by one worker at a time, others in parallel. An object is in the queue at most once; what is
 added while it is being processed is served afterwards.
 
-Three rules decide which object is next:
+Four rules decide which object is next:
 
 - A worker names the lanes that it serves, in its order of preference. Resyncs have workers of their own, so that
   thousands of them delay no new object.
@@ -12,6 +12,9 @@ Three rules decide which object is next:
   failed counts as due later, the more often it failed in a row.
 - A namespace has at most as many workers of a pool as the pool allows. The objects that hit the time limit of their
   last run or check share one turn and one worker, whatever their namespace.
+- A namespace with a backlog, more objects than the pool has workers, gives way to one without: as long as an object of
+  such a one is being processed, it rests after each of its objects for as long as that one took. So it always goes on,
+  with half of the workers' time or less.
 
 Each operation takes O(log n) time for n objects. Threads: any.
 """
@@ -33,6 +36,10 @@ from runner.objects import Key
 # a lane, so that it is served at last even where there is always something else to do.
 FAILED_WAITS_S = 60.0
 MAX_FAILED_WAITS_S = 600.0
+# What is deleted by the check alone takes less, and a backlog of it would take a core of the machine all the same.
+LEAST_REST_S = 0.25
+# A run that empties a bucket takes minutes. Who waits behind it must not wait for as long again.
+MAX_REST_S = 10.0
 # No namespace has this name.
 _TIMED_OUT_GROUP = ""
 
@@ -55,13 +62,20 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True)
 class Pool:
-    """Workers that serve the same lanes. ``per_namespace``: how many of them one namespace may have at a time."""
+    """Workers that serve the same lanes.
+
+    :param per_namespace: how many of them one namespace may have at a time
+    :param size: how many there are. A namespace with more objects to do than these has a backlog, and gives way. By
+        default none has
+    """
 
     lanes: tuple[Lane, ...]
     per_namespace: int
+    size: int = 1_000_000
 
 
 _ANY = Pool(tuple(Lane), 1_000_000)
+_Held = tuple[Pool, str]
 
 
 class _Wish(NamedTuple):
@@ -96,9 +110,13 @@ class WorkQueue:
         self._entries: dict[Key, _Entry] = {}
         self._delayed: Heap[_Entry] = Heap()
         self._ready: dict[Lane, Turns[_Entry]] = {lane: Turns() for lane in Lane}
-        # Pool and group of what is being processed.
-        self._running: dict[Key, tuple[Pool, str]] = {}
-        self._busy: Counter[tuple[Pool, str]] = Counter()
+        # Pool and group of what is being processed, and since when.
+        self._running: dict[Key, _Held] = {}
+        self._since: dict[Key, float] = {}
+        self._busy: Counter[_Held] = Counter()
+        # Until when those with a backlog rest, and which of them are not served now. Few: each has just been served.
+        self._rests: dict[_Held, float] = {}
+        self._resting: set[_Held] = set()
         # How the last reconcile ended, unless it was good, and how many in a row ended so.
         self._standings: dict[Key, tuple[Standing, int]] = {}
         self._is_shut = False
@@ -154,7 +172,8 @@ class WorkQueue:
                 now = self._clock()
                 if deadline is not None and now >= deadline:
                     return None
-                waits = [end - now for end in (deadline, self._next_due()) if end is not None]
+                ends = (deadline, self._next_due(), *(self._rests[held] for held in self._resting))
+                waits = [end - now for end in ends if end is not None]
                 self._changed.wait(max(0.0, min(waits)) if waits else None)
             return None
 
@@ -163,6 +182,7 @@ class WorkQueue:
         with self._changed:
             held = self._running.pop(key, None)
             if held:
+                self._plan_rest(held, self._clock() - self._since.pop(key))
                 self._count_busy(held, -1)
             entry = self._entries.get(key)
             if entry and not entry.delayed and not entry.ready:
@@ -221,27 +241,57 @@ class WorkQueue:
             ticket = self._ready[lane].push(group, self._level_of((self._pools[lane], group)), order, entry)
             entry.delayed, entry.ready = None, (group, ticket)
 
+    def _plan_rest(self, held: _Held, worked_s: float) -> None:
+        if self._has_backlog(held):
+            self._rests[held] = self._clock() + min(MAX_REST_S, max(LEAST_REST_S, worked_s))
+
+    def _has_backlog(self, held: _Held) -> bool:
+        pool, group = held
+        return self._busy[held] + sum(self._ready[lane].count_of(group) for lane in pool.lanes) > pool.size
+
+    def _is_given_way(self, held: _Held) -> bool:
+        # What timed out may hold its worker for as long again.
+        return held[1] != _TIMED_OUT_GROUP and not self._has_backlog(held)
+
+    def _update_rests(self) -> None:
+        """Who has a backlog rests while one without it is served, until its time is over."""
+        now = self._clock()
+        self._rests = {held: until for held, until in self._rests.items() if until > now}
+        served = {held[0] for held in self._busy if self._is_given_way(held)} if self._rests else set()
+        resting = {held for held in self._rests if held[0] in served}
+        changed, self._resting = resting ^ self._resting, resting
+        for held in changed:
+            self._move(held)
+
     def _pop(self, lanes: tuple[Lane, ...]) -> tuple[Key, Lane] | None:
         self._advance()
+        self._update_rests()
         for lane in lanes:
             pool = self._pools[lane]
             entry = self._ready[lane].pop(pool.per_namespace)
             if entry is not None and entry.ready is not None:
                 del self._entries[entry.key]
                 held = self._running[entry.key] = pool, entry.ready[0]
+                self._since[entry.key] = self._clock()
                 self._count_busy(held, 1)
                 return entry.key, lane
         return None
 
-    def _count_busy(self, held: tuple[Pool, str], change: int) -> None:
+    def _count_busy(self, held: _Held, change: int) -> None:
         self._busy[held] += change
         if not self._busy[held]:
             del self._busy[held]
+        self._move(held)
+
+    def _move(self, held: _Held) -> None:
         for lane in held[0].lanes:
             self._ready[lane].move(held[1], self._level_of(held))
 
-    def _level_of(self, held: tuple[Pool, str]) -> int:
+    def _level_of(self, held: _Held) -> int:
         pool, group = held
+        if held in self._resting:
+            # As if it had all that it may have.
+            return pool.per_namespace + self._busy[held]
         # One worker is all that they may have.
         return self._busy[held] * (pool.per_namespace if group == _TIMED_OUT_GROUP else 1)
 

@@ -44,12 +44,15 @@ def run_workers(count: int, *, reserved: int, has_checkers: bool) -> list[Worker
     """
     resyncs = () if has_checkers else (Lane.RESYNC,)
     fresh_first, repairs_first = (Lane.FRESH, Lane.REPAIR, *resyncs), (Lane.REPAIR, Lane.FRESH, *resyncs)
-    pool = Pool(fresh_first, max(1, count - reserved))
+    pool = Pool(fresh_first, max(1, count - reserved), count)
     return [Worker(f"worker-{number}", repairs_first if number == 1 else fresh_first, pool) for number in range(count)]
 
 
 def check_workers(count: int, *, reserved: int) -> list[Worker]:
-    """The workers that compare objects that were not changed."""
+    """The workers that compare objects that were not changed.
+
+    None of their pool rests: checks mostly wait for AWS, and there is always a backlog where a period is short.
+    """
     pool = Pool((Lane.RESYNC,), max(1, count - reserved))
     return [Worker(f"worker-resync-{number}", (Lane.RESYNC,), pool, Trigger.RESYNC) for number in range(count)]
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from runner.control.queue import FAILED_WAITS_S, MAX_FAILED_WAITS_S, Lane, Pool, Standing, WorkQueue
+from runner.control.queue import (
+    FAILED_WAITS_S,
+    LEAST_REST_S,
+    MAX_FAILED_WAITS_S,
+    MAX_REST_S,
+    Lane,
+    Pool,
+    Standing,
+    WorkQueue,
+)
 from runner.control.turns import Heap
+from runner.objects import Key
 
 A, B, C = ("ns", "a"), ("ns", "b"), ("ns", "c")
 
@@ -220,6 +232,84 @@ def test_done_wakes_a_worker_that_waits_for_room() -> None:
         waiting = threads.submit(queue.get)
         queue.done(A)
         assert waiting.result(30) == (B, Lane.FRESH)
+
+
+QUIET = ("quiet", "new")
+
+
+def make_backlog(
+    worked_s: float, quiet: int = 1, clock: Callable[[], float] | None = None
+) -> tuple[WorkQueue, Clock, Key]:
+    """Three workers: one has an object of a namespace with a backlog, one has QUIET, and one has just become free.
+
+    :param quiet: how many objects the other namespace has
+    """
+    fake = Clock()
+    queue = WorkQueue(clock or fake, [Pool(tuple(Lane), 2, 3)])
+    for number in range(20):
+        queue.add(("noisy", f"o{number}"))
+    first, second = queue.get(0), queue.get(0)
+    assert first is not None
+    assert second is not None
+    queue.add(QUIET)
+    assert queue.get(0) == (QUIET, Lane.FRESH)
+    for number in range(1, quiet):
+        queue.add(("quiet", f"o{number}"), delay_s=worked_s)
+    fake.now += worked_s
+    queue.done(first[0])
+    return queue, fake, second[0]
+
+
+@pytest.mark.parametrize(
+    ("worked_s", "rest_s"),
+    [(0.01, LEAST_REST_S), (3.0, 3.0), (600.0, MAX_REST_S)],
+    ids=["check", "run", "long-run"],
+)
+def test_get_namespace_with_a_backlog_rests_while_another_is_served_and_goes_on(worked_s: float, rest_s: float) -> None:
+    queue, clock, _ = make_backlog(worked_s)
+    clock.now += rest_s - 0.001
+    assert queue.get(0) is None
+    # What the other one has to do meanwhile waits for nobody.
+    queue.add(("quiet", "changed"))
+    assert queue.get(0) == (("quiet", "changed"), Lane.FRESH)
+    queue.done(("quiet", "changed"))
+    assert queue.get(0) is None
+    clock.now += 0.002
+    found = queue.get(0)
+    assert found is not None
+    assert found[0][0] == "noisy"
+
+
+def test_done_ends_the_rest_of_others_with_the_last_object_of_those_without_a_backlog() -> None:
+    queue, _, _ = make_backlog(3.0)
+    assert queue.get(0) is None
+    queue.done(QUIET)
+    assert drain(queue, at_most=2)[0].startswith("noisy/")
+
+
+@pytest.mark.parametrize("quiet", [3, 4])
+def test_get_namespaces_with_a_backlog_do_not_give_way_to_each_other(quiet: int) -> None:
+    queue, _, _ = make_backlog(3.0, quiet)
+    served = [found[0][0] for found in (queue.get(0), queue.get(0)) if found]
+    # Two workers are busy, the third is free: for both of them, or only for the one without a backlog.
+    assert served[0] == ("quiet" if quiet == 3 else "noisy")
+
+
+def test_get_nobody_rests_for_an_object_that_timed_out() -> None:
+    queue, _, _ = make_backlog(3.0)
+    assert queue.get(0) is None
+    queue.rank(QUIET, Standing.TIMED_OUT)
+    queue.done(QUIET)
+    queue.add(QUIET)
+    assert queue.get(0) == (QUIET, Lane.FRESH)
+    assert drain(queue, at_most=1)[0].startswith("noisy/")
+
+
+def test_get_waits_until_the_rest_is_over() -> None:
+    queue, _, _ = make_backlog(0.0, clock=time.monotonic)
+    found = queue.get(30)
+    assert found is not None
+    assert found[0][0] == "noisy"
 
 
 def test_get_lanes_are_served_in_the_workers_order_of_preference() -> None:
