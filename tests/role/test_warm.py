@@ -536,7 +536,9 @@ from runner.execution.warm import preload, server
 preload.import_all()
 import jinja2
 from ansible.parsing import dataloader
-done = {"compiled": [], "parsed": [], "forked": []}
+from ansible.playbook.block import Block
+from ansible.playbook.task import Task
+done = {"compiled": [], "parsed": [], "made": [], "forked": []}
 def count(owner, name, kind, what):
     stock = getattr(owner, name)
     def counted(*arguments, **more):
@@ -545,6 +547,8 @@ def count(owner, name, kind, what):
     setattr(owner, name, counted)
 count(jinja2.Environment, "compile", "compiled", lambda _, source, *more: str(source))
 count(dataloader, "from_yaml", "parsed", lambda data, file_name, **more: os.path.basename(str(file_name)))
+count(Block, "load", "made", lambda data, **more: "block")
+count(Task, "load", "made", lambda data, **more: data["name"])
 count(os, "fork", "forked", lambda: 1)
 code = server._playbook(["ansible-playbook", *sys.argv[1:]])
 print("\\n" + json.dumps({**done, "code": code}))
@@ -568,7 +572,7 @@ def test_warm_run_of_a_new_object_does_once_what_it_must_and_nothing_that_can_be
         )
     counted = json.loads(done.stdout.splitlines()[-1])
     assert world.differs(cr) == []
-    assert counted == {"compiled": [], "parsed": ["extra.json"], "forked": [], "code": 0}
+    assert counted == {"compiled": [], "parsed": ["extra.json"], "made": [], "forked": [], "code": 0}
     (key,) = {item["access_key"] for item in requests if item["action"] == "CreateUser"}
     by_operator = [item["action"] for item in requests if item["access_key"] == key]
     assert len(by_operator) <= 18, by_operator

@@ -6,7 +6,7 @@ what it has parsed. A file that was changed since is parsed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,20 @@ def give_parsed(stock: Callable[..., Any]) -> Callable[..., Any]:
         return stock(self, file_name, *arguments, **more)
 
     return load
+
+
+def stamps_of_parsed() -> dict[str, _Stamp]:
+    """The stamps of the parsed files and of their folders, of which those change with a file that is added."""
+    stamps = {path: stamp for path, (stamp, _) in _parsed.items()}
+    return stamps | {folder: _stamp_of(folder) for folder in {str(Path(path).parent) for path in stamps}}
+
+
+def are_unchanged(stamps: Mapping[str, _Stamp]) -> bool:
+    """Whether all these files and folders are as they were."""
+    try:
+        return all(_stamp_of(path) == stamp for path, stamp in stamps.items())
+    except OSError:
+        return False
 
 
 def _stamp_of(path: str) -> _Stamp:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.request import getproxies
 
-from runner.execution.warm import files, inprocess, reads, templates, worker
+from runner.execution.warm import attributes, files, inprocess, plays, reads, templates, worker
 
 _Function = Callable[..., Any]
 
@@ -130,6 +130,7 @@ def _start_worker(stock: _Function) -> _Function:
         if worker.is_for_here(self._task, self._play_context):
             worker.run_here(self)
         else:
+            self.worker_queue.make()
             stock(self)
 
     return start
@@ -261,6 +262,21 @@ INTERNALS = (
         saves="two fifths of a run's CPU: no fork for a task",
     ),
     Internal(
+        "ansible.executor.process.worker:WorkerQueue",
+        "A pipe to a task's process is made when there is a process.",
+        ("ctx",),
+        replace=lambda stock: functools.partial(worker.LateQueue, stock),
+        saves="0.4 ms a task",
+    ),
+    Internal(
+        "ansible.playbook.base:FieldAttributeBase.post_validate_attribute",
+        "Most attributes of a task are unset, or have a value that no template can change.",
+        ("name", "templar"),
+        probe=attributes.is_as_expected,
+        replace=attributes.validate_what_can_change,
+        saves="1 ms a task",
+    ),
+    Internal(
         "ansible.plugins.strategy:StrategyBase._queue_task",
         "The result of such a task goes to the strategy without a queue and its thread.",
         parameters=("host", "task", "task_vars", "play_context"),
@@ -340,11 +356,33 @@ INTERNALS = (
         saves="a few ms a condition",
     ),
     Internal(
+        "ansible.playbook.task:Task._post_validate_args",
+        "The variables of a task are evaluated once for all its arguments.",
+        parameters=("attr", "value", "templar"),
+        probe=templates.evaluates_once,
+        replace=templates.evaluate_variables_once,
+        saves="2 ms a task",
+    ),
+    Internal(
         "ansible.parsing.dataloader:DataLoader.load_from_file",
         "The files of the role and the playbooks were parsed before the fork.",
         parameters=("file_name", "cache", "unsafe", "json_only", "trusted_as_template"),
         replace=files.give_parsed,
         saves="a tenth of a run's CPU",
+    ),
+    Internal(
+        "ansible.playbook:Playbook.load",
+        "The objects of the operator's playbook were made before the fork.",
+        parameters=("file_name", "variable_manager", "loader"),
+        replace=plays.give_playbook,
+        saves="a twentieth of a run's CPU",
+    ),
+    Internal(
+        "ansible.plugins.strategy:StrategyBase._load_included_file",
+        "The same for the files that its tasks include.",
+        parameters=("included_file", "iterator", "is_handler", "handle_stats_and_callbacks"),
+        replace=plays.give_tasks,
+        saves="5 ms a file",
     ),
     Internal(
         "ansible.plugins.loader:PluginLoader.find_plugin_with_context",
@@ -396,12 +434,33 @@ INTERNALS = (
         saves="six TLS handshakes of nine a run",
     ),
     Internal(
+        "boto3.session:Session",
+        "Clients of different services, or regions, with the same credentials share a session.",
+        parameters=("profile_name",),
+        replace=reads.share_sessions,
+        saves="2 ms a client, and where the credentials are those of a role, a request to STS",
+    ),
+    Internal(
         "ansible.config.manager:NativeEnvironment",
         "The defaults of twenty settings are templates.",
         probe=lambda environment: environment().from_string("{{ [1] }}").render() == [1],
         replace=reads.keep_defaults,
         saves="1 ms a setting",
     ),
+    Internal("ansible.context:CLIARGS", "The options of the command line."),
+    Internal("ansible.cli.playbook:PlaybookCLI.init_parser", "Makes the parser of the command line."),
+    Internal("ansible.cli.playbook:PlaybookCLI.post_process_args", "Completes the options.", ("options",)),
+    Internal("ansible.utils.context_objects:CLIArgs.from_options", "Makes the options.", ("options",)),
+    Internal("ansible.vars.manager:VariableManager", "Needed to load a playbook.", ("loader",)),
+    Internal("ansible.utils.vars:load_extra_vars", "Keeps what it returns, which is cleared before the fork."),
+    Internal("ansible.utils.vars:load_options_vars", "Keeps what it returns, which is cleared before the fork."),
+    Internal(
+        "ansible.playbook.helpers:load_list_of_blocks",
+        "Makes the objects of a file.",
+        ("play", "parent_block", "role", "variable_manager", "loader"),
+    ),
+    Internal("ansible.plugins.strategy:StrategyBase._copy_included_file", "The task that includes a file."),
+    Internal("ansible.playbook.task_include:TaskInclude.build_parent_block", "The parent of the file's objects."),
     Internal("ansible.constants:set_constant", "Sets what the environment of a run changes.", ("name", "value")),
     Internal("ansible.executor.module_common:_BuiltModule", "What ActionBase._configure_module returns."),
     Internal("ansible.plugins.action:ActionBase._compute_environment_string", "The environment of a task."),

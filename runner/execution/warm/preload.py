@@ -10,7 +10,7 @@ import importlib
 import os
 from pathlib import Path
 
-from runner.execution.warm import files, inprocess, internals, templates
+from runner.execution.warm import files, inprocess, internals, plays, templates
 
 _IMPORTS = (
     "ansible.cli.playbook",
@@ -54,6 +54,8 @@ _MODULES = (
     "kubernetes.core.plugins.modules.k8s",
     "kubernetes.core.plugins.modules.k8s_info",
 )
+# Of the runs for an object. Others load theirs.
+_PLAYBOOK = "reconcile.yml"
 _SERVICES = ("s3", "iam", "sts")
 
 
@@ -130,9 +132,10 @@ def _make_clients() -> None:
 
 
 def _read_files() -> None:
-    """Parse the role's and the playbooks' files, and compile their templates."""
+    """Parse the role's and the playbooks' files, compile their templates, and make the objects of one playbook."""
     for role in _roles():
         playbooks = role.parents[1] / "playbooks"
         # No run compiles the texts of the argument specs, and they are the longest file.
         paths = [path for path in role.rglob("*.yml") if path.name != "argument_specs.yml"]
         templates.compile_all(str(playbooks), files.preload([*paths, *playbooks.rglob("*.yml")]))
+        plays.preload(playbooks / _PLAYBOOK, sorted((role / "tasks").glob("*.yml")))

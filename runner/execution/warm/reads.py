@@ -96,6 +96,26 @@ def keep_models(stock: _Function) -> _Function:
     return load
 
 
+def share_sessions(stock: _Function) -> _Function:
+    """``boto3.session.Session``: one for all clients of a run that have the same credentials.
+
+    Each session reads the credentials anew, where they are those of a role by requests of its own. No session is made
+    before the fork.
+    """
+    kept: dict[Hashable, Any] = {}
+
+    def session(*arguments: Any, profile_name: str | None = None, **more: Any) -> Any:
+        if arguments or more:
+            return stock(*arguments, profile_name=profile_name, **more)
+        # A task may have its own environment, with other credentials.
+        key = profile_name, frozenset(item for item in os.environ.items() if item[0].startswith(("AWS_", "BOTO")))
+        if key not in kept:
+            kept[key] = stock(profile_name=profile_name)
+        return kept[key]
+
+    return session
+
+
 def skip(_: _Function) -> _Function:
     """For a function that a run does not need."""
     return lambda *_: None

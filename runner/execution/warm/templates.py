@@ -56,6 +56,45 @@ def keep_templates(stock: Callable[..., Any]) -> Callable[..., Any]:
     return compile_
 
 
+def evaluate_variables_once(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """``Task._post_validate_args``: while the arguments of a task are evaluated, each variable is evaluated once.
+
+    Stock Ansible evaluates a variable again for each template that names it, with all variables that it names in turn.
+    """
+
+    def post_validate_args(self: Any, attribute: Any, value: Any, templar: Any) -> Any:
+        variables = templar.available_variables
+        templar.available_variables = _lazy(variables, templar)
+        try:
+            return stock(self, attribute, value, templar)
+        finally:
+            templar.available_variables = variables
+
+    return post_validate_args
+
+
+def _lazy(variables: Any, templar: Any) -> Any:
+    """Ansible's own container that evaluates what is in it when it is read first, as it makes one for each template."""
+    from ansible._internal._templating._engine import TemplateOptions
+    from ansible._internal._templating._lazy_containers import _AnsibleLazyTemplateMixin
+    from ansible._internal._templating._utils import TemplateContext
+
+    with TemplateContext(template_value=None, templar=templar, options=TemplateOptions.DEFAULT):
+        return _AnsibleLazyTemplateMixin._try_create(variables)
+
+
+def evaluates_once(_: object) -> bool:
+    """Whether such a container keeps what it has evaluated."""
+    from ansible._internal._templating._engine import TemplateEngine
+    from ansible.template import trust_as_template
+
+    variables = {"one": [trust_as_template("{{ 1 }}")], "two": trust_as_template("{{ one }}")}
+    templar = TemplateEngine(variables=variables)
+    templar.available_variables = lazy = _lazy(variables, templar)
+    result = templar.template(trust_as_template("{{ [two, one] }}"))
+    return result == [[1], [1]] and dict.get(lazy, "two") == [1] and variables["two"] == "{{ one }}"
+
+
 def compile_all(folder: str, documents: list[Any]) -> None:
     """Compile the templates and conditions of YAML documents.
 

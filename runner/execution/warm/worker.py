@@ -89,6 +89,22 @@ class _Results:
         return convert(self._strategy, result)
 
 
+class LateQueue:
+    """``WorkerQueue``, which is made when its task gets a process, or when it is used."""
+
+    def __init__(self, stock: Callable[..., Any], **arguments: Any) -> None:
+        self._stock = functools.partial(stock, **arguments)
+        self._queue: Any = None
+
+    def make(self) -> None:
+        """Make it. Called before the process is forked, which shares it."""
+        self._queue = self._queue or self._stock()
+
+    def __getattr__(self, name: str) -> Any:
+        self.make()
+        return getattr(self._queue, name)
+
+
 def _is_result(value: object) -> bool:
     return type(value).__name__.lstrip("_") == "WireTaskResult"
 

@@ -61,6 +61,26 @@ def test_proxies_are_searched_only_where_there_is_one(monkeypatch: pytest.Monkey
     assert find() == {"https": "found"}
 
 
+def test_clients_with_the_same_credentials_share_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    def make(**arguments: Any) -> object:
+        made.append(arguments)
+        return object()
+
+    session = reads.share_sessions(make)
+    first = session(profile_name=None)
+    assert session(profile_name=None) is session() is first
+    others = [session(profile_name="other"), session(aws_access_key_id="one", aws_secret_access_key="none")]
+    # A task's own environment.
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/other")
+    others.append(session(profile_name=None))
+    monkeypatch.undo()
+    assert session(profile_name=None) is first
+    assert len({first, *others}) == len(made) == 4
+    assert session(aws_access_key_id="one", aws_secret_access_key="none") not in others
+
+
 class Loader:
     """A PluginLoader, as far as the search needs one."""
 
