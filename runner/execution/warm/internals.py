@@ -380,7 +380,7 @@ INTERNALS = (
     Internal(
         "ansible.plugins.strategy:StrategyBase._load_included_file",
         "The same for the files that its tasks include.",
-        parameters=("included_file", "iterator", "is_handler", "handle_stats_and_callbacks"),
+        parameters=("included_file", "iterator", "is_handler"),
         replace=plays.give_tasks,
         saves="5 ms a file",
     ),
@@ -390,6 +390,14 @@ INTERNALS = (
         parameters=("name", "mod_type", "ignore_deprecated", "check_aliases", "collection_list"),
         replace=reads.keep_found_plugins,
         saves="0.3 ms a search, 10 a task",
+    ),
+    Internal(
+        "ansible.vars.manager:clean_facts",
+        "A run has no facts.",
+        parameters=("facts",),
+        probe=lambda clean: clean({}) == {},
+        replace=reads.clean_only_facts,
+        saves="0.2 ms for each time that the variables of a task are collected, of which a task has nearly two",
     ),
     Internal(
         "kubernetes.dynamic.discovery:Discoverer._write_cache",

@@ -9,6 +9,7 @@ options on the command line, or when a file was changed since, a run makes its o
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -149,11 +150,14 @@ def give_playbook(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 def give_tasks(stock: Callable[..., Any]) -> Callable[..., Any]:
     """``StrategyBase._load_included_file``, for the first time that a file is included."""
+    # What the strategy gives for tasks that are no handlers. ansible-core 2.21 has only the first one.
+    known = ("is_handler", "handle_stats_and_callbacks")
+    of_tasks = {name: False for name in known if name in inspect.signature(stock).parameters}
 
     def load(self: Any, included_file: Any, iterator: Any, *arguments: Any, **more: Any) -> Any:
         task, name = included_file._task, included_file._filename
         made = next((made for made in _made.values() if made.has_role(task._role) and name in made.included), None)
-        if made is None or arguments or more != _AS_MADE or task.args.get("apply"):
+        if made is None or arguments or more != of_tasks or task.args.get("apply"):
             return stock(self, included_file, iterator, *arguments, **more)
         blocks = made.included.pop(name)
         parent = self._copy_included_file(included_file).build_parent_block()
@@ -165,7 +169,3 @@ def give_tasks(stock: Callable[..., Any]) -> Callable[..., Any]:
         return blocks
 
     return load
-
-
-# What the strategy gives for tasks that are no handlers.
-_AS_MADE = {"is_handler": False, "handle_stats_and_callbacks": False}

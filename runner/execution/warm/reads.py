@@ -116,6 +116,15 @@ def share_sessions(stock: _Function) -> _Function:
     return session
 
 
+def clean_only_facts(stock: _Function) -> _Function:
+    """``clean_facts``, which visits all connection plugins for each task, also where there are no facts."""
+
+    def clean_facts(facts: Any) -> Any:
+        return stock(facts) if facts else {}
+
+    return clean_facts
+
+
 def skip(_: _Function) -> _Function:
     """For a function that a run does not need."""
     return lambda *_: None

@@ -81,6 +81,12 @@ def test_clients_with_the_same_credentials_share_a_session(monkeypatch: pytest.M
     assert session(aws_access_key_id="one", aws_secret_access_key="none") not in others
 
 
+def test_facts_are_cleaned_where_there_are_any() -> None:
+    clean = reads.clean_only_facts(lambda facts: {"cleaned": facts})
+    assert clean({}) == {}
+    assert clean({"one": 1}) == {"cleaned": {"one": 1}}
+
+
 class Loader:
     """A PluginLoader, as far as the search needs one."""
 

@@ -26,12 +26,14 @@ def text(template):
     return trusted(template)
 arguments = {name: text("{{ two.inner }}") for name in ("msg", "var")}
 data = {
-    "name": "a task", "ansible.builtin.set_fact": arguments, "no_log": text("{{ is_secret }}"), "retries": text("{{ 3 }}"),
-    "ignore_errors": True, "delay": 7, "environment": [{"ONE": text("{{ one }}")}], "when": ["true"],
+    "name": "a task", "ansible.builtin.set_fact": arguments, "no_log": text("{{ is_secret }}"),
+    "retries": text("{{ 3 }}"), "ignore_errors": True, "delay": 7, "environment": [{"ONE": text("{{ one }}")}],
+    "when": ["true"],
 }
 block = Block.load({"block": [data], "ignore_unreachable": text("{{ is_secret }}")}, play=Play(), loader=DataLoader())
 task = block.block[0]
-variables = {"one": text("{{ lookup('pipe', 'echo >> ' ~ file ~ '; echo 1') }}"), "file": sys.argv[2], "two": {"inner": text("{{ one }}")}, "is_secret": True}
+pipe = text("{{ lookup('pipe', 'echo >> ' ~ file ~ '; echo 1') }}")
+variables = {"one": pipe, "file": sys.argv[2], "two": {"inner": text("{{ one }}")}, "is_secret": True}
 templar = TemplateEngine(DataLoader(), variables=variables)
 task.squash()
 task.post_validate(templar)
