@@ -572,6 +572,8 @@ def test_warm_run_of_a_new_object_does_once_what_it_must_and_nothing_that_can_be
         )
     counted = json.loads(done.stdout.splitlines()[-1])
     assert world.differs(cr) == []
+    # ansible-core 2.21 makes a task for each play that checks its arguments, also where there are none to check.
+    counted["made"] = [name for name in counted["made"] if not name.startswith("Validating arguments")]
     assert counted == {"compiled": [], "parsed": ["extra.json"], "made": [], "forked": [], "code": 0}
     (key,) = {item["access_key"] for item in requests if item["action"] == "CreateUser"}
     by_operator = [item["action"] for item in requests if item["access_key"] == key]

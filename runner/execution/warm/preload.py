@@ -54,7 +54,7 @@ _MODULES = (
     "kubernetes.core.plugins.modules.k8s",
     "kubernetes.core.plugins.modules.k8s_info",
 )
-# Of the runs for an object. Others load theirs.
+# What runs for an object load. Other runs load other playbooks.
 _PLAYBOOK = "reconcile.yml"
 _SERVICES = ("s3", "iam", "sts")
 
