@@ -55,9 +55,9 @@ molecule: kubernetes ## run every Molecule scenario
 chaos: kubernetes ## kill -9 operator, runs and tasks at every write in turn, then TIMES (200) at random; SEED repeats these
 	$(BIN)/python -m tests.chaos --times=$(or $(TIMES),200) $(if $(SEED),--seed=$(SEED))
 
-test: kubernetes ## run every test, four at a time, because many of them wait
+test: kubernetes ## run every test, six at a time, because many of them wait
 	$(BIN)/python -m dev.binaries helm helm3 kube-scheduler kubelet versitygw
-	$(PYTEST) --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) --numprocesses=6 --dist=loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## run the unit tests only (seconds)
 	$(PYTEST) tests/unit

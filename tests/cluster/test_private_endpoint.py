@@ -49,10 +49,14 @@ def test_every_client_reaches_a_private_endpoint_through_a_proxy(
         assert service is not None
         assert secret is not None
         assert service["spec"]["externalName"] == HOST
+        words = ["check", "--watch-namespace", cr["metadata"]["namespace"], "--wait", "0"]
         checked = subprocess.run(
-            [Path(sys.executable).parent / "s3-operator", "check", "--watch-namespace", cr["metadata"]["namespace"]],
-            env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [Path(sys.executable).parent / "s3-operator", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "ok      AWS: account" in checked.stdout, checked.stdout + checked.stderr
         world.s3.put_object(Bucket=bucket, Key="a", Body=b"x")
         delete(world, cr)
