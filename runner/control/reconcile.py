@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
 from runner.control.claims import Claims
@@ -294,10 +295,27 @@ class Reconciler:
 
     def _end_deletion(self, s3: S3Object, outcome: Outcome) -> None:
         self._publish(s3, outcome)
-        live = self._objects.find_object(*s3.key)
-        if live is not None and live.uid == s3.uid:
-            self._objects.remove_finalizer(live)
+        if not self._remove_finalizer_of_seen(s3):
+            live = self._objects.find_object(*s3.key)
+            if live is not None and live.uid == s3.uid:
+                self._objects.remove_finalizer(live)
         self._forget(s3.key)
+
+    def _remove_finalizer_of_seen(self, s3: S3Object) -> bool:
+        """Remove the finalizer without a read. False where the object is not as the watch saw it last.
+
+        The patch tests uid and resourceVersion, so it changes no other object, and no finalizers that it has not seen.
+        """
+        seen = self._objects.find_seen(s3.key)
+        if seen is None or seen.uid != s3.uid or not seen.is_deleting:
+            return False
+        try:
+            self._objects.remove_finalizer(seen)
+        except KubeError as error:
+            if error.is_conflict or error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
 
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)

@@ -83,6 +83,34 @@ def test_deletion_removes_the_finalizer_when_nothing_is_left() -> None:
     assert reasons(kube) == ["DELETING", "DELETED"]
 
 
+def test_deletion_reads_the_object_once() -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
+    reconciler.reconcile(KEY)
+    assert kube.reads == ["find_object"]
+
+
+@pytest.mark.parametrize("status", [404, 409, 422])
+def test_finalizer_of_an_object_that_the_watch_has_not_seen_is_removed_after_a_read(status: int) -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
+    stock = kube.remove_finalizer
+
+    def fail_once(s3: S3Object) -> None:
+        kube.remove_finalizer = stock  # type: ignore[method-assign]
+        raise kube_error(status)
+
+    kube.remove_finalizer = fail_once  # type: ignore[method-assign]
+    assert reconciler.reconcile(KEY) is None
+    assert (kube.reads, kube.item) == (["find_object"] * 2, None)
+
+
+def test_finalizer_that_may_not_be_removed_is_an_error() -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
+    kube.errors["remove_finalizer"] = kube_error(403)
+    with pytest.raises(KubeError):
+        reconciler.reconcile(KEY)
+    assert kube.reads == ["find_object"]
+
+
 def test_deletion_that_failed_keeps_the_finalizer_and_is_published() -> None:
     reconciler, kube, _ = make(make_item(**DELETED), DENIED)
     wait_s = delay_of(reconciler.reconcile(KEY))
