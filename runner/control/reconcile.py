@@ -44,7 +44,7 @@ class Objects(Protocol):
         """Add the operator's finalizer; returns the object with it."""
 
     def remove_finalizer(self, s3: S3Object) -> None:
-        """Remove the operator's finalizer."""
+        """Remove the operator's finalizer, if the object still has the finalizers that were read."""
 
 
 class Role(Protocol):
@@ -295,22 +295,16 @@ class Reconciler:
 
     def _end_deletion(self, s3: S3Object, outcome: Outcome) -> None:
         self._publish(s3, outcome)
-        if not self._remove_finalizer_of_seen(s3):
+        if not self._try_remove_finalizer(s3):
             live = self._objects.find_object(*s3.key)
             if live is not None and live.uid == s3.uid:
                 self._objects.remove_finalizer(live)
         self._forget(s3.key)
 
-    def _remove_finalizer_of_seen(self, s3: S3Object) -> bool:
-        """Remove the finalizer without a read. False where the object is not as the watch saw it last.
-
-        The patch tests uid and resourceVersion, so it changes no other object, and no finalizers that it has not seen.
-        """
-        seen = self._objects.find_seen(s3.key)
-        if seen is None or seen.uid != s3.uid or not seen.is_deleting:
-            return False
+    def _try_remove_finalizer(self, s3: S3Object) -> bool:
+        """Remove the finalizer without another read. False where the finalizers have changed since the first one."""
         try:
-            self._objects.remove_finalizer(seen)
+            self._objects.remove_finalizer(s3)
         except KubeError as error:
             if error.is_conflict or error.status == HTTPStatus.NOT_FOUND:
                 return False

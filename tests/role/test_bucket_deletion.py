@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,6 +72,14 @@ def test_contents_are_deleted_once_s3_refuses_the_deletion(gate: Any, s3: Any, b
     found = requests_in(gate)
     assert found.index("AbortMultipartUpload") < found.index("DeleteBucket") < found.index("DeleteObjects")
     assert found[-1] == "DeleteBucket"
+
+
+def test_policy_that_denies_the_deletion_is_replaced_when_the_bucket_is_emptied(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", "Resource": f"arn:aws:s3:::{bucket}"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    assert code_of(lambda: s3.delete_bucket(Bucket=bucket)) == "AccessDenied"
+    assert delete(s3, bucket)
 
 
 @pytest.mark.parametrize("empties", [True, False])

@@ -37,11 +37,15 @@ def delete(s3: AwsClient, name: str, owner: str, emptying: Emptying | None, *, i
 
 
 def _try_delete(s3: AwsClient, name: str, owner: str) -> bool:
-    """Whether the bucket was empty, and is deleted now."""
+    """Whether the bucket is deleted now.
+
+    False for one that is not empty, and where AWS denies the deletion: the bucket's policy may deny it to everyone, and
+    the emptying of the bucket replaces that policy.
+    """
     try:
         s3.delete_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
-        if code_of(error) != "BucketNotEmpty":
+        if code_of(error) not in ("BucketNotEmpty", "AccessDenied"):
             raise
         return False
     return True
