@@ -238,6 +238,27 @@ def answer_service_credentials(call: Call) -> Answer | None:
     return iam_result(call.action, "<ServiceSpecificCredentials/>")
 
 
+def refuse_to_delete_user_in_use(call: Call) -> Answer | None:
+    """A user that has anything left is not deleted; moto keeps only one that has policies.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteUser.html (DeleteConflict)
+    """
+    backend = iam_backends[ACCOUNT]["aws"]
+    user = backend.users.get(call.user) if call.action == "DeleteUser" else None
+    if user is None:
+        return None
+    left = {
+        "delete access keys": user.access_keys,
+        "delete login profile": user.password,
+        "delete MFA device": user.mfa_devices,
+        "delete SSH public keys": user.ssh_public_keys,
+        "delete signing certificates": user.signing_certificates,
+        "remove users from group": backend.get_groups_for_user(call.user),
+    }
+    first = next((what for what, found in left.items() if found), "")
+    return error(call, 409, "DeleteConflict", f"Cannot delete entity, must {first} first.") if first else None
+
+
 def answer_retention(call: Call) -> Answer | None:
     """The retention of one object version; moto does not know the action.
 
@@ -715,6 +736,7 @@ BEFORE: tuple[Callable[[Call], Answer | None], ...] = (
     refuse_malformed_policy,
     refuse_public_policy,
     answer_service_credentials,
+    refuse_to_delete_user_in_use,
     answer_retention,
     answer_users_boundary,
     refuse_unreadable_xml,

@@ -22,7 +22,6 @@ _MAX_TRIED = 5
 _CONSEQUENCES = {
     "GetAccessKeyLastUsed": "after a rotation, the grace period alone decides when the old key is deleted",
     "GetAccountAuthorizationDetails": "each user is read by itself",
-    "GetLoginProfile": "users have no password",
     "GetRole": "there are no roles (spec.iamRole)",
     "ListAttachedRolePolicies": "roles have no managed policies",
     "ListAttachedUserPolicies": "users have no managed policies",

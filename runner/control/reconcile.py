@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
 from runner.control.claims import Claims
@@ -43,7 +44,7 @@ class Objects(Protocol):
         """Add the operator's finalizer; returns the object with it."""
 
     def remove_finalizer(self, s3: S3Object) -> None:
-        """Remove the operator's finalizer."""
+        """Remove the operator's finalizer, if the object still has the finalizers that were read."""
 
 
 class Role(Protocol):
@@ -294,10 +295,21 @@ class Reconciler:
 
     def _end_deletion(self, s3: S3Object, outcome: Outcome) -> None:
         self._publish(s3, outcome)
-        live = self._objects.find_object(*s3.key)
-        if live is not None and live.uid == s3.uid:
-            self._objects.remove_finalizer(live)
+        if not self._try_remove_finalizer(s3):
+            live = self._objects.find_object(*s3.key)
+            if live is not None and live.uid == s3.uid:
+                self._objects.remove_finalizer(live)
         self._forget(s3.key)
+
+    def _try_remove_finalizer(self, s3: S3Object) -> bool:
+        """Remove the finalizer without another read. False where the finalizers have changed since the first one."""
+        try:
+            self._objects.remove_finalizer(s3)
+        except KubeError as error:
+            if error.is_conflict or error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
 
     def _forget(self, key: Key) -> None:
         self._metrics.forget(key)

@@ -229,11 +229,19 @@ class Kube:
 
     def add_finalizer(self, s3: S3Object) -> S3Object:
         """Add the operator's finalizer; returns the object with it."""
-        return self._patch_finalizers(s3, [*s3.finalizers, FINALIZER])
+        unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": s3.resource_version}
+        return self._patch_finalizers(s3, [*s3.finalizers, FINALIZER], unchanged)
 
     def remove_finalizer(self, s3: S3Object) -> None:
-        """Remove the operator's finalizer; others' stay."""
-        self._patch_finalizers(s3, [name for name in s3.finalizers if name != FINALIZER])
+        """Remove the operator's finalizer; others' stay.
+
+        The object may have changed since it was read, but not its finalizers.
+
+        :param s3: as it was read by name: a cache does not have others' finalizers
+        :raises KubeError: ``is_conflict`` where it is another object, or has other finalizers
+        """
+        unchanged = {"op": "test", "path": "/metadata/finalizers", "value": list(s3.finalizers)}
+        self._patch_finalizers(s3, [name for name in s3.finalizers if name != FINALIZER], unchanged)
 
     def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
         """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
@@ -355,10 +363,10 @@ class Kube:
         )
         return _parse(_read(answer, _MAX_OBJECT))
 
-    def _patch_finalizers(self, s3: S3Object, finalizers: list[str]) -> S3Object:
+    def _patch_finalizers(self, s3: S3Object, finalizers: list[str], unchanged: JsonObject) -> S3Object:
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": s3.uid},
-            {"op": "test", "path": "/metadata/resourceVersion", "value": s3.resource_version},
+            unchanged,
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
         with _failing_to(f"patch the finalizers of {s3.namespace}/{s3.name}"):

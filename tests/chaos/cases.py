@@ -97,15 +97,26 @@ WRITES = {
         "aws:PutBucketTagging#2",
         "aws:TagResource#1",
     ),
+    # With a role, and with an object in the bucket, for which S3 refuses the first DeleteBucket.
     "delete": (
         "aws:DeleteAccessKey#1",
         "aws:DeleteUserPolicy#1",
         "aws:DeleteUser#1",
         "aws:DeleteRolePolicy#1",
         "aws:DeleteRole#1",
+        "aws:DeleteBucket#1",
         "aws:PutBucketPolicy#1",
         "aws:PutPublicAccessBlock#1",
         "aws:DeleteObjects#1",
+        "aws:DeleteBucket#2",
+        "kubernetes:DELETE secrets#1",
+        "kubernetes:DELETE services#1",
+    ),
+    # With neither: one task deletes everything.
+    "delete-plain": (
+        "aws:DeleteAccessKey#1",
+        "aws:DeleteUserPolicy#1",
+        "aws:DeleteUser#1",
         "aws:DeleteBucket#1",
         "kubernetes:DELETE secrets#1",
         "kubernetes:DELETE services#1",

@@ -240,7 +240,7 @@ class _Trial:
 
     @property
     def is_deletion(self) -> bool:
-        return self._case.flow == "delete"
+        return self._case.flow in ("delete", "delete-plain")
 
     @property
     def needs_old_key(self) -> bool:
@@ -276,8 +276,9 @@ class _Trial:
             make_targets(world.s3, world.account)
         if flow in changed:
             self.item = self._with_spec(changed[flow])
-        elif flow == "delete":
-            world.s3.put_object(Bucket=name, Key="a", Body=b"data")
+        elif self.is_deletion:
+            if flow == "delete":
+                world.s3.put_object(Bucket=name, Key="a", Body=b"data")
             self.item = deleting(self.item)
         else:
             steps[flow]()

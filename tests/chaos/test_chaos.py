@@ -1,4 +1,4 @@
-"""A sample of ``make chaos``: a kill at every write of a creation, and some of its random moments."""
+"""A sample of ``make chaos``: a kill at every write of a creation and of a deletion, and some of its random moments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from tests.support.world import World
 _SEED = 570
 _QUICK = [case for case in at_random(_SEED, 200) if case.executor == "warm" and case.target in ("run", "task")]
 # Only after each write, because that is also before the next one. Cases that start Ansible again are in _SLOW.
-_CREATION = every_write("warm", "create", targets=("run", "task"), whens=("after",))
+_EVERY = [
+    case
+    for flow in ("create", "delete-plain")
+    for case in every_write("warm", flow, targets=("run", "task"), whens=("after",))
+]
 _SLOW = [
     "create,warm,warm,aws:CreateAccessKey#1:after",
     "rotate,operator,warm,aws:CreateAccessKey#1:after",
@@ -49,7 +53,7 @@ def test_table_of_writes_is_what_a_run_writes(rig: Rig, flow: str) -> None:
     assert tuple(rig.writes(flow)) == WRITES[flow]
 
 
-@pytest.mark.parametrize("case", [*_CREATION, *map(Case.parse, _SLOW)], ids=str)
+@pytest.mark.parametrize("case", [*_EVERY, *map(Case.parse, _SLOW)], ids=str)
 def test_kill_at_a_write_heals_at_the_next_run(rig: Rig, case: Case) -> None:
     assert rig.do(case)
 

@@ -16,6 +16,8 @@ from kubernetes.client.rest import RESTClientObject
 
 from runner.kube import client as kube
 from runner.kube.client import Kube, KubeError
+from runner.objects import FINALIZER, S3Object
+from s3bucket.api import GROUP, PLURAL, VERSION
 from tests.support.objects import secret_of
 from tests.support.world import NewObject, World
 
@@ -65,6 +67,41 @@ def stalling() -> Iterator[Stalling]:
     stalling.server.shutdown()
     thread.join()
     stalling.server.server_close()
+
+
+def test_finalizers_of_others_stay_when_the_own_one_is_removed(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    of = (GROUP, VERSION, cr["metadata"]["namespace"], PLURAL, cr["metadata"]["name"])
+
+    def put(*finalizers: str) -> S3Object:
+        world.custom.patch_namespaced_custom_object(*of, {"metadata": {"finalizers": list(finalizers)}})
+        found = Kube().find_object(cr["metadata"]["namespace"], cr["metadata"]["name"])
+        assert found is not None
+        return found
+
+    before = put(FINALIZER)
+    now = put(FINALIZER, "example.com/keep")
+    with pytest.raises(KubeError) as refused:
+        Kube().remove_finalizer(before)
+    assert refused.value.is_conflict
+    # Any other change does not matter, such as that of the status.
+    world.custom.patch_namespaced_custom_object(*of, {"metadata": {"labels": {"edited": "once"}}})
+    Kube().remove_finalizer(now)
+    assert world.custom.get_namespaced_custom_object(*of)["metadata"]["finalizers"] == ["example.com/keep"]
+    put()
+
+
+def test_finalizer_of_another_object_of_the_name_stays(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    of = (GROUP, VERSION, cr["metadata"]["namespace"], PLURAL, cr["metadata"]["name"])
+    world.custom.patch_namespaced_custom_object(*of, {"metadata": {"finalizers": [FINALIZER]}})
+    found = Kube().find_object(cr["metadata"]["namespace"], cr["metadata"]["name"])
+    assert found is not None
+    other = S3Object({**found.item, "metadata": {**found.metadata, "uid": "00000000-0000-0000-0000-000000000001"}})
+    with pytest.raises(KubeError) as refused:
+        Kube().remove_finalizer(other)
+    assert refused.value.is_conflict
+    Kube().remove_finalizer(found)
 
 
 def test_silent_watch_is_an_error(stalling: Stalling, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dev.apigate import ApiGate
 from dev.wait import wait_until
 from runner.execution import processes
 from tests.support.operator import (
@@ -68,6 +70,33 @@ def test_object_from_create_over_change_and_drift_to_deletion(
     assert len(operator.lines("warm process is ready")) == (EXECUTOR == "warm")
     assert operator.stop() == 0
     assert list(operator.work_dir.iterdir()) == []
+
+
+def test_deletion_of_a_simple_object_makes_few_requests(
+    world: World, new_object: NewObject, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    with ApiGate(world.kubeconfig, tmp_path) as gate:
+        operator = start_operator(environment=world.environment(KUBECONFIG=str(gate.kubeconfig)))
+        cr = new_object()
+        wait_ready(world, cr)
+        gate.clear_requests()
+        with requests_of(world) as to_aws:
+            delete(world, cr)
+            wait_gone(world, cr)
+        to_kubernetes = Counter(item.action for item in gate.requests() if not item.action.endswith("leases"))
+        operator.stop()
+    assert len(to_aws) <= 8, Counter(item["action"] for item in to_aws)
+    # An event of the watch after the creation, or after the deletion, may cause another read of the object.
+    assert to_kubernetes.pop("GET s3s") <= 3
+    assert to_kubernetes == {
+        "POST events": 2,
+        "PATCH s3s/status": 1,
+        "GET secrets": 1,
+        "GET services": 1,
+        "DELETE secrets": 1,
+        "DELETE services": 1,
+        "PATCH s3s": 1,
+    }
 
 
 def test_drift_in_aws_is_repaired_at_the_sync_and_a_sync_without_drift_writes_nothing(

@@ -231,7 +231,7 @@ def test_module_defaults_of_another_connection_are_refused_before_any_request(re
             "s3bucket_aws_profile",
             "profile=other_account",
         ),
-        ({"amazon.aws.iam_user": {"aws_secret_key": SECRET}}, "s3bucket_aws_secret_key", "aws_secret_key"),
+        ({"amazon.aws.iam_policy": {"aws_secret_key": SECRET}}, "s3bucket_aws_secret_key", "aws_secret_key"),
     ]
     refusing.write_play(new_name("direct"), *({"module_defaults": defaults} for defaults, _, _ in leaks))
     run = refusing.run("site.yml", "-vvv")

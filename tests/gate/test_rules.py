@@ -306,6 +306,19 @@ def test_expected_owner_is_checked(s3: Any, bucket: str) -> None:
     assert code_of(lambda: s3.head_bucket(Bucket=bucket, ExpectedBucketOwner="123456789012")) == "allowed"
 
 
+def test_user_with_a_key_or_in_a_group_is_not_deleted(iam: Any, new_name: Names) -> None:
+    name, group = new_name("gate"), new_name("gate")
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]["AccessKeyId"]
+    assert code_of(lambda: iam.delete_user(UserName=name)) == "DeleteConflict"
+    iam.delete_access_key(UserName=name, AccessKeyId=key)
+    iam.create_group(GroupName=group)
+    iam.add_user_to_group(GroupName=group, UserName=name)
+    assert code_of(lambda: iam.delete_user(UserName=name)) == "DeleteConflict"
+    iam.remove_user_from_group(GroupName=group, UserName=name)
+    assert code_of(lambda: iam.delete_user(UserName=name)) == "allowed"
+
+
 def test_policy_shows_the_id_of_a_deleted_user_and_does_not_mean_the_next_of_its_name(
     s3: Any, iam: Any, bucket: str, new_name: Names
 ) -> None:

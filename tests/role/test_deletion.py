@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from dev.apigate import ApiGate
+from s3bucket.cluster import ApiServer
+from s3bucket.errors import ReconcileError
 from tests.support.objects import fill
 from tests.support.world import NewObject, World, deleting, requests_of
 
@@ -33,6 +38,65 @@ def test_deletion_empties_and_removes_everything_and_tolerates_a_second_run(
         again = world.reconcile(deleting(cr))
     assert (again.outcome["done"], again.changed) == (True, [])
     assert [request["action"] for request in requests if request["write"]] == []
+
+
+def test_deletion_of_a_simple_object_makes_few_requests(world: World, new_object: NewObject, tmp_path: Path) -> None:
+    """What the first step has read is not read again, and what AWS refuses by itself is not asked before."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    with requests_of(world) as requests, ApiGate(world.kubeconfig, tmp_path) as gate:
+        run = world.reconcile(deleting(cr), KUBECONFIG=str(gate.kubeconfig))
+        of_kubernetes = Counter(item.action for item in gate.requests())
+    assert (run.outcome["done"], run.changed) == (True, ["bucket", "user", "secret", "service"]), run.output
+    assert is_all_gone(world, cr)
+    assert len(requests) <= 8, Counter(item["action"] for item in requests)
+    assert of_kubernetes.total() <= 4, of_kubernetes
+
+
+def test_deletion_deletes_no_secret_of_another_uid(world: World, new_object: NewObject) -> None:
+    """Somebody else may have created another Secret of the name since it was read."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    metadata, cluster = (world.secret(cr) or {})["metadata"], ApiServer(world.core.api_client)
+    of = ("Secret", metadata["namespace"], metadata["name"])
+    with pytest.raises(ReconcileError, match="does not match the UID") as refused:
+        cluster.delete(*of, "00000000-0000-0000-0000-000000000001")
+    assert (refused.value.reason, world.secret(cr) is None) == ("KubernetesError", False)
+    assert cluster.delete(*of, metadata["uid"])
+    assert not cluster.delete(*of, metadata["uid"])
+    assert world.reconcile(deleting(cr)).outcome["done"]
+
+
+def test_deletion_of_a_user_with_what_others_added_since_it_was_read_is_done(
+    world: World, new_object: NewObject
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    user = cr["spec"]["iamUser"]["username"]
+    world.iam.create_access_key(UserName=user)
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    world.iam.put_user_policy(UserName=user, PolicyName="of-others", PolicyDocument=json.dumps(policy))
+    run = world.reconcile(deleting(cr))
+    assert run.outcome["done"], run.output
+    assert is_all_gone(world, cr)
+
+
+@pytest.mark.parametrize(
+    ("action", "removed"),
+    [("DeleteUser", []), ("DeleteBucket", ["user"])],
+)
+def test_failed_deletion_reports_what_it_has_removed(
+    world: World, new_object: NewObject, action: str, removed: list[str]
+) -> None:
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    world.aws.gate.add_fault(action, "AccessDenied", status=403)
+    try:
+        run = world.reconcile(deleting(cr))
+    finally:
+        world.aws.gate.clear_faults()
+    assert (run.outcome["reason"], run.changed) == ("AccessDenied", removed), run.output
+    assert world.reconcile(deleting(cr)).outcome["done"]
 
 
 def test_deletion_when_everything_was_removed_by_hand_is_done(world: World, new_object: NewObject) -> None:
@@ -64,7 +128,7 @@ def test_deletion_that_emptied_and_finds_new_objects_is_continued_at_once(world:
     cr = new_object(iamUser=None)
     assert world.reconcile(cr).outcome["done"]
     world.s3.put_object(Bucket=cr["spec"]["bucketName"], Key="a", Body=b"x")
-    world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=1)
+    world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=2)
     first = world.reconcile(deleting(cr))
     assert (first.outcome["reason"], first.outcome["retry"]) == ("Emptying", "immediate"), first.output
     assert world.reconcile(deleting(cr)).outcome["done"]
@@ -80,7 +144,7 @@ def test_deletion_with_a_writer_that_cannot_be_kept_out_reports_which_right_is_m
     deny = {"Effect": "Deny", "Principal": "*", "Action": ["s3:PutBucketPolicy", "s3:DeleteBucketPolicy"]}
     statement = {**deny, "Resource": f"arn:aws:s3:::{bucket}"}
     world.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=1)
+    world.aws.gate.add_fault("DeleteBucket", "BucketNotEmpty", status=409, times=2)
     outcome = world.reconcile(deleting(cr)).outcome
     # The retry is not immediate, because the next run would get no further.
     assert (outcome["reason"], outcome["retry"]) == ("AccessDenied", "transient"), outcome

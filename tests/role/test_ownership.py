@@ -85,7 +85,8 @@ def test_denied_read_of_the_own_bucket_is_unknown_not_absent(world: World, new_o
     cr = new_object(iamUser=None)
     bucket = cr["spec"]["bucketName"]
     world.s3.create_bucket(Bucket=bucket)
-    world.aws.gate.add_fault("HeadBucket", "AccessDenied", status=403, bucket=bucket)
+    for action in ("HeadBucket", "GetBucketTagging"):
+        world.aws.gate.add_fault(action, "AccessDenied", status=403, bucket=bucket)
     try:
         refused = refusal(world, cr)
         assert (refused.reason, refused.retry) == ("AccessDenied", "transient")

@@ -95,7 +95,7 @@ def refusal_of(compare: Callable[..., Any], wanted: Wanted, sources: Sources, ac
     return "not refused", f"differs: {seen.differs}"
 
 
-@pytest.mark.parametrize(("compare", "minimum"), [(observe, 15), (observe_deletion, 8)], ids=["present", "deletion"])
+@pytest.mark.parametrize(("compare", "minimum"), [(observe, 15), (observe_deletion, 3)], ids=["present", "deletion"])
 @CODES
 def test_read_that_fails_is_reported_and_nothing_is_taken_as_absent(
     world: World,

@@ -35,11 +35,11 @@ CLUSTER = "cluster"
 SETTINGS = RoleSettings(cluster_name=CLUSTER, provider="Other", account_id=STORE_CLASS.account)
 LACKING = {
     "versitygw": {
-        "GetAccountAuthorizationDetails", "GetLoginProfile", "ListAttachedRolePolicies", "ListAttachedUserPolicies",
+        "GetAccountAuthorizationDetails", "ListAttachedRolePolicies", "ListAttachedUserPolicies",
         "ListGroupsForUser",
     },
     "seaweedfs": {
-        "GetAccessKeyLastUsed", "GetAccountAuthorizationDetails", "GetLoginProfile", "GetRole",
+        "GetAccessKeyLastUsed", "GetAccountAuthorizationDetails", "GetRole",
         "ListAttachedRolePolicies",
     },
 }[STORE]  # fmt: skip

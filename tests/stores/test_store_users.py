@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dev.store import Store
-from s3bucket import owner, read, store_users, user_record
+from s3bucket import owner, read, store_users, user_deletion, user_record
 from s3bucket.capabilities import Capabilities, probe
 from s3bucket.errors import ReconcileError
 from s3bucket.outcome import Reason
@@ -83,9 +83,9 @@ def test_tags_are_kept_where_the_store_can(store: Store, new_name: Callable[[str
         [user_record.POLICY] if lack in (NO_TAG_USER, NO_TAGS) else []
     )
     iam.create_access_key(UserName=name)
-    assert store_users.delete(iam, name, capabilities)
+    assert user_deletion.delete(iam, name, capabilities)
     assert read.find_user(iam, name, capabilities) is None
-    assert not store_users.delete(iam, name, capabilities)
+    assert not user_deletion.delete(iam, name, capabilities)
 
 
 def test_owner_is_known_before_the_first_tag_where_users_have_none(
@@ -98,7 +98,7 @@ def test_owner_is_known_before_the_first_tag_where_users_have_none(
     user = read.find_user(iam, name, capabilities)
     assert user is not None
     assert PHOTOS.is_same_object(user.tags)
-    store_users.delete(iam, name, capabilities)
+    user_deletion.delete(iam, name, capabilities)
 
 
 def test_tags_are_used_once_the_store_has_them(store: Store, new_name: Callable[[str], str]) -> None:

@@ -73,6 +73,10 @@ class FakeKube:
         return S3Object.from_item(copy.deepcopy(self.item))
 
     def remove_finalizer(self, s3: S3Object) -> None:
+        self._fail("remove_finalizer")
+        now = self._copy()
+        if now is None or (now.uid, now.finalizers) != (s3.uid, s3.finalizers):
+            raise kube_error(404 if now is None else 422)
         self._write("remove_finalizer")
         self.item = None
 

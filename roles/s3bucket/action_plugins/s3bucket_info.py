@@ -63,8 +63,6 @@ _AWS_MODULES = (
     "amazon.aws.iam_access_key",
     "amazon.aws.iam_policy",
     "amazon.aws.iam_role",
-    "amazon.aws.iam_user",
-    "amazon.aws.s3_bucket",
 )
 # Maps an option and its aliases to the role's variable. Without region, which is always the object's.
 _KUBERNETES = {

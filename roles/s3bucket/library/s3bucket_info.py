@@ -103,8 +103,8 @@ iam_key:
   description: The module for access keys, C(amazon.aws.iam_access_key) or C(s3bucket_key).
   type: str
   returned: success
-iam_user:
-  description: The module that tags and deletes IAM users.
+working_directory:
+  description: Where a relative path in KUBECONFIG starts.
   type: str
   returned: success
 kubernetes:
@@ -162,6 +162,7 @@ from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,
     Sources,
+    UserDeletion,
     UserObservation,
     observe,
     observe_deletion,
@@ -212,7 +213,7 @@ def main() -> None:
         "defaults": defaults,
         "is_deleting": wanted.is_deleting,
         "is_check": module.check_mode,
-        "iam_user": "amazon.aws.iam_user" if settings.is_aws else "s3bucket_user",
+        "working_directory": given["working_directory"],
         "iam_key": "amazon.aws.iam_access_key" if settings.is_aws else "s3bucket_key",
     }
     module.exit_json(changed=False, **read, kubernetes=options, **answer)
@@ -424,7 +425,17 @@ def plan_removed(wanted: Wanted, seen: Observation) -> list[dict[str, Any]]:
 
     The last one has the record of the remaining users, and the name of the first user, which the record is a tag of.
     """
-    plans = [{**asdict(user), "step": "removal", "tasks": "removed_user.yml", "record": {}} for user in seen.removed]
+    plans = [
+        {
+            **asdict(user),
+            "step": "removal",
+            "tasks": "removed_user.yml",
+            "record": {},
+            "deleted_users": [deleted_user(wanted, user)] if user.is_deleted else [],
+            "children": secrets_of(wanted, user),
+        }
+        for user in seen.removed
+    ]
     if plans:
         first = seen.users[0]
         plans[-1] |= {"record": owner.replaced_users_record(first.tags, [*wanted.additional_names, *seen.unread])}
@@ -487,8 +498,12 @@ def answer_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> dic
         "iam_region": region_of_iam(wanted.region, is_aws=sources.capabilities.is_aws),
         "namespace": wanted.identity.namespace,
         "children": children_of(wanted, deletion),
-        "force_delete": wanted.force_delete,
+        "deleted_users": deleted_users(wanted, deletion),
+        "deleted_bucket": deleted_bucket(wanted, deletion, sources),
     }
+    has_more = any(plan[name] for name in ("accounts", "associations", "role", "kept_arguments", "bucket_tags"))
+    has_more = has_more or any(user.tags for user in deletion.users)
+    plan["tasks"] = "absent.yml" if has_more else "absent_plain.yml"
     return {
         "differs": deletion.differs,
         "written": deletion.differs,
@@ -501,10 +516,38 @@ def answer_deletion(wanted: Wanted, deletion: Deletion, sources: Sources) -> dic
 
 def children_of(wanted: Wanted, deletion: Deletion) -> list[dict[str, str]]:
     """The Secrets, ConfigMaps and the Service that are deleted."""
-    found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid} for user in deletion.users]
-    found += [child for user in deletion.users for child in user.more]
-    found.append({"kind": "Service", "name": wanted.identity.name, "uid": deletion.service_uid})
+    found = [child for user in deletion.users for child in secrets_of(wanted, user)]
+    found.append(child_of(wanted, "Service", wanted.identity.name, deletion.service_uid))
     return [child for child in found if child["uid"]]
+
+
+def secrets_of(wanted: Wanted, user: UserDeletion) -> list[dict[str, str]]:
+    """The Secrets and ConfigMaps of one user that are deleted."""
+    found = [{"kind": "Secret", "name": user.secret_name, "uid": user.secret_uid}, *user.more]
+    return [child_of(wanted, **child) for child in found if child["uid"]]
+
+
+def child_of(wanted: Wanted, kind: str, name: str, uid: str) -> dict[str, str]:
+    """What the task needs to delete an object in Kubernetes."""
+    return {"kind": kind, "namespace": wanted.identity.namespace, "name": name, "uid": uid}
+
+
+def deleted_users(wanted: Wanted, deletion: Deletion) -> list[dict[str, Any]]:
+    """The users that are deleted, with what they may have. The first one is the last: its tags record the others."""
+    return [deleted_user(wanted, user) for user in reversed(deletion.users) if user.is_deleted]
+
+
+def deleted_user(wanted: Wanted, user: UserDeletion) -> dict[str, Any]:
+    """What the task needs to delete a user."""
+    return {"name": user.name, "keys": user.recorded_keys, "policies": [policy_name_of(user.name, wanted.bucket)]}
+
+
+def deleted_bucket(wanted: Wanted, deletion: Deletion, sources: Sources) -> dict[str, Any] | None:
+    """The bucket that is deleted; None where it is kept."""
+    if not deletion.deletes_bucket:
+        return None
+    owner_id = sources.owner_of(deletion.account)
+    return {"name": wanted.bucket, "owner": owner_id, "empties": wanted.force_delete}
 
 
 if __name__ == "__main__":

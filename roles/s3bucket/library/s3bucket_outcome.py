@@ -28,14 +28,11 @@ options:
     description: The AWS error code that a module of amazon.aws returned.
     type: str
     default: ""
-  emptied:
-    description: How many objects this run deleted from the bucket before the task failed.
-    type: int
-    default: 0
-  writers:
-    description: Why others may still write into the bucket, from C(s3bucket_empty).
-    type: str
-    default: ""
+  removed:
+    description: The aspects that the task had removed before it failed, from C(s3bucket_delete).
+    type: list
+    elements: str
+    default: []
   message:
     description: The failed task's message; empty for a task that handles a key.
     type: str
@@ -66,7 +63,7 @@ EXAMPLES = r"""
 - name: Find the reason
   s3bucket_outcome:
     task: Ensure the bucket's settings
-    action: amazon.aws.s3_bucket
+    action: amazon.aws.iam_policy
     code: AccessDenied
     message: "Failed to set bucket versioning"
     step: settings
@@ -130,8 +127,7 @@ def main() -> None:
             "action": {"type": "str", "required": True},
             "reason": {"type": "str", "default": ""},
             "code": {"type": "str", "default": ""},
-            "emptied": {"type": "int", "default": 0},
-            "writers": {"type": "str", "default": ""},
+            "removed": {"type": "list", "elements": "str", "default": []},
             "message": {"type": "str", "default": ""},
             "step": {"type": "str", "required": True},
             "has_bucket": {"type": "bool", "default": False},
@@ -152,7 +148,7 @@ def main() -> None:
         skips=skips,
         undone=aspects_of(skips),
         stops=is_stopping(given["step"], outcome.reason),
-        removed=removed_before(given["task"]),
+        removed=[*removed_before(given["task"]), *given["removed"]],
     )
 
 
@@ -163,13 +159,6 @@ def of_aws(given: dict[str, Any]) -> Outcome:
     reason = Reason.parse(given["reason"]) if given["reason"] else reason_of(given["code"], given["message"])
     if given["action"] == "s3bucket_info" and _NOT_STARTED.match(given["message"]):
         reason = Reason.INVALID_SPEC
-    if reason is Reason.BUCKET_NOT_EMPTY and given["writers"]:
-        # The next run would not make progress.
-        return Outcome.failure(Reason.ACCESS_DENIED, f"{given['writers']}: {given['message']}")
-    if reason is Reason.BUCKET_NOT_EMPTY and given["emptied"]:
-        # Something was written in the meantime, or the listing was not current. The run made progress, so the next may,
-        # too.
-        reason = Reason.EMPTYING
     message = given["message"] or f"{given['task']} failed{': ' + given['code'] if given['code'] else ''}"
     return Outcome.failure(reason, message if given["reason"] else with_field(given["code"], message))
 

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3bucket_user
-short_description: Tag an IAM user, or delete one of an S3-compatible store
+short_description: Tag an IAM user
 description:
   - In place of C(amazon.aws.iam_user), which makes five requests for a tag, and creates a user that does not exist.
-  - A store may also lack actions that C(amazon.aws.iam_user) needs to delete a user. On AWS the role deletes users with
-    C(amazon.aws.iam_user), because a user may have credentials that a store does not know.
   - Where a store's users have no tags, they are kept in an inline policy.
-  - Creates no user; M(s3bucket_create) does.
+  - Creates no user; M(s3bucket_create) does. Deletes none; M(s3bucket_delete) does.
 author: s3-operator contributors
 options:
   name:
@@ -20,9 +18,9 @@ options:
     type: str
     required: true
   state:
-    description: Whether the user should exist.
+    description: The user exists.
     type: str
-    choices: [present, absent]
+    choices: [present]
     default: present
   tags:
     description: Tags that the user should have.
@@ -73,7 +71,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present"], "default": "present"},
     "tags": {"type": "dict", "default": {}},
     "purge_tags": {"type": "bool", "default": True},
     "boundary": {"type": "str", "default": ""},
@@ -90,11 +88,7 @@ def main() -> None:
     try:
         settings = read_settings(given["settings"])
         capabilities, iam = settings.known_capabilities or AWS, make_iam_client(module, settings)
-        is_changed = (
-            store_users.delete(iam, given["name"], capabilities)
-            if given["state"] == "absent"
-            else change(iam, given, capabilities)
-        )
+        is_changed = change(iam, given, capabilities)
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=is_changed)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +17,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 
 from runner.yaml_file import read_yaml
-from s3bucket.connection import find_kubeconfig
+from s3bucket.cluster import ApiServer
+from s3bucket.connection import connect, find_kubeconfig
 from s3bucket.errors import ReconcileError
 from tests.support.modules import load
 from tests.support.world import PROJECT, ROLE
@@ -123,3 +127,21 @@ def test_variable_of_a_wrong_type_is_reported_in_plain_words(variables: dict[str
 
 def test_default_of_the_object_is_the_one_that_the_checks_know() -> None:
     assert yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["s3bucket_cr"] == ACTION.DEFAULT_CR
+
+
+def test_connection_is_shared_by_the_modules_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection costs a TLS handshake. In a warm run, the modules are in one process."""
+    for name in [name for name in os.environ if name.startswith("K8S_AUTH_") or name == "KUBECONFIG"]:
+        monkeypatch.delenv(name)
+    module: Any = SimpleNamespace(no_log_values=set(), params={"working_directory": "/"})
+
+    def server(**more: str) -> ApiServer:
+        return connect(module, json.dumps({"host": "https://kubernetes.example", "api_key": "one", **more}))[0]
+
+    assert server() is server()
+    for other in ({"host": "https://other.example"}, {"api_key": "two"}, {"impersonate_user": "somebody"}):
+        assert server(**other) is not server(), other
+    monkeypatch.setenv("K8S_AUTH_VERIFY_SSL", "false")
+    without_check = server()
+    monkeypatch.delenv("K8S_AUTH_VERIFY_SSL")
+    assert without_check is not server()

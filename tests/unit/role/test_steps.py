@@ -62,9 +62,8 @@ def test_steps_of_a_deletion_are_its_tasks() -> None:
     [
         ("Ensure the users are gone", []),
         ("Ensure the role is gone", ["user"]),
-        ("Ensure the bucket is empty", ["user", "role"]),
-        ("Ensure the bucket is gone", ["user", "role"]),
-        ("Ensure Secrets and Service are gone", ["user", "role", "bucket"]),
+        ("Ensure bucket, Secrets and Service are gone", ["user", "role"]),
+        ("Ensure users, bucket, Secrets and Service are gone", []),
         ("Ensure the Service", []),
     ],
 )

@@ -1,4 +1,4 @@
-"""The tasks that tag IAM users, and those that delete them or change keys: these have one of two modules each."""
+"""The tasks that change the access keys of IAM users: they have one of two modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOUND = [
 
 
 # The module for a store, by the variable that tasks have in its place, or by a part of their template.
-MODULES = {"_s3bucket_iam_user": "s3bucket_user", "_s3bucket_iam_key": "s3bucket_key", "'s3bucket_key'": "s3bucket_key"}
+MODULES = {"_s3bucket_iam_key": "s3bucket_key", "'s3bucket_key'": "s3bucket_key"}
 
 
 def module_of(task: dict[str, Any]) -> str:
@@ -32,7 +32,7 @@ def module_of(task: dict[str, Any]) -> str:
 
 
 def test_no_task_names_the_module_of_aws() -> None:
-    assert Counter(module_of(task) for _, task in FOUND) == {"s3bucket_user": 2, "s3bucket_key": 5}
+    assert Counter(module_of(task) for _, task in FOUND) == {"s3bucket_key": 5}
     texts = {path.name: path.read_text() for path in TASKS.glob("*.yml")}
     named = {name for name, text in texts.items() if re.search(r"^ +amazon\.aws\.iam_(user|access_key):$", text, re.M)}
     assert named == set()
@@ -45,10 +45,9 @@ def test_both_modules_have_the_arguments(file: str, task: dict[str, Any]) -> Non
     assert task["args"].keys() <= documentation["options"].keys()
 
 
-@pytest.mark.parametrize("name", ["_s3bucket_iam_key", "_s3bucket_iam_user"])
-def test_warm_run_takes_these_tasks_into_its_own_process(name: str) -> None:
+def test_warm_run_takes_these_tasks_into_its_own_process() -> None:
     """It decides before it knows the module, and a process for each of these tasks would make runs on AWS slower."""
-    (action,) = {task["action"] for _, task in FOUND if name in task["action"]}
+    (action,) = {task["action"] for _, task in FOUND if "_s3bucket_iam_key" in task["action"]}
     plain = {"loop": None, "loop_with": None, "async_val": 0, "timeout": 0, "until": None, "become": False}
     task: Any = SimpleNamespace(**plain, delegate_to=None, connection="local", collections=[], action=action)
     assert is_for_here(task, PlayContext())

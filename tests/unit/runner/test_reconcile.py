@@ -83,6 +83,34 @@ def test_deletion_removes_the_finalizer_when_nothing_is_left() -> None:
     assert reasons(kube) == ["DELETING", "DELETED"]
 
 
+def test_deletion_reads_the_object_once() -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
+    reconciler.reconcile(KEY)
+    assert kube.reads == ["find_object"]
+
+
+@pytest.mark.parametrize("status", [404, 409, 422])
+def test_finalizer_of_an_object_that_has_changed_is_removed_after_a_read(status: int) -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
+    stock = kube.remove_finalizer
+
+    def fail_once(s3: S3Object) -> None:
+        kube.remove_finalizer = stock  # type: ignore[method-assign]
+        raise kube_error(status)
+
+    kube.remove_finalizer = fail_once  # type: ignore[method-assign]
+    assert reconciler.reconcile(KEY) is None
+    assert (kube.reads, kube.item) == (["find_object"] * 2, None)
+
+
+def test_finalizer_that_may_not_be_removed_is_an_error() -> None:
+    reconciler, kube, _ = make(make_item(**DELETED), READY)
+    kube.errors["remove_finalizer"] = kube_error(403)
+    with pytest.raises(KubeError):
+        reconciler.reconcile(KEY)
+    assert kube.reads == ["find_object"]
+
+
 def test_deletion_that_failed_keeps_the_finalizer_and_is_published() -> None:
     reconciler, kube, _ = make(make_item(**DELETED), DENIED)
     wait_s = delay_of(reconciler.reconcile(KEY))
@@ -111,6 +139,25 @@ def test_object_recreated_during_its_deletion_keeps_its_finalizer() -> None:
     job.run = run_and_recreate  # type: ignore[method-assign]
     reconciler.reconcile(KEY)
     assert "remove_finalizer" not in kube.writes
+
+
+def test_finalizer_that_others_added_during_a_deletion_is_read_before_the_own_one_is_removed() -> None:
+    item = make_item(**DELETED)
+    reconciler, kube, job = make(item, READY)
+    run, removed = job.run, kube.remove_finalizer
+    given_to: list[tuple[str, ...]] = []
+
+    def run_and_add(given: S3Object) -> Outcome:
+        item["metadata"]["finalizers"] = [FINALIZER, "other/one"]
+        return run(given)
+
+    def remove(s3: S3Object) -> None:
+        given_to.append(s3.finalizers)
+        removed(s3)
+
+    job.run, kube.remove_finalizer = run_and_add, remove  # type: ignore[method-assign]
+    reconciler.reconcile(KEY)
+    assert given_to == [(FINALIZER,), (FINALIZER, "other/one")]
 
 
 def test_failures_back_off_exponentially_and_success_resets() -> None:

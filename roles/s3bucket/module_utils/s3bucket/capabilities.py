@@ -64,7 +64,6 @@ _USER, _ROLE = {"UserName": _NO_USER}, {"RoleName": _NO_ROLE}
 OPTIONAL_READS: Mapping[str, tuple[str, JsonObject]] = {
     "GetAccessKeyLastUsed": ("get_access_key_last_used", {"AccessKeyId": _NO_KEY}),
     "GetAccountAuthorizationDetails": ("get_account_authorization_details", {"Filter": ["User"], "MaxItems": 1}),
-    "GetLoginProfile": ("get_login_profile", {**_USER}),
     "GetRole": ("get_role", {**_ROLE}),
     "ListAttachedRolePolicies": ("list_attached_role_policies", {**_ROLE}),
     "ListAttachedUserPolicies": ("list_attached_user_policies", {**_USER}),

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads Secrets, Services and namespaces from the API server, and makes dry runs of writes, for the role's modules."""
+"""Reads and deletes Secrets and Services, reads namespaces, and makes dry runs of writes, for the role's modules."""
 
 from __future__ import annotations
 
@@ -154,6 +154,35 @@ class ApiServer:
             ) from error
         except HTTPError as error:
             raise _unreachable(error) from error
+
+    def delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
+        """Delete the Secret, Service or ConfigMap with this uid; return whether there was one.
+
+        The answer is dropped: for a Secret with finalizers it is the Secret.
+
+        :raises ReconcileError: KubernetesError, also for another object of that name
+        """
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            answer = self._api.request(
+                "DELETE",
+                f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s/{{name}}",
+                body,
+                path_params={"namespace": namespace, "name": name},
+                serialize=False,
+                _request_timeout=_TIMEOUT_S,
+            )
+            _read(answer)
+        except ApiException as error:
+            if error.status == 404:
+                return False
+            if not error.status:
+                raise _unreachable(error) from error
+            message = f"failed to delete {kind} {name}: {_message_of(error)} ({error.status})"
+            raise ReconcileError(Reason.KUBERNETES_ERROR, message) from error
+        except HTTPError as error:
+            raise _unreachable(error) from error
+        return True
 
     def get_cluster_id(self) -> str:
         """The uid of the namespace kube-system: the cluster's name where none is set."""

@@ -38,6 +38,8 @@ _CREDENTIALS = (("username", "password"), ("api_key",), ("client_cert", "client_
 _SECRETS = ("api_key", "password")
 _MIN_MASKED = 16
 _VAULT = b"$ANSIBLE_VAULT"
+# By the options of a connection. In a warm run, the modules are in one process and share it; else each has its own.
+_SERVERS: dict[str, ApiServer] = {}
 
 
 def connect(module: AnsibleModule, options: str) -> tuple[ApiServer, ApiObject]:
@@ -63,13 +65,16 @@ def connect(module: AnsibleModule, options: str) -> tuple[ApiServer, ApiObject]:
     elif not _is_complete(auth):
         own = find_kubeconfig(os.environ, module.params["working_directory"])
     auth.update(own)
-    with reported_errors(_source(given, own)):
-        configuration = collection._create_configuration(auth)
-    refuse_overruled(configuration, auth, given)
-    api = server_of(configuration)
-    for name, value in collection._create_headers(None, **given).items():
-        collection._set_header(api.client, name, value)
-    return api, own
+    headers = collection._create_headers(None, **given)
+    key = json.dumps([auth, headers, given], sort_keys=True, default=str)
+    if key not in _SERVERS:
+        with reported_errors(_source(given, own)):
+            configuration = collection._create_configuration(auth)
+        refuse_overruled(configuration, auth, given)
+        api = _SERVERS[key] = server_of(configuration)
+        for name, value in headers.items():
+            collection._set_header(api.client, name, value)
+    return _SERVERS[key], own
 
 
 def _validated(options: ApiObject) -> ApiObject:

@@ -119,6 +119,17 @@ class Emptying:
         if refusal:
             raise refusal
 
+    def abort_uploads(self) -> bool:
+        """Abort the multipart uploads; return whether none is left. Otherwise :meth:`run` raises why.
+
+        :raises ReconcileError: as :meth:`run`, when time ran out
+        """
+        try:
+            self._repeat(self._abort_uploads)
+        except AWS_ERRORS:
+            return False
+        return not self._left["uploads"].codes
+
     def _close(self) -> None:
         """Close the bucket to writers before the first deletion, once a run."""
         if self._closing is None:

@@ -16,6 +16,7 @@ an operator from before that tag existed deletes a key that applications use.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ from .rotation import LastUse, OldKey, Phase, Rotation, Step
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: access keys per user
 MAX_KEYS = 2
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteAccessKey.html
+_KEY_ID = re.compile(r"\w{16,128}", re.ASCII)
 _NO_UNMANAGED_KEYS = "-"
 # Before anything can be due.
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -48,6 +51,15 @@ class Pair:
         """The pair that a key tag or annotation records; None for any other text."""
         key_id, colon, fingerprint = text.partition(":")
         return cls(key_id, fingerprint) if colon and key_id and fingerprint else None
+
+
+def recorded_keys(tags: Mapping[str, str]) -> list[str]:
+    """The ids of the access keys that a user's tags record: the one in its Secret, and the old one in a rotation.
+
+    A text that no access key has for its id is left out: AWS would refuse a request with it.
+    """
+    found = [tags.get(name, "").partition(":")[0] for name in (owner.KEY, owner.OLD_KEY)]
+    return [key for key in dict.fromkeys(found) if _KEY_ID.fullmatch(key)]
 
 
 def fingerprint_of(secret: str) -> str:

@@ -173,9 +173,9 @@ def remove_account(params: ApiObject, **_: object) -> None:
     params["url"] = re.sub(r"^(https?://)\d{12}\.", r"\1", params["url"])
 
 
-def refuse(module: AnsibleAWSModule, refusal: ReconcileError) -> NoReturn:
-    """Fail with the reason. The role's rescue passes it on."""
-    module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value)
+def refuse(module: AnsibleAWSModule, refusal: ReconcileError, **result: object) -> NoReturn:
+    """Fail with the reason, and with more of the result. The role's rescue passes it on."""
+    module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value, **result)
     raise AssertionError("fail_json has ended the process")
 
 

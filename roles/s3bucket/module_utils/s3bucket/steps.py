@@ -3,7 +3,8 @@
 
 For a present object, the tasks of each step are a block in ``tasks/present.yml``. A failure is recorded, and the run
 continues with the steps that do not depend on the failed one. The run then ends with the first failure. For a deletion,
-the steps are the tasks of ``tasks/absent.yml``. The first failure ends the run.
+the steps are the tasks of ``tasks/absent.yml``, or the only one of ``tasks/absent_plain.yml``. The first failure ends
+the run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "access": ("access_key", "secret"),
     "role": ("role",),
 }
-# The tasks of a deletion in their order, and the aspects that each removes.
+# The tasks of a deletion with additional steps (absent.yml) in their order, and the aspects that each removes. A task
+# that removes several has those that it removed before it failed in its result.
 DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure the bucket's tags show its owner and origin": (),
     "Ensure the user of the Go operator carries this object's tags": (),
@@ -33,9 +35,7 @@ DELETION_STEPS: dict[str, tuple[str, ...]] = {
     "Ensure ServiceAccounts have no association with the role": (),
     "Ensure the role is gone": ("role",),
     "Ensure a retained bucket is no longer managed": (),
-    "Ensure the bucket is empty": (),
-    "Ensure the bucket is gone": ("bucket",),
-    "Ensure Secrets and Service are gone": ("secret", "service"),
+    "Ensure bucket, Secrets and Service are gone": ("bucket", "secret", "service"),
 }
 # After these reasons no step runs: ownership is in doubt, or every further request would fail or make it worse.
 STOPS = (

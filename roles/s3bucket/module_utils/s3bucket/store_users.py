@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Creates, tags and deletes IAM users in a store that may lack what ``amazon.aws.iam_user`` needs.
+"""Creates and tags IAM users in a store that may lack what ``amazon.aws.iam_user`` needs.
 
 Never used on AWS. The tags of a user are where the store keeps them (``user_record``). A write that the store does not
 know is an error, but for TagUser and UntagUser: then the tags are in an inline policy. So are tags that the store has
@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 
 from . import user_record
-from .capabilities import Capabilities, is_absent
-from .errors import AWS_ERRORS, ReconcileError, code_of, failing_to
+from .capabilities import is_absent
+from .errors import AWS_ERRORS, ReconcileError, failing_to
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .read import boundary_of, find_record, get_user, list_keys, listed, pages_of, tags_in
+from .read import boundary_of, find_record, get_user, listed, tags_in
 from .state import UserState
 from .users import UserRules
 
@@ -84,39 +84,6 @@ def set_boundary(iam: AwsClient, name: str, boundary: str) -> bool:
         if boundary_of(iam.get_user(UserName=name)["User"]) != boundary:
             raise ReconcileError(Reason.INVALID_SPEC, _BOUNDARY)
     return True
-
-
-def delete(iam: AwsClient, name: str, capabilities: Capabilities) -> bool:
-    """Delete a user with its keys and policies; return whether there was one.
-
-    :raises ReconcileError: for an error of the store
-    """
-    user = {"UserName": name}
-    with failing_to(f"delete IAM user {name} (iam:DeleteUser)"):
-        try:
-            iam.get_user(**user)
-        except AWS_ERRORS as error:
-            if code_of(error) == "NoSuchEntity":
-                return False
-            raise
-        # First, because after this no one can write any more.
-        for key in list_keys(iam, name):
-            iam.delete_access_key(**user, AccessKeyId=key)
-        if not capabilities.lacks("ListAttachedUserPolicies"):
-            for policy in pages_of(iam, "list_attached_user_policies", "AttachedPolicies", **user):
-                iam.detach_user_policy(**user, PolicyArn=policy["PolicyArn"])
-        if not capabilities.lacks("ListGroupsForUser"):
-            for group in pages_of(iam, "list_groups_for_user", "Groups", **user):
-                iam.remove_user_from_group(**user, GroupName=group["GroupName"])
-        # The record is the last one: it may be what shows the user's owner.
-        for name_of_policy in sorted(pages_of(iam, "list_user_policies", "PolicyNames", **user), key=_is_record):
-            iam.delete_user_policy(**user, PolicyName=name_of_policy)
-        iam.delete_user(**user)
-    return True
-
-
-def _is_record(policy_name: str) -> bool:
-    return policy_name == user_record.POLICY
 
 
 def _tag(iam: AwsClient, name: str, found: dict[str, str], wanted: dict[str, str]) -> bool:

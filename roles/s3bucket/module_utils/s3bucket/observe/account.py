@@ -10,6 +10,7 @@ from .. import aspects
 from ..capabilities import AWS, Capabilities
 from ..errors import NoSuchRegionError, UnknownStateError, code_of, is_nowhere
 from ..json_types import AwsClient
+from ..outcome import Reason
 from ..read import find_bucket as read_bucket
 from ..read import get_account, get_bucket_tags
 from ..regions import is_name_at_aws, own_region, partition_of
@@ -59,6 +60,26 @@ def find_bucket(wanted: Wanted, sources: Sources, account: str) -> BucketState |
     except UnknownStateError as refusal:
         _check_region(wanted, refusal)
         raise
+
+
+def find_bucket_of_deletion(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:
+    """The object's bucket with its tags, and without its region: a deletion does not depend on it. None for no bucket.
+
+    On AWS one request shows both: S3 answers NoSuchBucket, NoSuchTagSet or the tags. Only where it denies the request,
+    other requests find out whether the bucket is another account's.
+
+    :raises ReconcileError: as :func:`find_bucket`
+    """
+    if not sources.capabilities.is_aws:
+        return find_bucket(wanted, sources, account)
+    try:
+        tags = get_bucket_tags(sources.s3, wanted.bucket, sources.owner_of(account))
+    except UnknownStateError as refusal:
+        if refusal.reason == Reason.ACCESS_DENIED:
+            return find_bucket(wanted, sources, account)
+        _check_region(wanted, refusal)
+        raise
+    return None if tags is None else BucketState("", tags)
 
 
 def _find_known(wanted: Wanted, sources: Sources, account: str) -> BucketState | None:

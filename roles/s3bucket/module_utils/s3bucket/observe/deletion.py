@@ -22,10 +22,10 @@ from ..read_roles import find_role
 from ..spec import BUCKET_NAME, Wanted
 from ..state import BucketState, RoleState
 from ..steps import STOPS
-from .account import ask_account, find_bucket
+from .account import ask_account, find_bucket_of_deletion
 from .bucket import is_adopted, recorded_origin
 from .children import find_children_of_deletion, owned_only
-from .legacy import find_proof
+from .legacy import find_proof, may_be_proven
 from .observation import UserDeletion
 from .removal import deletion_of, existing, find_removed
 from .role import former_accounts, former_associations
@@ -88,7 +88,7 @@ def observe_deletion(wanted: Wanted, sources: Sources) -> Deletion:
     deletion = Deletion(account=ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities))
     found = _read(wanted, sources, deletion)
     _check_users_are_shown(sources, found)
-    proof = find_proof(wanted, sources, found)
+    proof = _find_proof(wanted, sources, found)
     for one in found.users:
         if one.user is None and USER_NAME.fullmatch(one.wanted.username):
             # An existing user is deleted, whatever key the Secret holds: a tenant can write the Secret.
@@ -116,14 +116,19 @@ def _read(wanted: Wanted, sources: Sources, deletion: Deletion) -> Found:
         for one in wanted.former_users
     ]
     found, service = find_children_of_deletion(wanted, sources, users)
-    for one, user in users:
-        if user is not None:
-            sources.users.read_rights(one.username, user)
     owned = [
         replace(one, secret=owned_only(wanted, one.secret), config_map=owned_only(wanted, one.config_map))
         for one in found
     ]
     return Found(deletion.account, bucket, tuple(owned), service)
+
+
+def _find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
+    """The proof that the Go operator created bucket and user. Nothing else depends on the user's rights."""
+    if found.user is None or not may_be_proven(wanted, found):
+        return None
+    sources.users.read_rights(wanted.username, found.user)
+    return find_proof(wanted, sources, found)
 
 
 def _check_users_are_shown(sources: Sources, found: Found) -> None:
@@ -145,7 +150,7 @@ def _check_users_are_shown(sources: Sources, found: Found) -> None:
 
 def _find_if_shown(wanted: Wanted, sources: Sources, deletion: Deletion) -> BucketState | None:
     try:
-        return find_bucket(wanted, sources, deletion.account)
+        return find_bucket_of_deletion(wanted, sources, deletion.account)
     except ReconcileError as refusal:
         if refusal.reason == Reason.BUCKET_NAME_TAKEN:
             deletion.notes.append(refusal.message)

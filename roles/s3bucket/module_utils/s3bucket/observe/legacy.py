@@ -18,17 +18,23 @@ def find_proof(wanted: Wanted, sources: Sources, found: Found) -> Pair | None:
     Neither may have another owner's tags. The user must have exactly the Go operator's policy. The key pair must belong
     to that user and reach that bucket. The proof is needed only while one of the two has no owner tags.
     """
-    pair = children.pair_in(found.secret)
-    bucket, user = found.bucket, found.user
-    if bucket is None or user is None or found.secret is None or pair is None or not wanted.is_live:
+    pair, bucket, user = children.pair_in(found.secret), found.bucket, found.user
+    if bucket is None or user is None or found.secret is None or not may_be_proven(wanted, found):
         return None
-    if not _is_partly_tagged(wanted, bucket, user) or not _is_unchanged(wanted, sources, bucket, user):
+    if not _is_unchanged(wanted, sources, bucket, user):
         return None
     if not sources.capabilities.has_sts:
         # The Go operator worked with AWS. Without STS a key pair does not show which user it belongs to.
         return None
     sts, s3 = sources.clients_of(found.secret)
     return pair if is_proven(sts, s3, user.arn, wanted.bucket, sources.owner_of(found.account)) else None
+
+
+def may_be_proven(wanted: Wanted, found: Found) -> bool:
+    """Whether such a proof is needed and possible. The rights of the user need not be known."""
+    if found.bucket is None or found.user is None or not wanted.is_live:
+        return False
+    return children.pair_in(found.secret) is not None and _is_partly_tagged(wanted, found.bucket, found.user)
 
 
 def _is_partly_tagged(wanted: Wanted, bucket: BucketState, user: UserState) -> bool:

@@ -110,7 +110,7 @@ class UserDeletion:
 
     ``field``, ``in_plan``: as of :class:`access.WantedUser`. ``tags``: those that a user of the Go operator gets before
     it is deleted. ``secret_uid``: empty for no owned Secret. ``more``: kind, name and uid of a Secret of another
-    name, and of ConfigMaps.
+    name, and of ConfigMaps. ``recorded_keys``: the ids of access keys that are on record. It may have others.
     """
 
     name: str
@@ -121,6 +121,7 @@ class UserDeletion:
     tags: dict[str, str] | None = None
     secret_uid: str = ""
     more: list[dict[str, str]] = field_of(default_factory=list)
+    recorded_keys: list[str] = field_of(default_factory=list)
 
     @property
     def differs(self) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from .. import owner
 from ..access import USER_NAME, additional_user
 from ..errors import ReconcileError
+from ..keys import recorded_keys
 from ..spec import Wanted
 from ..state import UserState
 from .children import find_user, owned_only
@@ -84,4 +85,5 @@ def deletion_of(one: FoundUser, *, is_deleted: bool) -> UserDeletion:
         for kind, item in (*found, *one.strays)
         if item is not None
     ]
+    plan.recorded_keys = recorded_keys(one.user.tags) if one.user else []
     return plan
