@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner import logs
+from runner import logs, small_kubernetes
 from runner.commands.options import (
     EVENT_QUEUE,
     LEASE_NAME,
@@ -149,6 +149,7 @@ def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Op
         remedy = f"ansible-galaxy collection install -r {role.project_dir / 'requirements.yml'}"
         raise click.ClickException(f"the Ansible collections {', '.join(missing)} are not installed: {remedy}")
 
+    small_kubernetes.import_small()
     # The role's core imports the collections.
     from runner.control.operator import Operator
     from runner.kube.config import find_own_namespace

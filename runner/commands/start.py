@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from runner import small_kubernetes
 from runner.execution import credentials, processes
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def connect(namespaces: tuple[str, ...]) -> Kube:
 
     :raises click.ClickException: when there is none
     """
+    small_kubernetes.import_small()
     from runner.kube.client import Kube, KubeError, load_config
 
     try:

@@ -10,6 +10,7 @@ import importlib
 import os
 from pathlib import Path
 
+from runner import small_kubernetes
 from runner.execution.warm import files, inprocess, internals, plays, templates
 
 _IMPORTS = (
@@ -64,6 +65,7 @@ def import_all() -> None:
 
     :raises AttributeError, ImportError, UnsupportedError: when an internal is not as expected
     """
+    small_kubernetes.import_small()
     for name in _IMPORTS:
         importlib.import_module(name)
     _import_collections()
