@@ -174,6 +174,24 @@ def test_object_that_does_not_annotate_makes_no_request_for_service_accounts(tea
     assert of_run == {"GET serviceaccounts", "PATCH serviceaccounts"}, "the chart gives no other rights"
 
 
+def test_service_accounts_that_refuse_the_annotation_are_named_and_the_others_get_it(
+    team: Team, check: DriftCheck
+) -> None:
+    for name in ("full", "fuller"):
+        # The API server allows no more for all annotations together.
+        team.create(name, {"others": "x" * (256 * 1024 - len("others"))})
+    team.create("more", {})
+    team.give(serviceAccounts=["full", "more", "fuller", "web", "late"])
+    run = team.run()
+    assert (run.outcome["done"], run.outcome["reason"]) == (False, "KubernetesError"), run.output
+    assert "Ensure the ServiceAccounts name the role failed for full, fuller: " in run.outcome["message"]
+    assert "Too long" in run.outcome["message"]
+    assert [team.read(name) for name in ("more", "late")] == [team.own, team.own]
+    team.give(serviceAccounts=["web", "late"])
+    assert team.run().outcome["done"]
+    assert (team.read("more"), check.compare(S3Object(team.cr)).drift) == ({}, ())
+
+
 def test_patch_of_a_service_account_that_was_changed_since_is_refused(team: Team) -> None:
     read = team.world.sources().cluster
     assert read is not None

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner.commands.iam_policy import PolicySettings, policy_for
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket.observe import observe, observe_deletion
-from s3bucket.owner import ASSOCIATIONS
+from s3bucket.owner import ASSOCIATIONS, FORMER_CLUSTER
 from s3bucket.role_settings import RoleSettings
 from s3bucket.roles import RoleRules, trust_policy
 from tests.support.objects import writes_in
-from tests.support.world import CLUSTER, EKS_CLUSTER, PROJECT, PROVIDER, Run, World, deleting, requests_of
+from tests.support.world import (
+    CLUSTER,
+    EKS_CLUSTER,
+    PROJECT,
+    PROVIDER,
+    Run,
+    World,
+    deleting,
+    make_operator_key,
+    requests_of,
+)
 
 SETTINGS = {"OIDC_PROVIDER_ARN": PROVIDER, "EKS_CLUSTER_ARN": EKS_CLUSTER}
 RULES, WITHOUT = RoleRules(PROVIDER, eks_cluster=EKS_CLUSTER), RoleRules(PROVIDER)
@@ -134,6 +146,38 @@ def test_drift_is_repaired_and_the_association_of_a_former_service_account_delet
     assert team.roles() == {team.web: team.arn, team.third: team.arn}
     assert team.recorded() == " ".join(sorted([team.web, team.third]))
     assert check.compare(S3Object(team.cr)).drift == ()
+
+
+def test_associations_in_an_earlier_cluster_are_reported_until_they_are_cleaned_up(
+    team: Team, check: DriftCheck, tmp_path: Path
+) -> None:
+    other = EKS_CLUSTER.replace("production", "second")
+    rules = RoleRules(PROVIDER, eks_cluster=other)
+    words = f"EKS Pod Identity associations with the role were left in {EKS_CLUSTER}, as the operator's settings name"
+    deleted = observe_deletion(team.world.wanted(deleting(team.cr)), team.world.sources(role_rules=rules))
+    assert words in " ".join(deleted.notes)
+    # The rights of the operator are on the associations of its cluster.
+    make_operator_key(
+        team.world.aws, policy_for(PolicySettings(team.world.account, eks_cluster_arn=other)), tmp_path / "key"
+    )
+    environment = {**SETTINGS, "EKS_CLUSTER_ARN": other, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "key")}
+    moved = team.world.reconcile(team.cr, **environment).outcome
+    assert (moved["done"], words in moved["message"]) == (True, True), moved
+    assert team.roles() == {team.web: team.arn, team.third: team.arn}, "those of the earlier cluster"
+    # The trust policy does not show it any more.
+    later = observe(team.world.wanted(team.cr), team.world.sources(role_rules=rules))
+    assert (later.differs, words in " ".join(later.notes)) == ([], True)
+    deleted = observe_deletion(team.world.wanted(deleting(team.cr)), team.world.sources(role_rules=rules))
+    assert words in " ".join(deleted.notes)
+    role = team.cr["spec"]["iamRole"]["name"]
+    team.world.iam.untag_role(RoleName=role, TagKeys=[FORMER_CLUSTER])
+    assert observe(team.world.wanted(team.cr), team.world.sources(role_rules=rules)).notes == []
+    # Back again: nothing is left in the earlier cluster, and what is left in the other one is reported.
+    team.world.iam.tag_role(RoleName=role, Tags=[{"Key": FORMER_CLUSTER, "Value": EKS_CLUSTER}])
+    back = team.run().outcome
+    assert (back["done"], f"were left in {other}" in back["message"], words in back["message"]) == (True, True, False)
+    assert check.compare(S3Object(team.cr)).drift == ()
+    team.world.iam.untag_role(RoleName=role, TagKeys=[FORMER_CLUSTER])
 
 
 def test_associations_are_deleted_when_pod_identity_is_turned_off(team: Team, check: DriftCheck) -> None:

@@ -61,9 +61,10 @@ s3bucket_reason:
   returned: failure
 """
 
+from functools import partial
 from typing import Any
 
-from ansible.module_utils.s3bucket.associations import create_association, delete_association
+from ansible.module_utils.s3bucket.associations import create_association, delete_association, try_each
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.module import make_client, make_module, read_settings, read_wanted, refuse
 
@@ -82,12 +83,17 @@ def main() -> None:
         settings = read_settings(given["settings"])
         wanted, rules = read_wanted(module, settings), settings.role_rules
         eks = make_client(module, "eks", region=rules.eks_region)
-        for id_ in [] if module.check_mode else given["deleted"]:
-            delete_association(eks, rules.eks_name, id_)
-        for name in [] if module.check_mode else given["created"]:
-            create_association(
-                eks, rules.eks_name, wanted.identity.namespace, name, arn=given["role_arn"], tags=wanted.own_tags
-            )
+        make = partial(
+            create_association,
+            eks,
+            rules.eks_name,
+            wanted.identity.namespace,
+            arn=given["role_arn"],
+            tags=wanted.own_tags,
+        )
+        if not module.check_mode:
+            try_each(partial(delete_association, eks, rules.eks_name), given["deleted"])
+            try_each(make, given["created"])
     except ReconcileError as refusal:
         refuse(module, refusal)
     module.exit_json(changed=True)

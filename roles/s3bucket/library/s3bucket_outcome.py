@@ -53,6 +53,11 @@ options:
     description: The HTTP reason that a module of kubernetes.core returned.
     type: str
     default: ""
+  accounts:
+    description: The names of the ServiceAccounts that the task could not patch.
+    type: list
+    elements: str
+    default: []
   is_not_the_one_read:
     description: Whether the Secret or Service of this name is another object than the one that was read.
     type: bool
@@ -132,6 +137,7 @@ def main() -> None:
             "step": {"type": "str", "required": True},
             "has_bucket": {"type": "bool", "default": False},
             "child": {"type": "str", "default": ""},
+            "accounts": {"type": "list", "elements": "str", "default": []},
             "http_reason": {"type": "str", "default": ""},
             "is_not_the_one_read": {"type": "bool", "default": False},
         },
@@ -175,7 +181,8 @@ def of_kubernetes(given: dict[str, Any]) -> Outcome:
     status = _STATUS_OF_REASON.get(given["http_reason"], 0)
     answer = f"{given['http_reason']} ({status})" if status else ""
     answered = status_message_in(given["message"]) or given["message"]
-    message = ": ".join(text for text in (f"{given['task']} failed", answered, answer) if text)
+    of = f" for {', '.join(given['accounts'])}" if given["accounts"] else ""
+    message = ": ".join(text for text in (f"{given['task']} failed{of}", answered, answer) if text)
     outcome = Outcome.failure(Reason.KUBERNETES_ERROR, message)
     # Rejected although the dry run was not. Each retry creates a key, so retries are slow.
     is_rejected = given["step"] == "access" and 400 <= status < 500 and status not in (409, 429)

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/eks/latest/userguide/pod-id-association.html
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .errors import AWS_ERRORS, ReconcileError, code_of, failing_to, unknown
@@ -128,6 +128,24 @@ def create_association(
             raise ReconcileError(Reason.CONFLICT, f"spec.iamRole.podIdentity: {message}: it was left alone") from error
         verb = f"associate ServiceAccount {name} (eks:CreatePodIdentityAssociation, eks:TagResource, iam:PassRole)"
         raise unknown(verb, error) from error
+
+
+def try_each(change: Callable[[str], None], names: Iterable[str]) -> None:
+    """Make a change for each of these, also after one that failed.
+
+    :raises ReconcileError: with the reason of the first failure, and the messages of all. After one that is about no
+        single resource the rest is not tried
+    """
+    failed: list[ReconcileError] = []
+    for name in names:
+        try:
+            change(name)
+        except ReconcileError as refusal:
+            failed.append(refusal)
+            if refusal.reason.is_general:
+                break
+    if failed:
+        raise ReconcileError(failed[0].reason, "; ".join(refusal.message for refusal in failed)) from failed[0]
 
 
 def delete_association(eks: AwsClient, cluster: str, id_: str) -> None:

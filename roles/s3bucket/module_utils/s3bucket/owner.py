@@ -47,6 +47,8 @@ SERVICE_ACCOUNTS = PREFIX + "service-accounts"
 
 # On roles: the ServiceAccounts with an EKS Pod Identity association, in the same way.
 ASSOCIATIONS = PREFIX + "associations"
+# On roles: the ARN of an EKS cluster in which associations were left, as the operator's settings name another one now.
+FORMER_CLUSTER = PREFIX + "former-eks-cluster"
 
 # On users: the name of the Secret, where it is not the default one. It is changed after the Secret was moved. In the
 # meantime a colon follows it (secrets.WantedSecret.moving_tags).

@@ -29,6 +29,7 @@ PROVIDER = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:oidc-provider/[A-Za-z0-9.-]+(
 # https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html (name)
 CLUSTER = re.compile(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):\d{12}:cluster/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+_CLUSTER_TAG = "aws:RequestTag/eks-cluster-arn"
 POD_IDENTITY_SERVICE = "pods.eks.amazonaws.com"
 # The audience of the tokens that EKS mounts for a ServiceAccount with the annotation.
 # https://docs.aws.amazon.com/eks/latest/userguide/associate-service-account-role.html
@@ -186,12 +187,24 @@ def _pod_identity(role: WantedRole, namespace: str, rules: RoleRules) -> ApiObje
         "Action": ["sts:AssumeRole", "sts:TagSession"],
         "Condition": {
             "StringEquals": {
-                "aws:RequestTag/eks-cluster-arn": rules.eks_cluster,
+                _CLUSTER_TAG: rules.eks_cluster,
                 "aws:RequestTag/kubernetes-namespace": namespace,
                 "aws:RequestTag/kubernetes-service-account": list(role.service_accounts),
             }
         },
     }
+
+
+def eks_cluster_in(trust: ApiObject) -> str:
+    """The ARN of the EKS cluster whose Pods may assume a role by its trust policy; empty for none."""
+    statements = trust.get("Statement")
+    for statement in statements if isinstance(statements, list) else []:
+        found: object = statement
+        for name in ("Condition", "StringEquals", _CLUSTER_TAG):
+            found = found.get(name) if isinstance(found, dict) else None
+        if isinstance(found, str) and CLUSTER.fullmatch(found):
+            return found
+    return ""
 
 
 def check_sizes(role: WantedRole, trust: ApiObject, policy: ApiObject) -> None:

@@ -170,16 +170,47 @@ def _compare_associations(wanted: Wanted, sources: Sources, mine: RoleObservatio
     role, tags = mine.wanted, mine.found.tags if mine.found else {}
     recorded = owner.recorded_names(owner.ASSOCIATIONS, tags)
     names = role.service_accounts if role.pod_identity else ()
+    mine.notes += _former_cluster_notes(tags, sources.role_rules.eks_cluster)
     if not names and not recorded:
         return
     if not sources.role_rules.eks_cluster:
         mine.notes.append(_associations_left_alone(recorded))
         return
+    _note_former_cluster(mine, sources.role_rules.eks_cluster, recorded)
     found = _find_associations(wanted, sources, {*names, *recorded})
     # Not before they are read, as the record of ServiceAccounts.
     mine.tags |= owner.replaced_record(owner.ASSOCIATIONS, tags, names)
     mine.associations = associations.compare(names, found, mine.arn, wanted.identity)
     mine.problems += _problems_of("podIdentity", mine.associations.conflicts, "delete it")
+
+
+def _find_former_cluster(found: RoleState | None, cluster: str) -> str:
+    """The EKS cluster of which the role still is, where the operator's settings name another one; empty for none."""
+    former = roles.eks_cluster_in(found.trust) if found else ""
+    return former if former != cluster else ""
+
+
+def _note_former_cluster(mine: RoleObservation, cluster: str, recorded: list[str]) -> None:
+    """Record the cluster in which associations are left, before the trust policy that shows it is replaced."""
+    former = _find_former_cluster(mine.found, cluster)
+    if former and recorded:
+        mine.tags[owner.FORMER_CLUSTER] = former
+        mine.notes.append(_left_in(former))
+    elif mine.found and mine.found.tags.get(owner.FORMER_CLUSTER) == cluster:
+        mine.tags[owner.FORMER_CLUSTER] = ""
+
+
+def _former_cluster_notes(tags: dict[str, str], cluster: str) -> list[str]:
+    left = tags.get(owner.FORMER_CLUSTER, "")
+    return [_left_in(left)] if left and left != cluster else []
+
+
+def _left_in(cluster: str) -> str:
+    return (
+        f"EKS Pod Identity associations with the role were left in {cluster}, as the operator's settings name another "
+        "EKS cluster now. They give nobody the role. Delete them there (aws eks delete-pod-identity-association), and "
+        f"then the role's tag {owner.FORMER_CLUSTER}"
+    )
 
 
 def _problems_of(field: str, conflicts: tuple[str, ...], remedy: str) -> list[ReconcileError]:
@@ -202,12 +233,16 @@ def former_associations(wanted: Wanted, sources: Sources, found: RoleState | Non
     """
     role = wanted.role
     names = _former_names(owner.ASSOCIATIONS, found, role.service_accounts if role and role.pod_identity else ())
+    cluster = sources.role_rules.eks_cluster
+    notes = _former_cluster_notes(found.tags if found else {}, cluster)
     if not names:
-        return [], []
-    if not sources.role_rules.eks_cluster:
+        return [], notes
+    if not cluster:
         return [], [_associations_left_alone(names)]
+    former = _find_former_cluster(found, cluster)
+    notes += [_left_in(former)] if former else []
     there = _find_associations(wanted, sources, names)
-    return [item.id for item in there if _is_own(wanted, item, found)], []
+    return [item.id for item in there if _is_own(wanted, item, found)], notes
 
 
 def _former_names(record: str, found: RoleState | None, given: tuple[str, ...]) -> list[str]:
