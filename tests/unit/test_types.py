@@ -1,4 +1,7 @@
-"""Any is rare in the operator and the core. There and in the role it is never the whole type in a public signature."""
+"""Any is rare in the operator and the core. There and in the role it is never the whole type in a public signature.
+
+Warm runs may use it inside: they handle objects of ansible-core, which has no types.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from pathlib import Path
 
 from tests.support.world import PROJECT, ROLE
 
-MOST = 120
+MOST = 45
+WARM = PROJECT / "runner" / "execution" / "warm"
 FILES = sorted([*(PROJECT / "runner").rglob("*.py"), *(ROLE / "module_utils" / "s3bucket").rglob("*.py")])
 PLUGINS = [*ROLE.glob("library/*.py"), *ROLE.glob("*_plugins/*.py"), *PROJECT.glob("tests/direct/*_plugins/*.py")]
 

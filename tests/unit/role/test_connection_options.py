@@ -15,6 +15,7 @@ from ansible._internal._datatag._tags import Origin
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from kubernetes.client import Configuration
 
 from runner.yaml_file import read_yaml
 from s3bucket.cluster import ApiServer
@@ -133,6 +134,8 @@ def test_connection_is_shared_by_the_modules_of_one_process(monkeypatch: pytest.
     """Each connection costs a TLS handshake. In a warm run, the modules are in one process."""
     for name in [name for name in os.environ if name.startswith("K8S_AUTH_") or name == "KUBECONFIG"]:
         monkeypatch.delenv(name)
+    # Other tests in this process may have left one, which refreshes its token.
+    monkeypatch.setattr(Configuration, "_default", None)
     module: Any = SimpleNamespace(no_log_values=set(), params={"working_directory": "/"})
 
     def server(**more: str) -> ApiServer:
