@@ -2,8 +2,10 @@
 
 Each replica computes from the Leases of all replicas how many shards it should have: they differ by one at most. One
 with more gives up one shard at a time: it begins no more work on its objects, lets their runs end, cancels them after
-the grace period, and releases the Lease. One with fewer takes what is free. A shard that was not renewed for the renew
-deadline is lost: its runs are killed before its Lease can expire, those of other shards go on.
+the grace period, and releases the Lease, again and again if the API server does not answer. One with fewer takes what
+is free, as soon as the Lease of a dead replica expires: its duration after it was seen to change last. A shard that was
+not renewed for the renew deadline is lost: its runs are killed before its Lease can expire, those of other shards go
+on.
 
 Threads: one that balances, some that renew, one that watches the deadlines; :meth:`Shards.working` and the questions
 are called by any.
@@ -29,6 +31,10 @@ _LOG = logging.getLogger(__name__)
 COMMON = 0
 """Who has this shard also does what is to be done once for all objects."""
 _POLL_S = 1.0
+# How often the Leases of the others are read, at most: a Lease expires its duration after it was *seen* to change.
+_OBSERVE_S = 1.0
+# A wait that ends a moment too early would be followed by one more.
+_LEAST_WAIT_S = 0.01
 
 
 class State(Enum):
@@ -142,6 +148,10 @@ class Shards:
         self._states = [State.FREE] * SHARDS
         self._busy: Counter[int] = Counter()
         self._drain_until: dict[int, float] = {}
+        # Given up, but their Leases could not be written: nothing may be done, and no other replica can begin yet.
+        self._unreleased: set[int] = set()
+        # When the first Lease of another replica expires.
+        self._free_at = math.inf
         self._changed = threading.Event()
         self._is_stopping = False
         # After stop: nothing is held any more.
@@ -220,8 +230,13 @@ class Shards:
                 if str(error) != self._problem:
                     _LOG.warning("shards not balanced", extra={"error": str(error)})
                 self._problem = str(error)
-            self._changed.wait(self._terms.retry_period_s)
+            self._changed.wait(self.wait_s())
             self._changed.clear()
+
+    def wait_s(self) -> float:
+        """Seconds until the next pass: at once when the Lease of another replica has expired."""
+        period_s = min(self._terms.retry_period_s, _OBSERVE_S)
+        return max(_LEAST_WAIT_S, min(period_s, self._free_at - self._clock()))
 
     def balance(self) -> None:
         """One pass: release what was given up, and take or give up what the other replicas call for.
@@ -232,10 +247,13 @@ class Shards:
         if self._is_stopping:
             self._give_up(SHARDS)
             self._release_ended()
-            if self.is_empty():
+            self._release_again()
+            if self.is_empty() and not self._unreleased:
                 self._emptied.set()
             return
+        self._release_again()
         seen = self._leases.read()
+        self._free_at = seen.free_at
         self._note_replicas(len(seen.replicas))
         if not self._is_member():
             return
@@ -273,6 +291,7 @@ class Shards:
                 raise
             _LOG.warning("shard not taken", extra={"shard": shard, "error": str(error)})
             return False
+        self._unreleased.discard(shard)
         with self._lock:
             self._states[shard] = State.HELD
             self._guard(shard, hold.renewed_at)
@@ -305,12 +324,26 @@ class Shards:
             self._states[shard] = State.FREE
             self._drain_until.pop(shard, None)
             self._guard(shard, -math.inf)
+        self._unreleased.add(shard)
+        self._try_release(shard, logging.WARNING)
+
+    def _try_release(self, shard: int, level: int) -> bool:
         try:
             with self._writing[shard]:
                 self._holds[shard].release()
-            _LOG.info("shard released", extra={"shard": shard})
         except KubeError as error:
-            _LOG.warning("shard not released", extra={"shard": shard, "error": str(error)})
+            _LOG.log(level, "shard not released", extra={"shard": shard, "error": str(error)})
+            return False
+        self._unreleased.discard(shard)
+        _LOG.info("shard released", extra={"shard": shard})
+        return True
+
+    def _release_again(self) -> None:
+        """Release what could not be released before. Until then another replica would wait for it to expire."""
+        for shard in sorted(self._unreleased):
+            if not self._try_release(shard, logging.DEBUG):
+                # The others would not be answered either, and each attempt may take its whole time.
+                return
 
     # Renewal
 

@@ -136,6 +136,11 @@ class Hold:
         self._taken_until = self._seen[1] + lease.duration_s if self.is_other(lease.holder) else -math.inf
         return now < self._taken_until
 
+    @property
+    def free_at(self) -> float:
+        """When the Lease that was observed last becomes free unless its holder renews it; -inf where none has it."""
+        return self._taken_until
+
     def is_other(self, holder: str) -> bool:
         """Whether the holder of a Lease is another candidate."""
         return holder not in ("", self._candidate.identity)

@@ -9,6 +9,7 @@ keeps each of them. Threads: as in an election.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,10 +48,12 @@ class Seen:
 
     :param replicas: who lives, in the order of their Leases; without those that do not work yet, or are about to stop
     :param free: the shards that no other replica may have
+    :param free_at: when the first Lease of another replica expires, unless it is renewed; inf where there is none
     """
 
     replicas: tuple[str, ...]
     free: frozenset[int]
+    free_at: float = math.inf
 
 
 class ReplicaElection(Election):
@@ -90,6 +93,7 @@ class ShardLeases:
     ) -> None:
         self._leases = leases
         self._candidate = candidate
+        self._clock = clock
         self.shards = [Hold(leases, candidate, shard_lease(release, n), terms, clock) for n in range(SHARDS)]
         self._replicas = [Hold(leases, candidate, replica_lease(release, n), terms, clock) for n in range(SHARDS)]
 
@@ -104,7 +108,9 @@ class ShardLeases:
         free = [n for n, hold in enumerate(self.shards) if not hold.observe(found.get(hold.name))]
         # Each counts once, whatever an attempt has left that was written and not answered in time.
         holders = dict.fromkeys(lease.holder for lease in replicas if not lease.is_leaving)
-        return Seen(tuple(holders), frozenset(free))
+        now = self._clock()
+        ends = [hold.free_at for hold in (*self.shards, *self._replicas) if hold.free_at > now]
+        return Seen(tuple(holders), frozenset(free), min(ends, default=math.inf))
 
     def _is_live(self, hold: Hold, lease: Lease | None) -> bool:
         if lease is None:

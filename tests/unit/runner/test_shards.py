@@ -160,6 +160,61 @@ def test_shards_of_a_dead_replica_are_taken_over_when_its_leases_have_expired() 
     assert second.held == set()
 
 
+@pytest.mark.parametrize("offset_s", [0.0, 0.3, 0.9])
+def test_shards_of_a_dead_replica_are_taken_over_as_soon_as_its_leases_have_expired(offset_s: float) -> None:
+    cluster = Cluster()
+    first, second = cluster.join("first"), cluster.join("second")
+    cluster.steps(20)
+    clock, shards = cluster.clock, first.shards
+    for _ in range(20):
+        # The last renewals of the other one, and some time until they are seen.
+        clock.now += offset_s
+        second.step()
+        clock.now += shards.wait_s() - offset_s
+        first.step()
+    died_at = clock.now - shards.wait_s() + offset_s
+    while len(first.held) < SHARDS:
+        assert not second.held & first.held
+        clock.now += shards.wait_s()
+        first.step()
+    # Never sooner than the duration after the renewal was seen, which is a second after it at most.
+    assert TERMS.duration_s <= clock.now - died_at <= TERMS.duration_s + 1.1
+
+
+@pytest.mark.parametrize("is_stopping", [False, True], ids=["moved", "stopping"])
+def test_shard_that_could_not_be_released_is_released_later(is_stopping: bool) -> None:
+    cluster, first = alone()
+    write = cluster.leases.write_lease
+
+    def fail(lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        if not lease.holder:
+            raise kube_error(500)
+        return write(lease, old, timeout_s)
+
+    def free() -> set[str]:
+        return {name for name, lease in cluster.leases.leases.items() if "shard" in name and not lease.holder}
+
+    cluster.leases.write_lease = fail  # type: ignore[method-assign]
+    if is_stopping:
+        first.shards.stop()
+    else:
+        cluster.join("second")
+    cluster.steps(4)
+    assert free() == set()
+    given_up = set(range(SHARDS)) - first.held
+    assert given_up
+    assert not first.shards._emptied.is_set()
+    cluster.leases.write_lease = write  # type: ignore[method-assign]
+    if is_stopping:
+        cluster.steps(1)
+        assert len(free()) == SHARDS
+        assert first.shards._emptied.is_set()
+    else:
+        # Long before they would have expired.
+        cluster.steps(2)
+        assert given_up <= cluster.replicas[1].held
+
+
 def test_replica_that_leaves_gives_its_shards_to_the_others_at_once() -> None:
     cluster = Cluster()
     first, second = cluster.join("first"), cluster.join("second")
