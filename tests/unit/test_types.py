@@ -43,7 +43,8 @@ def bare_any_in(tree: ast.Module) -> list[str]:
 
 
 def test_any_is_rare() -> None:
-    found = {path: sum(map(is_any, ast.walk(ast.parse(path.read_text())))) for path in FILES}
+    files = [path for path in FILES if WARM not in path.parents]
+    found = {path: sum(map(is_any, ast.walk(ast.parse(path.read_text())))) for path in files}
     assert sum(found.values()) <= MOST, {str(path): count for path, count in found.items() if count}
 
 

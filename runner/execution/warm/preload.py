@@ -50,8 +50,6 @@ _MODULES = (
     "amazon.aws.plugins.modules.iam_access_key",
     "amazon.aws.plugins.modules.iam_policy",
     "amazon.aws.plugins.modules.iam_role",
-    "amazon.aws.plugins.modules.iam_user",
-    "amazon.aws.plugins.modules.s3_bucket",
     "kubernetes.core.plugins.modules.k8s",
     "kubernetes.core.plugins.modules.k8s_info",
 )

@@ -31,7 +31,7 @@ from runner.execution.warm.inprocess import is_supported
 # These have no module. They only evaluate templates and use the results.
 _ACTIONS = frozenset({"assert", "debug", "fail", "include_tasks", "set_fact", "set_stats", "validate_argument_spec"})
 # What the role's tasks have in place of a module: the name of one of two modules, of which both may run here.
-_TEMPLATES = ("{{ _s3bucket_iam_key }}", "{{ _s3bucket_iam_user }}")
+_TEMPLATE = "{{ _s3bucket_iam_key }}"
 # What the operator does not use: runner.execution.job.
 _UNUSED = frozenset(
     {"v2_playbook_on_include", "v2_playbook_on_task_start", "v2_runner_on_skipped", "v2_runner_on_start"}
@@ -150,7 +150,7 @@ def is_for_here(task: Task, play_context: PlayContext) -> bool:
     if task.become or play_context.become or task.delegate_to or task.connection not in _LOCAL:
         return False
     name = task.action
-    if name in _TEMPLATES:
+    if name == _TEMPLATE:
         return True
     for prefix in _BUILTIN:
         name = name.removeprefix(prefix)
