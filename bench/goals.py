@@ -44,13 +44,18 @@ def _ratio(one: float, other: float) -> float:
 _ALONE = ("latency_alone", WARM, "wall_median")
 _FAIR_ALONE = ("fair_alone", WARM, "wall_median")
 GOALS = (
-    Goal("latency_alone", "wall_median", "s", 1.5, True, (_ALONE,)),
+    Goal("latency_alone", "wall_median", "s", 0.5, True, (_ALONE,)),
+    Goal("latency_alone", "cpu", "s", 0.3, True, (("latency_alone", WARM, "cpu"),)),
     Goal("latency_alone", "stock_over_warm", "x", 6, False, (("latency_alone", STOCK, "wall_median"), _ALONE), _ratio),
     Goal(
         "burst_create", "warm_over_stock", "x", 7, False,
         (("burst_create", WARM, "rate"), ("burst_create", STOCK, "rate")), _ratio,
     ),
-    Goal("steady", "cpu_each", "s", 0.025, True, (("steady", WARM, "cpu_each"),)),
+    *(
+        Goal(name, "rate", "objects/s", 4, False, ((name, WARM, "rate"),))
+        for name in ("burst_create", "burst_delete")
+    ),
+    Goal("steady", "cpu_each", "s", 0.012, True, (("steady", WARM, "cpu_each"),)),
     Goal("steady", "aws_calls_each", "requests", 7, True, (("steady", WARM, "aws_calls_each"),)),
     Goal(
         "latency_in_resync", "over_alone", "x", 1.5, True,
@@ -60,7 +65,7 @@ GOALS = (
         Goal(name, "over_alone", "x", 1.5, True, ((name, WARM, "wall_median"), _FAIR_ALONE), _ratio)
         for name in ("fair_creation", "fair_deletion", "fair_specs", "fair_secrets")
     ),
-    Goal("steady", "peak_pss", "MB", 250, True, (("steady", WARM, "peak_pss"),)),
+    Goal("steady", "peak_pss", "MB", 150, True, (("steady", WARM, "peak_pss"),)),
     Goal("events", "requests_a_day", "requests", 300, True, (("events", WARM, "requests_a_day"),)),
     Goal(
         "events", "repaired_after_run", "s", 2, True,
