@@ -121,7 +121,11 @@ def test_object_in_conflict_owns_nothing_and_the_others_things_are_left_alone(
 
 @pytest.mark.parametrize(
     ("action", "code", "status"),
-    [("HeadBucket", "SlowDown", 503), ("GetUser", "AccessDenied", 403), ("GetCallerIdentity", "ExpiredToken", 403)],
+    [
+        ("GetBucketTagging", "SlowDown", 503),
+        ("GetUser", "AccessDenied", 403),
+        ("GetCallerIdentity", "ExpiredToken", 403),
+    ],
 )
 def test_unknown_is_not_nothing(world: World, new_object: NewObject, action: str, code: str, status: int) -> None:
     cr = new_object()
