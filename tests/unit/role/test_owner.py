@@ -61,7 +61,7 @@ OF_USER = {
     owner.USERS,
 }
 # The same names are never in both records: annotate and podIdentity exclude each other.
-OF_ROLE = {*ME.tags, owner.BUCKET, owner.SERVICE_ACCOUNTS, owner.ASSOCIATIONS}
+OF_ROLE = {*ME.tags, owner.BUCKET, owner.SERVICE_ACCOUNTS, owner.ASSOCIATIONS, owner.FORMER_CLUSTER}
 
 
 def test_most_tags_fit_beside_the_operators_own_with_one_to_spare() -> None:
