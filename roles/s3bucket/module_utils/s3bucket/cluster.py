@@ -130,18 +130,17 @@ class ApiServer:
             path, names = f"{path}/{{name}}", {**names, "name": metadata["name"]}
             method, content_type = "PATCH", "application/strategic-merge-patch+json"
         try:
-            self._api.request(
-                method,
-                path,
-                manifest,
-                path_params=names,
-                query_params=[("dryRun", "All")],
-                content_type=content_type,
-                _request_timeout=_TIMEOUT_S,
-            )
+            with _reaching():
+                self._api.request(
+                    method,
+                    path,
+                    manifest,
+                    path_params=names,
+                    query_params=[("dryRun", "All")],
+                    content_type=content_type,
+                    _request_timeout=_TIMEOUT_S,
+                )
         except ApiException as error:
-            if not error.status:
-                raise _unreachable(error) from error
             message = _message_of(error)
             # A webhook older than admissionregistration.k8s.io/v1 does not support dry runs: only the write
             # itself shows its answer.
@@ -152,8 +151,6 @@ class ApiServer:
             raise ReconcileError(
                 Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
             ) from error
-        except HTTPError as error:
-            raise _unreachable(error) from error
 
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         """Delete the Secret, Service or ConfigMap with this uid; return whether there was one.
@@ -164,24 +161,21 @@ class ApiServer:
         """
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
-            answer = self._api.request(
-                "DELETE",
-                f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s/{{name}}",
-                body,
-                path_params={"namespace": namespace, "name": name},
-                serialize=False,
-                _request_timeout=_TIMEOUT_S,
-            )
-            _read(answer)
+            with _reaching():
+                answer = self._api.request(
+                    "DELETE",
+                    f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s/{{name}}",
+                    body,
+                    path_params={"namespace": namespace, "name": name},
+                    serialize=False,
+                    _request_timeout=_TIMEOUT_S,
+                )
+                _read(answer)
         except ApiException as error:
             if error.status == 404:
                 return False
-            if not error.status:
-                raise _unreachable(error) from error
             message = f"failed to delete {kind} {name}: {_message_of(error)} ({error.status})"
             raise ReconcileError(Reason.KUBERNETES_ERROR, message) from error
-        except HTTPError as error:
-            raise _unreachable(error) from error
         return True
 
     def get_cluster_id(self) -> str:
@@ -206,15 +200,20 @@ class ApiServer:
     ) -> bytes | None:
         namespace = names.get("namespace", "")
         try:
-            answer = self._api.request(
-                "GET", path, path_params=names, query_params=query, serialize=False, _request_timeout=_TIMEOUT_S, **more
-            )
-            return _read(answer)
+            with _reaching():
+                answer = self._api.request(
+                    "GET",
+                    path,
+                    path_params=names,
+                    query_params=query,
+                    serialize=False,
+                    _request_timeout=_TIMEOUT_S,
+                    **more,
+                )
+                return _read(answer)
         except ApiException as error:
             if error.status == 404:
                 return None
-            if not error.status:
-                raise _unreachable(error) from error
             if error.status == _FORBIDDEN and namespace:
                 why = "its RoleBinding in this namespace, or the namespace, is missing"
                 if what.startswith("ConfigMap "):
@@ -226,8 +225,19 @@ class ApiServer:
             refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError
             why = f"{error.reason} ({error.status})"
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
-        except HTTPError as error:
-            raise _unreachable(error) from error
+
+
+@contextlib.contextmanager
+def _reaching() -> Iterator[None]:
+    """Report a request that the API server did not answer. An ApiException with a status passes."""
+    try:
+        yield
+    except ApiException as error:
+        if error.status:
+            raise
+        raise _unreachable(error) from error
+    except HTTPError as error:
+        raise _unreachable(error) from error
 
 
 def _read(answer: Any) -> bytes:
