@@ -17,11 +17,6 @@ options:
     description: The user's name.
     type: str
     required: true
-  state:
-    description: The user exists.
-    type: str
-    choices: [present]
-    default: present
   tags:
     description: Tags that the user should have.
     type: dict
@@ -71,7 +66,6 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present"], "default": "present"},
     "tags": {"type": "dict", "default": {}},
     "purge_tags": {"type": "bool", "default": True},
     "boundary": {"type": "str", "default": ""},
