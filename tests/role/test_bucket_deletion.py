@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from dev.aws import Aws
 from dev.awsgate.calls import ACCOUNT
 from dev.awsgate.client import OTHER_ACCOUNT
 from tests.support.world import code_of  # also puts the core on the path
@@ -20,22 +19,10 @@ from s3bucket.errors import ReconcileError  # isort: skip
 
 
 @pytest.fixture
-def s3(aws: Aws) -> Any:
-    return aws.client("s3")
-
-
-@pytest.fixture
 def bucket(s3: Any, new_name: Callable[[str], str]) -> str:
     name = new_name("deletion")
     s3.create_bucket(Bucket=name)
     return name
-
-
-@pytest.fixture
-def gate(aws: Aws) -> Iterator[Any]:
-    aws.gate.clear_requests()
-    yield aws.gate
-    aws.gate.clear_faults()
 
 
 def delete(s3: Any, bucket: str, *, empties: bool = True, is_aws: bool = True, owner: str = ACCOUNT) -> bool:

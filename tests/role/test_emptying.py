@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,23 +28,11 @@ IN_XML = ("a", "a b+c%41&<>\"'", "tab\tnew\r\nline", "ordner/\u00e4\U0001f600", 
 
 
 @pytest.fixture
-def s3(aws: Aws) -> Any:
-    return aws.client("s3")
-
-
-@pytest.fixture
 def bucket(s3: Any, new_name: Callable[[str], str]) -> str:
     name = new_name("emptying")
     s3.create_bucket(Bucket=name)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return name
-
-
-@pytest.fixture
-def gate(aws: Aws) -> Iterator[Any]:
-    aws.gate.clear_requests()
-    yield aws.gate
-    aws.gate.clear_faults()
 
 
 def empty(s3: Any, bucket: str, is_over: Callable[[], bool] = lambda: False) -> tuple[int, str, str, str]:
