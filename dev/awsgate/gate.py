@@ -178,7 +178,7 @@ class Gate:
                 if not fault["times"]:
                     self._faults.remove(fault)
             cleared = self._cleared
-        # Nobody waits for the rest of a delay once the faults are cleared.
+        # A delay ends when the faults are cleared.
         cleared.wait(fault.get("delay_s", 0))
         if "body" in fault:
             return Answer(200, fault["body"].encode(), {"Content-Type": "text/xml"})

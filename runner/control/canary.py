@@ -24,7 +24,7 @@ from runner.drift.cloudtrail import Kind, Name
 from runner.objects import Key, S3Object
 from s3bucket.outcome import Outcome
 
-# Aspects whose repair is a call for which CloudTrail has an event in every region and partition.
+# Aspects that are repaired by a call for which CloudTrail has an event in every region and partition.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
 _WRITTEN = frozenset({"bucket", "tags", "policy", "versioning", "public_access_block", "encryption", "lifecycle"})
 _DEFAULT_REGION = "us-east-1"

@@ -9,7 +9,7 @@ next replica that asks, until it is the right one.
 
 While the queue works, objects wait for the longer period (:class:`Feed`). When it fails, all objects are checked within
 one sync period, and the longer period begins again only after the queue has worked for a sync period: a queue that
-fails again and again costs no more checks than none. A region whose events do not arrive
+fails again and again costs no more checks than none. A region from which events do not arrive
 (:mod:`runner.control.canary`) is a failure, too. It ends with the first event from there.
 
 Threads: one, in :meth:`Changes.run`. :class:`Feed` and :class:`Names` are used by any.
@@ -237,7 +237,7 @@ class Changes:
         return Result.CHECK if any(checks) else Result.COALESCED
 
     def _is_elsewhere(self, change: Change) -> bool:
-        """Whether another replica works on the object whose bucket was changed."""
+        """Whether another replica works on the object of the bucket that was changed."""
         keys = [key for name in change.names if name.kind is Kind.BUCKET for key in self._names.find(name)]
         return bool(keys) and not any(self._has(key) for key in keys)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.utils.sentinel import Sentinel
 
-# The types whose values no template is in, and that stock Ansible returns as they are.
+# The types of values that hold no template, and that stock Ansible returns as they are.
 _PLAIN = {"bool": bool, "int": int, "float": float}
 
 

@@ -44,7 +44,7 @@ class _Made:
         return any(role is own for own in self.playbook.get_plays()[0].roles)
 
     def give_to(self, variable_manager: Any, loader: Any) -> Any:
-        """The playbook, whose objects have the state of a run's loader and manager of variables from now on."""
+        """The playbook. From now on its objects have the state of a run's loader and manager of variables."""
         play = self.playbook.get_plays()[0]
         play.get_variable_manager().__dict__ = variable_manager.__dict__
         play.get_loader().__dict__ = loader.__dict__

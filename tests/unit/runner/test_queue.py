@@ -269,7 +269,7 @@ def test_get_namespace_with_a_backlog_rests_while_another_is_served_and_goes_on(
     queue, clock, _ = make_backlog(worked_s)
     clock.now += rest_s - 0.001
     assert queue.get(0) is None
-    # What the other one has to do meanwhile waits for nobody.
+    # What the other one has to do meanwhile does not wait.
     queue.add(("quiet", "changed"))
     assert queue.get(0) == (("quiet", "changed"), Lane.FRESH)
     queue.done(("quiet", "changed"))

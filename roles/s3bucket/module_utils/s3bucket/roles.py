@@ -196,7 +196,7 @@ def _pod_identity(role: WantedRole, namespace: str, rules: RoleRules) -> ApiObje
 
 
 def eks_cluster_in(trust: ApiObject) -> str:
-    """The ARN of the EKS cluster whose Pods may assume a role by its trust policy; empty for none."""
+    """The ARN of the EKS cluster that a role's trust policy names, so that its Pods may assume it; empty for none."""
     statements = trust.get("Statement")
     for statement in statements if isinstance(statements, list) else []:
         found: object = statement

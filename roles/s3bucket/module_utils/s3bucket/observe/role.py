@@ -208,7 +208,7 @@ def _former_cluster_notes(tags: dict[str, str], cluster: str) -> list[str]:
 def _left_in(cluster: str) -> str:
     return (
         f"EKS Pod Identity associations with the role were left in {cluster}, as the operator's settings name another "
-        "EKS cluster now. They give nobody the role. Delete them there (aws eks delete-pod-identity-association), and "
+        "EKS cluster now. They give no one the role. Delete them there (aws eks delete-pod-identity-association), and "
         f"then the role's tag {owner.FORMER_CLUSTER}"
     )
 
