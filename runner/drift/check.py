@@ -263,7 +263,7 @@ class DriftCheck:
             eks_of=self._clients.get_eks,
             try_policy=lambda text: self._sandbox.try_text(text, wanted.bucket_arn),
             # A check changes nothing: the run that follows reads who claims the name. A plan shows what a run would do.
-            read_users=None if reads_all_users else lambda: self._read_all_users(iam),
+            read_users=None if reads_all_users else lambda _: self._read_all_users(iam),
         )
 
     def _find_key(self, secret: JsonObject) -> tuple[str, str]:

@@ -234,7 +234,7 @@ class World:
             iam_propagation_s,
             self.settings.service_external_name or "s3.amazonaws.com",
             rules,
-            read_users=lambda: read.read_all_users(self.iam, self.capabilities),
+            read_users=lambda naming: read.read_all_users(self.iam, self.capabilities, naming),
             iam=self.iam,
             role_rules=role_rules,
             eks_of=lambda region: self.aws.client("eks", region_name=region),

@@ -37,7 +37,7 @@ def wanted(defaults: dict[str, Any], *additional: str) -> Wanted:
 def check(asked: Wanted, users: dict[str, UserState], removed: tuple[FoundUser, ...] = ()) -> None:
     found = Found("111122223333", None, tuple(FoundUser(one, users.get(one.username)) for one in asked.users))
     sources: Any = Sources(
-        None, None, None, None, lambda _: (None, None), datetime.now(UTC), 0, "", read_users=lambda: users  # type: ignore[arg-type]
+        None, None, None, None, lambda _: (None, None), datetime.now(UTC), 0, "", read_users=lambda _: users  # type: ignore[arg-type]
     )  # fmt: skip
     check_claims(asked, sources, Found(found.account, None, found.users, None, removed))
 

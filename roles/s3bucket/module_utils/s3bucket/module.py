@@ -116,7 +116,7 @@ def with_capabilities(sources: Sources, capabilities: Capabilities) -> Sources:
         sources,
         capabilities=capabilities,
         users=PerUserReader(sources.iam, capabilities),
-        read_users=lambda: read_all_users(sources.iam, capabilities),
+        read_users=lambda naming: read_all_users(sources.iam, capabilities, naming),
     )
 
 

@@ -12,7 +12,7 @@ none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,6 +31,7 @@ from .errors import (
 )
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
+from .read_account import iterate_account
 from .rotation import UNTRACKED, LastUse
 from .setting import UNSUPPORTED_CODES, Operation, Read, Setting
 from .state import UNSUPPORTED, BucketState, Unread, UserState
@@ -331,26 +332,32 @@ class BulkUserReader:
         return find_last_use(self._iam, key)
 
 
-def read_all_users(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str, UserState]:
+def read_all_users(
+    iam: AwsClient, capabilities: Capabilities = AWS, naming: Collection[str] = ()
+) -> dict[str, UserState]:
     """Every user of the account with tags, policies and groups, without keys.
 
     A store that does not have the request for all of them is asked for each. Then they have no groups and no managed
     policies, which :class:`BulkUserReader` would need: SeaweedFS denies that its own administrator, whom it lists,
     exists.
 
+    :param naming: as in :func:`read_account.iterate_account`
     :raises UnknownStateError: when AWS does not return the state
     """
-    return dict(iterate_users(iam, capabilities))
+    return dict(iterate_users(iam, capabilities, naming))
 
 
-def iterate_users(iam: AwsClient, capabilities: Capabilities = AWS) -> Iterator[tuple[str, UserState]]:
+def iterate_users(
+    iam: AwsClient, capabilities: Capabilities = AWS, naming: Collection[str] = ()
+) -> Iterator[tuple[str, UserState]]:
     """As :func:`read_all_users`, with one page of users in memory at a time."""
     if not capabilities.has_iam:
         return
     if capabilities.lacks("GetAccountAuthorizationDetails"):
         yield from _read_each_user(iam, may_list_tags=may_list_tags(capabilities)).items()
         return
-    for item in _iterate_account(iam, "User"):
+    # A user of a store has its tags in a policy, which is encoded.
+    for item in iterate_account(iam, "User", naming if capabilities.is_aws else ()):
         user = _user_in(item)
         if not capabilities.is_aws:
             user_record.unfold(user, user.policies.pop(user_record.POLICY, None))
@@ -384,30 +391,6 @@ def _find_with_policies(iam: AwsClient, name: str, *, may_list_tags: bool) -> Us
             return None
         raise unknown(f"read the policies of IAM user {name}", error) from error
     return user
-
-
-def read_account(iam: AwsClient, kind: str) -> list[ApiObject]:
-    """Every user or role of the account, as IAM returns it with its policies.
-
-    :param kind: ``User`` or ``Role``
-    :raises UnknownStateError: when AWS does not return the state
-    """
-    return list(_iterate_account(iam, kind))
-
-
-def _iterate_account(iam: AwsClient, kind: str) -> Iterator[ApiObject]:
-    """As :func:`read_account`, one page after the other.
-
-    https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
-    """
-    pages = iam.get_paginator("get_account_authorization_details").paginate(
-        Filter=[kind], PaginationConfig={"PageSize": 1000}
-    )
-    try:
-        for page in pages:
-            yield from page[f"{kind}DetailList"]
-    except AWS_ERRORS as error:
-        raise unknown(f"read all IAM {kind.lower()}s (iam:GetAccountAuthorizationDetails)", error) from error
 
 
 def _user_in(detail: ApiObject) -> UserState:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .capabilities import AWS, Capabilities
 from .errors import AWS_ERRORS, code_of, unknown
 from .json_types import ApiObject, AwsClient
-from .read import boundary_of, pages_of, read_account, tags_in
+from .read import boundary_of, pages_of, tags_in
+from .read_account import iterate_account
 from .state import RoleState
 
 
@@ -43,14 +46,18 @@ def read_rights(iam: AwsClient, name: str, role: RoleState, capabilities: Capabi
         raise unknown(f"read the rights of IAM role {name} (its policies)", error) from error
 
 
-def read_all_roles(iam: AwsClient, capabilities: Capabilities = AWS) -> dict[str, RoleState]:
+def read_all_roles(
+    iam: AwsClient, capabilities: Capabilities = AWS, naming: Collection[str] = ()
+) -> dict[str, RoleState]:
     """Every role of the account with tags and policies.
+
+    :param naming: as in :func:`read_account.iterate_account`
 
     :raises UnknownStateError: when AWS does not return the state
     """
     if capabilities.lacks("GetAccountAuthorizationDetails"):
         return _read_each_role(iam, capabilities)
-    return {item["RoleName"]: _role_in(item) for item in read_account(iam, "Role")}
+    return {item["RoleName"]: _role_in(item) for item in iterate_account(iam, "Role", naming)}
 
 
 def _read_each_role(iam: AwsClient, capabilities: Capabilities) -> dict[str, RoleState]:

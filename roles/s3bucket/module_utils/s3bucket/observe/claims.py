@@ -31,7 +31,7 @@ def check_claims(wanted: Wanted, sources: Sources, found: Found) -> dict[str, Re
     if sources.read_users is None or (is_in_use and not missing):
         return {}
     try:
-        users = sources.read_users()
+        users = sources.read_users((wanted.bucket, *(one.username for one in missing)))
         _check_name(wanted, sources, found, users)
     except ReconcileError as refusal:
         if not is_in_use or refusal.reason.is_general:
@@ -62,7 +62,7 @@ def _check_roles(wanted: Wanted, sources: Sources) -> None:
     """Refuse a bucket name that another object's role may use: its Pods would reach what this object's users store."""
     if not sources.role_rules.is_enabled:
         return
-    for name, role in read_all_roles(sources.iam, sources.capabilities).items():
+    for name, role in read_all_roles(sources.iam, sources.capabilities, (wanted.bucket,)).items():
         is_own = wanted.role is not None and name == wanted.role.name and wanted.identity.is_owner(role.tags)
         is_claim = policy_name_of(name, wanted.bucket) in role.policies or role.tags.get(owner.BUCKET) == wanted.bucket
         if is_claim and not is_own:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -84,8 +84,8 @@ class Sources:
     ``external_name``: the target of the Service; empty for the one that follows from the region.
     ``endpoint``: the URL of S3 for applications.
     ``rules``: what the cluster requires of users.
-    ``read_users``: reads all users of the account, to check which others claim the bucket's name. None skips that
-    check, for a caller that changes nothing.
+    ``read_users``: reads the users of the account that have one of these names somewhere, and maybe others, to check
+    which of them claim the bucket's name. None skips that check, for a caller that changes nothing.
     ``cluster``: None means that Secret and Service are not compared and count as in sync.
     ``try_policy`` is called with the text of the bucket's policy before it is parsed.
     ``sts_of`` makes an STS client of another region.
@@ -104,7 +104,7 @@ class Sources:
     iam_propagation_s: float
     external_name: str
     rules: UserRules = NO_RULES
-    read_users: Callable[[], dict[str, UserState]] | None = None
+    read_users: Callable[[Collection[str]], dict[str, UserState]] | None = None
     try_policy: Callable[[str], None] | None = None
     sts_of: Callable[[str], Any] | None = None
     endpoint: str = ""
