@@ -15,9 +15,9 @@ from pathlib import Path
 # What of a collection runs: plugins of kinds that the role uses, and what Ansible reads to find them.
 _COLLECTIONS = ("amazon/aws", "kubernetes/core")
 _COLLECTION_PARTS = ("plugins/action/", "plugins/modules/", "plugins/module_utils/", "meta/", "MANIFEST.json")
-# botocore describes every service of AWS; these are asked. eks: for Pod Identity. sso and signin: for
-# profiles of a credentials file.
-_SERVICES = {"s3", "iam", "sts", "eks", "sso", "sso-oidc", "signin"}
+# botocore describes every service of AWS; these are asked. eks: for Pod Identity. s3control: for tags of buckets with
+# ABAC. sso and signin: for profiles of a credentials file.
+_SERVICES = {"s3", "s3control", "iam", "sts", "resourcegroupstaggingapi", "sqs", "eks", "sso", "sso-oidc", "signin"}
 _NEVER_RUNS = (
     "ansible_test",
     "pip",
