@@ -47,7 +47,7 @@ def _skipping_pages(iam: AwsClient, kind: str, naming: Collection[str]) -> Itera
         lower = body.lower()
         start, end = body.find(opening), body.rfind(closing)
         if 0 <= start < end and not any(text in lower for text in texts):
-            # What follows says whether there is another page.
+            # What follows states whether there is another page.
             response_dict["body"] = body[: start + len(opening)] + body[end:]
 
     event = "before-parse.iam.GetAccountAuthorizationDetails"
