@@ -61,12 +61,26 @@ def test_contents_are_deleted_once_s3_refuses_the_deletion(gate: Any, s3: Any, b
     assert found[-1] == "DeleteBucket"
 
 
-def test_policy_that_denies_the_deletion_is_replaced_when_the_bucket_is_emptied(s3: Any, bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key="a", Body=b"x")
+@pytest.mark.parametrize("is_aws", [True, False])
+@pytest.mark.parametrize("keys", [(), ("a",)], ids=["empty", "with an object"])
+@pytest.mark.parametrize("action", ["s3:DeleteBucket", "s3:ListBucketMultipartUploads", "s3:ListBucketVersions"])
+def test_policy_that_denies_the_deletion_is_replaced(
+    s3: Any, bucket: str, action: str, keys: tuple[str, ...], is_aws: bool
+) -> None:
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{bucket}"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    assert delete(s3, bucket, is_aws=is_aws)
+
+
+def test_policy_that_denies_the_deletion_stays_where_the_bucket_is_not_to_be_emptied(s3: Any, bucket: str) -> None:
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket", "Resource": f"arn:aws:s3:::{bucket}"}
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
-    assert code_of(lambda: s3.delete_bucket(Bucket=bucket)) == "AccessDenied"
-    assert delete(s3, bucket)
+    with pytest.raises(ReconcileError) as refused:
+        delete(s3, bucket, empties=False)
+    assert refused.value.reason == "AccessDenied"
+    assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"] == [deny]
 
 
 @pytest.mark.parametrize("empties", [True, False])

@@ -16,10 +16,10 @@ description:
   - A bucket is deleted with its contents if C(bucket.empties) is true. Multipart uploads, object versions, C(null)
     versions and delete markers are deleted a thousand at a time, and listed again until nothing is left. Keys that XML
     cannot represent are deleted one by one. On AWS the versions are listed only when AWS refuses to delete the bucket.
-  - Before the first deletion, a bucket that is not empty is closed to writers. Its policy is replaced by one that
-    denies everyone to write objects, and Block Public Access is enabled. Where the policy cannot be written, it is
-    deleted and the ACL becomes private. A call that the endpoint does not allow or does not support does not stop the
-    emptying.
+  - Before the first deletion, a bucket that is not empty is closed to writers, and so is one where AWS
+    denies a request. Its policy is replaced by one that denies everyone to write objects, and Block Public Access is
+    enabled. Where the policy cannot be written, it is deleted and the ACL becomes private. A call that the endpoint
+    does not allow or does not support does not stop the emptying.
   - After C(time_s) seconds the emptying stops with reason Emptying, or Pending when nothing was deleted; the next run
     continues. Items that AWS refuses to delete do not stop the rest; at the end they are the reason of the failure.
   - Never bypasses governance retention. A bucket with nothing left to delete but locked versions fails

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .capabilities import bucket_arguments
 from .emptying import Emptying
-from .errors import AWS_ERRORS, ReconcileError, code_of, unknown
+from .errors import AWS_ERRORS, ReconcileError, code_of, reason_of, unknown
 from .json_types import AwsClient
 from .outcome import Reason
 
@@ -24,11 +24,14 @@ def delete(s3: AwsClient, name: str, owner: str, emptying: Emptying | None, *, i
     :raises ReconcileError: BucketNotEmpty, Emptying, or another reason
     """
     try:
-        if emptying is None:
-            s3.delete_bucket(**bucket_arguments(name, owner))
-        elif not (is_aws and emptying.abort_uploads() and _try_delete(s3, name, owner)):
-            emptying.run()
-            s3.delete_bucket(**bucket_arguments(name, owner))
+        try:
+            _delete(s3, name, owner, emptying, is_aws=is_aws)
+        except AWS_ERRORS as error:
+            # The bucket's policy may deny it to everyone, and closing the bucket replaces that policy.
+            if emptying is None or reason_of(code_of(error), str(error)) != Reason.ACCESS_DENIED:
+                raise
+            emptying.close()
+            _delete(s3, name, owner, emptying, is_aws=is_aws)
     except AWS_ERRORS as error:
         if code_of(error) == "NoSuchBucket":
             return False
@@ -36,16 +39,20 @@ def delete(s3: AwsClient, name: str, owner: str, emptying: Emptying | None, *, i
     return True
 
 
-def _try_delete(s3: AwsClient, name: str, owner: str) -> bool:
-    """Whether the bucket is deleted now.
+def _delete(s3: AwsClient, name: str, owner: str, emptying: Emptying | None, *, is_aws: bool) -> None:
+    if emptying is None:
+        s3.delete_bucket(**bucket_arguments(name, owner))
+    elif not (is_aws and emptying.abort_uploads() and _try_delete(s3, name, owner)):
+        emptying.run()
+        s3.delete_bucket(**bucket_arguments(name, owner))
 
-    False for one that is not empty, and where AWS denies the deletion: the bucket's policy may deny it to everyone, and
-    the emptying of the bucket replaces that policy.
-    """
+
+def _try_delete(s3: AwsClient, name: str, owner: str) -> bool:
+    """Whether the bucket is deleted now; False for one that is not empty."""
     try:
         s3.delete_bucket(**bucket_arguments(name, owner))
     except AWS_ERRORS as error:
-        if code_of(error) not in ("BucketNotEmpty", "AccessDenied"):
+        if code_of(error) != "BucketNotEmpty":
             raise
         return False
     return True

@@ -130,8 +130,8 @@ class Emptying:
             return False
         return not self._left["uploads"].codes
 
-    def _close(self) -> None:
-        """Close the bucket to writers before the first deletion, once a run."""
+    def close(self) -> None:
+        """Close the bucket to writers, once a run."""
         if self._closing is None:
             return
         closing, self._closing = self._closing, None
@@ -159,7 +159,7 @@ class Emptying:
         left = self._left["uploads"] = Left("multipart uploads", "s3:AbortMultipartUpload")
         for page in self._pages_of_uploads():
             for upload in page:
-                self._close()
+                self.close()
                 self._try(self._s3.abort_multipart_upload, upload, left)
                 self._check_time()
 
@@ -184,7 +184,7 @@ class Emptying:
             # The version id "null" must be sent. Without it S3 adds a delete marker instead of deleting the version.
             items = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
             if items:
-                self._close()
+                self.close()
             self._delete([item for item in items if not _NOT_IN_XML.search(item["Key"])], left)
             for item in items:
                 if _NOT_IN_XML.search(item["Key"]):
