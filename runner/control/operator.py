@@ -221,7 +221,7 @@ class Operator:
             self._metrics.leading.set(1)
             return
         shards.kill_runs = lambda shard: components.job.kill(lambda uid: is_in(uid, shard))
-        self._sharded.forget_read = components.check.forget_all
+        shards.on_take = components.check.begin_shard
         shards.on_replicas = partial(self._share, components)
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
         shards.start(self._threads, self._leadership.ended)

@@ -8,7 +8,6 @@ kept of them is dropped. Threads: any.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 from runner.control.handlers import add_known
 from runner.control.queue import Lane, WorkQueue
@@ -27,8 +26,6 @@ class ShardedQueue:
     """The work queue, as the watches see it.
 
     :param sync_period_s: objects that were Ready before are spread over it
-    :ivar forget_read: called for the objects of a shard that was taken: what was read of them may be older than what
-        the replica did that had it before
     """
 
     def __init__(self, queue: WorkQueue, shards: Shards, caches: Caches, sync_period_s: float) -> None:
@@ -37,7 +34,6 @@ class ShardedQueue:
         self._caches = caches
         self._sync_period_s = sync_period_s
         self._chance = random.Random()  # noqa: S311 - jitter
-        self.forget_read: Callable[[list[S3Object]], None] = lambda _: None
         shards.on_gain, shards.on_loss = self.gain, self.lose
 
     def add(self, key: Key, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> None:
@@ -58,10 +54,10 @@ class ShardedQueue:
 
         Nothing is missed: the watch keeps an object in the cache before it asks who has its shard.
         """
-        found = [s3 for key in self._caches.find_marked(shard) if (s3 := self._caches.find_object(key)) is not None]
-        self.forget_read(found)
-        for s3 in found:
-            add_known(self._queue, s3, self._sync_period_s, self._chance)
+        for key in self._caches.find_marked(shard):
+            s3 = self._caches.find_object(key)
+            if s3 is not None:
+                add_known(self._queue, s3, self._sync_period_s, self._chance)
 
     def lose(self, shard: int) -> None:
         """Have a worker find each object of a shard that is given up, and drop what is kept of it."""

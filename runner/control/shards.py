@@ -2,10 +2,10 @@
 
 Each replica computes from the Leases of all replicas how many shards it should have: they differ by one at most. One
 with more gives up one shard at a time: it begins no more work on its objects, lets their runs end, cancels them after
-the grace period, and releases the Lease, again and again if the API server does not answer. One with fewer takes what
-is free, as soon as the Lease of a dead replica expires: its duration after it was seen to change last. A shard that was
-not renewed for the renew deadline is lost: its runs are killed before its Lease can expire, those of other shards go
-on.
+the grace period, and releases the Lease, again and again if the API server does not answer. It does not wait for what
+only reads: the result of a check that ends later is dropped. One with fewer takes what is free, as soon as the Lease of
+a dead replica expires: its duration after it was seen to change last. A shard that was not renewed for the renew
+deadline is lost: its runs are killed before its Lease can expire, those of other shards go on.
 
 Threads: one that balances, some that renew, one that watches the deadlines; :meth:`Shards.working` and the questions
 are called by any.
@@ -79,6 +79,12 @@ class Work(Protocol):
     def working(self, uid: str) -> contextlib.AbstractContextManager[bool]:
         """Whether work may begin. Until its end the object is not given to another replica."""
 
+    def reading(self, uid: str) -> contextlib.AbstractContextManager[Callable[[], bool]]:
+        """A part of the work that only reads. Meanwhile the object may be given to another replica.
+
+        After the end, the function that it gives returns whether the object was kept, so that the work may go on.
+        """
+
 
 class Whole:
     """One replica works on all objects.
@@ -101,6 +107,10 @@ class Whole:
         """Always: whether the role may run is asked before each run."""
         return contextlib.nullcontext(enter_result=True)
 
+    def reading(self, uid: str) -> contextlib.AbstractContextManager[Callable[[], bool]]:  # noqa: ARG002 - of any object
+        """The work may go on: there is no other replica."""
+        return contextlib.nullcontext(lambda: True)
+
 
 ALL = Whole(lambda: True)
 """Of a process that works without a Lease."""
@@ -113,7 +123,9 @@ class Shards:
     :param guard: gets the time at which a shard's Lease was renewed last, for the process that kills this one if it
         does not end its work itself; -inf once it has ended
     :ivar kill_runs: kills the runs of a shard
-    :ivar on_gain: called for each shard that is taken
+    :ivar on_take: called for each shard that was taken, before work on it may begin: what was read until then may be
+        older than what the replica did that had it before
+    :ivar on_gain: called for each shard that was taken, when work on it may begin
     :ivar on_loss: called for each shard that is given up or lost
     :ivar on_replicas: called with the number of replicas when it changes
     """
@@ -130,6 +142,7 @@ class Shards:
         drain_s: float = 20.0,
     ) -> None:
         self.kill_runs: Callable[[int], None] = lambda _: None
+        self.on_take: Callable[[int], None] = lambda _: None
         self.on_gain: Callable[[int], None] = lambda _: None
         self.on_loss: Callable[[int], None] = lambda _: None
         self.on_replicas: Callable[[int], None] = lambda _: None
@@ -147,6 +160,8 @@ class Shards:
         self._writing = [threading.Lock() for _ in range(SHARDS)]
         self._states = [State.FREE] * SHARDS
         self._busy: Counter[int] = Counter()
+        # How often each was taken: one that was given up meanwhile and taken again is another one.
+        self._taken: Counter[int] = Counter()
         self._drain_until: dict[int, float] = {}
         # Given up, but their Leases could not be written: nothing may be done, and no other replica can begin yet.
         self._unreleased: set[int] = set()
@@ -215,6 +230,27 @@ class Shards:
                 self._busy[shard] -= is_begun
             if is_begun and self._states[shard] is not State.HELD:
                 self._changed.set()
+
+    @contextlib.contextmanager
+    def reading(self, uid: str) -> Iterator[Callable[[], bool]]:
+        """A part of the work that only reads. Its shard may be released, and taken by another replica, meanwhile.
+
+        So a move does not wait for an endpoint that does not answer. What was read is of use only if the shard was kept
+        all the time. After the end, the function that it gives returns whether it was.
+        """
+        shard = _of(uid)
+        with self._lock:
+            taken = self._taken[shard]
+            self._busy[shard] -= 1
+        if self._states[shard] is not State.HELD:
+            self._changed.set()
+        is_kept = False
+        try:
+            yield lambda: is_kept
+        finally:
+            with self._lock:
+                self._busy[shard] += 1
+                is_kept = self.has(shard) and self._may_go_on(shard) and taken == self._taken[shard]
 
     def _may_go_on(self, shard: int) -> bool:
         return self._states[shard] in (State.HELD, State.DRAINING) and self._holds[shard].is_certain()
@@ -292,8 +328,10 @@ class Shards:
             _LOG.warning("shard not taken", extra={"shard": shard, "error": str(error)})
             return False
         self._unreleased.discard(shard)
+        self.on_take(shard)
         with self._lock:
             self._states[shard] = State.HELD
+            self._taken[shard] += 1
             self._guard(shard, hold.renewed_at)
         _LOG.info("shard taken", extra={"shard": shard})
         self.on_gain(shard)
@@ -354,6 +392,7 @@ class Shards:
     def renew(self, shard: int) -> None:
         """Renew a shard's Lease, unless that was done a moment ago."""
         hold = self._holds[shard]
+        certain_until = hold.renewed_at + self._terms.renew_deadline_s
         is_due = self._clock() >= hold.renewed_at + self._terms.renew_deadline_s / 3
         if not is_due:
             return
@@ -366,8 +405,12 @@ class Shards:
             _LOG.warning("shard not renewed", extra={"shard": shard, "error": str(error)})
             return
         with self._lock:
-            if is_renewed and self._states[shard] in (State.HELD, State.DRAINING):
-                self._guard(shard, hold.renewed_at)
+            if not is_renewed or self._states[shard] not in (State.HELD, State.DRAINING):
+                return
+            self._guard(shard, hold.renewed_at)
+        if self._clock() >= certain_until and self.has(shard):
+            # The answer came after the deadline, and before anybody saw that: what was to begin meanwhile was dropped.
+            self.on_gain(shard)
 
     def _watch_deadlines(self, ended: threading.Event) -> None:
         while not ended.wait(min(_POLL_S, self._terms.retry_period_s)):

@@ -65,11 +65,14 @@ class BucketCache:
         self._prefix: str | None = None
         self._listed_prefix = ""
 
-    def get_reader(self, region: str, name: str) -> BucketReader | None:
-        """What to read a bucket of an object with; None for a store. It makes no request before it is used."""
+    def get_reader(self, region: str, name: str, not_before: float = -math.inf) -> BucketReader | None:
+        """What to read a bucket of an object with; None for a store. It makes no request before it is used.
+
+        :param not_before: what was read until this time does not count
+        """
         if not self._get_capabilities().is_aws or name in self._misleading:
             return None
-        return BucketReader(self, region, name)
+        return BucketReader(self, region, name, not_before)
 
     def forget(self, names: Iterable[str]) -> None:
         """What was read of these buckets until now no longer holds."""
@@ -87,15 +90,16 @@ class BucketCache:
         elif len(self._misleading) < _MAX_NAMES:
             self._misleading.add(name)
 
-    def find_tags(self, region: str, name: str) -> dict[str, str] | None:
+    def find_tags(self, region: str, name: str, not_before: float) -> dict[str, str] | None:
         """The tags of a bucket with this cluster's owner tags in a region; None when they are not known."""
         what = "read the tags of buckets (tag:GetResources)"
         reading = self._reading_of(self._tags, region, what, _TAGS_PRICE)
         client = self._clients.get_tagging(region)
-        found = reading.find(name, client, lambda token: self._read_tags(client, token), self._oldest(name))
+        oldest = self._oldest(name, not_before)
+        found = reading.find(name, client, lambda token: self._read_tags(client, token), oldest)
         return None if found is None else dict(json.loads(found))
 
-    def find_region(self, region: str, name: str) -> str:
+    def find_region(self, region: str, name: str, not_before: float) -> str:
         """The region of a bucket of the account, as ListBuckets returns it; empty when it is not known.
 
         :param region: where the bucket should be
@@ -105,7 +109,7 @@ class BucketCache:
         self._prefix = name if self._prefix is None else commonprefix([self._prefix, name])  # noqa: RUF071 - no path
         s3, iam, _ = self._clients.get(region)
         # All regions of a partition have one client of IAM.
-        found = reading.find(name, iam, lambda token: self._list(s3, token), self._oldest(name))
+        found = reading.find(name, iam, lambda token: self._list(s3, token), self._oldest(name, not_before))
         return found or ""
 
     def _reading_of(self, readings: OrderedDict[str, BulkReading], key: str, what: str, price: int) -> BulkReading:
@@ -117,8 +121,8 @@ class BucketCache:
             readings.move_to_end(key)
             return readings[key]
 
-    def _oldest(self, name: str) -> float:
-        return self._changed_at.get(name, -math.inf) + _LAG_S
+    def _oldest(self, name: str, not_before: float) -> float:
+        return max(self._changed_at.get(name, -math.inf), not_before) + _LAG_S
 
     def _read_tags(self, client: Client, token: str) -> Page:
         answer = client.get_resources(
@@ -153,16 +157,17 @@ class BucketReader:
     :ivar is_used: whether the check relies on tags that S3 did not confirm
     """
 
-    def __init__(self, cache: BucketCache, region: str, name: str) -> None:
+    def __init__(self, cache: BucketCache, region: str, name: str, not_before: float) -> None:
         self._cache = cache
         self._region = region
         self._name = name
+        self._not_before = not_before
         self._is_in_region = False
         self.is_used = False
 
     def find(self, is_wanted: Callable[[BucketState], bool]) -> BucketState | None:
         """The bucket if it is known and is as it should be."""
-        tags = self._cache.find_tags(self._region, self._name)
+        tags = self._cache.find_tags(self._region, self._name, self._not_before)
         if tags is None:
             return None
         self._is_in_region = True
@@ -172,4 +177,6 @@ class BucketReader:
 
     def find_region(self) -> str:
         """The region of the bucket; empty when it is not known."""
-        return self._region if self._is_in_region else self._cache.find_region(self._region, self._name)
+        if self._is_in_region:
+            return self._region
+        return self._cache.find_region(self._region, self._name, self._not_before)

@@ -26,6 +26,7 @@ from runner.drift.time_limit import CheckTimeoutError, TimeLimit
 from runner.drift.user_cache import UserCache, UserReader
 from runner.drift.verification import KeyVerification
 from runner.kube.projection import oversized_message
+from runner.kube.shard_leases import shard_of
 from runner.objects import JsonObject, S3Object
 from runner.queue_url import QueueURL
 from runner.yaml_file import read_yaml
@@ -84,7 +85,11 @@ class DriftCheck:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._count_call = count_call
+        self._clock = clock
         self._time_limit = TimeLimit(limit_s, clock)
+        # By shard: since when this replica has it. No object is judged by what was read before: the replica that had
+        # the shard until then may have changed what is in AWS. A reading counts from its beginning.
+        self._had_since: dict[int, float] = {}
         self._clients = AWSClients(self._before_request, is_aws=settings.is_aws)
         self.capabilities = EndpointCapabilities(self._clients, settings)
         self._users = UserCache(period_s, clock, self._time_limit, self.capabilities.get)
@@ -171,10 +176,12 @@ class DriftCheck:
         self._users.forget(s3.usernames)
         self._buckets.forget([s3.bucket_name])
 
-    def forget_all(self, objects: Iterable[S3Object]) -> None:
-        """Another replica worked on these objects until now: what was read before may be older than its runs."""
-        self._users.expire()
-        self._buckets.forget(s3.bucket_name for s3 in objects)
+    def begin_shard(self, shard: int) -> None:
+        """Another replica may have worked on a shard's objects until now: what was read before is not used for them.
+
+        Does not wait for AWS, and nothing is read again for other shards.
+        """
+        self._had_since[shard] = self._clock()
 
     def share(self, replicas: int) -> None:
         """Share the rate that the account allows with other replicas; their number includes this one."""
@@ -196,7 +203,7 @@ class DriftCheck:
 
     def _observe(self, wanted: Wanted) -> observe.Observation:
         """Observe a present object; again with S3's own answers if those for many buckets may have been wrong."""
-        buckets = self._buckets.get_reader(wanted.region, wanted.bucket)
+        buckets = self._buckets.get_reader(wanted.region, wanted.bucket, self._not_before(wanted))
         sources = self._sources(wanted)
         try:
             seen = observe.observe(wanted, replace(sources, buckets=buckets))
@@ -244,7 +251,8 @@ class DriftCheck:
         if reads_all_users and wanted.username:
             # First as in a run: credentials that AWS does not know are reported in the same words.
             observe.ask_account(wanted, sts, sts_of, capabilities)
-            users = self._users.get_reader(iam, [user.username for user in wanted.users])
+            names = [user.username for user in wanted.users]
+            users = self._users.get_reader(iam, names, self._not_before(wanted))
         return observe.Sources(
             s3=s3,
             users=users,
@@ -265,6 +273,10 @@ class DriftCheck:
             # A check changes nothing: the run that follows reads who claims the name. A plan shows what a run would do.
             read_users=None if reads_all_users else lambda _: self._read_all_users(iam),
         )
+
+    def _not_before(self, wanted: Wanted) -> float:
+        """What was read until this time may be older than what another replica did with the object."""
+        return self._had_since.get(shard_of(wanted.identity.uid), -math.inf)
 
     def _find_key(self, secret: JsonObject) -> tuple[str, str]:
         # The caches have digests only.

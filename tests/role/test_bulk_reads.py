@@ -11,6 +11,7 @@ import pytest
 
 from runner.drift import bucket_cache
 from runner.drift.check import DriftCheck
+from runner.kube.shard_leases import SHARDS, shard_of
 from runner.objects import S3Object
 from s3bucket import owner
 from s3bucket.outcome import Outcome, Reason
@@ -128,6 +129,46 @@ def test_object_that_was_written_is_not_compared_with_an_older_answer(checked: C
     checked.now += 55
     assert checked.compare().drift == ("tags",)
     assert {*checked.calls} >= SAVED
+
+
+def test_object_of_a_shard_that_was_gained_is_not_compared_with_an_answer_from_before(checked: Checked) -> None:
+    """Another replica may have written it meanwhile. The answers for other shards stay."""
+    mine = shard_of(str(checked.cr["metadata"]["uid"]))
+    assert checked.compare().reason == Reason.READY
+    checked.retag({**checked.tags, "team": "music"})
+    checked.check.begin_shard((mine + 1) % SHARDS)
+    assert checked.compare().reason == Reason.READY
+    checked.check.begin_shard(mine)
+    assert checked.compare().drift == ("tags",)
+    assert {*checked.calls} >= SAVED
+    assert "GetResources" not in checked.calls
+
+
+def test_users_are_read_again_once_for_all_shards_that_were_gained(
+    world: World, new_object: NewObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_as_operator(world, monkeypatch)
+    checked = Checked(world, new_object(service={"enabled": False}, tags={"team": "photos"}))
+    name, read_all = str(checked.cr["spec"]["iamUser"]["username"]), "GetAccountAuthorizationDetails"
+    world.iam.create_user(UserName=name)
+    try:
+        assert checked.compare().reason == Reason.CONFLICT
+        assert read_all in checked.calls
+        # As the replica that had the shard may have done.
+        world.iam.tag_user(UserName=name, Tags=listed(world.wanted(checked.cr).identity.tags))
+        for shard in range(SHARDS):
+            checked.check.begin_shard(shard)
+            checked.now += 0.5
+            is_mine = shard >= shard_of(str(checked.cr["metadata"]["uid"]))
+            assert (checked.compare().reason == Reason.CONFLICT) != is_mine
+            assert read_all not in checked.calls
+        checked.now += 10
+        assert "access_key" in checked.compare().drift
+        assert read_all in checked.calls
+        assert "access_key" in checked.compare().drift
+        assert read_all not in checked.calls
+    finally:
+        world.iam.delete_user(UserName=name)
 
 
 def test_difference_that_only_the_tagging_api_shows_is_none(checked: Checked) -> None:

@@ -121,6 +121,23 @@ def test_shard_of_an_object_is_the_same_in_each_process_and_version() -> None:
     assert all(900 < count < 1100 for count in spread.values())
 
 
+def test_shard_is_taken_before_work_on_it_may_begin() -> None:
+    """What was read before does not count from then on: a worker that is faster would use it."""
+    cluster = Cluster()
+    replica = cluster.join("first")
+    taken: list[tuple[int, str, bool]] = []
+
+    def take(shard: int) -> None:
+        holder = cluster.leases.leases[shard_lease("s3-operator", shard)].holder
+        with replica.shards.working(UIDS[shard]) as is_begun:
+            taken.append((shard, holder, is_begun))
+
+    replica.shards.on_take = take
+    cluster.steps(2)
+    assert sorted(taken) == [(n, "first", False) for n in range(SHARDS)]
+    assert len(replica.held) == SHARDS
+
+
 @pytest.mark.parametrize("count", range(1, 17))
 def test_all_replicas_should_have_as_many_shards_or_one_more(count: int) -> None:
     names = [f"r{n}" for n in range(count)]
@@ -280,6 +297,85 @@ def test_shard_is_given_up_when_the_work_that_has_begun_has_ended() -> None:
     cluster.steps(1)
     assert first.shards.is_empty()
     assert {lease.holder for name, lease in cluster.leases.leases.items() if "shard" in name} == {""}
+
+
+def test_shard_is_given_up_while_a_check_goes_on_and_its_result_is_dropped() -> None:
+    """An endpoint that does not answer keeps a check for two minutes, and must not keep the objects of the shard."""
+    cluster, first = alone()
+    second = cluster.join("second")
+    with first.shards.working(UIDS[0]), first.shards.reading(UIDS[0]) as is_kept:
+        cluster.steps(20)
+        assert cluster.counts() == [8, 8]
+        moved = next(n for n in range(SHARDS) if n in second.held)
+    assert is_kept(), "the common shard is the last to be given up"
+    with first.shards.working(UIDS[0]):
+        with first.shards.reading(UIDS[0]) as is_kept:
+            first.shards.stop()
+            cluster.steps(1)
+            assert first.shards.is_empty()
+        assert not is_kept()
+    assert first.shards.busy(0) == first.shards.busy(moved) == 0
+
+
+def test_check_during_which_its_shard_was_given_up_and_taken_again_is_dropped() -> None:
+    """Another replica may have had the shard meanwhile, and what was read may be older than what it did."""
+    cluster, first = alone()
+    with first.shards.working(UIDS[5]):
+        with first.shards.reading(UIDS[5]) as is_kept:
+            first.shards._give_up(SHARDS)
+            assert not first.shards.has(5)
+            cluster.steps(2)
+            assert first.shards.has(5)
+        assert not is_kept()
+        assert first.shards.busy(5) == 1
+    with first.shards.working(UIDS[5]) as is_begun, first.shards.reading(UIDS[5]) as is_kept:
+        assert is_begun
+    assert is_kept()
+
+
+def test_check_that_ends_while_its_shard_is_given_up_begins_no_run() -> None:
+    cluster, first = alone()
+    # Something else keeps the shard.
+    with first.shards.working(UIDS[5]), first.shards.working(UIDS[5]):
+        with first.shards.reading(UIDS[5]) as is_kept:
+            first.shards.stop()
+            cluster.steps(1)
+        assert first.shards.state_of(5) is State.DRAINING
+        assert not is_kept()
+
+
+def test_end_of_the_check_that_a_shard_waits_for_is_noticed_at_once() -> None:
+    _, first = alone()
+    with first.shards.working(UIDS[5]):
+        first.shards._give_up(SHARDS)
+        first.shards._changed.clear()
+        with first.shards.reading(UIDS[5]):
+            assert first.shards._changed.is_set()
+
+
+def test_objects_are_queued_again_when_a_renewal_is_answered_after_the_deadline() -> None:
+    """Work that was to begin meanwhile was dropped, and no loss was noticed that would lead to a gain."""
+    cluster, first = alone()
+    gained: list[int] = []
+    first.shards.on_gain = gained.append
+    write = cluster.leases.write_lease
+
+    def be_late(lease: Lease, old: Lease | None, timeout_s: float) -> Lease:
+        cluster.clock.now += TERMS.renew_deadline_s / 2
+        with first.shards.working(UIDS[5]) as is_begun:
+            assert not is_begun
+        return write(lease, old, timeout_s)
+
+    cluster.clock.now += TERMS.renew_deadline_s - 1
+    cluster.leases.write_lease = be_late  # type: ignore[method-assign]
+    first.shards.renew(5)
+    assert gained == [5]
+    with first.shards.working(UIDS[5]) as is_begun:
+        assert is_begun
+    cluster.leases.write_lease = write  # type: ignore[method-assign]
+    cluster.clock.now += TERMS.renew_deadline_s / 2 - 1
+    first.shards.renew(5)
+    assert gained == [5]
 
 
 def test_shard_that_is_not_renewed_is_ended_alone_and_before_its_lease_expires() -> None:
@@ -558,8 +654,6 @@ class Place:
         self.shards = self.replica.shards
         self.caches, self.queue = Caches(mark_of), WorkQueue(lambda: self.cluster.clock.now)
         self.sharded = ShardedQueue(self.queue, self.shards, self.caches, 300.0)
-        self.dropped: list[list[str]] = []
-        self.sharded.forget_read = lambda objects: self.dropped.append([s3.name for s3 in objects])
         self.handler = ObjectHandler(self.sharded, 300.0, self.caches.add_objects())
 
     def see(self, shard: int, **more: Any) -> None:
@@ -599,8 +693,6 @@ def test_objects_of_a_shard_are_queued_when_it_is_taken_and_dropped_when_it_is_g
     place.shards._states[4] = State.HELD
     place.shards.on_gain(4)
     assert place.names() == ["in-4"]
-    # What was read before the other replica's last run does not answer the first check.
-    assert place.dropped == [["in-4"]]
     place.queue.add(("team", "in-4"), Lane.FRESH, 60.0)
     place.give_up(4)
     # At once, in the lane that runs no role: a worker finds that it is another replica's.
