@@ -138,7 +138,7 @@ class Factory:
             self._caches.find_object,
             (lambda user: role.deactivate(user, cluster)) if deactivates else None,
             grace_s=self._settings.orphan_grace_period_s,
-            working=self._work.working,
+            work=self._work,
         )
 
     def _make_verifier(self, check: DriftCheck, objects: StoredObjects) -> Verifier | None:
@@ -146,7 +146,7 @@ class Factory:
         if not settings.verify_credentials or check.keys is None:
             return None
         times = Times(settings.verify_period_s, confirm_s=settings.role.iam_settle_s)
-        return Verifier(check.keys, objects, self._metrics, utc_now, times, working=self._work.working)
+        return Verifier(check.keys, objects, self._metrics, utc_now, times, work=self._work)
 
     def _make_reconciler(
         self, check: DriftCheck, role: GuardedRole, objects: StoredObjects, verifier: Verifier | None

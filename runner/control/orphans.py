@@ -17,11 +17,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 from runner.control.metrics import Metrics
+from runner.control.shards import ALL, Work
 from runner.kube.client import KubeError
 from runner.objects import Key, Owned, ReadError, S3Object
 from s3bucket.outcome import Outcome
@@ -67,7 +67,7 @@ class Orphans:
 
     :param find_seen: an S3 object from the informer cache
     :param deactivate: runs the role on a user; None only reports
-    :param working: whether this replica is the one that searches for orphans (called without a uid)
+    :param work: whether this replica is the one that searches for orphans (asked without a uid)
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
@@ -79,7 +79,7 @@ class Orphans:
         deactivate: Callable[[Owned], Outcome] | None,
         *,
         grace_s: float = GRACE_S,
-        working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True),
+        work: Work = ALL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
@@ -88,7 +88,7 @@ class Orphans:
         self._find_seen = find_seen
         self._deactivate = deactivate
         self._grace_s = grace_s
-        self._working = working
+        self._work = work
         self._clock = clock
         self._records: dict[Owned, _Record] = {}
         self._read_at = -math.inf
@@ -103,7 +103,7 @@ class Orphans:
         while not stopped.wait(period_s):
             try:
                 if is_synced():
-                    with self._working("") as is_begun:
+                    with self._work.working("") as is_begun:
                         (self.search if is_begun else self._forget)()
             except Exception:
                 _LOG.exception("orphans were not searched")
@@ -111,7 +111,9 @@ class Orphans:
     def search(self) -> None:
         """One pass, if all users were read again since the last. When AWS does not return them, nothing is changed."""
         try:
-            found = self._aws.find_users()
+            # It may wait for all pages of an endpoint that does not answer.
+            with self._work.reading("") as is_kept:
+                found = self._aws.find_users()
             self._problem = ""
         except ReadError as error:
             self._metrics.show_orphans(dict.fromkeys(KINDS, math.nan))
@@ -119,7 +121,7 @@ class Orphans:
                 _LOG.warning("orphans are not known", extra={"error": str(error)})
             self._problem = str(error)
             return
-        if found is None or found[0] <= self._read_at:
+        if found is None or found[0] <= self._read_at or not is_kept():
             return
         self._read_at = found[0]
         users = [user for user in found[1] if is_watched(user, self._kube.namespaces)]

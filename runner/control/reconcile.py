@@ -147,6 +147,8 @@ class Reconciler:
     def _resync(self, s3: S3Object) -> Next | None:
         key = s3.key
         found = self._decide(s3, Trigger.RESYNC)
+        if found is None:
+            return None
         if found.decision.step is Step.HAND_ON or found.comparison is None:
             return Next(Lane.REPAIR, 0.0)
         self._count_check(key, found.comparison)
@@ -170,12 +172,14 @@ class Reconciler:
         """
         # A live read: a stale cache could empty the bucket of a re-created object.
         with self._begin(key, self._objects.find_object(*key)) as s3:
-            return None if s3 is None else self._carry_out(self._decide(s3, Trigger.CHANGE))
+            found = None if s3 is None else self._decide(s3, Trigger.CHANGE)
+            return None if found is None else self._carry_out(found)
 
-    def _decide(self, s3: S3Object, trigger: Trigger) -> _Decided:
+    def _decide(self, s3: S3Object, trigger: Trigger) -> _Decided | None:
         """Decide again and again, with what the steps find, until a step ends the reconcile.
 
-        Where that is RUN, the object's claim on its bucket's name is held.
+        Where that is RUN, the object's claim on its bucket's name is held. None where the object was given to another
+        replica during a comparison: what that found is dropped.
         """
         comparison: Outcome | None = None
         claims: NameClaims | None = None
@@ -186,14 +190,24 @@ class Reconciler:
             decision = decide(s3, trigger, comparison, self._schedule.now(), policy)
             if decision.step is Step.ADD_FINALIZER:
                 s3 = self._objects.add_finalizer(s3)
-            elif decision.step is Step.COMPARE:
-                comparison = self._check.compare(s3)
-            elif decision.step is Step.COMPARE_DELETION:
-                comparison = self._check.compare_deletion(s3) or _OWNS_SOMETHING
+            elif decision.step in (Step.COMPARE, Step.COMPARE_DELETION):
+                comparison = self._compare(s3, decision.step)
+                if comparison is None:
+                    self._forget(s3.key)
+                    return None
             elif decision.step is Step.FIND_CLAIMS or not self._is_claimed(decision, s3, claims):
                 claims = self._claims.find(s3)
             else:
                 return _Decided(decision, s3, comparison)
+
+    def _compare(self, s3: S3Object, step: Step) -> Outcome | None:
+        """What a comparison finds; None where the object was given to another replica meanwhile."""
+        with self._work.reading(s3.uid) as is_kept:
+            if step is Step.COMPARE:
+                found = self._check.compare(s3)
+            else:
+                found = self._check.compare_deletion(s3) or _OWNS_SOMETHING
+        return found if is_kept() else None
 
     def _is_claimed(self, decision: Decision, s3: S3Object, claims: NameClaims | None) -> bool:
         """False where a claim on the name has changed since it was found, so that the role must not run."""

@@ -15,19 +15,20 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 from runner.backoff import jittered
 from runner.control.metrics import Metrics
 from runner.control.queue import Lane, Pool, WorkQueue
+from runner.control.shards import ALL, Work
 from runner.control.status import is_observed
 from runner.control.verified import Verified, conditions_with, is_due, status_in
 from runner.kube.client import KubeError
 from runner.objects import JsonObject, Key, S3Object
 from s3bucket.outcome import Outcome
-from s3bucket.verification import Verification
+from s3bucket.verification import READ_WRITE, Verification
 
 _LOG = logging.getLogger(__name__)
 THREADS = 2
@@ -110,9 +111,9 @@ class Verifier:
         *,
         queue: WorkQueue | None = None,
         chance: random.Random | None = None,
-        working: Callable[[str], AbstractContextManager[bool]] = lambda _: nullcontext(enter_result=True),
+        work: Work = ALL,
     ) -> None:
-        self._working = working
+        self._work = work
         self._keys = keys
         self._objects = objects
         self._metrics = metrics
@@ -187,15 +188,18 @@ class Verifier:
         if s3 is None or not is_due(s3) or record is None or not record.is_about(s3):
             # It is seen again when it was reconciled.
             return self._times.period_s
-        with self._working(s3.uid) as is_begun:
+        with self._work.working(s3.uid) as is_begun:
             # Otherwise another replica has the object now.
             return self._verify_key(s3, record) if is_begun else self._times.period_s
 
     def _verify_key(self, s3: S3Object, record: _Record) -> float:
         key = s3.key
-        found = self._keys.verify(s3, may_write=record.may_write)
-        if found is None:
-            # Its Secret is missing. The drift check repairs that, and reports the new key.
+        # What writes an object and deletes it again is over before another replica may have the S3 object.
+        writes = record.may_write and s3.spec.get("verify") == READ_WRITE
+        with nullcontext(lambda: True) if writes else self._work.reading(s3.uid) as is_kept:
+            found = self._keys.verify(s3, may_write=record.may_write)
+        if found is None or not is_kept():
+            # Its Secret is missing: the drift check repairs that, and reports the new key. Or it is another replica's.
             return self._next_s()
         record.may_write = record.may_write and not found.leaves_object
         new = Verified.of(s3, found)

@@ -123,6 +123,41 @@ def test_replicas_share_the_objects_and_take_over_from_each_other(
     assert not again.lines("shard taken")
 
 
+def test_shard_moves_while_aws_does_not_answer_a_check_of_its_object(
+    world: World, namespace: str, new_object: NewObject, start_operator: StartOperator, tmp_path: Path
+) -> None:
+    key = make_operator_key(world.aws, policy_for(PolicySettings(world.account)), tmp_path / "key")["aws_access_key_id"]
+    first = start_operator(*_SHARDED, environment=world.environment(AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "key")))
+    wait_until(lambda: len(first.lines("shard taken")) == SHARDS, "it works")
+    # One of those that are given up first.
+    cr = new_object()
+    while shard(cr) not in range(1, 8):
+        cr = new_object()
+    wait_ready(world, cr)
+    port, counter = first.port("/metrics"), 's3_operator_aws_requests_total{operation="ListAccessKeys"} '
+
+    def count() -> float:
+        lines = get(port, "/metrics")[1].splitlines()
+        return sum(float(line.removeprefix(counter)) for line in lines if line.startswith(counter))
+
+    # A check gives up after two minutes, and the replica would publish that before it released the shard.
+    world.aws.gate.add_fault("ListAccessKeys", delay_s=600, access_key=key)
+    try:
+        before = count()
+        wait_until(lambda: count() > before, "a check waits for AWS")
+        second = start_operator(*_SHARDED)
+        wait_shared(world, namespace, first, second)
+        assert holders(world, namespace)[shard(cr)] == identity(second)
+        patch(world, cr, {"spec": {"tags": {"round": "1"}}})
+        wait_ready(world, cr, 2)
+    finally:
+        world.aws.gate.clear_faults()
+    assert [line for line in first.lines("checked") if line["reason"] == "RunTimeout"] == []
+    assert len(first.runs_of(cr)) == len(second.runs_of(cr)) == 1
+    assert world.differs({**cr, "spec": {**cr["spec"], "tags": {"round": "1"}}}) == []
+    assert first.stop() == second.stop() == 0
+
+
 @pytest.mark.parametrize("mode", [("--executor", "stock"), ("--sharding",)], ids=["alone-stock", "sharded-warm"])
 def test_replica_that_is_stopped_beyond_its_lease_writes_nothing_after_the_other_one_began(
     world: World, new_object: NewObject, start_operator: StartOperator, tmp_path: Path, mode: tuple[str, ...]

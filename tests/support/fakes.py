@@ -6,6 +6,7 @@ import copy
 import math
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -168,6 +169,35 @@ class FakeParts:
             verifier=self.verifier,
             work=self.work,
         )
+
+
+class FakeWork:
+    """One replica that gains or loses all objects."""
+
+    def __init__(self) -> None:
+        self.is_begun = self.is_certain = True
+        self.order: list[str] = []
+        self.writes: list[str] = [""]
+
+    def may_run(self, uid: str) -> bool:
+        return self.is_certain
+
+    def is_revoked(self, uid: str) -> bool:
+        return not self.is_certain
+
+    def lose(self) -> None:
+        self.is_certain = False
+
+    @contextmanager
+    def working(self, uid: str) -> Iterator[bool]:
+        self.order.append(f"begin {uid}")
+        yield self.is_begun
+        self.order.append(f"end after {self.writes[-1]}")
+
+    @contextmanager
+    def reading(self, uid: str) -> Iterator[Callable[[], bool]]:
+        self.order.append(f"reading {uid}")
+        yield lambda: self.is_certain
 
 
 class FakeLeases:

@@ -16,7 +16,7 @@ from runner.control.orphans import GRACE_S, Orphans
 from runner.kube.client import KubeError
 from runner.objects import Key, Owned, ReadError, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
-from tests.support.fakes import READY, kube_error
+from tests.support.fakes import READY, FakeWork, kube_error
 
 PERIOD_S = 300.0
 USER = Owned("user", "reader", "team", "photos", "u1", "photos-bucket", "us-east-1")
@@ -261,8 +261,9 @@ def test_search_waits_until_the_caches_are_filled_and_survives_any_error() -> No
 
 
 def test_replica_without_the_common_shard_searches_nothing_and_shows_nothing() -> None:
-    place, searches = Place(USER), [True, False]
-    place.orphans._working = lambda uid: nullcontext(enter_result=searches.pop(0) and not uid)
+    place, searches, work = Place(USER), [True, False], FakeWork()
+    work.working = lambda uid: nullcontext(enter_result=searches.pop(0) and not uid)  # type: ignore[method-assign]
+    place.orphans._work = work
 
     class Stopped:
         def wait(self, period_s: float) -> bool:
@@ -273,3 +274,15 @@ def test_replica_without_the_common_shard_searches_nothing_and_shows_nothing() -
     place.error = AssertionError("nothing is read")
     searches.append(False)
     place.orphans.run(Stopped(), lambda: True, PERIOD_S)  # type: ignore[arg-type]
+
+
+def test_what_was_read_while_the_common_shard_was_given_up_is_dropped() -> None:
+    """A search that waits for AWS does not keep the shard. The replica that has it now searches by itself."""
+    place, work = Place(USER), FakeWork()
+    place.orphans._work = work
+    find_users = place.find_users
+    place.find_users = lambda: work.lose() or find_users()  # type: ignore[method-assign, func-returns-value]
+    place.step(4)
+    assert place.deactivated == []
+    assert "s3_operator_orphans{" not in generate_latest(place.metrics.registry).decode()
+    assert work.order.count("reading ") == 4

@@ -15,7 +15,7 @@ from runner.control.verifier import THREADS, Times, Verifier, make_queue
 from runner.objects import FINALIZER, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
 from s3bucket.verification import KeyState, Verification, verified
-from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, kube_error, make_item
+from tests.support.fakes import READY, FakeCheck, FakeJob, FakeKube, FakeParts, FakeWork, kube_error, make_item
 
 KEY = ("team", "photos")
 OK = verified()
@@ -254,3 +254,19 @@ def test_namespace_with_endpoints_that_do_not_answer_leaves_a_thread_to_others()
     assert [found and found[0][0] for found in held] == ["noisy"] * (THREADS - 1) + [None]
     queue.add(("quiet", "a"), Lane.RESYNC)
     assert queue.get(0, (Lane.RESYNC,)) == (("quiet", "a"), Lane.RESYNC)
+
+
+@pytest.mark.parametrize(("verify", "is_dropped"), [("Access", True), ("ReadWrite", False)])
+def test_result_of_a_verification_that_only_reads_is_dropped_by_a_replica_without_the_object(
+    verify: str, is_dropped: bool
+) -> None:
+    """A move does not wait for it. It waits for one that writes an object, which must be deleted by then."""
+    rig, work = Rig(OK), FakeWork()
+    rig.item["spec"]["verify"] = verify
+    rig.verifier._work = work
+    asked = rig.keys.verify
+    rig.keys.verify = lambda s3, **more: work.lose() or asked(s3, **more)  # type: ignore[method-assign, func-returns-value]
+    rig.see(ISSUED)
+    assert rig.pass_time(10) == 1
+    assert ("reading u1" in work.order) == is_dropped
+    assert (rig.kube.writes == []) == is_dropped
