@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from dev.aws import Aws
 from s3bucket import user_deletion
 from s3bucket.errors import ReconcileError
-from s3bucket.outcome import Reason
+from s3bucket.outcome import Reason, Retry
 from tests.support.objects import writes_in
 from tests.support.world import World, code_of, requests_of
 
@@ -34,6 +35,15 @@ def user(iam: Any, new_name: Callable[[str], str]) -> str:
     iam.create_user(UserName=name)
     iam.put_user_policy(UserName=name, PolicyName=POLICY, PolicyDocument=json.dumps(DOCUMENT))
     return name
+
+
+@pytest.fixture
+def limited(world: World) -> Any:
+    """A client with the rights of the printed policy."""
+    key_id, secret = (
+        world.operator_file.read_text().split("aws_access_key_id = ")[1].split("\naws_secret_access_key = ")
+    )
+    return world.aws.client("iam", aws_access_key_id=key_id, aws_secret_access_key=secret.split()[0])
 
 
 def make_key(iam: Any, user: str) -> str:
@@ -126,18 +136,69 @@ def test_two_keys_and_a_policy_that_were_never_on_record_are_deleted(iam: Any, u
 
 @pytest.mark.parametrize("add", OF_PEOPLE[:2])
 def test_password_or_device_that_the_operator_may_not_delete_is_reported_and_the_keys_are_gone(
-    world: World, iam: Any, user: str, add: Callable[[Any, str], None]
+    iam: Any, limited: Any, user: str, add: Callable[[Any, str], None]
 ) -> None:
     add(iam, user)
     make_key(iam, user)
-    key_id, secret = (
-        world.operator_file.read_text().split("aws_access_key_id = ")[1].split("\naws_secret_access_key = ")
-    )
-    limited = world.aws.client("iam", aws_access_key_id=key_id, aws_secret_access_key=secret.split()[0])
     with pytest.raises(ReconcileError, match="Cannot delete entity, must delete") as refused:
         user_deletion.delete(limited, user)
     assert refused.value.reason == Reason.ACCESS_DENIED
+    assert "a password or an MFA device, delete that" in refused.value.message
+    for action in ("ListSSHPublicKeys", "ListMFADevices", "ListSigningCertificates", "DeleteLoginProfile"):
+        assert f"iam:{action}" in refused.value.message
     assert iam.list_access_keys(UserName=user)["AccessKeyMetadata"] == []
+
+
+@contextmanager
+def conflict(world: World, user: str, must: str) -> Iterator[None]:
+    """DeleteUser is refused with the text of AWS, whatever the user has."""
+    message = f"Cannot delete entity, must {must} first."
+    world.aws.gate.add_fault("DeleteUser", "DeleteConflict", status=409, user=user, message=message)
+    try:
+        yield
+    finally:
+        world.aws.gate.clear_faults()
+
+
+@pytest.mark.parametrize("must", ["delete access keys", "delete policies", "detach all policies"])
+def test_conflict_about_what_was_deleted_before_is_tried_again_with_the_least_rights(
+    iam: Any, world: World, limited: Any, user: str, must: str
+) -> None:
+    """IAM is eventually consistent. That others' credentials cannot be read is not the cause."""
+    iam.delete_user_policy(UserName=user, PolicyName=POLICY)
+    with conflict(world, user, must), pytest.raises(ReconcileError, match=must) as refused:
+        user_deletion.delete(limited, user, policies=[POLICY])
+    assert refused.value.reason == Reason.WAITING_FOR_IAM
+    assert "DeleteConflict" in refused.value.message
+    assert "AWS may not know yet" in refused.value.message
+    assert "password" not in refused.value.message
+    assert user_deletion.delete(limited, user)
+
+
+@pytest.mark.parametrize("is_on_record", [True, False])
+def test_unclear_conflict_is_one_of_what_others_gave_only_when_nothing_was_just_deleted(
+    world: World, limited: Any, user: str, is_on_record: bool
+) -> None:
+    with conflict(world, user, "remove referenced objects"):
+        with pytest.raises(ReconcileError) as refused:
+            user_deletion.delete(limited, user, policies=[POLICY] if is_on_record else [])
+        assert refused.value.reason == Reason.WAITING_FOR_IAM
+        with pytest.raises(ReconcileError, match="remove referenced objects") as refused:
+            user_deletion.delete(limited, user, policies=[POLICY])
+    assert refused.value.reason == Reason.ACCESS_DENIED
+    assert refused.value.retry == Retry.TRANSIENT
+    assert "iam:ListMFADevices" in refused.value.message
+
+
+@pytest.mark.parametrize("action", ["ListAccessKeys", "ListGroupsForUser", "DeleteUserPolicy"])
+def test_denied_request_after_a_conflict_names_both(world: World, limited: Any, user: str, action: str) -> None:
+    with conflict(world, user, "delete policies"):
+        world.aws.gate.add_fault(action, "AccessDenied", status=403, user=user)
+        with pytest.raises(ReconcileError) as refused:
+            user_deletion.delete(limited, user)
+    assert refused.value.reason == Reason.ACCESS_DENIED
+    assert "(DeleteConflict)" in refused.value.message
+    assert action in refused.value.message
 
 
 def test_conflict_that_stays_is_tried_again_later(world: World, iam: Any, user: str) -> None:
