@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import signal
 import subprocess
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dev.wait import wait_until
 from runner import __version__
 from tests.e2e.conftest import Cluster
 from tests.support.docs import blocks
-from tests.support.operator import live, wait_gone, wait_ready
+from tests.support.operator import get, live, wait_gone, wait_ready
 from tests.support.world import PROJECT
 
 INSTALL = (
@@ -58,6 +60,14 @@ def container_pid(cluster: Cluster) -> int:
     """The operator's own process, as the node sees it."""
     status = cluster.pod()["status"]["containerStatuses"][0]
     return cluster.node.container_pid(status["containerID"].removeprefix("containerd://"))
+
+
+def checks_of(cluster: Cluster) -> dict[str, int]:
+    """How many drift checks of the Pod had each result."""
+    port = yaml.safe_load(cluster.values.read_text())["metrics"]["port"]
+    lines = get(port, "/metrics")[1]
+    found = re.findall(r'^s3_operator_drift_checks_total\{result="(\w+)"\} (\d+)', lines, re.MULTILINE)
+    return {result: int(count) for result, count in found}
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +141,7 @@ def test_image_is_small_labeled_unprivileged_and_has_no_tools(cluster: Cluster) 
     services = {
         path.split("/")[7] for path in files if path.startswith(f"{packages}/botocore/data/") and path.count("/") > 7
     }
-    assert services == {"s3", "iam", "sts", "eks", "sso", "sso-oidc", "signin"}
+    assert services == runpy.run_path(str(PROJECT / "container" / "assemble.py"))["_SERVICES"]
     collections = {
         "/".join(path.split("/")[6:8]) for path in files if "/ansible_collections/" in path and path.count("/") > 7
     }
@@ -180,7 +190,7 @@ def test_runtime_that_restarts_loses_nothing(installed: Cluster) -> None:
 
 def test_helm_upgrade_to_another_uid_changes_no_key_and_recreates_nothing(installed: Cluster) -> None:
     before, pod = snapshots(installed), installed.pod()["metadata"]["uid"]
-    installed.shell(f"{INSTALL} --set syncPeriod=60 {AS_ANY_UID}")
+    installed.shell(f"{INSTALL} --set syncPeriod=10 {AS_ANY_UID}")
     wait_until(lambda: installed.pod()["metadata"]["uid"] != pod, "a new Pod")
     exec_ = f"kubectl --namespace=s3-operator exec {installed.pod()['metadata']['name']} --"
     assert installed.shell(f"{exec_} id --user --real").strip() == str(ANY_UID)
@@ -189,6 +199,9 @@ def test_helm_upgrade_to_another_uid_changes_no_key_and_recreates_nothing(instal
     assert f"rc=0 >>\n{ANY_UID}" in installed.shell(stock)
     use(installed, "after-upgrade")
     assert without(snapshots(installed), "after-upgrade") == before
+    # The image has what a drift check needs: each object was checked, and each was in order.
+    wait_until(lambda: checks_of(installed).get("in_sync", 0) >= len(EXAMPLES), "a check of each object")
+    assert set(checks_of(installed)) == {"in_sync"}, installed.logs()
 
 
 def test_uninstall_keeps_everything_and_an_install_with_helm_3_goes_on(installed: Cluster) -> None:
