@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError
 
@@ -37,7 +37,7 @@ MAX_REGIONS = 64
 _NO_KEY = "none"
 
 Client = Any
-"""A client of boto3, which makes its classes at run time."""
+"""A client of botocore, which makes its classes at run time."""
 
 
 class Identity:
@@ -84,7 +84,7 @@ class AWSClients:
         self._tagging: OrderedDict[str, Client] = OrderedDict()
         # All clients are of one session: each session parses AWS's service descriptions by itself, 20 MB and a second
         # of CPU for a region. A session is not thread-safe: only under the lock.
-        self._session: boto3.session.Session | None = None
+        self._session: botocore.session.Session | None = None
         self._credentials: object = None
         # By partition, as the clients of IAM: IAM throttles per account.
         self._rates: dict[str, AccountRate] = {}
@@ -188,7 +188,7 @@ class AWSClients:
     def _make(self, service: str, region: str, config: Config, **keys: str) -> Client:
         try:
             self._session = self._session or make_session()
-            client = self._session.client(service, region_name=region, config=config, **keys)
+            client = self._session.create_client(service, region_name=region, config=config, **keys)
         except InvalidRegionError as error:
             raise spec.invalid("spec.region", str(error)) from error
         except BotoCoreError as error:
@@ -220,14 +220,15 @@ class AWSClients:
 
 def make_tenant_clients(key_id: str, secret_key: str, region: str, *, is_aws: bool = True) -> tuple[Client, Client]:
     """STS and S3 clients with an access key of a tenant's Secret. They are not kept."""
-    session = make_session(aws_access_key_id=key_id, aws_secret_access_key=secret_key)
-    sts = session.client("sts", region_name=regions.region_of_iam(region, is_aws=is_aws), config=_CONFIG)
-    return check_answers(sts), check_answers(session.client("s3", region_name=region, config=_CONFIG))
+    session = make_session()
+    session.set_credentials(key_id, secret_key)
+    sts = session.create_client("sts", region_name=regions.region_of_iam(region, is_aws=is_aws), config=_CONFIG)
+    return check_answers(sts), check_answers(session.create_client("s3", region_name=region, config=_CONFIG))
 
 
 def home_region() -> str:
     """The region of the operator's own AWS settings."""
-    return boto3.session.Session().region_name or "us-east-1"
+    return botocore.session.get_session().get_config_variable("region") or "us-east-1"
 
 
 def _credentials_file() -> object:

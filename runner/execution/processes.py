@@ -90,6 +90,13 @@ def share_heaps() -> None:
         mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
+def return_free_memory() -> None:
+    """Give the kernel back what is free in the heaps."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def collect_less() -> None:
     """Leave what the start has made out of garbage collections, and collect less often: 5 % of a check's CPU."""
     gc.collect()

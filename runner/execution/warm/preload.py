@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from runner import small_kubernetes
-from runner.execution.warm import files, inprocess, internals, plays, templates
+from runner.execution.warm import files, inprocess, internals, plays, templates, unused
 
 _IMPORTS = (
     "ansible.cli.playbook",
@@ -64,11 +64,12 @@ def import_all() -> None:
     :raises AttributeError, ImportError, UnsupportedError: when an internal is not as expected
     """
     small_kubernetes.import_small()
-    for name in _IMPORTS:
-        importlib.import_module(name)
-    _import_collections()
-    _load_plugins()
-    _import_role()
+    with unused.without_cryptography():
+        for name in _IMPORTS:
+            importlib.import_module(name)
+        _import_collections()
+        _load_plugins()
+        _import_role()
     internals.install()
     _make_clients()
     _read_files()
@@ -78,6 +79,7 @@ def import_all() -> None:
 def _import_collections() -> None:
     loader = importlib.import_module("ansible.plugins.loader")
     loader.init_plugin_loader()
+    unused.forget_redirects()
     for name in _MODULES:
         # Imported for its dependencies. A run executes its code as the main program.
         module = importlib.import_module(f"ansible_collections.{name}")

@@ -48,6 +48,7 @@ def main() -> None:
         print(f"unsupported: {error}", flush=True)
         sys.exit(EXIT_UNSUPPORTED)
     gc.collect()
+    processes.return_free_memory()
     gc.freeze()
     # A run is short, so there is no need to collect its garbage, and pages that are not written stay shared.
     gc.disable()

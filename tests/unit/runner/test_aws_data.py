@@ -10,7 +10,7 @@ import pytest
 
 from runner.aws_data import SERVICES, SmallFileLoader, make_session
 
-KEYS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "x"}
+KEY = "AKIAIOSFODNN7EXAMPLE", "x"
 REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-5", "cn-north-1", "us-gov-west-1", "xx-nowhere-1")
 # A read of each service, which has no required arguments, or one.
 READS: dict[str, tuple[str, dict[str, str]]] = {
@@ -24,13 +24,15 @@ READS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @pytest.fixture(scope="module")
-def sessions() -> tuple[Any, Any]:
-    return make_session(**KEYS), boto3.session.Session(**KEYS)
+def makers() -> tuple[Any, Any]:
+    small, stock = make_session(), boto3.session.Session(*KEY)
+    small.set_credentials(*KEY)
+    return small.create_client, stock.client
 
 
-def request_of(session: Any, service: str, region: str) -> tuple[str, str, list[str]]:
+def request_of(make_client: Any, service: str, region: str) -> tuple[str, str, list[str]]:
     """Endpoint, host with path, and scope of the signature of a request."""
-    client, (operation, arguments) = session.client(service, region_name=region), READS[service]
+    client, (operation, arguments) = make_client(service, region_name=region), READS[service]
     url = urlsplit(client.generate_presigned_url(operation, arguments))
     query = parse_qs(url.query)
     # S3 may sign in the old way, without a scope.
@@ -40,28 +42,30 @@ def request_of(session: Any, service: str, region: str) -> tuple[str, str, list[
 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("service", READS)
-def test_request_is_that_of_stock_botocore(sessions: tuple[Any, Any], service: str, region: str) -> None:
-    small, stock = sessions
+def test_request_is_that_of_stock_botocore(makers: tuple[Any, Any], service: str, region: str) -> None:
+    small, stock = makers
     assert request_of(small, service, region) == request_of(stock, service, region)
 
 
-def test_descriptions_have_no_documentation_and_all_operations(sessions: tuple[Any, Any]) -> None:
-    small, stock = (one.client("s3", region_name="us-east-1").meta.service_model for one in sessions)
+def test_descriptions_have_no_documentation_and_all_operations(makers: tuple[Any, Any]) -> None:
+    small, stock = (make("s3", region_name="us-east-1").meta.service_model for make in makers)
     assert small.operation_names == stock.operation_names
     assert small.shape_names == stock.shape_names
     assert small.operation_model("GetBucketAcl").documentation == ""
     assert stock.operation_model("GetBucketAcl").documentation != ""
 
 
-def test_endpoints_are_of_the_services_in_use(sessions: tuple[Any, Any]) -> None:
-    endpoints = sessions[0]._loader.load_data("endpoints")
+def test_equal_texts_of_a_description_are_one_object() -> None:
+    shapes = make_session().get_component("data_loader").load_service_model("s3", "service-2")["shapes"]
+    names = [member["shape"] for shape in shapes.values() for member in shape.get("members", {}).values()]
+    assert len({id(name) for name in names}) == len(set(names)) < len(names)
+
+
+def test_endpoints_are_of_the_services_in_use() -> None:
+    endpoints = make_session().get_component("data_loader").load_data("endpoints")
     assert {name for item in endpoints["partitions"] for name in item["services"]} <= SERVICES
     assert {item["partition"] for item in endpoints["partitions"]} >= {"aws", "aws-cn", "aws-us-gov"}
 
 
 def test_file_that_does_not_exist_is_none() -> None:
     assert SmallFileLoader().load_file("/nosuch/file") is None
-
-
-def test_key_of_the_session_is_used() -> None:
-    assert make_session(**KEYS).get_credentials().access_key == KEYS["aws_access_key_id"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
+import botocore.session
 import pytest
 
 from runner.drift import aws_clients
@@ -31,12 +31,12 @@ from tests.support.world import PROJECT
 def test_clients_of_many_regions_share_a_session_and_only_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions: list[Any] = []
 
-    class Counted(boto3.session.Session):
+    class Counted(botocore.session.Session):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             sessions.append(self)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(boto3.session, "Session", Counted)
+    monkeypatch.setattr(botocore.session, "Session", Counted)
     monkeypatch.setattr(aws_clients, "MAX_REGIONS", 2)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")

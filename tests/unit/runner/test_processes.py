@@ -152,3 +152,22 @@ def test_what_the_start_has_made_is_not_searched_for_garbage_any_more() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "5000"]
+
+
+_FREE = """
+from runner.execution import processes
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+processes.share_heaps()
+kept = [bytes([number % 256]) * 50_000 for number in range(2_000)]
+# The last one stays, so that what is free is not at the end of the heap.
+del kept[:-1]
+before = resident()
+processes.return_free_memory()
+print(before - resident())
+"""
+
+
+def test_free_memory_of_the_heaps_is_returned() -> None:
+    done = subprocess.run([sys.executable, "-c", _FREE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 50_000_000
