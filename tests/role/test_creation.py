@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from dev.apigate import ApiGate
 from s3bucket.errors import ReconcileError
 from s3bucket.observe import observe
 from tests.support.objects import bucket_of, writes_in
 from tests.support.world import NewObject, World, requests_of
+
+
+def test_creation_of_a_simple_object_makes_few_requests(world: World, new_object: NewObject, tmp_path: Path) -> None:
+    """To Kubernetes: three reads, and for Secret and Service a dry run and the write."""
+    cr = new_object()
+    with requests_of(world) as requests, ApiGate(world.kubeconfig, tmp_path) as gate:
+        run = world.reconcile(cr, KUBECONFIG=str(gate.kubeconfig))
+        of_kubernetes = Counter(item.action for item in gate.requests())
+    assert run.outcome["done"], run.output
+    assert world.differs(cr) == []
+    # One of them is made with the new key.
+    assert len(requests) <= 17, Counter(item["action"] for item in requests)
+    assert of_kubernetes.total() <= 7, of_kubernetes
 
 
 def test_stale_first_reads_after_a_creation_are_read_again(world: World, new_object: NewObject) -> None:

@@ -28,8 +28,9 @@ options:
 
 EXAMPLES = r"""
 - name: Write the Secret
-  kubernetes.core.k8s:
-    definition: "{{ user.secret | combine({'data': user.secret_source | s3bucket_secret_data(issued, {})}) }}"
+  s3bucket_child:
+    manifest: "{{ user.secret }}"
+    data: "{{ user.secret_source | s3bucket_secret_data(issued, {}) }}"
 """
 
 RETURN = r"""

@@ -245,7 +245,8 @@ def preview(module: AnsibleAWSModule, wanted: Wanted, foretell: Callable[[], Pre
 
 def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[str, Any]:
     """The module's result for an object that should exist: what differs, and the data of each task."""
-    users = [plan_user(wanted, user, sources) for user in seen.users]
+    owner_id = sources.owner_of(seen.account)
+    users = [plan_user(wanted, user, sources, owner_id) for user in seen.users]
     removed = plan_removed(wanted, seen)
     plan = {
         "creates": not seen.bucket_exists or any(creates_user(user) for user in seen.users[:1]),
@@ -263,8 +264,9 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "bucket": wanted.bucket,
         "region": wanted.region,
         "iam_region": region_of_iam(wanted.region, is_aws=sources.capabilities.is_aws),
-        "bucket_owner": sources.owner_of(seen.account),
+        "bucket_owner": owner_id,
     }
+    plan["tasks"] = present_tasks(plan)
     return {
         "differs": seen.differs,
         "written": seen.written,
@@ -279,13 +281,25 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
     }
 
 
+def present_tasks(plan: dict[str, Any]) -> str:
+    """The file with the tasks for an object that should exist: one for a new object with a user, or one for all."""
+    users = plan["users"]
+    is_new = not plan["bucket_exists"] and len(users) == 1 and users[0]["is_created"]
+    has_more = plan["removed"] or plan["role"]["differs"] or plan["service_uid"]
+    is_plain = is_new and not has_more and plan["access_tasks"] == "access_new.yml"
+    return "present_new.yml" if is_plain else "present.yml"
+
+
 def success(notes: list[str]) -> OutcomeRecord:
     """The outcome record of a successful run."""
     return Outcome(True, Reason.READY, "; ".join(notes)).to_record()
 
 
-def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[str, Any]:
-    """The data of the tasks for one IAM user with its key and Secret."""
+def plan_user(wanted: Wanted, user: UserObservation, sources: Sources, owner_id: str) -> dict[str, Any]:
+    """The data of the tasks for one IAM user with its key and Secret.
+
+    :param owner_id: the account that must own the bucket
+    """
     in_secret = plan_secret(wanted, user)
     origin, found = user.tags.get(owner.ORIGIN, ""), user.found.tags if user.found else {}
     # The record of an unfinished rotation may be of another kind of rotation.
@@ -294,7 +308,7 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
     is_changed = (
         "user" in user.differs or starts_rotation or owner.BUCKET not in found or found.get(owner.ORIGIN, "") != origin
     )
-    return {
+    plan = {
         "name": user.wanted.username,
         "is_first": user.wanted.is_first,
         "is_created": creates_user(user),
@@ -331,6 +345,22 @@ def plan_user(wanted: Wanted, user: UserObservation, sources: Sources) -> dict[s
         **in_secret,
         "tasks": tasks_for(wanted, user, in_secret),
     }
+    if plan["tasks"] == "access_new.yml":
+        plan["access"] = {"bucket": wanted.bucket, "bucket_owner": owner_id, **plan_access(plan)}
+    return plan
+
+
+def plan_access(user: dict[str, Any]) -> dict[str, Any]:
+    """The data of the only task for the first key of a user and its Secret, without that about the bucket."""
+    return {
+        "user": user["name"],
+        "record": user["keys"]["record"],
+        "secret": user["secret"],
+        "entries": user["secret_source"]["entries"],
+        "facts": user["secret_source"]["facts"],
+        "tags": user["tags_after_rotation"],
+        "is_new": user["is_created"],
+    }
 
 
 def tasks_for(wanted: Wanted, user: UserObservation, in_secret: dict[str, Any]) -> str:
@@ -339,7 +369,8 @@ def tasks_for(wanted: Wanted, user: UserObservation, in_secret: dict[str, Any]) 
         return "access_of_several.yml"
     keys = user.keys
     has_old = keys.delete_first or keys.delete_after or keys.activate or keys.deactivate
-    return "access.yml" if has_old or in_secret["recreate_secret_uid"] else "access_new.yml"
+    is_first = keys.create and in_secret["secret"] and not has_old and not in_secret["recreate_secret_uid"]
+    return "access_new.yml" if is_first else "access.yml"
 
 
 def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:

@@ -45,10 +45,6 @@ options:
     description: Whether the bucket existed before the run.
     type: bool
     default: false
-  child:
-    description: The Secret or Service that the step writes, as C(Secret photos-iam-secret).
-    type: str
-    default: ""
   http_reason:
     description: The HTTP reason that a module of kubernetes.core returned.
     type: str
@@ -58,10 +54,10 @@ options:
     type: list
     elements: str
     default: []
-  is_not_the_one_read:
-    description: Whether the Secret or Service of this name is another object than the one that was read.
-    type: bool
-    default: false
+  http_status:
+    description: The status of the API server's answer, from one of the role's own modules.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -136,17 +132,19 @@ def main() -> None:
             "message": {"type": "str", "default": ""},
             "step": {"type": "str", "required": True},
             "has_bucket": {"type": "bool", "default": False},
-            "child": {"type": "str", "default": ""},
             "accounts": {"type": "list", "elements": "str", "default": []},
             "http_reason": {"type": "str", "default": ""},
-            "is_not_the_one_read": {"type": "bool", "default": False},
+            "http_status": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
     given = module.params
     is_kubernetes = given["action"].startswith("kubernetes.core.")
-    outcome = of_kubernetes(given) if is_kubernetes else of_aws(given)
+    outcome = of_kubernetes(given) if is_kubernetes else of_module(given)
     outcome = replace(outcome, message=outcome.message[:_MAX_MESSAGE])
+    if given["step"] == "access" and outcome.reason is Reason.KUBERNETES_ERROR and is_rejected(given):
+        # Kubernetes did not reject the dry run. Each retry creates a key.
+        outcome = replace(outcome, retry=Retry.SLOW)
     skips = skipped_after(given["step"], outcome.reason, has_bucket=given["has_bucket"])
     module.exit_json(
         changed=False,
@@ -158,8 +156,8 @@ def main() -> None:
     )
 
 
-def of_aws(given: dict[str, Any]) -> Outcome:
-    """The outcome for a failed task that made requests to AWS, or to no server."""
+def of_module(given: dict[str, Any]) -> Outcome:
+    """The outcome for a failed task of any other module."""
     if _CR_FILE in given["message"]:
         return Outcome.failure(Reason.INVALID_SPEC, given["message"].rpartition(_CR_FILE)[2])
     reason = Reason.parse(given["reason"]) if given["reason"] else reason_of(given["code"], given["message"])
@@ -171,22 +169,18 @@ def of_aws(given: dict[str, Any]) -> Outcome:
 
 def of_kubernetes(given: dict[str, Any]) -> Outcome:
     """The outcome for a failed task of kubernetes.core."""
-    child = given["child"]
-    if child and given["is_not_the_one_read"]:
-        message = (
-            f"{child} was created by someone else during the run and was left alone: delete or rename it, or rename "
-            "the S3 object"
-        )
-        return Outcome.failure(Reason.CONFLICT, message)
     status = _STATUS_OF_REASON.get(given["http_reason"], 0)
     answer = f"{given['http_reason']} ({status})" if status else ""
     answered = status_message_in(given["message"]) or given["message"]
     of = f" for {', '.join(given['accounts'])}" if given["accounts"] else ""
     message = ": ".join(text for text in (f"{given['task']} failed{of}", answered, answer) if text)
-    outcome = Outcome.failure(Reason.KUBERNETES_ERROR, message)
-    # Rejected although the dry run was not. Each retry creates a key, so retries are slow.
-    is_rejected = given["step"] == "access" and 400 <= status < 500 and status not in (409, 429)
-    return replace(outcome, retry=Retry.SLOW) if is_rejected else outcome
+    return Outcome.failure(Reason.KUBERNETES_ERROR, message)
+
+
+def is_rejected(given: dict[str, Any]) -> bool:
+    """Whether Kubernetes would refuse the same again: not where an object is gone or was changed meanwhile."""
+    status = given["http_status"] or _STATUS_OF_REASON.get(given["http_reason"], 0)
+    return 400 <= status < 500 and status not in (404, 409, 429)
 
 
 def status_message_in(text: str) -> str:

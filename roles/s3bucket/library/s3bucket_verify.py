@@ -68,14 +68,7 @@ import time
 
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.module import make_client_of_key, refuse
-from ansible.module_utils.s3bucket.outcome import Reason
-from ansible.module_utils.s3bucket.verification import (
-    KeyState,
-    Target,
-    Verification,
-    verify_access,
-    wait_until_valid,
-)
+from ansible.module_utils.s3bucket.verification import Target, check_is_valid, verify_access, wait_until_valid
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 
@@ -95,16 +88,11 @@ def main() -> None:
     s3 = make_client_of_key(module, "s3", given["access_key_id"], given["secret_access_key"])
     target = Target(given["bucket"], given["bucket_owner"])
     found = wait_until_valid(lambda: verify_access(s3, target), given["time_s"], time.monotonic, time.sleep)
-    if found.key is not KeyState.VALID:
-        refuse(module, refusal_of(found))
+    try:
+        check_is_valid(found)
+    except ReconcileError as refusal:
+        refuse(module, refusal)
     module.exit_json(changed=False, allowed=found.ok, reason=found.reason.value, message=found.message)
-
-
-def refusal_of(found: Verification) -> ReconcileError:
-    """Why the key is not used: a key that AWS does not know is a matter of IAM, not of the operator's credentials."""
-    is_unknown = found.key is KeyState.UNKNOWN_KEY
-    message = f"the new access key does not work yet: {found.message}"
-    return ReconcileError(Reason.WAITING_FOR_IAM if is_unknown else found.reason, message)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,15 @@ def write_tags(iam: AwsClient, name: str, tags: dict[str, str], *, purges: bool)
     return bool(changed or removed)
 
 
+def remove_tags(iam: AwsClient, name: str, tags: list[str]) -> None:
+    """Remove tags from a user that has them, or not.
+
+    :raises ReconcileError: for an error of AWS
+    """
+    with failing_to(f"tag IAM user {name} (iam:UntagUser)"):
+        iam.untag_user(UserName=name, TagKeys=tags)
+
+
 def set_boundary(iam: AwsClient, name: str, boundary: str) -> bool:
     """Set the permissions boundary of a user; return whether it was another one.
 

@@ -158,14 +158,18 @@ def service_manifest(wanted: Wanted, existing: ApiObject | None, external_name: 
 
 def with_example_pair(manifest: ApiObject, own: WantedSecret, facts: Facts) -> ApiObject:
     """Return a Secret's manifest for a dry run: with AWS's example key pair, which has the length of a real one."""
-    pair = Pair(_EXAMPLE_ID, fingerprint_of(_EXAMPLE_KEY))
-    annotations = {
-        **manifest["metadata"]["annotations"],
-        ANNOTATION_KEY: str(pair),
-        ANNOTATION_ISSUED: "2006-01-02T15:04:05Z",
-    }
-    data = secrets.data_of(own.entries, facts, _EXAMPLE_ID, _EXAMPLE_KEY)
-    meta = {**manifest["metadata"], "annotations": annotations}
+    pair, issued = Pair(_EXAMPLE_ID, fingerprint_of(_EXAMPLE_KEY)), datetime(2006, 1, 2, 15, 4, 5, tzinfo=UTC)
+    return with_pair(manifest, pair, issued, secrets.data_of(own.entries, facts, _EXAMPLE_ID, _EXAMPLE_KEY))
+
+
+def with_pair(manifest: ApiObject, pair: Pair, issued: datetime, data: dict[str, str]) -> ApiObject:
+    """Return a Secret's manifest with a key pair. The caller must never show it.
+
+    :param issued: when the pair was created; in UTC
+    :param data: the values, of ``secrets.data_of``
+    """
+    record = {ANNOTATION_KEY: str(pair), ANNOTATION_ISSUED: issued.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    meta = {**manifest["metadata"], "annotations": {**manifest["metadata"]["annotations"], **record}}
     return {**manifest, "metadata": meta, "data": {**manifest.get("data", {}), **data}}
 
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads and deletes Secrets and Services, reads namespaces, and makes dry runs of writes, for the role's modules."""
+"""Reads, writes and deletes Secrets and Services, and reads namespaces, for the role's modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from . import owner, secrets
 from .api import API_VERSION, PLURAL
 from .children import LABEL_NAME, is_new
-from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError
+from .errors import ForbiddenError, NoSuchNamespaceError, ReconcileError, RejectedError
 from .json_text import parse_json
 from .json_types import ApiObject
 from .keys import Pair
@@ -123,23 +123,8 @@ class ApiServer:
         :raises NoSuchNamespaceError: for an object to be created in a namespace that does not exist
         :raises ReconcileError: KubernetesError with the API server's message
         """
-        kind, metadata = manifest["kind"], manifest["metadata"]
-        path, names = f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s", {"namespace": metadata["namespace"]}
-        method, content_type = "POST", "application/json"
-        if not is_new(manifest):
-            path, names = f"{path}/{{name}}", {**names, "name": metadata["name"]}
-            method, content_type = "PATCH", "application/strategic-merge-patch+json"
         try:
-            with _reaching():
-                self._api.request(
-                    method,
-                    path,
-                    manifest,
-                    path_params=names,
-                    query_params=[("dryRun", "All")],
-                    content_type=content_type,
-                    _request_timeout=_TIMEOUT_S,
-                )
+            self._write(manifest, [("dryRun", "All")])
         except ApiException as error:
             message = _message_of(error)
             # A webhook older than admissionregistration.k8s.io/v1 does not support dry runs: only the write
@@ -147,10 +132,44 @@ class ApiServer:
             if error.status == 400 and "does not support dry run" in message:
                 return
             if error.status == 404 and is_new(manifest):
-                raise NoSuchNamespaceError(metadata["namespace"]) from error
+                raise NoSuchNamespaceError(manifest["metadata"]["namespace"]) from error
             raise ReconcileError(
-                Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {message} ({error.status})"
+                Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {manifest['kind']}: {message} ({error.status})"
             ) from error
+
+    def write(self, manifest: ApiObject) -> None:
+        """Create a Secret, Service or ConfigMap, or patch the one that was read. Never writes over another one.
+
+        The answer is dropped: for a Secret it is the Secret.
+
+        :param manifest: as ``children`` makes it, of a Secret with its values
+        :raises RejectedError: Conflict for another object of that name, else KubernetesError. It never holds a value
+            of a Secret
+        """
+        try:
+            self._write(manifest, [])
+        except ApiException as error:
+            raise _rejection(manifest, error) from error
+
+    def _write(self, manifest: ApiObject, query: list[tuple[str, str]]) -> None:
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        path, names = f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s", {"namespace": metadata["namespace"]}
+        method, content_type = "POST", "application/json"
+        if not is_new(manifest):
+            path, names = f"{path}/{{name}}", {**names, "name": metadata["name"]}
+            method, content_type = "PATCH", "application/strategic-merge-patch+json"
+        with _reaching():
+            answer = self._api.request(
+                method,
+                path,
+                manifest,
+                path_params=names,
+                query_params=query,
+                content_type=content_type,
+                serialize=False,
+                _request_timeout=_TIMEOUT_S,
+            )
+            _read(answer)
 
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         """Delete the Secret, Service or ConfigMap with this uid; return whether there was one.
@@ -275,6 +294,31 @@ def _message_of(error: ApiException) -> str:
     except (TypeError, ValueError, KeyError):
         message = ""
     return (message or str(error.reason))[:_MAX_MESSAGE]
+
+
+def _rejection(manifest: ApiObject, error: ApiException) -> RejectedError:
+    """Why the API server did not write an object. An admission policy may repeat a Secret in its message."""
+    child, status = f"{manifest['kind']} {manifest['metadata']['name']}", int(error.status)
+    if _is_another(manifest, error):
+        message = (
+            f"{child} was created by someone else during the run and was left alone: delete or rename it, or rename "
+            "the S3 object"
+        )
+        return RejectedError(Reason.CONFLICT, message, status)
+    why = str(error.reason) if manifest["kind"] == "Secret" else _message_of(error)
+    return RejectedError(Reason.KUBERNETES_ERROR, f"failed to write {child}: {why} ({status})", status)
+
+
+def _is_another(manifest: ApiObject, error: ApiException) -> bool:
+    """Whether another object has the name: one that was not there, or was another one, when it was read."""
+    try:
+        answer = json.loads(error.body)
+        causes = (answer.get("details") or {}).get("causes") or []
+        if is_new(manifest):
+            return bool(answer.get("reason") == "AlreadyExists")
+        return any(cause.get("field") == "metadata.uid" for cause in causes)
+    except (TypeError, ValueError, AttributeError):
+        return False
 
 
 def _unreachable(error: Exception) -> ReconcileError:

@@ -175,6 +175,10 @@ class ReconcileError(Exception):
         """The outcome of a run or a check that ends with this error."""
         return Outcome.failure(self.reason, self.message)
 
+    def to_result(self) -> ApiObject:
+        """The result of a module that fails with this error."""
+        return {"msg": self.message, "s3bucket_reason": self.reason.value}
+
 
 class UnknownStateError(ReconcileError):
     """AWS did not return the state of something. The caller must never treat it as absent."""
@@ -182,6 +186,21 @@ class UnknownStateError(ReconcileError):
 
 class ForbiddenError(ReconcileError):
     """Kubernetes does not let the operator read a Secret, a Service or a namespace (403)."""
+
+
+class RejectedError(ReconcileError):
+    """Kubernetes did not write a Secret, a Service or a ConfigMap. The message holds no value of a Secret.
+
+    :ivar status: of its answer
+    """
+
+    def __init__(self, reason: Reason, message: str, status: int) -> None:
+        super().__init__(reason, message)
+        self.status = status
+
+    def to_result(self) -> ApiObject:
+        """As above, with the message also where that of a task with ``no_log`` is not used."""
+        return {**super().to_result(), "s3bucket_message": self.message, "http_status": self.status}
 
 
 class NoSuchNamespaceError(ReconcileError):

@@ -175,7 +175,7 @@ def remove_account(params: ApiObject, **_: object) -> None:
 
 def refuse(module: AnsibleAWSModule, refusal: ReconcileError, **result: object) -> NoReturn:
     """Fail with the reason, and with more of the result. The role's rescue passes it on."""
-    module.fail_json(msg=refusal.message, s3bucket_reason=refusal.reason.value, **result)
+    module.fail_json(**refusal.to_result(), **result)
     raise AssertionError("fail_json has ended the process")
 
 

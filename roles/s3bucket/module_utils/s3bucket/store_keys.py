@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Creates, changes and deletes access keys of users of a store, in place of ``amazon.aws.iam_access_key``.
 
-Never used on AWS. A secret is returned once, by the function that creates the key, and is never in an error.
+On AWS only :func:`create` is used. A secret is returned once, by that function, and is never in an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .read import list_keys
 def create(iam: AwsClient, user: str) -> dict[str, str]:
     """Create an access key; return its id and secret by the names of the module's result.
 
-    :raises ReconcileError: for an error of the store
+    :raises ReconcileError: for an error of AWS or the store
     """
     with failing_to(f"create an access key of IAM user {user} (iam:CreateAccessKey)"):
         key = iam.create_access_key(UserName=user)["AccessKey"]

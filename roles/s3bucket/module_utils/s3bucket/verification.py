@@ -18,7 +18,7 @@ from enum import Enum
 from http import HTTPStatus
 
 from .capabilities import bucket_arguments
-from .errors import AWS_ERRORS, ClientError, code_of, reason_of, unknown
+from .errors import AWS_ERRORS, ClientError, ReconcileError, code_of, reason_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .setting import UNSUPPORTED_CODES
@@ -255,3 +255,13 @@ def wait_until_valid(
         pause_s = min(2 * pause_s, _MAX_PAUSE_S)
         found = probe()
     return found
+
+
+def check_is_valid(found: Verification) -> None:
+    """Refuse to use a new key that AWS does not know. That is a matter of IAM, not of the operator's credentials.
+
+    :raises ReconcileError: WaitingForIAM, or the reason why AWS did not answer
+    """
+    if found.key is not KeyState.VALID:
+        reason = Reason.WAITING_FOR_IAM if found.key is KeyState.UNKNOWN_KEY else found.reason
+        raise ReconcileError(reason, f"the new access key does not work yet: {found.message}")
