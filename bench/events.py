@@ -3,6 +3,9 @@
 A day cannot be measured, so a check is: its requests, and what is read for all objects once a sync period. From both
 follows a day, with the periods that are the operator's defaults. The longer period is shorter here, and the measurement
 proves that it was used.
+
+A repair counts only where the operator's own metrics show that its message led to the check: in a short period the next
+check of an object may come as soon.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import json
 import statistics
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from bench import BenchError
 from bench.place import Place
@@ -40,6 +44,26 @@ _S3_PRICE, _LIST_PRICE, _SQS_PRICE = 0.0004 / 1000, 0.005 / 1000, 0.4 / 1_000_00
 _FREE = ("User", "AccessKey", "CallerIdentity", "Account", "Resources")
 
 
+class Receiver(Protocol):
+    """The operator, by its metrics."""
+
+    def events(self) -> Counter[str]:
+        """The messages so far by what became of them."""
+
+    def runs(self) -> int:
+        """The runs of the role so far."""
+
+    def runs_s(self) -> float:
+        """How long they took together."""
+
+
+class Repair(NamedTuple):
+    """Seconds from the message about a change until it is repaired, and how long the run took that repaired it."""
+
+    repaired_s: float
+    run_s: float
+
+
 def measure_events(place: Place, folder: Path, executor: str, names: list[str], period_s: float) -> list[Row]:
     """Rows of an operator with a queue. The objects are in the place already, and Ready.
 
@@ -52,9 +76,24 @@ def measure_events(place: Place, folder: Path, executor: str, names: list[str], 
         # The first answer does not wait for a message.
         sqs.send_message(QueueUrl=url, MessageBody="no event")
         rows = _measure_checks(operator, len(names), period_s)
-        times = [_measure_repair(place, sqs, url, name) for name in names[:_REPEATS]]
-    found = [("repaired_median", statistics.median(times)), ("repaired_most", max(times))]
-    return [*rows, *(Row(NAME, executor, len(names), metric, value, "s") for metric, value in found)]
+        s3, region = place.aws.client("s3"), place.aws.region
+
+        def send(bucket: str) -> None:
+            sqs.send_message(QueueUrl=url, MessageBody=message(bucket, place.account, region))
+
+        repairs = [measure_repair(operator, s3, send, name) for name in names[:_REPEATS]]
+    return [*rows, *(Row(NAME, executor, len(names), metric, value, "s") for metric, value in times_of(repairs))]
+
+
+def times_of(repairs: Sequence[Repair]) -> list[tuple[str, float]]:
+    """The times of some repairs. ``after_run``: without the run of each, which is what the goal is about."""
+    found = []
+    for name, times in (
+        ("repaired", [repair.repaired_s for repair in repairs]),
+        ("repaired_after_run", [repair.repaired_s - repair.run_s for repair in repairs]),
+    ):
+        found += [(f"{name}_median", statistics.median(times)), (f"{name}_most", max(times))]
+    return found
 
 
 def _measure_checks(operator: OperatorProcess, objects: int, period_s: float) -> list[Row]:
@@ -102,26 +141,39 @@ def _price_of(name: str) -> float:
     return 0.0 if any(word in name for word in _FREE) else _S3_PRICE
 
 
-def _measure_repair(place: Place, sqs: Any, url: str, bucket: str) -> float:
-    """Seconds from the message about a change until it is repaired."""
-    s3 = place.aws.client("s3")
+def measure_repair(operator: Receiver, s3: Any, send: Callable[[str], None], bucket: str) -> Repair:
+    """Change a bucket, send the message about it, and wait for the repair.
+
+    :param send: sends the message about a change of a bucket
+    :raises BenchError: where it is not the message that led to the repair
+    """
+    events, runs, runs_s = operator.events(), operator.runs(), operator.runs_s()
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     started = time.monotonic()
-    sqs.send_message(QueueUrl=url, MessageBody=_message(bucket, place.account))
+    send(bucket)
     _wait_until(lambda: s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled", f"the repair of {bucket}")
-    return time.monotonic() - started
+    repaired_s = time.monotonic() - started
+    _wait_until(lambda: operator.runs() > runs, f"the end of the run for {bucket}")
+    found = dict(operator.events() - events)
+    if found != {"check": 1} or operator.runs() != runs + 1:
+        raise BenchError(f"the message about {bucket} led to {found} and {operator.runs() - runs} runs")
+    return Repair(repaired_s, operator.runs_s() - runs_s)
 
 
-def _message(bucket: str, account: str) -> str:
+def message(bucket: str, account: str, region: str) -> str:
     """An event as EventBridge gets it from CloudTrail."""
     detail = {
+        "eventVersion": "1.11",
         "userIdentity": {"type": "IAMUser", "arn": f"arn:aws:iam::{account}:user/somebody"},
         "eventSource": "s3.amazonaws.com",
         "eventName": "PutBucketVersioning",
+        "awsRegion": region,
         "requestParameters": {"bucketName": bucket},
-        "eventID": f"bench-{bucket}",
+        "eventID": str(uuid.uuid4()),
         "readOnly": False,
+        "eventType": "AwsApiCall",
         "managementEvent": True,
+        "eventCategory": "Management",
         "recipientAccountId": account,
     }
     return json.dumps({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3", "detail": detail})

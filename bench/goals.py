@@ -67,9 +67,9 @@ GOALS = (
     ),
     Goal("steady", "peak_pss", "MB", 150, True, (("steady", WARM, "peak_pss"),)),
     Goal("events", "requests_a_day", "requests", 300, True, (("events", WARM, "requests_a_day"),)),
-    Goal(
-        "events", "repaired_after_run", "s", 2, True,
-        (("events", WARM, "repaired_median"), _ALONE), lambda repaired, run: repaired - run,
+    *(
+        Goal("events", metric, "s", 2, True, (("events", WARM, metric),))
+        for metric in ("repaired_after_run_median", "repaired_after_run_most")
     ),
     Goal("check_alone", "peak_pss", "MB", 600, True, (("check_alone", "check", "peak_pss"),)),
     Goal("memory", "pss_slope", "MB/min", _FLAT_MB_MIN, True, (("memory", WARM, "pss_slope"),)),

@@ -7,10 +7,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from bench.accounting import make_tree
 from bench.meter import Memory, Meter
@@ -98,6 +99,14 @@ class OperatorProcess:
         """The runs of the role so far."""
         return self._counter("s3_operator_reconcile", "reason").total()
 
+    def runs_s(self) -> float:
+        """How long the runs so far took together, in seconds."""
+        return sum(sample.value for sample in self._samples("s3_operator_reconcile_duration_seconds_sum"))
+
+    def events(self) -> Counter[str]:
+        """The messages about changes in AWS so far by what became of them."""
+        return self._counter("s3_operator_events", "result")
+
     def progress(self) -> tuple[int, int]:
         """The runs so far, and how many new, changed and differing objects wait. It changes as long as it works."""
         depths = self._counter("s3_operator_queue_depth", "lane")
@@ -116,11 +125,13 @@ class OperatorProcess:
 
     def _counter(self, name: str, label: str = "") -> Counter[str]:
         found: Counter[str] = Counter()
-        for family in text_string_to_metric_families(self._get("/metrics")):
-            for sample in family.samples:
-                if sample.name in (name, f"{name}_total"):
-                    found[sample.labels.get(label, "")] += int(sample.value)
+        for sample in self._samples(name, f"{name}_total"):
+            found[sample.labels.get(label, "")] += int(sample.value)
         return found
+
+    def _samples(self, *names: str) -> Iterator[Sample]:
+        for family in text_string_to_metric_families(self._get("/metrics")):
+            yield from (sample for sample in family.samples if sample.name in names)
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._ports()[path]}{path}", timeout=10) as answer:

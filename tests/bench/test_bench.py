@@ -21,7 +21,9 @@ from bench import BenchError
 from bench.accounting import CgroupTree, ProcTree, Tree, make_tree, pss_mb
 from bench.alone import measure_alone
 from bench.calls import KubernetesCalls, without_watches
+from bench.events import Repair, measure_repair, times_of
 from bench.events import figures as events_figures
+from bench.events import message as events_message
 from bench.fair import times_while
 from bench.goals import goal_rows
 from bench.memory import first_minute_of_slope, memory_rows
@@ -36,10 +38,12 @@ from bench.steady import Stretch, measure_drift, measure_restart
 from dev.aws import Aws
 from dev.controlplane import ControlPlane
 from runner.control.status import status_of
+from runner.drift.cloudtrail import Change, Kind, Name, change_in
 from runner.objects import S3Object
 from s3bucket.api import PLURAL
 from s3bucket.observe import observe, outcome_status
 from s3bucket.outcome import Outcome, Reason
+from tests.support.cloudtrail import ACCOUNT
 from tests.support.world import World
 
 Names = Callable[[str], str]
@@ -109,6 +113,63 @@ def test_figures_of_a_day_follow_from_the_checks_and_from_what_is_read_for_all()
     s3 = 30 * 10_000 * 5 * 0.0004 / 1000
     assert found["dollars_a_month_without_queue"] == pytest.approx(288 * s3)
     assert found["dollars_a_month"] == pytest.approx(24 * s3 + 30 * 4320 * 0.4 / 1e6)
+
+
+def test_message_of_the_bench_is_a_change_of_the_bucket() -> None:
+    found = change_in(events_message("photos", ACCOUNT, "eu-central-1"), ACCOUNT)
+    assert isinstance(found, Change)
+    assert (found.names, found.region) == ({Name.of(Kind.BUCKET, "photos")}, "eu-central-1")
+    assert found.principal.endswith("user/somebody")
+
+
+class Receiver:
+    """An operator and its bucket: repaired at the second question. The message has one result."""
+
+    def __init__(self, result: str, runs: int = 1) -> None:
+        self._result = result
+        self._runs = runs
+        self._asked = 0
+
+    def put_bucket_versioning(self, **_: Any) -> None:
+        """A change by others."""
+
+    def get_bucket_versioning(self, **_: Any) -> dict[str, str]:
+        self._asked += 1
+        return {"Status": "Enabled" if self._asked == 1 else "Suspended"}
+
+    def events(self) -> Counter[str]:
+        return Counter({"malformed": 1}) + Counter({self._result: 1} if self._asked else {})
+
+    def runs(self) -> int:
+        return 5 + (self._runs if self._asked else 0)
+
+    def runs_s(self) -> float:
+        return 4.0 + (0.25 if self._asked else 0)
+
+
+@pytest.mark.parametrize(("result", "runs"), [("malformed", 1), ("coalesced", 1), ("check", 2)])
+def test_repair_that_its_message_did_not_lead_to_is_no_measurement(result: str, runs: int) -> None:
+    """A message that was malformed gave a row all the same: the next periodic check of the object."""
+    receiver = Receiver(result, runs)
+    with pytest.raises(BenchError, match="the message about photos"):
+        measure_repair(receiver, receiver, lambda _: None, "photos")
+
+
+def test_repair_is_measured_with_its_run() -> None:
+    receiver = Receiver("check")
+    sent: list[str] = []
+    repair = measure_repair(receiver, receiver, sent.append, "photos")
+    assert (sent, repair.run_s) == (["photos"], 0.25)
+
+
+def test_times_of_repairs_are_with_and_without_the_run() -> None:
+    repairs = [Repair(0.5, 0.25), Repair(2.5, 0.5), Repair(0.75, 0.25)]
+    assert times_of(repairs) == [
+        ("repaired_median", 0.75),
+        ("repaired_most", 2.5),
+        ("repaired_after_run_median", 0.5),
+        ("repaired_after_run_most", 2.0),
+    ]
 
 
 def test_what_is_left_in_a_cgroup_ends_with_it(cgroup: CgroupTree) -> None:
