@@ -98,12 +98,12 @@ class Canary:
                 changed.setdefault(Name.of(Kind.BUCKET, s3.bucket_name), _Changed(self._clock(), s3.key))
 
     def hear(self, region: str, names: Iterable[Name]) -> None:
-        """An event of a change of these buckets came. ``region``: that of the event."""
+        """An event of a change of these buckets came. ``region``: that of the event; empty where it has none."""
         buckets = {name for name in names if name.kind is Kind.BUCKET}
         if not buckets:
             return
         with self._lock:
-            if region in self._heard or len(self._heard) < _MAX_REGIONS:
+            if region and (region in self._heard or len(self._heard) < _MAX_REGIONS):
                 self._heard[region] = self._clock()
             # Should AWS name another region than the spec, the bucket shows the same.
             for other in {region, *(one for one, changed in self._changed.items() if buckets & changed.keys())}:

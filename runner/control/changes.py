@@ -24,7 +24,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runner.backoff import Backoff, EditRate
 from runner.control.canary import Canary, Silence
@@ -47,6 +47,7 @@ _PAUSE_S = 0.05
 # A queue that answers at once, although it has no message and should wait for one, is not asked more often.
 _LEAST_WAIT_S = 1.0
 _PRUNE_AT = 1000
+_SYNCED_POLL_S = 0.2
 # As if it had been due for so long.
 _AHEAD_S = 3600.0
 _REMEDY = (
@@ -102,6 +103,13 @@ class Feed:
         self.is_live = False
 
 
+class Turn(NamedTuple):
+    """In how many seconds to check an object. ``is_new``: False where an earlier change was given this turn."""
+
+    delay_s: float
+    is_new: bool
+
+
 class CheckRate:
     """How soon a change leads to a check. In the long run one check a sync period, and a few at once.
 
@@ -113,17 +121,18 @@ class CheckRate:
         self._clock = clock
         self._due: dict[Name, float] = {}
 
-    def find_delay_s(self, name: Name) -> float | None:
-        """In how many seconds to check what has a name; None where a check that is still to come will do."""
+    def plan(self, name: Name) -> Turn:
+        """When to check what has a name, after a change of it."""
         now = self._clock()
-        if self._due.get(name, 0.0) > now:
-            return None
+        left_s = self._due.get(name, now) - now
+        if left_s > 0:
+            return Turn(left_s, is_new=False)
         delay_s = self._rate.next_s(name)
         if delay_s:
             self._due[name] = now + delay_s
             if len(self._due) >= _PRUNE_AT:
                 self._due = {one: due for one, due in self._due.items() if due > now}
-        return delay_s
+        return Turn(delay_s, is_new=True)
 
 
 class Changes:
@@ -173,9 +182,14 @@ class Changes:
         self._works = False
         self._has_failed = False
 
-    def run(self, stopped: threading.Event) -> None:
-        """The thread's body: receive messages again and again."""
+    def run(self, stopped: threading.Event, is_synced: Callable[[], bool]) -> None:
+        """The thread's body: receive messages again and again.
+
+        :param is_synced: whether the objects are known; before that a message would be taken for another's
+        """
         self._metrics.start(Result)
+        while not is_synced() and not stopped.wait(_SYNCED_POLL_S):
+            pass
         while not stopped.is_set():
             try:
                 wait_s = self.receive()
@@ -243,13 +257,13 @@ class Changes:
 
     def _check(self, name: Name, keys: Iterable[Key]) -> bool:
         """Have objects checked. False where a check that is still to come will do."""
-        delay_s = self._rate.find_delay_s(name)
-        if delay_s is None:
-            return False
+        turn = self._rate.plan(name)
         for key in keys:
+            # Also where the turn is an earlier change's: another check of the object, for its period or for another
+            # name, may have come before and taken its place in the queue.
             # Before the periodic checks of its namespace that are due; the turns of the namespaces stay.
-            self._work.add(key, Lane.RESYNC, delay_s or -_AHEAD_S)
-        return True
+            self._work.add(key, Lane.RESYNC, turn.delay_s or -_AHEAD_S)
+        return turn.is_new
 
     def _remember(self, change: Change) -> None:
         self._seen[change.event_id] = None

@@ -254,7 +254,7 @@ class Operator:
             sync_period_s=period_s,
             has=self._has,
         )
-        self._threads.start("events", changes.run, self._stopping)
+        self._threads.start("events", changes.run, self._stopping, lambda: not self._watches.find_problem())
 
     def _has(self, key: Key) -> bool:
         """Whether this replica works on an object."""

@@ -63,7 +63,8 @@ class Ignored(StrEnum):
 class Change:
     """A call that AWS carried out.
 
-    ``event_id`` is unique; ``principal``: who called, as :func:`principal_of` has it; ``region``: where
+    ``event_id`` is unique; ``principal``: who called, as :func:`principal_of` has it; ``region``: where. Both
+    are empty where the event does not have them.
     """
 
     event_id: str
@@ -93,8 +94,9 @@ def change_in(body: str, account: str) -> Change | Ignored:
         if detail.get("errorCode"):
             return Ignored.FAILED
         names = frozenset(_buckets_of(detail) if source == _S3 else _iam_names_of(detail))
-        event_id, region = _text(detail, "eventID", _MAX_ID), _text(detail, "awsRegion", _MAX_NAME)
-        return Change(event_id, _principal_in(detail), region, names)
+        # The region tells only whether events arrive. A change without it is one all the same.
+        region = _text(detail, "awsRegion", _MAX_NAME, is_needed=False)
+        return Change(_text(detail, "eventID", _MAX_ID), _principal_in(detail), region, names)
     except _MalformedError:
         return Ignored.MALFORMED
 
@@ -172,8 +174,10 @@ def _mapping(parent: JsonObject, name: str, *, is_needed: bool = True) -> JsonOb
     raise _MalformedError
 
 
-def _text(parent: JsonObject, name: str, most: int) -> str:
+def _text(parent: JsonObject, name: str, most: int, *, is_needed: bool = True) -> str:
     found = parent.get(name)
+    if found is None and not is_needed:
+        return ""
     if not isinstance(found, str) or not found or len(found) > most:
         raise _MalformedError
     return found

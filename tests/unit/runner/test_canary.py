@@ -9,6 +9,7 @@ import pytest
 from runner.control import canary
 from runner.control.canary import Canary, CanaryRole
 from runner.control.changes import Result
+from runner.control.queue import Lane
 from runner.drift.cloudtrail import Kind, Name
 from runner.drift.event_queue import BATCH, Message, QueueError
 from runner.objects import S3Object
@@ -269,10 +270,13 @@ def test_memory_does_not_grow_with_regions_in_messages_or_changes(monkeypatch: p
     assert len(rig.canary._changed["eu-west-1"]) == 50
 
 
-def test_event_without_a_region_is_malformed() -> None:
+def test_event_without_a_region_is_a_change_of_its_bucket() -> None:
     rig = a_rig()
+    change(rig, PHOTO)
     rig.receive(bucket_event("PutBucketPolicy", "photos", awsRegion=None))
-    assert rig.count(Result.MALFORMED) == 1
+    assert (rig.count(Result.CHECK), rig.served()) == (1, [(PHOTOS, Lane.RESYNC)])
+    assert is_live_later(rig)
+    assert rig.canary._heard == {}
 
 
 class Job:

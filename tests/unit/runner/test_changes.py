@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import random
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -62,8 +63,10 @@ class Queue:
         self.times = 1
         self.caller = OPERATOR
         self.deletion_error: QueueError | None = None
+        self.requests = 0
 
     def receive(self) -> list[Message]:
+        self.requests += 1
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Exception):
             raise answer
@@ -269,6 +272,62 @@ def test_change_during_a_delay_drops_what_was_read_since() -> None:
     rig.receive(bucket_event("PutBucketTagging", "photos"))
     assert len(rig.dropped) == before + 1
     assert rig.count(Result.COALESCED) == 2
+
+
+def test_change_after_a_check_that_came_before_the_delayed_one_is_checked() -> None:
+    """The other check took the delayed one's place in the queue, and the change came after it."""
+    rig = Rig()
+    for _ in range(8):
+        rig.receive(bucket_event("PutBucketTagging", "photos"))
+        rig.served()
+        rig.now += 1
+    # A check for the user, or for the period, takes the place.
+    rig.receive(bucket_event("PutBucketTagging", "photos"), user_event("TagUser", "photos-user"))
+    assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+    rig.receive(bucket_event("PutBucketTagging", "photos"))
+    assert rig.count(Result.COALESCED) > 0
+    assert rig.served() == []
+    rig.now += 64
+    assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+
+
+@pytest.mark.parametrize("lane", [Lane.RESYNC, Lane.REPAIR])
+def test_change_during_a_check_or_a_run_of_its_object_leads_to_another(lane: Lane) -> None:
+    """What it has read already is older than the change."""
+    rig = Rig()
+    rig.work.add(PHOTOS, lane)
+    assert rig.work.get(0) == (PHOTOS, lane)
+    rig.receive(bucket_event("PutBucketTagging", "photos"))
+    assert rig.work.get(0) is None, "never two at once"
+    rig.work.postpone(PHOTOS, Lane.RESYNC, WITH_EVENTS_S)
+    rig.work.done(PHOTOS)
+    assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+
+
+class Stop(threading.Event):
+    """Is set after some waits; ``waits``: those so far."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        if len(self.waits) >= self._after:
+            self.set()
+        return self.is_set()
+
+
+def test_no_message_is_received_before_the_objects_are_known() -> None:
+    """It would be taken for one about something that no object owns, and deleted."""
+    rig = Rig()
+    rig.queue.answers = [[bucket_event("PutBucketTagging", "photos")]]
+    stop = Stop(3)
+    rig.changes.run(stop, lambda: len(stop.waits) == 2)
+    assert (rig.count(Result.CHECK), len(stop.waits)) == (1, 3)
+    rig.changes.run(Stop(3), lambda: False)
+    assert rig.queue.requests == 1
 
 
 def test_memory_does_not_grow_with_the_messages(monkeypatch: pytest.MonkeyPatch) -> None:
