@@ -135,14 +135,15 @@ class WorkQueue:
     def postpone(self, key: Key, lane: Lane, delay_s: float) -> None:
         """After a reconcile: the next one comes later, unless one is requested already.
 
-        A repair, or a run that is to go on, does not wait for a request that is due later.
+        A repair, or a run that is to go on, waits neither for a request that is due later nor for one more check: it
+        compares the object anew.
         """
         with self._changed:
             wish, entry = _Wish(self._clock() + delay_s, lane), self._entries.get(key)
             if entry is None:
                 self._put(key, wish)
-            elif lane is Lane.REPAIR and wish.due < entry.wish.due:
-                self._put(key, _Wish(wish.due, min(lane, entry.wish.lane)))
+            elif lane is Lane.REPAIR:
+                self._put(key, _Wish(min(wish.due, entry.wish.due), min(lane, entry.wish.lane)))
 
     def rank(self, key: Key, standing: Standing) -> None:
         """Record how the object's reconcile ended; before :meth:`done`."""

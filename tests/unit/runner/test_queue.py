@@ -118,6 +118,20 @@ def test_what_is_to_go_on_does_not_wait_for_a_later_request(lane: Lane) -> None:
     assert queue.get(0) is None
 
 
+def test_repair_does_not_wait_for_one_more_check() -> None:
+    """Somebody changes the object during each of its checks. The run of a repair compares it anew."""
+    queue, _ = make()
+    queue.add(A, Lane.RESYNC)
+    queue.get(0)
+    queue.add(A, Lane.RESYNC)
+    queue.postpone(A, Lane.REPAIR, 0)
+    queue.done(A)
+    assert queue.get(0, (Lane.RESYNC,)) is None
+    assert queue.get(0, (Lane.REPAIR,)) == (A, Lane.REPAIR)
+    queue.done(A)
+    assert queue.get(0) is None
+
+
 def test_forget_drops_a_waiting_object() -> None:
     queue, _ = make()
     queue.add(A)
