@@ -135,8 +135,11 @@ class Schedule:
         return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
 
     def _period_of(self, outcome: Outcome) -> float:
-        """Of an object that is done. Only time, and no event, moves the rotation of a key on."""
-        has_events = self._has_events() and not is_rotating(outcome.status)
+        """Of an object that is done.
+
+        Only time, and no event, moves the rotation of a key on, and shows whether an answer of AWS was an old one.
+        """
+        has_events = self._has_events() and not is_rotating(outcome.status) and not outcome.has_old_answers
         return max(self._periods.sync_s, self._periods.with_events_s) if has_events else self._periods.sync_s
 
     def _count_failure(self, key: Key, reason: Reason) -> int:

@@ -123,13 +123,16 @@ class DriftCheck:
             message = f"the drift check was given up after {self._time_limit.limit_s:g} s"
             return Outcome(False, Reason.RUN_TIMEOUT, message, Retry.SLOW)
         status, drift = observe.outcome_status(wanted, seen), _drift_of(s3, seen)
+        has_old_answers = len(drift) < len(seen.differs)
         if seen.deferred:
             return replace(_outcome_of(seen.deferred[0]), status=status, drift=drift)
         if seen.lacks:
             message = f"cannot be used, and is left as it is (driftPolicy: Report): {', '.join(seen.lacks)}"
             return Outcome(False, Reason.DRIFTED, message, Retry.SLOW, status=status, drift=drift)
         notes = [*seen.notes, *seen.due_rotations]
-        return Outcome(True, Reason.READY, "; ".join(notes), status=status, drift=drift)
+        return Outcome(
+            True, Reason.READY, "; ".join(notes), status=status, drift=drift, has_old_answers=has_old_answers
+        )
 
     def compare_deletion(self, s3: S3Object) -> Outcome | None:
         """The outcome of the deletion of an object that owns nothing.

@@ -455,8 +455,9 @@ def test_queue_that_does_not_wait_for_messages_is_not_asked_in_a_loop() -> None:
         (Outcome(True, Reason.READY, status={"accessKeys": [{"state": "Current"}]}), True, WITH_EVENTS_S),
         (Outcome(True, Reason.READY, status={"accessKeys": [{"state": "Overlap"}]}), True, SYNC_S),
         (Outcome(True, Reason.READY, status={"users": [{"accessKeys": [{"state": "Draining"}]}]}), True, SYNC_S),
+        (Outcome(True, Reason.READY, has_old_answers=True), True, SYNC_S),
     ],
-    ids=["ready", "no-events", "failed", "key", "rotation", "rotation-of-another-user"],
+    ids=["ready", "no-events", "failed", "key", "rotation", "rotation-of-another-user", "old-answers"],
 )
 def test_period_is_longer_for_what_only_others_can_change(outcome: Outcome, is_live: bool, period_s: float) -> None:
     periods = Periods(SYNC_S, with_events_s=WITH_EVENTS_S)

@@ -147,7 +147,8 @@ class Outcome:
     """The result of one run of the role, or of one check.
 
     ``changed`` names the aspects that the run repaired. ``drift`` names those that differ from the spec and were not
-    repaired. ``is_untouched``: the run wrote nothing. ``drift`` and ``is_untouched`` are not part of a record.
+    repaired. ``is_untouched``: the run wrote nothing. ``has_old_answers``: something differs as before the last run,
+    which may be an old answer of AWS. ``drift``, ``is_untouched`` and ``has_old_answers`` are not part of a record.
     """
 
     is_done: bool
@@ -158,6 +159,7 @@ class Outcome:
     status: Mapping[str, Json] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
     is_untouched: bool = False
+    has_old_answers: bool = False
 
     @classmethod
     def failure(cls, reason: Reason, message: str) -> Outcome:
