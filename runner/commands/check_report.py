@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runner.commands import store_report
 from runner.control.stored import HINT
 from runner.drift.aws_clients import Client, home_region
-from runner.drift.event_queue import MAX_TIMES
+from runner.drift.event_queue import KMS_REMEDY, MAX_TIMES, is_of_kms
 from runner.kube.client import Kube, KubeError
 from runner.kube.leader import Election
 from runner.kube.schema import unstored_fields
@@ -230,6 +230,8 @@ def _try_without_message(request: Callable[..., object]) -> None:
 def _remedy_of_queue(error: ClientError) -> str:
     if "NonExistentQueue" in str(error) or "QueueDoesNotExist" in str(error):
         return "create the queue, or correct --event-queue-url (EVENT_QUEUE_URL; eventQueueURL of the chart)"
+    if is_of_kms(error):
+        return KMS_REMEDY
     return (
         "give the operator the rights that s3-operator iam-policy --event-queue-url prints, with shards also with "
         "--sharding, if there is this queue"

@@ -94,7 +94,7 @@ def change_in(body: str, account: str) -> Change | Ignored:
         if detail.get("errorCode"):
             return Ignored.FAILED
         names = frozenset(_buckets_of(detail) if source == _S3 else _iam_names_of(detail))
-        # The region tells only whether events arrive. A change without it is one all the same.
+        # The region shows only whether events arrive. A change without it is one, too.
         region = _text(detail, "awsRegion", _MAX_NAME, is_needed=False)
         return Change(_text(detail, "eventID", _MAX_ID), _principal_in(detail), region, names)
     except _MalformedError:

@@ -21,6 +21,10 @@ WAIT_S = 20
 BATCH = 10
 # A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
 MAX_TIMES = 50
+KMS_REMEDY = (
+    "the queue is encrypted with a KMS key of the account's own: give the operator kms:Decrypt on that key, and "
+    "events.amazonaws.com kms:GenerateDataKey and kms:Decrypt"
+)
 _MAX_MESSAGE = 600
 _TIMES = "ApproximateReceiveCount"
 
@@ -124,4 +128,13 @@ class EventQueue:
         refusal = error if isinstance(error, ReconcileError) else errors.unknown(what, error)
         if refusal.reason is Reason.CREDENTIALS_INVALID:
             self._clients.forget()
-        return QueueError(f"{self._url.name}: {refusal.message[:_MAX_MESSAGE]}")
+        remedy = f": {KMS_REMEDY}" if is_of_kms(error) else ""
+        return QueueError(f"{self._url.name}: {refusal.message[:_MAX_MESSAGE]}{remedy}")
+
+
+def is_of_kms(error: Exception) -> bool:
+    """Whether it is the key of an encrypted queue that keeps messages from being received.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html#API_ReceiveMessage_Errors
+    """
+    return errors.code_of(error).lower().startswith("kms")

@@ -21,9 +21,10 @@ from botocore.exceptions import ClientError
 from dev.aws import admin_key_in
 from dev.wait import wait_until
 from runner.commands.iam_policy import PolicySettings, policy_for
+from runner.drift.cloudtrail import MAX_CHARACTERS
 from runner.queue_url import QueueURL
 from tests.support.cloudtrail import bucket_event, user_event
-from tests.support.operator import Operator, StartOperator, get, wait_ready
+from tests.support.operator import Operator, StartOperator, delete, get, wait_gone, wait_ready
 from tests.support.world import NewObject, World, make_operator_key
 
 _SYNC_S = 5
@@ -37,7 +38,12 @@ class Queue:
 
     def __init__(self, sqs: Any, name: str) -> None:
         self._sqs = sqs
-        self.url = str(sqs.create_queue(QueueName=name)["QueueUrl"])
+        self._name = name
+        self.url = self.create()
+
+    def create(self) -> str:
+        """Create it, also again. Returns its URL."""
+        return str(self._sqs.create_queue(QueueName=self._name)["QueueUrl"])
 
     def send(self, *bodies: str) -> None:
         for body in bodies:
@@ -98,6 +104,12 @@ def counts_of(operator: Operator) -> dict[str, float]:
     return {result: float(count) for result, count in found if float(count)}
 
 
+def wait_counts(operator: Operator, expected: dict[str, int]) -> None:
+    """Wait until all messages of a test have a result. The page of the metrics is kept for a moment."""
+    wait_until(lambda: sum(counts_of(operator).values()) >= sum(expected.values()), "a result of each message")
+    assert counts_of(operator) == expected
+
+
 def test_changes_are_repaired_at_once_and_without_the_queue_within_the_sync_period(
     world: World, queue: Queue, environment: dict[str, str], new_object: NewObject, start_operator: StartOperator
 ) -> None:
@@ -122,8 +134,7 @@ def test_changes_are_repaired_at_once_and_without_the_queue_within_the_sync_peri
     own = identity_of(world, environment["AWS_SHARED_CREDENTIALS_FILE"])
     queue.send(bucket_event("PutBucketVersioning", bucket, userIdentity=own), "x" * 1000)
     queue.send(bucket_event("PutBucketPolicy", "not-managed"), bucket_event("GetBucketAcl", bucket, readOnly=True))
-    wait_until(queue.is_empty, "the end of the messages")
-    assert counts_of(operator) == {"check": 2, "own": 1, "malformed": 2, "other": 1, "read_only": 1}
+    wait_counts(operator, {"check": 2, "own": 1, "malformed": 2, "other": 1, "read_only": 1})
     # A check and a run for each change; a check that a period asks for would be one more.
     wait_until(lambda: len(operator.reconciles_of(cr)) >= before + 4, "the log")
     assert len(operator.reconciles_of(cr)) == before + 4
@@ -133,6 +144,118 @@ def test_changes_are_repaired_at_once_and_without_the_queue_within_the_sync_peri
     assert "NonExistentQueue" in operator.lines(FAILS)[0]["error"]
     world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     wait_until(lambda: world.differs(cr) == [], "a repair without a message")
+
+
+def hostile_messages(bucket: str, user: str) -> dict[str, list[str]]:
+    """Messages that concern no object, by what they are counted as."""
+    change = bucket_event("PutBucketVersioning", bucket)
+    return {
+        "malformed": [
+            "x", "[" * 50_000, "9" * 50_000, '{"detail": null}', json.dumps(change), "\ud7ff\u2028" * 100,
+            # Several events in one message; a log file of CloudTrail; what SNS makes of an event.
+            json.dumps([json.loads(change)] * 3), json.dumps({"Records": [json.loads(change)["detail"]]}),
+            json.dumps({"Type": "Notification", "Message": change}),
+            bucket_event("PutBucketVersioning", bucket, requestParameters={"bucketName": ["x"] * 1000}),
+            bucket_event("PutBucketVersioning", "x" * 10_000),
+        ],
+        "other": [
+            bucket_event("PutBucketVersioning", bucket, recipientAccountId="210987654321"),
+            bucket_event("PutBucketVersioning", bucket, eventSource="s3.example.com"),
+            bucket_event("PutObject", bucket, managementEvent=False, eventCategory="Data"),
+            bucket_event("PutBucketVersioning", f"{bucket}-not-managed"), user_event("TagUser", f"{user}-not-managed"),
+        ],
+        "read_only": [bucket_event("GetBucketAcl", bucket, readOnly=True)],
+        "failed_call": [user_event("DeleteUser", user, errorCode="AccessDenied")],
+    }  # fmt: skip
+
+
+def test_hostile_messages_are_only_counted(
+    world: World, queue: Queue, environment: dict[str, str], new_object: NewObject, start_operator: StartOperator
+) -> None:
+    queue.send("no event")
+    periods = ["--sync-period", "3600", "--sync-period-with-events", "3600", "--log-level", "debug"]
+    operator = start_operator(*periods, environment=environment)
+    cr = new_object(iamUser={"username": "hostile"})
+    wait_ready(world, cr)
+    bucket, user = cr["spec"]["bucketName"], cr["spec"]["iamUser"]["username"]
+    hostile = hostile_messages(bucket, user)
+    for bodies in hostile.values():
+        queue.send(*bodies)
+    expected = {result: len(bodies) for result, bodies in hostile.items()}
+    expected["malformed"] += 1
+    wait_counts(operator, expected)
+    before = len(operator.reconciles_of(cr))
+
+    # The largest message that SQS took for long. The one that is sent again and again is one change.
+    padding = "x" * (MAX_CHARACTERS - len(bucket_event("PutBucketPolicy", bucket, {"policy": ""})))
+    large = bucket_event("PutBucketPolicy", bucket, {"policy": padding})
+    assert len(large) == MAX_CHARACTERS
+    queue.send(large, *[user_event("TagUser", user, eventID="replayed")] * 12)
+    wait_counts(operator, {**expected, "check": 2, "repeated": 11})
+    wait_until(lambda: len(operator.reconciles_of(cr)) > before, "the check")
+
+    # The object is deleted while events of its bucket and its user arrive.
+    queue.send(bucket_event("PutBucketVersioning", bucket), user_event("TagUser", user))
+    delete(world, cr)
+    queue.send(bucket_event("DeleteBucket", bucket), user_event("DeleteUser", user))
+    wait_gone(world, cr)
+    queue.send(bucket_event("PutBucketVersioning", bucket), user_event("TagUser", user))
+    wait_until(queue.is_empty, "the end of the messages")
+    for problem in ("events were not received", "not reconciled"):
+        assert operator.lines(problem) == []
+    after = new_object()
+    wait_ready(world, after)
+
+
+def test_queue_that_was_away_or_denied_by_its_key_works_again(
+    world: World,
+    queue: Queue,
+    environment: dict[str, str],
+    new_object: NewObject,
+    start_operator: StartOperator,
+) -> None:
+    key_id, _ = admin_key_in(Path(environment["AWS_SHARED_CREDENTIALS_FILE"]))
+    queue.send("no event")
+    periods = ["--sync-period", str(_SYNC_S), "--sync-period-with-events", "3600"]
+    operator = start_operator(*periods, environment=environment)
+    cr = new_object()
+    wait_ready(world, cr)
+    bucket = cr["spec"]["bucketName"]
+
+    def is_received_again(times: int) -> bool:
+        # A message ends the request that waits for one.
+        queue.send("no event")
+        return len(operator.lines(WORKS)) == times
+
+    def change_bucket() -> None:
+        world.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    wait_until(lambda: is_received_again(1), "the queue")
+    gate = world.aws.gate
+    gate.add_fault("ReceiveMessage", "KMS.AccessDeniedException", service="sqs", access_key=key_id)
+    try:
+        queue.send("no event")
+        wait_until(lambda: operator.lines(FAILS), "the key that denies")
+        error = operator.lines(FAILS)[0]["error"]
+        assert "KMS.AccessDeniedException" in error
+        assert "kms:Decrypt" in error
+        assert "kms:Decrypt" in check_queue(environment)
+        change_bucket()
+        wait_until(lambda: world.differs(cr) == [], "a repair without a message")
+    finally:
+        gate.clear_faults()
+    wait_until(lambda: is_received_again(2), "the queue that can be decrypted")
+
+    queue.delete()
+    wait_until(lambda: len(operator.lines(FAILS)) == 2, "the end of the queue")
+    change_bucket()
+    wait_until(lambda: world.differs(cr) == [], "a repair without a message")
+    queue.create()
+    wait_until(lambda: is_received_again(3), "the queue that was created again")
+    change_bucket()
+    queue.send(bucket_event("PutBucketVersioning", bucket))
+    wait_until(lambda: world.differs(cr) == [], "a repair after a message")
+    wait_until(lambda: counts_of(operator).get("check") == 1, "the count")
 
 
 def test_own_changes_without_an_event_end_the_longer_period_until_one_arrives(
