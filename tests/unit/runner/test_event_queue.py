@@ -1,4 +1,4 @@
-"""What is asked of SQS: how soon a message that is handed on is visible, and what an error of the queue's key says."""
+"""What is asked of SQS: how soon a message that is handed on is visible, and what is reported of its key."""
 
 from __future__ import annotations
 
