@@ -21,6 +21,9 @@ WAIT_S = 20
 BATCH = 10
 # A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
 MAX_TIMES = 50
+# The first times it is handed on at once, which is enough for several replicas, then a second later, then two. The one that
+# it is for may be waiting after a failed request, which takes it five seconds: it must not be deleted before that.
+_AT_ONCE = 20
 KMS_REMEDY = (
     "the queue is encrypted with a KMS key of the account's own: give the operator kms:Decrypt on that key, and "
     "events.amazonaws.com kms:GenerateDataKey and kms:Decrypt"
@@ -98,14 +101,16 @@ class EventQueue:
             raise QueueError(f"{self._url.name}: failed to delete messages: {text[:_MAX_MESSAGE]} ({code[:100]})")
 
     def hand_on(self, messages: Sequence[Message]) -> None:
-        """Let another replica receive messages at once. Where that fails, it does so after their visibility timeout.
+        """Let another replica receive messages: at once, or soon where they have been handed on often.
+
+        Where that fails, it does so after their visibility timeout.
 
         :raises QueueError: when none can be handed on
         """
         if not messages:
             return
         entries = [
-            {"Id": str(number), "ReceiptHandle": item.receipt, "VisibilityTimeout": 0}
+            {"Id": str(number), "ReceiptHandle": item.receipt, "VisibilityTimeout": item.times // _AT_ONCE}
             for number, item in enumerate(messages)
         ]
         try:
