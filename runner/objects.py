@@ -128,6 +128,11 @@ class S3Object(KubeObject):
         return str(self.spec.get("bucketName", ""))
 
     @property
+    def region(self) -> str:
+        """The region that it asks for; S3's default where the spec names none."""
+        return str(self.spec.get("region") or "us-east-1")
+
+    @property
     def username(self) -> str:
         """The IAM user that it asks for; empty where the spec names none."""
         return str(_mapping(self.spec, "iamUser").get("username", ""))

@@ -39,8 +39,9 @@ _BEFORE_ROLE = [
     click.option("--event-delay", "event_delay_s", type=Seconds(min=0), default=1800, show_default=True,
                  envvar="EVENT_DELAY", show_envvar=True,
                  help="Seconds within which an event must arrive after the operator has changed a bucket. Otherwise a "
-                      "rule, a trail or a policy does not work, and objects are checked each --sync-period until one "
-                      "arrives. CloudTrail takes about 5 minutes, sometimes more. 0: this is not checked."),
+                      "rule, a trail or a policy does not work, and the objects of that region are checked each "
+                      "--sync-period until one arrives. CloudTrail takes about 5 minutes, sometimes more. 0: this is "
+                      "not checked."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
                  help="Objects that are reconciled at a time."),

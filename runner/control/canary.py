@@ -27,7 +27,6 @@ from s3bucket.outcome import Outcome
 # Aspects that are repaired by a call for which CloudTrail has an event in every region and partition.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
 _WRITTEN = frozenset({"bucket", "tags", "policy", "versioning", "public_access_block", "encryption", "lifecycle"})
-_DEFAULT_REGION = "us-east-1"
 # AWS has fewer regions. A message is text that others can influence.
 _MAX_REGIONS = 100
 # Unanswered changes of a region: many of a burst may be of objects that are deleted before the limit.
@@ -91,10 +90,9 @@ class Canary:
             or not _WRITTEN.intersection(outcome.changed)
         ):
             return
-        region = str(s3.spec.get("region") or _DEFAULT_REGION)
         with self._lock:
-            changed = self._changed.setdefault(region, {})
-            if self._heard.get(region, -math.inf) < started and len(changed) < _MAX_CHANGES:
+            changed = self._changed.setdefault(s3.region, {})
+            if self._heard.get(s3.region, -math.inf) < started and len(changed) < _MAX_CHANGES:
                 changed.setdefault(Name.of(Kind.BUCKET, s3.bucket_name), _Changed(self._clock(), s3.key))
 
     def hear(self, region: str, names: Iterable[Name]) -> None:

@@ -10,7 +10,9 @@ next replica that asks, until it is the right one.
 While the queue works, objects wait for the longer period (:class:`Feed`). When it fails, all objects are checked within
 one sync period, and the longer period begins again only after the queue has worked for a sync period: a queue that
 fails again and again costs no more checks than none. A region from which events do not arrive
-(:mod:`runner.control.canary`) is a failure, too. It ends with the first event from there.
+(:mod:`runner.control.canary`) is a failure, too, but only for the objects with a bucket in it, unless the events of IAM
+come from it. So whoever may choose a region for a bucket ends no longer period of others. It ends with the first event
+from there.
 
 Threads: one, in :meth:`Changes.run`. :class:`Feed` and :class:`Names` are used by any.
 """
@@ -35,6 +37,7 @@ from runner.control.queue import Lane
 from runner.drift.cloudtrail import Change, Ignored, Kind, Name, change_in
 from runner.drift.event_queue import BATCH, MAX_TIMES, Caller, Message, QueueError
 from runner.objects import Key
+from s3bucket.regions import partition_of
 
 _LOG = logging.getLogger(__name__)
 # Events whose repetition is recognized. SQS delivers a message again within minutes, if at all.
@@ -50,6 +53,8 @@ _PRUNE_AT = 1000
 _SYNCED_POLL_S = 0.2
 # As if it had been due for so long.
 _AHEAD_S = 3600.0
+# Not the home region of that partition: https://docs.aws.amazon.com/general/latest/gr/iam-service.html
+_IAM_IN_CHINA = "cn-north-1"
 _REMEDY = (
     "in this region, check that a trail records write management events and is logging, that the EventBridge rule is "
     "enabled and matches s3.amazonaws.com, the operator's own changes included, and that the policies of its target "
@@ -93,14 +98,36 @@ class Queue(Protocol):
         """Who the operator is in AWS."""
 
 
-class Feed:
-    """Whether changes in AWS are reported by events, so that objects need to be checked less often.
+class Coverage(NamedTuple):
+    """Of which objects events report the changes.
 
-    :ivar is_live: False until the queue has answered, while it fails, and while events do not arrive
+    :param has_any: False until the queue has answered, while it fails, and while no events of IAM arrive
+    :param silent: the regions from which no events of buckets arrive
     """
 
+    has_any: bool = False
+    silent: frozenset[str] = frozenset()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether events of all objects arrive."""
+        return self.has_any and not self.silent
+
+    def has(self, region: str) -> bool:
+        """Whether events of the objects with a bucket in a region arrive."""
+        return self.has_any and region not in self.silent
+
+
+class Feed:
+    """Whether changes in AWS are reported by events, so that objects need to be checked less often."""
+
     def __init__(self) -> None:
-        self.is_live = False
+        self.coverage = Coverage()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether events of all objects arrive."""
+        return self.coverage.is_whole
 
 
 class Turn(NamedTuple):
@@ -141,6 +168,7 @@ class Changes:
     :param canary: finds out whether events arrive
     :param forget: what was read of these names does not hold any more
     :param find_keys: all S3 objects
+    :param region_of: the region of an object's bucket
     :param has: whether this replica works on an object
     :param sync_period_s: the period of checks without a queue
     """
@@ -156,6 +184,7 @@ class Changes:
         canary: Canary,
         forget: Callable[[Iterable[Name]], None],
         find_keys: Callable[[], Iterable[Key]],
+        region_of: Callable[[Key], str],
         sync_period_s: float,
         has: Callable[[Key], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
@@ -170,6 +199,7 @@ class Changes:
         self._metrics = metrics
         self._forget = forget
         self._find_keys = find_keys
+        self._region_of = region_of
         self._sync_period_s = sync_period_s
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - jitter
@@ -292,20 +322,32 @@ class Changes:
     def _report_silence(self, found: Iterable[Silence]) -> None:
         for region, bucket in found:
             _LOG.warning(
-                "events of the operator's own changes do not arrive: all objects are checked each sync period",
-                extra={"region": region, "bucket": bucket, "remedy": _REMEDY},
+                "events of the operator's own changes do not arrive: objects are checked each sync period",
+                extra={"region": region, "bucket": bucket, "objects": _objects_of(region), "remedy": _REMEDY},
             )
 
     def _update(self) -> None:
-        """Begin or end the longer period."""
-        is_live = self._works and not self._canary.silent
-        self._metrics.up.set(is_live)
-        if is_live == self._feed.is_live:
+        """Begin or end the longer period, of all objects or of those of some regions."""
+        silent = frozenset(self._canary.silent)
+        before, after = self._feed.coverage, Coverage(self._works and not any(map(_has_iam, silent)), silent)
+        self._metrics.up.set(after.is_whole)
+        if after == before:
             return
-        self._feed.is_live = is_live
-        if is_live:
+        self._feed.coverage = after
+        if after.is_whole:
             _LOG.info("events of AWS are received, and objects are checked in the longer period")
             return
-        # Each was to wait for the longer period.
         for key in self._find_keys():
-            self._work.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
+            region = self._region_of(key)
+            if before.has(region) and not after.has(region):
+                # It was to wait for the longer period.
+                self._work.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)
+
+
+def _has_iam(region: str) -> bool:
+    """Whether the events of IAM come from a region: one in each partition, whichever regions the buckets are in."""
+    return region in (partition_of(region).home, _IAM_IN_CHINA)
+
+
+def _objects_of(region: str) -> str:
+    return "all" if _has_iam(region) else "those of the region"

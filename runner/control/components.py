@@ -64,7 +64,7 @@ class Factory:
 
     :param work: what this replica may work on
     :param has_backlog: whether an object that is being processed is one of many of its namespace
-    :param has_events: whether events of AWS are received now
+    :param has_events: whether events of AWS about an object are received now
     :param canary: gets what the role changes in AWS
     """
 
@@ -76,7 +76,7 @@ class Factory:
         metrics: Metrics,
         work: Work,
         has_backlog: Callable[[Key], bool],
-        has_events: Callable[[], bool],
+        has_events: Callable[[Key], bool],
         canary: Canary,
     ) -> None:
         self._canary = canary

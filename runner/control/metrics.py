@@ -301,7 +301,7 @@ class EventMetrics:
         self._last.set(math.nan)
         self.up = Gauge(
             "s3_operator_event_queue_up",
-            "1 while events of AWS are received, 0 while all objects are checked each sync period; NaN: no queue",
+            "1 while events of AWS are received, 0 while the queue fails or a region's do not arrive; NaN: no queue",
             registry=registry,
         )
         self.up.set(math.nan)

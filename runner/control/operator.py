@@ -190,7 +190,7 @@ class Operator:
             self._metrics,
             self._work,
             self._has_backlog,
-            lambda: self._feed.is_live,
+            lambda key: self._feed.coverage.has(self._region_of(key)),
             self._canary,
         )
         self._components = factory.make(cluster)
@@ -251,6 +251,7 @@ class Operator:
             canary=self._canary,
             forget=check.forget_names,
             find_keys=self._caches.find_keys,
+            region_of=self._region_of,
             sync_period_s=period_s,
             has=self._has,
         )
@@ -260,6 +261,11 @@ class Operator:
         """Whether this replica works on an object."""
         shard = self._caches.find_mark(key)
         return self._shards is None or shard is None or self._shards.has(shard)
+
+    def _region_of(self, key: Key) -> str:
+        """The region of an object's bucket; empty where the object no longer exists."""
+        s3 = self._caches.find_object(key)
+        return s3.region if s3 is not None else ""
 
     def _is_owned(self, key: Key, name: Name) -> bool:
         """Whether an object that this replica works on owns this in AWS."""

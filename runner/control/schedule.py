@@ -61,7 +61,7 @@ class Periods:
 class Schedule:
     """Plans the next reconcile of each object.
 
-    :param has_events: whether events of AWS are received now
+    :param has_events: whether events of AWS about an object are received now
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Schedule:
         periods: Periods,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
-        has_events: Callable[[], bool] = lambda: False,
+        has_events: Callable[[Key], bool] = lambda _: False,
     ) -> None:
         self._periods = periods
         self._has_events = has_events
@@ -121,7 +121,7 @@ class Schedule:
             # It made progress, and goes on in its namespace's next turn.
             return Next(Lane.REPAIR, 0.0, Standing.GOOD)
         if outcome.is_done:
-            return Next(Lane.RESYNC, jittered(self._period_of(outcome), self._chance), Standing.GOOD)
+            return Next(Lane.RESYNC, jittered(self._period_of(key, outcome), self._chance), Standing.GOOD)
         periods = self._count_failure(key, outcome.reason)
         return Next(Lane.RESYNC, periods * jittered(self._periods.sync_s, self._chance), Standing.FAILED)
 
@@ -134,12 +134,12 @@ class Schedule:
             return Next(Lane.FRESH, self._conflict_backoff.next_s(key))
         return Next(Lane.RESYNC, self._backoff.next_s(key), Standing.FAILED)
 
-    def _period_of(self, outcome: Outcome) -> float:
+    def _period_of(self, key: Key, outcome: Outcome) -> float:
         """Of an object that is done.
 
         Only time, and no event, moves the rotation of a key on, and shows whether an answer of AWS was an old one.
         """
-        has_events = self._has_events() and not is_rotating(outcome.status) and not outcome.has_old_answers
+        has_events = self._has_events(key) and not is_rotating(outcome.status) and not outcome.has_old_answers
         return max(self._periods.sync_s, self._periods.with_events_s) if has_events else self._periods.sync_s
 
     def _count_failure(self, key: Key, reason: Reason) -> int:

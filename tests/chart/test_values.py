@@ -219,6 +219,10 @@ IMPOSSIBLE = {
     "one-key-only": ("AWS_ACCESS_KEY_ID=AKIA", "given together"),
     "two-sources-of-keys": ("AWS_ACCESS_KEY_ID=a,AWS_SECRET_ACCESS_KEY=b,aws.existingSecret=c", "not both"),
     "two-bundles": ("aws.caBundle.configMap=a,aws.caBundle.secret=b", "not both"),
+    "queue-of-a-store": (
+        "aws.provider=Other,eventQueueURL=https://sqs.eu-central-1.amazonaws.com/111122223333/x",
+        "eventQueueURL needs AWS",
+    ),
     "too-many-replicas": ("sharding.enabled=true,replicas=17", "replicas must be at most 16"),
     "two-config-files": (
         "aws.addressingStyle=path,extraEnv[0].name=AWS_CONFIG_FILE,extraEnv[0].value=/x",

@@ -29,7 +29,7 @@ from tests.support.world import NewObject, World, make_operator_key
 
 _SYNC_S = 5
 WORKS = "events of AWS are received, and objects are checked in the longer period"
-SILENT = "events of the operator's own changes do not arrive: all objects are checked each sync period"
+SILENT = "events of the operator's own changes do not arrive: objects are checked each sync period"
 FAILS = "events of AWS are not received: all objects are checked each sync period"
 
 

@@ -143,7 +143,6 @@ TOGETHER = {
         ["$(KUBERNETES_SERVICE_HOST),169.254.169.254,169.254.170.2,169.254.170.23,store,.internal"] * TWICE,
     ),
     "syncPeriod": Row(60, in_args("--sync-period="), ["--sync-period=60"]),
-    "eventQueueURL": Row(QUEUE, in_env("EVENT_QUEUE_URL"), [QUEUE] * TWICE),
     "syncPeriodWithEvents": Row(7200, in_args("--sync-period-with"), ["--sync-period-with-events=7200"]),
     "eventDelay": Row(900, in_args("--event-delay"), ["--event-delay=900"]),
     "maxConcurrentReconciles": Row(5, in_args("--max-con"), ["--max-concurrent-reconciles=5"]),
@@ -339,6 +338,8 @@ TOGETHER = {
 """Values that can be set together, by their path in values.yaml."""
 
 APART = {
+    # Not with aws.provider Other.
+    "eventQueueURL": Row(QUEUE, in_env("EVENT_QUEUE_URL"), [QUEUE] * TWICE),
     "image.name": Row("all:1", in_pods("containers", 0, "image"), ["all:1"] * TWICE),
     "aws.existingSecret": Row("mine", volume("aws", "secret", "secretName"), ["mine"] * TWICE),
     "aws.caBundle.secret": Row("mine", volume("ca-bundle", "secret", "secretName"), ["mine"] * TWICE),

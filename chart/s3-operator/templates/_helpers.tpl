@@ -44,6 +44,9 @@
 {{- if and .Values.sharding.enabled (gt (int .Values.replicas) 16) -}}
 {{- fail "with sharding.enabled, replicas must be at most 16: there are 16 shards, and a further replica would have none" -}}
 {{- end -}}
+{{- if and .Values.eventQueueURL (eq .Values.aws.provider "Other") -}}
+{{- fail "eventQueueURL needs AWS: leave it out with aws.provider Other, or the operator does not start" -}}
+{{- end -}}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
 {{- fail "metrics.port and health.port must differ: each is served by its own listener" -}}
 {{- end -}}

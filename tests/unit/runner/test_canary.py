@@ -20,7 +20,7 @@ from tests.unit.runner.test_changes import DELAY_S, PHOTOS, SYNC_S, VIDEOS, Queu
 
 CHANGED = replace(READY, changed=("bucket", "user"))
 OWN = role_session("operator", "any")
-SILENT = "events of the operator's own changes do not arrive: all objects are checked each sync period"
+SILENT = "events of the operator's own changes do not arrive: objects are checked each sync period"
 
 
 def in_region(s3: S3Object, region: str) -> S3Object:
@@ -177,6 +177,40 @@ def test_region_that_reports_does_not_hide_one_that_does_not_and_only_that_one_e
     assert (rig.feed.is_live, rig.up) == (False, 0)
     rig.receive(bucket_event("PutBucketPolicy", "not-managed", awsRegion="eu-central-1"))
     assert (rig.feed.is_live, rig.up) == (True, 1), "at once, as the queue works"
+
+
+def test_silence_of_a_region_ends_the_longer_period_of_its_objects_only(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may create objects may choose a region that has no rule."""
+    rig = a_rig()
+    change(rig, VIDEO)
+    rig.now += DELAY_S
+    rig.receive()
+    assert (rig.up, rig.feed.coverage.has("eu-central-1"), rig.feed.coverage.has("us-east-1")) == (0, False, True)
+    assert vars(caplog.records[-1])["objects"] == "those of the region"
+    due = set()
+    for _ in range(int(SYNC_S)):
+        rig.now += 1
+        due |= {key for key, _ in rig.served()}
+    assert due == {VIDEOS}
+    change(rig, PHOTO)
+    rig.now += DELAY_S
+    rig.receive()
+    assert not rig.feed.coverage.has("ap-south-1"), "the events of IAM come from us-east-1"
+    assert vars(caplog.records[-1])["objects"] == "all"
+    rig.receive(bucket_event("PutBucketPolicy", "photos"))
+    assert (rig.feed.coverage.has("eu-central-1"), rig.feed.coverage.has("us-east-1")) == (False, True)
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
+def test_silence_of_the_region_with_the_events_of_iam_concerns_all_objects(region: str) -> None:
+    rig = Rig(
+        in_region(PHOTO, region), in_region(VIDEO, region.replace("west", "east").replace("north-1", "northwest-1"))
+    )
+    rig.receive()
+    change(rig, in_region(PHOTO, region))
+    rig.now += DELAY_S
+    rig.receive()
+    assert rig.served_in(SYNC_S) == 2
 
 
 def test_region_stays_silent_when_the_object_that_showed_it_is_deleted() -> None:

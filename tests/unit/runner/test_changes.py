@@ -93,7 +93,7 @@ class Rig:
         self.work = WorkQueue(self.clock)
         self.dropped: list[Name] = []
         self.elsewhere: set[Key] = set()
-        caches = Caches()
+        self.caches = caches = Caches()
         self.handler = ObjectHandler(self.work, SYNC_S, caches.add_objects(), random.Random(1), names=self.names)
         for s3 in objects or (an_object(PHOTOS), an_object(VIDEOS)):
             self.handler.change("ADDED", s3)
@@ -108,6 +108,7 @@ class Rig:
             canary=self.canary,
             forget=self.forget,
             find_keys=caches.find_keys,
+            region_of=self.region_of,
             sync_period_s=SYNC_S,
             has=lambda key: key not in self.elsewhere,
             clock=self.clock,
@@ -116,6 +117,11 @@ class Rig:
 
     def clock(self) -> float:
         return self.now
+
+    def region_of(self, key: Key) -> str:
+        s3 = self.caches.find_object(key)
+        assert s3 is not None
+        return s3.region
 
     def is_owned(self, key: Key, name: Name) -> bool:
         return key in self.names.find(name) and key not in self.elsewhere
@@ -461,14 +467,14 @@ def test_queue_that_does_not_wait_for_messages_is_not_asked_in_a_loop() -> None:
 )
 def test_period_is_longer_for_what_only_others_can_change(outcome: Outcome, is_live: bool, period_s: float) -> None:
     periods = Periods(SYNC_S, with_events_s=WITH_EVENTS_S)
-    schedule = Schedule(periods, lambda: 0.0, random.Random(1), has_events=lambda: is_live)
+    schedule = Schedule(periods, lambda: 0.0, random.Random(1), has_events=lambda key: key == PHOTOS and is_live)
     after = schedule.after_outcome(PHOTOS, outcome)
     assert after is not None
     assert 0.89 * period_s < after.delay_s < 1.11 * period_s
 
 
 def test_period_with_events_is_never_the_shorter_one() -> None:
-    schedule = Schedule(Periods(SYNC_S, with_events_s=1.0), lambda: 0.0, random.Random(1), has_events=lambda: True)
+    schedule = Schedule(Periods(SYNC_S, with_events_s=1.0), lambda: 0.0, random.Random(1), has_events=lambda _: True)
     after = schedule.after_outcome(PHOTOS, READY)
     assert after is not None
     assert after.delay_s > SYNC_S / 2
