@@ -21,8 +21,8 @@ WAIT_S = 20
 BATCH = 10
 # A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
 MAX_TIMES = 50
-# The first times it is handed on at once, which is enough for several replicas, then a second later, then two. The one that
-# it is for may be waiting after a failed request, which takes it five seconds: it must not be deleted before that.
+# The first times it is handed on at once, which is enough for several replicas, then a second later, then two. The one
+# that it is for may be waiting after a failed request, which takes it five seconds: it must not be deleted before that.
 _AT_ONCE = 20
 KMS_REMEDY = (
     "the queue is encrypted with a KMS key of the account's own: give the operator kms:Decrypt on that key, and "
