@@ -7,7 +7,8 @@ one comes.
 Without an own change nothing can be concluded, and what was before the start, or while the queue failed, shows nothing.
 
 Counted are buckets only: the events of IAM come from one region, whichever the buckets are in. An object that was
-deleted since, or that another replica works on, shows nothing: its events may go there.
+deleted since, or that another replica works on, shows nothing: its events may go there. With shards, each replica
+concludes from its own changes. Their events are handed on until it receives them.
 
 Threads: workers note changes; the thread that receives messages asks.
 """
@@ -57,6 +58,7 @@ class Canary:
 
     :param limit_s: seconds within which an event must arrive; 0: nothing is ever concluded
     :param is_owned: whether an object that this replica works on owns a bucket
+    :param has: whether this replica works on an object
     :ivar silent: the regions from which events do not arrive; each with the buckets that showed it
     """
 
@@ -65,7 +67,9 @@ class Canary:
         limit_s: float,
         is_owned: Callable[[Key, Name], bool],
         clock: Callable[[], float] = time.monotonic,
+        has: Callable[[Key], bool] = lambda _: True,
     ) -> None:
+        self._has = has
         self._limit_s = limit_s or math.inf
         self._is_owned = is_owned
         self._clock = clock
@@ -118,6 +122,9 @@ class Canary:
         with self._lock:
             for region in [region for region in self._changed if region not in self.silent]:
                 changed = self._changed[region]
+                # Also one that comes back before the limit: its event may have gone to whoever had it meanwhile.
+                for name in [name for name, one in changed.items() if not self._has(one.key)]:
+                    del changed[name]
                 late = {name: one for name, one in changed.items() if one.at + self._limit_s <= asked_at}
                 shown = {name for name, one in late.items() if self._is_owned(one.key, name)}
                 if shown:

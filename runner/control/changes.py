@@ -36,7 +36,7 @@ from runner.control.names import Names
 from runner.control.queue import Lane
 from runner.drift.cloudtrail import Change, Ignored, Kind, Name, change_in
 from runner.drift.event_queue import BATCH, MAX_TIMES, Caller, Message, QueueError
-from runner.objects import Key
+from runner.objects import Key, S3Object
 from s3bucket.regions import partition_of
 
 _LOG = logging.getLogger(__name__)
@@ -170,6 +170,7 @@ class Changes:
     :param find_keys: all S3 objects
     :param region_of: the region of an object's bucket
     :param has: whether this replica works on an object
+    :param find_naming: the objects that ask for a bucket of this name; with shards
     :param sync_period_s: the period of checks without a queue
     """
 
@@ -187,10 +188,12 @@ class Changes:
         region_of: Callable[[Key], str],
         sync_period_s: float,
         has: Callable[[Key], bool] = lambda _: True,
+        find_naming: Callable[[str], Iterable[S3Object]] = lambda _: (),
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
         self._has = has
+        self._find_naming = find_naming
         self._canary = canary
         self._queue = queue
         self._work = work
@@ -282,7 +285,10 @@ class Changes:
 
     def _is_elsewhere(self, change: Change) -> bool:
         """Whether another replica works on the object of the bucket that was changed."""
-        keys = [key for name in change.names if name.kind is Kind.BUCKET for key in self._names.find(name)]
+        buckets = [name for name in change.names if name.kind is Kind.BUCKET]
+        keys = [key for name in buckets for key in self._names.find(name)]
+        # The event may be here before the status that shows the new bucket.
+        keys = keys or [s3.key for name in buckets for s3 in self._find_naming(name.name)]
         return bool(keys) and not any(self._has(key) for key in keys)
 
     def _check(self, name: Name, keys: Iterable[Key]) -> bool:

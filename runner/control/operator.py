@@ -83,7 +83,8 @@ class Operator:
             )
         self._names = Names() if settings.event_queue else None
         self._feed = Feed()
-        self._canary = Canary(settings.event_delay_s if settings.event_queue else 0.0, self._is_owned)
+        event_delay_s = settings.event_delay_s if settings.event_queue else 0.0
+        self._canary = Canary(event_delay_s, self._is_owned, has=self._has)
         self._watches = Watches(kube, self._caches, self._requests, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
@@ -254,6 +255,7 @@ class Operator:
             region_of=self._region_of,
             sync_period_s=period_s,
             has=self._has,
+            find_naming=self._caches.find_naming if self._shards else lambda _: (),
         )
         self._threads.start("events", changes.run, self._stopping, lambda: not self._watches.find_problem())
 

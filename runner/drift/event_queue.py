@@ -19,11 +19,12 @@ from s3bucket.outcome import Reason
 
 WAIT_S = 20
 BATCH = 10
-# A message that no replica takes, because the object's shard is free: who takes the shard checks its objects anyway.
-MAX_TIMES = 50
-# The first times it is handed on at once, which is enough for several replicas, then a second later, then two. The one
-# that it is for may be waiting after a failed request, which takes it five seconds: it must not be deleted before that.
-_AT_ONCE = 20
+# A message that no replica takes: the shard of its object is free, and who takes it checks its objects anyway. SQS
+# chooses who receives a message: the right one of 16 replicas receives it in 150 attempts but for one of 16,000 cases.
+MAX_TIMES = 150
+# After the first attempts the next ones are slower, for a replica that does not ask for some minutes: the others would
+# use up all of them within seconds.
+_AT_ONCE, _MAX_DELAY_S = 32, 30
 KMS_REMEDY = (
     "the queue is encrypted with a KMS key of the account's own: give the operator kms:Decrypt on that key, and "
     "events.amazonaws.com kms:GenerateDataKey and kms:Decrypt"
@@ -101,16 +102,16 @@ class EventQueue:
             raise QueueError(f"{self._url.name}: failed to delete messages: {text[:_MAX_MESSAGE]} ({code[:100]})")
 
     def hand_on(self, messages: Sequence[Message]) -> None:
-        """Let another replica receive messages: at once, or soon where they have been handed on often.
+        """Let another replica receive messages: at once, and later those that were received often.
 
-        Where that fails, it does so after their visibility timeout.
+        Where that fails, another one receives them after their visibility timeout.
 
         :raises QueueError: when none can be handed on
         """
         if not messages:
             return
         entries = [
-            {"Id": str(number), "ReceiptHandle": item.receipt, "VisibilityTimeout": item.times // _AT_ONCE}
+            {"Id": str(number), "ReceiptHandle": item.receipt, "VisibilityTimeout": delay_s_of(item.times)}
             for number, item in enumerate(messages)
         ]
         try:
@@ -143,3 +144,8 @@ def is_of_kms(error: Exception) -> bool:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html#API_ReceiveMessage_Errors
     """
     return errors.code_of(error).lower().startswith("kms")
+
+
+def delay_s_of(times: int) -> int:
+    """In how many seconds another replica receives a message that was received so often."""
+    return 0 if times < _AT_ONCE else min(_MAX_DELAY_S, 1 << min(times - _AT_ONCE, _MAX_DELAY_S))

@@ -348,7 +348,7 @@ def test_check_proves_each_right_on_the_queue(
 
 
 @pytest.mark.parametrize(
-    ("times", "sharding", "is_well"), [(49, "true", False), (50, "true", True), (49, "false", True)]
+    ("times", "sharding", "is_well"), [(149, "true", False), (150, "true", True), (149, "false", True)]
 )
 def test_check_refuses_a_redrive_policy_that_loses_messages_between_replicas(
     world: World, queue: Queue, environment: dict[str, str], tmp_path: Path, times: int, sharding: str, is_well: bool
@@ -357,7 +357,7 @@ def test_check_refuses_a_redrive_policy_that_loses_messages_between_replicas(
     queue.set_redrive(times)
     found = check_queue({**environment, "SHARDING": sharding})
     assert found.startswith("ok") is is_well, found
-    assert ("maxReceiveCount" in found and "at least 50" in found) is not is_well
+    assert ("maxReceiveCount" in found and "at least 150" in found) is not is_well
 
 
 def check_queue(environment: dict[str, str]) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,12 +15,13 @@ from runner.control.canary import Canary, CanaryRole
 from runner.control.changes import Result
 from runner.control.queue import Lane
 from runner.drift.cloudtrail import Kind, Name
-from runner.drift.event_queue import BATCH, Message, QueueError
+from runner.drift.event_queue import BATCH, MAX_TIMES, Caller, EventQueue, Message, QueueError, delay_s_of
 from runner.objects import S3Object
+from runner.queue_url import QueueURL
 from s3bucket.outcome import Outcome, Reason
 from tests.support.cloudtrail import bucket_event, role_session, user_event
 from tests.support.fakes import READY
-from tests.unit.runner.test_changes import DELAY_S, PHOTOS, SYNC_S, VIDEOS, Queue, Rig, an_object
+from tests.unit.runner.test_changes import DELAY_S, OPERATOR, PHOTOS, SYNC_S, VIDEOS, Queue, Rig, an_object
 
 CHANGED = replace(READY, changed=("bucket", "user"))
 OWN = role_session("operator", "any")
@@ -331,3 +336,132 @@ def test_role_notes_its_changes_from_the_start_of_the_run() -> None:
     assert is_live_later(rig)
     assert CanaryRole(Job(rig), rig.canary).run(VIDEO) is CHANGED
     assert not is_live_later(rig)
+
+
+class Network:
+    """A queue, and replicas that ask in any order. One object of each, and nothing else happens in the account."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.now, self.chance = 1000.0, random.Random(seed)
+        self.objects = [in_region(an_object(("team", f"bucket-{number}")), "us-east-1") for number in range(count)]
+        self.replicas: list[Rig] = []
+        # When each message becomes visible, its text, and how often it was received.
+        self.messages: list[tuple[float, str, int]] = []
+        self.paused: set[Rig] = set()
+        for s3 in self.objects:
+            self.replicas.append(self._make(s3))
+
+    def _make(self, s3: S3Object) -> Rig:
+        rig = Rig(*self.objects)
+        rig.elsewhere = {other.key for other in self.objects} - {s3.key}
+        rig.canary._has = lambda key: key not in rig.elsewhere
+        rig.canary._clock = rig.changes._clock = lambda: self.now
+        rig.changes._queue = Asked(self)
+        return rig
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            # A request waits for a message: each replica asks all the time.
+            is_busy = any(visible_at <= self.now for visible_at, _, _ in self.messages)
+            self.now += 0.1 if is_busy else min(20.0, end - self.now)
+            for rig in self.chance.sample(self.replicas, len(self.replicas)):
+                if rig not in self.paused:
+                    rig.changes.receive()
+
+    def silent(self) -> list[bool]:
+        return [bool(rig.canary.silent) for rig in self.replicas]
+
+
+class Asked:
+    """The queue of a network, as one replica sees it."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def get_caller(self) -> Caller:
+        return OPERATOR
+
+    def receive(self) -> list[Message]:
+        found = [one for one in self.network.messages if one[0] <= self.network.now]
+        self.network.messages = [one for one in self.network.messages if one not in found]
+        return [Message(body, body, times + 1) for _, body, times in found]
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        pass
+
+    def hand_on(self, messages: Sequence[Message]) -> None:
+        now = self.network.now
+        self.network.messages += [(now + delay_s_of(one.times), one.body, one.times) for one in messages]
+
+
+@pytest.mark.parametrize("count", [1, 4, 16])
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_that_works_is_never_silent_for_any_of_several_replicas(count: int, seed: int) -> None:
+    """Most messages about a replica's changes arrive at others first."""
+    network = Network(count, seed)
+    network.pass_time(60)
+    for rig, s3 in zip(network.replicas, network.objects, strict=True):
+        rig.canary.note(s3, CHANGED, network.now)
+        network.messages.append((network.now + 300, bucket_event("CreateBucket", s3.key[1], userIdentity=OWN), 0))
+    network.pass_time(DELAY_S + 60)
+    assert network.messages == []
+    assert network.silent() == [False] * count
+
+
+def test_event_waits_for_a_replica_that_does_not_ask_for_some_minutes() -> None:
+    """The others receive it again and again meanwhile, and must not use up its attempts."""
+    network = Network(4, 1)
+    rig, s3 = network.replicas[0], network.objects[0]
+    rig.canary.note(s3, CHANGED, network.now)
+    network.messages.append((network.now, bucket_event("CreateBucket", s3.key[1], userIdentity=OWN), 0))
+    network.paused = {rig}
+    network.pass_time(600)
+    network.paused.clear()
+    network.pass_time(DELAY_S)
+    assert network.messages == []
+    assert network.silent() == [False] * 4
+
+
+def test_disabled_rule_is_found_by_each_replica_that_changes_something() -> None:
+    network = Network(4, 1)
+    for rig, s3 in list(zip(network.replicas, network.objects, strict=True))[:2]:
+        rig.canary.note(s3, CHANGED, network.now)
+    network.pass_time(DELAY_S + 60)
+    assert network.silent() == [True, True, False, False]
+    assert [rig.feed.is_live for rig in network.replicas] == [False, False, True, True]
+
+
+def test_object_that_another_replica_had_meanwhile_shows_nothing() -> None:
+    """Its event went there, and was counted as an own one."""
+    network = Network(2, 1)
+    rig, other, s3 = network.replicas[0], network.replicas[1], network.objects[0]
+    rig.canary.note(s3, CHANGED, network.now)
+    rig.elsewhere.add(s3.key)
+    other.elsewhere.remove(s3.key)
+    network.messages.append((network.now + 30, bucket_event("CreateBucket", s3.key[1], userIdentity=OWN), 0))
+    network.pass_time(60)
+    rig.elsewhere.remove(s3.key)
+    other.elsewhere.add(s3.key)
+    network.pass_time(DELAY_S + 60)
+    assert network.silent() == [False, False]
+
+
+def test_own_event_that_comes_before_the_status_of_a_new_bucket_is_handed_on() -> None:
+    rig = a_rig()
+    new = an_object(("team", "new"), has_bucket=False)
+    rig.elsewhere = {new.key}
+    rig.changes._find_naming = lambda bucket: [new] if bucket == "new" else []
+    rig.receive(*(bucket_event("CreateBucket", name, userIdentity=OWN) for name in ("new", "not-managed")))
+    assert (rig.queue.handed_on, rig.queue.deleted) == (["0"], ["1"])
+
+
+def test_message_that_was_received_often_is_made_visible_later() -> None:
+    entries: list[dict[str, Any]] = []
+    sqs = SimpleNamespace(change_message_visibility_batch=lambda QueueUrl, Entries: entries.extend(Entries))  # noqa: N803
+    clients: Any = SimpleNamespace(get_sqs=lambda region: sqs)
+    url = QueueURL.parse("https://sqs.eu-west-1.amazonaws.com/123456789012/events")
+    EventQueue(clients, url).hand_on([Message("", str(times), times) for times in (1, 31, 32, 34, 100, MAX_TIMES)])
+    assert [(one["ReceiptHandle"], one["VisibilityTimeout"]) for one in entries] == [
+        ("1", 0), ("31", 0), ("32", 1), ("34", 4), ("100", 30), (str(MAX_TIMES), 30)
+    ]  # fmt: skip

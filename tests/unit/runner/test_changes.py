@@ -22,7 +22,7 @@ from runner.control.names import Names
 from runner.control.queue import Lane, WorkQueue
 from runner.control.schedule import Periods, Schedule
 from runner.drift.cloudtrail import Name
-from runner.drift.event_queue import Caller, Message, QueueError
+from runner.drift.event_queue import MAX_TIMES, Caller, Message, QueueError
 from runner.kube.cache import Caches
 from runner.objects import Key, S3Object
 from s3bucket.outcome import Outcome, Reason, Retry
@@ -363,7 +363,7 @@ def test_message_about_an_object_of_another_replica_is_handed_on_until_it_was_re
     rig.elsewhere.clear()
     rig.receive(messages[0])
     assert rig.served() == [(VIDEOS, Lane.RESYNC)]
-    rig.elsewhere, rig.queue.times = {VIDEOS}, 50
+    rig.elsewhere, rig.queue.times = {VIDEOS}, MAX_TIMES
     rig.receive(bucket_event("PutBucketTagging", "videos"))
     assert (rig.queue.handed_on, rig.count(Result.HANDED_ON)) == (["0"], 2)
 

@@ -47,7 +47,7 @@ def test_message_is_handed_on_at_once_and_is_not_deleted_while_its_replica_waits
     queue_with(sqs).hand_on([Message("", str(times), times) for times in range(1, MAX_TIMES)])
     assert set(sqs.timeouts[:10]) == {0}
     assert sum(sqs.timeouts) > 2 * _LONGEST_PAUSE_S
-    assert max(sqs.timeouts) <= 2
+    assert max(sqs.timeouts) <= 30
 
 
 @pytest.mark.parametrize(
