@@ -79,7 +79,7 @@ def _namespaces(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 
 
 def _project(_: click.Context, __: click.Parameter, folder: Path) -> Path:
-    for name in ("playbooks/reconcile.yml", "roles/s3bucket/meta/argument_specs.yml"):
+    for name in ("playbooks/operator.yml", "roles/s3bucket/meta/argument_specs.yml"):
         if not (folder / name).is_file():
             raise click.BadParameter(f"{folder} holds no {name}: name the folder of s3-operator's playbooks and roles")
     other = find_other_core(folder)

@@ -15,7 +15,7 @@ class Job(Protocol):
     """Runs the playbooks."""
 
     def run(self, s3: S3Object) -> Outcome:
-        """Run ``reconcile.yml``."""
+        """Run ``operator.yml``."""
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Run ``deactivate.yml``."""

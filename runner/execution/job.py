@@ -1,4 +1,4 @@
-"""One run of ``playbooks/reconcile.yml`` for one object, through ansible-runner.
+"""One run of ``playbooks/operator.yml`` for one object, through ansible-runner.
 
 The CR is passed as one extra-var of fixed shape, so that nothing in it is ever a template. The playbook's last
 set_stats returns one outcome record. Each run has its own 0700 folder, which is removed afterwards. Called in worker
@@ -128,7 +128,7 @@ class AnsibleJob:
     def run(self, s3: S3Object) -> Outcome:
         """Run the role on an object and return the outcome. A failed run is an outcome, never an exception."""
         settings = replace(self._settings, capabilities=self._find_capabilities())
-        return self._run(_Request("reconcile.yml", extra_vars(s3, settings), s3.key, s3.uid))
+        return self._run(_Request("operator.yml", extra_vars(s3, settings), s3.key, s3.uid))
 
     def deactivate(self, user: Owned, cluster: str) -> Outcome:
         """Deactivate the keys of an IAM user that no S3 object names. Limits and errors are those of :meth:`run`."""

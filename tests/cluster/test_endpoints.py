@@ -83,7 +83,7 @@ def project_of(folder: Path) -> Path:
     play["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     (folder / "playbooks").mkdir(parents=True)
     play["tasks"] = [{**task, "ignore_errors": True} for task in TASKS]
-    (folder / "playbooks" / "reconcile.yml").write_text(yaml.safe_dump([play]))
+    (folder / "playbooks" / "operator.yml").write_text(yaml.safe_dump([play]))
     (folder / "roles").symlink_to(PROJECT / "roles")
     return folder
 

@@ -392,4 +392,4 @@ def test_project_folder_without_playbooks_is_named(world: World, tmp_path: Path)
     done = start(world, f"plan --project-dir {tmp_path}", tmp_path)
     assert done.returncode == 1
     assert "--project-dir" in done.stderr
-    assert "playbooks/reconcile.yml" in done.stderr
+    assert "playbooks/operator.yml" in done.stderr

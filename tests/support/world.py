@@ -200,7 +200,7 @@ class World:
         given["s3bucket_cr_json"] = {"__ansible_unsafe": json.dumps(cr)}
         path.write_text(json.dumps(given))
         given_arguments = ("-e", f"@{path}", *arguments)
-        return self.playbook("reconcile.yml", *given_arguments, executor=executor, cwd=PROJECT, **environment)
+        return self.playbook("operator.yml", *given_arguments, executor=executor, cwd=PROJECT, **environment)
 
     def deactivate(self, user: str, cr: dict[str, Any], *arguments: str, **environment: str) -> Run:
         """Deactivate an IAM user's access keys as the operator does for an object that no longer exists."""

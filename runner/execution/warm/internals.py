@@ -185,15 +185,26 @@ def _has_none() -> None: ...
 def _cache_aliases(stock: _Function) -> _Function:
     from botocore import hooks
 
-    names = functools.cache(functools.partial(stock, hooks.EventAliaser(hooks.HierarchicalEmitter())))
-    return lambda _, name: names(name)
+    aliaser = hooks.EventAliaser(hooks.HierarchicalEmitter())
+    renamed = functools.cache(functools.partial(stock, aliaser))
+    # Nearly every name has no part that is renamed.
+    parts = frozenset(old for old in aliaser._event_aliases if "." not in old)
+    several = tuple(old for old in aliaser._event_aliases if "." in old)
+
+    def alias(_: Any, name: str) -> str:
+        if parts.isdisjoint(name.split(".")) and not any(old in name for old in several):
+            return name
+        return str(renamed(name))
+
+    return alias
 
 
 def _renames(stock: _Function) -> bool:
     from botocore import hooks
 
-    renamed = stock(hooks.EventAliaser(hooks.HierarchicalEmitter()), "before-call.autoscaling")
-    return bool(renamed == "before-call.auto-scaling")
+    aliaser = hooks.EventAliaser(hooks.HierarchicalEmitter())
+    renamed = stock(aliaser, "before-call.autoscaling")
+    return bool(renamed == "before-call.auto-scaling" and "autoscaling" in aliaser._event_aliases)
 
 
 def _compiles(compile_: _Function) -> bool:
@@ -327,10 +338,10 @@ INTERNALS = (
     ),
     Internal(
         "botocore.hooks:EventAliaser._alias_event_name",
-        "A session searches the aliases of 130 names, in the same list.",
+        "A session searches the aliases of 130 names, and a request those of ten, in the same list.",
         probe=_renames,
         replace=_cache_aliases,
-        saves="a part of the 0.1 s",
+        saves="a part of the 0.1 s, and 1 ms a request",
     ),
     Internal(
         "ansible._internal._templating._engine:TemplateEngine.environment",

@@ -16,6 +16,9 @@ from runner.execution.warm import files, inprocess, internals, plays, templates,
 _IMPORTS = (
     "ansible.cli.playbook",
     "ansible.executor.playbook_executor",
+    # What Ansible imports by name, for the first module of a run.
+    "ansible.module_utils._internal._json._profiles._module_legacy_c2m",
+    "ansible.module_utils._internal._json._profiles._module_legacy_m2c",
     "ansible.playbook.handler_task_include",
     "boto3.session",
     "botocore.session",
@@ -28,11 +31,12 @@ _IMPORTS = (
 )
 # What a run of the role requests from Ansible's plugin loaders. The child loads everything else.
 _PLUGINS = {
+    # By the names that the role's tasks have: by another one, Ansible loads it again.
     "action": (
-        "assert",
         "normal",
-        "set_fact",
-        "set_stats",
+        "ansible.builtin.fail",
+        "ansible.builtin.set_fact",
+        "ansible.builtin.set_stats",
         "validate_argument_spec",
         "kubernetes.core.k8s",
         "kubernetes.core.k8s_info",
@@ -53,9 +57,12 @@ _MODULES = (
     "kubernetes.core.plugins.modules.k8s",
     "kubernetes.core.plugins.modules.k8s_info",
 )
+# What a client of S3 imports.
+_MODULE_UTILS = ("amazon.aws.plugins.module_utils.s3",)
 # What runs for an object load. Other runs load other playbooks.
-_PLAYBOOK = "reconcile.yml"
-_SERVICES = ("s3", "iam", "sts")
+_PLAYBOOK = "operator.yml"
+# The services of its clients, each with a request whose answer has pages; empty for none.
+_SERVICES = {"s3": "list_buckets", "iam": "list_users", "sts": ""}
 
 
 def import_all() -> None:
@@ -84,6 +91,8 @@ def _import_collections() -> None:
         # Imported for its dependencies. A run executes its code as the main program.
         module = importlib.import_module(f"ansible_collections.{name}")
         inprocess.preload(Path(str(module.__file__)))
+    for name in _MODULE_UTILS:
+        importlib.import_module(f"ansible_collections.{name}")
 
 
 def _load_plugins() -> None:
@@ -91,8 +100,16 @@ def _load_plugins() -> None:
     for kind, names in _PLUGINS.items():
         for name in names:
             getattr(loaders, f"{kind}_loader").get(name, class_only=True)
+            _describe(kind, name)
     for kind in _PLUGIN_KINDS:
         list(getattr(loaders, f"{kind}_loader").all(class_only=kind not in ("filter", "test")))
+
+
+def _describe(kind: str, name: str) -> None:
+    """Note that a plugin has no settings. Otherwise Ansible reads its documentation again each time it is loaded."""
+    config = importlib.import_module("ansible.constants").config
+    if not config.has_configuration_definition(kind, name):
+        config.initialize_plugin_configuration_definitions(kind, name, {})
 
 
 def _import_role() -> None:
@@ -126,11 +143,13 @@ def _forget_warnings() -> None:
 def _make_clients() -> None:
     """Read what botocore reads from its data files."""
     session = importlib.import_module("boto3.session")
-    for service in _SERVICES:
+    for service, with_pages in _SERVICES.items():
         # Dummy keys: a client reads all its data when it is created, and sends no request.
-        session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
+        client = session.Session(aws_access_key_id="none", aws_secret_access_key="none").client(  # noqa: S106
             service, region_name="us-east-1"
         )
+        if with_pages:
+            client.can_paginate(with_pages)
 
 
 def _read_files() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 # The keywords that hold conditions, which are expressions without delimiters.
 _CONDITIONS = frozenset({"when", "changed_when", "failed_when", "that", "until"})
+# The tests that the role's templates name in a text, as in select('in', names). Ansible searches them when they run.
+_TESTS = ("defined", "eq", "in", "none")
 # What ansible-core 2.21 itself evaluates for each task with a result.
 _OF_ANSIBLE = "_task.polymorphic_result"
 _KEPT = "_s3_operator_compiled"
@@ -106,6 +108,8 @@ def compile_all(folder: str, documents: list[Any]) -> None:
     loader = DataLoader()
     loader.set_basedir(folder)
     engine = TemplateEngine(loader)
+    for name in _TESTS:
+        engine.environment.tests[name]
     as_condition = TemplateOptions(escape_backslashes=False)
     engine._compile_expression(_OF_ANSIBLE, TemplateOptions.DEFAULT)
     for document in documents:

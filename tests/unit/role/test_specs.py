@@ -71,11 +71,11 @@ def test_everything_that_is_registered_is_cleared_at_the_end_of_a_run() -> None:
 
     The next object of a play, and a user who prints all variables, would see them.
     """
-    main, *_ = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    _, end, _ = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
     # Not those of other entry points: they handle no access key, and the playbooks use their results afterwards.
     others = {"connection.yml", "deactivate.yml", "operator_settings.yml"}
     texts = [path.read_text() for path in (ROLE / "tasks").glob("*.yml") if path.name not in others]
     registered = {name for text in texts for name in re.findall(r"register: (_\w+)", text)}
     assert "_s3bucket_issued" in registered
-    for tasks in (main["block"], main["rescue"]):
+    for tasks in (end["block"], end["rescue"]):
         assert registered <= set(tasks[-1]["ansible.builtin.set_fact"])

@@ -170,7 +170,7 @@ def run_play(tmp_path: Path, *tasks: dict[str, Any], **options: Any) -> tuple[Ou
     playbooks.mkdir()
     work.mkdir()
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}
-    (playbooks / "reconcile.yml").write_text(json.dumps([play]))
+    (playbooks / "operator.yml").write_text(json.dumps([play]))
     outcomes: list[Outcome] = []
     job = AnsibleJob(tmp_path, short_path(work), 60, RoleSettings(), **options)
     worker = threading.Thread(target=lambda: outcomes.append(job.run(make_object())))

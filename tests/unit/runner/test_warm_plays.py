@@ -51,7 +51,7 @@ _CASES = {
     "verbose": ("", ("-v",), 0),
     "check": ("", ("--check",), 1),
     "tags": ("", ("--tags", "always"), 1),
-    "playbook-changed": ("playbooks/reconcile.yml", (), 1),
+    "playbook-changed": ("playbooks/operator.yml", (), 1),
     "tasks-changed": ("roles/s3bucket/tasks/present.yml", (), 1),
     "defaults-changed": ("roles/s3bucket/defaults/main.yml", (), 1),
     # The time of a folder is that of the last file that was added or removed.
@@ -70,7 +70,7 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         for name, (changed, options, _) in _CASES.items()
     ]
     done = subprocess.run(
-        [sys.executable, "-c", _LOAD, str(project / "playbooks" / "reconcile.yml"), json.dumps(cases)],
+        [sys.executable, "-c", _LOAD, str(project / "playbooks" / "operator.yml"), json.dumps(cases)],
         env={"ANSIBLE_ROLES_PATH": str(project / "roles"), "HOME": str(project), "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore import hooks
+from botocore.utils import EVENT_ALIASES
 
-from runner.execution.warm import files, reads
+from runner.execution.warm import files, internals, reads
 
 
 @pytest.fixture
@@ -109,3 +111,15 @@ def test_plugin_is_searched_once_until_there_is_another_folder() -> None:
     find(loader, "copy")
     find(loader, "copy", "other")
     assert searched == ["copy"] * 3
+
+
+def test_names_of_events_are_renamed_as_by_botocore() -> None:
+    stock = hooks.EventAliaser._alias_event_name
+    names = [f"{event}.{old}" for old in EVENT_ALIASES for event in ("before-call", "a.b", "needs-retry")]
+    names += [f"{event}.{old}.Operation" for old in EVENT_ALIASES for event in ("before-call", "request-created")]
+    names += [*EVENT_ALIASES, "creating-client-class.iam", "before-parameter-build.s3.ListBuckets", "docs.*.s3.x", ""]
+    aliaser = hooks.EventAliaser(hooks.HierarchicalEmitter())
+    alias = internals._cache_aliases(stock)
+    found = {name: alias(aliaser, name) for name in names}
+    assert found == {name: stock(aliaser, name) for name in names}
+    assert sum(name != new for name, new in found.items()) > 100
