@@ -254,6 +254,10 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 def _dead_children() -> set[int]:
+    # One call that mostly finds none. A scan reads a file for each process: it took 2 % of the CPU of a steady sync.
+    with contextlib.suppress(ChildProcessError):
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return set()
     mine = str(os.getpid())
     return {pid for pid in _pids() if read_stat(pid)[:2] == ["Z", mine]}
 

@@ -118,6 +118,29 @@ def test_orphans_are_waited_for() -> None:
     assert done.stdout.count("waited for an orphan") == 3
 
 
+# Five searches for orphans by a process with one child, which lives.
+_IDLE = """
+import subprocess, sys
+from runner.execution import processes
+listed = []
+sys.addaudithook(lambda event, arguments: event == "os.listdir" and listed.append(arguments[0]))
+class FiveTimes:
+    left = 5
+    def wait(self, timeout_s):
+        self.left -= 1
+        return self.left < 0
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+processes.reap_orphans(FiveTimes())
+child.communicate()
+print(*listed)
+"""
+
+
+def test_processes_are_not_listed_while_no_child_is_dead() -> None:
+    done = subprocess.run([sys.executable, "-c", _IDLE], capture_output=True, text=True, timeout=30, check=True)
+    assert "/proc" not in done.stdout
+
+
 def test_sweep_leaves_runs_of_containers_alone(tmp_path: Path) -> None:
     # An operator in a container is process 1 there, and the names of its runs contain that number. On the node, process
     # 1 is another process.
