@@ -229,7 +229,7 @@ class WorkQueue:
         entry.delayed = self._delayed.push(entry.wish.due, entry)
         first = self._delayed.find_first()
         if first and first[1] is entry:
-            # They wait until the first is due. All wake: doing so for each change was a third of the context switches.
+            # They wait until the first is due, so a later one changes nothing for them. All of them wake.
             self._changed.notify_all()
 
     def _take_out(self, key: Key) -> None:
