@@ -19,6 +19,7 @@ import kubernetes.config
 import pytest
 
 from dev.apigate import ApiGate
+from dev.wait import wait_until
 from runner.drift.check import DriftCheck
 from runner.objects import S3Object
 from s3bucket import secrets
@@ -242,6 +243,11 @@ def test_secret_moves_with_its_key_before_the_old_one_is_deleted(
         writes = [item.action for item in gate.requests() if item.is_write]
     made, deleted = writes.index("POST secrets"), writes.index("DELETE secrets")
     assert max(made, writes.index("POST configmaps")) < min(deleted, writes.index("DELETE configmaps"))
+    # One request each, by uid. Nothing is read for them.
+    actions = [item.action for item in gate.requests()]
+    first = actions.index("DELETE secrets")
+    assert actions[first - 1] == "POST configmaps"
+    assert actions[first : first + 2] == ["DELETE secrets", "DELETE configmaps"]
     assert run.outcome["status"]["secretName"] == "photos-keys"
     # An entry of others stays with the old Secret.
     assert shaped.texts() == shaped.wanted_texts()
@@ -249,6 +255,85 @@ def test_secret_moves_with_its_key_before_the_old_one_is_deleted(
     assert shaped.world.config_map(cr) is not None
     assert user_tags(shaped.world, user_of(cr))["agill.apps/secret"] == "photos-keys"
     assert drift_of(check, cr) == ()
+
+
+def test_check_mode_moves_no_secret_and_reports_that_it_would(shaped: Shaped) -> None:
+    before = shaped.cr
+    cr = shaped.give(name="checked-keys", layout="OBC", **LABELS)
+    run = shaped.world.reconcile(cr, "--check")
+    assert (run.outcome["reason"], run.changed) == ("WouldChange", ["secret"]), run.output
+    assert shaped.world.secret(cr) is shaped.world.config_map(cr) is None
+    shaped.cr = before
+    assert shaped.world.differs(before) == []
+
+
+@contextmanager
+def deletions_refused(shaped: Shaped) -> Iterator[None]:
+    """A ValidatingAdmissionPolicy refuses to delete Secrets, with a message that has what is in them."""
+    core, namespace = shaped.world.core, shaped.namespace
+    api, name = k8s.AdmissionregistrationV1Api(core.api_client), f"deletions-{namespace}"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["secrets"]}
+    content = "'it holds ' + oldObject.data.map(name, name + ' ' + string(oldObject.data[name])).join(' ')"
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "false", "messageExpression": content}],
+    }
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}}
+    core.create_namespaced_secret(namespace, {"metadata": {"name": "probe"}, "data": {"a": "cHJvYmU="}})
+
+    def answer() -> str:
+        try:
+            core.delete_namespaced_secret("probe", namespace, dry_run="All")
+        except k8s.ApiException as error:
+            return str(error.body)
+        return ""
+
+    api.create_validating_admission_policy({"metadata": {"name": name}, "spec": spec})
+    api.create_validating_admission_policy_binding({"metadata": {"name": name}, "spec": binding})
+    try:
+        wait_until(answer, "the policy is in force")
+        assert "it holds a cHJvYmU=" in answer()
+        yield
+    finally:
+        api.delete_validating_admission_policy_binding(name)
+        api.delete_validating_admission_policy(name)
+    wait_until(lambda: not answer(), "the policy is no longer in force")
+    core.delete_namespaced_secret("probe", namespace)
+
+
+def test_former_secret_that_cannot_be_deleted_is_named_and_not_shown_and_the_key_stays(shaped: Shaped) -> None:
+    former = shaped.cr
+    cr = shaped.give(name="later-keys", layout="OBC", **LABELS)
+    with deletions_refused(shaped), requests_of(shaped.world) as requests:
+        runs = [shaped.world.reconcile(cr, "-vvv") for _ in range(2)]
+    for run in runs:
+        assert run.outcome["reason"] == "KubernetesError", run.output
+        assert run.outcome["retry"] == "transient"
+        assert "failed to delete Secret photos-keys: " in run.outcome["message"]
+        for text in (shaped.secret, base64.b64encode(shaped.secret.encode()).decode()):
+            assert text not in run.output
+    assert shaped.world.secret(former) is not None
+    # No run issued another key: the one before has put it into the new Secret.
+    assert not {"CreateAccessKey", "DeleteAccessKey"} & {request["action"] for request in requests}
+    assert shaped.texts() == shaped.wanted_texts()
+    shaped.reconcile()
+    assert shaped.world.secret(former) is None
+
+
+def test_former_secret_that_a_finalizer_keeps_is_not_shown(shaped: Shaped) -> None:
+    """The answer to its deletion is the whole Secret."""
+    former, namespace = shaped.cr, shaped.namespace
+    shaped.patch({"metadata": {"finalizers": ["example.com/keep"]}})
+    cr = shaped.give(name="photos-keys", layout="OBC", **LABELS)
+    run = shaped.world.reconcile(cr, "-vvv")
+    for text in (shaped.secret, base64.b64encode(shaped.secret.encode()).decode()):
+        assert text not in run.output
+    patch = {"metadata": {"finalizers": None}}
+    shaped.world.core.patch_namespaced_secret(former["spec"]["secret"]["name"], namespace, patch)
+    shaped.reconcile()
+    assert shaped.world.secret(former) is None
 
 
 def test_move_that_was_interrupted_is_completed(shaped: Shaped, check: DriftCheck) -> None:

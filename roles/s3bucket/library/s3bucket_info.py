@@ -386,8 +386,7 @@ def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
         "kept_in": kept["metadata"]["name"] if kept else "",
         "config_map": config_map,
         "unwanted": [
-            {"kind": kind, "name": item["metadata"]["name"], "uid": item["metadata"]["uid"]}
-            for kind, item in user.unwanted
+            child_of(wanted, kind, item["metadata"]["name"], item["metadata"]["uid"]) for kind, item in user.unwanted
         ],
         "moving_tags": own.moving_tags(user.found.tags) if user.moves and user.writes_secret and user.found else {},
         "secret_tags": {owner.SECRET: own.name} if user.moves and user.writes_secret else {},

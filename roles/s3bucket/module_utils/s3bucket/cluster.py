@@ -174,7 +174,8 @@ class ApiServer:
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         """Delete the Secret, Service or ConfigMap with this uid; return whether there was one.
 
-        The answer is dropped: for a Secret with finalizers it is the Secret.
+        The answer is dropped: for a Secret with finalizers it is the Secret. The message of an admission policy or
+        webhook may have the Secret, too: in the error about a Secret it is left out.
 
         :raises ReconcileError: KubernetesError, also for another object of that name
         """
@@ -193,7 +194,8 @@ class ApiServer:
         except ApiException as error:
             if error.status == 404:
                 return False
-            message = f"failed to delete {kind} {name}: {_message_of(error)} ({error.status})"
+            answer = str(error.reason) if kind == "Secret" else _message_of(error)
+            message = f"failed to delete {kind} {name}: {answer} ({error.status})"
             raise ReconcileError(Reason.KUBERNETES_ERROR, message) from error
         return True
 
