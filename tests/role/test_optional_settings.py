@@ -14,7 +14,7 @@ import pytest
 
 from dev.examples import example_fields, make_targets
 from s3bucket import owner, read
-from s3bucket.module import remove_account
+from s3bucket.clients import remove_account
 from s3bucket.setting import Call, Comparison, Setting
 from s3bucket.settings import BY_NAME
 from tests.support.objects import tags_of

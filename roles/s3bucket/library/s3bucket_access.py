@@ -118,17 +118,12 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import aws_users, children, owner, store_keys, store_users
 from ansible.module_utils.s3bucket.capabilities import AWS
+from ansible.module_utils.s3bucket.clients import make_client_of_key, refuse
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.errors import ReconcileError, code_of
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.keys import Pair, fingerprint_of
-from ansible.module_utils.s3bucket.module import (
-    make_client_of_key,
-    make_iam_client,
-    read_settings,
-    refuse,
-    tag_user,
-)
+from ansible.module_utils.s3bucket.module import make_iam_client, read_settings, tag_user
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible.module_utils.s3bucket.secrets import Facts, data_of
 from ansible.module_utils.s3bucket.verification import (

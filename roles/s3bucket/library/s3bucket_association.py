@@ -65,8 +65,9 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.s3bucket.associations import create_association, delete_association, try_each
+from ansible.module_utils.s3bucket.clients import make_client, refuse
 from ansible.module_utils.s3bucket.errors import ReconcileError
-from ansible.module_utils.s3bucket.module import make_client, make_module, read_settings, read_wanted, refuse
+from ansible.module_utils.s3bucket.module import make_module, read_settings, read_wanted
 
 _ARGUMENTS: dict[str, Any] = {
     "role_arn": {"type": "str", "default": ""},

@@ -83,19 +83,12 @@ from functools import partial
 
 from ansible.module_utils.s3bucket import owner, store_users, user_record
 from ansible.module_utils.s3bucket.capabilities import AWS, bucket_arguments
+from ansible.module_utils.s3bucket.clients import make_s3_client, refuse
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, UnknownStateError, code_of, failing_to
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
-from ansible.module_utils.s3bucket.module import (
-    make_iam_client,
-    make_module,
-    make_s3_client,
-    read_settings,
-    read_wanted,
-    refuse,
-    tag_user,
-)
+from ansible.module_utils.s3bucket.module import make_iam_client, make_module, read_settings, read_wanted, tag_user
 from ansible.module_utils.s3bucket.namespace import namespace_arguments
-from ansible.module_utils.s3bucket.observe import differing_settings
+from ansible.module_utils.s3bucket.new_bucket import differing_settings
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import check_has_bucket_tags, get_bucket_tags, is_empty, listed
 from ansible.module_utils.s3bucket.role_settings import RoleSettings

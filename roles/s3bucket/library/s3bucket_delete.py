@@ -138,10 +138,11 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import bucket_deletion, user_deletion
 from ansible.module_utils.s3bucket.capabilities import AWS
+from ansible.module_utils.s3bucket.clients import make_s3_client, refuse
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.emptying import Emptying
 from ansible.module_utils.s3bucket.errors import ReconcileError
-from ansible.module_utils.s3bucket.module import make_iam_client, make_s3_client, read_settings, refuse
+from ansible.module_utils.s3bucket.module import make_iam_client, read_settings
 from ansible.module_utils.s3bucket.regions import partition_of
 from ansible.module_utils.s3bucket.role_settings import RoleSettings
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule

@@ -146,18 +146,12 @@ ensure_present()
 
 from ansible.module_utils.s3bucket import children, owner, recent, service_accounts
 from ansible.module_utils.s3bucket.capabilities import AWS
+from ansible.module_utils.s3bucket.clients import refuse
 from ansible.module_utils.s3bucket.connection import connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
-from ansible.module_utils.s3bucket.module import (
-    make_module,
-    make_sources,
-    probe_store,
-    read_cr,
-    read_settings,
-    refuse,
-    with_capabilities,
-)
+from ansible.module_utils.s3bucket.module import make_module, read_cr, read_settings
+from ansible.module_utils.s3bucket.module_sources import make_sources, probe_store, with_capabilities
 from ansible.module_utils.s3bucket.observe import (
     Deletion,
     Observation,

@@ -61,8 +61,8 @@ s3bucket_reason:
 from typing import Any
 
 from ansible.module_utils.s3bucket import store_keys
+from ansible.module_utils.s3bucket.clients import make_client, refuse
 from ansible.module_utils.s3bucket.errors import ReconcileError
-from ansible.module_utils.s3bucket.module import make_client, refuse
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 ARGUMENTS: dict[str, Any] = {

@@ -52,9 +52,9 @@ outcome:
 """
 
 from ansible.module_utils.s3bucket.capabilities import Capabilities
+from ansible.module_utils.s3bucket.clients import make_client, refuse
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
-from ansible.module_utils.s3bucket.module import make_client, refuse
 from ansible.module_utils.s3bucket.outcome import Outcome, Reason
 from ansible.module_utils.s3bucket.owner import Identity
 from ansible.module_utils.s3bucket.read import find_active_keys, find_user

@@ -48,15 +48,10 @@ s3bucket_reason:
 
 import json
 
+from ansible.module_utils.s3bucket.clients import refuse
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
 from ansible.module_utils.s3bucket.json_types import AwsClient
-from ansible.module_utils.s3bucket.module import (
-    make_iam_client,
-    make_module,
-    read_settings,
-    read_wanted,
-    refuse,
-)
+from ansible.module_utils.s3bucket.module import make_iam_client, make_module, read_settings, read_wanted
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.read import listed
 from ansible.module_utils.s3bucket.read_roles import find_role

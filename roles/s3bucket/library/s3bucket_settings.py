@@ -76,17 +76,9 @@ from typing import Any
 from ansible.module_utils.s3bucket import owner
 from ansible.module_utils.s3bucket.aspects import extended_record
 from ansible.module_utils.s3bucket.capabilities import bucket_arguments
+from ansible.module_utils.s3bucket.clients import make_s3_client, make_tagging_client, refuse
 from ansible.module_utils.s3bucket.errors import AWS_ERRORS, ReconcileError, code_of, unknown
-from ansible.module_utils.s3bucket.module import (
-    make_iam_client,
-    make_module,
-    make_s3_client,
-    make_tagging_client,
-    read_settings,
-    read_wanted,
-    refuse,
-    tag_user,
-)
+from ansible.module_utils.s3bucket.module import make_iam_client, make_module, read_settings, read_wanted, tag_user
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.policy import is_same_text, names_entity, names_principal, record_of
 from ansible.module_utils.s3bucket.read import find_bucket_policy, get_bucket_tags, listed

@@ -59,9 +59,10 @@ from typing import Any
 
 from ansible.module_utils.s3bucket import aws_users, store_users
 from ansible.module_utils.s3bucket.capabilities import AWS, Capabilities
+from ansible.module_utils.s3bucket.clients import refuse
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
-from ansible.module_utils.s3bucket.module import make_iam_client, read_settings, refuse
+from ansible.module_utils.s3bucket.module import make_iam_client, read_settings
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 ARGUMENTS: dict[str, Any] = {

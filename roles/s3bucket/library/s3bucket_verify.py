@@ -66,8 +66,8 @@ message:
 
 import time
 
+from ansible.module_utils.s3bucket.clients import make_client_of_key, refuse
 from ansible.module_utils.s3bucket.errors import ReconcileError
-from ansible.module_utils.s3bucket.module import make_client_of_key, refuse
 from ansible.module_utils.s3bucket.verification import Target, check_is_valid, verify_access, wait_until_valid
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 

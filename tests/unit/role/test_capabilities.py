@@ -213,7 +213,7 @@ def test_object_with_a_user_is_refused_by_a_store_without_iam(defaults: dict[str
     def check(capabilities: Capabilities, **spec: Any) -> None:
         spec = {"region": "garage", "bucketName": "photos-bucket", **spec}
         metadata = {"name": "photos", "namespace": "team", "uid": "u"}
-        check_has_iam(wanted_of({"metadata": metadata, "spec": spec}, "c", defaults), capabilities)
+        check_has_iam(wanted_of({"metadata": metadata, "spec": spec}, "c", defaults).username, capabilities)
 
     without = Capabilities(is_aws=False, has_iam=False)
     check(without)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import (
@@ -32,9 +32,6 @@ from .json_types import ApiObject, AwsClient, JsonObject
 from .outcome import Reason
 from .regions import partitions
 from .values import invalid
-
-if TYPE_CHECKING:
-    from .spec import Wanted
 
 # The answers of a store that does not have an action.
 _ABSENT_CODES = (
@@ -367,12 +364,12 @@ def accepts_owner(s3: AwsClient, name: str, owner: str) -> bool:
     return True
 
 
-def check_has_iam(wanted: Wanted, capabilities: Capabilities) -> None:
+def check_has_iam(username: str, capabilities: Capabilities) -> None:
     """Refuse a user in a store that has none.
 
     :raises ReconcileError: InvalidSpec naming the field and what is missing
     """
-    if wanted.username and not capabilities.has_iam:
+    if username and not capabilities.has_iam:
         raise invalid(
             "spec.iamUser",
             "the store has no IAM, so it has no users with access keys: create the object without the field, and give "

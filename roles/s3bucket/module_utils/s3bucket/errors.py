@@ -31,6 +31,15 @@ except ImportError:  # reported by AnsibleAWSModule with the usual hint
         """Used when botocore is not installed."""
 
 
+UNSUPPORTED_CODES = (
+    "NotImplemented",
+    "XNotImplemented",
+    "MethodNotAllowed",
+    "UnsupportedArgument",
+    "UnsupportedOperation",
+)
+"""The error codes of endpoints that do not have an operation or a setting (S3-compatible stores, some regions)."""
+
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 _REASON_OF_CODE = {

@@ -21,6 +21,7 @@ from . import settings, user_record
 from .capabilities import AWS, Capabilities, bucket_arguments, is_absent
 from .errors import (
     AWS_ERRORS,
+    UNSUPPORTED_CODES,
     ReconcileError,
     UnknownStateError,
     code_of,
@@ -33,7 +34,7 @@ from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 from .read_account import iterate_account
 from .rotation import UNTRACKED, LastUse
-from .setting import UNSUPPORTED_CODES, Operation, Read, Setting
+from .setting import Operation, Read, Setting
 from .state import UNSUPPORTED, BucketState, Unread, UserState
 
 # The answers of stores that do not have GetAccessKeyLastUsed.

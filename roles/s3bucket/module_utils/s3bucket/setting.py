@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .errors import ReconcileError, code_of
+from .errors import UNSUPPORTED_CODES, ReconcileError, code_of
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
 
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = Any
 """The value of a setting: each file of ``settings/`` has its own type."""
-
-UNSUPPORTED_CODES = (
-    "NotImplemented",
-    "XNotImplemented",
-    "MethodNotAllowed",
-    "UnsupportedArgument",
-    "UnsupportedOperation",
-)
-"""The error codes of endpoints that do not have a setting (S3-compatible stores, some regions)."""
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: the value of a setting is refused.
 _REFUSAL_CODES = (

@@ -18,10 +18,9 @@ from enum import Enum
 from http import HTTPStatus
 
 from .capabilities import bucket_arguments
-from .errors import AWS_ERRORS, ClientError, ReconcileError, code_of, reason_of, unknown
+from .errors import AWS_ERRORS, UNSUPPORTED_CODES, ClientError, ReconcileError, code_of, reason_of, unknown
 from .json_types import ApiObject, AwsClient
 from .outcome import Reason
-from .setting import UNSUPPORTED_CODES
 
 NEVER, ACCESS, READ_WRITE = "Never", "Access", "ReadWrite"
 MODES = (NEVER, ACCESS, READ_WRITE)

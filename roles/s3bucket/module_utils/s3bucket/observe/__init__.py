@@ -13,7 +13,6 @@ region).
 from __future__ import annotations
 
 from .account import ask_account
-from .bucket import differing_settings
 from .deletion import Deletion, observe_deletion
 from .observation import Observation, UserDeletion, UserObservation, outcome_status, user_status
 from .present import observe
@@ -30,7 +29,6 @@ __all__ = [
     "UserObservation",
     "Users",
     "ask_account",
-    "differing_settings",
     "observe",
     "observe_deletion",
     "outcome_status",

@@ -7,12 +7,10 @@ from datetime import datetime, timedelta
 
 from .. import aspects, owner, recent
 from ..errors import ReconcileError
-from ..json_types import ApiObject, AwsClient
 from ..keys import Pair
 from ..outcome import Reason
 from ..policy import find_replaced
 from ..read import is_empty, read_settings
-from ..setting import Comparison
 from ..settings import BY_NAME
 from ..spec import Wanted, check_tag_count
 from ..state import BucketState, UserState
@@ -281,19 +279,3 @@ def _leave_replaced_principals(wanted: Wanted, seen: Observation) -> None:
         "policy in any other way too, for example its Id or a Sid"
     )
     seen.defer(ReconcileError(Reason.INVALID_SPEC, message), "policy")
-
-
-def differing_settings(wanted: Wanted, s3: AwsClient, bucket_owner: str) -> ApiObject:
-    """The arguments of s3bucket_settings for a bucket that this run has just created."""
-    due = aspects.due_settings(wanted, wanted.creation_tags)
-    case = Comparison(wanted, read_settings(s3, wanted.bucket, bucket_owner, due))
-    found = aspects.arguments(case, aspects.differing(case))
-    missing = [setting.name for setting in aspects.unsupported(case)]
-    if missing:
-        found["unsupported"] = missing
-    unread = [problem.message for problem in aspects.unread(case).values()]
-    if unread:
-        found["unread"] = unread
-    if owner.INITIAL in wanted.creation_tags:
-        found |= {"tags": wanted.bucket_tags, "purge_tags": True}
-    return found

@@ -59,7 +59,7 @@ def observe(wanted: Wanted, sources: Sources) -> Observation:
 
 def _read(wanted: Wanted, sources: Sources) -> Found:
     """Read what exists, after checking that the spec fits the account."""
-    check_has_iam(wanted, sources.capabilities)
+    check_has_iam(wanted.username, sources.capabilities)
     account = ask_account(wanted, sources.sts, sources.sts_of, sources.capabilities)
     check_namespace(wanted, account)
     check_lockout(wanted, account)
