@@ -158,44 +158,23 @@ class ApiServer:
         if not is_new(manifest):
             path, names = f"{path}/{{name}}", {**names, "name": metadata["name"]}
             method, content_type = "PATCH", "application/strategic-merge-patch+json"
-        with _reaching():
-            answer = self._api.request(
-                method,
-                path,
-                manifest,
-                path_params=names,
-                query_params=query,
-                content_type=content_type,
-                serialize=False,
-                _request_timeout=_TIMEOUT_S,
-            )
-            _read(answer)
+        self._request(method, path, names, manifest, query_params=query, content_type=content_type)
 
     def delete(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         """Delete the Secret, Service or ConfigMap with this uid; return whether there was one.
 
-        The answer is dropped: for a Secret with finalizers it is the Secret. The message of an admission policy or
-        webhook may have the Secret, too: in the error about a Secret it is left out.
+        The answer is dropped: for a Secret with finalizers it is the Secret.
 
         :raises ReconcileError: KubernetesError, also for another object of that name
         """
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
-            with _reaching():
-                answer = self._api.request(
-                    "DELETE",
-                    f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s/{{name}}",
-                    body,
-                    path_params={"namespace": namespace, "name": name},
-                    serialize=False,
-                    _request_timeout=_TIMEOUT_S,
-                )
-                _read(answer)
+            path = f"/api/v1/namespaces/{{namespace}}/{kind.lower()}s/{{name}}"
+            self._request("DELETE", path, {"namespace": namespace, "name": name}, body)
         except ApiException as error:
             if error.status == 404:
                 return False
-            answer = str(error.reason) if kind == "Secret" else _message_of(error)
-            message = f"failed to delete {kind} {name}: {answer} ({error.status})"
+            message = f"failed to delete {kind} {name}: {_shown(kind, error)} ({error.status})"
             raise ReconcileError(Reason.KUBERNETES_ERROR, message) from error
         return True
 
@@ -217,21 +196,11 @@ class ApiServer:
             return _reduced(parse_json(text), kind)
 
     def _get(
-        self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]], **more: object
+        self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]], **more: Any
     ) -> bytes | None:
         namespace = names.get("namespace", "")
         try:
-            with _reaching():
-                answer = self._api.request(
-                    "GET",
-                    path,
-                    path_params=names,
-                    query_params=query,
-                    serialize=False,
-                    _request_timeout=_TIMEOUT_S,
-                    **more,
-                )
-                return _read(answer)
+            return self._request("GET", path, names, query_params=query, **more)
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -246,6 +215,20 @@ class ApiServer:
             refused = ForbiddenError if error.status == _FORBIDDEN else ReconcileError
             why = f"{error.reason} ({error.status})"
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
+
+    def _request(
+        self, method: str, path: str, names: dict[str, str], body: ApiObject | None = None, **more: Any
+    ) -> bytes:
+        """The answer's bytes.
+
+        :raises ApiException: for an answer that is an error
+        :raises ReconcileError: KubernetesError when there is no answer
+        """
+        with _reaching():
+            answer = self._api.request(
+                method, path, body, path_params=names, serialize=False, _request_timeout=_TIMEOUT_S, **more
+            )
+            return _read(answer)
 
 
 @contextlib.contextmanager
@@ -298,8 +281,13 @@ def _message_of(error: ApiException) -> str:
     return (message or str(error.reason))[:_MAX_MESSAGE]
 
 
+def _shown(kind: str, error: ApiException) -> str:
+    """What of an answer about an object may be shown: an admission policy may repeat a Secret in its message."""
+    return str(error.reason) if kind == "Secret" else _message_of(error)
+
+
 def _rejection(manifest: ApiObject, error: ApiException) -> RejectedError:
-    """Why the API server did not write an object. An admission policy may repeat a Secret in its message."""
+    """Why the API server did not write an object."""
     child, status = f"{manifest['kind']} {manifest['metadata']['name']}", int(error.status)
     if _is_another(manifest, error):
         message = (
@@ -307,7 +295,7 @@ def _rejection(manifest: ApiObject, error: ApiException) -> RejectedError:
             "the S3 object"
         )
         return RejectedError(Reason.CONFLICT, message, status)
-    why = str(error.reason) if manifest["kind"] == "Secret" else _message_of(error)
+    why = _shown(manifest["kind"], error)
     return RejectedError(Reason.KUBERNETES_ERROR, f"failed to write {child}: {why} ({status})", status)
 
 
