@@ -116,10 +116,10 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible.module_utils.s3bucket import aws_users, children, owner, store_keys, store_users
+from ansible.module_utils.s3bucket import aws_users, children, owner, store_keys
 from ansible.module_utils.s3bucket.capabilities import AWS
 from ansible.module_utils.s3bucket.clients import make_client_of_key, refuse
-from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.connection import CONNECTION_ARGUMENTS, connect
 from ansible.module_utils.s3bucket.errors import ReconcileError, code_of
 from ansible.module_utils.s3bucket.json_types import ApiObject, AwsClient
 from ansible.module_utils.s3bucket.keys import Pair, fingerprint_of
@@ -155,8 +155,7 @@ ARGUMENTS: dict[str, Any] = {
     },
     "more_tags": {"type": "dict", "default": {}},
     "settings": {"type": "str", "default": "{}"},
-    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
-    "working_directory": {"type": "str", "default": ""},
+    **CONNECTION_ARGUMENTS,
 }
 
 
@@ -198,14 +197,11 @@ def issue(module: AnsibleAWSModule, settings: RoleSettings) -> str:
 
 def finish_tags(iam: AwsClient, given: ApiObject, recorded: dict[str, str], settings: RoleSettings) -> None:
     """Remove the tag that records that a key is being created, and of an older user all that it should not have."""
-    user, tags = given["user"], {**given["tags"], **recorded}
     capabilities = settings.known_capabilities or AWS
-    if not capabilities.is_aws:
-        store_users.write_tags(iam, user, tags, purges=True, has_tags=capabilities.user_tags)
-    elif given["is_new"]:
-        aws_users.remove_tags(iam, user, [owner.UNMANAGED_KEYS])
+    if capabilities.is_aws and given["is_new"]:
+        aws_users.remove_tags(iam, given["user"], [owner.UNMANAGED_KEYS])
     else:
-        aws_users.write_tags(iam, user, tags, purges=True)
+        tag_user(iam, given["user"], {**given["tags"], **recorded}, capabilities, purges=True)
 
 
 if __name__ == "__main__":

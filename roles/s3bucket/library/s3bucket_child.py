@@ -57,7 +57,7 @@ s3bucket_message:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.connection import CONNECTION_ARGUMENTS, connect
 from ansible.module_utils.s3bucket.errors import ReconcileError
 
 
@@ -67,8 +67,7 @@ def main() -> None:
         argument_spec={
             "manifest": {"type": "dict", "required": True},
             "data": {"type": "dict", "default": {}, "no_log": True},
-            "kubernetes": {"type": "str", "default": "{}", "no_log": True},
-            "working_directory": {"type": "str", "default": ""},
+            **CONNECTION_ARGUMENTS,
         },
         supports_check_mode=True,
     )

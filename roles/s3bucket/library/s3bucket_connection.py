@@ -52,7 +52,7 @@ ensure_present()
 import botocore.session
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.aspects import OPERATIONS
-from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.connection import CONNECTION_ARGUMENTS, connect
 from ansible.module_utils.s3bucket.errors import ReconcileError
 
 
@@ -60,8 +60,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "kubernetes": {"type": "str", "default": "{}", "no_log": True},
-            "working_directory": {"type": "str", "default": ""},
+            **CONNECTION_ARGUMENTS,
         },
         supports_check_mode=True,
     )

@@ -139,7 +139,7 @@ from typing import Any
 from ansible.module_utils.s3bucket import bucket_deletion, user_deletion
 from ansible.module_utils.s3bucket.capabilities import AWS
 from ansible.module_utils.s3bucket.clients import make_s3_client, refuse
-from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.connection import CONNECTION_ARGUMENTS, connect
 from ansible.module_utils.s3bucket.emptying import Emptying
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.module import make_iam_client, read_settings
@@ -172,8 +172,7 @@ ARGUMENTS: dict[str, Any] = {
         },
     },
     "settings": {"type": "str", "default": "{}"},
-    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
-    "working_directory": {"type": "str", "default": ""},
+    **CONNECTION_ARGUMENTS,
 }
 
 

@@ -147,7 +147,7 @@ ensure_present()
 from ansible.module_utils.s3bucket import children, owner, recent, service_accounts
 from ansible.module_utils.s3bucket.capabilities import AWS
 from ansible.module_utils.s3bucket.clients import refuse
-from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.connection import CONNECTION_ARGUMENTS, connect
 from ansible.module_utils.s3bucket.defaults import defaults_of
 from ansible.module_utils.s3bucket.errors import NoSuchRegionError, ReconcileError
 from ansible.module_utils.s3bucket.module import make_module, read_cr, read_settings
@@ -174,8 +174,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 VARIABLES: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "defaults": {"type": "raw", "default": {}},
-    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
-    "working_directory": {"type": "str", "default": ""},
+    **CONNECTION_ARGUMENTS,
 }
 
 

@@ -66,7 +66,7 @@ from typing import Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.s3bucket.cluster import ApiServer
-from ansible.module_utils.s3bucket.connection import connect
+from ansible.module_utils.s3bucket.connection import CONNECTION_ARGUMENTS, connect
 from ansible.module_utils.s3bucket.errors import ForbiddenError, ReconcileError
 from ansible.module_utils.s3bucket.outcome import Reason
 from ansible.module_utils.s3bucket.role_settings import (
@@ -92,8 +92,7 @@ def main() -> None:
             "operator": {"type": "str", "default": ""},
             "namespace": {"type": "str", "default": ""},
             "variables": {"type": "str", "required": True},
-            "kubernetes": {"type": "str", "default": "{}", "no_log": True},
-            "working_directory": {"type": "str", "default": ""},
+            **CONNECTION_ARGUMENTS,
         },
         supports_check_mode=True,
     )

@@ -62,7 +62,7 @@ from ansible.module_utils.s3bucket.capabilities import AWS, Capabilities
 from ansible.module_utils.s3bucket.clients import refuse
 from ansible.module_utils.s3bucket.errors import ReconcileError
 from ansible.module_utils.s3bucket.json_types import AwsClient
-from ansible.module_utils.s3bucket.module import make_iam_client, read_settings
+from ansible.module_utils.s3bucket.module import make_iam_client, read_settings, tag_user
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 ARGUMENTS: dict[str, Any] = {
@@ -91,13 +91,10 @@ def main() -> None:
 
 def change(iam: AwsClient, given: dict[str, Any], capabilities: Capabilities) -> bool:
     """Set boundary and tags; return whether any of them differed."""
-    name, tags = given["name"], given["tags"]
-    boundary, purges = given["boundary"], given["purge_tags"]
-    if capabilities.is_aws:
-        has_boundary = bool(boundary) and aws_users.set_boundary(iam, name, boundary)
-        return aws_users.write_tags(iam, name, tags, purges=purges) or has_boundary
-    has_boundary = bool(boundary) and store_users.set_boundary(iam, name, boundary)
-    return store_users.write_tags(iam, name, tags, purges=purges, has_tags=capabilities.user_tags) or has_boundary
+    name, boundary = given["name"], given["boundary"]
+    set_boundary = aws_users.set_boundary if capabilities.is_aws else store_users.set_boundary
+    has_boundary = bool(boundary) and set_boundary(iam, name, boundary)
+    return tag_user(iam, name, given["tags"], capabilities, purges=given["purge_tags"]) or has_boundary
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def write_tags(iam: AwsClient, name: str, tags: dict[str, str], *, purges: bool)
     :param purges: whether its other tags are removed. They are read now, not taken from an earlier read
     :raises ReconcileError: for an error of AWS
     """
-    with failing_to(f"tag IAM user {name} (iam:TagUser, iam:UntagUser)"):
+    with failing_to(f"tag IAM user {name} (iam:TagUser{', iam:UntagUser' if purges else ''})"):
         found = tags_in(iam.get_user(UserName=name)["User"].get("Tags") or []) if purges else {}
         changed = {key: text for key, text in tags.items() if found.get(key) != text}
         removed = [key for key in found if key not in tags]

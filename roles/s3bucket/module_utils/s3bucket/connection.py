@@ -26,6 +26,11 @@ from .errors import ReconcileError
 from .json_types import ApiObject
 from .outcome import Reason
 
+# The arguments of each module that connects.
+CONNECTION_ARGUMENTS: ApiObject = {
+    "kubernetes": {"type": "str", "default": "{}", "no_log": True},
+    "working_directory": {"type": "str", "default": ""},
+}
 _DEFAULT_KUBECONFIG = "~/.kube/config"
 _PREFIX = "K8S_AUTH_"
 if TYPE_CHECKING:

@@ -8,12 +8,10 @@ from datetime import UTC, datetime
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from . import store_users
+from . import aws_users, store_users
 from .capabilities import Capabilities
 from .clients import make_client
-from .errors import failing_to
 from .json_types import ApiObject, AwsClient
-from .read import listed
 from .regions import region_of_iam
 from .role_settings import RoleSettings
 from .spec import Wanted, invalid, wanted_of
@@ -69,14 +67,15 @@ def make_iam_client(module: AnsibleAWSModule, settings: RoleSettings) -> AwsClie
     return make_client(module, "iam", region=region_of_iam(str(module.region), is_aws=settings.is_aws))
 
 
-def tag_user(iam: AwsClient, name: str, tags: dict[str, str], capabilities: Capabilities | None) -> None:
-    """Put tags on an IAM user; its other tags stay.
+def tag_user(
+    iam: AwsClient, name: str, tags: dict[str, str], capabilities: Capabilities | None, *, purges: bool = False
+) -> bool:
+    """Put tags on an IAM user; return whether anything was written.
 
     :param capabilities: what the endpoint has; None for AWS
-    :raises ReconcileError: for an error of AWS
+    :param purges: whether its other tags are removed
+    :raises ReconcileError: for an error of AWS or of the store
     """
-    if capabilities is not None and not capabilities.is_aws:
-        store_users.write_tags(iam, name, tags, purges=False, has_tags=capabilities.user_tags)
-        return
-    with failing_to(f"tag IAM user {name} (iam:TagUser)"):
-        iam.tag_user(UserName=name, Tags=listed(tags))
+    if capabilities is None or capabilities.is_aws:
+        return aws_users.write_tags(iam, name, tags, purges=purges)
+    return store_users.write_tags(iam, name, tags, purges=purges, has_tags=capabilities.user_tags)
