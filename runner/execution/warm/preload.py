@@ -61,7 +61,7 @@ _MODULES = (
 _MODULE_UTILS = ("amazon.aws.plugins.module_utils.s3",)
 # What runs for an object load. Other runs load other playbooks.
 _PLAYBOOK = "operator.yml"
-# The services of its clients, each with a request whose answer has pages; empty for none.
+# The services of its clients, each with a request that is answered in pages; empty for none.
 _SERVICES = {"s3": "list_buckets", "iam": "list_users", "sts": ""}
 
 

@@ -43,7 +43,7 @@ def answer(members: str, marker: str) -> bytes:
 
 
 def iam_of(*pages: list[str], status: int = 200) -> Any:
-    """A client whose requests are answered here. Each page refers to the next one."""
+    """A client. Its requests are answered here, and each page refers to the next one."""
     client = boto3.client("iam", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 
     def send(request: Any, **_: object) -> AWSResponse:

@@ -35,7 +35,7 @@ class Readings:
         return list(self._users.items())
 
     def find(self, not_before: float) -> type[object]:
-        """How the user of an object is read, whose shard this replica has since then."""
+        """How the user of an object is read. This replica has the shard of the object since then."""
         return type(self.cache.get_reader(None, ["photos"], not_before))
 
 
@@ -69,7 +69,7 @@ def test_object_is_not_judged_by_a_reading_that_began_before_its_shard_was_gaine
     readings.during = gain
     assert readings.find(0.0) is ALL
     assert readings.find(1003.0) is ALONE
-    # In the moment of the reading: nobody knows which was first.
+    # In the moment of the reading: it is not known which was first.
     assert readings.find(1000.0) is ALONE
     assert readings.find(999.0) is ALL
     assert readings.begun == [1000.0]
