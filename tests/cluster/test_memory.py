@@ -61,11 +61,11 @@ def _touch(world: World, namespace: str) -> None:
 def test_operator_stays_within_its_memory_at_start_and_afterwards(
     world: World, attacked: str, tmp_path: Path, new_name: Any
 ) -> None:
-    def make_object() -> dict[str, Any]:
+    def make_object(name: str) -> dict[str, Any]:
         spec = {"region": "us-east-1", "bucketName": new_name("bucket"), "iamUser": {"username": new_name("user")}}
-        return world.make_object(attacked, new_name("cr"), spec)
+        return world.make_object(attacked, name, spec)
 
-    first = make_object()
+    first = make_object(new_name("cr"))
     # A Secret of the object itself, with more data than an access key.
     _create(world, attacked, secret_of(first, _MANY_KEYS))
     with limited(_LIMIT_MB) as prefix:
@@ -73,15 +73,13 @@ def test_operator_stays_within_its_memory_at_start_and_afterwards(
         operator = Operator(world, tmp_path, *arguments, "--log-level", "debug", prefix=prefix)
         try:
             wait_ready(world, first)
-            taken = [make_object() for _ in range(4)]
             # Another user's large Secrets have the names of the objects' own Secrets. Each check reads them by name.
-            for number, cr in enumerate(taken):
-                data = _MANY_KEYS if number % 2 else {"a": _LARGE}
-                body = {"metadata": {"name": f"{cr['metadata']['name']}-iam-secret"}, "stringData": data}
-                if world.secret(cr) is None:
-                    _create(world, attacked, body)
+            for data in (_MANY_KEYS, {"a": _LARGE}) * 2:
+                name = new_name("cr")
+                _create(world, attacked, {"metadata": {"name": f"{name}-iam-secret"}, "stringData": data})
+                make_object(name)
             _touch(world, attacked)
-            last = make_object()
+            last = make_object(new_name("cr"))
             wait_ready(world, last)
             wait_until(lambda: len(operator.reconciles_of(last)) > 3, "syncs go on")
             assert operator.process.poll() is None

@@ -70,7 +70,7 @@ class ApiServer:
         query = [("labelSelector", f"{LABEL_NAME}={name}"), ("limit", str(_MAX_SECRETS))]
         path, names = "/api/v1/namespaces/{namespace}/secrets", {"namespace": namespace}
         try:
-            text = self._get("Secrets", path, names, query, header_params={"Accept": _ONLY_METADATA})
+            text = self._get("Secrets", path, names, query, {"Accept": _ONLY_METADATA})
         except ForbiddenError:
             return []
         with _PARSING:
@@ -196,11 +196,16 @@ class ApiServer:
             return _reduced(parse_json(text), kind)
 
     def _get(
-        self, what: str, path: str, names: dict[str, str], query: list[tuple[str, str]], **more: Any
+        self,
+        what: str,
+        path: str,
+        names: dict[str, str],
+        query: list[tuple[str, str]],
+        headers: dict[str, str] | None = None,
     ) -> bytes | None:
         namespace = names.get("namespace", "")
         try:
-            return self._request("GET", path, names, query_params=query, **more)
+            return self._request("GET", path, names, query_params=query, header_params=headers or {})
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -217,7 +222,7 @@ class ApiServer:
             raise refused(Reason.KUBERNETES_ERROR, f"failed to read {what}: {why}") from error
 
     def _request(
-        self, method: str, path: str, names: dict[str, str], body: ApiObject | None = None, **more: Any
+        self, method: str, path: str, names: dict[str, str], body: ApiObject | None = None, **more: object
     ) -> bytes:
         """The answer's bytes.
 
