@@ -40,8 +40,8 @@ _BEFORE_ROLE = [
                  envvar="EVENT_DELAY", show_envvar=True,
                  help="Seconds within which an event must arrive after the operator has changed a bucket. Otherwise a "
                       "rule, a trail or a policy does not work, and the objects of that region are checked each "
-                      "--sync-period until one arrives. CloudTrail takes about 5 minutes, sometimes more. 0: this is "
-                      "not checked."),
+                      "--sync-period until one arrives. CloudTrail takes about 5 minutes, sometimes more, so fewer "
+                      "than 300 are refused for a queue at AWS. 0: this is not checked."),
     click.option("--max-concurrent-reconciles", type=click.IntRange(min=1), default=3, show_default=True,
                  envvar=["MAX_CONCURRENT_RECONCILES_S3_AGILL_APPS", "MAX_CONCURRENT_RECONCILES"], show_envvar=True,
                  help="Objects that are reconciled at a time."),
@@ -162,9 +162,26 @@ def make_operator(base: Path, role: RoleOptions, flags: dict[str, object]) -> Op
     paths = {"project_dir": role.project_dir, "work_dir": processes.short_path(base)}
     # once works on all objects.
     settings = Settings.of({"sharding": False, **flags, **paths, "role": role.settings})
+    _check_event_delay(settings)
     if settings.sharding and not settings.leader_elect:
         raise click.UsageError("--sharding needs Leases: leave out --no-leader-elect")
     try:
         return Operator(settings, connect(settings.watch_namespaces))
     except TermsError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _check_event_delay(settings: Settings) -> None:
+    """Refuse a time within which most events of AWS cannot arrive.
+
+    :raises click.UsageError: with the remedy
+    """
+    from runner.control.canary import LEAST_LIMIT_S
+
+    url, delay_s = settings.event_queue, settings.event_delay_s
+    if url is not None and url.is_of_aws and 0 < delay_s < LEAST_LIMIT_S:
+        raise click.UsageError(
+            f"--event-delay {delay_s:g} is shorter than CloudTrail takes, which is about 5 minutes: events of the "
+            "operator's own changes would be taken for missing. Give at least "
+            f"{LEAST_LIMIT_S}, or 0 to turn this off (EVENT_DELAY; eventDelay of the chart)."
+        )

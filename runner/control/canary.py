@@ -28,6 +28,11 @@ from s3bucket.outcome import Outcome
 # Aspects that are repaired by a call for which CloudTrail has an event in every region and partition.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
 _WRITTEN = frozenset({"bucket", "tags", "policy", "versioning", "public_access_block", "encryption", "lifecycle"})
+LEAST_LIMIT_S = 300
+"""CloudTrail delivers an event "within an average of about 5 minutes" of the call, which is not guaranteed. With a
+shorter limit each change of the operator's own would end the longer period, and its event would begin it again.
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/get-and-view-cloudtrail-log-files.html
+"""
 # AWS has fewer regions. A message is text that others can influence.
 _MAX_REGIONS = 100
 # Unanswered changes of a region: many of a burst may be of objects that are deleted before the limit.

@@ -223,6 +223,10 @@ IMPOSSIBLE = {
         "aws.provider=Other,eventQueueURL=https://sqs.eu-central-1.amazonaws.com/111122223333/x",
         "eventQueueURL needs AWS",
     ),
+    "event-delay-of-aws": (
+        "eventDelay=299,eventQueueURL=https://sqs.eu-central-1.amazonaws.com/111122223333/x",
+        "eventDelay must be at least 300",
+    ),
     "too-many-replicas": ("sharding.enabled=true,replicas=17", "replicas must be at most 16"),
     "two-config-files": (
         "aws.addressingStyle=path,extraEnv[0].name=AWS_CONFIG_FILE,extraEnv[0].value=/x",

@@ -47,6 +47,9 @@
 {{- if and .Values.eventQueueURL (eq .Values.aws.provider "Other") -}}
 {{- fail "eventQueueURL needs AWS: leave it out with aws.provider Other, or the operator does not start" -}}
 {{- end -}}
+{{- if and (regexMatch "^https?://[^/]+\\.(amazonaws\\.com|amazonaws\\.com\\.cn|api\\.aws)/" .Values.eventQueueURL) (gt (int .Values.eventDelay) 0) (lt (int .Values.eventDelay) 300) -}}
+{{- fail "eventDelay must be at least 300, as CloudTrail takes about 5 minutes, or 0 to turn it off; or the operator does not start" -}}
+{{- end -}}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) -}}
 {{- fail "metrics.port and health.port must differ: each is served by its own listener" -}}
 {{- end -}}

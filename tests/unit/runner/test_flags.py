@@ -14,6 +14,8 @@ from runner.queue_url import QueueURL
 from runner.settings import find_other_core
 from tests.support.world import PROJECT
 
+AT_AWS = "https://sqs.eu-central-1.amazonaws.com/123456789012/events"
+
 
 def parse(*arguments: str) -> dict[str, object]:
     command = main.commands["run"]
@@ -72,6 +74,29 @@ def test_queue_of_events_needs_aws() -> None:
     done = CliRunner().invoke(main, ["run", "--event-queue-url", url, "--provider", "Other"])
     assert done.exit_code == 2
     assert "--event-queue-url needs AWS" in done.output
+
+
+@pytest.mark.parametrize(
+    ("delay", "url", "is_refused"),
+    [
+        ("299", AT_AWS, True),
+        ("0.5", "https://vpce-0a.sqs.us-east-1.vpce.amazonaws.com/123456789012/events", True),
+        ("1", "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/events", True),
+        ("1", "https://sqs.us-east-1.api.aws/123456789012/events", True),
+        ("300", AT_AWS, False),
+        ("0", AT_AWS, False),
+        ("1", "http://127.0.0.1:5000/123456789012/events", False),
+        ("1", "http://sqs.us-east-1.localhost.localstack.cloud:4566/123456789012/events", False),
+        ("1", "", False),
+    ],
+)
+def test_event_delay_that_cloudtrail_does_not_keep_is_refused_at_aws(delay: str, url: str, is_refused: bool) -> None:
+    """Elsewhere, as in tests, events may come at once."""
+    nowhere = {"KUBECONFIG": "/nowhere", "KUBERNETES_SERVICE_HOST": None}
+    arguments = ["run", "--event-queue-url", url, "--event-delay", delay]
+    done = CliRunner(env=nowhere).invoke(main, arguments)
+    assert (done.exit_code == 2) is is_refused, done.output
+    assert ("--event-delay" in done.output and "at least 300, or 0 to turn" in done.output) is is_refused
 
 
 def test_namespace_that_is_named_twice_is_watched_once() -> None:

@@ -30,7 +30,7 @@ from .errors import (
 )
 from .json_types import ApiObject, AwsClient, JsonObject
 from .outcome import Reason
-from .regions import partitions
+from .regions import is_host_of_aws
 from .values import invalid
 
 # The answers of a store that does not have an action.
@@ -159,9 +159,7 @@ def bucket_arguments(name: str, owner: str) -> dict[str, str]:
 
 def is_aws_endpoint(client: AwsClient) -> bool:
     """Whether the client sends its requests to AWS itself."""
-    host = urlsplit(str(client.meta.endpoint_url)).hostname or ""
-    suffixes = [name for item in partitions().values() for name in (item.dns_suffix, item.dual_stack_suffix)]
-    return host.endswith(tuple(f".{suffix}" for suffix in suffixes if suffix))
+    return is_host_of_aws(urlsplit(str(client.meta.endpoint_url)).hostname or "")
 
 
 def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> Capabilities:

@@ -59,6 +59,12 @@ def is_name_at_aws(region: str) -> bool:
     return _NAME.fullmatch(region) is not None
 
 
+def is_host_of_aws(host: str) -> bool:
+    """Whether a host is an endpoint of AWS itself, by its name."""
+    suffixes = [name for item in partitions().values() for name in (item.dns_suffix, item.dual_stack_suffix)]
+    return host.endswith(tuple(f".{suffix}" for suffix in suffixes if suffix))
+
+
 def is_known(region: str) -> bool:
     """Whether botocore lists the region."""
     return any(region in item.regions for item in partitions().values())
