@@ -140,7 +140,7 @@ class Canary:
         return found
 
     def forget(self) -> None:
-        """The queue failed: an event may be lost."""
+        """The queue failed, or messages waited for long: an event may be lost."""
         with self._lock:
             self._changed.clear()
 

@@ -9,10 +9,13 @@ next replica that asks, until it is the right one.
 
 While the queue works, objects wait for the longer period (:class:`Feed`). When it fails, all objects are checked within
 one sync period, and the longer period begins again only after the queue has worked for a sync period: a queue that
-fails again and again costs no more checks than none. A region from which events do not arrive
-(:mod:`runner.control.canary`) is a failure, too, but only for the objects with a bucket in it, unless the events of IAM
-come from it. So whoever may choose a region for a bucket ends no longer period of others. It ends with the first event
-from there.
+fails again and again costs no more checks than none. Messages that waited for longer than a sync period are a failure,
+too: without a queue the objects would have been checked sooner, and SQS drops what waits for longer than the queue's
+retention.
+
+A region from which events do not arrive (:mod:`runner.control.canary`) is a failure, too, but only for the objects with
+a bucket in it, unless the events of IAM come from it. So whoever may choose a region for a bucket ends no longer period
+of others. It ends with the first event from there.
 
 Threads: one, in :meth:`Changes.run`. :class:`Feed` and :class:`Names` are used by any.
 """
@@ -51,6 +54,8 @@ _PAUSE_S = 0.05
 _LEAST_WAIT_S = 1.0
 _PRUNE_AT = 1000
 _SYNCED_POLL_S = 0.2
+# A request may take so long, with its repetitions. A message that waits less is not late, whatever the sync period is.
+_LEAST_LATE_S = 60.0
 # As if it had been due for so long.
 _AHEAD_S = 3600.0
 # Not the home region of that partition: https://docs.aws.amazon.com/general/latest/gr/iam-service.html
@@ -59,6 +64,12 @@ _REMEDY = (
     "in this region, check that a trail records write management events and is logging, that the EventBridge rule is "
     "enabled and matches s3.amazonaws.com, the operator's own changes included, and that the policies of its target "
     "and of the queue let the events through"
+)
+
+
+_REMEDY_OF_LATE = (
+    "more messages arrive than the operator receives (s3_operator_events_total), it gets too little CPU, or the queue "
+    "delays messages: narrow the EventBridge rule, give the operator more CPU, or more replicas with shards"
 )
 
 
@@ -210,6 +221,8 @@ class Changes:
         self._backoff = Backoff(_MAX_RETRY_S, chance=self._chance)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._failures = 0
+        # When the first message could be received.
+        self._began: float | None = None
         # When the queue began to work again; None while it fails.
         self._works_since: float | None = None
         self._works = False
@@ -234,6 +247,7 @@ class Changes:
     def receive(self) -> float:
         """One request for messages, and what follows from them. Returns in how many seconds to ask for the next."""
         started = self._clock()
+        self._began = started if self._began is None else self._began
         try:
             messages = self._queue.receive()
             others = self._take_all(messages)
@@ -242,7 +256,10 @@ class Changes:
         except QueueError as error:
             self._fail(str(error))
             return self._backoff.next_s()
-        self._work_again()
+        self._failures = 0
+        self._backoff.reset()
+        if not self._are_late(messages):
+            self._work_again()
         if len(messages) < BATCH:
             # No message waits that arrived before the request.
             self._report_silence(self._canary.find_silent(started))
@@ -306,23 +323,38 @@ class Changes:
         if len(self._seen) > _MAX_REMEMBERED:
             self._seen.popitem(last=False)
 
+    def _are_late(self, messages: Iterable[Message]) -> bool:
+        """Whether messages waited too long, apart from those that were there at the start: then all are checked."""
+        waited_s = max((message.waited_s for message in messages), default=0.0)
+        self._metrics.wait.set(waited_s)
+        late_s = min(waited_s, self._clock() - (self._began or 0.0))
+        if late_s <= max(self._sync_period_s, _LEAST_LATE_S):
+            return False
+        fields: dict[str, str | int] = {"waited_s": round(waited_s), "remedy": _REMEDY_OF_LATE}
+        self._end_period("events of AWS arrive late: all objects are checked each sync period", fields)
+        return True
+
     def _work_again(self) -> None:
         now = self._clock()
-        self._failures = 0
-        self._backoff.reset()
         self._works_since = now if self._works_since is None else self._works_since
         self._works = self._works or not self._has_failed or now >= self._works_since + self._sync_period_s
 
     def _fail(self, problem: str) -> None:
         self._failures += 1
         self._works_since = None
-        if self._failures <= _TOLERATED or (self._has_failed and not self._works):
+        if self._failures > _TOLERATED:
+            message = "events of AWS are not received: all objects are checked each sync period"
+            self._end_period(message, {"error": problem})
+
+    def _end_period(self, message: str, fields: dict[str, str | int]) -> None:
+        """End the longer period of all objects."""
+        self._works_since = None
+        # An event may be lost.
+        self._canary.forget()
+        if self._has_failed and not self._works:
             return
         self._works, self._has_failed = False, True
-        self._canary.forget()
-        _LOG.warning(
-            "events of AWS are not received: all objects are checked each sync period", extra={"error": problem}
-        )
+        _LOG.warning(message, extra=fields)
         self._update()
 
     def _report_silence(self, found: Iterable[Silence]) -> None:

@@ -301,14 +301,21 @@ class EventMetrics:
         self._last.set(math.nan)
         self.up = Gauge(
             "s3_operator_event_queue_up",
-            "1 while events of AWS are received, 0 while the queue fails or a region's do not arrive; NaN: no queue",
+            "1 while events of AWS are received, 0 while the queue fails, is late or lacks a region's; NaN: no queue",
             registry=registry,
         )
         self.up.set(math.nan)
+        self.wait = Gauge(
+            "s3_operator_event_wait_seconds",
+            "The longest time that one of the messages that were received last had been in the queue; NaN: no queue",
+            registry=registry,
+        )
+        self.wait.set(math.nan)
 
     def start(self, results: Iterable[str]) -> None:
         """Begin with zero: of a series that begins with its first message Prometheus sees no increase."""
         self.up.set(0)
+        self.wait.set(0)
         # A queue that never gets an event must be noticed, too.
         self._last.set_to_current_time()
         for result in results:

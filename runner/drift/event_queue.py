@@ -15,6 +15,7 @@ from runner.drift.cloudtrail import principal_of
 from runner.queue_url import QueueURL
 from s3bucket import errors
 from s3bucket.errors import ReconcileError
+from s3bucket.json_types import ApiObject
 from s3bucket.outcome import Reason
 
 WAIT_S = 20
@@ -30,7 +31,8 @@ KMS_REMEDY = (
     "events.amazonaws.com kms:GenerateDataKey and kms:Decrypt"
 )
 _MAX_MESSAGE = 600
-_TIMES = "ApproximateReceiveCount"
+# When it was sent and received are both by the clock of SQS.
+_TIMES, _SENT, _FIRST = "ApproximateReceiveCount", "SentTimestamp", "ApproximateFirstReceiveTimestamp"
 
 
 class QueueError(Exception):
@@ -38,11 +40,17 @@ class QueueError(Exception):
 
 
 class Message(NamedTuple):
-    """A message. ``receipt``: what its deletion names; ``times``: how often it was received, this time included."""
+    """A message.
+
+    :param receipt: what its deletion names
+    :param times: how often it was received, this time included
+    :param waited_s: how long it was in the queue before any replica received it
+    """
 
     body: str
     receipt: str
     times: int = 1
+    waited_s: float = 0.0
 
 
 class Caller(NamedTuple):
@@ -75,14 +83,11 @@ class EventQueue:
                 QueueUrl=self._url.url,
                 MaxNumberOfMessages=BATCH,
                 WaitTimeSeconds=self._wait_s,
-                MessageSystemAttributeNames=[_TIMES],
+                MessageSystemAttributeNames=[_TIMES, _SENT, _FIRST],
             )
         except (ReconcileError, *errors.AWS_ERRORS) as error:
             raise self._failure("receive messages (sqs:ReceiveMessage)", error) from error
-        return [
-            Message(item.get("Body", ""), item["ReceiptHandle"], int(item.get("Attributes", {}).get(_TIMES, 1)))
-            for item in answer.get("Messages", [])
-        ]
+        return [_message_of(item) for item in answer.get("Messages", [])]
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Delete at most :data:`BATCH` messages. One that stays is received again later.
@@ -136,6 +141,14 @@ class EventQueue:
             self._clients.forget()
         remedy = f": {KMS_REMEDY}" if is_of_kms(error) else ""
         return QueueError(f"{self._url.name}: {refusal.message[:_MAX_MESSAGE]}{remedy}")
+
+
+def _message_of(item: ApiObject) -> Message:
+    attributes = item.get("Attributes", {})
+    times, sent, first = (
+        int(attributes.get(name, default)) for name, default in ((_TIMES, 1), (_SENT, 0), (_FIRST, 0))
+    )
+    return Message(item.get("Body", ""), item["ReceiptHandle"], times, max(0, first - sent) / 1000 if sent else 0.0)
 
 
 def is_of_kms(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import math
 import random
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ class Queue:
         self.answers: list[list[str] | Exception] = []
         self.deleted: list[str] = []
         self.handed_on: list[str] = []
-        self.times = 1
+        self.times, self.waited_s = 1, 0.0
         self.caller = OPERATOR
         self.deletion_error: QueueError | None = None
         self.requests = 0
@@ -70,7 +71,7 @@ class Queue:
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Exception):
             raise answer
-        return [Message(body, str(number), self.times) for number, body in enumerate(answer)]
+        return [Message(body, str(number), self.times, self.waited_s) for number, body in enumerate(answer)]
 
     def delete(self, messages: Sequence[Message]) -> None:
         if self.deletion_error:
@@ -154,6 +155,10 @@ class Rig:
     def count(self, result: Result) -> float:
         found = self.metrics.registry.get_sample_value("s3_operator_events_total", {"result": result.value})
         return found or 0.0
+
+    @property
+    def wait(self) -> float | None:
+        return self.metrics.registry.get_sample_value("s3_operator_event_wait_seconds")
 
     @property
     def up(self) -> float | None:
@@ -436,6 +441,75 @@ def test_way_back_is_only_after_a_sync_period_without_failure(caplog: pytest.Log
     assert (rig.feed.is_live, rig.up, len(caplog.records)) == (True, 1, 3)
 
 
+def test_messages_that_waited_longer_than_a_sync_period_end_the_longer_one(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.receive()
+    rig.now += SYNC_S + 1
+    rig.queue.waited_s = SYNC_S
+    rig.receive("x")
+    assert (rig.feed.is_live, rig.wait, caplog.records) == (True, SYNC_S, [])
+    rig.queue.waited_s = SYNC_S + 1
+    for _ in range(10):
+        rig.receive(bucket_event("PutBucketTagging", "not-managed"))
+    assert (rig.feed.is_live, rig.up, rig.wait) == (False, 0, SYNC_S + 1)
+    assert [record.message for record in caplog.records] == [
+        "events of AWS arrive late: all objects are checked each sync period"
+    ]
+    assert vars(caplog.records[0])["waited_s"] == SYNC_S + 1
+    assert "EventBridge rule" in vars(caplog.records[0])["remedy"]
+    assert rig.served_in(SYNC_S) == 2, "each object is checked within one sync period"
+    rig.receive()
+    assert (rig.feed.is_live, rig.wait) == (False, 0), "the longer period begins again after a sync period"
+    rig.now += SYNC_S
+    rig.receive()
+    assert (rig.feed.is_live, rig.up) == (True, 1)
+
+
+def test_late_messages_in_turns_cost_no_more_checks_than_no_queue() -> None:
+    rig = Rig()
+    rig.receive()
+    rig.now += SYNC_S + 1
+    checks = 0
+    for number in range(int(4 * SYNC_S / 10)):
+        rig.queue.waited_s = (number % 2) * 2 * SYNC_S
+        rig.receive(bucket_event("PutBucketTagging", "not-managed"))
+        checks += rig.served_in(10)
+    assert checks == 2, "those of the first end; the schedule makes the others"
+    assert not rig.feed.is_live
+
+
+def test_messages_that_were_there_at_the_start_are_not_late() -> None:
+    """Then all objects are checked within a sync period anyway."""
+    rig = Rig()
+    rig.queue.waited_s = 100 * SYNC_S
+    rig.receive(bucket_event("PutBucketTagging", "photos"))
+    assert (rig.feed.is_live, rig.wait) == (True, 100 * SYNC_S)
+    rig.now += SYNC_S + 1
+    rig.receive(bucket_event("PutBucketTagging", "photos"))
+    assert not rig.feed.is_live, "they have become more than the operator receives"
+
+
+def test_own_change_shows_nothing_where_messages_were_late() -> None:
+    """Its event may have been lost, after the queue's retention."""
+    rig = Rig()
+    rig.receive()
+    rig.canary.note(an_object(PHOTOS), replace(READY, changed=("bucket",)), rig.now)
+    rig.now += DELAY_S
+    rig.queue.waited_s = SYNC_S + 1
+    rig.receive("x")
+    assert rig.canary.silent == {}
+
+
+def test_short_sync_period_does_not_make_a_slow_request_late() -> None:
+    rig = Rig()
+    rig.changes._sync_period_s = 1.0
+    rig.receive()
+    rig.now += 3600
+    rig.queue.waited_s = 60.0
+    rig.receive("x")
+    assert rig.feed.is_live
+
+
 def test_messages_that_cannot_be_deleted_count_and_the_queue_does_not() -> None:
     rig = Rig()
     rig.receive()
@@ -484,3 +558,4 @@ def test_metrics_without_a_queue_show_none() -> None:
     shown = generate_latest(Metrics().registry).decode()
     assert "s3_operator_event_queue_up NaN" in shown
     assert "s3_operator_last_event_timestamp_seconds NaN" in shown
+    assert "s3_operator_event_wait_seconds NaN" in shown

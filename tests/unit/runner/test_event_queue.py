@@ -22,14 +22,17 @@ class Sqs:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.timeouts: list[int] = []
+        self.attributes: list[dict[str, str]] = []
 
     def get_sqs(self, region: str) -> Sqs:
         assert region == "eu-central-1"
         return self
 
-    def receive_message(self, **_: Any) -> dict[str, Any]:
-        assert self.error is not None
-        raise self.error
+    def receive_message(self, MessageSystemAttributeNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803
+        if self.error is not None:
+            raise self.error
+        asked = [{name: one[name] for name in MessageSystemAttributeNames if name in one} for one in self.attributes]
+        return {"Messages": [{"Body": "x", "ReceiptHandle": "y", "Attributes": one} for one in asked]}
 
     def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         assert QueueUrl == URL.url
@@ -60,3 +63,16 @@ def test_error_of_the_key_of_the_queue_has_its_remedy(code: str, has_remedy: boo
         queue_with(sqs).receive()
     assert code in str(raised.value)
     assert ("kms:Decrypt" in str(raised.value)) is has_remedy
+
+
+def test_message_shows_how_long_it_waited_for_its_first_receive() -> None:
+    """By the clock of SQS. One that is handed on has waited for the replica that received it first."""
+    sqs = Sqs()
+    sqs.attributes = [
+        {"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000", "ApproximateFirstReceiveTimestamp": sent}
+        for sent in ("1700000360500", "1700000000000", "1699999999999")
+    ]
+    sqs.attributes += [{"ApproximateReceiveCount": "7"}, {}]
+    found = queue_with(sqs).receive()
+    assert [message.waited_s for message in found] == [360.5, 0.0, 0.0, 0.0, 0.0]
+    assert [message.times for message in found] == [1, 1, 1, 7, 1]
