@@ -1,7 +1,8 @@
 """Which S3 objects own a bucket, an IAM user or an IAM role of a name in AWS, as the informer cache shows it.
 
-An object counts from when its status shows that it owns something: one that only asks for a bucket of another object is
-not checked for its changes. Threads: any; the watches write.
+An object counts while its status shows that it owns something, and until its first run has ended: an event may be here
+before the status that shows the new bucket. So one that only asks for a bucket of another object is not checked for its
+changes. Threads: any; the watches write.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+from runner.control.status import ready_condition
 from runner.drift.cloudtrail import Kind, Name
 from runner.objects import JsonObject, Key, S3Object
+from s3bucket.outcome import Reason
 
 
 class Names:
@@ -55,7 +58,7 @@ class Names:
 
 def _names_of(s3: S3Object) -> Iterator[Name]:
     status = s3.status
-    if not any(status.get(field) for field in ("bucketARN", "userARN", "roleARN")):
+    if not _is_new(status) and not any(status.get(field) for field in ("bucketARN", "userARN", "roleARN")):
         return
     yield Name.of(Kind.BUCKET, s3.bucket_name)
     yield from (Name.of(Kind.USER, name) for name in (*s3.usernames, *_users_in(status)))
@@ -63,6 +66,11 @@ def _names_of(s3: S3Object) -> Iterator[Name]:
     for role in (s3.role_name, str(status.get("roleARN") or "").rpartition("/")[2]):
         if role:
             yield Name.of(Kind.ROLE, role)
+
+
+def _is_new(status: JsonObject) -> bool:
+    """Whether the first run of the object has not ended yet."""
+    return ready_condition(status).get("reason") in (None, Reason.PENDING)
 
 
 def _users_in(status: JsonObject) -> Iterator[str]:

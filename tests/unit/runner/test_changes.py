@@ -39,7 +39,8 @@ def an_object(
     key: Key, *, has_bucket: bool = True, user: str = "", more: Sequence[str] = (), **status: Any
 ) -> S3Object:
     """An object that owns a bucket of its name and a user, and that is Ready if it has a bucket."""
-    ready = {"type": "Ready", "status": str(has_bucket), "observedGeneration": 1}
+    reason = "Ready" if has_bucket else "Conflict"
+    ready = {"type": "Ready", "status": str(has_bucket), "reason": reason, "observedGeneration": 1}
     owned = {"bucketARN": f"arn:aws:s3:::{key[1]}"} if has_bucket else {}
     return S3Object(
         {
@@ -348,6 +349,32 @@ def test_memory_does_not_grow_with_the_messages(monkeypatch: pytest.MonkeyPatch)
         rig.receive(bucket_event("PutBucketTagging", "photos"), user_event("TagUser", f"made-up-{number}"))
     assert len(rig.changes._seen) == 100
     assert len(rig.changes._rate._due) <= 2
+
+
+def with_ready(key: Key, **ready: Any) -> S3Object:
+    """An object without a bucket, and with this condition; without any condition if that is empty."""
+    found = an_object(key, has_bucket=False)
+    return found.with_status({"conditions": [{"type": "Ready", **ready}]} if ready else {})
+
+
+@pytest.mark.parametrize("ready", [{}, {"status": "False", "reason": "Pending"}], ids=["no-status", "announced"])
+def test_change_during_the_first_run_of_an_object_leads_to_a_check(ready: dict[str, str]) -> None:
+    """The status does not show yet what the run has created."""
+    rig = Rig(with_ready(PHOTOS, **ready))
+    rig.work.add(PHOTOS, Lane.FRESH)
+    assert rig.work.get(0) == (PHOTOS, Lane.FRESH)
+    rig.receive(bucket_event("PutBucketTagging", "photos"))
+    rig.work.done(PHOTOS)
+    assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+    rig.receive(user_event("TagUser", "photos-user"))
+    assert rig.served() == [(PHOTOS, Lane.RESYNC)]
+
+
+def test_object_that_was_refused_is_not_checked_for_the_bucket_any_more() -> None:
+    rig = Rig(with_ready(PHOTOS))
+    rig.handler.change("MODIFIED", with_ready(PHOTOS, status="False", reason="Conflict"))
+    rig.receive(bucket_event("PutBucketTagging", "photos"))
+    assert (rig.served(), rig.count(Result.OTHER)) == ([], 1)
 
 
 def test_object_that_only_asks_for_a_bucket_is_not_checked_for_it() -> None:
