@@ -130,15 +130,19 @@ class Coverage(NamedTuple):
 
 
 class Feed:
-    """Whether changes in AWS are reported by events, so that objects need to be checked less often."""
+    """Whether changes in AWS are reported by events, so that objects need to be checked less often.
 
-    def __init__(self) -> None:
+    :param region_of: the region of an object's bucket
+    """
+
+    def __init__(self, region_of: Callable[[Key], str]) -> None:
         self.coverage = Coverage()
+        self.region_of = region_of
 
-    @property
-    def is_live(self) -> bool:
-        """Whether events of all objects arrive."""
-        return self.coverage.is_whole
+    def has(self, key: Key) -> bool:
+        """Whether events of an object arrive. Its region is only read where that of another one may be silent."""
+        coverage = self.coverage
+        return coverage.is_whole or (coverage.has_any and coverage.has(self.region_of(key)))
 
 
 class Turn(NamedTuple):
@@ -179,7 +183,6 @@ class Changes:
     :param canary: finds out whether events arrive
     :param forget: what was read of these names does not hold any more
     :param find_keys: all S3 objects
-    :param region_of: the region of an object's bucket
     :param has: whether this replica works on an object
     :param find_naming: the objects that ask for a bucket of this name; with shards
     :param sync_period_s: the period of checks without a queue
@@ -196,7 +199,6 @@ class Changes:
         canary: Canary,
         forget: Callable[[Iterable[Name]], None],
         find_keys: Callable[[], Iterable[Key]],
-        region_of: Callable[[Key], str],
         sync_period_s: float,
         has: Callable[[Key], bool] = lambda _: True,
         find_naming: Callable[[str], Iterable[S3Object]] = lambda _: (),
@@ -213,7 +215,6 @@ class Changes:
         self._metrics = metrics
         self._forget = forget
         self._find_keys = find_keys
-        self._region_of = region_of
         self._sync_period_s = sync_period_s
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - jitter
@@ -376,7 +377,7 @@ class Changes:
             _LOG.info("events of AWS are received, and objects are checked in the longer period")
             return
         for key in self._find_keys():
-            region = self._region_of(key)
+            region = self._feed.region_of(key)
             if before.has(region) and not after.has(region):
                 # It was to wait for the longer period.
                 self._work.add(key, Lane.RESYNC, self._chance.random() * self._sync_period_s)

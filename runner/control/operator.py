@@ -82,7 +82,7 @@ class Operator:
                 self._queue, self._shards, self._caches, settings.sync_period_s
             )
         self._names = Names() if settings.event_queue else None
-        self._feed = Feed()
+        self._feed = Feed(self._region_of)
         event_delay_s = settings.event_delay_s if settings.event_queue else 0.0
         self._canary = Canary(event_delay_s, self._is_owned, has=self._has)
         self._watches = Watches(kube, self._caches, self._requests, settings.sync_period_s, self._names)
@@ -191,7 +191,7 @@ class Operator:
             self._metrics,
             self._work,
             self._has_backlog,
-            lambda key: self._feed.coverage.has(self._region_of(key)),
+            self._feed.has,
             self._canary,
         )
         self._components = factory.make(cluster)
@@ -252,7 +252,6 @@ class Operator:
             canary=self._canary,
             forget=check.forget_names,
             find_keys=self._caches.find_keys,
-            region_of=self._region_of,
             sync_period_s=period_s,
             has=self._has,
             find_naming=self._caches.find_naming if self._shards else lambda _: (),

@@ -52,7 +52,7 @@ def is_live_later(rig: Rig) -> bool:
     while rig.now < end:
         rig.now += 60
         rig.receive()
-    return rig.feed.is_live
+    return rig.feed.coverage.is_whole
 
 
 def test_own_change_without_an_event_within_the_limit_ends_the_longer_period(caplog: pytest.LogCaptureFixture) -> None:
@@ -61,11 +61,11 @@ def test_own_change_without_an_event_within_the_limit_ends_the_longer_period(cap
     change(rig)
     rig.now += DELAY_S - 1
     rig.receive()
-    assert (rig.feed.is_live, rig.up, caplog.records) == (True, 1, [])
+    assert (rig.feed.coverage.is_whole, rig.up, caplog.records) == (True, 1, [])
     rig.now += 1
     rig.receive()
     rig.receive()
-    assert (rig.feed.is_live, rig.up) == (False, 0)
+    assert (rig.feed.coverage.is_whole, rig.up) == (False, 0)
     assert [record.message for record in caplog.records] == [SILENT]
     fields = vars(caplog.records[0])
     assert (fields["region"], fields["bucket"]) == ("us-east-1", "photos")
@@ -156,7 +156,7 @@ def test_nothing_is_concluded_without_an_own_change_or_where_it_is_turned_off() 
     rig = a_rig()
     rig.now += 100 * DELAY_S
     rig.receive()
-    assert rig.feed.is_live
+    assert rig.feed.coverage.is_whole
     off = Canary(0.0, lambda *_: True, lambda: 0.0)
     off.note(PHOTO, CHANGED, 0.0)
     assert off.find_silent(1e9) == []
@@ -179,9 +179,9 @@ def test_region_that_reports_does_not_hide_one_that_does_not_and_only_that_one_e
     rig.receive(bucket_event("PutBucketPolicy", "photos"))
     assert not is_live_later(rig)
     rig.receive(bucket_event("PutBucketPolicy", "photos"), user_event("PutUserPolicy", "videos-user"))
-    assert (rig.feed.is_live, rig.up) == (False, 0)
+    assert (rig.feed.coverage.is_whole, rig.up) == (False, 0)
     rig.receive(bucket_event("PutBucketPolicy", "not-managed", awsRegion="eu-central-1"))
-    assert (rig.feed.is_live, rig.up) == (True, 1), "at once, as the queue works"
+    assert (rig.feed.coverage.is_whole, rig.up) == (True, 1), "at once, as the queue works"
 
 
 def test_silence_of_a_region_ends_the_longer_period_of_its_objects_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,6 +206,21 @@ def test_silence_of_a_region_ends_the_longer_period_of_its_objects_only(caplog: 
     assert (rig.feed.coverage.has("eu-central-1"), rig.feed.coverage.has("us-east-1")) == (False, True)
 
 
+def test_region_of_an_object_is_read_only_where_one_is_silent() -> None:
+    """The question is asked after each check, and the answer is in the informer cache."""
+    rig = Rig(PHOTO, VIDEO)
+    assert not rig.feed.has(VIDEOS)
+    rig.receive()
+    assert rig.feed.has(VIDEOS)
+    assert rig.asked == []
+    change(rig, VIDEO)
+    rig.now += DELAY_S
+    rig.receive()
+    rig.asked.clear()
+    assert (rig.feed.has(VIDEOS), rig.feed.has(PHOTOS)) == (False, True)
+    assert rig.asked == [VIDEOS, PHOTOS]
+
+
 @pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
 def test_silence_of_the_region_with_the_events_of_iam_concerns_all_objects(region: str) -> None:
     rig = Rig(
@@ -225,7 +240,7 @@ def test_region_stays_silent_when_the_object_that_showed_it_is_deleted() -> None
     rig.handler.change("DELETED", PHOTO)
     assert not is_live_later(rig)
     rig.receive(bucket_event("DeleteBucket", "photos", userIdentity=OWN))
-    assert rig.feed.is_live
+    assert rig.feed.coverage.is_whole
 
 
 def test_backlog_is_received_before_anything_is_concluded() -> None:
@@ -233,7 +248,7 @@ def test_backlog_is_received_before_anything_is_concluded() -> None:
     change(rig)
     rig.now += 2 * DELAY_S
     rig.receive(*(user_event("TagUser", f"one-{number}") for number in range(BATCH)))
-    assert rig.feed.is_live
+    assert rig.feed.coverage.is_whole
     rig.receive(bucket_event("CreateBucket", "photos", userIdentity=OWN))
     assert is_live_later(rig)
 
@@ -255,7 +270,7 @@ def test_process_that_was_stopped_asks_again_before_anything_is_concluded() -> N
     change(rig)
     queue, rig.changes._queue = rig.changes._queue, SleepyQueue(rig)
     rig.receive()
-    assert rig.feed.is_live
+    assert rig.feed.coverage.is_whole
     rig.changes._queue = queue
     rig.receive(bucket_event("CreateBucket", "photos", userIdentity=OWN))
     assert is_live_later(rig)
@@ -280,10 +295,10 @@ def test_queue_that_fails_in_a_silent_region_is_reported_and_both_must_end(caplo
         rig.receive(QueueError("gone"))
     assert [vars(record)["error"] for record in caplog.records] == ["gone"]
     rig.receive(bucket_event("PutBucketPolicy", "photos"))
-    assert not rig.feed.is_live, "the queue has not worked for a sync period"
+    assert not rig.feed.coverage.is_whole, "the queue has not worked for a sync period"
     rig.now += SYNC_S
     rig.receive()
-    assert rig.feed.is_live
+    assert rig.feed.coverage.is_whole
 
 
 def test_own_event_is_handed_on_to_the_replica_that_waits_for_it() -> None:
@@ -429,7 +444,7 @@ def test_disabled_rule_is_found_by_each_replica_that_changes_something() -> None
         rig.canary.note(s3, CHANGED, network.now)
     network.pass_time(DELAY_S + 60)
     assert network.silent() == [True, True, False, False]
-    assert [rig.feed.is_live for rig in network.replicas] == [False, False, True, True]
+    assert [rig.feed.coverage.is_whole for rig in network.replicas] == [False, False, True, True]
 
 
 def test_object_that_another_replica_had_meanwhile_shows_nothing() -> None:

@@ -87,11 +87,17 @@ class Queue:
 
 
 class Rig:
-    """A receiver with two objects, on a clock of its own. ``dropped``: of which names what was read is dropped."""
+    """A receiver with two objects, on a clock of its own.
+
+    :ivar dropped: of which names what was read is dropped
+    :ivar asked: of which objects the region was read
+    """
 
     def __init__(self, *objects: S3Object) -> None:
         self.now = 1000.0
-        self.queue, self.feed, self.names, self.metrics = Queue(), Feed(), Names(), Metrics()
+        self.queue, self.names, self.metrics = Queue(), Names(), Metrics()
+        self.feed = Feed(self.region_of)
+        self.asked: list[Key] = []
         self.work = WorkQueue(self.clock)
         self.dropped: list[Name] = []
         self.elsewhere: set[Key] = set()
@@ -110,7 +116,6 @@ class Rig:
             canary=self.canary,
             forget=self.forget,
             find_keys=caches.find_keys,
-            region_of=self.region_of,
             sync_period_s=SYNC_S,
             has=lambda key: key not in self.elsewhere,
             clock=self.clock,
@@ -121,6 +126,7 @@ class Rig:
         return self.now
 
     def region_of(self, key: Key) -> str:
+        self.asked.append(key)
         s3 = self.caches.find_object(key)
         assert s3 is not None
         return s3.region
@@ -417,9 +423,9 @@ def test_names_follow_the_object_until_it_is_deleted() -> None:
 
 def test_longer_period_begins_with_the_first_answer_of_the_queue() -> None:
     rig = Rig()
-    assert (rig.feed.is_live, math.isnan(rig.up or 0.0)) == (False, True)
+    assert (rig.feed.coverage.is_whole, math.isnan(rig.up or 0.0)) == (False, True)
     rig.receive()
-    assert (rig.feed.is_live, rig.up) == (True, 1)
+    assert (rig.feed.coverage.is_whole, rig.up) == (True, 1)
 
 
 def test_one_failure_is_tolerated_and_the_second_in_a_row_is_not(caplog: pytest.LogCaptureFixture) -> None:
@@ -429,11 +435,11 @@ def test_one_failure_is_tolerated_and_the_second_in_a_row_is_not(caplog: pytest.
     for _ in range(3):
         assert rig.receive(QueueError("no network")) > 1
         rig.receive()
-    assert (rig.feed.is_live, rig.served_in(2 * SYNC_S)) == (True, 0)
+    assert (rig.feed.coverage.is_whole, rig.served_in(2 * SYNC_S)) == (True, 0)
     caplog.clear()
     for _ in range(10):
         rig.receive(QueueError("the queue does not exist"))
-    assert (rig.feed.is_live, rig.up) == (False, 0)
+    assert (rig.feed.coverage.is_whole, rig.up) == (False, 0)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert vars(caplog.records[0])["error"] == "the queue does not exist"
 
@@ -460,12 +466,12 @@ def test_way_back_is_only_after_a_sync_period_without_failure(caplog: pytest.Log
         rig.receive(bucket_event("PutBucketTagging", "not-managed"))
         rig.now += SYNC_S / 2
         rig.receive(QueueError("gone"))
-    assert (rig.feed.is_live, len(caplog.records), rig.served()) == (False, 2, [])
+    assert (rig.feed.coverage.is_whole, len(caplog.records), rig.served()) == (False, 2, [])
     rig.receive(bucket_event("PutBucketTagging", "photos"))
     assert rig.served() == [(PHOTOS, Lane.RESYNC)], "changes count in the meantime"
     rig.now += SYNC_S
     rig.receive()
-    assert (rig.feed.is_live, rig.up, len(caplog.records)) == (True, 1, 3)
+    assert (rig.feed.coverage.is_whole, rig.up, len(caplog.records)) == (True, 1, 3)
 
 
 def test_messages_that_waited_longer_than_a_sync_period_end_the_longer_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -474,11 +480,11 @@ def test_messages_that_waited_longer_than_a_sync_period_end_the_longer_one(caplo
     rig.now += SYNC_S + 1
     rig.queue.waited_s = SYNC_S
     rig.receive("x")
-    assert (rig.feed.is_live, rig.wait, caplog.records) == (True, SYNC_S, [])
+    assert (rig.feed.coverage.is_whole, rig.wait, caplog.records) == (True, SYNC_S, [])
     rig.queue.waited_s = SYNC_S + 1
     for _ in range(10):
         rig.receive(bucket_event("PutBucketTagging", "not-managed"))
-    assert (rig.feed.is_live, rig.up, rig.wait) == (False, 0, SYNC_S + 1)
+    assert (rig.feed.coverage.is_whole, rig.up, rig.wait) == (False, 0, SYNC_S + 1)
     assert [record.message for record in caplog.records] == [
         "events of AWS arrive late: all objects are checked each sync period"
     ]
@@ -486,10 +492,10 @@ def test_messages_that_waited_longer_than_a_sync_period_end_the_longer_one(caplo
     assert "EventBridge rule" in vars(caplog.records[0])["remedy"]
     assert rig.served_in(SYNC_S) == 2, "each object is checked within one sync period"
     rig.receive()
-    assert (rig.feed.is_live, rig.wait) == (False, 0), "the longer period begins again after a sync period"
+    assert (rig.feed.coverage.is_whole, rig.wait) == (False, 0), "the longer period begins again after a sync period"
     rig.now += SYNC_S
     rig.receive()
-    assert (rig.feed.is_live, rig.up) == (True, 1)
+    assert (rig.feed.coverage.is_whole, rig.up) == (True, 1)
 
 
 def test_late_messages_in_turns_cost_no_more_checks_than_no_queue() -> None:
@@ -502,7 +508,7 @@ def test_late_messages_in_turns_cost_no_more_checks_than_no_queue() -> None:
         rig.receive(bucket_event("PutBucketTagging", "not-managed"))
         checks += rig.served_in(10)
     assert checks == 2, "those of the first end; the schedule makes the others"
-    assert not rig.feed.is_live
+    assert not rig.feed.coverage.is_whole
 
 
 def test_messages_that_were_there_at_the_start_are_not_late() -> None:
@@ -510,10 +516,10 @@ def test_messages_that_were_there_at_the_start_are_not_late() -> None:
     rig = Rig()
     rig.queue.waited_s = 100 * SYNC_S
     rig.receive(bucket_event("PutBucketTagging", "photos"))
-    assert (rig.feed.is_live, rig.wait) == (True, 100 * SYNC_S)
+    assert (rig.feed.coverage.is_whole, rig.wait) == (True, 100 * SYNC_S)
     rig.now += SYNC_S + 1
     rig.receive(bucket_event("PutBucketTagging", "photos"))
-    assert not rig.feed.is_live, "they have become more than the operator receives"
+    assert not rig.feed.coverage.is_whole, "they have become more than the operator receives"
 
 
 def test_own_change_shows_nothing_where_messages_were_late() -> None:
@@ -534,7 +540,7 @@ def test_short_sync_period_does_not_make_a_slow_request_late() -> None:
     rig.now += 3600
     rig.queue.waited_s = 60.0
     rig.receive("x")
-    assert rig.feed.is_live
+    assert rig.feed.coverage.is_whole
 
 
 def test_messages_that_cannot_be_deleted_count_and_the_queue_does_not() -> None:
@@ -544,7 +550,7 @@ def test_messages_that_cannot_be_deleted_count_and_the_queue_does_not() -> None:
     body = bucket_event("PutBucketTagging", "photos")
     for _ in range(2):
         rig.receive(body)
-    assert (rig.feed.is_live, rig.count(Result.CHECK), rig.count(Result.REPEATED)) == (False, 1, 1)
+    assert (rig.feed.coverage.is_whole, rig.count(Result.CHECK), rig.count(Result.REPEATED)) == (False, 1, 1)
 
 
 def test_queue_that_does_not_wait_for_messages_is_not_asked_in_a_loop() -> None:
