@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -15,9 +13,8 @@ from runner.control.canary import Canary, CanaryRole
 from runner.control.changes import Result
 from runner.control.queue import Lane
 from runner.drift.cloudtrail import Kind, Name
-from runner.drift.event_queue import BATCH, MAX_TIMES, Caller, EventQueue, Message, QueueError, delay_s_of
+from runner.drift.event_queue import BATCH, Caller, Message, QueueError, delay_s_of
 from runner.objects import S3Object
-from runner.queue_url import QueueURL
 from s3bucket.outcome import Outcome, Reason
 from tests.support.cloudtrail import bucket_event, role_session, user_event
 from tests.support.fakes import READY
@@ -469,14 +466,3 @@ def test_own_event_that_comes_before_the_status_of_a_new_bucket_is_handed_on() -
     rig.changes._find_naming = lambda bucket: [new] if bucket == "new" else []
     rig.receive(*(bucket_event("CreateBucket", name, userIdentity=OWN) for name in ("new", "not-managed")))
     assert (rig.queue.handed_on, rig.queue.deleted) == (["0"], ["1"])
-
-
-def test_message_that_was_received_often_is_made_visible_later() -> None:
-    entries: list[dict[str, Any]] = []
-    sqs = SimpleNamespace(change_message_visibility_batch=lambda QueueUrl, Entries: entries.extend(Entries))  # noqa: N803
-    clients: Any = SimpleNamespace(get_sqs=lambda region: sqs)
-    url = QueueURL.parse("https://sqs.eu-west-1.amazonaws.com/123456789012/events")
-    EventQueue(clients, url).hand_on([Message("", str(times), times) for times in (1, 31, 32, 34, 100, MAX_TIMES)])
-    assert [(one["ReceiptHandle"], one["VisibilityTimeout"]) for one in entries] == [
-        ("1", 0), ("31", 0), ("32", 1), ("34", 4), ("100", 30), (str(MAX_TIMES), 30)
-    ]  # fmt: skip
