@@ -195,15 +195,15 @@ def quota(world: World, namespace: str, counted: str) -> Iterator[None]:
 
 
 @contextmanager
-def admission(world: World, namespace: str, expression: str, message: str) -> Iterator[None]:
-    """A ValidatingAdmissionPolicy for Secrets that is in effect."""
+def admission(world: World, namespace: str, expression: str, message: str, shown: str = "") -> Iterator[None]:
+    """A ValidatingAdmissionPolicy for Secrets that is in effect. ``shown``: an expression for its message."""
     api, name = k8s.AdmissionregistrationV1Api(world.core.api_client), f"policy-{uuid.uuid4().hex[:8]}"
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}
     probe = {"expression": "object.metadata.name != 'probe'", "message": "in force"}
     spec = {
         "failurePolicy": "Fail",
         "matchConstraints": {"resourceRules": [rule]},
-        "validations": [probe, {"expression": expression, "message": message}],
+        "validations": [probe, {"expression": expression, "message": message, "messageExpression": shown}],
     }
     selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}}
@@ -302,6 +302,27 @@ def test_secret_rejected_for_its_content_is_retried_slowly_and_shown_without_it(
     assert world.reconcile(cr).outcome["done"]
     listed = world.iam.list_access_keys(UserName=cr["spec"]["iamUser"]["username"])["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in listed] == [world.credentials(cr)[0]]
+
+
+def test_secret_that_exists_is_not_shown_by_the_policy_that_rejects_its_repair(
+    world: World, new_object: NewObject
+) -> None:
+    """The dry run of a repair has no value of the Secret, but the policy sees the whole Secret."""
+    cr = new_object()
+    assert world.reconcile(cr).outcome["done"]
+    namespace, name = cr["metadata"]["namespace"], f"{cr['metadata']['name']}-iam-secret"
+    world.core.patch_namespaced_secret(name, namespace, {"metadata": {"labels": None}})
+    value = "object.data['AWS_SECRET_ACCESS_KEY']"
+    with admission(world, namespace, "!has(object.metadata.labels)", "no labels", f"'no labels for ' + {value}"):
+        run = world.reconcile(cr)
+        seen = observe(world.wanted(cr), world.sources())
+    assert (run.outcome["reason"], run.changed) == ("KubernetesError", []), run.output
+    assert "Unprocessable Entity (422)" in run.outcome["message"]
+    encoded = child_of(world, cr, "Secret")["data"]["AWS_SECRET_ACCESS_KEY"]
+    for text in (run.output, *(refusal.message for refusal in seen.deferred)):
+        assert encoded[:20] not in text
+        assert "no labels" not in text
+    assert world.reconcile(cr).outcome["done"]
 
 
 def test_immutable_secret_kept_by_a_finalizer_issues_no_key(world: World, new_object: NewObject) -> None:

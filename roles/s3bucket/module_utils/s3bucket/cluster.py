@@ -39,6 +39,8 @@ _TIMEOUT_S = 30
 _CHUNK = 64 * 1024
 _FORBIDDEN = 403
 _MAX_MESSAGE = 400
+# Of an answer about a Secret that exists.
+_NOT_SHOWN = "The message is not shown, because it may repeat the Secret: an edit by a person shows it"
 # More Secrets of one S3 object than the operator writes: anyone with rights in the namespace may write more.
 _MAX_SECRETS = 50
 # https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables (PartialObjectMetadata)
@@ -121,7 +123,8 @@ class ApiServer:
 
         :param manifest: as ``children`` makes it; it must hold no secret value, because the answer may repeat it
         :raises NoSuchNamespaceError: for an object to be created in a namespace that does not exist
-        :raises ReconcileError: KubernetesError with the API server's message
+        :raises ReconcileError: KubernetesError with the API server's message, but for a Secret that exists: the answer
+            may repeat that one
         """
         try:
             self._write(manifest, [("dryRun", "All")])
@@ -133,9 +136,10 @@ class ApiServer:
                 return
             if error.status == 404 and is_new(manifest):
                 raise NoSuchNamespaceError(manifest["metadata"]["namespace"]) from error
-            raise ReconcileError(
-                Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {manifest['kind']}: {message} ({error.status})"
-            ) from error
+            kind, why = manifest["kind"], f"{message} ({error.status})"
+            if kind == "Secret" and not is_new(manifest):
+                why = f"{_shown('Secret', error)} ({error.status}). {_NOT_SHOWN}"
+            raise ReconcileError(Reason.KUBERNETES_ERROR, f"Kubernetes rejects the {kind}: {why}") from error
 
     def write(self, manifest: ApiObject) -> None:
         """Create a Secret, Service or ConfigMap, or patch the one that was read. Never writes over another one.
