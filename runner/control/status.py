@@ -86,7 +86,7 @@ def status_of(
         new[recent.STATUS] = recent.merged(old, outcome.status[recent.STATUS], datetime.fromisoformat(now))
     if is_ready and not outcome.drift:
         new["appliedGeneration"] = generation
-    # Written as an empty list once it is over: a merge patch keeps what is left out.
+    # Written as an empty list once it is over: what the old status has is kept.
     if outcome.drift or (is_ready and "drift" in old):
         new["drift"] = list(outcome.drift)
     if is_ready and keys_of(old) and ACCESS_KEYS not in outcome.status:

@@ -44,7 +44,7 @@ _WATCH_S = 240
 _WATCH_SILENCE_S = (5, 100)
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
-_EXPIRED, _FORBIDDEN, _UNAUTHORIZED = 410, 403, 401
+_EXPIRED, _FORBIDDEN, _UNAUTHORIZED, _UNPROCESSABLE = 410, 403, 401, 422
 # That of client-go.
 _PAGE = 500
 # A page of more bytes is given up and requested again with fewer items: 500 Secrets can have 700 MB.
@@ -64,17 +64,11 @@ _SMALL = 64 * 1024
 _LEASE_CONNECTIONS = 18
 
 
-def merge_patch(old: JsonObject, new: JsonObject) -> JsonObject:
-    """The JSON merge patch that makes ``new`` of ``old``. It repeats all of ``new``, and has null for what it lacks.
-
-    https://www.rfc-editor.org/rfc/rfc7386: a member that the patch leaves out stays as it is.
-    """
-    pairs = {name: (old.get(name), part) for name, part in new.items()}
-    changed = {
-        name: merge_patch(before, part) if isinstance(before, dict) and isinstance(part, dict) else part
-        for name, (before, part) in pairs.items()
-    }
-    return {**changed, **dict.fromkeys(old.keys() - new.keys())}
+def without_null(value: object) -> object:
+    """The value without members that are null: the API server refuses them where the CRD does not allow them."""
+    if isinstance(value, dict):
+        return {name: without_null(part) for name, part in value.items() if part is not None}
+    return [without_null(part) for part in value] if isinstance(value, list) else value
 
 
 class Answer(Protocol):
@@ -244,14 +238,20 @@ class Kube:
         self._patch_finalizers(s3, [name for name in s3.finalizers if name != FINALIZER], unchanged)
 
     def write_status(self, s3: S3Object, status: JsonObject) -> JsonObject | None:
-        """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there."""
-        # The uid keeps the status off a re-created object of this name.
-        body = {"metadata": {"uid": s3.uid}, "status": merge_patch(s3.status, status)}
+        """Set the status, on the status subresource. Returns it as it is stored; None when the object is not there.
+
+        Another object of the name, which was created after a person had removed the finalizer, keeps its own status.
+        """
+        # A JSON patch, because the API server ignores metadata.uid in a merge patch of the status.
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": s3.uid},
+            {"op": "add", "path": "/status", "value": without_null(status)},
+        ]
         with _failing_to(f"write the status of {s3.namespace}/{s3.name}"):
             try:
-                return dict(self._patch(f"{_OBJECT_PATH}/status", s3, body, _MERGE_PATCH).get("status") or {})
+                return dict(self._patch(f"{_OBJECT_PATH}/status", s3, patch, _JSON_PATCH).get("status") or {})
             except ApiException as error:
-                if error.status == 404:
+                if error.status == 404 or (error.status == _UNPROCESSABLE and not self._exists(s3)):
                     return None
                 raise
 
@@ -362,6 +362,11 @@ class Kube:
             _request_timeout=_TIMEOUT_S,
         )
         return _parse(_read(answer, _MAX_OBJECT))
+
+    def _exists(self, s3: S3Object) -> bool:
+        """Whether the object that has the name now is this one."""
+        live = self.find_object(s3.namespace, s3.name)
+        return live is not None and live.uid == s3.uid
 
     def _patch_finalizers(self, s3: S3Object, finalizers: list[str], unchanged: JsonObject) -> S3Object:
         patch = [

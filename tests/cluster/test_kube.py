@@ -104,6 +104,31 @@ def test_finalizer_of_another_object_of_the_name_stays(world: World, new_object:
     Kube().remove_finalizer(found)
 
 
+def test_status_of_an_object_stays_off_another_one_of_its_name(world: World, new_object: NewObject) -> None:
+    """The first one was deleted during a run, with its finalizer removed by hand."""
+    cr = new_object()
+    namespace, name = cr["metadata"]["namespace"], cr["metadata"]["name"]
+    first = Kube().find_object(namespace, name)
+    assert first is not None
+    ready = {"status": "Ready", "observedGeneration": 1, "appliedGeneration": 1, "bucketARN": "arn:aws:s3:::first"}
+    assert Kube().write_status(first, {**ready, "secretName": None}) == ready
+    world.custom.delete_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
+    assert Kube().write_status(first, ready) is None
+    again = world.make_object(namespace, name, {**cr["spec"], "driftPolicy": "Report"})
+    assert Kube().write_status(first, ready) is None
+    second = Kube().find_object(namespace, name)
+    assert second is not None
+    assert (second.uid, second.status) == (again["metadata"]["uid"], again["status"])
+
+
+def test_status_that_the_crd_refuses_is_an_error(world: World, new_object: NewObject) -> None:
+    cr = new_object()
+    found = Kube().find_object(cr["metadata"]["namespace"], cr["metadata"]["name"])
+    assert found is not None
+    with pytest.raises(KubeError, match="422"):
+        Kube().write_status(found, {"status": {"not": "a text"}})
+
+
 def test_silent_watch_is_an_error(stalling: Stalling, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube, "_WATCH_SILENCE_S", (1, 0.5))
     with pytest.raises(KubeError, match="failed to watch"):
