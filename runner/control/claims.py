@@ -110,18 +110,20 @@ class Claims:
     def find(self, s3: S3Object) -> NameClaims:
         """The claims on the name of an object's bucket."""
         record = self._records.find(s3.bucket_name)
-        claim = record.claim if record else None
+        claim, is_running = (record.claim, record.is_running) if record else (None, False)
         # The informer cache is searched only where rivals can make a difference.
         if s3.has_bucket or (claim is not None and claim.uid == s3.uid):
-            return NameClaims(claim)
-        return NameClaims(claim, tuple(rival for rival in self._find_naming(s3.bucket_name) if rival.uid != s3.uid))
+            return NameClaims(claim, is_running=is_running)
+        rivals = tuple(rival for rival in self._find_naming(s3.bucket_name) if rival.uid != s3.uid)
+        return NameClaims(claim, rivals, is_running)
 
     def acquire(self, s3: S3Object, found: NameClaims) -> bool:
         """Claim the name for an object that is about to run. False when a claim has changed since :meth:`find`."""
         until = self._records.now() + self._run_limit_s
 
         def take(record: Record | None) -> Record:
-            if (record.claim if record else None) != found.claim:
+            now = (record.claim, record.is_running) if record else (None, False)
+            if now != (found.claim, found.is_running):
                 raise _ChangedError
             if record is None or record.claim.uid != s3.uid:
                 return Record(_claim_of(s3), until, is_running=True)

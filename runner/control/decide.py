@@ -66,10 +66,12 @@ class NameClaims:
 
     :param claim: from the runs of the last time; None where no object has run
     :param rivals: other objects with the name in their spec, from the informer cache
+    :param is_running: whether a run of the object that claims the name may be under way
     """
 
     claim: Claim | None = None
     rivals: tuple[S3Object, ...] = ()
+    is_running: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,19 @@ def _check_claims(s3: S3Object, claims: NameClaims | None) -> Decision | None:
     owner = None if s3.has_bucket else next((rival for rival in claims.rivals if _has_name(rival, s3)), None)
     if owner is not None:
         return Decision(Step.REFUSE, "another object has a bucket of this name", _conflict(s3, owner))
-    if claim is None or (claim.is_deleted and claim.namespace == s3.namespace):
-        # Whoever has the deleted key may have the new one, in the same namespace.
+    if claim is None or _is_inherited(s3, claim, is_running=claims.is_running):
         return None
     return Decision(Step.REFUSE, "another object claims the bucket's name", _pending(s3, claim))
+
+
+def _is_inherited(s3: S3Object, claim: Claim, *, is_running: bool) -> bool:
+    """Whether the claim of an object that no longer exists passes on to this one, in the same namespace.
+
+    Whoever has the key of the former one may have the new one. Another object that had this one's name no longer exists,
+    also where a person has removed its finalizer, so that it was not deleted in good order.
+    """
+    is_gone = claim.is_deleted or (claim.name == s3.name and not is_running)
+    return claim.namespace == s3.namespace and is_gone
 
 
 def _has_name(rival: S3Object, s3: S3Object) -> bool:

@@ -215,6 +215,28 @@ def test_name_of_a_deleted_object_is_its_namespaces_at_once() -> None:
     assert reason_of(world.run(of("others", "second"))) is Reason.PENDING, "it is the new one's now"
 
 
+def test_name_passes_to_the_object_that_was_created_again_once_no_run_of_the_first_is_under_way() -> None:
+    """The finalizer of the first object was removed by hand, so it was not deleted in good order."""
+    world = World()
+    again, seen = item("first", uid="uid-again"), []
+    world.during = lambda: seen.append(world.run(again))
+    world.run(item("first"), FAILED)
+    assert reason_of(seen[0]) is Reason.PENDING, "the first one's run may still write"
+    assert reason_of(world.run(item("second"))) is Reason.PENDING
+    assert reason_of(world.run(item("first", namespace="others", uid="uid-others"))) is Reason.PENDING
+    assert world.run(again) is READY
+    assert reason_of(world.run(item("second"))) is Reason.PENDING, "it is the new one's now"
+
+
+def test_run_that_begins_before_the_name_passes_on_is_seen() -> None:
+    world = World()
+    again = item("first", uid="uid-again")
+    world.run(item("first"), FAILED)
+    found = world.claims.find(again)
+    assert world.claims.acquire(item("first"), world.claims.find(item("first")))
+    assert not world.claims.acquire(again, found)
+
+
 def test_deletion_of_an_object_that_had_no_key_keeps_no_name() -> None:
     world = World(of("others", "second", has_bucket=True))
     # The deleted object only asked for a name that another one has. Otherwise it could be created and deleted
