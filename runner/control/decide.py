@@ -178,8 +178,8 @@ def _check_claims(s3: S3Object, claims: NameClaims | None) -> Decision | None:
 def _is_inherited(s3: S3Object, claim: Claim, *, is_running: bool) -> bool:
     """Whether the claim of an object that no longer exists passes on to this one, in the same namespace.
 
-    Whoever has the key of the former one may have the new one. Another object that had this one's name no longer exists,
-    also where a person has removed its finalizer, so that it was not deleted in good order.
+    Whoever has the key of the former one may have the new one. A former object of this one's name no longer exists. It
+    was not deleted in good order where a person has removed its finalizer.
     """
     is_gone = claim.is_deleted or (claim.name == s3.name and not is_running)
     return claim.namespace == s3.namespace and is_gone
