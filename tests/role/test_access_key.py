@@ -31,6 +31,7 @@ def test_failed_step_of_an_issue_heals_at_the_next_run(world: World, new_object:
     finally:
         world.aws.gate.clear_faults()
     assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "AccessDenied"), failed.output
+    assert f"iam:{action}" in failed.outcome["message"], "the message names the right that is missing"
     healed = world.reconcile(cr)
     assert healed.outcome["done"], healed.output
     assert keys_of(world, cr) == [(world.credentials(cr)[0], "Active")]
@@ -43,6 +44,7 @@ def test_key_that_s3_does_not_know_is_not_written_and_not_kept(world: World, new
     with world.aws.gate.marked("late-key", cr["spec"]["iamUser"]["username"]):
         failed = world.reconcile(cr, "-vvv")
     assert (failed.outcome["done"], failed.outcome["reason"]) == (False, "WaitingForIAM"), failed.output
+    assert failed.outcome["message"] == "the new access key does not work yet"
     assert world.secret(cr) is None
     issued = [secret for user, secret in world.aws.gate.issued() if user == cr["spec"]["iamUser"]["username"]]
     assert len(issued) == 1

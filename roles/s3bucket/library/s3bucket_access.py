@@ -107,9 +107,9 @@ s3bucket_reason:
   type: str
   returned: failure
 s3bucket_message:
-  description: The same in words. It holds no value of a Secret.
+  description: The same in words. It holds no value of a Secret, and no text of AWS but the code.
   type: str
-  returned: when the API server has refused the Secret
+  returned: failure
 """
 
 import time
@@ -168,7 +168,7 @@ def main() -> None:
         settings = read_settings(module.params["settings"])
         key_id = issue(module, settings)
     except ReconcileError as refusal:
-        refuse(module, refusal, error={"code": code_of(refusal.__cause__ or refusal)})
+        refuse(module, refusal, **failure_of(refusal))
     module.exit_json(changed=True, access_key_id=key_id)
 
 
@@ -193,6 +193,13 @@ def issue(module: AnsibleAWSModule, settings: RoleSettings) -> str:
     cluster.write(children.with_pair(given["secret"], pair, datetime.now(UTC), data))
     finish_tags(iam, given, recorded, settings)
     return key_id
+
+
+def failure_of(refusal: ReconcileError) -> ApiObject:
+    """What of a failure is shown beside its reason: a task with ``no_log`` has no other message."""
+    code = code_of(refusal.__cause__ or refusal)
+    shown = ": ".join(text for text in (refusal.summary, code) if text)
+    return {"error": {"code": code}, **({"s3bucket_message": shown} if refusal.summary else {})}
 
 
 def finish_tags(iam: AwsClient, given: ApiObject, recorded: dict[str, str], settings: RoleSettings) -> None:

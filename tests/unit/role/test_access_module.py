@@ -13,7 +13,7 @@ from botocore.stub import ANY, Stubber
 from kubernetes.client.exceptions import ApiException
 
 from s3bucket import children, cluster, secrets
-from s3bucket.errors import ReconcileError
+from s3bucket.errors import ReconcileError, RejectedError
 from s3bucket.outcome import Reason
 from s3bucket.role_settings import RoleSettings
 from tests.support.modules import load_module
@@ -129,6 +129,32 @@ def test_key_that_aws_does_not_know_is_neither_recorded_nor_stored(monkeypatch: 
         rig.issue()
     assert refused.value.reason == Reason.WAITING_FOR_IAM
     assert rig.requests == ["CreateAccessKey", "HeadBucket"]
+
+
+def test_request_that_aws_denies_is_named_without_the_words_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch)
+    rig.will_issue()
+    rig.will_verify()
+    rig.iam.add_client_error("tag_user", "AccessDenied", f"not authorized: {SECRET}", http_status_code=403)
+    with pytest.raises(rig.module.ReconcileError) as refused:
+        rig.issue()
+    failure = rig.module.failure_of(refused.value)
+    assert failure["error"] == {"code": "AccessDenied"}
+    assert failure["s3bucket_message"] == "failed to tag IAM user photos (iam:TagUser): AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        (ReconcileError(Reason.WAITING_FOR_IAM, "not yet: x", "not yet"), "not yet"),
+        (RejectedError(Reason.CONFLICT, "another one", 409), "another one"),
+    ],
+    ids=["key", "secret"],
+)
+def test_failure_has_one_message(monkeypatch: pytest.MonkeyPatch, refusal: ReconcileError, message: str) -> None:
+    module = load_module("s3bucket_access", monkeypatch)
+    # Neither argument may be given twice.
+    assert dict(**refusal.to_result(), **module.failure_of(refusal))["s3bucket_message"] == message
 
 
 def test_key_without_a_secret_keeps_the_tag_by_which_the_next_run_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,12 +167,16 @@ _UNREACHABLE_MESSAGE = re.compile(r"connect|timed? ?out|endpoint|resolve|SSL|pro
 
 
 class ReconcileError(Exception):
-    """The object cannot be reconciled now."""
+    """The object cannot be reconciled now.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    :ivar summary: what failed, in this program's own words alone, for where those of AWS must not be shown
+    """
+
+    def __init__(self, reason: Reason, message: str, summary: str = "") -> None:
         super().__init__(message)
         self.reason = Reason.parse(reason)
         self.message = message
+        self.summary = summary
 
     @property
     def retry(self) -> Retry:
@@ -303,14 +307,15 @@ def _is_refused_deletion(code: str, message: str) -> bool:
 
 def unknown(verb: str, error: BaseException) -> UnknownStateError:
     """A typed error "failed to <verb>" for a botocore error."""
+    failed = f"failed to {verb}"
     if isinstance(error, ResponseParserError):
         # botocore's message quotes the answer, which does not show the cause and may come from any server.
-        return UnknownStateError(Reason.AWS_ERROR, f"failed to {verb}: the answer cannot be parsed")
+        return UnknownStateError(Reason.AWS_ERROR, f"{failed}: the answer cannot be parsed", failed)
     if isinstance(error, OSError):
         files = "check the files that AWS_WEB_IDENTITY_TOKEN_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE name"
-        return UnknownStateError(Reason.CREDENTIALS_INVALID, f"failed to {verb}: {error}: {files}")
+        return UnknownStateError(Reason.CREDENTIALS_INVALID, f"{failed}: {error}: {files}", failed)
     code, text = code_of(error), f"{error}{_arguments_of(error)}"
-    return UnknownStateError(reason_of(code, text), with_field(code, f"failed to {verb}: {text}"))
+    return UnknownStateError(reason_of(code, text), with_field(code, f"{failed}: {text}"), failed)
 
 
 def content_of(answer: ApiObject, name: str, verb: str) -> list[ApiObject]:

@@ -263,4 +263,5 @@ def check_is_valid(found: Verification) -> None:
     """
     if found.key is not KeyState.VALID:
         reason = Reason.WAITING_FOR_IAM if found.key is KeyState.UNKNOWN_KEY else found.reason
-        raise ReconcileError(reason, f"the new access key does not work yet: {found.message}")
+        summary = "the new access key does not work yet"
+        raise ReconcileError(reason, f"{summary}: {found.message}", summary)
