@@ -8,9 +8,10 @@ Without an own change nothing can be concluded, and what was before the start, o
 
 Counted are buckets only: the events of IAM come from one region, whichever the buckets are in. An object that was
 deleted since, or that another replica works on, shows nothing: its events may go there. With shards, each replica
-concludes from its own changes. Their events are handed on until it receives them.
+concludes from its own changes. Their events are handed on until it receives them. Each publishes in its Lease which
+regions it found silent. The others take them for silent, too, until they get an event from there themselves.
 
-Threads: workers note changes; the thread that receives messages asks.
+Threads: workers note changes; the thread that receives messages asks; others publish and note what replicas found.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Canary:
     :param limit_s: seconds within which an event must arrive; 0: nothing is ever concluded
     :param is_owned: whether an object that this replica works on owns a bucket
     :param has: whether this replica works on an object
-    :ivar silent: the regions from which events do not arrive; each with the buckets that showed it
+    :ivar silent: the regions from which its own events do not arrive; each with the buckets that showed it
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class Canary:
         self._heard: dict[str, float] = {}
         self._changed: dict[str, dict[Name, _Changed]] = {}
         self.silent: dict[str, frozenset[Name]] = {}
+        # What other replicas found, and since when this one knows it.
+        self._others: dict[str, float] = {}
 
     def now(self) -> float:
         """The time on this canary's clock."""
@@ -138,6 +141,22 @@ class Canary:
                 for name in late:
                     del changed[name]
         return found
+
+    def own_regions(self) -> tuple[str, ...]:
+        """The regions that this replica found silent."""
+        with self._lock:
+            return tuple(sorted(self.silent))[:_MAX_REGIONS]
+
+    def note_others(self, regions: Iterable[str]) -> None:
+        """Other replicas find these regions silent now."""
+        with self._lock:
+            self._others = {region: self._others.get(region, self._clock()) for region in regions}
+
+    def regions(self) -> frozenset[str]:
+        """The regions that are silent as far as any replica knows."""
+        with self._lock:
+            others = [region for region, since in self._others.items() if self._heard.get(region, -math.inf) < since]
+            return frozenset((*self.silent, *others))
 
     def forget(self) -> None:
         """The queue failed, or messages waited for long: an event may be lost."""

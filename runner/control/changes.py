@@ -367,7 +367,7 @@ class Changes:
 
     def _update(self) -> None:
         """Begin or end the longer period, of all objects or of those of some regions."""
-        silent = frozenset(self._canary.silent)
+        silent = self._canary.regions()
         before, after = self._feed.coverage, Coverage(self._works and not any(map(_has_iam, silent)), silent)
         self._metrics.up.set(after.is_whole)
         if after == before:

@@ -67,6 +67,8 @@ class Operator:
         self._stopping = self._shutdown.stopping
         self._terms = Terms(settings.lease_duration_s, settings.renew_deadline_s, settings.retry_period_s)
         self._deadlines = Deadlines(SHARDS + 1)
+        event_delay_s = settings.event_delay_s if settings.event_queue else 0.0
+        self._canary = Canary(event_delay_s, self._is_owned, has=self._has)
         self._leadership = Leadership(
             self._make_election(),
             self._threads,
@@ -83,8 +85,6 @@ class Operator:
             )
         self._names = Names() if settings.event_queue else None
         self._feed = Feed(self._region_of)
-        event_delay_s = settings.event_delay_s if settings.event_queue else 0.0
-        self._canary = Canary(event_delay_s, self._is_owned, has=self._has)
         self._watches = Watches(kube, self._caches, self._requests, settings.sync_period_s, self._names)
         self.probes = Probes(self._threads, self._watches, self._leadership, self._stopping, settings.run_timeout_s)
         self._components: Components | None = None
@@ -158,7 +158,9 @@ class Operator:
         settings, kube, identity = self._settings, self._kube, _identity()
         namespace, scope = settings.leader_election_namespace, scope_of(kube.namespaces)
         if settings.sharding:
-            return ReplicaElection(kube, Candidate(namespace, identity, scope), settings.lease_name, self._terms)
+            election = ReplicaElection(kube, Candidate(namespace, identity, scope), settings.lease_name, self._terms)
+            election.get_silent = self._canary.own_regions
+            return election
         return Election(kube, namespace, identity, self._terms, name=settings.lease_name, scope=scope)
 
     def _make_shards(self) -> Shards:
@@ -224,6 +226,7 @@ class Operator:
         shards.kill_runs = lambda shard: components.job.kill(lambda uid: is_in(uid, shard))
         shards.on_take = components.check.begin_shard
         shards.on_replicas = partial(self._share, components)
+        shards.on_silent = self._canary.note_others
         self._metrics.watch_shards(shards.has, self._caches.count_marked)
         shards.start(self._threads, self._leadership.ended)
 

@@ -128,6 +128,7 @@ class Shards:
     :ivar on_gain: called for each shard that was taken, when work on it may begin
     :ivar on_loss: called for each shard that is given up or lost
     :ivar on_replicas: called with the number of replicas when it changes
+    :ivar on_silent: called again and again with the regions that other replicas find silent
     """
 
     def __init__(  # noqa: PLR0913 - each collaborator by itself, so that a test gives fakes
@@ -146,6 +147,7 @@ class Shards:
         self.on_gain: Callable[[int], None] = lambda _: None
         self.on_loss: Callable[[int], None] = lambda _: None
         self.on_replicas: Callable[[int], None] = lambda _: None
+        self.on_silent: Callable[[frozenset[str]], None] = lambda _: None
         self.replicas = 0
         self._leases = leases
         self._holds: list[Hold] = leases.shards
@@ -291,6 +293,7 @@ class Shards:
         seen = self._leases.read()
         self._free_at = seen.free_at
         self._note_replicas(len(seen.replicas))
+        self.on_silent(seen.silent)
         if not self._is_member():
             return
         surplus = sum(state is State.HELD for state in self._states) - wanted_shards(seen.replicas, self._identity)

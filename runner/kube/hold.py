@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from runner.kube.client import KubeError
@@ -93,6 +93,8 @@ class Hold:
     """One Lease. ``clock`` gives seconds that only grow.
 
     :ivar renewed_at: from before the last successful attempt began; -inf while the Lease is not held
+    :ivar is_leaving: whether other replicas are to know, with the next renewal, that this one takes no work
+    :ivar get_silent: the regions that other replicas are to know as silent
     """
 
     def __init__(
@@ -104,6 +106,8 @@ class Hold:
         clock: Callable[[], float] = boot_time_s,
     ) -> None:
         self.renewed_at = -math.inf
+        self.is_leaving = False
+        self.get_silent: Callable[[], tuple[str, ...]] = tuple
         self._name = name
         self._leases = leases
         self._candidate = candidate
@@ -145,28 +149,27 @@ class Hold:
         """Whether the holder of a Lease is another candidate."""
         return holder not in ("", self._candidate.identity)
 
-    def try_once(self, *, is_leaving: bool = False) -> bool:
+    def try_once(self) -> bool:
         """Take or renew the Lease if it is free or this candidate has it. Takes no longer than :attr:`Terms.attempt_s`.
 
-        :param is_leaving: publish that this replica takes no work
         :raises KubeError: when the API server does not answer
         """
         # From before the first call: the Lease may be written long after it was requested.
         started, written = self._clock(), self._written
-        if written is not None and self._put(written, started, is_leaving=is_leaving):
+        if written is not None and self._put(written, started):
             return True
         old = self._find(started)
         if self.observe(old):
             if self.renewed_at > -math.inf:
                 self._lost.set()
             return False
-        return self._put(old, started, is_leaving=is_leaving)
+        return self._put(old, started)
 
-    def _put(self, old: Lease | None, started: float, *, is_leaving: bool) -> bool:
+    def _put(self, old: Lease | None, started: float) -> bool:
         """Write the Lease; False when another client has written it since it was ``old``."""
         self._written = None
         try:
-            self._written = self._write(self._candidate.identity, old, started, is_leaving=is_leaving)
+            self._written = self._write(self._candidate.identity, old, started)
         except KubeError as error:
             if error.is_conflict or (old is not None and error.status == _NOT_FOUND):
                 return False
@@ -199,11 +202,13 @@ class Hold:
     def _find(self, started: float) -> Lease | None:
         return self._leases.find_lease(self._candidate.namespace, self._name, self._left_s(started))
 
-    def _write(self, holder: str, old: Lease | None, started: float, *, is_leaving: bool = False) -> Lease:
+    def _write(self, holder: str, old: Lease | None, started: float) -> Lease:
         one = self._candidate
         # Not less than the terms: others wait for what is written.
         duration_s = math.ceil(self._terms.duration_s) if holder else 1
-        lease = Lease(one.namespace, self._name, holder, duration_s, one.scope, group=one.group, is_leaving=is_leaving)
+        lease = Lease(one.namespace, self._name, holder, duration_s, one.scope, group=one.group)
+        if holder:
+            lease = replace(lease, is_leaving=self.is_leaving, silent=self.get_silent())
         return self._leases.write_lease(lease, old, self._left_s(started))
 
     def _left_s(self, started: float) -> float:

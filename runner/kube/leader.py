@@ -84,7 +84,6 @@ class Election(Hold):
 
     :param name: of the Lease
     :param scope: as :func:`scope_of` makes it
-    :ivar is_leaving: whether other replicas are to know, with the next renewal, that this one takes no work
     :ivar refusal: why the Lease is not acquired although it is free; empty otherwise, or where the release itself is
         the reason
     :ivar report_renewal: gets :attr:`renewed_at` after each renewal
@@ -106,7 +105,6 @@ class Election(Hold):
         self._release_name = name
         self.refusal = ""
         self._waits_for = ""
-        self.is_leaving = False
         self.report_renewal: Callable[[float], None] = lambda _: None
 
     def is_leading(self) -> bool:
@@ -219,7 +217,7 @@ class Election(Hold):
         """
         # An attempt that took too long left a Lease that another may have taken since: nothing is lost by that.
         self.reset()
-        if self._is_refused() or not self.try_once(is_leaving=self.is_leaving):
+        if self._is_refused() or not self.try_once():
             return False
         if self._is_refused():
             self.release()
@@ -275,7 +273,7 @@ class Election(Hold):
         """Renew until stopped or lost. What comes of it :meth:`watch_deadline` sees."""
         while not stopped.wait(self._terms.retry_period_s) and not self._lost.is_set():
             try:
-                if self.try_once(is_leaving=self.is_leaving):
+                if self.try_once():
                     self.report_renewal(self.renewed_at)
             except KubeError as error:
                 _LOG.warning("lease not renewed", extra={"error": str(error)})

@@ -13,10 +13,10 @@ from runner.objects import JsonObject
 
 # By this label, people and operators find the Leases of all operators; the annotation names what they watch.
 _LABEL, _KIND, _SCOPE = "agill.apps/lease", "operator", "agill.apps/watch-namespaces"
-_GROUP, _LEAVING = "agill.apps/lease-group", "agill.apps/leaving"
+_GROUP, _LEAVING, _SILENT = "agill.apps/lease-group", "agill.apps/leaving", "agill.apps/silent-regions"
 LEASE_SELECTOR = f"{_LABEL}={_KIND}"
 # Any tenant may write a Lease.
-_MAX_TEXT, _MAX_SCOPE = 253, 64 * 1024
+_MAX_TEXT, _MAX_SCOPE, _MAX_SILENT = 253, 64 * 1024, 4096
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Lease:
     :param renewed: when it was renewed last; None where that is no time
     :param group: the Leases that the replicas of one release share; empty for a Lease that one replica has alone
     :param is_leaving: whether its holder does not work yet, or is about to stop
+    :param silent: the regions from which its holder gets no events of its own changes
     """
 
     namespace: str
@@ -40,6 +41,7 @@ class Lease:
     version: str = ""
     group: str = ""
     is_leaving: bool = False
+    silent: tuple[str, ...] = ()
 
 
 def keep_lease(item: JsonObject) -> Lease:
@@ -59,13 +61,14 @@ def keep_lease(item: JsonObject) -> Lease:
         version=metadata["resourceVersion"],
         group=annotations.get(_GROUP, "")[:_MAX_TEXT],
         is_leaving=_LEAVING in annotations,
+        silent=tuple(filter(None, annotations.get(_SILENT, "")[:_MAX_SILENT].split(","))),
     )
 
 
 def lease_body(lease: Lease, old: Lease | None, now: datetime) -> JsonObject:
     """What is written to have a Lease in place of ``old``, which must still be the one that is stored."""
     is_taken_over = old is not None and old.holder != lease.holder and bool(lease.holder)
-    annotations = {_SCOPE: lease.scope, **({_GROUP: lease.group} if lease.group else {})}
+    optional = {_GROUP: lease.group, _LEAVING: "true" if lease.is_leaving else "", _SILENT: ",".join(lease.silent)}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -73,7 +76,7 @@ def lease_body(lease: Lease, old: Lease | None, now: datetime) -> JsonObject:
             "name": lease.name,
             "namespace": lease.namespace,
             "labels": {_LABEL: _KIND},
-            "annotations": {**annotations, **({_LEAVING: "true"} if lease.is_leaving else {})},
+            "annotations": {_SCOPE: lease.scope, **{name: text for name, text in optional.items() if text}},
             **({"resourceVersion": old.version} if old else {}),
         },
         "spec": {

@@ -48,11 +48,13 @@ class Seen:
 
     :param replicas: who lives, in the order of their Leases; without those that do not work yet, or are about to stop
     :param free: the shards that no other replica may have
+    :param silent: the regions from which one of the other replicas gets no events of its own changes
     :param free_at: when the first Lease of another replica expires, unless it is renewed; inf where there is none
     """
 
     replicas: tuple[str, ...]
     free: frozenset[int]
+    silent: frozenset[str] = frozenset()
     free_at: float = math.inf
 
 
@@ -110,7 +112,8 @@ class ShardLeases:
         holders = dict.fromkeys(lease.holder for lease in replicas if not lease.is_leaving)
         now = self._clock()
         ends = [hold.free_at for hold in (*self.shards, *self._replicas) if hold.free_at > now]
-        return Seen(tuple(holders), frozenset(free), min(ends, default=math.inf))
+        silent = {region for lease in replicas if lease.holder != self._candidate.identity for region in lease.silent}
+        return Seen(tuple(holders), frozenset(free), frozenset(silent), min(ends, default=math.inf))
 
     def _is_live(self, hold: Hold, lease: Lease | None) -> bool:
         if lease is None:

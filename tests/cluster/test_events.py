@@ -323,6 +323,29 @@ def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
     wait_until(lambda: world.differs(objects[0]) == [], "the repair")
 
 
+def test_rule_that_one_replica_finds_disabled_is_disabled_for_all(
+    world: World,
+    queue: Queue,
+    environment: dict[str, str],
+    new_object: NewObject,
+    start_operator: StartOperator,
+    tmp_path: Path,
+) -> None:
+    make_operator_key(world.aws, policy_with(queue, world, sharding=True), tmp_path / "key")
+    sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300", "--event-delay", "1"]
+    operators = [start_operator(*sharded, environment=environment) for _ in range(2)]
+
+    def is_each(has: Callable[[Operator], object]) -> bool:
+        # A message ends a request that waits for one.
+        queue.send("no event", "no event")
+        return all(map(has, operators))
+
+    wait_until(lambda: is_each(lambda one: len(one.lines("shard taken")) >= 8 and one.lines(WORKS)), "its shards")
+    wait_ready(world, new_object())
+    wait_until(lambda: is_each(lambda one: "s3_operator_event_queue_up 0.0" in metrics_of(one)), "the metric of each")
+    assert sum(len(one.lines(SILENT)) for one in operators) == 1, "only one has changed something"
+
+
 @pytest.mark.parametrize("is_sharded", [False, True], ids=["alone", "sharded"])
 def test_check_proves_each_right_on_the_queue(
     world: World, queue: Queue, environment: dict[str, str], tmp_path: Path, is_sharded: bool

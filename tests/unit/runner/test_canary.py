@@ -379,6 +379,8 @@ class Network:
             self.now += 0.1 if is_busy else min(20.0, end - self.now)
             for rig in self.chance.sample(self.replicas, len(self.replicas)):
                 if rig not in self.paused:
+                    others = (other for other in self.replicas if other is not rig)
+                    rig.canary.note_others({region for other in others for region in other.canary.own_regions()})
                     rig.changes.receive()
 
     def silent(self) -> list[bool]:
@@ -435,13 +437,37 @@ def test_event_waits_for_a_replica_that_does_not_ask_for_some_minutes() -> None:
     assert network.silent() == [False] * 4
 
 
-def test_disabled_rule_is_found_by_each_replica_that_changes_something() -> None:
+def test_disabled_rule_that_one_replica_finds_concerns_the_objects_of_all() -> None:
+    """Also those of a replica that changes nothing."""
     network = Network(4, 1)
-    for rig, s3 in list(zip(network.replicas, network.objects, strict=True))[:2]:
-        rig.canary.note(s3, CHANGED, network.now)
+    network.replicas[0].canary.note(network.objects[0], CHANGED, network.now)
     network.pass_time(DELAY_S + 60)
-    assert network.silent() == [True, True, False, False]
-    assert [rig.feed.coverage.is_whole for rig in network.replicas] == [False, False, True, True]
+    assert network.silent() == [True, False, False, False]
+    assert [rig.feed.coverage.is_whole for rig in network.replicas] == [False] * 4
+    assert [rig.up for rig in network.replicas] == [0] * 4
+    # The rule works again.
+    heard = ("us-east-1", [Name.of(Kind.BUCKET, "not-managed")])
+    network.replicas[1].canary.hear(*heard)
+    network.pass_time(60)
+    assert [rig.feed.coverage.is_whole for rig in network.replicas] == [False, True, False, False]
+    network.replicas[0].canary.hear(*heard)
+    network.pass_time(60)
+    assert [rig.feed.coverage.is_whole for rig in network.replicas] == [True] * 4
+
+
+def test_region_that_another_replica_finds_silent_again_after_an_event_is_silent() -> None:
+    rig = a_rig()
+    for _ in range(2):
+        rig.canary.note_others(["eu-west-1"])
+        rig.now += 1
+        rig.receive()
+        assert rig.feed.coverage.silent == {"eu-west-1"}
+        rig.receive(bucket_event("PutBucketPolicy", "not-managed", awsRegion="eu-west-1"))
+        rig.canary.note_others(["eu-west-1"])
+        rig.receive()
+        assert rig.feed.coverage.is_whole, "it had an event since"
+        rig.canary.note_others([])
+        rig.now += 1
 
 
 def test_object_that_another_replica_had_meanwhile_shows_nothing() -> None:

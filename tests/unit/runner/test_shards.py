@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ class Replica:
             if self.is_member and not self.is_stuck:
                 self.election.is_leaving = False
         else:
-            self.election.try_once(is_leaving=self.election.is_leaving)
+            self.election.try_once()
         for shard in range(SHARDS):
             self.shards.renew(shard)
         self.shards.end_lost()
@@ -439,13 +440,44 @@ def test_operators_with_and_without_shards_exclude_each_other() -> None:
 
 def test_lease_of_a_shard_keeps_its_group_and_scope() -> None:
     cluster, _ = alone()
-    lease = cluster.leases.leases[shard_lease("s3-operator", 0)]
+    lease = replace(cluster.leases.leases[shard_lease("s3-operator", 0)], silent=("eu-west-1", "us-east-1"))
     body = lease_body(lease, None, datetime.now(UTC))
     # As every Lease of an operator: by them playbooks, and earlier versions, find that it is at work.
     assert body["metadata"]["labels"] == {"agill.apps/lease": "operator"}
     assert body["metadata"]["annotations"]["agill.apps/watch-namespaces"] == "*"
     kept = keep_lease({**body, "metadata": {**body["metadata"], "resourceVersion": "1"}})
     assert (kept.group, kept.scope, kept.is_leaving) == ("s3-operator/16", "*", False)
+    assert kept.silent == ("eu-west-1", "us-east-1")
+
+
+def test_silent_regions_of_a_replica_are_known_to_the_others_while_it_lives() -> None:
+    cluster = Cluster()
+    first, second = cluster.join("first"), cluster.join("second")
+    known: dict[str, frozenset[str]] = {}
+    for replica in (first, second):
+        replica.shards.on_silent = partial(known.__setitem__, replica.name)
+    cluster.steps(20)
+    first.election.get_silent = lambda: ("eu-west-1",)
+    cluster.steps(2)
+    assert known == {"first": frozenset(), "second": frozenset({"eu-west-1"})}
+    first.election.get_silent = tuple
+    cluster.steps(2)
+    assert known["second"] == frozenset()
+    first.election.get_silent = lambda: ("eu-west-1",)
+    cluster.steps(2)
+    cluster.replicas.remove(first)
+    cluster.steps(20)
+    assert known["second"] == frozenset()
+
+
+def test_released_lease_names_no_silent_region() -> None:
+    leases = FakeLeases()
+    election = Election(leases, "ns", "first", TERMS, Clock())
+    election.get_silent = lambda: ("eu-west-1",)
+    assert election._take()
+    assert leases.leases["s3-operator"].silent == ("eu-west-1",)
+    election.release()
+    assert leases.leases["s3-operator"].silent == ()
 
 
 def test_lease_of_another_release_with_the_name_of_a_shard_is_no_shard() -> None:
@@ -531,7 +563,9 @@ def test_api_server_that_does_not_answer_is_asked_for_one_shard_at_a_time() -> N
     first.shards.stop()
     cluster.steps(2)
     second = cluster.join("second")
-    second.is_member = second.election._take() and second.election.try_once()
+    second.is_member = second.election._take()
+    second.election.is_leaving = False
+    assert second.election.try_once()
     cluster.leases.error = kube_error(0)
     requests = len(cluster.leases.timeouts)
     with pytest.raises(KubeError):
