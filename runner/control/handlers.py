@@ -164,8 +164,10 @@ class ObjectHandler:
 
 
 class ChildHandler:
-    """Secrets and Services: an edited or deleted one brings its S3 object's next resync forward.
+    """Secrets and Services: one that was edited or deleted has its S3 object repaired.
 
+    The worker for runs compares the object itself, before a run, so no other worker does it first: the edits of one
+    namespace are limited by the rules for runs, and never take the workers that check all others.
     An ADDED one is the operator's own, or is found at the next resync. An edit that changes nothing that is kept is
     ignored.
     The rate of edits is limited by S3 object.
@@ -183,33 +185,36 @@ class ChildHandler:
             present.add(child.key)
             self._keep(child)
         for key in set(self._cache.keys()) - present:
-            self._remove(key)
+            self._remove(key, Lane.REPAIR)
 
     def change(self, kind: str, found: Child) -> None:
         """After a watch event."""
         if kind == "DELETED":
-            self._remove(found.key)
+            self._remove(found.key, Lane.REPAIR)
         else:
             self._keep(found)
 
     def deny(self) -> None:
         """Their S3 objects are checked at once: each Secret and Service is then read by name."""
-        self.replace_all(())
+        # All of them at once, and no difference is expected: not for the workers for runs.
+        keys = self._cache.keys()
+        for key in keys:
+            self._remove(key, Lane.RESYNC)
 
     def _keep(self, child: Child) -> None:
         # Whoever touches it makes another resourceVersion.
         if self._cache.put(child.without_version()):
-            self._resync_owner(child)
+            self._add_owner(child, Lane.REPAIR)
 
-    def _remove(self, key: Key) -> None:
+    def _remove(self, key: Key, lane: Lane) -> None:
         child = self._cache.find(key)
         self._cache.remove(key)
         if child is not None:
-            self._resync_owner(child)
+            self._add_owner(child, lane)
 
-    def _resync_owner(self, child: Child) -> None:
+    def _add_owner(self, child: Child, lane: Lane) -> None:
         for key in child.controllers:
-            self._queue.add(key, Lane.RESYNC, self._edits.next_s(key))
+            self._queue.add(key, lane, self._edits.next_s(key))
 
 
 def _usability_of(s3: S3Object) -> tuple[object, ...]:

@@ -13,14 +13,15 @@ Four rules decide which object is next:
 - A namespace has at most as many workers of a pool as the pool allows. The objects that hit the time limit of their
   last run or check share one turn and one worker, whatever their namespace.
 - A namespace with a backlog, more objects than the pool has workers, gives way to one without: as long as an object of
-  such a one is being processed, it rests after each of its objects for as long as that one took. So it always goes on,
-  with half of the workers' time or less.
+  such a one is being processed, and for a moment after, it rests after each of its objects for as long as that one
+  took. So it always goes on, with half of the workers' time or less.
 
 Each operation takes O(log n) time for n objects. Threads: any.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -40,6 +41,9 @@ MAX_FAILED_WAITS_S = 600.0
 LEAST_REST_S = 0.25
 # A run that empties a bucket takes minutes. Who waits behind it must not wait for as long again.
 MAX_REST_S = 10.0
+# What a person or a pipeline does comes one after the other. Without this time, a namespace with a backlog takes its
+# workers back in the gap of some milliseconds between two objects of another one, and the second waits for all of them.
+LINGER_S = 0.5
 # No namespace has this name.
 _TIMED_OUT_GROUP = ""
 
@@ -117,6 +121,8 @@ class WorkQueue:
         # Until when those with a backlog rest, and which of them are not served now. Few: each has just been served.
         self._rests: dict[_Held, float] = {}
         self._resting: set[_Held] = set()
+        # Until when others still rest for one without a backlog that has no worker any more.
+        self._lingers: dict[_Held, float] = {}
         # How the last reconcile ended, unless it was good, and how many in a row ended so.
         self._standings: dict[Key, tuple[Standing, int]] = {}
         self._is_shut = False
@@ -173,7 +179,7 @@ class WorkQueue:
                 now = self._clock()
                 if deadline is not None and now >= deadline:
                     return None
-                ends = (deadline, self._next_due(), *(self._rests[held] for held in self._resting))
+                ends = (deadline, self._next_due(), *map(self._rests_until, self._resting))
                 waits = [end - now for end in ends if end is not None]
                 self._changed.wait(max(0.0, min(waits)) if waits else None)
             return None
@@ -184,6 +190,8 @@ class WorkQueue:
             held = self._running.pop(key, None)
             if held:
                 self._plan_rest(held, self._clock() - self._since.pop(key))
+                if self._is_given_way(held):
+                    self._lingers[held] = self._clock() + LINGER_S
                 self._count_busy(held, -1)
             entry = self._entries.get(key)
             if entry and not entry.delayed and not entry.ready:
@@ -265,12 +273,20 @@ class WorkQueue:
     def _update_rests(self) -> None:
         """Who has a backlog rests while one without it is served, until its time is over."""
         now = self._clock()
-        self._rests = {held: until for held, until in self._rests.items() if until > now}
-        served = {held[0] for held in self._busy if self._is_given_way(held)} if self._rests else set()
-        resting = {held for held in self._rests if held[0] in served}
+        self._rests, self._lingers = _those_after(now, self._rests), _those_after(now, self._lingers)
+        resting = {held for held in self._rests if self._rests_until(held) > now}
         changed, self._resting = resting ^ self._resting, resting
         for held in changed:
             self._move(held)
+
+    def _rests_until(self, held: _Held) -> float:
+        """When the rest of a namespace ends, as things are now. One whose backlog is done rests for nobody."""
+        if not self._has_backlog(held):
+            return -math.inf
+        others = {other: until for other, until in self._lingers.items() if other != held}
+        others |= {other: math.inf for other in self._busy if self._is_given_way(other)}
+        served_until = max((until for other, until in others.items() if other[0] == held[0]), default=-math.inf)
+        return min(self._rests[held], served_until)
 
     def _pop(self, lanes: tuple[Lane, ...]) -> tuple[Key, Lane] | None:
         self._advance()
@@ -316,3 +332,7 @@ class WorkQueue:
     def _next_due(self) -> float | None:
         first = self._delayed.find_first()
         return first[0] if first else None
+
+
+def _those_after(now: float, times: dict[_Held, float]) -> dict[_Held, float]:
+    return {held: until for held, until in times.items() if until > now}

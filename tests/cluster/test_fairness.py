@@ -9,6 +9,7 @@ import pytest
 
 from dev.wait import wait_until
 from s3bucket.api import GROUP, PLURAL, VERSION
+from s3bucket.secrets import SECRET_KEY
 from tests.support.operator import Operator, StartOperator, condition, delete, live, wait_ready
 from tests.support.world import World
 
@@ -123,6 +124,29 @@ def test_deleted_secret_of_a_quiet_namespace_is_back_while_a_noisy_one_has_much_
     wait_until(lambda: len(operator.runs_of(mine)) == 2, "its run logged")
     names = [line["name"] for line in operator.lines("reconciled")][before:]
     assert names.index(mine["metadata"]["name"]) <= 3
+
+
+def test_edited_secret_is_repaired_while_all_workers_that_only_check_wait_for_aws(
+    world: World, quiet: Callable[[], dict[str, Any]], namespace: str, start_operator: StartOperator
+) -> None:
+    gate, hung, edited = world.aws.gate, quiet(), quiet()
+    operator = start_operator("--resync-workers", "1", "--sync-period", "5")
+    for cr in (hung, edited):
+        wait_ready(world, cr)
+    user, before = hung["spec"]["iamUser"]["username"], len(operator.runs_of(edited))
+    # The first of both is gone as soon as a check waits. The second is for the further attempts of its request.
+    gate.add_fault("ListAccessKeys", delay_s=600, times=1, user=user)
+    gate.add_fault("ListAccessKeys", delay_s=600, user=user)
+    try:
+        wait_until(lambda: len(gate.leftovers()) == 1, "a check waits for AWS")
+        checked = operator.reconciles_of(hung)
+        name = world.wanted(edited).secret_name
+        world.core.patch_namespaced_secret(name, namespace, {"stringData": {SECRET_KEY: "edited"}})
+        wait_until(lambda: len(operator.runs_of(edited)) > before, "its run logged")
+        assert operator.reconciles_of(hung) == checked
+    finally:
+        gate.clear_faults()
+    assert world.differs(edited) == []
 
 
 def test_object_whose_run_hangs_is_given_up_waits_long_and_is_served_at_once_when_it_is_edited(

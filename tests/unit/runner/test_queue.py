@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 
 import pytest
 
 from runner.control.queue import (
     FAILED_WAITS_S,
     LEAST_REST_S,
+    LINGER_S,
     MAX_FAILED_WAITS_S,
     MAX_REST_S,
     Lane,
@@ -294,11 +297,70 @@ def test_get_namespace_with_a_backlog_rests_while_another_is_served_and_goes_on(
     assert found[0][0] == "noisy"
 
 
-def test_done_ends_the_rest_of_others_with_the_last_object_of_those_without_a_backlog() -> None:
-    queue, _, _ = make_backlog(3.0)
-    assert queue.get(0) is None
+def test_done_ends_the_rest_of_others_soon_after_the_last_object_of_those_without_a_backlog() -> None:
+    queue, clock, _ = make_backlog(3.0)
     queue.done(QUIET)
+    clock.now += LINGER_S - 0.001
+    assert queue.get(0) is None
+    clock.now += 0.002
     assert drain(queue, at_most=2)[0].startswith("noisy/")
+
+
+def test_get_backlog_takes_no_worker_in_the_gap_between_two_objects_of_another_namespace() -> None:
+    queue, clock, _ = make_backlog(3.0)
+    for number in range(4):
+        queue.done(QUIET if number == 0 else ("quiet", f"next{number}"))
+        clock.now += LINGER_S / 2
+        assert queue.get(0) is None, "the backlog rests in the gap"
+        queue.add(("quiet", f"next{number + 1}"))
+        assert queue.get(0) == (("quiet", f"next{number + 1}"), Lane.FRESH)
+    # Its rest is no longer for that.
+    clock.now += 3.0 - 4 * LINGER_S / 2
+    found = queue.get(0)
+    assert found is not None
+    assert found[0][0] == "noisy"
+
+
+def test_get_waits_no_longer_than_the_gap_for_a_backlog_that_rests() -> None:
+    queue, clock, _ = make_backlog(3.0)
+    queue.done(QUIET)
+    waits: list[float] = []
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is threading.Condition.wait.__code__:
+            waits.append(frame.f_locals["timeout"])
+            clock.now += waits[-1]
+
+    sys.setprofile(count)
+    try:
+        found = queue.get(30)
+    finally:
+        sys.setprofile(None)
+    assert found is not None
+    assert found[0][0] == "noisy"
+    assert waits == [pytest.approx(LINGER_S)]
+
+
+def test_get_namespace_whose_backlog_is_done_does_not_rest_for_itself() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock, [Pool(tuple(Lane), 2, 3)])
+    for number in range(4):
+        queue.add(("noisy", f"o{number}"))
+    first, second = queue.get(0), queue.get(0)
+    assert first is not None
+    assert second is not None
+    clock.now += 5.0
+    # Four are more than three workers. After it three are left, and these are no backlog.
+    queue.done(first[0])
+    assert queue.get(0) == (("noisy", "o2"), Lane.FRESH)
+    queue.done(second[0])
+    assert queue.get(0) == (("noisy", "o3"), Lane.FRESH)
+    # Nor when it has one again.
+    for number in range(4, 10):
+        queue.add(("noisy", f"o{number}"))
+    clock.now += LINGER_S / 2
+    queue.done(("noisy", "o2"))
+    assert queue.get(0) == (("noisy", "o4"), Lane.FRESH)
 
 
 @pytest.mark.parametrize("quiet", [3, 4])
@@ -309,11 +371,27 @@ def test_get_namespaces_with_a_backlog_do_not_give_way_to_each_other(quiet: int)
     assert served[0] == ("quiet" if quiet == 3 else "noisy")
 
 
+def test_get_nobody_rests_for_the_workers_of_another_pool() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock, [Pool((Lane.FRESH,), 2, 3), Pool((Lane.RESYNC,), 1000)])
+    queue.add(QUIET, Lane.RESYNC)
+    for number in range(20):
+        queue.add(("noisy", f"o{number}"))
+    assert queue.get(0, (Lane.RESYNC,)) == (QUIET, Lane.RESYNC)
+    found = queue.get(0)
+    assert found is not None
+    queue.done(found[0])
+    assert queue.get(0) is not None
+    queue.done(QUIET)
+    assert queue.get(0) is not None
+
+
 def test_get_nobody_rests_for_an_object_that_timed_out() -> None:
-    queue, _, _ = make_backlog(3.0)
+    queue, clock, _ = make_backlog(3.0)
     assert queue.get(0) is None
     queue.rank(QUIET, Standing.TIMED_OUT)
     queue.done(QUIET)
+    clock.now += LINGER_S
     queue.add(QUIET)
     assert queue.get(0) == (QUIET, Lane.FRESH)
     assert drain(queue, at_most=1)[0].startswith("noisy/")

@@ -176,10 +176,11 @@ def test_child_is_reconciled_when_edited_or_deleted_not_when_touched() -> None:
     handler.change("MODIFIED", child("a", version="2"))
     assert queue.get(0) is None
     handler.change("MODIFIED", child("b"))
-    assert queue.get(0) == (KEY, Lane.RESYNC)
+    # By a worker that compares it and may run the role: no worker that only checks compares it before.
+    assert queue.get(0) == (KEY, Lane.REPAIR)
     queue.done(KEY)
     handler.change("DELETED", child("b"))
-    assert queue.get(0) == (KEY, Lane.RESYNC)
+    assert queue.get(0) == (KEY, Lane.REPAIR)
 
 
 def test_child_that_the_operator_made_is_ignored() -> None:
@@ -194,14 +195,14 @@ def test_child_that_the_operator_made_is_ignored() -> None:
 def test_child_edited_without_a_watch_is_found_by_the_list() -> None:
     handler, queue = children()
     handler.replace_all([child("b")])
-    assert queue.get(0) == (KEY, Lane.RESYNC)
+    assert queue.get(0) == (KEY, Lane.REPAIR)
 
 
 def test_child_deleted_without_a_watch_is_found_by_the_list() -> None:
     cache = Cache(Child.from_item)
     handler, queue = children(cache)
     handler.replace_all([])
-    assert queue.get(0) == (KEY, Lane.RESYNC)
+    assert queue.get(0) == (KEY, Lane.REPAIR)
     assert cache.keys() == []
 
 
@@ -230,4 +231,5 @@ def test_child_that_may_no_longer_be_watched_is_asked_for_by_name() -> None:
     handler, queue = children(cache)
     handler.deny()
     assert cache.keys() == []
+    # The objects of all children at once: the workers for runs stay free.
     assert queue.get(0) == (KEY, Lane.RESYNC)
