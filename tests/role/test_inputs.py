@@ -25,6 +25,10 @@ INPUTS: dict[str, tuple[str, list[str], str]] = {
     "misspelled-file": ("reconcile.yml", ["Cr=CR"], f"no input Cr: {NAMES}"),
     "input-of-sync": ("reconcile.yml", ["cr=CR", "namespace=team"], f"no input namespace: {NAMES}"),
     "no-file": ("reconcile.yml", ["state=absent"], "name a file: -e s3bucket_cr_file=cr.yaml"),
+    "object-of-the-operator": (
+        "reconcile.yml", ['{"s3bucket_cr_json": "{}", "s3bucket_operator_settings_json": "{}"}'],
+        "name a file: -e s3bucket_cr_file=cr.yaml",
+    ),
     "another-name-of-the-file": ("reconcile.yml", ["s3bucket_file=CR"], "(did you mean s3bucket_cr_file?)"),
     "object-beside-a-file": (
         "reconcile.yml", ["cr=CR", '{"s3bucket_cr": {}}'], "s3bucket_cr is given: this playbook has s3bucket_cr_file",
