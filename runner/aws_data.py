@@ -1,23 +1,30 @@
 """botocore's data files without what no client of the operator needs: a client then takes a third of the memory.
 
-They are its descriptions of services, with documentation for each operation and field, and the legacy endpoints of 300
-services. A client has no documentation and sends the same requests. Used by the operator and by the warm process.
+The files are its descriptions of services, with documentation for each operation and field, and the legacy endpoints of
+300 services. A client has no documentation and sends the same requests. Used by the operator and by the warm process.
+
+The operator's clients read times in a faster way, too.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 from botocore.loaders import JSONFileLoader, create_loader
+from botocore.utils import parse_timestamp
 
 SERVICES = frozenset({"eks", "events", "iam", "s3", "s3-control", "sqs", "sts", "tagging"})
 """The services that the operator and the role use, by their names in ``endpoints.json``."""
+# As IAM and S3 write a time. datetime reads other forms as well, some of them differently than botocore.
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 _OPENERS: dict[str, Callable[[Path], Any]] = {".json": lambda path: path.open("rb"), ".json.gz": gzip.open}
 
 
@@ -41,7 +48,25 @@ def make_session() -> botocore.session.Session:
     loader = create_loader(session.get_config_variable("data_path"))
     loader.file_loader = SmallFileLoader()
     session.register_component("data_loader", loader)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
     return session
+
+
+def read_time(value: object) -> datetime:
+    """A time in an answer, as botocore reads it.
+
+    botocore takes 0.1 ms for each, and a check needs two: of its user in the page of all, and of the user's key.
+
+    :raises ValueError: when it is none
+    """
+    if isinstance(value, str) and _UTC.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            # As the 60th second of a minute: botocore decides.
+            pass
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def _reduce(item: dict[str, Any]) -> dict[str, Any]:

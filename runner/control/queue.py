@@ -16,6 +16,10 @@ Four rules decide which object is next:
   such a one is being processed, and for a moment after, it rests after each of its objects for as long as that one
   took. So it always goes on, with half of the workers' time or less.
 
+Of the workers that wait for the same lanes one has the time at which the next object is due, and the others have none.
+Who takes an object wakes one of them, which takes what else is due, or waits for the next time. So an object wakes two
+workers at most, and none of another pool.
+
 Each operation takes O(log n) time for n objects. Threads: any.
 """
 
@@ -101,6 +105,38 @@ class _Entry:
     ready: tuple[str, Ticket[_Entry]] | None = None
 
 
+class _Waiters:
+    """Workers that wait for the same lanes.
+
+    :ivar until: when one of them wakes by itself; later than that, no other one need do so
+    """
+
+    def __init__(self, lock: threading.Lock, pools: Iterable[Pool]) -> None:
+        self.pools = frozenset(pools)
+        self.until = math.inf
+        self._changed = threading.Condition(lock)
+
+    def wait(self, due: float, deadline: float, clock: Callable[[], float]) -> None:
+        """Wait to be woken, until ``deadline``, or until ``due`` if no other one does."""
+        is_first = due < self.until
+        if is_first:
+            self.until = due
+        end = min(due, deadline) if is_first else deadline
+        try:
+            self._changed.wait(None if end == math.inf else max(0.0, end - clock()))
+        finally:
+            if is_first and self.until == due:
+                self.until = math.inf
+
+    def wake_one(self) -> None:
+        """Wake one, if any waits."""
+        self._changed.notify()
+
+    def wake_all(self) -> None:
+        """Wake all."""
+        self._changed.notify_all()
+
+
 class WorkQueue:
     """A delaying queue with lanes. ``clock`` gives seconds that only grow.
 
@@ -109,10 +145,11 @@ class WorkQueue:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, pools: Iterable[Pool] = (_ANY,)) -> None:
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._pools = {lane: pool for pool in pools for lane in pool.lanes}
+        self._waiters: dict[tuple[Lane, ...], _Waiters] = {}
         self._entries: dict[Key, _Entry] = {}
-        self._delayed: Heap[_Entry] = Heap()
+        self._delayed: dict[Pool, Heap[_Entry]] = {pool: Heap() for pool in self._pools.values()}
         self._ready: dict[Lane, Turns[_Entry]] = {lane: Turns() for lane in Lane}
         # Pool and group of what is being processed, and since when.
         self._running: dict[Key, _Held] = {}
@@ -129,7 +166,7 @@ class WorkQueue:
 
     def add(self, key: Key, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> None:
         """Have the object reconciled in ``delay_s`` seconds. A more urgent request replaces a waiting one."""
-        with self._changed:
+        with self._lock:
             wish = _Wish(self._clock() + delay_s, lane)
             entry = self._entries.get(key)
             if entry:
@@ -144,7 +181,7 @@ class WorkQueue:
         A repair, or a run that is to go on, waits neither for a request that is due later nor for one more check: it
         compares the object anew.
         """
-        with self._changed:
+        with self._lock:
             wish, entry = _Wish(self._clock() + delay_s, lane), self._entries.get(key)
             if entry is None:
                 self._put(key, wish)
@@ -153,7 +190,7 @@ class WorkQueue:
 
     def rank(self, key: Key, standing: Standing) -> None:
         """Record how the object's reconcile ended; before :meth:`done`."""
-        with self._changed:
+        with self._lock:
             if standing is Standing.GOOD:
                 self._standings.pop(key, None)
             else:
@@ -161,7 +198,7 @@ class WorkQueue:
 
     def forget(self, key: Key) -> None:
         """The object no longer exists."""
-        with self._changed:
+        with self._lock:
             self._take_out(key)
             self._standings.pop(key, None)
 
@@ -170,23 +207,21 @@ class WorkQueue:
 
         None after ``timeout_s``, or at shutdown.
         """
-        deadline = None if timeout_s is None else self._clock() + timeout_s
-        with self._changed:
+        deadline = math.inf if timeout_s is None else self._clock() + timeout_s
+        with self._lock:
+            waiters = self._waiters_of(lanes)
             while not self._is_shut:
                 found = self._pop(lanes)
-                if found:
+                if found or self._clock() >= deadline:
+                    if waiters.until == math.inf or self._has_next(lanes):
+                        waiters.wake_one()
                     return found
-                now = self._clock()
-                if deadline is not None and now >= deadline:
-                    return None
-                ends = (deadline, self._next_due(), *map(self._rests_until, self._resting))
-                waits = [end - now for end in ends if end is not None]
-                self._changed.wait(max(0.0, min(waits)) if waits else None)
+                waiters.wait(self._next_due(waiters.pools), deadline, self._clock)
             return None
 
     def done(self, key: Key) -> None:
         """The worker has finished with the object."""
-        with self._changed:
+        with self._lock:
             held = self._running.pop(key, None)
             if held:
                 self._plan_rest(held, self._clock() - self._since.pop(key))
@@ -196,19 +231,20 @@ class WorkQueue:
             entry = self._entries.get(key)
             if entry and not entry.delayed and not entry.ready:
                 self._delay(entry)
-            if any(self._ready.values()):
+            if held and any(self._ready[lane] for lane in held[0].lanes):
                 # Of these, one may have waited for a worker of its namespace.
-                self._changed.notify_all()
+                self._wake_one(held[0])
 
     def shut_down(self) -> None:
         """Serve nothing more."""
-        with self._changed:
+        with self._lock:
             self._is_shut = True
-            self._changed.notify_all()
+            for waiters in self._waiters.values():
+                waiters.wake_all()
 
     def depths(self) -> dict[Lane, int]:
         """How many objects are due in each lane."""
-        with self._changed:
+        with self._lock:
             self._advance()
             now = self._clock()
             found = Counter({lane: len(turns) for lane, turns in self._ready.items()})
@@ -219,7 +255,7 @@ class WorkQueue:
 
     def load_beside(self, key: Key) -> int:
         """How many other objects of its namespace are due or being processed, in the pool that processes this one."""
-        with self._changed:
+        with self._lock:
             held = self._running.get(key)
             if held is None:
                 return 0
@@ -234,16 +270,25 @@ class WorkQueue:
             self._delay(entry)
 
     def _delay(self, entry: _Entry) -> None:
-        entry.delayed = self._delayed.push(entry.wish.due, entry)
-        first = self._delayed.find_first()
-        if first and first[1] is entry:
-            # They wait until the first is due, so a later one changes nothing for them. All of them wake.
-            self._changed.notify_all()
+        pool = self._pools[entry.wish.lane]
+        entry.delayed = self._delayed[pool].push(entry.wish.due, entry)
+        self._wake_one(pool, entry.wish.due)
+
+    def _wake_one(self, pool: Pool, due: float = -math.inf) -> None:
+        """Wake a worker of a pool, unless one wakes by itself when something is due."""
+        for waiters in self._waiters.values():
+            if pool in waiters.pools and due < waiters.until:
+                waiters.wake_one()
+
+    def _waiters_of(self, lanes: tuple[Lane, ...]) -> _Waiters:
+        if lanes not in self._waiters:
+            self._waiters[lanes] = _Waiters(self._lock, (self._pools[lane] for lane in lanes))
+        return self._waiters[lanes]
 
     def _take_out(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         if entry and entry.delayed:
-            self._delayed.remove(entry.delayed)
+            self._delayed[self._pools[entry.wish.lane]].remove(entry.delayed)
         if entry and entry.ready:
             group, ticket = entry.ready
             self._ready[entry.wish.lane].remove(group, ticket)
@@ -251,12 +296,13 @@ class WorkQueue:
     def _advance(self) -> None:
         """Give what has become due its place in its lane."""
         now = self._clock()
-        while (first := self._delayed.find_first()) and first[0] <= now:
-            entry = self._delayed.pop()
-            lane, group = entry.wish.lane, self._group_of(entry.key)
-            order = entry.wish.due + self._penalty_of(entry.key)
-            ticket = self._ready[lane].push(group, self._level_of((self._pools[lane], group)), order, entry)
-            entry.delayed, entry.ready = None, (group, ticket)
+        for pool, delayed in self._delayed.items():
+            while (first := delayed.find_first()) and first[0] <= now:
+                entry = delayed.pop()
+                lane, group = entry.wish.lane, self._group_of(entry.key)
+                order = entry.wish.due + self._penalty_of(entry.key)
+                ticket = self._ready[lane].push(group, self._level_of((pool, group)), order, entry)
+                entry.delayed, entry.ready = None, (group, ticket)
 
     def _plan_rest(self, held: _Held, worked_s: float) -> None:
         if self._has_backlog(held):
@@ -302,6 +348,9 @@ class WorkQueue:
                 return entry.key, lane
         return None
 
+    def _has_next(self, lanes: tuple[Lane, ...]) -> bool:
+        return any(self._ready[lane].has_next(self._pools[lane].per_namespace) for lane in lanes)
+
     def _count_busy(self, held: _Held, change: int) -> None:
         self._busy[held] += change
         if not self._busy[held]:
@@ -329,9 +378,11 @@ class WorkQueue:
     def _standing_of(self, key: Key) -> tuple[Standing, int]:
         return self._standings.get(key, (Standing.GOOD, 0))
 
-    def _next_due(self) -> float | None:
-        first = self._delayed.find_first()
-        return first[0] if first else None
+    def _next_due(self, pools: Iterable[Pool]) -> float:
+        """When a worker of these pools may have something to do."""
+        firsts = [first[0] for pool in pools if (first := self._delayed[pool].find_first())]
+        rests = [self._rests_until(held) for held in self._resting if held[0] in pools]
+        return min([*firsts, *rests], default=math.inf)
 
 
 def _those_after(now: float, times: dict[_Held, float]) -> dict[_Held, float]:

@@ -115,6 +115,10 @@ class Turns(Generic[_Value]):
             self._take_place(group)
             self._place(group, level, turn)
 
+    def has_next(self, limit: int) -> bool:
+        """Whether a group with values has fewer workers than ``limit``."""
+        return any(level < limit for level in self._levels)
+
     def pop(self, limit: int) -> _Value | None:
         """The next value of the next group that has fewer workers than ``limit``; None when there is none."""
         level = min((level for level in self._levels if level < limit), default=None)
