@@ -310,7 +310,7 @@ def test_former_secret_that_cannot_be_deleted_is_named_and_not_shown_and_the_key
         runs = [shaped.world.reconcile(cr, "-vvv") for _ in range(2)]
     for run in runs:
         assert run.outcome["reason"] == "KubernetesError", run.output
-        assert run.outcome["retry"] == "transient"
+        assert run.outcome["retry"] == "slow", "Kubernetes would reject it again"
         assert "failed to delete Secret photos-keys: " in run.outcome["message"]
         for text in (shaped.secret, base64.b64encode(shaped.secret.encode()).decode()):
             assert text not in run.output
@@ -431,6 +431,21 @@ def test_immutable_secret_is_replaced_with_the_same_key(shaped: Shaped) -> None:
     shaped.reconcile()
     assert shaped.texts() == shaped.wanted_texts()
     assert not shaped.read().get("immutable")
+
+
+def test_immutable_secret_that_cannot_be_deleted_is_named_and_not_shown(shaped: Shaped) -> None:
+    shaped.give(name="kept-keys")
+    shaped.reconcile()
+    shaped.patch({"immutable": True})
+    cr = shaped.give(name="kept-keys", layout="Env")
+    with deletions_refused(shaped):
+        run = shaped.world.reconcile(cr, "-vvv")
+    assert (run.outcome["reason"], run.outcome["retry"]) == ("KubernetesError", "slow"), run.output
+    assert "failed to delete Secret kept-keys: " in run.outcome["message"]
+    for text in (shaped.secret, base64.b64encode(shaped.secret.encode()).decode()):
+        assert text not in run.output
+    shaped.reconcile()
+    assert shaped.texts() == shaped.wanted_texts()
 
 
 def test_deletion_removes_the_secret_and_its_config_map(shaped: Shaped) -> None:

@@ -251,9 +251,8 @@ def answer_present(wanted: Wanted, seen: Observation, sources: Sources) -> dict[
         "access_tasks": access_tasks(users, removed),
         "users_record": record_before(seen),
         "service": plan_service(wanted, seen),
-        "service_name": wanted.identity.name,
         "namespace": wanted.identity.namespace,
-        "service_uid": unwanted_service(seen),
+        "unwanted": unwanted_service(wanted, seen),
         "bucket": wanted.bucket,
         "region": wanted.region,
         "iam_region": region_of_iam(wanted.region, is_aws=sources.capabilities.is_aws),
@@ -278,7 +277,7 @@ def present_tasks(plan: dict[str, Any]) -> str:
     """The file with the tasks for an object that should exist: one for a new object with a user, or one for all."""
     users = plan["users"]
     is_new = not plan["bucket_exists"] and len(users) == 1 and users[0]["is_created"]
-    has_more = plan["removed"] or plan["role"]["differs"] or plan["service_uid"]
+    has_more = plan["removed"] or plan["role"]["differs"] or plan["unwanted"]
     is_plain = is_new and not has_more and plan["access_tasks"] == "access_new.yml"
     return "present_new.yml" if is_plain else "present.yml"
 
@@ -362,7 +361,7 @@ def tasks_for(wanted: Wanted, user: UserObservation, in_secret: dict[str, Any]) 
         return "access_of_several.yml"
     keys = user.keys
     has_old = keys.delete_first or keys.delete_after or keys.activate or keys.deactivate
-    is_first = keys.create and in_secret["secret"] and not has_old and not in_secret["recreate_secret_uid"]
+    is_first = keys.create and in_secret["secret"] and not has_old and not in_secret["recreated"]
     return "access_new.yml" if is_first else "access.yml"
 
 
@@ -392,9 +391,8 @@ def plan_secret(wanted: Wanted, user: UserObservation) -> dict[str, Any]:
     }
     return {
         "secret": manifest,
-        "secret_name": own.name,
         "secret_source": source,
-        "recreate_secret_uid": immutable_secret(user),
+        "recreated": immutable_secret(wanted, user),
         "has_more": any(more.values()),
         **more,
     }
@@ -482,18 +480,18 @@ def plan_service(wanted: Wanted, seen: Observation) -> dict[str, Any]:
     return children.service_manifest(wanted, seen.service, seen.service_host)
 
 
-def unwanted_service(seen: Observation) -> str:
-    """The uid of a Service that must be deleted; empty for none."""
+def unwanted_service(wanted: Wanted, seen: Observation) -> list[dict[str, str]]:
+    """The Service that must be deleted, if there is one."""
     if not seen.service_differs or seen.service_host or seen.service is None:
-        return ""
-    return str(seen.service["metadata"]["uid"])
+        return []
+    return [child_of(wanted, "Service", wanted.identity.name, seen.service["metadata"]["uid"])]
 
 
-def immutable_secret(user: UserObservation) -> str:
-    """The uid of an immutable Secret that must be deleted before it is written; empty for none."""
+def immutable_secret(wanted: Wanted, user: UserObservation) -> list[dict[str, str]]:
+    """The immutable Secret that must be deleted before it is written, if there is one."""
     if user.secret is None or not user.secret.get("immutable") or not user.writes_secret:
-        return ""
-    return str(user.secret["metadata"]["uid"])
+        return []
+    return [child_of(wanted, "Secret", user.wanted.secret.name, user.secret["metadata"]["uid"])]
 
 
 def read_deletion(module: AnsibleAWSModule, wanted: Wanted, sources: Sources) -> tuple[Deletion, Sources]:

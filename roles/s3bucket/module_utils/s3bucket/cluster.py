@@ -169,7 +169,7 @@ class ApiServer:
 
         The answer is dropped: for a Secret with finalizers it is the Secret.
 
-        :raises ReconcileError: KubernetesError, also for another object of that name
+        :raises RejectedError: KubernetesError, also for another object of that name
         """
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
@@ -179,7 +179,7 @@ class ApiServer:
             if error.status == 404:
                 return False
             message = f"failed to delete {kind} {name}: {_shown(kind, error)} ({error.status})"
-            raise ReconcileError(Reason.KUBERNETES_ERROR, message) from error
+            raise RejectedError(Reason.KUBERNETES_ERROR, message, int(error.status)) from error
         return True
 
     def get_cluster_id(self) -> str:

@@ -202,7 +202,7 @@ class ForbiddenError(ReconcileError):
 
 
 class RejectedError(ReconcileError):
-    """Kubernetes did not write a Secret, a Service or a ConfigMap. The message holds no value of a Secret.
+    """Kubernetes did not write or delete a Secret, a Service or a ConfigMap. The message holds no value of a Secret.
 
     :ivar status: of its answer
     """
