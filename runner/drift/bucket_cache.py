@@ -28,9 +28,9 @@ from s3bucket.state import BucketState
 # cost nothing.
 _LIST_PRICE, _TAGS_PRICE = 13, 1
 _BUCKETS_A_PAGE, _TAGGED_A_PAGE = 1000, 100
-# For this time after a change, an answer may still be the one from before it.
-_LAG_S = 60.0
 _MAX_NAMES = 10_000
+LAG_S = 60.0
+"""For this time after a change, an answer may still be the one from before it."""
 
 
 class BucketCache:
@@ -79,7 +79,7 @@ class BucketCache:
         now = self._clock()
         with self._lock:
             if len(self._changed_at) > _MAX_NAMES:
-                oldest = now - self._period_s - _LAG_S
+                oldest = now - self._period_s - LAG_S
                 self._changed_at = {name: at for name, at in self._changed_at.items() if at >= oldest}
             self._changed_at |= dict.fromkeys(names, now)
 
@@ -122,7 +122,7 @@ class BucketCache:
             return readings[key]
 
     def _oldest(self, name: str, not_before: float) -> float:
-        return max(self._changed_at.get(name, -math.inf), not_before) + _LAG_S
+        return max(self._changed_at.get(name, -math.inf), not_before) + LAG_S
 
     def _read_tags(self, client: Client, token: str) -> Page:
         answer = client.get_resources(
