@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,6 +63,14 @@ def start(world: World, folder: Path, **environment: str) -> WarmProcess:
     made = WarmProcess(home, world.environment(**given))
     made.start()
     return made
+
+
+@pytest.fixture(autouse=True)
+def _temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module that is killed leaves its folder behind. The path is short, because ansible-core has sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="warm-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
 
 
 class Play:
