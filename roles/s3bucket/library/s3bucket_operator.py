@@ -27,7 +27,9 @@ options:
     type: str
     required: true
   kubernetes:
-    description: The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+    description:
+      - The options of C(kubernetes.core) that lead to the cluster, as JSON text.
+      - Options that are not given come from K8S_AUTH_*.
     type: str
     default: "{}"
   working_directory:
