@@ -287,18 +287,25 @@ def test_own_changes_without_an_event_end_the_longer_period_until_one_arrives(
     wait_until(lambda: len(operator.lines(WORKS)) == 2, "the longer period")
 
 
+@pytest.fixture
+def start_replicas(
+    world: World, queue: Queue, environment: dict[str, str], start_operator: StartOperator, tmp_path: Path
+) -> Callable[..., list[Operator]]:
+    """Starts two replicas with shards, with the rights on the queue that they need."""
+
+    def start(*flags: str) -> list[Operator]:
+        make_operator_key(world.aws, policy_with(queue, world, sharding=True), tmp_path / "key")
+        sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300", *flags]
+        return [start_operator(*sharded, environment=environment) for _ in range(2)]
+
+    return start
+
+
 def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
-    world: World,
-    queue: Queue,
-    environment: dict[str, str],
-    new_object: NewObject,
-    start_operator: StartOperator,
-    tmp_path: Path,
+    world: World, queue: Queue, new_object: NewObject, start_replicas: Callable[..., list[Operator]]
 ) -> None:
-    make_operator_key(world.aws, policy_with(queue, world, sharding=True), tmp_path / "key")
     queue.send("no event", "no event")
-    sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300"]
-    operators = [start_operator(*sharded, environment=environment) for _ in range(2)]
+    operators = start_replicas()
     for operator in operators:
         wait_until(lambda operator=operator: len(operator.lines("shard taken")) >= 8, "its shards")
     objects = [new_object() for _ in range(2)]
@@ -324,16 +331,9 @@ def test_replicas_hand_messages_on_to_the_one_that_has_the_object(
 
 
 def test_rule_that_one_replica_finds_disabled_is_disabled_for_all(
-    world: World,
-    queue: Queue,
-    environment: dict[str, str],
-    new_object: NewObject,
-    start_operator: StartOperator,
-    tmp_path: Path,
+    world: World, queue: Queue, new_object: NewObject, start_replicas: Callable[..., list[Operator]]
 ) -> None:
-    make_operator_key(world.aws, policy_with(queue, world, sharding=True), tmp_path / "key")
-    sharded = ["--sharding", "--retry-period", "0.5", "--sync-period", "300", "--event-delay", "1"]
-    operators = [start_operator(*sharded, environment=environment) for _ in range(2)]
+    operators = start_replicas("--event-delay", "1")
 
     def is_each(has: Callable[[Operator], object]) -> bool:
         # A message ends a request that waits for one.

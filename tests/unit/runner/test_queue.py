@@ -188,6 +188,12 @@ def drain(queue: WorkQueue, lanes: tuple[Lane, ...] = tuple(Lane), at_most: int 
     return served
 
 
+def namespace_of_next(queue: WorkQueue) -> str | None:
+    """The namespace of the object that a worker gets; None where there is none."""
+    found = queue.get(0)
+    return found[0][0] if found else None
+
+
 @pytest.mark.parametrize("lane", list(Lane), ids=[lane.name.lower() for lane in Lane])
 @pytest.mark.parametrize(
     ("added", "served"),
@@ -292,9 +298,7 @@ def test_get_namespace_with_a_backlog_rests_while_another_is_served_and_goes_on(
     queue.done(("quiet", "changed"))
     assert queue.get(0) is None
     clock.now += 0.002
-    found = queue.get(0)
-    assert found is not None
-    assert found[0][0] == "noisy"
+    assert namespace_of_next(queue) == "noisy"
 
 
 def test_done_ends_the_rest_of_others_soon_after_the_last_object_of_those_without_a_backlog() -> None:
@@ -316,9 +320,7 @@ def test_get_backlog_takes_no_worker_in_the_gap_between_two_objects_of_another_n
         assert queue.get(0) == (("quiet", f"next{number + 1}"), Lane.FRESH)
     # Its rest is no longer for that.
     clock.now += 3.0 - 4 * LINGER_S / 2
-    found = queue.get(0)
-    assert found is not None
-    assert found[0][0] == "noisy"
+    assert namespace_of_next(queue) == "noisy"
 
 
 def test_get_waits_no_longer_than_the_gap_for_a_backlog_that_rests() -> None:
