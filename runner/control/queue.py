@@ -326,7 +326,7 @@ class WorkQueue:
             self._move(held)
 
     def _rests_until(self, held: _Held) -> float:
-        """When the rest of a namespace ends, as things are now. One whose backlog is done rests for nobody."""
+        """When the rest of a namespace ends, as things are now. Without a backlog it does not rest."""
         if not self._has_backlog(held):
             return -math.inf
         others = {other: until for other, until in self._lingers.items() if other != held}
