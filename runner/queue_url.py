@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from s3bucket.regions import is_host_of_aws
+from s3bucket.regions import is_url_of_aws
 
 _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/(\d{12})/([A-Za-z0-9_-]{1,80})", re.ASCII)
 _REGION = r"([a-z]{2,}(?:-[a-z]+)+-\d{1,2})"
@@ -43,7 +42,7 @@ class QueueURL:
     @property
     def is_of_aws(self) -> bool:
         """Whether it is a queue at AWS itself, and not at an endpoint of one's own."""
-        return is_host_of_aws(urlsplit(self.url).hostname or "")
+        return is_url_of_aws(self.url)
 
     def arn(self, partition: str) -> str:
         """The queue's ARN."""

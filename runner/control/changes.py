@@ -23,6 +23,7 @@ Threads: one, in :meth:`Changes.run`. :class:`Feed` and :class:`Names` are used 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -223,7 +224,7 @@ class Changes:
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._failures = 0
         # When the first message could be received.
-        self._began: float | None = None
+        self._began = math.inf
         # When the queue began to work again; None while it fails.
         self._works_since: float | None = None
         self._works = False
@@ -248,7 +249,7 @@ class Changes:
     def receive(self) -> float:
         """One request for messages, and what follows from them. Returns in how many seconds to ask for the next."""
         started = self._clock()
-        self._began = started if self._began is None else self._began
+        self._began = min(self._began, started)
         try:
             messages = self._queue.receive()
             others = self._take_all(messages)
@@ -328,7 +329,7 @@ class Changes:
         """Whether messages waited too long, apart from those that were there at the start: then all are checked."""
         waited_s = max((message.waited_s for message in messages), default=0.0)
         self._metrics.wait.set(waited_s)
-        late_s = min(waited_s, self._clock() - (self._began or 0.0))
+        late_s = min(waited_s, self._clock() - self._began)
         if late_s <= max(self._sync_period_s, _LEAST_LATE_S):
             return False
         fields: dict[str, str | int] = {"waited_s": round(waited_s), "remedy": _REMEDY_OF_LATE}

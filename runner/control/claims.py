@@ -110,7 +110,7 @@ class Claims:
     def find(self, s3: S3Object) -> NameClaims:
         """The claims on the name of an object's bucket."""
         record = self._records.find(s3.bucket_name)
-        claim, is_running = (record.claim, record.is_running) if record else (None, False)
+        claim, is_running = _state_of(record)
         # The informer cache is searched only where rivals can make a difference.
         if s3.has_bucket or (claim is not None and claim.uid == s3.uid):
             return NameClaims(claim, is_running=is_running)
@@ -122,8 +122,7 @@ class Claims:
         until = self._records.now() + self._run_limit_s
 
         def take(record: Record | None) -> Record:
-            now = (record.claim, record.is_running) if record else (None, False)
-            if now != (found.claim, found.is_running):
+            if _state_of(record) != (found.claim, found.is_running):
                 raise _ChangedError
             if record is None or record.claim.uid != s3.uid:
                 return Record(_claim_of(s3), until, is_running=True)
@@ -169,6 +168,11 @@ class Claims:
             return Record(_claim_of(s3, is_deleted=True), until) if had_credentials else None
 
         self._records.change(s3.bucket_name, end)
+
+
+def _state_of(record: Record | None) -> tuple[Claim | None, bool]:
+    """The claim, and whether a run of its object may be under way."""
+    return (record.claim, record.is_running) if record else (None, False)
 
 
 def _claim_of(s3: S3Object, *, is_deleted: bool = False) -> Claim:

@@ -243,13 +243,10 @@ class Kube:
         Another object of the name, which was created after a person had removed the finalizer, keeps its own status.
         """
         # A JSON patch, because the API server ignores metadata.uid in a merge patch of the status.
-        patch = [
-            {"op": "test", "path": "/metadata/uid", "value": s3.uid},
-            {"op": "add", "path": "/status", "value": without_null(status)},
-        ]
+        patch = {"op": "add", "path": "/status", "value": without_null(status)}
         with _failing_to(f"write the status of {s3.namespace}/{s3.name}"):
             try:
-                return dict(self._patch(f"{_OBJECT_PATH}/status", s3, patch, _JSON_PATCH).get("status") or {})
+                return dict(self._patch_same(f"{_OBJECT_PATH}/status", s3, patch).get("status") or {})
             except ApiException as error:
                 if error.status == 404 or (error.status == _UNPROCESSABLE and not self._exists(s3)):
                     return None
@@ -261,7 +258,7 @@ class Kube:
         :raises KubeError: ``is_conflict`` where it was changed since
         """
         body = {
-            "metadata": {"uid": s3.uid, "resourceVersion": s3.resource_version},
+            "metadata": {"resourceVersion": s3.resource_version},
             "status": {"conditions": conditions},
         }
         with _failing_to(f"write the conditions of {s3.namespace}/{s3.name}"):
@@ -363,19 +360,20 @@ class Kube:
         )
         return _parse(_read(answer, _MAX_OBJECT))
 
+    def _patch_same(self, path: str, s3: S3Object, *operations: JsonObject) -> JsonObject:
+        """Make a JSON patch of this object. Another one of its name is a 422."""
+        is_same = {"op": "test", "path": "/metadata/uid", "value": s3.uid}
+        return self._patch(path, s3, [is_same, *operations], _JSON_PATCH)
+
     def _exists(self, s3: S3Object) -> bool:
         """Whether the object that has the name now is this one."""
         live = self.find_object(s3.namespace, s3.name)
         return live is not None and live.uid == s3.uid
 
     def _patch_finalizers(self, s3: S3Object, finalizers: list[str], unchanged: JsonObject) -> S3Object:
-        patch = [
-            {"op": "test", "path": "/metadata/uid", "value": s3.uid},
-            unchanged,
-            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
-        ]
+        patch = {"op": "add", "path": "/metadata/finalizers", "value": finalizers}
         with _failing_to(f"patch the finalizers of {s3.namespace}/{s3.name}"):
-            return keep_object(self._patch(_OBJECT_PATH, s3, patch, _JSON_PATCH))
+            return keep_object(self._patch_same(_OBJECT_PATH, s3, unchanged, patch))
 
     def _lister(self, kind: str, namespace: str | None) -> Callable[..., Answer]:
         base, plural = _PATHS[kind]

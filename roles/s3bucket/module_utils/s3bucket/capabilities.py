@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from .errors import (
     AWS_ERRORS,
@@ -30,7 +29,7 @@ from .errors import (
 )
 from .json_types import ApiObject, AwsClient, JsonObject
 from .outcome import Reason
-from .regions import is_host_of_aws
+from .regions import is_url_of_aws
 from .values import invalid
 
 # The answers of a store that does not have an action.
@@ -159,7 +158,7 @@ def bucket_arguments(name: str, owner: str) -> dict[str, str]:
 
 def is_aws_endpoint(client: AwsClient) -> bool:
     """Whether the client sends its requests to AWS itself."""
-    return is_host_of_aws(urlsplit(str(client.meta.endpoint_url)).hostname or "")
+    return is_url_of_aws(str(client.meta.endpoint_url))
 
 
 def probe(s3: AwsClient, iam: AwsClient, sts: AwsClient, account: str = "") -> Capabilities:

@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cache
+from urllib.parse import urlsplit
 
 from .json_types import ApiObject
 
@@ -59,8 +60,9 @@ def is_name_at_aws(region: str) -> bool:
     return _NAME.fullmatch(region) is not None
 
 
-def is_host_of_aws(host: str) -> bool:
-    """Whether a host is an endpoint of AWS itself, by its name."""
+def is_url_of_aws(url: str) -> bool:
+    """Whether a URL leads to AWS itself, by the name of its host."""
+    host = urlsplit(url).hostname or ""
     suffixes = [name for item in partitions().values() for name in (item.dns_suffix, item.dual_stack_suffix)]
     return host.endswith(tuple(f".{suffix}" for suffix in suffixes if suffix))
 
